@@ -1,0 +1,1 @@
+"""The library behind the locustfiles: schedules, attempts, the wire, the run directory."""

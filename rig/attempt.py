@@ -1,0 +1,241 @@
+"""One row for each attempt: the record, the outcome, and the CSV file that joins the rooms."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+OUTCOMES: Mapping[str, str] = {
+    "ok": "answered, and with what was asked for",
+    "failed": "an error of the service: a 5xx, a job FAILED, an error inside a 200",
+    "wrong": "answered, but not with what was asked for",
+    "queue_timeout": "the platform gave up waiting for a worker (RunPod's 400 after about two minutes)",
+    "throttled": "too many requests (429)",
+    "busy": "no room at the service, in its own word (503)",
+    "refused": "not accepted (any other 4xx)",
+    "timed_out": "the platform's own limit on execution (524)",
+    "unreachable": "no connection, a broken one, or a 502 of the balancer",
+    "abandoned": "our own deadline passed",
+    "unfinished": "in flight when the run was cut",
+    "not_sent": "never left: shed at the in-flight cap, or the run ended before its turn",
+}
+FAULTS = ("connect", "reset", "deadline")
+WORDS = ("busy", "error", "wrong", "gave_up_waiting", "out_of_time")
+ERROR_LENGTH = 200
+
+
+def _column(kind: type, unit: str, meaning: str, source: str, **default: Any) -> Any:
+    return field(metadata={"kind": kind, "unit": unit, "meaning": meaning, "source": source}, **default)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one request. Flat; empty = not measured; nothing derived; seconds from the run's second 0."""
+
+    seq: int = _column(int, "", "place of the request in the schedule, from 0", "schedule")
+    attempt: int = _column(int, "", "which try at the request, from 1", "generator")
+    stage: str = _column(str, "", "name of the stage", "schedule")
+    scheduled_s: float = _column(float, "s", "when it was due (closed loop: when its turn came)", "schedule")
+    outcome: str = _column(str, "", "how it ended, one of the closed set", "attempt.decide")
+    held_s: float | None = _column(float, "s", "how long the in-flight cap held it back", "generator", default=None)
+    sent_s: float | None = _column(float, "s", "when it left: before connecting and writing", "generator", default=None)
+    first_s: float | None = _column(float, "s", "when the answer's headers were there", "generator", default=None)
+    done_s: float | None = _column(float, "s", "when the last byte was there, or the failure", "generator", default=None)
+    status: int | None = _column(int, "", "HTTP status", "answer", default=None)
+    cold: bool | None = _column(bool, "", "whether it met a cold start", "answer", default=None)
+    queue_s: float | None = _column(float, "s", "time in the endpoint's queue", "answer (Server-Timing: queue)", default=None)
+    execution_s: float | None = _column(float, "s", "time in execution", "answer (Server-Timing: exec)", default=None)
+    worker_id: str = _column(str, "", "the endpoint worker that answered", "answer (X-Worker-Id)", default="")
+    job_id: str = _column(str, "", "the endpoint's name for the job", "answer", default="")
+    platform_retries: int | None = _column(int, "", "the platform's own re-dispatches", "answer", default=None)
+    audio_s: float | None = _column(float, "s", "length of the audio sent", "clip", default=None)
+    bytes_out: int | None = _column(int, "bytes", "request body", "generator", default=None)
+    bytes_in: int | None = _column(int, "bytes", "answer body", "generator", default=None)
+    wer: float | None = _column(float, "errors/word", "word error rate against the clip's text", "jiwer", default=None)
+    generator: str = _column(str, "", "the load generator that sent it", "generator", default="")
+    error: str = _column(str, "", "what went wrong, one line of at most 200 characters", "answer or generator", default="")
+
+
+class Column(NamedTuple):
+    """What a column of attempts.csv holds."""
+
+    name: str
+    kind: type
+    unit: str
+    meaning: str
+    source: str
+
+
+COLUMNS: tuple[Column, ...] = tuple(
+    Column(f.name, f.metadata["kind"], f.metadata["unit"], f.metadata["meaning"], f.metadata["source"]) for f in fields(Attempt)
+)
+_values = attrgetter(*(column.name for column in COLUMNS))
+HEADER = ",".join(column.name for column in COLUMNS) + "\n"
+_NEEDED = {f.name for f in fields(Attempt)} & {"seq", "attempt", "scheduled_s"}
+
+
+def decide(*, sent: bool = True, cut: bool = False, fault: str = "", status: int | None = None, says: str = "") -> str:
+    """The outcome of an attempt, from the evidence; the only place where it is decided.
+
+    Args:
+        sent: whether the request left at all.
+        cut: whether the run was cut while it was in flight.
+        fault: what broke the exchange, one of FAULTS, or "".
+        status: HTTP status of a whole answer; None with a fault.
+        says: what the answer says in its own dialect, one of WORDS, or "".
+
+    Raises:
+        ValueError: no evidence, or a word outside the closed sets.
+    """
+    if (fault and fault not in FAULTS) or (says and says not in WORDS):
+        raise ValueError(f"no such evidence: fault={fault!r}, says={says!r}")
+    if not sent:
+        return "not_sent"
+    if cut:
+        return "unfinished"
+    if fault:
+        return "abandoned" if fault == "deadline" else "unreachable"
+    if status is None:
+        raise ValueError("an attempt without a fault has a status")
+    return _of_answer(status, says)
+
+
+def _of_answer(status: int, says: str) -> str:
+    if says == "gave_up_waiting":
+        return "queue_timeout"
+    if says == "out_of_time" or status == 524:
+        return "timed_out"
+    named = {429: "throttled", 502: "unreachable"}.get(status)
+    if named:
+        return named
+    if status == 503 and says == "busy":
+        return "busy"
+    if 500 <= status < 600:
+        return "failed"
+    if 400 <= status < 500:
+        return "refused"
+    if 200 <= status < 300:
+        return {"error": "failed", "wrong": "wrong"}.get(says, "ok")
+    return "wrong"  # a redirect or no HTTP status at all: an answer, but not to what was asked
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an answer says in its own dialect (one of WORDS, or "") and the columns that it fills."""
+
+    says: str = ""
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """planned = ok + … + not_sent + missing. Counts requests: a retried one counts with its last attempt."""
+
+    planned: int
+    counts: Mapping[str, int]
+
+    @property
+    def missing(self) -> int:
+        """Planned requests that no row tells of; below zero where there are more rows than were planned."""
+        return self.planned - sum(self.counts.values())
+
+    @property
+    def balanced(self) -> bool:
+        """Whether each planned request ended in exactly one outcome."""
+        return self.missing == 0
+
+    def __str__(self) -> str:
+        """One line, in the order of OUTCOMES."""
+        parts = [f"{self.counts[name]} {name}" for name in OUTCOMES if self.counts.get(name)]
+        if self.missing:
+            parts.append(f"{self.missing} missing")
+        return f"{self.planned} planned = {' + '.join(parts) or '0'}"
+
+
+def ledger(planned: int, attempts: Iterable[Attempt]) -> Ledger:
+    """The ledger of ``attempts`` against the number ``planned``."""
+    last: dict[int, Attempt] = {}
+    for row in attempts:
+        if row.seq not in last or row.attempt >= last[row.seq].attempt:
+            last[row.seq] = row
+    return Ledger(planned, Counter(row.outcome for row in last.values()))
+
+
+def line(row: Attempt) -> str:
+    """``row`` as one line of CSV with its line end, whatever its texts hold."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(cells(row))
+    return out.getvalue()
+
+
+def cells(row: Attempt) -> list[object]:
+    """``row`` in the order of COLUMNS, ready for a csv writer: microseconds, one line a text, nothing that is not finite."""
+    return [_cell(value) for value in _values(row)]
+
+
+def one_line(message: str, length: int = ERROR_LENGTH) -> str:
+    """``message`` without control characters or lone surrogates, cut to ``length`` characters."""
+    clean = "".join(char if char.isprintable() else " " for char in message[: 4 * length])
+    clean = " ".join(clean.split())
+    return clean if len(clean) <= length else clean[: length - 1] + "…"
+
+
+def complete(path: Path) -> tuple[str, str]:
+    """The whole lines of a CSV file, and a sentence on a torn last line ("" where there is none)."""
+    content = path.read_bytes().decode("utf-8", errors="replace")
+    end = content.rfind("\n") + 1
+    torn = content[end:]
+    told = f"{path.name}: the last line was torn off while it was written ({len(torn)} characters) and is left out" if torn else ""
+    return content[:end], told
+
+
+def read(path: Path) -> tuple[list[Attempt], list[str]]:
+    """The rows of an attempts file, and a sentence for each thing that had to be skipped.
+
+    Raises:
+        ValueError: the file is not an attempts file, or a whole row cannot be read.
+    """
+    content, told = complete(path)
+    rows = csv.DictReader(io.StringIO(content, newline=""))
+    if not {"seq", "attempt", "outcome"} <= set(rows.fieldnames or ()):
+        raise ValueError(f"{path} is no attempts file: its first line should be '{HEADER.strip()}'")
+    return list(_rows(rows, path)), [told] if told else []
+
+
+def _rows(rows: csv.DictReader[str], path: Path) -> Iterator[Attempt]:
+    for number, cells in enumerate(rows, start=2):
+        try:
+            yield Attempt(**{column.name: _value(column, cells[column.name]) for column in COLUMNS if column.name in cells})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path.name}, line {number}: {error}") from error
+
+
+def _value(column: Column, cell: str) -> Any:
+    if column.kind is str:
+        return cell
+    if cell == "":
+        if column.name in _NEEDED:
+            raise ValueError(f"'{column.name}' is empty")
+        return None
+    if column.kind is bool:
+        return cell == "true"
+    return column.kind(cell)
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else ""
+    if isinstance(value, str) and not (value.isprintable() and len(value) <= ERROR_LENGTH):
+        return one_line(value)
+    return value
