@@ -1,0 +1,230 @@
+"""Transcription services with OpenAI's interface: their clips, their calls, their failures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import string
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rig.attempt import Evidence
+from rig.wire import Client, Exchange, Limits
+
+ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
+TRANSCRIPTS = "transcripts.csv"
+KEY_VARIABLE = "TRANSCRIPTION_API_KEY"
+_SPACES = re.compile(r"\s+")
+_PUNCTUATION = str.maketrans(string.punctuation + "’“”…–—", " " * (len(string.punctuation) + 6))
+
+
+class ClipError(ValueError):
+    """The clips cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A piece of speech: its length in seconds, what is said in it ("" = not known), and its bytes."""
+
+    name: str
+    audio_s: float
+    text: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a transcription is asked for.
+
+    Attributes:
+        path: where the service takes audio.
+        model, language: form fields; an empty language is not sent.
+        auth: how the key travels: "bearer" or "x-api-key".
+        max_wer: an answer with a word error rate above this is ``wrong``; None = no check.
+    """
+
+    path: str = "/v1/audio/transcriptions"
+    model: str = "whisper-1"
+    language: str = "en"
+    auth: str = "bearer"
+    max_wer: float | None = 0.5
+
+
+class Transcription:
+    """One transcription service: ``ask`` sends a clip and reads the answer.
+
+    Args:
+        host: origin of the service, as in ``http://127.0.0.1:8083``.
+        clips: sent in turn, over and over.
+        key: API key, or "" for an open service.
+    """
+
+    kind: ClassVar[str] = "transcription"
+
+    def __init__(self, host: str, clips: Sequence[Clip], asking: Asking, limits: Limits, key: str = "") -> None:
+        boundary = uuid.uuid4().hex
+        fields = {"model": asking.model, "response_format": "json"} | ({"language": asking.language} if asking.language else {})
+        self._parcels = [(clip, multipart(clip, fields, boundary)) for clip in clips]
+        self._asking = asking
+        headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={boundary}"}
+        self.client = Client(host, limits, headers | _credentials(key, asking.auth))
+        self.url = host.rstrip("/") + asking.path
+
+    def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+        """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
+        clip, body = self._parcels[seq % len(self._parcels)]
+        self.client.send(exchange, "POST", self._asking.path, body, {"X-Request-ID": name})
+        known: dict[str, Any] = {"audio_s": clip.audio_s, "bytes_out": len(body)}
+        if exchange.fault:
+            return Evidence(measured=known | {"error": exchange.error})
+        known |= {"bytes_in": len(exchange.body)} | timing(exchange.headers)
+        return judge(exchange, clip.text, self._asking.max_wer, known)
+
+
+def judge(exchange: Exchange, reference: str, max_wer: float | None, known: Mapping[str, Any]) -> Evidence:
+    """What a whole answer says: the two kinds of 503 told apart, errors inside a 200, empty or wrong text."""
+    status = exchange.status or 0
+    content = _json(exchange.body)
+    if not 200 <= status < 300:
+        told, says = f"{status}: {_reason(exchange, content)}", ""
+        if status == 503:
+            says = "busy" if isinstance(content, dict) else ""
+            told += "" if says else " (not the service's own word: a proxy's limit, or nothing behind it)"
+        return Evidence(says, {**known, "error": told})
+    if not isinstance(content, dict):
+        return Evidence("wrong", {**known, "error": f"{status} whose body is no JSON object: {_excerpt(exchange.body)}"})
+    if content.get("error") or content.get("success") is False or str(content.get("status", "")).lower() in ("failed", "error"):
+        return Evidence("error", {**known, "error": f"an error inside a {status}: {_reason(exchange, content)}"})
+    text = content.get("text")
+    if not isinstance(text, str):
+        return Evidence("wrong", {**known, "error": f"{status} without a 'text': {_excerpt(exchange.body)}"})
+    if not reference or max_wer is None:
+        return Evidence("", known)
+    wer = word_error_rate(reference, text)
+    if wer > max_wer:
+        heard = f"heard '{text[:60]}'" if text.strip() else "the transcript is empty"
+        return Evidence("wrong", {**known, "wer": wer, "error": f"word error rate {wer:.2f} is above {max_wer:g}: {heard}"})
+    return Evidence("", {**known, "wer": wer})
+
+
+def word_error_rate(reference: str, heard: str) -> float:
+    """(Substitutions + deletions + insertions) / words of the reference, case and punctuation apart (jiwer)."""
+    import jiwer  # here, because a run without reference texts need not wait for it  # noqa: PLC0415
+
+    return float(jiwer.wer(normal(reference), normal(heard)))
+
+
+def normal(text: str) -> str:
+    """``text`` as compared: small letters, no punctuation, single spaces."""
+    return _SPACES.sub(" ", text.lower().replace("'", "").translate(_PUNCTUATION)).strip()
+
+
+def timing(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Queue delay, execution time (s) and worker from the answer's headers, where the service gives them.
+
+    Source: W3C Server Timing (``Server-Timing: queue;dur=12.5, exec;dur=501``, milliseconds).
+    """
+    found: dict[str, Any] = {}
+    worker = headers.get("x-worker-id")
+    if isinstance(worker, str):
+        found["worker_id"] = worker
+    for metric in str(headers.get("server-timing", "")).split(","):
+        name, *parameters = (part.strip() for part in metric.split(";"))
+        column = {"queue": "queue_s", "exec": "execution_s"}.get(name)
+        for parameter in parameters if column else ():
+            key, _, value = parameter.partition("=")
+            if key == "dur" and (seconds := _milliseconds(value)) is not None:
+                found[str(column)] = seconds
+    return found
+
+
+def load_clips(place: Path) -> list[Clip]:
+    """The clips of a directory in the order of their names, or the one clip of a file.
+
+    What is said in them stands in ``transcripts.csv`` beside them (columns file,text), if at all.
+
+    Raises:
+        ClipError: nothing there, or a file that is no audio.
+    """
+    folder = place if place.is_dir() else place.parent
+    files = sorted(path for path in place.iterdir() if path.suffix.lower() in ENDINGS) if place.is_dir() else [place]
+    if not place.exists() or not files:
+        raise ClipError(f"no clips at '{place}': name a file or a directory with {', '.join(ENDINGS)} files, as in --clips samples")
+    texts = _transcripts(folder / TRANSCRIPTS)
+    return [_clip(path, texts.get(path.name, "")) for path in files]
+
+
+def multipart(clip: Clip, fields: Mapping[str, str], boundary: str) -> bytes:
+    """The form as bytes (RFC 7578), built once per clip and options: sending it costs no copy of the clip."""
+    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
+    name = clip.name.replace("\\", "_").replace('"', "_")
+    parts.append(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+    )
+    return "".join(parts).encode() + clip.data + f"\r\n--{boundary}--\r\n".encode()
+
+
+def _clip(path: Path, text: str) -> Clip:
+    import soundfile  # brings numpy: only a run with clips pays for it  # noqa: PLC0415
+
+    try:
+        data = path.read_bytes()
+        audio_s = float(soundfile.info(str(path)).duration)
+    except (OSError, soundfile.SoundFileError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no audio that libsndfile can read"
+        raise ClipError(f"cannot read the clip '{path}': {reason}; give WAV, FLAC, Ogg or MP3") from error
+    if audio_s <= 0:
+        raise ClipError(f"the clip '{path}' is empty: give one with some speech in it")
+    return Clip(path.name, audio_s, text, data)
+
+
+def _transcripts(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines)
+        if not {"file", "text"} <= set(rows.fieldnames or ()):
+            raise ClipError(f"'{path}' has no columns file,text: its first line should be 'file,text'")
+        return {row["file"]: row["text"] if normal(row["text"] or "") else "" for row in rows}
+
+
+def _credentials(key: str, auth: str) -> dict[str, str]:
+    if not key:
+        return {}
+    return {"X-API-Key": key} if auth == "x-api-key" else {"Authorization": f"Bearer {key}"}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _reason(exchange: Exchange, content: Any) -> str:
+    """The service's own words on a failure, in whichever of the usual places they stand."""
+    if isinstance(content, dict):
+        for key in ("error", "detail", "message", "title"):
+            value = content.get(key)
+            if isinstance(value, dict):
+                value = value.get("message") or value
+            if value:
+                return str(value)
+    return _excerpt(exchange.body) or str(exchange.headers.get("content-type", "an empty body"))
+
+
+def _excerpt(body: bytes) -> str:
+    return re.sub(r"<[^>]*>|\s+", " ", body[:2000].decode("utf-8", errors="replace")).strip()[:120]
+
+
+def _milliseconds(value: str) -> float | None:
+    try:
+        seconds = float(value.strip('"')) / 1000
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
