@@ -1,0 +1,1 @@
+"""Things on this machine to aim at, each a process of its own."""
