@@ -1,0 +1,69 @@
+"""The command line of analysis: ``python -m analysis report RUN``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.load import RunError, load
+from analysis.report import report, terminal, write
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns 0 when it did what was asked, 2 with one sentence on stderr when it could not."""
+    asked = _parser().parse_args(arguments)
+    try:
+        said = asked.command(asked)
+    except RunError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(
+            f"the report cannot be written: {error.filename or 'its folder'}: {error.strerror or error}; give --out a folder with room"
+        )
+    return _say(said)
+
+
+def _report(asked: argparse.Namespace) -> str:
+    run = load(asked.run)
+    default = asked.run / "report" if run.totals is None else asked.run.with_name(f"{asked.run.name}_report")
+    made = report(run)
+    page = write(made, asked.out or default)
+    return f"report: {page}" if asked.quiet else terminal(made, page)
+
+
+def _refuse(sentence: str) -> int:
+    print(f"analysis: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _say(text: str) -> int:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader (head, less) has gone, and the report is written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis", description="Reads what a load test left behind, and says what it means.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    one = commands.add_parser(
+        "report",
+        help="one run: ledger, verdict, times, figures",
+        description="Writes the report of one run: index.html, report.md, metrics.json and the figures, and prints its short form.",
+        epilog="Exit code: 0 when the report is made, whatever its verdict; 2 when it cannot be made.",
+    )
+    one.add_argument(
+        "run", metavar="RUN", type=Path, help="a run directory (runs/20261121-091502-burst), or the PREFIX of locust --csv PREFIX"
+    )
+    one.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RUN/report, or PREFIX_report)")
+    one.add_argument("--quiet", action="store_true", help="print only the line that names the report")
+    one.set_defaults(command=_report)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

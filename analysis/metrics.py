@@ -1,0 +1,96 @@
+"""The figures of a run for other programs: metrics.json."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from analysis import tables, totals
+from analysis.models import Percentile
+from analysis.tables import Tables, Times
+from analysis.verdict import Verdict, lateness_limit_s
+
+FORMAT = 1
+
+
+def metrics(of: Tables, verdict: Verdict) -> dict[str, Any]:
+    """The content of metrics.json; what was not measured is null, and times are in seconds.
+
+    Keys: ``format``, ``run`` (id, schedule, seed, state, ended_by, elapsed_s), ``verdict`` (state, reasons, notes), then
+
+    * ``ledger``: planned, counts, missing, balanced; ``ok_share`` = ok ÷ planned
+    * ``response_time_s`` and ``service_time_s``: under ``ok`` and ``ended`` each n, left_out, p50, p90,
+      p95, p99, max, mean and ``intervals`` (p50 … p99: [lower, upper] at 95 %, or null)
+    * ``lateness_s``: the same of one sample, and limit, held, held_max
+    * ``throughput``: ok, wall_s, per_s, offered_per_s
+    * ``audio`` (or null): n, seconds, per_s, real_time_factor_p50, real_time_factor_p5, wer_n, wer_mean, wer_max
+    * ``endpoint``: queue_delay_s and execution_time_s, each as a sample, where the endpoint tells them
+    * ``stages``: a list of stage, planned, requests, ok, p50_s, p95_s, throughput_per_s
+    * ``events``: by kind count, total_s, longest_s
+
+    Plain Locust input has ``totals`` (a list by name) instead of all from ``ledger`` on.
+    """
+    about = of.run.about
+    named = {key: about.get(key) for key in ("schedule", "seed", "state", "ended_by", "elapsed_s")}
+    said = {"state": verdict.state, "reasons": list(verdict.reasons), "notes": list(verdict.notes)}
+    body = _measured(of) if of.run.totals is None else {"totals": totals.by_name(of.run.totals).to_dict("records")}
+    content: dict[str, Any] = _plain({"format": FORMAT, "run": {"id": of.run.id, **named}, "verdict": said, **body})
+    return content
+
+
+def _measured(of: Tables) -> dict[str, Any]:
+    book, late, flow = of.ledger, of.lateness, of.throughput
+    return {
+        "ledger": {
+            "planned": book.planned,
+            "counts": dict(book.counts),
+            "missing": book.missing,
+            "balanced": book.balanced,
+            "ok_share": book.counts.get("ok", 0) / book.planned if book.planned else None,
+        },
+        "response_time_s": {policy: _sample(times) for policy, times in of.response.items()},
+        "service_time_s": {policy: _sample(times) for policy, times in of.service.items()},
+        "lateness_s": {**_sample(late.times), "limit": lateness_limit_s(of), "held": late.held, "held_max": late.held_max_s},
+        "throughput": {"ok": flow.ok, "wall_s": flow.wall_s, "per_s": flow.per_s, "offered_per_s": flow.offered_per_s},
+        "audio": _audio(of),
+        "endpoint": {f"{name.replace(' ', '_')}_s": _sample(times) for name, times in tables.queue_and_execution(of.requests).items()},
+        "stages": tables.by_stage(of.run, of.requests).to_dict("records"),
+        "events": tables.events(of.run).set_index("kind").to_dict("index"),
+    }
+
+
+def _sample(times: Times) -> dict[str, Any]:
+    return {
+        "n": times.n,
+        "left_out": times.left_out,
+        **{f"p{p.percent}": p.value for p in times.percentiles},
+        "max": times.maximum,
+        "mean": times.mean,
+        "intervals": {f"p{p.percent}": _ends(p) for p in times.percentiles},
+    }
+
+
+def _ends(of: Percentile) -> list[float | None] | None:
+    return None if of.lower is None else [of.lower, of.upper]
+
+
+def _audio(of: Tables) -> dict[str, Any] | None:
+    heard = of.audio
+    if heard is None:
+        return None
+    factors = {"real_time_factor_p50": heard.p50, "real_time_factor_p5": heard.p5}
+    errors = {"wer_n": heard.wer_n, "wer_mean": heard.wer_mean, "wer_max": heard.wer_max}
+    return {"n": heard.n, "seconds": heard.seconds, "per_s": heard.per_s, **factors, **errors}
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON knows it: plain numbers, null for NaN and infinities; times to a microsecond."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    if isinstance(value, float):
+        return round(value, 9) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else None

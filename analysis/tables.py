@@ -1,0 +1,317 @@
+"""The figures of a run, one function a table. Seconds throughout; percentiles are nearest rank over rows.
+
+A *request* is a ``seq``; an *attempt* is a row. Where a request was retried, its outcome, its end and its
+answer are those of its last attempt; the time it was due and its lateness are those of its first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import Run
+from analysis.models import PERCENTS, Percentile, ascending, percentile
+from rig.attempt import OUTCOMES, Ledger
+from rig.schedule import ScheduleError, Stage, parse, planned
+
+ENDLESS = ("unfinished", "not_sent")
+POLICIES: Mapping[str, str] = {"ok": "answered ok", "ended": "all that ended"}
+COMMONEST = 3
+
+
+@dataclass(frozen=True)
+class Times:
+    """A sample of times in seconds: percentiles with intervals, and what the sample leaves out.
+
+    Attributes:
+        n: values in the sample.
+        left_out: requests of the run that are not in it.
+    """
+
+    n: int
+    left_out: int
+    percentiles: tuple[Percentile, ...]
+    maximum: float | None
+    mean: float | None
+
+    def at(self, percent: int) -> Percentile:
+        """The percentile ``percent``, one of PERCENTS."""
+        return self.percentiles[PERCENTS.index(percent)]
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How much was offered and how much came back.
+
+    Attributes:
+        ok: requests answered ok.
+        wall_s: from the first scheduled instant to the last end; None where nothing ended.
+        per_s: ok ÷ wall_s.
+        offered_per_s: planned arrivals ÷ the schedule's duration; None with the reason in ``not_offered``.
+    """
+
+    ok: int
+    wall_s: float | None
+    per_s: float | None
+    offered_per_s: float | None
+    not_offered: str
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Transcription: n rows answered ok whose audio length is known.
+
+    Attributes:
+        seconds: audio seconds of those rows.
+        per_s: audio seconds ÷ wall second (higher is better).
+        p50, p5: real-time factor, audio ÷ service time of the row itself (×, higher is faster).
+        wer_mean, wer_max: word error rate; None where it was not measured. ``wer_n`` rows have it.
+    """
+
+    n: int
+    seconds: float
+    per_s: float | None
+    p50: float | None
+    p5: float | None
+    wer_n: int
+    wer_mean: float | None
+    wer_max: float | None
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """How late the generator was, and how often the in-flight cap (which the user set) held an arrival back."""
+
+    times: Times
+    held: int
+    of: int
+    held_max_s: float
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Every table of one run with rows of its own; each is made when first asked for."""
+
+    run: Run
+
+    @cached_property
+    def attempts(self) -> pd.DataFrame:
+        """The run's rows; empty for plain Locust input."""
+        return self.run.attempts if self.run.attempts is not None else pd.DataFrame()
+
+    @cached_property
+    def requests(self) -> pd.DataFrame:
+        """See ``requests``."""
+        return requests(self.attempts)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """See ``ledger``."""
+        return ledger(self.run, self.requests)
+
+    @cached_property
+    def response(self) -> dict[str, Times]:
+        """Response time under each of POLICIES."""
+        return {policy: times(self.requests, "response_s", policy) for policy in POLICIES}
+
+    @cached_property
+    def service(self) -> dict[str, Times]:
+        """Service time under each of POLICIES."""
+        return {policy: times(self.requests, "service_s", policy) for policy in POLICIES}
+
+    @cached_property
+    def throughput(self) -> Throughput:
+        """See ``throughput``."""
+        return throughput(self.run, self.requests)
+
+    @cached_property
+    def audio(self) -> Audio | None:
+        """See ``audio``."""
+        return audio(self.requests)
+
+    @cached_property
+    def lateness(self) -> Lateness:
+        """See ``lateness``."""
+        return lateness(self.requests)
+
+
+def requests(attempts: pd.DataFrame) -> pd.DataFrame:
+    """One row a seq, in order of seq: the last attempt's columns, and four that are derived.
+
+    * ``scheduled_s``: of the first attempt; ``tries``: how many attempts there are
+    * ``response_s`` = done_s − scheduled_s, to the end of the last attempt
+    * ``service_s`` = done_s − sent_s, of the last attempt alone
+    * ``lateness_s`` = sent_s − scheduled_s − held_s, of the first attempt; an empty held_s is 0
+
+    Rows that are ``unfinished`` or ``not_sent`` have no end: their times are NaN.
+    """
+    rows = attempts.sort_values(["seq", "attempt"], kind="stable")
+    first = rows.drop_duplicates("seq").set_index("seq")
+    last = rows.drop_duplicates("seq", keep="last").set_index("seq")
+    done_s = last["done_s"].where(~last["outcome"].isin(ENDLESS))
+    return last.assign(
+        scheduled_s=first["scheduled_s"],
+        tries=rows.groupby("seq").size(),
+        done_s=done_s,
+        response_s=done_s - first["scheduled_s"],
+        service_s=done_s - last["sent_s"],
+        lateness_s=first["sent_s"] - first["scheduled_s"] - first["held_s"].fillna(0.0),
+        held_s=first["held_s"],
+    )
+
+
+def ledger(run: Run, rows: pd.DataFrame) -> Ledger:
+    """The ledger: planned = each outcome + missing, over requests.
+
+    A closed loop that a duration bounds plans no number (``planned`` is null): then planned is the
+    number of requests that have a row, and nothing can be missing.
+    """
+    counts = {str(name): int(count) for name, count in rows["outcome"].value_counts().items()}
+    promised = run.about.get("planned")
+    return Ledger(len(rows) if promised is None else int(promised), {name: counts[name] for name in OUTCOMES if name in counts})
+
+
+def times(rows: pd.DataFrame, column: str, policy: str = "ended") -> Times:
+    """``column`` of ``requests`` under a policy: ``ok`` = outcome ok only; ``ended`` = every request with an end."""
+    chosen = rows if policy == "ended" else rows[rows["outcome"] == "ok"]
+    return summary(chosen[column], len(rows))
+
+
+def summary(values: Any, total: int) -> Times:
+    """Percentiles, maximum and mean of ``values`` without the empty ones, out of ``total`` requests."""
+    sample = ascending(values)
+    found = len(sample) > 0
+    return Times(
+        len(sample),
+        total - len(sample),
+        tuple(percentile(sample, percent) for percent in PERCENTS),
+        float(sample[-1]) if found else None,
+        float(sample.mean()) if found else None,
+    )
+
+
+def wall_s(rows: pd.DataFrame) -> float | None:
+    """Measured wall time: from the first scheduled instant to the last end; None where nothing ended or took time."""
+    ends = rows["done_s"].dropna()
+    span = float(ends.max() - rows["scheduled_s"].min()) if len(ends) else 0.0
+    return span if span > 0 else None
+
+
+def throughput(run: Run, rows: pd.DataFrame) -> Throughput:
+    """Completed ok ÷ measured wall time, and the offered rate: planned arrivals ÷ the schedule's duration."""
+    ok, span = int((rows["outcome"] == "ok").sum()), wall_s(rows)
+    offered, reason = offered_per_s(run)
+    return Throughput(ok, span, ok / span if span else None, offered, reason)
+
+
+def offered_per_s(run: Run) -> tuple[float | None, str]:
+    """The schedule's own rate in arrivals per second, or None and why it has none."""
+    stages = _stages(run)
+    if not stages:
+        return None, "no schedule is known"
+    if any(stage.closed for stage in stages):
+        return None, "closed loop: completions decide when requests are sent"
+    duration_s = sum(stage.duration_s or 0.0 for stage in stages)
+    count = run.about.get("planned")
+    if duration_s <= 0:
+        return None, "all at once"
+    return (None, "no number was planned") if count is None else (count / duration_s, "")
+
+
+def _stages(run: Run) -> tuple[Stage, ...]:
+    """The run's schedule; empty where run.json has none that can be read."""
+    try:
+        return parse(str(run.about.get("schedule") or ""))
+    except ScheduleError:
+        return ()
+
+
+def audio(rows: pd.DataFrame) -> Audio | None:
+    """Audio seconds per wall second, and each row's real-time factor; None where no ok row has an audio length."""
+    heard = rows[(rows["outcome"] == "ok") & rows["audio_s"].notna()]
+    if heard.empty:
+        return None
+    seconds, span = float(heard["audio_s"].sum()), wall_s(rows)
+    factors = ascending((heard["audio_s"] / heard["service_s"]).replace([np.inf, -np.inf], np.nan))
+    wer = heard["wer"].dropna()
+    return Audio(
+        len(heard),
+        seconds,
+        seconds / span if span else None,
+        percentile(factors, 50).value,
+        percentile(factors, 5).value,
+        len(wer),
+        float(wer.mean()) if len(wer) else None,
+        float(wer.max()) if len(wer) else None,
+    )
+
+
+def lateness(rows: pd.DataFrame) -> Lateness:
+    """Lateness = sent − scheduled − held, over the requests that were sent; and who was held at the cap."""
+    held = rows["held_s"].fillna(0.0)
+    return Lateness(summary(rows["lateness_s"], len(rows)), int((held > 0).sum()), len(rows), float(held.max()) if len(rows) else 0.0)
+
+
+def by_outcome(attempts: pd.DataFrame) -> pd.DataFrame:
+    """A row an outcome, in the order of OUTCOMES, over attempts (a retried failure shows here).
+
+    Columns: attempts; first_s and last_s (scheduled_s of the first and the last one seen); statuses
+    and errors, each ``[(value, count), …]`` with the commonest first, at most COMMONEST.
+    """
+    groups = attempts.groupby("outcome")
+    table = groups["scheduled_s"].agg(attempts="size", first_s="min", last_s="max")
+    table["statuses"] = groups["status"].agg(_commonest)
+    table["errors"] = groups["error"].agg(_commonest)
+    return pd.DataFrame(table.reindex([name for name in OUTCOMES if name in table.index]))
+
+
+def _commonest(values: pd.Series[Any]) -> list[tuple[Any, int]]:
+    counts = values[values.notna() & (values != "")].value_counts().head(COMMONEST)
+    return [(value, int(count)) for value, count in counts.items()]
+
+
+def by_stage(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a stage, in the order in which they came.
+
+    Columns: planned (None where completions decide it), requests, ok, p50_s and p95_s (response time
+    of answered ok), throughput_per_s (ok ÷ the stage's own wall time).
+    """
+    expected = _planned_by_stage(run)
+    names = list(dict.fromkeys([*expected, *rows.sort_values("scheduled_s", kind="stable")["stage"].unique()]))
+    return pd.DataFrame([{"stage": name, "planned": expected.get(name), **_stage(rows[rows["stage"] == name])} for name in names])
+
+
+def _planned_by_stage(run: Run) -> dict[str, int | None]:
+    seed = run.about.get("seed") or 0
+    return {stage.name: planned([stage], seed) for stage in _stages(run)}
+
+
+def _stage(rows: pd.DataFrame) -> dict[str, float | int | None]:
+    response, span = times(rows, "response_s", "ok"), wall_s(rows)
+    return {
+        "requests": len(rows),
+        "ok": response.n,
+        "p50_s": response.at(50).value,
+        "p95_s": response.at(95).value,
+        "throughput_per_s": response.n / span if span else None,
+    }
+
+
+def queue_and_execution(rows: pd.DataFrame) -> dict[str, Times]:
+    """Queue delay and execution time as the endpoint tells them; only those that some row has."""
+    names = {"queue delay": "queue_s", "execution time": "execution_s"}
+    found = {label: summary(rows[column], len(rows)) for label, column in names.items()}
+    return {label: sample for label, sample in found.items() if sample.n}
+
+
+def events(run: Run) -> pd.DataFrame:
+    """A row a kind of hook event: count, total_s and longest_s (0 where the kind has no duration)."""
+    if run.events is None:
+        return pd.DataFrame(columns=["kind", "count", "total_s", "longest_s"])
+    seconds = run.events.assign(seconds=run.events["seconds"].fillna(0.0)).groupby("kind")["seconds"]
+    return seconds.agg(count="size", total_s="sum", longest_s="max").reset_index()

@@ -1,0 +1,148 @@
+"""May these figures be believed? The rules, each with its number, its limit and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.load import Run
+from analysis.models import smallest_sample
+from analysis.prose import counted, percent, seconds
+from analysis.tables import Tables
+from rig.attempt import Ledger, one_line
+
+STATES = ("valid", "degraded", "invalid")
+LATE_LEAST_S = 0.020
+LATE_SHARE = 0.05
+CPU_FULL = 0.90
+CPU_SHARE = 0.10
+TOTALS = (
+    "There is no ledger: Locust's totals do not know how many requests were planned, so a request that never ended is not seen.",
+    "Failures are mixed into the percentiles: a fast failure makes the service look faster.",
+    "Percentiles are rounded to two digits: 1,049 and 951 ms both read 1,000.",
+    "Percentiles in the history are cumulative since the start, unless the run had --csv-full-history.",
+    "Times count from the instant of sending: requests that the generator sent late look as fast as the others.",
+    "Locust writes these files every few seconds and not at the end: the last seconds may be absent.",
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``state`` is one of STATES; ``reasons`` explain it, gravest first; ``notes`` stand beside it."""
+
+    state: str
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def judge(run: Run, tables: Tables) -> Verdict:
+    """The verdict on ``run``: the gravest rule that it breaks decides.
+
+    * invalid: nothing was sent; the ledger of an ended run does not balance; the lateness P99 is above
+      the limit; a generator's CPU was above CPU_FULL of a core for more than CPU_SHARE of its seconds.
+    * degraded: the run did not end, or not by its schedule; requests are unfinished or were not sent;
+      the lateness P99 is above half the limit; the input is Locust's totals only.
+    * valid: none of these. Failures of the service do not make a measurement of it less valid.
+    """
+    if run.totals is not None:
+        return Verdict("degraded", ("These are totals only, without a row a request.",), (*TOTALS, *run.notes))
+    invalid, degraded = list(_invalid(tables)), list(_degraded(tables))
+    state = "invalid" if invalid else "degraded" if degraded else "valid"
+    return Verdict(state, (*_nothing_ok(tables), *invalid, *degraded), (*_notes(tables), *run.notes))
+
+
+def lateness_limit_s(tables: Tables) -> float:
+    """The largest lateness P99 that leaves the times believable: 20 ms, or 5 % of the median service time."""
+    median_s = tables.service["ended"].at(50).value
+    return max(LATE_LEAST_S, LATE_SHARE * (median_s or 0.0))
+
+
+def busiest(generator: pd.DataFrame) -> tuple[str, float]:
+    """The load generator with the largest share of its seconds above CPU_FULL, and that share."""
+    shares = (generator["cpu"] > CPU_FULL).groupby(generator["generator"]).mean()
+    return str(shares.idxmax()), float(shares.max())
+
+
+def _nothing_ok(tables: Tables) -> Iterator[str]:
+    sent = int(tables.attempts["sent_s"].notna().sum())
+    if sent and not tables.ledger.counts.get("ok"):
+        yield f"No answer was ok ({counted(sent, 'attempt')} sent): look at the outcomes and their errors below before any time."
+
+
+def _invalid(tables: Tables) -> Iterator[str]:
+    about, book = tables.run.about, tables.ledger
+    if not tables.attempts["sent_s"].notna().any():
+        yield "No request was sent, so nothing was measured: see whether the target and the schedule are right, and run again."
+    if about.get("state") == "ended" and not book.balanced:
+        yield _unbalanced(book)
+    late, limit = tables.lateness.times.at(99), lateness_limit_s(tables)
+    if late.value is not None and late.value > limit:
+        yield (
+            f"The generator sent late: lateness P99 is {seconds(late.value)} and may be {seconds(limit)}; "
+            "use more or faster generators, or a lower rate."
+        )
+    if tables.run.generator is not None:
+        yield from _too_busy(tables.run.generator)
+
+
+def _unbalanced(book: Ledger) -> str:
+    if book.missing > 0:
+        return (
+            f"The ledger does not balance: {book.missing:,} of {book.planned:,} planned are missing; "
+            "a generator was lost or its rows were; look for it in generator.csv and run again."
+        )
+    return (
+        f"The ledger does not balance: there are {-book.missing:,} more requests than the {book.planned:,} planned; "
+        "rows of another run may be mixed in."
+    )
+
+
+def _too_busy(generator: pd.DataFrame) -> Iterator[str]:
+    name, share = busiest(generator)
+    if share > CPU_SHARE:
+        yield (
+            f"The load generator {one_line(name)!r} was above {percent(CPU_FULL)} of a core in {percent(share)} of its seconds "
+            f"(may be {percent(CPU_SHARE)}): its own delays are in the times; spread the load over more generators."
+        )
+
+
+def _degraded(tables: Tables) -> Iterator[str]:
+    about, counts = tables.run.about, tables.ledger.counts
+    if about.get("state") != "ended":
+        yield "The run has no end on record: it was killed, or is still running; what was in flight then is missing here."
+    elif about.get("ended_by") != "schedule":
+        yield f"The run was cut short ({one_line(str(about.get('ended_by')))}): the figures hold up to that instant only."
+    if counts.get("unfinished"):
+        yield (
+            f"{counted(counts['unfinished'], 'request')} had no answer when the run was cut: the slowest are left out "
+            "of the times; allow more time to drain."
+        )
+    if counts.get("not_sent"):
+        yield (
+            f"{counted(counts['not_sent'], 'request')} never left: less load came than was planned; "
+            "raise the in-flight cap or lower the rate."
+        )
+    late, limit = tables.lateness.times.at(99), lateness_limit_s(tables)
+    if late.value is not None and limit / 2 < late.value <= limit:
+        yield f"The generator was near its limit: lateness P99 is {seconds(late.value)} of {seconds(limit)} allowed; add a generator."
+
+
+def _notes(tables: Tables) -> Iterator[str]:
+    n, least = tables.response["ok"].n, smallest_sample(95)
+    if 0 < n < least:
+        yield f"{counted(n, 'ok answer')}: P95 has no interval below {least}; plan more requests, or repeat the run."
+    lateness = tables.lateness
+    if lateness.held:
+        yield (
+            f"Held back by the in-flight cap: {lateness.held:,} of {lateness.of:,}, up to {seconds(lateness.held_max_s)}; "
+            "this is in the response time and not in the lateness."
+        )
+    if tables.run.about.get("planned") is None:
+        yield "A closed loop bounded by time plans no number of requests: the ledger counts those that have a row."
+    if tables.run.generator is None:
+        yield "There is no generator.csv: whether the load generator had CPU to spare is not known."
+    own = (tables.run.about.get("ledger") or {}).get("counts")
+    if own is not None and own != dict(tables.ledger.counts):
+        yield "The ledger in run.json differs from the rows of attempts.csv; this report counts the rows."
