@@ -1,0 +1,98 @@
+"""The endpoint that a run starts for itself where no host is given: its own process, loopback only."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import gevent
+
+from rig.circumstances import ROOT
+from rig.transcription import KEY_VARIABLE
+from rig.wire import Client, Exchange, Limits
+
+READY_S = 60.0
+STOP_S = 5.0
+SECRETS = ("API_TOKEN", KEY_VARIABLE)
+"""Not handed on: the embedded service is open, and no key leaves the process that needs it."""
+COMMAND = ("-m", "endpoints.transcriber", "--port", "0", "--queue", "1000", "--until-stdin-closes", "--worker-id", "embedded")
+
+
+class CannotStart(RuntimeError):
+    """The embedded endpoint did not come up; the message is a sentence."""
+
+
+class Embedded:
+    """A transcription service of this project's own, on a port that the kernel chose.
+
+    It ends when its standard input does, so it cannot outlive this process, whatever happens to it.
+    """
+
+    def __init__(self) -> None:
+        # A session of its own: Ctrl-C on the terminal must reach the run, not the service it waits for.
+        self._process = subprocess.Popen(
+            [sys.executable, *COMMAND],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name not in SECRETS} | {"PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+            text=True,
+        )
+        self.url = ""
+        self.cold_start_s = 0.0
+        self.worker_id = ""
+
+    def wait_ready(self) -> None:
+        """Waits until the service answers on /health; ``cold_start_s`` is start to ready, in seconds.
+
+        Raises:
+            CannotStart: it ended, or was not ready within READY_S.
+        """
+        started = time.perf_counter()
+        late = CannotStart(f"the embedded endpoint was not ready within {READY_S:g} s: start a service yourself and name it by --host")
+        with gevent.Timeout(READY_S, late):
+            self.url = self._address()
+            client = Client(self.url, Limits(5, 5, 5))
+            while (health := _health(client)) is None:
+                if self._process.poll() is not None:
+                    raise CannotStart(f"the embedded endpoint ended with code {self._process.returncode} while it was loading")
+                gevent.sleep(0.02)
+            client.close()
+        self.cold_start_s = time.perf_counter() - started
+        self.worker_id = str(health.get("worker_id", ""))
+
+    def stop(self) -> None:
+        """Ends the service, at the latest after STOP_S."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def _address(self) -> str:
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        words = line.split()
+        if words[:2] != ["listening", "on"]:
+            raise CannotStart(
+                "the embedded endpoint did not start (see above): try 'python -m endpoints.transcriber', or name a service by --host"
+            )
+        return words[2]
+
+
+def _health(client: Client) -> Mapping[str, Any] | None:
+    exchange = Exchange()
+    client.send(exchange, "GET", "/health")
+    if exchange.status != 200:
+        return None
+    content = json.loads(exchange.body)
+    return content if isinstance(content, dict) else {}

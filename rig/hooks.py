@@ -1,0 +1,62 @@
+"""Events of one's own on Locust: cold starts, queueing, the platform's time-outs, throttling.
+
+They are ``EventHook``s on ``locust.events`` (and so on ``environment.events``), fired with keyword
+arguments. A listener takes what it needs and ``**kwargs``, and must not block::
+
+    from locust import events
+    import rig.hooks
+
+    @events.throttled.add_listener
+    def slow_down(seq, retry_after_s, **kwargs):
+        print(f"request {seq} was throttled")
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from locust import events
+from locust.event import EventHook
+
+from rig.attempt import Attempt
+
+QUEUED_S = 0.1
+"""From this queue delay on, in seconds, an answer counts as ``queued``: below it lies a worker's own hand-over."""
+
+HOOKS = {
+    "attempt": "a row was written: attempt (an Attempt)",
+    "cold_start": "a worker was started: worker_id, seconds (start to ready), at_s, seq and stage (where a request met it), detail",
+    "queued": "a request waited in the endpoint's queue: seq, stage, worker_id, seconds, at_s",
+    "queue_timeout": "the platform gave up waiting for a worker: seq, stage, seconds (sent to answer), at_s, detail",
+    "throttled": "429: seq, stage, seconds (sent to answer), at_s, retry_after_s (None where not said), detail",
+}
+KINDS = tuple(name for name in HOOKS if name != "attempt")
+"""The hooks that have rows in events.csv."""
+
+
+def install(on: Any = events) -> None:
+    """Adds the hooks to Locust's events; those already there stay, with their listeners."""
+    for name in HOOKS:
+        if not hasattr(on, name):
+            setattr(on, name, EventHook())  # type: ignore[no-untyped-call]
+
+
+def announce(row: Attempt, retry_after_s: float | None = None, on: Any = events) -> None:
+    """Fires what one attempt gives cause for, ``attempt`` first."""
+    on.attempt.fire(attempt=row)
+    queued = row.queue_s is not None and row.queue_s >= QUEUED_S
+    if not (row.cold or queued or row.outcome in ("queue_timeout", "throttled")):
+        return
+    about: dict[str, Any] = {"seq": row.seq, "stage": row.stage, "worker_id": row.worker_id, "at_s": row.done_s, "detail": row.error}
+    waited_s = None if row.done_s is None or row.sent_s is None else row.done_s - row.sent_s
+    if row.cold:
+        on.cold_start.fire(seconds=row.queue_s, **about)
+    if queued:
+        on.queued.fire(seconds=row.queue_s, **about)
+    if row.outcome == "queue_timeout":
+        on.queue_timeout.fire(seconds=waited_s, **about)
+    if row.outcome == "throttled":
+        on.throttled.fire(seconds=waited_s, retry_after_s=retry_after_s, **about)
+
+
+install()

@@ -1,0 +1,201 @@
+"""One locustfile's question, from Locust's start to its end: run after run, each begun, ended and reported."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import gevent
+
+from rig import circumstances, options
+from rig.embedded import CannotStart, Embedded
+from rig.options import Plan, PlanError
+from rig.progress import Progress
+from rig.recorder import CannotRecord, Recorder
+from rig.run import Run, Target
+from rig.transcription import Transcription
+
+logger = logging.getLogger("coldburst")
+BAD_INPUT = 2
+"""Exit code where nothing was sent, because something that was asked for cannot be done."""
+
+
+class Question:
+    """What one locustfile asks of an endpoint.
+
+    Args:
+        name: the question; runs are called after it.
+        environment: Locust's.
+    """
+
+    def __init__(self, name: str, environment: Any) -> None:
+        self._name, self._environment = name, environment
+        self._embedded: Embedded | None = None
+        self._reporter: gevent.Greenlet | None = None
+        self._progress: Progress | None = None
+        self._started = False
+        self._interrupted = False
+        self._report: subprocess.Popen[bytes] | None = None
+        self.current: Run | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the run that was started has ended, or could not begin."""
+        return self._started and (self.current is None or bool(self.current.load.finished.is_set()))
+
+    @property
+    def headless(self) -> bool:
+        """Whether there is no web UI."""
+        return self._environment.web_ui is None
+
+    @property
+    def host(self) -> str:
+        """The endpoint that was named, "" where none was."""
+        return str(self._environment.host or self._environment.parsed_options.host or "")
+
+    def plan(self, **changed: Any) -> Plan:
+        """The present options, checked, with ``changed`` ones in their place; a ValueError says what is wrong."""
+        parsed = self._environment.parsed_options
+        return options.check({"host": self.host, **{name: getattr(parsed, name) for name in options.names()}, **changed})
+
+    def cast(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """A web form's texts as options of the right types (a ValueError names the one that is not)."""
+        parsed = self._environment.parsed_options
+        changed: dict[str, Any] = {name: form[name] for name in ("host",) if name in form}
+        for name in options.names():
+            kind = type(getattr(parsed, name))
+            try:
+                changed |= {name: kind(form[name])} if name in form else {}
+            except ValueError as error:
+                raise PlanError(
+                    f"'{form[name]}' is no number: {name.replace('_', ' ')} takes one, as in {getattr(parsed, name)}"
+                ) from error
+        return changed
+
+    def start(self) -> None:
+        """Begins a run (test_start), or says why it cannot be begun."""
+        self._started, self._interrupted, self.current = False, False, None
+        self._environment.process_exit_code = None
+        try:
+            self.current = self._build(self.plan())
+        except (ValueError, CannotRecord, CannotStart) as error:
+            logger.error(error)
+            self._environment.process_exit_code = BAD_INPUT
+        self._started = True
+        if self.current:
+            self._tell_cold_start()
+            if self.headless:
+                self._progress = Progress(self.current)
+
+    def stop(self, reason: str) -> None:
+        """Ends the run, if one goes on, closes its files and has it reported; once, whoever calls."""
+        run = self.current
+        if run is None or run.ledger is not None:
+            return
+        if not run.load.finished.is_set():
+            logger.info("Ending the run (%s): %d in flight have up to %g s", run.ended_by or reason, run.load.in_flight, run.plan.drain_s)
+        ledger = run.finish(reason)
+        if ledger is None:
+            return
+        if self._progress:
+            self._progress.stop()
+        if run.recorder.fault:
+            logger.error(run.recorder.fault)
+        if run.recorder.fault or ledger.counts.get("ok", 0) < ledger.planned:
+            self._environment.process_exit_code = self._environment.parsed_options.exit_code_on_error
+        self._reporter = gevent.spawn(self._make_report, run)
+
+    def stopped(self) -> None:
+        """Ready for the next run (test_stop); headless there is none, and the report is waited for."""
+        self._started = False
+        if self.headless:
+            self._finish_report()
+
+    def _finish_report(self) -> None:
+        if self._reporter:
+            self._reporter.join()
+
+    def quit(self) -> None:
+        """Ends everything (quitting): the run, its report, the embedded endpoint."""
+        self.stop("SIGTERM")
+        self._finish_report()
+        if self._embedded:
+            self._embedded.stop()
+            self._embedded = None
+
+    def interrupt(self, main: Any, name: str) -> None:
+        """Ctrl-C, or SIGTERM headless: the first ends the run with a drain, the next cuts it, one during the report leaves that out.
+
+        The interrupt is thrown into Locust's main greenlet: left to itself it would strike whichever
+        greenlet happens to run, and take that one's request with it.
+        """
+        run = self.current
+        if run and run.ledger is None and self._interrupted:
+            run.cut()
+        elif run and run.ledger is not None and self.headless:
+            if self._report:
+                self._report.terminate()
+        else:
+            self._interrupted = True
+            if run and not run.load.finished.is_set():
+                run.ended_by = name
+            gevent.kill(main, KeyboardInterrupt)
+
+    def _build(self, plan: Plan) -> Run:
+        key = options.key()
+        host = plan.host or self._embedded_url()
+        target: Target = Transcription(host, plan.clips, plan.asking, plan.limits, key)
+        about = {
+            "question": self._name,
+            "target": {"kind": target.kind, "host": host, "embedded": not plan.host},
+            "schedule": plan.options["schedule"],
+            "seed": plan.seed,
+            "planned": plan.planned,
+            "max_in_flight": plan.max_in_flight,
+            "when_full": plan.options["when_full"],
+            "options": plan.options,
+            "versions": circumstances.versions(),
+            **circumstances.commit(),
+            "machine": circumstances.machine(),
+        }
+        return Run(self._environment, plan, target, Recorder(plan.runs, about))
+
+    def _embedded_url(self) -> str:
+        if self._embedded is None:
+            logger.info("No --host: starting the embedded endpoint")
+            embedded = Embedded()
+            try:
+                embedded.wait_ready()
+            except BaseException:
+                embedded.stop()
+                raise
+            self._embedded = embedded
+            logger.info("The embedded endpoint is ready at %s after %.1f s", embedded.url, embedded.cold_start_s)
+        return self._embedded.url
+
+    def _tell_cold_start(self) -> None:
+        """The start of the embedded endpoint is the one cold start that this side sees whole."""
+        embedded = self._embedded
+        if embedded and embedded.cold_start_s and self.current:
+            about = {
+                "seq": None,
+                "stage": "",
+                "worker_id": embedded.worker_id,
+                "at_s": 0.0,
+                "detail": "the embedded endpoint, start to ready",
+            }
+            self._environment.events.cold_start.fire(seconds=embedded.cold_start_s, **about)
+            embedded.cold_start_s = 0.0
+
+    def _make_report(self, run: Run) -> None:
+        """Makes the report in a process of its own (pandas has no place in this one); it prints ledger, verdict and table."""
+        folder = run.recorder.folder
+        environment = {**os.environ, "PYTHONPATH": str(circumstances.ROOT)}
+        command = [sys.executable, "-m", "analysis", "report", str(folder)]
+        self._report = subprocess.Popen(command, env=environment, start_new_session=True)
+        if self._report.wait():
+            logger.error("No report was made. The ledger: %s. Try again with: python -m analysis report %s", run.ledger, folder)

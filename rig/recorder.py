@@ -1,0 +1,182 @@
+"""The run directory: rows as they come, the circumstances around them, Locust's own tables beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import gevent
+from locust import stats
+
+from rig import attempt
+from rig.attempt import Attempt, Ledger
+
+FORMAT = 1
+EVENT_COLUMNS = ("at_s", "kind", "seq", "stage", "worker_id", "seconds", "detail", "generator")
+GENERATOR_COLUMNS = ("at_s", "generator", "cpu", "rss_bytes", "in_flight", "held", "connections", "sent", "lateness_max_s")
+
+
+class CannotRecord(OSError):
+    """The run directory cannot be written; the message is a sentence."""
+
+
+class Table:
+    """A CSV file that is written line by line: each row is with the kernel when ``write`` returns."""
+
+    def __init__(self, path: Path, columns: Iterable[str]) -> None:
+        self._file: TextIO = path.open("w", encoding="utf-8", newline="", buffering=1)
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self.write(columns)
+
+    def write(self, cells: Iterable[object]) -> None:
+        """Appends one row."""
+        self._rows.writerow(cells)
+
+    def close(self) -> None:
+        """Ends the file, on the disk."""
+        with self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+
+class Recorder:
+    """Writes one run.
+
+    Args:
+        runs: directory of runs; the run gets a new one in it.
+        about: run.json's first content: what was asked for, and the circumstances.
+
+    Raises:
+        CannotRecord: the directory cannot be written.
+    """
+
+    def __init__(self, runs: Path, about: Mapping[str, Any]) -> None:
+        started = datetime.now(UTC)
+        self.folder = _new_folder(runs, f"{started:%Y%m%d-%H%M%S}-{about['question']}")
+        self.fault = ""
+        self.counts: Counter[str] = Counter()
+        self._about: dict[str, Any] = {
+            "format": FORMAT,
+            "id": self.folder.name,
+            "state": "running",
+            "started": started.isoformat(timespec="milliseconds"),
+            "ended": None,
+            "ended_by": None,
+            "elapsed_s": None,
+            "ledger": None,
+            **about,
+        }
+        try:
+            self._write_about()
+            self._attempts = Table(self.folder / "attempts.csv", (column.name for column in attempt.COLUMNS))
+            self._events = Table(self.folder / "events.csv", EVENT_COLUMNS)
+            self._generator = Table(self.folder / "generator.csv", GENERATOR_COLUMNS)
+        except OSError as error:
+            raise CannotRecord(_sentence(self.folder, error)) from error
+
+    @property
+    def id(self) -> str:
+        """The run's name, which is its directory's."""
+        return self.folder.name
+
+    def attempt(self, row: Attempt) -> None:
+        """Writes a row of attempts.csv."""
+        if self._write(self._attempts, attempt.cells(row)):
+            self.counts[row.outcome] += 1
+
+    def event(self, kind: str, about: Mapping[str, Any]) -> None:
+        """Writes a row of events.csv; ``about`` are the hook's keyword arguments."""
+        values = {"generator": "local", **about, "kind": kind}
+        self._write(self._events, [_plain(values.get(column)) for column in EVENT_COLUMNS])
+
+    def generator(self, values: Mapping[str, Any]) -> None:
+        """Writes a row of generator.csv."""
+        self._write(self._generator, [_plain(values.get(column)) for column in GENERATOR_COLUMNS])
+
+    def close(self, ended_by: str, elapsed_s: float, planned: int) -> Ledger:
+        """Ends the run's files and says how it ended; the ledger of the rows on disk.
+
+        A disk that is full keeps the rows it has: ``fault`` tells.
+        """
+        ledger = Ledger(planned, dict(self.counts))
+        self._about |= {
+            "state": "ended",
+            "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "ended_by": ended_by,
+            "elapsed_s": round(elapsed_s, 3),
+            "planned": planned,
+            "ledger": {"planned": planned, "counts": ledger.counts, "missing": ledger.missing},
+        }
+        try:
+            for table in (self._attempts, self._events, self._generator):
+                table.close()
+            self._write_about()
+        except OSError as error:
+            self.fault = self.fault or _sentence(self.folder, error)
+        return ledger
+
+    def _write(self, table: Table, cells: Iterable[object]) -> bool:
+        """Whether the row was written. After the first failure nothing more is: a row must not follow a torn one."""
+        if self.fault:
+            return False
+        try:
+            table.write(cells)
+        except OSError as error:
+            self.fault = _sentence(self.folder, error)
+            return False
+        return True
+
+    def _write_about(self) -> None:
+        new = self.folder / "run.json.new"
+        new.write_text(json.dumps(self._about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        new.replace(self.folder / "run.json")
+
+
+class LocustTables:
+    """Locust's own CSV files, kept up while the run goes, and complete to the last request when it ends."""
+
+    def __init__(self, environment: Any, folder: Path) -> None:
+        self._environment, self._prefix = environment, folder / "locust"
+        self._writer = stats.StatsCSVFileWriter(environment, stats.PERCENTILES_TO_REPORT, str(self._prefix), full_history=True)
+        self._greenlet = gevent.spawn(self._writer.stats_writer)
+
+    def close(self) -> None:
+        """Writes the tables once more, from the final statistics: Locust itself leaves out its last seconds."""
+        self._greenlet.kill()
+        self._writer._stats_history_data_rows(self._writer.stats_history_csv_writer, datetime.now(UTC).timestamp())
+        self._writer.close_files()
+        final = stats.StatsCSV(self._environment, stats.PERCENTILES_TO_REPORT)
+        for name, write in (("stats", final.requests_csv), ("failures", final.failures_csv), ("exceptions", final.exceptions_csv)):
+            with Path(f"{self._prefix}_{name}.csv").open("w", encoding="utf-8", newline="") as file:
+                write(csv.writer(file))
+
+
+def _new_folder(runs: Path, name: str) -> Path:
+    for number in range(1, 1000):
+        folder = runs / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise CannotRecord(_sentence(folder, error)) from error
+        return folder
+    raise CannotRecord(f"cannot find a name for a new run in '{runs}': a thousand began within this second")
+
+
+def _sentence(folder: Path, error: OSError) -> str:
+    return f"cannot write to '{folder}' ({error.strerror or error}): free some space or name another directory with --runs"
+
+
+def _plain(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return round(value, 6)
+    return attempt.one_line(value) if isinstance(value, str) else value

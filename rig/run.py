@@ -1,0 +1,190 @@
+"""One run: a plan's load against a target, each end of it recorded, ended in one way whatever ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import gevent
+import psutil
+from gevent.lock import RLock
+
+from rig import hooks
+from rig.attempt import Attempt, Evidence, Ledger, decide
+from rig.dispatch import Dispatcher
+from rig.options import Plan
+from rig.recorder import LocustTables, Recorder
+from rig.schedule import Arrival
+from rig.wire import Client, Exchange
+
+SAMPLE_S = 1.0
+GENERATOR = "local"
+
+
+class Target(Protocol):
+    """One kind of endpoint: its calls and its dialect."""
+
+    kind: ClassVar[str]
+    url: str
+    client: Client
+
+    def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+        """Sends request ``seq`` under ``name``, fills ``exchange`` in, and says what came back; never raises for the network."""
+
+
+class NotOk(Exception):
+    """What Locust's own tables are told of an attempt that did not end ok."""
+
+
+class Run:
+    """Sends a plan's requests and records them.
+
+    Args:
+        environment: Locust's, for its events and statistics.
+    """
+
+    def __init__(self, environment: Any, plan: Plan, target: Target, recorder: Recorder) -> None:
+        self.plan, self.target, self.recorder = plan, target, recorder
+        self._environment = environment
+        self._lateness_max_s = 0.0
+        self.sent = 0
+        self.ended_by = ""
+        self.ledger: Ledger | None = None
+        self.load = Dispatcher(plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed)
+        self._locust = LocustTables(environment, recorder.folder)
+        self._watcher: gevent.Greenlet | None = None
+        self._process = psutil.Process()
+        self._ending = RLock()
+
+    def drive(self) -> None:
+        """Runs the whole schedule; returns when each request has ended."""
+        self._watcher = gevent.spawn(self._watch)
+        self.load.run()
+
+    def finish(self, reason: str) -> Ledger | None:
+        """Ends the run and closes its files; None where another caller did.
+
+        Nothing more is sent, what is in flight gets the drain time, then is cut.
+        """
+        with self._ending:
+            if self.ledger is not None:
+                return None
+            self._end(reason)
+            return self._close()
+
+    def _end(self, reason: str) -> None:
+        if not self.load.finished.is_set():
+            self.ended_by = self.ended_by or reason
+            self.load.stop()
+            self.load.finished.wait(self.plan.drain_s)
+            self.load.cut()
+        self.load.finished.wait()
+
+    def cut(self) -> None:
+        """Ends what is in flight at once; ``finish`` then returns."""
+        self.load.cut()
+
+    def _close(self) -> Ledger:
+        elapsed_s = self.load.now()
+        if self._watcher:
+            self._watcher.kill()
+            self._sample()
+        self._locust.close()
+        planned = self.plan.planned if self.plan.planned is not None else self.load.dispatched
+        self.ledger = self.recorder.close(self.ended_by or "schedule", elapsed_s, planned)
+        self.target.client.close()
+        return self.ledger
+
+    def event(self, kind: str, about: Mapping[str, Any]) -> None:
+        """A row in events.csv, ``at_s`` now where it is not said."""
+        self.recorder.event(kind, {"at_s": self.load.now(), **about})
+
+    def _send(self, arrival: Arrival, held_s: float) -> None:
+        exchange = Exchange()
+        self.sent += 1
+        try:
+            evidence = self.target.ask(arrival.seq, f"{self.recorder.id}-{arrival.seq}-1", exchange)
+        except gevent.GreenletExit:
+            self._record(arrival, held_s, exchange, decide(sent=exchange.sent is not None, cut=True), Evidence())
+            return
+        outcome = decide(fault=exchange.fault, status=exchange.status, says=evidence.says)
+        row = self._record(arrival, held_s, exchange, outcome, evidence)
+        self._tell_locust(row, exchange)
+
+    def _record(self, arrival: Arrival, held_s: float, exchange: Exchange, outcome: str, evidence: Evidence) -> Attempt:
+        zero = self.load.zero
+        cut = outcome in ("unfinished", "not_sent")
+        row = Attempt(
+            seq=arrival.seq,
+            attempt=1,
+            stage=arrival.stage,
+            scheduled_s=arrival.scheduled_s,
+            outcome=outcome,
+            held_s=held_s,
+            sent_s=None if exchange.sent is None else exchange.sent - zero,
+            first_s=None if exchange.first is None else exchange.first - zero,
+            done_s=None if exchange.done is None or cut else exchange.done - zero,
+            status=exchange.status,
+            generator=GENERATOR,
+            **evidence.measured,
+        )
+        if row.sent_s is not None:
+            self._lateness_max_s = max(self._lateness_max_s, row.sent_s - row.scheduled_s - held_s)
+        self._write(row, exchange)
+        return row
+
+    def _refuse(self, arrival: Arrival) -> None:
+        row = Attempt(arrival.seq, 1, arrival.stage, arrival.scheduled_s, "not_sent", generator=GENERATOR)
+        self._write(row, Exchange())
+
+    def _write(self, row: Attempt, exchange: Exchange) -> None:
+        self.recorder.attempt(row)
+        hooks.announce(row, _retry_after_s(exchange), self._environment.events)
+        if self.recorder.fault and not self.load.stopping:
+            self.ended_by = "a disk that cannot be written"
+            self.load.stop()
+
+    def _tell_locust(self, row: Attempt, exchange: Exchange) -> None:
+        """Locust's own statistics get each attempt that was sent and ended, with its response time in milliseconds."""
+        response_s = (row.done_s or 0.0) - row.scheduled_s
+        status = "" if row.status is None else f" ({row.status})"
+        self._environment.events.request.fire(
+            request_type="POST",
+            name=self.target.kind,
+            response_time=response_s * 1000,
+            response_length=row.bytes_in or 0,
+            response=None,
+            context={"attempt": row},
+            exception=None if row.outcome == "ok" else NotOk(f"{row.outcome}{status}"),
+            start_time=time.time() - response_s,
+            url=self.target.url,
+        )
+
+    def _watch(self) -> None:
+        self._process.cpu_percent()  # the first reading only starts the measuring
+        while True:
+            gevent.sleep(SAMPLE_S)
+            self._sample()
+
+    def _sample(self) -> None:
+        """A row of generator.csv, one a second: how the load generator itself felt since the one before."""
+        lateness_s, self._lateness_max_s = self._lateness_max_s, 0.0
+        self.recorder.generator(
+            {
+                "at_s": self.load.now(),
+                "generator": GENERATOR,
+                "cpu": self._process.cpu_percent() / 100,
+                "rss_bytes": self._process.memory_info().rss,
+                "in_flight": self.load.in_flight,
+                "held": self.load.held,
+                "connections": self.target.client.opened,
+                "sent": self.sent,
+                "lateness_max_s": lateness_s,
+            }
+        )
+
+
+def _retry_after_s(exchange: Exchange) -> float | None:
+    value = str(exchange.headers.get("retry-after", ""))
+    return float(value) if value.isascii() and value.isdigit() else None

@@ -1,0 +1,138 @@
+"""Locust meets the schedule: the user class, the shape and the listeners of a locustfile.
+
+A locustfile calls ``ask`` once and subclasses ``ArrivalUser`` and ``ScheduleShape``. Each process
+has one user, which runs the whole schedule: load is arrivals, not users. The shape ends the run
+when the schedule has ended, in the same way headless and in the web UI.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import gevent
+from flask import jsonify, request
+from locust import LoadTestShape, User, events, runners, task
+from locust.exception import StopUser
+
+from rig import hooks, options
+from rig.question import BAD_INPUT, Question
+
+logger = logging.getLogger("coldburst")
+_asked: list[str] = []
+
+
+class ArrivalUser(User):
+    """Runs the schedule of its process. Subclasses need nothing but a name and a docstring."""
+
+    abstract = True
+    fixed_count = 1
+
+    @task
+    def drive(self) -> None:
+        """Sends the run's requests; ends with the last answer."""
+        question: Question = cast("Any", self.environment).coldburst
+        if question.current:
+            question.current.drive()
+        raise StopUser
+
+
+class ScheduleShape(LoadTestShape):
+    """One user until the schedule has ended, then none."""
+
+    abstract = True
+
+    def tick(self) -> tuple[int, float] | None:
+        """(users, users per second) as Locust asks for it each second; None ends the run."""
+        question: Question = cast("Any", self.runner).environment.coldburst
+        return None if question.over else (1, 1.0)
+
+
+def ask(name: str, *, schedule: str, max_in_flight: int) -> None:
+    """Makes Locust ask this question: its options, its listeners. Called once, by the locustfile.
+
+    Args:
+        name: the question, which is the locustfile's name; runs are called after it.
+        schedule, max_in_flight: the defaults of the options.
+
+    Raises:
+        SystemExit: a second locustfile in the same Locust.
+    """
+    if _asked:
+        sys.exit(f"two questions in one Locust, '{_asked[0]}' and '{name}': give one locustfile, as in -f locustfiles/burst.py")
+    _asked.append(name)
+    hooks.install(events)
+    on: Any = events
+    on.init_command_line_parser.add_listener(_adder(schedule, max_in_flight))
+    on.init.add_listener(_starter(name))
+
+
+def _adder(schedule: str, max_in_flight: int) -> Callable[..., None]:
+    def add_options(parser: Any, **_: Any) -> None:
+        options.add(parser, schedule, max_in_flight)
+        parser.set_defaults(only_summary=True)  # this suite's own progress lines instead of Locust's table every two seconds
+
+    return add_options
+
+
+def _starter(name: str) -> Callable[..., None]:
+    def start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
+        parsed = environment.parsed_options
+        if not isinstance(runner, runners.LocalRunner):
+            sys.exit("This suite runs in one process so far: leave --master, --worker and --processes out")
+        question = environment.coldburst = Question(name, environment)
+        _listen(question, environment)
+        gevent.signal_handler(signal.SIGINT, question.interrupt, gevent.getcurrent(), "Ctrl-C")
+        if web_ui is None:
+            # Locust's own handler is there only after a headless run: until then SIGTERM would kill without a word.
+            gevent.signal_handler(signal.SIGTERM, question.interrupt, gevent.getcurrent(), "SIGTERM")
+            _quieten(parsed)
+            try:
+                question.plan()
+                options.key()
+            except ValueError as error:
+                logger.error(error)
+                sys.exit(BAD_INPUT)
+        else:
+            _check_form(question, web_ui)
+
+    return start
+
+
+def _listen(question: Question, environment: Any) -> None:
+    on = environment.events
+    on.test_start.add_listener(lambda **_: question.start())
+    on.test_stopping.add_listener(lambda **_: question.stop("stop"))
+    on.test_stop.add_listener(lambda **_: question.stopped())
+    on.quitting.add_listener(lambda **_: question.quit())
+    for kind in hooks.KINDS:
+        getattr(on, kind).add_listener(_recording(question, kind))
+
+
+def _recording(question: Question, kind: str) -> Callable[..., None]:
+    return lambda **about: question.current.event(kind, about) if question.current else None
+
+
+def _quieten(parsed: Any) -> None:
+    """Locust's talk of users and its final tables are left out: the report's figures are exact, its own are rounded."""
+    logging.getLogger("locust.runners").setLevel(logging.WARNING)
+    if not parsed.print_stats:
+        logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
+
+
+def _check_form(question: Question, web_ui: Any) -> None:
+    """Has the web UI's form answer with the sentence, where something in it cannot be done."""
+
+    @web_ui.app.before_request  # type: ignore[untyped-decorator]
+    def check() -> Any:
+        if request.method != "POST" or not request.path.endswith("/swarm"):
+            return None
+        try:
+            question.plan(**question.cast(request.form))
+            options.key()
+        except ValueError as error:
+            return jsonify({"success": False, "message": str(error), "host": question.host})
+        return None

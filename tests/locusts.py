@@ -1,0 +1,110 @@
+"""Locust as a process of its own, and what it left in its run directory."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rig.attempt import Attempt, Ledger, ledger, read
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAIN = ("--clips", str(ROOT / "samples" / "01-harbour.wav"), "--max-wer", "off")
+"""One short clip whose answer is not judged: for a service that recognises nothing."""
+
+
+class Locust:
+    """A started Locust; ``wait`` for its end, then ask for what it left."""
+
+    def __init__(self, process: subprocess.Popen, runs: Path, output: Path) -> None:
+        self.process, self.runs, self._output = process, runs, output
+
+    @property
+    def output(self) -> str:
+        """Everything that it printed, on both channels."""
+        return self._output.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def folder(self) -> Path:
+        (folder,) = self.runs.iterdir()
+        return folder
+
+    @property
+    def about(self) -> dict:
+        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+
+    @property
+    def rows(self) -> list[Attempt]:
+        return read(self.folder / "attempts.csv")[0]
+
+    @property
+    def ledger(self) -> Ledger:
+        """From the rows on disk against the number planned."""
+        return ledger(self.about["planned"], self.rows)
+
+    def everything(self) -> bytes:
+        """All that the run left: every file, report included, and what it printed."""
+        files = [path for path in self.runs.rglob("*") if path.is_file()]
+        assert any(path.name == "index.html" for path in files)
+        return b"".join(path.read_bytes() for path in files) + self.output.encode()
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        with (self.folder / name).open(encoding="utf-8", newline="") as lines:
+            return list(csv.DictReader(lines))
+
+    def wait(self, limit_s: float = 60) -> int:
+        return self.process.wait(limit_s)
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        self.process.send_signal(number)
+
+    def until(self, true: Callable[["Locust"], object], limit_s: float = 30) -> None:
+        """Waits until ``true(self)``; fails with the output when it does not come."""
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
+            try:
+                if true(self):
+                    return
+            except (OSError, ValueError):
+                pass  # the directory or its files are not there yet
+            time.sleep(0.02)
+        raise AssertionError(f"what was waited for did not come within {limit_s} s:\n{self.output}")
+
+
+@contextmanager
+def locust(*arguments: str, file: str | Path = "locustfiles/burst.py", headless: bool = True, **env: str) -> Iterator[Locust]:
+    """``locust -f file arguments`` with a runs directory of its own; killed at the end if it still runs."""
+    with tempfile.TemporaryDirectory() as place:
+        runs, output = Path(place) / "results", Path(place) / "output"
+        runs.mkdir()
+        command = [sys.executable, "-m", "locust", "-f", str(file), "--runs", str(runs), *(["--headless"] if headless else []), *arguments]
+        with output.open("wb") as out:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, "PYTHONUNBUFFERED": "1", **env}
+            )
+            try:
+                yield Locust(process, runs, output)
+            finally:
+                process.kill()
+                process.wait()
+
+
+def service_s(rows: list[Attempt]) -> list[float]:
+    """Sorted service times (done - sent) of the rows that ended."""
+    return sorted(row.done_s - row.sent_s for row in rows if row.done_s is not None)
+
+
+def response_s(rows: list[Attempt]) -> list[float]:
+    """Sorted response times (done - scheduled) of the rows that ended."""
+    return sorted(row.done_s - row.scheduled_s for row in rows if row.done_s is not None)
+
+
+def quantile(ordered: list[float], share: float) -> float:
+    """Nearest rank."""
+    return ordered[max(-(-len(ordered) * round(share * 1000) // 1000), 1) - 1]

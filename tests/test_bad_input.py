@@ -1,0 +1,118 @@
+"""What cannot be done is said in one sentence, before anything is sent, and the process ends with an error."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from rig import options
+from tests.locusts import PLAIN, ROOT, locust
+from tests.transcribers import transcriber
+
+NOWHERE = "http://127.0.0.1:9"
+GOOD = {
+    "host": NOWHERE,
+    "schedule": "burst 30",
+    "max_in_flight": 15,
+    **{name.removeprefix("--").replace("-", "_"): how["default"] for name, how in options._OPTIONS},
+    "clips": str(ROOT / "samples"),
+}
+BAD = [
+    ({"schedule": "burst 30 quickly"}, ["'quickly'", "as in"]),
+    ({"schedule": "steady 60s -3/s"}, ["'-3/s'", "negative"]),
+    ({"schedule": "rest 9s 0/s"}, ["no request at all"]),
+    ({"host": "127.0.0.1:9"}, ["'127.0.0.1:9'", "scheme", "http://"]),
+    ({"host": "ftp://127.0.0.1:9"}, ["'ftp://127.0.0.1:9'"]),
+    ({"host": "http://127.0.0.1:port"}, ["'http://127.0.0.1:port'"]),
+    ({"host": "http://me:secret@127.0.0.1:9"}, ["password", "TRANSCRIPTION_API_KEY"]),
+    ({"runs": "/nowhere/at/all"}, ["'/nowhere/at/all'", "mkdir -p"]),
+    ({"clips": "/nowhere"}, ["'/nowhere'", "--clips samples"]),
+    ({"clips": __file__}, ["test_bad_input.py'", "no audio"]),
+    ({"max_in_flight": 0}, ["--max-in-flight 0"]),
+    ({"max_in_flight": 100_000_000}, ["open files", "ulimit"]),
+    ({"deadline": 0.0}, ["--deadline 0", "above 0"]),
+    ({"deadline": float("nan")}, ["--deadline nan"]),
+    ({"max_wer": "much"}, ["'much'", "off"]),
+    ({"path": "v1/audio"}, ["'v1/audio'", "slash"]),
+]
+
+
+def test_what_is_right_is_taken(tmp_path):
+    plan = options.check(GOOD | {"runs": str(tmp_path)})
+    assert (plan.planned, plan.host, plan.shed, plan.asking.max_wer) == (30, NOWHERE, False, 0.5)
+
+
+@pytest.mark.parametrize(("changed", "words"), BAD)
+def test_one_sentence_names_what_is_wrong_and_what_would_be_right(changed, words, tmp_path):
+    with pytest.raises(ValueError, match=r".") as told:
+        options.check({**GOOD, "runs": str(tmp_path), **changed})
+    said = str(told.value)
+    assert all(word in said for word in words), said
+    assert "secret" not in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("changed", [BAD[0][0], BAD[3][0], BAD[7][0], BAD[9][0]], ids=["schedule", "host", "runs", "clips"])
+def test_the_process_says_it_and_ends_with_an_error(changed):
+    arguments = [word for name, value in {"host": NOWHERE, **changed}.items() for word in (f"--{name}", value)]
+    with locust(*arguments) as run:
+        assert run.wait() == 2
+        lines = [line for line in run.output.splitlines() if "/ERROR/" in line]
+        assert len(lines) == 1, run.output
+        assert next(iter(changed.values())) in lines[0]
+        assert "Traceback" not in run.output
+        assert list(run.runs.iterdir()) == []
+
+
+def test_an_option_of_the_wrong_type_is_locusts_own_usage_message():
+    with locust("--seed", "x") as run:
+        assert run.wait() == 2
+        assert "--seed" in run.output
+        assert "Traceback" not in run.output
+
+
+def test_one_question_a_locust():
+    with locust(file="locustfiles/burst.py,locustfiles/sustained.py") as run:
+        assert run.wait() not in (0, None)
+        assert "'burst' and 'sustained'" in run.output
+        assert "Traceback" not in run.output
+
+
+def test_distributed_is_refused_while_it_would_lose_requests():
+    with locust("--master", "--master-bind-port=0") as run:
+        assert run.wait() not in (0, None)
+        assert "one process" in run.output
+
+
+def test_a_key_with_a_line_break_is_refused_without_showing_it():
+    with locust("--host", NOWHERE, TRANSCRIPTION_API_KEY="sesame\r\nX-Evil: 1") as run:
+        assert run.wait() == 2
+        assert "the key in TRANSCRIPTION_API_KEY" in run.output
+        assert "sesame" not in run.output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can only be mounted by root")
+def test_a_full_disk_keeps_the_rows_that_were_written():
+    with tempfile.TemporaryDirectory() as place:
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, text=True, check=False)
+        if mounted.returncode:
+            pytest.skip(f"no small file system here: {mounted.stderr.strip()}")
+        try:
+            with (
+                transcriber("--engine", "fixed", "--service-time", "0.001", "--max-concurrent", "10") as service,
+                locust("--host", service.url, "--schedule", "steady 60s 100/s", "--runs", place, *PLAIN) as run,
+            ):
+                assert run.wait() == 1
+                assert "No space left on device" in run.output
+                assert "free some space" in run.output
+                assert "Traceback" not in run.output
+                run.runs = Path(place)
+                rows = run.rows  # a torn last line would be left out
+                assert len(rows) > 20
+                assert len(rows) <= len(service.log()) + 1
+                assert [row.seq for row in rows] == list(range(len(rows)))
+        finally:
+            subprocess.run(["umount", place], check=True)

@@ -1,0 +1,202 @@
+"""Runs of Locust against a real service: the ledger balances in every ending, and the figures agree with the service's own log."""
+
+import signal
+import socket
+
+import pytest
+
+from tests.locusts import PLAIN, locust, quantile, response_s, service_s
+from tests.transcribers import transcriber
+
+KEY = "sesame-7c1f0e"
+FIXED = ("--engine", "fixed", "--queue", "1000")
+
+
+def test_an_untroubled_run_agrees_with_the_services_own_log():
+    with (
+        transcriber(*FIXED, "--service-time", "0.2", "--max-concurrent", "15", API_TOKEN=KEY) as service,
+        locust("--host", service.url, *PLAIN, TRANSCRIPTION_API_KEY=KEY) as run,
+    ):
+        assert run.wait() == 0, run.output
+        assert KEY.encode() not in run.everything()
+        assert str(run.ledger) == "30 planned = 30 ok"
+        assert "30 planned = 30 ok" in run.output
+        assert "verdict" in run.output
+        assert "Traceback" not in run.output
+        about = run.about
+        assert (about["state"], about["ended_by"], about["ledger"]["missing"]) == ("ended", "schedule", 0)
+        assert (run.folder / "report" / "index.html").is_file()
+        assert str(run.folder / "report" / "index.html") in run.output
+        rows, log = run.rows, {line["request_id"]: line for line in service.log()}
+        assert len(log) == 30
+        for row in rows:
+            line = log[f"{about['id']}-{row.seq}-1"]
+            assert row.queue_s == pytest.approx(line["queue_s"], abs=0.002)
+            assert row.execution_s == pytest.approx(line["execution_s"], abs=0.002)
+            assert (row.worker_id, row.status) == (line["worker_id"], line["status"])
+            assert row.scheduled_s <= row.sent_s <= row.first_s <= row.done_s
+        # the client's own figure against what the service was told to take
+        alone = [row for row in rows if row.queue_s < 0.001]
+        assert abs(quantile(service_s(alone), 0.5) - 0.2) < 0.010
+        # Locust's own table is whole, to the last request
+        total = run.table("locust_stats.csv")[-1]
+        assert (total["Request Count"], total["Failure Count"]) == ("30", "0")
+        assert run.table("locust_stats_history.csv")[-1]["Total Request Count"] == "30"
+        # 15 at a time: the second half was held back by the cap, and that is no lateness
+        assert max(row.held_s for row in rows) > 0.15
+        assert max(row.sent_s - row.scheduled_s - row.held_s for row in rows) < 0.15
+        assert (run.folder / "attempts.csv").stat().st_size < 30 * 500
+
+
+@pytest.mark.slow
+def test_queueing_at_the_service_is_response_time_and_no_lateness():
+    with (
+        transcriber(*FIXED, "--service-time", "0.2", "--max-concurrent", "1") as service,
+        locust("--host", service.url, "--schedule", "burst 5", *PLAIN) as run,
+    ):
+        assert run.wait() == 0, run.output
+        assert [round(value, 1) for value in response_s(run.rows)] == [0.2, 0.4, 0.6, 0.8, 1.0]
+        assert [round(value, 1) for value in sorted(row.queue_s for row in run.rows)] == [0.0, 0.2, 0.4, 0.6, 0.8]
+        assert max(row.sent_s - row.scheduled_s for row in run.rows) < 0.1
+        queued = [event for event in run.table("events.csv") if event["kind"] == "queued"]
+        assert sorted(round(float(event["seconds"]), 1) for event in queued) == [0.2, 0.4, 0.6, 0.8]
+
+
+def test_a_service_killed_half_way_leaves_a_whole_ledger():
+    with (
+        transcriber(*FIXED, "--service-time", "0.3", "--max-concurrent", "5") as service,
+        locust("--host", service.url, "--max-in-flight", "5", *PLAIN) as run,
+    ):
+        run.until(lambda run: len(run.rows) >= 10)
+        service.process.kill()
+        assert run.wait() == 1
+        found = run.ledger
+        assert found.balanced
+        assert set(found.counts) == {"ok", "unreachable"}
+        assert found.counts["ok"] >= 10
+        assert "Traceback" not in run.output
+
+
+def test_a_port_where_nobody_listens():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with locust("--host", f"http://127.0.0.1:{free.getsockname()[1]}", *PLAIN) as run:
+            assert run.wait() == 1
+            assert str(run.ledger) == "30 planned = 30 unreachable"
+            assert all(row.error and row.status is None for row in run.rows)
+            assert "Traceback" not in run.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_a_run_that_is_ended_from_outside_drains_and_balances(number, name):
+    with (
+        transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "5") as service,
+        locust("--host", service.url, "--max-in-flight", "5", *PLAIN) as run,
+    ):
+        run.until(lambda run: len(run.rows) >= 5)
+        run.interrupt(number)
+        assert run.wait() == 1
+        found = run.ledger
+        assert found.balanced
+        assert set(found.counts) == {"ok", "not_sent"}
+        assert found.counts["ok"] >= 10  # those in flight were waited for
+        assert (run.about["state"], run.about["ended_by"]) == ("ended", name)
+        assert (run.folder / "report" / "index.html").is_file()
+        assert "Traceback" not in run.output
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_cuts_and_the_ledger_is_written_all_the_same():
+    with (
+        transcriber(*FIXED, "--service-time", "600", "--max-concurrent", "5") as service,
+        locust("--host", service.url, "--max-in-flight", "5", *PLAIN) as run,
+    ):
+        run.until(lambda run: "in flight 5" in run.output)
+        run.interrupt()
+        run.until(lambda run: run.output.count("Ending the run"))
+        run.interrupt()
+        assert run.wait() == 1
+        service.process.kill()  # it would wait for its 600 s
+        assert str(run.ledger) == "30 planned = 5 unfinished + 25 not_sent"
+        assert "Traceback" not in run.output
+
+
+@pytest.mark.slow
+def test_a_drain_that_takes_too_long_is_cut():
+    with (
+        transcriber(*FIXED, "--service-time", "600", "--max-concurrent", "5") as service,
+        locust("--host", service.url, "--max-in-flight", "5", "--drain-timeout", "0.5", *PLAIN) as run,
+    ):
+        run.until(lambda run: "in flight 5" in run.output)
+        run.interrupt(signal.SIGTERM)
+        assert run.wait() == 1
+        service.process.kill()  # it would wait for its 600 s
+        assert str(run.ledger) == "30 planned = 5 unfinished + 25 not_sent"
+
+
+def test_a_killed_generator_leaves_its_rows_and_a_report_says_what_is_missing():
+    with (
+        transcriber(*FIXED, "--service-time", "0.3", "--max-concurrent", "5") as service,
+        locust("--host", service.url, "--max-in-flight", "5", *PLAIN) as run,
+    ):
+        run.until(lambda run: len(run.rows) >= 10)
+        run.process.kill()
+        run.wait()
+        assert run.about["state"] == "running"
+        assert run.ledger.counts["ok"] >= 10
+        assert run.ledger.missing == 30 - sum(run.ledger.counts.values())
+
+
+@pytest.mark.slow
+def test_failures_are_named_for_what_they_are():
+    with (
+        transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "1", "--fail-fast") as service,
+        locust("--host", service.url, "--schedule", "burst 4", *PLAIN) as run,
+    ):
+        assert run.wait() == 1
+        assert str(run.ledger) == "4 planned = 1 ok + 3 busy"
+        assert {row.status for row in run.rows if row.outcome == "busy"} == {503}
+        failures = run.table("locust_failures.csv")
+        assert [(row["Error"], row["Occurrences"]) for row in failures] == [("NotOk('busy (503)')", "3")]
+
+
+@pytest.mark.slow
+def test_our_own_deadline_abandons():
+    with (
+        transcriber(*FIXED, "--service-time", "600", "--max-concurrent", "5") as service,
+        locust("--host", service.url, "--schedule", "burst 3", "--deadline", "0.4", *PLAIN) as run,
+    ):
+        assert run.wait() == 1
+        service.process.kill()  # it would wait for its 600 s
+        assert str(run.ledger) == "3 planned = 3 abandoned"
+        assert {row.error for row in run.rows} == {"not done within 0.4 s"}
+
+
+@pytest.mark.slow
+def test_a_closed_loop_is_counted_by_what_it_sent():
+    with (
+        transcriber(*FIXED, "--service-time", "0.1", "--max-concurrent", "2") as service,
+        locust("--host", service.url, "--schedule", "level 1s 2 at a time, last 3 1 at a time", *PLAIN) as run,
+    ):
+        assert run.wait() == 0, run.output
+        assert run.ledger.balanced
+        assert run.about["planned"] == len(service.log())
+        assert [row.stage for row in run.rows].count("last") == 3
+        assert max(row.queue_s for row in run.rows) < 0.05  # never more than two at a time
+
+
+@pytest.mark.slow
+def test_a_stall_shows_in_the_open_loop_and_hides_in_the_closed():
+    stalls = ("--service-time", "0.02", "--max-concurrent", "400", "--stall", "2", "--stall-every", "10")
+    p99 = {}
+    for name, schedule in (("open", "steady 40s 50/s"), ("closed", "level 40s 8 at a time")):
+        with (
+            transcriber(*FIXED, *stalls) as service,
+            locust("--host", service.url, "--schedule", schedule, *PLAIN, file="locustfiles/sustained.py") as run,
+        ):
+            assert run.wait(90) == 0, run.output
+            p99[name] = quantile(response_s(run.rows), 0.99)
+    # truth at 50/s: the wait of an arrival in the first 2 of 10 s is uniform from 2 s down, so P99 is 1.9 s + 20 ms
+    assert 1.85 < p99["open"] < 2.0
+    assert p99["closed"] < 0.3

@@ -1,0 +1,54 @@
+"""Locust with its web UI, on a port that is proved to be its own."""
+
+import json
+import re
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from types import TracebackType
+
+import psutil
+
+from tests.locusts import Locust, locust
+
+
+class WebUi:
+    """A started Locust whose web UI answers; ``post`` and ``get`` speak to it."""
+
+    def __init__(self, *arguments: str, **env: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._started = locust(*arguments, "--web-host", "127.0.0.1", "--web-port", str(self.port), headless=False, **env)
+        self.locust: Locust
+
+    def __enter__(self) -> "WebUi":
+        self.locust = self._started.__enter__()
+        self.locust.until(self._listens)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._started.__exit__(kind, error, trace)
+
+    def _listens(self, run: Locust) -> bool:
+        """Whether the process that was started is the one behind the port: another's must get no request."""
+        connections = psutil.Process(run.process.pid).net_connections("tcp")
+        return any(found.laddr.port == self.port and found.status == psutil.CONN_LISTEN for found in connections)
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return answer.read()
+
+    def post(self, path: str, **form: str) -> dict:
+        request = urllib.request.Request(self.url + path, urllib.parse.urlencode(form).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def state(self) -> str:
+        return json.loads(self.get("/stats/requests"))["state"]
+
+    def field(self, name: str) -> bool:
+        """Whether the start page knows an option of this name."""
+        return re.search(rf"\b{name}\b", self.get("/").decode()) is not None
