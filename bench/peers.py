@@ -1,0 +1,84 @@
+"""The load of bench/generator.py in plain Locust and in this suite, each class one contender.
+
+Runs as a locustfile; CONTENDER chooses the class, BODY names the audio file. At the end it prints one
+line of JSON: requests that ended, CPU seconds from start to stop, wall seconds from start to the last answer.
+"""
+
+import json
+import os
+import resource
+import time
+from pathlib import Path
+
+from locust import FastHttpUser, HttpUser, constant, events, task
+
+CONTENDER = os.environ["CONTENDER"]
+CLIP = Path(os.environ["BODY"])
+ROUTE = "/v1/audio/transcriptions"
+_started: list[float] = []
+_count = [0]
+_last = [0.0]
+
+
+def cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+@events.test_start.add_listener
+def start(**_):
+    _started[:] = [cpu_s(), time.perf_counter()]
+
+
+@events.request.add_listener
+def count(exception, **_):
+    _count[0] += exception is None
+    _last[0] = time.perf_counter()
+
+
+@events.test_stopping.add_listener
+def stop(**_):
+    if _started:
+        cpu, wall = _started
+        print(json.dumps({"requests": _count[0], "cpu_s": cpu_s() - cpu, "wall_s": _last[0] - wall}), flush=True)
+        _started.clear()
+
+
+if CONTENDER == "coldburst":
+    from rig.users import ArrivalUser, ScheduleShape, ask
+
+    ask("bench", schedule="level 5s 32 at a time", max_in_flight=1000)
+
+    class Ours(ArrivalUser):
+        """This suite, everything recorded."""
+
+    class Schedule(ScheduleShape):
+        """Until the schedule ends."""
+
+
+if CONTENDER == "FastHttpUser":
+    from rig.transcription import load_clips, multipart
+
+    class Bare(FastHttpUser):
+        """FastHttpUser with the body built once, nothing recorded but Locust's own statistics."""
+
+        wait_time = constant(0)
+        body = multipart(load_clips(CLIP)[0], {"model": "whisper-1", "response_format": "json", "language": "en"}, "edge")
+
+        @task
+        def ask(self):
+            self.client.post(ROUTE, data=self.body, headers={"Content-Type": "multipart/form-data; boundary=edge"})
+
+
+if CONTENDER == "HttpUser(files=)":
+
+    class Files(HttpUser):
+        """HttpUser that builds the form for each request, as most locustfiles do."""
+
+        wait_time = constant(0)
+        data = CLIP.read_bytes()
+
+        @task
+        def ask(self):
+            form = {"model": "whisper-1", "response_format": "json", "language": "en"}
+            self.client.post(ROUTE, files={"file": (CLIP.name, self.data)}, data=form)
