@@ -1,20 +1,29 @@
-"""What a run can be told: the command-line options (and web UI fields), checked into a Plan."""
+"""What a run can be told: options on the command line, fields in the web UI. Times in seconds."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from rig import schedule as schedule_module
 from rig.schedule import Stage, parse, planned
 from rig.transcription import KEY_VARIABLE, Asking, Clip, load_clips
 from rig.wire import Limits
 
 DEFAULT_RUNS = "runs"
+HELP = "--help-coldburst"
+BESIDES = f"""\
+The endpoint is named by Locust's own --host, as in --host https://example.com:8083; without it, a
+transcription service of this project's own is started on this machine and stopped again.
+The key of a closed service is read from {KEY_VARIABLE} in the environment, and from nowhere else."""
+EMBEDDED = "embedded"
+"""The host that stands for the endpoint that a run starts for itself; no host at all means the same."""
 SPARE_FILES = 100
 """File descriptors left for everything but the requests in flight."""
 
@@ -41,55 +50,75 @@ class Plan:
     options: Mapping[str, Any]
 
 
-_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("--seed", {"type": int, "default": 1, "help": "Seed of everything random: the same seed gives the same arrivals (default 1)"}),
-    (
-        "--when-full",
-        {"choices": ["wait", "shed"], "default": "wait", "help": "What an arrival does at the in-flight cap: wait in line, or be shed"},
-    ),
-    ("--deadline", {"type": float, "default": 300.0, "help": "Seconds until a request is abandoned, from its sending (default 300)"}),
-    ("--connect-timeout", {"type": float, "default": 10.0, "help": "Seconds to connect, TLS included (default 10)"}),
-    ("--first-byte-timeout", {"type": float, "default": 300.0, "help": "Seconds from sending to the answer's headers (default 300)"}),
-    (
-        "--drain-timeout",
-        {"type": float, "default": 60.0, "help": "Seconds that a stopped run waits for what is in flight (default 60; Ctrl-C again cuts)"},
-    ),
-    ("--clips", {"default": "samples", "help": "Audio to send: a file, or a directory of clips with transcripts.csv (default samples)"}),
-    ("--model", {"default": "whisper-1", "help": "Form field 'model' (default whisper-1; many services ignore it)"}),
-    ("--language", {"default": "en", "help": "Form field 'language' (default en; empty: not sent)"}),
-    ("--path", {"default": "/v1/audio/transcriptions", "help": "Path of the transcription route below the host"}),
-    (
-        "--auth",
-        {"choices": ["bearer", "x-api-key"], "default": "bearer", "help": f"How the key in {KEY_VARIABLE} travels: Bearer or X-API-Key"},
-    ),
-    (
-        "--max-wer",
-        {
-            "default": "0.5",
-            "help": "Word error rate above which an answer is 'wrong', where the clip's text is known, or 'off' (default 0.5)",
-        },
-    ),
-    ("--runs", {"default": DEFAULT_RUNS, "help": "Directory for the run's results (default runs, made if missing)"}),
+class Option(NamedTuple):
+    """One option. Its default has its type: the web UI's form casts to it."""
+
+    name: str
+    default: str | int | float
+    metavar: str
+    what: str
+    choices: tuple[str, ...] | None = None
+
+
+OPTIONS = (
+    Option("--seed", 1, "N", "Seed of everything random: the same seed gives the same arrivals"),
+    Option("--when-full", "wait", "", "What an arrival does at the in-flight cap: wait in line, or be shed", ("wait", "shed")),
+    Option("--deadline", 300.0, "SECONDS", "From sending until a request is abandoned"),
+    Option("--connect-timeout", 10.0, "SECONDS", "To connect, TLS included"),
+    Option("--first-byte-timeout", 300.0, "SECONDS", "From sending to the answer's headers"),
+    Option("--drain-timeout", 60.0, "SECONDS", "How long a stopped run waits for what is in flight; Ctrl-C again cuts it"),
+    Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
+    Option("--model", "whisper-1", "NAME", "Form field 'model'; many services ignore it"),
+    Option("--language", "en", "CODE", "Form field 'language'; empty: not sent"),
+    Option("--path", "/v1/audio/transcriptions", "PATH", "Transcription route below the host"),
+    Option("--auth", "bearer", "", f"How the key in {KEY_VARIABLE} travels: Bearer or X-API-Key", ("bearer", "x-api-key")),
+    Option("--max-wer", "0.5", "RATE", "Word error rate above which an answer is 'wrong', where the clip's text is known, or 'off'"),
+    Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),
 )
 
 
-def add(parser: Any, schedule: str, max_in_flight: int) -> None:
-    """Adds the options to Locust's parser; each has a typed default, because the web UI casts to the default's type."""
-    group = parser.add_argument_group("coldburst", "What to send, how, and where the results go. Times in seconds.")
-    example = "'warm 20s 1/s, steady 60s 3/s poisson', 'burst 30', 'level 60s 4 at a time'"
-    load: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("--schedule", {"default": schedule, "help": f"Stages of load, as in {example} (default '{schedule}')"}),
-        ("--max-in-flight", {"type": int, "default": max_in_flight, "help": f"Requests in flight at most (default {max_in_flight})"}),
+def add(parser: Any, question: str, schedule: str, max_in_flight: int) -> None:
+    """Adds the options to Locust's parser (or another of argparse)."""
+    group = parser.add_argument_group("coldburst", "What to send, how, and where the results go.")
+    load = (
+        Option("--schedule", schedule, "STAGES", "Load, stage by stage"),
+        Option("--max-in-flight", max_in_flight, "N", "Requests in flight at most"),
     )
-    for name, how in (*load, *_OPTIONS):
-        action = group.add_argument(name, **how)
+    for option in (*load, *OPTIONS):
+        values: dict[str, Any] = {"choices": option.choices} if option.choices else {"metavar": option.metavar}
+        action = group.add_argument(
+            option.name, type=type(option.default), default=option.default, help=f"{option.what} (default {option.default})", **values
+        )
         # What Locust's own add_argument would note; a group's does not, and the web UI would show no field.
         action.include_in_web_ui, action.is_secret, action.is_required, action.is_multiple = True, False, False, False
+    explain = {"question": question, "schedule": schedule, "max_in_flight": max_in_flight}
+    group.add_argument(HELP, action=_Explain, explain=explain, nargs=0, dest=argparse.SUPPRESS, help="Show these options alone, and exit")
+
+
+class _Explain(argparse.Action):
+    """Prints the help of these options: Locust's own --help is printed before it reads a locustfile."""
+
+    def __init__(self, explain: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._explain = explain
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        alone = argparse.ArgumentParser(
+            prog=f"locust -f locustfiles/{self._explain['question']}.py",
+            usage="%(prog)s [--headless] [--host URL] [options]",
+            description=__doc__,
+            epilog=f"STAGES\n\n{schedule_module.__doc__}\n{BESIDES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
+        )
+        add(alone, **self._explain)
+        alone.print_help()
+        parser.exit()
 
 
 def names() -> tuple[str, ...]:
     """The options' names as attributes of Locust's parsed options."""
-    return ("schedule", "max_in_flight", *(name.removeprefix("--").replace("-", "_") for name, _ in _OPTIONS))
+    return ("schedule", "max_in_flight", *(option.name.removeprefix("--").replace("-", "_") for option in OPTIONS))
 
 
 def check(options: Mapping[str, Any]) -> Plan:
@@ -137,7 +166,7 @@ def key() -> str:
 
 
 def _host(host: str) -> str:
-    if not host:
+    if host in ("", EMBEDDED):
         return ""
     url = urlsplit(host)
     try:

@@ -30,6 +30,7 @@ class ArrivalUser(User):
 
     abstract = True
     fixed_count = 1
+    host = options.EMBEDDED
 
     @task
     def drive(self) -> None:
@@ -66,13 +67,13 @@ def ask(name: str, *, schedule: str, max_in_flight: int) -> None:
     _asked.append(name)
     hooks.install(events)
     on: Any = events
-    on.init_command_line_parser.add_listener(_adder(schedule, max_in_flight))
+    on.init_command_line_parser.add_listener(_adder(name, schedule, max_in_flight))
     on.init.add_listener(_starter(name))
 
 
-def _adder(schedule: str, max_in_flight: int) -> Callable[..., None]:
+def _adder(name: str, schedule: str, max_in_flight: int) -> Callable[..., None]:
     def add_options(parser: Any, **_: Any) -> None:
-        options.add(parser, schedule, max_in_flight)
+        options.add(parser, name, schedule, max_in_flight)
         parser.set_defaults(only_summary=True)  # this suite's own progress lines instead of Locust's table every two seconds
 
     return add_options

@@ -16,7 +16,7 @@ GOOD = {
     "host": NOWHERE,
     "schedule": "burst 30",
     "max_in_flight": 15,
-    **{name.removeprefix("--").replace("-", "_"): how["default"] for name, how in options._OPTIONS},
+    **{option.name.removeprefix("--").replace("-", "_"): option.default for option in options.OPTIONS},
     "clips": str(ROOT / "samples"),
 }
 BAD = [

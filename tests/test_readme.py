@@ -1,0 +1,156 @@
+"""The README is true: its commands run, its tables are the program's own."""
+
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rig.attempt import COLUMNS, OUTCOMES
+from tests.locusts import ROOT, locust
+from tests.transcribers import transcriber
+from tests.web import WebUi
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [shlex.split(part, comments=True) for block in BLOCKS for line in block.splitlines() for part in line.split("&&")]
+INSTALLS = [command for command in COMMANDS if command[0] in ("pip", "pytest")]
+HEADLESS = [command for command in COMMANDS if command[0] == "locust" and "--headless" in command]
+WEB = [command for command in COMMANDS if command[0] == "locust" and len(command) == 3]
+HELP = [command for command in COMMANDS if command[-1].startswith("--help")]
+REPORTS = [command for command in COMMANDS if command[:4] == ["python", "-m", "analysis", "report"]]
+SERVICES = [command for command in COMMANDS if command[:3] == ["python", "-m", "endpoints.transcriber"] and command not in HELP]
+OWN = "http://127.0.0.1:8083"
+
+
+def name(command):
+    return " ".join(command)
+
+
+def rows(head):
+    """The cells of the table that begins with ``head``."""
+    lines = README.partition(head)[2].partition("\n\n")[0].strip().splitlines()[1:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_two_commands_stand_first_and_every_command_is_of_a_kind_that_is_tested():
+    first = README.partition("```sh\n")[2].splitlines()[:2]
+    assert first[0].startswith("pip install -r requirements.txt && locust -f locustfiles/burst.py --headless")
+    assert first[1].startswith("pip install -r requirements-dev.txt && pytest")
+    kinds = (INSTALLS, HEADLESS, WEB, HELP, REPORTS, SERVICES)
+    assert all(kinds)
+    assert sorted(map(name, COMMANDS)) == sorted(name(command) for kind in kinds for command in kind)
+
+
+def test_the_installs_are_what_ci_does():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for words in (["pip", "install", "-r", "requirements-dev.txt"], ["pytest"], HEADLESS[0]):
+        assert " ".join(words) in script
+
+
+def test_the_tables_are_the_programs_own():
+    columns = rows("| column | kind | unit | meaning | source |\n")
+    assert columns == [[f"`{c.name}`", c.kind.__name__, c.unit, c.meaning, c.source] for c in COLUMNS]
+    assert rows("| outcome | meaning |\n") == [[f"`{outcome}`", meaning] for outcome, meaning in OUTCOMES.items()]
+
+
+def test_every_locustfile_is_there():
+    files = {f"`locustfiles/{path.name}`" for path in (ROOT / "locustfiles").glob("*.py")}
+    assert {row[0] for row in rows("| locustfile | question |\n")} == files
+
+
+def test_every_link_leads_somewhere():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("command", HELP, ids=name)
+def test_help(command):
+    program = [sys.executable, *command[1:]] if command[0] == "python" else [sys.executable, "-m", *command]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.startswith("usage: ")
+
+
+@pytest.mark.slow
+def test_the_main_command_from_start_to_report():
+    began = time.monotonic()
+    with locust(*HEADLESS[0][4:]) as run:
+        assert HEADLESS[0] == ["locust", "-f", "locustfiles/burst.py", "--headless"]
+        run.until(lambda run: "The embedded endpoint is ready" in run.output)
+        services = psutil.Process(run.process.pid).children(recursive=True)
+        assert any("endpoints.transcriber" in service.cmdline() for service in services)
+        assert run.wait() == 0, run.output
+        assert time.monotonic() - began < 60
+        assert str(run.ledger) == "30 planned = 30 ok"
+        assert not any(service.is_running() for service in services)
+        assert re.search(r"^ +\d+\.\d s  burst  sent 15 of 30  in flight 15  held at the cap 15", run.output, re.MULTILINE)
+        assert "verdict: valid" in run.output
+        assert (run.folder / "report" / "index.html").is_file()
+        (start,) = [event for event in run.table("events.csv") if event["kind"] == "cold_start"]
+        assert (start["worker_id"], float(start["seconds"]) > 0.1) == ("embedded", True)
+        assert all(row.wer is not None and row.wer <= 0.5 for row in run.rows)
+        assert len({row.audio_s for row in run.rows}) == len(list((ROOT / "samples").glob("*.wav")))
+
+
+@pytest.mark.slow
+def test_the_embedded_endpoint_does_not_outlive_a_killed_run():
+    with locust() as run:
+        run.until(lambda run: "The embedded endpoint is ready" in run.output)
+        services = psutil.Process(run.process.pid).children(recursive=True)
+        assert services
+        run.process.kill()
+        _, alive = psutil.wait_procs(services, timeout=15)
+        assert alive == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", HEADLESS[1:], ids=name)
+def test_headless_runs(command):
+    with ExitStack() as stack:
+        if OWN in command:
+            service = stack.enter_context(transcriber("--max-concurrent", "2", "--queue", "1000"))
+            command = [service.url if word == OWN else word for word in command]
+        run = stack.enter_context(locust(*command[4:], file=command[2]))
+        assert command[3] == "--headless"
+        assert run.wait(120) == 0, run.output
+        assert run.ledger.balanced
+        assert (run.folder / "report" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("command", WEB, ids=name)
+def test_the_web_ui_comes_up_and_goes(command):
+    assert command == ["locust", "-f", "locustfiles/burst.py"]
+    with WebUi() as ui:
+        assert b"Locust" in ui.get("/")
+        ui.locust.interrupt(signal.SIGINT)
+        assert ui.locust.wait() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", REPORTS, ids=name)
+def test_reports(command, tmp_path):
+    shutil.copytree(ROOT / "tests" / "runs" / "burst", tmp_path / "run")
+    shutil.copytree(ROOT / "tests" / "runs" / "locust", tmp_path / "locust")
+    there = {"runs/20261121-092524-burst": tmp_path / "run", "tests/runs/locust/plain": tmp_path / "locust" / "plain"}
+    words = [str(there.get(word, word)) if not word.startswith("/tmp/") else str(tmp_path / "out") for word in command[1:]]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert Path(done.stdout.splitlines()[-1].removeprefix("report: ")).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", SERVICES, ids=name)
+def test_services(command):
+    words = list(command[3:])
+    if "--port" in words:
+        words[words.index("--port") + 1] = "0"
+    if "-" in words:
+        words[words.index("-")] = "/dev/null"
+    with transcriber(*words) as service:
+        assert service.health()[1]["status"] == "healthy"
