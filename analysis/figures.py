@@ -137,7 +137,8 @@ def _generator(tables: Tables) -> Plot | Absent:
     if rows is None:
         return Absent(name, title, "the run has no generator.csv, or an empty one")
     second = rows["at_s"].floordiv(1).rename("at_s")
-    data = rows.groupby(second).agg(in_flight=("in_flight", "sum"), held=("held", "sum"), cpu=("cpu", "max")).reset_index()
+    each = rows.groupby([second, "generator"])[["in_flight", "held", "cpu"]].last()
+    data = each.groupby("at_s").agg(in_flight=("in_flight", "sum"), held=("held", "sum"), cpu=("cpu", "max")).reset_index()
     many = rows["generator"].nunique()
     caption = f"One sample a second; {counted(many, 'load generator')}: sums of in flight and held, CPU of the busiest (1.0 = a full core)."
     return Plot(name, title, caption, data, _draw_generator)

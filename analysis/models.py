@@ -85,6 +85,18 @@ def smallest_sample(percent: int, level: float = LEVEL) -> int:
     return math.ceil(math.log((1 - level) / 2) / math.log(percent / 100))
 
 
+def likeness(values: Any) -> float | None:
+    """Lag-1 autocorrelation of ``values`` in their order, -1 to 1; None below 20 values, or where all are equal.
+
+    r = sum of (x[i] - m)(x[i+1] - m) over sum of (x[i] - m)^2. Independent values give 0 give or
+    take 2 / sqrt(n) (Box, Jenkins, Reinsel and Ljung, Time Series Analysis, 2.1).
+    """
+    plain = np.asarray(values, dtype=np.float64)
+    away = plain - plain.mean() if len(plain) else plain
+    whole = float(away @ away)
+    return float(away[:-1] @ away[1:]) / whole if len(plain) >= 20 and whole > 0 else None
+
+
 def ascending(values: Any) -> NDArray[np.float64]:
     """``values`` (a Series or sequence) as sorted floats without the empty ones."""
     plain = np.asarray(values, dtype=np.float64)

@@ -79,7 +79,7 @@ def terminal(of: Report, page: Path) -> str:
     lines += [f"  - {reason}" for reason in of.verdict.reasons]
     lines += [f"  note: {note}" for note in of.verdict.notes]
     sheet = sheets.sheets(of.tables)[0] if of.run.totals is not None else sheets.times_sheet(of.tables)
-    return "\n".join([*lines, "", *_columns([sheet.head, *sheet.rows]), "", f"report: {page}"])
+    return "\n".join([*lines, "", *_columns([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), "", f"report: {page}"])
 
 
 def circumstances(about: dict[str, Any]) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.load import Run
-from analysis.models import PERCENTS, Percentile, ascending, percentile
+from analysis.models import PERCENTS, Percentile, ascending, likeness, percentile
 from rig.attempt import OUTCOMES, Ledger
 from rig.schedule import ScheduleError, Stage, parse, planned
 
@@ -118,6 +118,12 @@ class Tables:
     def response(self) -> dict[str, Times]:
         """Response time under each of POLICIES."""
         return {policy: times(self.requests, "response_s", policy) for policy in POLICIES}
+
+    @cached_property
+    def likeness(self) -> float | None:
+        """Lag-1 autocorrelation of the response times answered ok, in order of seq; None where it cannot be told."""
+        rows = self.requests
+        return likeness(rows.loc[rows["outcome"] == "ok", "response_s"])
 
     @cached_property
     def service(self) -> dict[str, Times]:

@@ -18,6 +18,7 @@ LATE_LEAST_S = 0.020
 LATE_SHARE = 0.05
 CPU_FULL = 0.90
 CPU_SHARE = 0.10
+ALIKE = 0.30
 TOTALS = (
     "There is no ledger: Locust's totals do not know how many requests were planned, so a request that never ended is not seen.",
     "Failures are mixed into the percentiles: a fast failure makes the service look faster.",
@@ -101,7 +102,7 @@ def _unbalanced(book: Ledger) -> str:
 
 def _too_busy(generator: pd.DataFrame) -> Iterator[str]:
     name, share = busiest(generator)
-    if share > CPU_SHARE:
+    if share > CPU_SHARE and len(generator) > 1:  # one second alone is the start
         yield (
             f"The load generator {one_line(name)!r} was above {percent(CPU_FULL)} of a core in {percent(share)} of its seconds "
             f"(may be {percent(CPU_SHARE)}): its own delays are in the times; spread the load over more generators."
@@ -133,6 +134,12 @@ def _notes(tables: Tables) -> Iterator[str]:
     n, least = tables.response["ok"].n, smallest_sample(95)
     if 0 < n < least:
         yield f"{counted(n, 'ok answer')}: P95 has no interval below {least}; plan more requests, or repeat the run."
+    alike = tables.likeness
+    if alike is not None and alike > max(ALIKE, 2 / n**0.5):
+        yield (
+            f"Neighbouring answers are alike (lag-1 autocorrelation {alike:.2f}), as behind a queue: the intervals suppose "
+            "independent requests and are too narrow here; repeat the run before you decide by it."
+        )
     lateness = tables.lateness
     if lateness.held:
         yield (

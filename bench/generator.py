@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import wave
 from pathlib import Path
 
@@ -108,6 +109,21 @@ def errors(host: str, place: Path, body: Path) -> None:
         print(f"{rate:6}/s{len(late):8}{shown}")
 
 
+def ends(host: str, place: Path, body: Path) -> None:
+    """From the launch to the first request, and from the last answer to the end of the run, each the median of five."""
+    first, last = [], []
+    for turn in range(5):
+        runs = place / f"turn-{turn}"
+        runs.mkdir()
+        launched = time.time()
+        locust("coldburst", host, body, runs, "--schedule", "burst 1")
+        folder = next(runs.iterdir())
+        about, (row,) = json.loads((folder / "run.json").read_text(encoding="utf-8")), read(folder / "attempts.csv")[0]
+        first.append(about["second_0"] + (row.sent_s or 0.0) - launched)
+        last.append(about["elapsed_s"] - (row.done_s or 0.0))
+    print(f"\nlaunch to first request {statistics.median(first):.2f} s; last answer to end of run {statistics.median(last):.2f} s")
+
+
 def main() -> None:
     if not shutil.which("nginx"):
         sys.exit("nginx is not installed: apt-get install nginx-light")
@@ -124,6 +140,7 @@ def main() -> None:
                 contenders = {"FastHttpUser": plain, "coldburst": ours, "HttpUser(files=)": plain}
                 turns(host, place, size, clip(place, seconds), contenders)
             errors(host, place, clip(place, 0.04))
+            ends(host, place, clip(place, 0.04))
         finally:
             nginx.terminate()
             nginx.wait()

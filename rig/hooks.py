@@ -25,7 +25,7 @@ QUEUED_S = 0.1
 
 HOOKS = {
     "attempt": "a row was written: attempt (an Attempt)",
-    "cold_start": "a worker was started: worker_id, seconds (start to ready), at_s, seq and stage (where a request met it), detail",
+    "cold_start": "a worker was started: worker_id, seconds (start to ready), at_s, detail",
     "queued": "a request waited in the endpoint's queue: seq, stage, worker_id, seconds, at_s",
     "queue_timeout": "the platform gave up waiting for a worker: seq, stage, seconds (sent to answer), at_s, detail",
     "throttled": "429: seq, stage, seconds (sent to answer), at_s, retry_after_s (None where not said), detail",
@@ -45,12 +45,10 @@ def announce(row: Attempt, retry_after_s: float | None = None, on: Any = events)
     """Fires what one attempt gives cause for, ``attempt`` first."""
     on.attempt.fire(attempt=row)
     queued = row.queue_s is not None and row.queue_s >= QUEUED_S
-    if not (row.cold or queued or row.outcome in ("queue_timeout", "throttled")):
+    if not (queued or row.outcome in ("queue_timeout", "throttled")):
         return
     about: dict[str, Any] = {"seq": row.seq, "stage": row.stage, "worker_id": row.worker_id, "at_s": row.done_s, "detail": row.error}
     waited_s = None if row.done_s is None or row.sent_s is None else row.done_s - row.sent_s
-    if row.cold:
-        on.cold_start.fire(seconds=row.queue_s, **about)
     if queued:
         on.queued.fire(seconds=row.queue_s, **about)
     if row.outcome == "queue_timeout":

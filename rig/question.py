@@ -181,13 +181,7 @@ class Question:
         """The start of the embedded endpoint is the one cold start that this side sees whole."""
         embedded = self._embedded
         if embedded and embedded.cold_start_s and self.current:
-            about = {
-                "seq": None,
-                "stage": "",
-                "worker_id": embedded.worker_id,
-                "at_s": 0.0,
-                "detail": "the embedded endpoint, start to ready",
-            }
+            about = {"worker_id": embedded.worker_id, "at_s": 0.0, "detail": "the embedded endpoint, start to ready"}
             self._environment.events.cold_start.fire(seconds=embedded.cold_start_s, **about)
             embedded.cold_start_s = 0.0
 
@@ -198,4 +192,5 @@ class Question:
         command = [sys.executable, "-m", "analysis", "report", str(folder)]
         self._report = subprocess.Popen(command, env=environment, start_new_session=True)
         if self._report.wait():
+            self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
             logger.error("No report was made. The ledger: %s. Try again with: python -m analysis report %s", run.ledger, folder)

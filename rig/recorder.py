@@ -99,9 +99,10 @@ class Recorder:
         """Writes a row of generator.csv."""
         self._write(self._generator, [_plain(values.get(column)) for column in GENERATOR_COLUMNS])
 
-    def close(self, ended_by: str, elapsed_s: float, planned: int) -> Ledger:
+    def close(self, ended_by: str, second_0: float, elapsed_s: float, planned: int) -> Ledger:
         """Ends the run's files and says how it ended; the ledger of the rows on disk.
 
+        ``second_0`` is that instant in seconds since 1970, for those who join the rows with other logs.
         A disk that is full keeps the rows it has: ``fault`` tells.
         """
         ledger = Ledger(planned, dict(self.counts))
@@ -109,6 +110,7 @@ class Recorder:
             "state": "ended",
             "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "ended_by": ended_by,
+            "second_0": round(second_0, 3),
             "elapsed_s": round(elapsed_s, 3),
             "planned": planned,
             "ledger": {"planned": planned, "counts": ledger.counts, "missing": ledger.missing},

@@ -19,6 +19,8 @@ from rig.schedule import Arrival
 from rig.wire import Client, Exchange
 
 SAMPLE_S = 1.0
+LEAST_SAMPLE_S = 0.2
+"""A shorter rest at the end gets no sample: its CPU share would be noise."""
 GENERATOR = "local"
 
 
@@ -55,6 +57,7 @@ class Run:
         self._locust = LocustTables(environment, recorder.folder)
         self._watcher: gevent.Greenlet | None = None
         self._process = psutil.Process()
+        self._sampled_s = 0.0
         self._ending = RLock()
 
     def drive(self) -> None:
@@ -89,10 +92,11 @@ class Run:
         elapsed_s = self.load.now()
         if self._watcher:
             self._watcher.kill()
-            self._sample()
+            if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:
+                self._sample()
         self._locust.close()
         planned = self.plan.planned if self.plan.planned is not None else self.load.dispatched
-        self.ledger = self.recorder.close(self.ended_by or "schedule", elapsed_s, planned)
+        self.ledger = self.recorder.close(self.ended_by or "schedule", time.time() - self.load.now(), elapsed_s, planned)
         self.target.client.close()
         return self.ledger
 
@@ -163,6 +167,7 @@ class Run:
 
     def _watch(self) -> None:
         self._process.cpu_percent()  # the first reading only starts the measuring
+        self._sampled_s = self.load.now()
         while True:
             gevent.sleep(SAMPLE_S)
             self._sample()
@@ -170,9 +175,10 @@ class Run:
     def _sample(self) -> None:
         """A row of generator.csv, one a second: how the load generator itself felt since the one before."""
         lateness_s, self._lateness_max_s = self._lateness_max_s, 0.0
+        self._sampled_s = self.load.now()
         self.recorder.generator(
             {
-                "at_s": self.load.now(),
+                "at_s": self._sampled_s,
                 "generator": GENERATOR,
                 "cpu": self._process.cpu_percent() / 100,
                 "rss_bytes": self._process.memory_info().rss,

@@ -70,7 +70,7 @@ class Transcription:
         boundary = uuid.uuid4().hex
         fields = {"model": asking.model, "response_format": "json"} | ({"language": asking.language} if asking.language else {})
         self._parcels = [(clip, multipart(clip, fields, boundary)) for clip in clips]
-        self._asking = asking
+        self._asking, self._key = asking, key
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={boundary}"}
         self.client = Client(host, limits, headers | _credentials(key, asking.auth))
         self.url = host.rstrip("/") + asking.path
@@ -83,7 +83,8 @@ class Transcription:
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
         known |= {"bytes_in": len(exchange.body)} | timing(exchange.headers)
-        return judge(exchange, clip.text, self._asking.max_wer, known)
+        evidence = judge(exchange, clip.text, self._asking.max_wer, known)
+        return _without(self._key, evidence) if self._key else evidence
 
 
 def judge(exchange: Exchange, reference: str, max_wer: float | None, known: Mapping[str, Any]) -> Evidence:
@@ -191,6 +192,12 @@ def _transcripts(path: Path) -> dict[str, str]:
         if not {"file", "text"} <= set(rows.fieldnames or ()):
             raise ClipError(f"'{path}' has no columns file,text: its first line should be 'file,text'")
         return {row["file"]: row["text"] if normal(row["text"] or "") else "" for row in rows}
+
+
+def _without(key: str, evidence: Evidence) -> Evidence:
+    """The evidence with ``key`` blotted out: a service may repeat in its error what it was shown."""
+    clean = {name: value.replace(key, "[key]") if isinstance(value, str) else value for name, value in evidence.measured.items()}
+    return Evidence(evidence.says, clean)
 
 
 def _credentials(key: str, auth: str) -> dict[str, str]:

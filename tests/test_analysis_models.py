@@ -6,7 +6,7 @@ from math import ceil
 import numpy as np
 import pytest
 
-from analysis.models import order_statistic_ranks, percentile, rank, smallest_sample
+from analysis.models import likeness, order_statistic_ranks, percentile, rank, smallest_sample
 
 
 @pytest.mark.parametrize("percent", [1, 5, 7, 50, 90, 95, 99, 100])
@@ -62,3 +62,18 @@ def test_a_small_sample_says_what_its_figures_are():
     assert (p99.value, p99.lower, p99.remark) == (20.0, None, "n = 20: this is the maximum")
     assert percentile(values, 50).remark == ""
     assert percentile(np.array([]), 50).remark == "no values"
+
+
+def test_likeness_of_known_series():
+    rising = likeness(range(1000))
+    assert rising == pytest.approx(1, abs=0.005)
+    assert likeness([0.0, 1.0] * 500) == pytest.approx(-1, abs=0.005)
+    alone = likeness(np.random.default_rng(1).exponential(size=10_000))
+    assert abs(alone) < 0.05
+    noise = np.random.default_rng(2).normal(size=20_000)
+    tied = np.zeros(20_000)
+    for i in range(1, len(tied)):  # x[i] = 0.8 x[i-1] + noise has autocorrelation 0.8
+        tied[i] = 0.8 * tied[i - 1] + noise[i]
+    assert likeness(tied) == pytest.approx(0.8, abs=0.03)
+    assert likeness([1.0] * 50) is None
+    assert likeness(range(19)) is None

@@ -120,3 +120,14 @@ def test_locusts_totals_are_degraded_and_say_what_they_cannot_tell():
     assert found.state == "degraded"
     told = " ".join(found.notes)
     assert all(word in told for word in ("no ledger", "Failures are mixed", "two digits", "--csv-full-history"))
+
+
+def test_answers_that_a_queue_ties_together_get_a_note_and_independent_ones_none(burst):
+    def alike(response_s):
+        found = verdict(burst, scheduled_s=0.0, held_s=0.0, sent_s=0.0, done_s=response_s)
+        return [note for note in found.notes if note.startswith("Neighbouring answers are alike")]
+
+    line = pd.Series(range(1, 31), dtype=float)
+    assert "0.90" in alike(line)[0]
+    assert "too narrow" in alike(line)[0]
+    assert alike(line.sample(frac=1, random_state=3, ignore_index=True)) == []

@@ -89,8 +89,8 @@ def test_the_main_command_from_start_to_report():
         assert run.wait() == 0, run.output
         assert time.monotonic() - began < 60
         assert str(run.ledger) == "30 planned = 30 ok"
-        assert not any(service.is_running() for service in services)
-        assert re.search(r"^ +\d+\.\d s  burst  sent 15 of 30  in flight 15  held at the cap 15", run.output, re.MULTILINE)
+        assert psutil.wait_procs(services, timeout=10)[1] == []
+        assert re.search(r"^ +\d+\.\d s  burst  sent \d+ of 30  in flight 15  held at the cap \d+", run.output, re.MULTILINE)
         assert "verdict: valid" in run.output
         assert (run.folder / "report" / "index.html").is_file()
         (start,) = [event for event in run.table("events.csv") if event["kind"] == "cold_start"]

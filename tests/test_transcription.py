@@ -93,6 +93,15 @@ def test_clips_are_sent_in_turn_over_and_over_and_the_same_bytes_each_time():
     assert len(bodies) == 3
 
 
+def test_a_key_that_the_service_repeats_is_blotted_out():
+    with scripted(says(b"HTTP/1.1 401 No\r\nX-Worker-Id: w-k1secret\r\nContent-Length: 18\r\n\r\nbad token k1secret")) as server:
+        service = Transcription(server.url, [Clip("a.wav", 1.0, "", b"a")], Asking(), LIMITS, key="k1secret")
+        measured = service.ask(0, "run-0-1", Exchange()).measured
+        service.client.close()
+    assert measured["error"] == "401: bad token [key]"
+    assert measured["worker_id"] == "w-[key]"
+
+
 def test_server_timing_gives_queue_and_execution_in_seconds():
     headers = {"server-timing": "cache;desc=x, queue;dur=12.5, exec; dur=501", "x-worker-id": "w1"}
     assert timing(headers) == {"queue_s": 0.0125, "execution_s": 0.501, "worker_id": "w1"}
