@@ -25,7 +25,7 @@ from pathlib import Path
 from rig.attempt import read
 
 ROOT = Path(__file__).resolve().parent.parent
-ROUNDS = int(os.environ.get("ROUNDS", "3"))
+ROUNDS = 3
 SECONDS = 5
 SIZES = {"small (1.7 KB)": 0.04, "upload (187 KB)": 5.95}
 """Seconds of 16 kHz audio in the clip."""

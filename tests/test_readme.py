@@ -138,7 +138,7 @@ def test_the_web_ui_comes_up_and_goes(command):
 def test_reports(command, tmp_path):
     shutil.copytree(ROOT / "tests" / "runs" / "burst", tmp_path / "run")
     shutil.copytree(ROOT / "tests" / "runs" / "locust", tmp_path / "locust")
-    there = {"runs/20261121-092524-burst": tmp_path / "run", "tests/runs/locust/plain": tmp_path / "locust" / "plain"}
+    there = {"runs/20261121-102649-burst": tmp_path / "run", "tests/runs/locust/plain": tmp_path / "locust" / "plain"}
     words = [str(there.get(word, word)) if not word.startswith("/tmp/") else str(tmp_path / "out") for word in command[1:]]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert Path(done.stdout.splitlines()[-1].removeprefix("report: ")).is_file()
