@@ -86,6 +86,12 @@ class Dispatcher:
 
     def run(self) -> None:
         """Sends the whole schedule; returns when every request has ended. ``dispatched`` is their number then."""
+        try:
+            self._run()
+        finally:
+            self.finished.set()
+
+    def _run(self) -> None:
         self._zero = time.perf_counter()
         seq, start_s = 0, 0.0
         for stage in self._stages:
@@ -99,7 +105,6 @@ class Dispatcher:
                 start_s += stage.duration_s or 0.0
         self._quiet.wait()
         self.dispatched = seq
-        self.finished.set()
 
     def stop(self) -> None:
         """Sends nothing more: what is not yet on its way is refused, what is in flight goes on."""

@@ -15,7 +15,7 @@ from rig import circumstances, options
 from rig.embedded import CannotStart, Embedded
 from rig.options import Plan, PlanError
 from rig.progress import Progress
-from rig.recorder import CannotRecord, Recorder
+from rig.recorder import Recorder
 from rig.run import Run, Target
 from rig.transcription import Transcription
 
@@ -82,10 +82,11 @@ class Question:
         self._environment.process_exit_code = None
         try:
             self.current = self._build(self.plan())
-        except (ValueError, CannotRecord, CannotStart) as error:
+        except (ValueError, OSError, CannotStart) as error:
             logger.error(error)
             self._environment.process_exit_code = BAD_INPUT
-        self._started = True
+        finally:
+            self._started = True  # whatever happened: a shape that waits for a start would never end
         if self.current:
             self._tell_cold_start()
             if self.headless:

@@ -120,8 +120,12 @@ class Recorder:
                 table.close()
             self._write_about()
         except OSError as error:
-            self.fault = self.fault or _sentence(self.folder, error)
+            self.failed(error)
         return ledger
+
+    def failed(self, error: OSError) -> None:
+        """Notes the first thing that could not be written, as a sentence in ``fault``."""
+        self.fault = self.fault or _sentence(self.folder, error)
 
     def _write(self, table: Table, cells: Iterable[object]) -> bool:
         """Whether the row was written. After the first failure nothing more is: a row must not follow a torn one."""
@@ -130,7 +134,7 @@ class Recorder:
         try:
             table.write(cells)
         except OSError as error:
-            self.fault = _sentence(self.folder, error)
+            self.failed(error)
             return False
         return True
 
@@ -143,14 +147,26 @@ class Recorder:
 class LocustTables:
     """Locust's own CSV files, kept up while the run goes, and complete to the last request when it ends."""
 
-    def __init__(self, environment: Any, folder: Path) -> None:
-        self._environment, self._prefix = environment, folder / "locust"
+    def __init__(self, environment: Any, recorder: Recorder) -> None:
+        self._environment, self._recorder, self._prefix = environment, recorder, recorder.folder / "locust"
         self._writer = stats.StatsCSVFileWriter(environment, stats.PERCENTILES_TO_REPORT, str(self._prefix), full_history=True)
-        self._greenlet = gevent.spawn(self._writer.stats_writer)
+        self._greenlet = gevent.spawn(self._keep_up)
 
     def close(self) -> None:
         """Writes the tables once more, from the final statistics: Locust itself leaves out its last seconds."""
         self._greenlet.kill()
+        try:
+            self._finish()
+        except OSError as error:
+            self._recorder.failed(error)
+
+    def _keep_up(self) -> None:
+        try:
+            self._writer.stats_writer()
+        except OSError as error:
+            self._recorder.failed(error)
+
+    def _finish(self) -> None:
         self._writer._stats_history_data_rows(self._writer.stats_history_csv_writer, datetime.now(UTC).timestamp())
         self._writer.close_files()
         final = stats.StatsCSV(self._environment, stats.PERCENTILES_TO_REPORT)

@@ -54,16 +54,18 @@ class Run:
         self.ended_by = ""
         self.ledger: Ledger | None = None
         self.load = Dispatcher(plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed)
-        self._locust = LocustTables(environment, recorder.folder)
+        self._locust = LocustTables(environment, recorder)
         self._watcher: gevent.Greenlet | None = None
         self._process = psutil.Process()
         self._sampled_s = 0.0
         self._ending = RLock()
 
     def drive(self) -> None:
-        """Runs the whole schedule; returns when each request has ended."""
-        self._watcher = gevent.spawn(self._watch)
-        self.load.run()
+        """Runs the whole schedule, once; returns when each request has ended."""
+        if self._watcher is None:
+            self._watcher = gevent.spawn(self._watch)
+            self.load.run()
+        self.load.finished.wait()
 
     def finish(self, reason: str) -> Ledger | None:
         """Ends the run and closes its files; None where another caller did.
@@ -82,6 +84,7 @@ class Run:
             self.load.stop()
             self.load.finished.wait(self.plan.drain_s)
             self.load.cut()
+            self.drive()  # where its user had no turn yet: everything is refused then
         self.load.finished.wait()
 
     def cut(self) -> None:

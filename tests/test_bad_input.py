@@ -1,8 +1,8 @@
 """What cannot be done is said in one sentence, before anything is sent, and the process ends with an error."""
 
-import os
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -93,26 +93,43 @@ def test_a_key_with_a_line_break_is_refused_without_showing_it():
         assert "sesame" not in run.output
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can only be mounted by root")
-def test_a_full_disk_keeps_the_rows_that_were_written():
+@contextmanager
+def small_disk(size):
+    """A file system of ``size`` of its own, for as long as the test lasts."""
     with tempfile.TemporaryDirectory() as place:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, text=True, check=False)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
         if mounted.returncode:
-            pytest.skip(f"no small file system here: {mounted.stderr.strip()}")
+            pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
         try:
-            with (
-                transcriber("--engine", "fixed", "--service-time", "0.001", "--max-concurrent", "10") as service,
-                locust("--host", service.url, "--schedule", "steady 60s 100/s", "--runs", place, *PLAIN) as run,
-            ):
-                assert run.wait() == 1
-                assert "No space left on device" in run.output
-                assert "free some space" in run.output
-                assert "Traceback" not in run.output
-                run.runs = Path(place)
-                rows = run.rows  # a torn last line would be left out
-                assert len(rows) > 20
-                assert len(rows) <= len(service.log()) + 1
-                assert [row.seq for row in rows] == list(range(len(rows)))
+            yield Path(place)
         finally:
             subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_the_rows_that_were_written():
+    with (
+        small_disk("64k") as place,
+        transcriber("--engine", "fixed", "--service-time", "0.001", "--max-concurrent", "10") as service,
+        locust("--host", service.url, "--schedule", "steady 60s 100/s", "--runs", str(place), *PLAIN) as run,
+    ):
+        assert run.wait() == 1
+        assert "No space left on device" in run.output
+        assert "free some space" in run.output
+        assert "Traceback" not in run.output
+        run.runs = place
+        rows = run.rows  # a torn last line would be left out
+        assert len(rows) > 20
+        assert len(rows) <= len(service.log()) + 1
+        assert [row.seq for row in rows] == list(range(len(rows)))
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_from_the_start_is_one_sentence():
+    with small_disk("4k") as place:
+        (place / "ballast").write_bytes(b"x" * 4096)
+        with locust("--host", NOWHERE, "--runs", str(place), *PLAIN) as run:
+            assert run.wait() == 2
+            assert "No space left on device" in run.output
+            assert "Traceback" not in run.output

@@ -79,6 +79,13 @@ def test_stopped_half_way_each_arrival_is_sent_or_refused(schedule):
     assert book.cut == []
 
 
+def test_stopped_before_it_began_everything_is_refused():
+    book = Book("burst 5, steady 10s 10/s, level 20 2 at a time", service_s=1)
+    book.load.stop()
+    book.run(limit_s=2)
+    assert (book.sent, sorted(book.refused)) == ({}, list(range(125)))
+
+
 @pytest.mark.parametrize("schedule", ["burst 300", "level 300 2 at a time"])
 def test_cut_half_way_what_was_in_flight_is_told(schedule):
     book = Book(schedule, service_s=60, cap=2)
