@@ -12,33 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rig.attempt import COLUMNS, OUTCOMES, complete
+from rig import attempt
+from rig.attempt import COLUMNS, FORMAT, OUTCOMES, complete
 
-FORMAT = 1
 EXAMPLE = "runs/20261121-091502-burst"
 _DTYPES: Mapping[type, str] = {int: "Int64", float: "float64", bool: "boolean", str: "str"}
-ATTEMPTS: Mapping[str, str] = {column.name: _DTYPES[column.kind] for column in COLUMNS}
-EVENTS: Mapping[str, str] = {
-    "at_s": "float64",
-    "kind": "str",
-    "seq": "Int64",
-    "stage": "str",
-    "worker_id": "str",
-    "seconds": "float64",
-    "detail": "str",
-    "generator": "str",
-}
-GENERATOR: Mapping[str, str] = {
-    "at_s": "float64",
-    "generator": "str",
-    "cpu": "float64",
-    "rss_bytes": "float64",
-    "in_flight": "float64",
-    "held": "float64",
-    "connections": "float64",
-    "sent": "float64",
-    "lateness_max_s": "float64",
-}
+ATTEMPTS, EVENTS, GENERATOR = (
+    {column.name: _DTYPES[column.kind] for column in columns} for columns in (COLUMNS, attempt.EVENTS, attempt.GENERATOR)
+)
 _ABOUT: Mapping[str, tuple[tuple[type, ...], str]] = {
     "id": ((str,), "a text"),
     "question": ((str, type(None)), "a text"),
@@ -47,6 +28,8 @@ _ABOUT: Mapping[str, tuple[tuple[type, ...], str]] = {
     "schedule": ((str, type(None)), "a text such as 'burst 30'"),
     "seed": ((int, type(None)), "a whole number"),
     "planned": ((int, type(None)), "a whole number or null"),
+    "dispatched": ((int, type(None)), "a whole number or null"),
+    "stages": ((list, type(None)), "a list of stages"),
     "elapsed_s": ((int, float, type(None)), "a number of seconds or null"),
     "ledger": ((dict, type(None)), "an object or null"),
 }

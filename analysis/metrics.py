@@ -84,7 +84,7 @@ def _audio(of: Tables) -> dict[str, Any] | None:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON knows it: plain numbers, null for NaN and infinities; times to a microsecond."""
+    """``value`` as JSON knows it: plain numbers, null for NaN and infinities; to nine decimals."""
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

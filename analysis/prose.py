@@ -32,7 +32,7 @@ def _digits(value: float) -> str:
     near = float(f"{value:.3g}")
     if near == 0 or abs(near) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.{max(2 - math.floor(math.log10(abs(near))), 0)}f}" if abs(near) >= 0.001 else f"{value:.1g}"
+    return f"{value:.{max(2 - math.floor(math.log10(abs(near))), 0)}f}" if abs(near) >= 0.001 else f"{value:.6f}".rstrip("0")
 
 
 def percent(share: float | None) -> str:

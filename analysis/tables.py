@@ -17,7 +17,6 @@ import pandas as pd
 from analysis.load import Run
 from analysis.models import PERCENTS, Percentile, ascending, likeness, percentile
 from rig.attempt import OUTCOMES, Ledger
-from rig.schedule import ScheduleError, Stage, parse, planned
 
 ENDLESS = ("unfinished", "not_sent")
 POLICIES: Mapping[str, str] = {"ok": "answered ok", "ended": "all that ended"}
@@ -174,11 +173,12 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
 def ledger(run: Run, rows: pd.DataFrame) -> Ledger:
     """The ledger: planned = each outcome + missing, over requests.
 
-    A closed loop that a duration bounds plans no number (``planned`` is null): then planned is the
-    number of requests that have a row, and nothing can be missing.
+    A closed loop that a duration bounds plans no number (``planned`` is null): its ledger is held
+    against the number that was dispatched, and in a run without an end against its rows.
     """
     counts = {str(name): int(count) for name, count in rows["outcome"].value_counts().items()}
     promised = run.about.get("planned")
+    promised = run.about.get("dispatched") if promised is None else promised
     return Ledger(len(rows) if promised is None else int(promised), {name: counts[name] for name in OUTCOMES if name in counts})
 
 
@@ -220,21 +220,20 @@ def offered_per_s(run: Run) -> tuple[float | None, str]:
     stages = _stages(run)
     if not stages:
         return None, "no schedule is known"
-    if any(stage.closed for stage in stages):
+    if any(stage.get("closed") for stage in stages):
         return None, "closed loop: completions decide when requests are sent"
-    duration_s = sum(stage.duration_s or 0.0 for stage in stages)
+    duration_s = sum(stage.get("duration_s") or 0.0 for stage in stages)
     count = run.about.get("planned")
     if duration_s <= 0:
         return None, "all at once"
     return (None, "no number was planned") if count is None else (count / duration_s, "")
 
 
-def _stages(run: Run) -> tuple[Stage, ...]:
-    """The run's schedule; empty where run.json has none that can be read."""
-    try:
-        return parse(str(run.about.get("schedule") or ""))
-    except ScheduleError:
-        return ()
+def _stages(run: Run) -> list[dict[str, Any]]:
+    """The run's stages as run.json has them: name, planned, duration_s, closed; what is no such stage is left out."""
+    kinds = {"name": str, "planned": int | None, "duration_s": int | float | None, "closed": bool}
+    stages = [stage for stage in run.about.get("stages") or () if isinstance(stage, dict)]
+    return [stage for stage in stages if all(isinstance(stage.get(key), kind) for key, kind in kinds.items())]
 
 
 def audio(rows: pd.DataFrame) -> Audio | None:
@@ -293,8 +292,7 @@ def by_stage(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _planned_by_stage(run: Run) -> dict[str, int | None]:
-    seed = run.about.get("seed") or 0
-    return {stage.name: planned([stage], seed) for stage in _stages(run)}
+    return {stage["name"]: stage.get("planned") for stage in _stages(run)}
 
 
 def _stage(rows: pd.DataFrame) -> dict[str, float | int | None]:

@@ -147,7 +147,7 @@ def _notes(tables: Tables) -> Iterator[str]:
             "this is in the response time and not in the lateness."
         )
     if tables.run.about.get("planned") is None:
-        yield "A closed loop bounded by time plans no number of requests: the ledger counts those that have a row."
+        yield "A closed loop bounded by time plans no number of requests: the ledger is held against those that were sent."
     if tables.run.generator is None:
         yield "There is no generator.csv: whether the load generator had CPU to spare is not known."
     own = (tables.run.about.get("ledger") or {}).get("counts")

@@ -98,15 +98,16 @@ def turns(host: str, place: Path, size: str, body: Path, contenders: dict[str, l
 
 
 def errors(host: str, place: Path, body: Path) -> None:
-    print(f"\nschedule error of this suite (sent − scheduled), ms\n{'rate':>8}{'n':>8}{'P50':>8}{'P95':>8}{'P99':>8}{'max':>8}")
+    print("\nschedule error of this suite (sent − scheduled), ms")
+    print(f"{'rate':>8}{'n':>8}{'P50':>8}{'P95':>8}{'P99':>8}{'max':>8}{'CPU, cores':>12}")
     for rate in (10, 50, 200, 500):
         runs = place / f"at-{rate}"
         runs.mkdir()
-        locust("coldburst", host, body, runs, "--schedule", f"steady 15s {rate}/s")
+        cpu = locust("coldburst", host, body, runs, "--schedule", f"steady 15s {rate}/s")["cpu_s"] / 15
         rows = [row for row in read(next(runs.iterdir()) / "attempts.csv")[0] if row.sent_s is not None]
         late = sorted(1000 * ((row.sent_s or 0.0) - row.scheduled_s) for row in rows)
         shown = "".join(f"{late[math.ceil(share * len(late)) - 1]:8.2f}" for share in (0.5, 0.95, 0.99, 1))
-        print(f"{rate:6}/s{len(late):8}{shown}")
+        print(f"{rate:6}/s{len(late):8}{shown}{cpu:12.2f}")
 
 
 def ends(host: str, place: Path, body: Path) -> None:

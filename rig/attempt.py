@@ -16,7 +16,7 @@ OUTCOMES: Mapping[str, str] = {
     "ok": "answered, and with what was asked for",
     "failed": "an error of the service: a 5xx, a job FAILED, an error inside a 200",
     "wrong": "answered, but not with what was asked for",
-    "queue_timeout": "the platform gave up waiting for a worker (RunPod's 400 after about two minutes)",
+    "queue_timeout": "the platform gave up waiting for an endpoint worker (RunPod's 400 after about two minutes)",
     "throttled": "too many requests (429)",
     "busy": "no room at the service, in its own word (503)",
     "refused": "not accepted (any other 4xx)",
@@ -29,6 +29,8 @@ OUTCOMES: Mapping[str, str] = {
 FAULTS = ("connect", "reset", "deadline")
 WORDS = ("busy", "error", "wrong", "gave_up_waiting", "out_of_time")
 ERROR_LENGTH = 200
+FORMAT = 1
+"""Of a run directory; a reader refuses a newer one."""
 
 
 def _column(kind: type, unit: str, meaning: str, source: str, **default: Any) -> Any:
@@ -77,6 +79,27 @@ COLUMNS: tuple[Column, ...] = tuple(
     Column(f.name, f.metadata["kind"], f.metadata["unit"], f.metadata["meaning"], f.metadata["source"]) for f in fields(Attempt)
 )
 _values = attrgetter(*(column.name for column in COLUMNS))
+EVENTS = (
+    Column("at_s", float, "s", "when, from second 0", "hook"),
+    Column("kind", str, "", "which hook was fired: cold_start, queued, queue_timeout, throttled", "hook"),
+    Column("seq", int, "", "the request that it happened to", "hook"),
+    Column("stage", str, "", "that request's stage", "hook"),
+    Column("worker_id", str, "", "the endpoint worker", "hook"),
+    Column("seconds", float, "s", "how long it took", "hook"),
+    Column("detail", str, "", "what more is known, one line", "hook"),
+    Column("generator", str, "", "the load generator that saw it", "hook"),
+)
+GENERATOR = (
+    Column("at_s", float, "s", "when, from second 0: one row a second", "generator"),
+    Column("generator", str, "", "the load generator", "generator"),
+    Column("cpu", float, "cores", "its CPU since the row before; 1 = a full core", "psutil"),
+    Column("rss_bytes", float, "bytes", "its resident memory", "psutil"),
+    Column("in_flight", float, "", "requests in flight", "generator"),
+    Column("held", float, "", "arrivals that wait at the in-flight cap", "generator"),
+    Column("connections", float, "", "connections opened so far", "generator"),
+    Column("sent", float, "", "requests sent so far", "generator"),
+    Column("lateness_max_s", float, "s", "largest lateness of the requests that ended since the row before", "generator"),
+)
 HEADER = ",".join(column.name for column in COLUMNS) + "\n"
 _NEEDED = {f.name for f in fields(Attempt)} & {"seq", "attempt", "scheduled_s"}
 
@@ -168,10 +191,10 @@ def ledger(planned: int, attempts: Iterable[Attempt]) -> Ledger:
     return Ledger(planned, Counter(row.outcome for row in last.values()))
 
 
-def line(row: Attempt) -> str:
-    """``row`` as one line of CSV with its line end, whatever its texts hold."""
+def line(row: Iterable[object]) -> str:
+    """Cells as one line of CSV with its line end."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells(row))
+    csv.writer(out, lineterminator="\n").writerow(row)
     return out.getvalue()
 
 

@@ -6,13 +6,18 @@ import os
 import platform
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rig.transcription import KEY_VARIABLE
+
 ROOT = Path(__file__).resolve().parent.parent
-VERSION = "0.1.0"
-PACKAGES = ("locust", "gevent", "geventhttpclient", "runpod")
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+PACKAGES = ("locust", "gevent", "geventhttpclient")
+SECRETS = ("API_TOKEN", KEY_VARIABLE)
+"""Variables that no process of ours hands to another: the embedded service is open, and a report needs no key."""
 
 
 def versions() -> dict[str, str]:
@@ -28,8 +33,13 @@ def versions() -> dict[str, str]:
 
 def commit() -> dict[str, Any]:
     """``commit`` and whether the files differ from it (``dirty``); None where this is no git checkout."""
-    head = _git("rev-parse", "HEAD")
-    return {"commit": head, "dirty": None if head is None else bool(_git("status", "--porcelain"))}
+    changes = _git("status", "--porcelain")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+
+
+def environment() -> dict[str, str]:
+    """The environment for a process of this project's own: without secrets, and able to find its packages."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS} | {"PYTHONPATH": str(ROOT)}
 
 
 def machine() -> dict[str, Any]:

@@ -97,6 +97,7 @@ class Dispatcher:
         for stage in self._stages:
             self.stage = stage.name
             if stage.closed:
+                self._wait_until(start_s)  # a rest before it has no arrival to wait for
                 self._quiet.wait()
                 seq = self._closed(stage, seq)
                 start_s = self.now()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -12,14 +11,11 @@ from typing import Any
 
 import gevent
 
-from rig.circumstances import ROOT
-from rig.transcription import KEY_VARIABLE
+from rig.circumstances import ROOT, environment
 from rig.wire import Client, Exchange, Limits
 
 READY_S = 60.0
 STOP_S = 5.0
-SECRETS = ("API_TOKEN", KEY_VARIABLE)
-"""Not handed on: the embedded service is open, and no key leaves the process that needs it."""
 COMMAND = ("-m", "endpoints.transcriber", "--port", "0", "--queue", "1000", "--until-stdin-closes", "--worker-id", "embedded")
 
 
@@ -40,7 +36,7 @@ class Embedded:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
-            env={name: value for name, value in os.environ.items() if name not in SECRETS} | {"PYTHONPATH": str(ROOT)},
+            env=environment(),
             start_new_session=True,
             text=True,
         )

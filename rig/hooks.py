@@ -21,13 +21,13 @@ from locust.event import EventHook
 from rig.attempt import Attempt
 
 QUEUED_S = 0.1
-"""From this queue delay on, in seconds, an answer counts as ``queued``: below it lies a worker's own hand-over."""
+"""From this queue delay on, in seconds, an answer counts as ``queued``: below it lies an endpoint worker's own hand-over."""
 
 HOOKS = {
     "attempt": "a row was written: attempt (an Attempt)",
-    "cold_start": "a worker was started: worker_id, seconds (start to ready), at_s, detail",
+    "cold_start": "an endpoint worker was started: worker_id, seconds (start to ready), at_s, detail",
     "queued": "a request waited in the endpoint's queue: seq, stage, worker_id, seconds, at_s",
-    "queue_timeout": "the platform gave up waiting for a worker: seq, stage, seconds (sent to answer), at_s, detail",
+    "queue_timeout": "the platform gave up waiting for an endpoint worker: seq, stage, seconds (sent to answer), at_s, detail",
     "throttled": "429: seq, stage, seconds (sent to answer), at_s, retry_after_s (None where not said), detail",
 }
 KINDS = tuple(name for name in HOOKS if name != "attempt")

@@ -82,7 +82,7 @@ def add(parser: Any, question: str, schedule: str, max_in_flight: int) -> None:
     group = parser.add_argument_group("coldburst", "What to send, how, and where the results go.")
     load = (
         Option("--schedule", schedule, "STAGES", "Load, stage by stage"),
-        Option("--max-in-flight", max_in_flight, "N", "Requests in flight at most"),
+        Option("--max-in-flight", max_in_flight, "N", "Requests in flight at most (open loop; a closed loop has its own number)"),
     )
     for option in (*load, *OPTIONS):
         values: dict[str, Any] = {"choices": option.choices} if option.choices else {"metavar": option.metavar}
@@ -131,8 +131,12 @@ def check(options: Mapping[str, Any]) -> Plan:
     count = planned(stages, options["seed"])
     if count == 0:
         raise PlanError(f"--schedule '{options['schedule']}' asks for no request at all: raise a rate, a count or a duration")
+    for option in OPTIONS:
+        value = options[option.name.removeprefix("--").replace("-", "_")]
+        if option.choices and value not in option.choices:
+            raise PlanError(f"{option.name} '{value}' is not one of {', '.join(option.choices)}")
     for name in ("deadline", "connect_timeout", "first_byte_timeout", "drain_timeout"):
-        if not options[name] > 0:
+        if not 0 < options[name] < float("inf"):
             raise PlanError(f"--{name.replace('_', '-')} {options[name]:g} is no stretch of time: give seconds above 0, as in 300")
     path = str(options["path"])
     if not path.startswith("/") or not path.isprintable() or " " in path:
@@ -171,6 +175,7 @@ def _host(host: str) -> str:
     url = urlsplit(host)
     try:
         usable = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+        (url.hostname or "").encode("idna")
     except ValueError:
         usable = False
     if url.username or url.password:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from rig.options import Plan, PlanError
 from rig.progress import Progress
 from rig.recorder import Recorder
 from rig.run import Run, Target
+from rig.schedule import planned
 from rig.transcription import Transcription
 
 logger = logging.getLogger("coldburst")
@@ -144,6 +144,8 @@ class Question:
             self._interrupted = True
             if run and not run.load.finished.is_set():
                 run.ended_by = name
+            elif run is None and self.headless:  # before anything could be sent
+                self._environment.process_exit_code = self._environment.parsed_options.exit_code_on_error
             gevent.kill(main, KeyboardInterrupt)
 
     def _build(self, plan: Plan) -> Run:
@@ -155,6 +157,9 @@ class Question:
             "target": {"kind": target.kind, "host": host, "embedded": not plan.host},
             "schedule": plan.options["schedule"],
             "seed": plan.seed,
+            "stages": [
+                {"name": s.name, "planned": planned([s], plan.seed), "duration_s": s.duration_s, "closed": s.closed} for s in plan.schedule
+            ],
             "planned": plan.planned,
             "max_in_flight": plan.max_in_flight,
             "when_full": plan.options["when_full"],
@@ -189,9 +194,8 @@ class Question:
     def _make_report(self, run: Run) -> None:
         """Makes the report in a process of its own (pandas has no place in this one); it prints ledger, verdict and table."""
         folder = run.recorder.folder
-        environment = {**os.environ, "PYTHONPATH": str(circumstances.ROOT)}
         command = [sys.executable, "-m", "analysis", "report", str(folder)]
-        self._report = subprocess.Popen(command, env=environment, start_new_session=True)
+        self._report = subprocess.Popen(command, env=circumstances.environment(), start_new_session=True)
         if self._report.wait():
             self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
             logger.error("No report was made. The ledger: %s. Try again with: python -m analysis report %s", run.ledger, folder)

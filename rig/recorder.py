@@ -15,11 +15,10 @@ import gevent
 from locust import stats
 
 from rig import attempt
-from rig.attempt import Attempt, Ledger
+from rig.attempt import Attempt, Column, Ledger
 
-FORMAT = 1
-EVENT_COLUMNS = ("at_s", "kind", "seq", "stage", "worker_id", "seconds", "detail", "generator")
-GENERATOR_COLUMNS = ("at_s", "generator", "cpu", "rss_bytes", "in_flight", "held", "connections", "sent", "lateness_max_s")
+RESERVE_BYTES = 8192
+"""Room kept until the end, so that a disk which has filled up can still be told how the run ended."""
 
 
 class CannotRecord(OSError):
@@ -29,14 +28,13 @@ class CannotRecord(OSError):
 class Table:
     """A CSV file that is written line by line: each row is with the kernel when ``write`` returns."""
 
-    def __init__(self, path: Path, columns: Iterable[str]) -> None:
+    def __init__(self, path: Path, columns: Iterable[Column]) -> None:
         self._file: TextIO = path.open("w", encoding="utf-8", newline="", buffering=1)
-        self._rows = csv.writer(self._file, lineterminator="\n")
-        self.write(columns)
+        self.write(column.name for column in columns)
 
     def write(self, cells: Iterable[object]) -> None:
         """Appends one row."""
-        self._rows.writerow(cells)
+        self._file.write(attempt.line(cells))
 
     def close(self) -> None:
         """Ends the file, on the disk."""
@@ -62,7 +60,7 @@ class Recorder:
         self.fault = ""
         self.counts: Counter[str] = Counter()
         self._about: dict[str, Any] = {
-            "format": FORMAT,
+            "format": attempt.FORMAT,
             "id": self.folder.name,
             "state": "running",
             "started": started.isoformat(timespec="milliseconds"),
@@ -72,11 +70,13 @@ class Recorder:
             "ledger": None,
             **about,
         }
+        self._reserve = self.folder / ".reserve"
         try:
             self._write_about()
-            self._attempts = Table(self.folder / "attempts.csv", (column.name for column in attempt.COLUMNS))
-            self._events = Table(self.folder / "events.csv", EVENT_COLUMNS)
-            self._generator = Table(self.folder / "generator.csv", GENERATOR_COLUMNS)
+            self._reserve.write_bytes(bytes(RESERVE_BYTES))
+            self._attempts = Table(self.folder / "attempts.csv", attempt.COLUMNS)
+            self._events = Table(self.folder / "events.csv", attempt.EVENTS)
+            self._generator = Table(self.folder / "generator.csv", attempt.GENERATOR)
         except OSError as error:
             raise CannotRecord(_sentence(self.folder, error)) from error
 
@@ -93,34 +93,35 @@ class Recorder:
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
         """Writes a row of events.csv; ``about`` are the hook's keyword arguments."""
         values = {"generator": "local", **about, "kind": kind}
-        self._write(self._events, [_plain(values.get(column)) for column in EVENT_COLUMNS])
+        self._write(self._events, [_plain(values.get(column.name)) for column in attempt.EVENTS])
 
     def generator(self, values: Mapping[str, Any]) -> None:
         """Writes a row of generator.csv."""
-        self._write(self._generator, [_plain(values.get(column)) for column in GENERATOR_COLUMNS])
+        self._write(self._generator, [_plain(values.get(column.name)) for column in attempt.GENERATOR])
 
-    def close(self, ended_by: str, second_0: float, elapsed_s: float, planned: int) -> Ledger:
+    def close(self, ended_by: str, second_0: float, elapsed_s: float, planned: int | None, dispatched: int) -> Ledger:
         """Ends the run's files and says how it ended; the ledger of the rows on disk.
 
+        Where no number was ``planned`` (a closed loop bounded by time) the ledger is held against the
+        number ``dispatched``.
         ``second_0`` is that instant in seconds since 1970, for those who join the rows with other logs.
         A disk that is full keeps the rows it has: ``fault`` tells.
         """
-        ledger = Ledger(planned, dict(self.counts))
+        ledger = Ledger(dispatched if planned is None else planned, dict(self.counts))
         self._about |= {
             "state": "ended",
             "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "ended_by": ended_by,
             "second_0": round(second_0, 3),
             "elapsed_s": round(elapsed_s, 3),
-            "planned": planned,
-            "ledger": {"planned": planned, "counts": ledger.counts, "missing": ledger.missing},
+            "dispatched": dispatched,
+            "ledger": {"planned": ledger.planned, "counts": ledger.counts, "missing": ledger.missing},
         }
-        try:
-            for table in (self._attempts, self._events, self._generator):
-                table.close()
-            self._write_about()
-        except OSError as error:
-            self.failed(error)
+        for end in (self._attempts.close, self._events.close, self._generator.close, self._reserve.unlink, self._write_about):
+            try:
+                end()
+            except OSError as error:
+                self.failed(error)
         return ledger
 
     def failed(self, error: OSError) -> None:

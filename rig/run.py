@@ -98,8 +98,8 @@ class Run:
             if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:
                 self._sample()
         self._locust.close()
-        planned = self.plan.planned if self.plan.planned is not None else self.load.dispatched
-        self.ledger = self.recorder.close(self.ended_by or "schedule", time.time() - self.load.now(), elapsed_s, planned)
+        second_0 = time.time() - self.load.now()
+        self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, self.plan.planned, self.load.dispatched)
         self.target.client.close()
         return self.ledger
 

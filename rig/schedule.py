@@ -157,7 +157,10 @@ def planned(stages: Iterable[Stage], seed: int) -> int | None:
     for stage in stages:
         if stage.count is None and stage.closed:
             return None
-        total += stage.count if stage.count is not None else sum(1 for _ in offsets(stage, seed))
+        if stage.count is not None:
+            total += stage.count
+        else:  # only a free stage has to be drawn to be counted
+            total += sum(1 for _ in offsets(stage, seed)) if stage.free else round(stage.expected)
     return total
 
 

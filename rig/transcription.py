@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
@@ -74,6 +75,8 @@ class Transcription:
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={boundary}"}
         self.client = Client(host, limits, headers | _credentials(key, asking.auth))
         self.url = host.rstrip("/") + asking.path
+        if asking.max_wer is not None and any(clip.text for clip in clips):
+            word_error_rate("warm", "up")  # jiwer's import holds the process: not in the middle of a run
 
     def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
@@ -82,9 +85,11 @@ class Transcription:
         known: dict[str, Any] = {"audio_s": clip.audio_s, "bytes_out": len(body)}
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
-        known |= {"bytes_in": len(exchange.body)} | timing(exchange.headers)
-        evidence = judge(exchange, clip.text, self._asking.max_wer, known)
-        return _without(self._key, evidence) if self._key else evidence
+        known["bytes_in"] = len(exchange.body)
+        if self._key:
+            _blot(exchange, self._key)
+        known |= timing(exchange.headers)
+        return judge(exchange, clip.text, self._asking.max_wer, known)
 
 
 def judge(exchange: Exchange, reference: str, max_wer: float | None, known: Mapping[str, Any]) -> Evidence:
@@ -115,7 +120,7 @@ def judge(exchange: Exchange, reference: str, max_wer: float | None, known: Mapp
 
 def word_error_rate(reference: str, heard: str) -> float:
     """(Substitutions + deletions + insertions) / words of the reference, case and punctuation apart (jiwer)."""
-    import jiwer  # here, because a run without reference texts need not wait for it  # noqa: PLC0415
+    import jiwer  # only a run with reference texts pays for it  # noqa: PLC0415
 
     return float(jiwer.wer(normal(reference), normal(heard)))
 
@@ -187,17 +192,20 @@ def _clip(path: Path, text: str) -> Clip:
 def _transcripts(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as lines:
-        rows = csv.DictReader(lines)
-        if not {"file", "text"} <= set(rows.fieldnames or ()):
-            raise ClipError(f"'{path}' has no columns file,text: its first line should be 'file,text'")
-        return {row["file"]: row["text"] if normal(row["text"] or "") else "" for row in rows}
+    try:
+        content = path.read_text(encoding="utf-8-sig")  # with or without the mark that spreadsheets put in front
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClipError(f"cannot read '{path}' as UTF-8 text: save it as 'CSV UTF-8' ({error})") from error
+    rows = csv.DictReader(io.StringIO(content, newline=""))
+    if not {"file", "text"} <= set(rows.fieldnames or ()):
+        raise ClipError(f"'{path}' has no columns file,text: its first line should be 'file,text'")
+    return {row["file"]: row["text"] if normal(row["text"] or "") else "" for row in rows}
 
 
-def _without(key: str, evidence: Evidence) -> Evidence:
-    """The evidence with ``key`` blotted out: a service may repeat in its error what it was shown."""
-    clean = {name: value.replace(key, "[key]") if isinstance(value, str) else value for name, value in evidence.measured.items()}
-    return Evidence(evidence.says, clean)
+def _blot(exchange: Exchange, key: str) -> None:
+    """Blots ``key`` out of the answer before anything is read in it: a service may repeat what it was shown."""
+    exchange.body = exchange.body.replace(key.encode(), b"[key]")
+    exchange.headers = {name: value.replace(key, "[key]") if isinstance(value, str) else value for name, value in exchange.headers.items()}
 
 
 def _credentials(key: str, auth: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import gevent
 from flask import jsonify, request
@@ -63,7 +63,7 @@ def ask(name: str, *, schedule: str, max_in_flight: int) -> None:
         SystemExit: a second locustfile in the same Locust.
     """
     if _asked:
-        sys.exit(f"two questions in one Locust, '{_asked[0]}' and '{name}': give one locustfile, as in -f locustfiles/burst.py")
+        _refuse(f"two questions in one Locust, '{_asked[0]}' and '{name}': give one locustfile, as in -f locustfiles/burst.py")
     _asked.append(name)
     hooks.install(events)
     on: Any = events
@@ -83,7 +83,7 @@ def _starter(name: str) -> Callable[..., None]:
     def start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         parsed = environment.parsed_options
         if not isinstance(runner, runners.LocalRunner):
-            sys.exit("This suite runs in one process so far: leave --master, --worker and --processes out")
+            _refuse("this suite runs in one process so far: leave --master, --worker and --processes out")
         question = environment.coldburst = Question(name, environment)
         _listen(question, environment)
         gevent.signal_handler(signal.SIGINT, question.interrupt, gevent.getcurrent(), "Ctrl-C")
@@ -95,12 +95,16 @@ def _starter(name: str) -> Callable[..., None]:
                 question.plan()
                 options.key()
             except ValueError as error:
-                logger.error(error)
-                sys.exit(BAD_INPUT)
+                _refuse(str(error))
         else:
             _check_form(question, web_ui)
 
     return start
+
+
+def _refuse(sentence: str) -> NoReturn:
+    logger.error(sentence)
+    sys.exit(BAD_INPUT)
 
 
 def _listen(question: Question, environment: Any) -> None:

@@ -84,7 +84,7 @@ class _Keeping:
             sock.close()
         try:
             sock = self._create_socket()  # type: ignore[attr-defined]
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that IDNA cannot encode
             raise CannotConnect(str(error)) from error
         self.opened += 1
         return sock

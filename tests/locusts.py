@@ -45,8 +45,9 @@ class Locust:
 
     @property
     def ledger(self) -> Ledger:
-        """From the rows on disk against the number planned."""
-        return ledger(self.about["planned"], self.rows)
+        """From the rows on disk against the number planned (a closed loop bounded by time: dispatched)."""
+        about = self.about
+        return ledger(about["dispatched"] if about["planned"] is None else about["planned"], self.rows)
 
     def everything(self) -> bytes:
         """All that the run left: every file, report included, and what it printed."""

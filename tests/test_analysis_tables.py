@@ -11,6 +11,7 @@ from analysis import prose, tables, totals
 from analysis.load import load
 from analysis.tables import Tables
 from rig.attempt import ledger, read
+from rig.schedule import parse, planned
 
 RUNS = Path(__file__).parent / "runs"
 
@@ -23,6 +24,14 @@ def burst():
 @pytest.fixture(scope="module")
 def mixed():
     return Tables(load(RUNS / "mixed"))
+
+
+def scheduled(text):
+    """What run.json says of a schedule."""
+    return {
+        "schedule": text,
+        "stages": [{"name": s.name, "planned": planned([s], 1), "duration_s": s.duration_s, "closed": s.closed} for s in parse(text)],
+    }
 
 
 def changed(of, about=None, **columns):
@@ -51,7 +60,9 @@ def test_rows_in_any_order_give_the_same_ledger(mixed):
 
 
 def test_a_closed_loop_bounded_by_time_plans_what_it_sent(mixed):
-    closed = changed(mixed, {"planned": None, "schedule": "level 20s 4 at a time"})
+    closed = changed(mixed, {"planned": None, "dispatched": 40, **scheduled("level 20s 4 at a time")})
+    assert (closed.ledger.planned, closed.ledger.missing) == (40, 1)
+    closed = changed(mixed, {"planned": None, **scheduled("level 20s 4 at a time")})
     assert (closed.ledger.planned, closed.ledger.missing) == (39, 0)
     assert closed.throughput.not_offered.startswith("closed loop")
     assert prose.equation(closed).startswith("39 sent in a closed loop = 20 ok")
@@ -129,9 +140,7 @@ def test_outcomes_tell_attempts_times_statuses_and_errors(mixed):
 
 
 def test_stages_keep_their_order_and_their_own_wall(mixed):
-    two = changed(
-        mixed, {"schedule": "steady 10s 2/s, late 10s 2/s"}, stage=mixed.attempts["stage"].where(mixed.attempts["seq"] < 20, "late")
-    )
+    two = changed(mixed, scheduled("steady 10s 2/s, late 10s 2/s"), stage=mixed.attempts["stage"].where(mixed.attempts["seq"] < 20, "late"))
     steady, late = tables.by_stage(two.run, two.requests).to_dict("records")
     assert (steady["stage"], steady["planned"], steady["requests"], steady["ok"]) == ("steady", 20, 20, 20)
     assert steady["throughput_per_s"] == pytest.approx(20 / 12.5)
@@ -139,7 +148,7 @@ def test_stages_keep_their_order_and_their_own_wall(mixed):
 
 
 def test_a_stage_without_a_row_is_told(mixed):
-    found = tables.by_stage(changed(mixed, {"schedule": "steady 20s 2/s, never 5"}).run, mixed.requests)
+    found = tables.by_stage(changed(mixed, scheduled("steady 20s 2/s, never 5")).run, mixed.requests)
     assert found.iloc[1][["stage", "planned", "requests"]].to_list() == ["never", 5, 0]
 
 

@@ -2,10 +2,12 @@
 
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
-from tests.locusts import PLAIN, locust, quantile, response_s, service_s
+from tests.locusts import PLAIN, ROOT, locust, quantile, response_s, service_s
 from tests.transcribers import transcriber
 
 KEY = "sesame-7c1f0e"
@@ -35,15 +37,17 @@ def test_an_untroubled_run_agrees_with_the_services_own_log():
             assert row.execution_s == pytest.approx(line["execution_s"], abs=0.002)
             assert (row.worker_id, row.status) == (line["worker_id"], line["status"])
             assert row.scheduled_s <= row.sent_s <= row.first_s <= row.done_s
-        # the client's own figure against what the service was told to take
-        assert abs(quantile(service_s([row for row in rows if row.stage == "steady"]), 0.5) - 0.2) < 0.010
+        # the client's own figure against the service's, request by request alone in it
+        steady = [row for row in rows if row.stage == "steady"]
+        logged = sorted(log[f"{about['id']}-{row.seq}-1"]["total_s"] for row in steady)
+        assert 0.2 <= quantile(service_s(steady), 0.5) < quantile(logged, 0.5) + 0.010
         # Locust's own table is whole, to the last request
         total = run.table("locust_stats.csv")[-1]
         assert (total["Request Count"], total["Failure Count"]) == ("50", "0")
         assert run.table("locust_stats_history.csv")[-1]["Total Request Count"] == "50"
         # 15 at a time: the second half was held back by the cap, and that is no lateness
-        assert max(row.held_s for row in rows) > 0.15
-        assert max(row.sent_s - row.scheduled_s - row.held_s for row in rows) < 0.15
+        assert max(row.held_s for row in rows) >= 0.2
+        assert max(row.sent_s - row.scheduled_s - row.held_s for row in rows) < max(row.held_s for row in rows) / 2
         assert (run.folder / "attempts.csv").stat().st_size < 50 * 500
 
 
@@ -54,11 +58,14 @@ def test_queueing_at_the_service_is_response_time_and_no_lateness():
         locust("--host", service.url, "--schedule", "burst 5", *PLAIN) as run,
     ):
         assert run.wait() == 0, run.output
-        assert [round(value, 1) for value in response_s(run.rows)] == [0.2, 0.4, 0.6, 0.8, 1.0]
-        assert [round(value, 1) for value in sorted(row.queue_s for row in run.rows)] == [0.0, 0.2, 0.4, 0.6, 0.8]
-        assert max(row.sent_s - row.scheduled_s for row in run.rows) < 0.1
-        queued = [event for event in run.table("events.csv") if event["kind"] == "queued"]
-        assert sorted(round(float(event["seconds"]), 1) for event in queued) == [0.2, 0.4, 0.6, 0.8]
+        queues = sorted(row.queue_s for row in run.rows)
+        assert queues == pytest.approx(sorted(line["queue_s"] for line in service.log(5)), abs=0.002)
+        # one slot of 0.2 s: the k-th waits for k others, and its response time holds that wait
+        assert all(waited >= 0.19 * k for k, waited in enumerate(queues))
+        assert all(response >= 0.2 * (k + 1) for k, response in enumerate(response_s(run.rows)))
+        assert max(row.sent_s - row.scheduled_s for row in run.rows) < queues[-1] / 2
+        queued = [float(event["seconds"]) for event in run.table("events.csv") if event["kind"] == "queued"]
+        assert sorted(queued) == pytest.approx(queues[1:], abs=1e-6)
 
 
 def test_a_service_killed_half_way_leaves_a_whole_ledger():
@@ -143,8 +150,11 @@ def test_a_killed_generator_leaves_its_rows_and_a_report_says_what_is_missing():
         run.process.kill()
         run.wait()
         assert run.about["state"] == "running"
-        assert run.ledger.counts["ok"] >= 10
-        assert run.ledger.missing == 30 - sum(run.ledger.counts.values())
+        assert 1 <= run.ledger.missing <= 20
+        report = [sys.executable, "-m", "analysis", "report", str(run.folder)]
+        said = subprocess.run(report, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert str(run.ledger) in said
+        assert "no end on record" in said
 
 
 @pytest.mark.slow
@@ -180,9 +190,13 @@ def test_a_closed_loop_is_counted_by_what_it_sent():
     ):
         assert run.wait() == 0, run.output
         assert run.ledger.balanced
-        assert run.about["planned"] == len(service.log())
+        log = service.log(run.about["dispatched"])
+        assert (run.about["planned"], run.about["dispatched"]) == (None, len(log))
+        assert f"{len(log)} sent in a closed loop = {len(log)} ok" in run.output
         assert [row.stage for row in run.rows].count("last") == 3
-        assert max(row.queue_s for row in run.rows) < 0.05  # never more than two at a time
+        # never more than two at a time: whoever came third came when the first had gone
+        times = sorted((row.sent_s, row.done_s) for row in run.rows)
+        assert all(third[0] >= min(first[1], second[1]) for first, second, third in zip(times, times[1:], times[2:], strict=False))
 
 
 @pytest.mark.slow
@@ -197,5 +211,5 @@ def test_a_stall_shows_in_the_open_loop_and_hides_in_the_closed():
             assert run.wait(90) == 0, run.output
             p99[name] = quantile(response_s(run.rows), 0.99)
     # truth at 50/s: the wait of an arrival in the first 2 of 10 s is uniform from 2 s down, so P99 is 1.9 s + 20 ms
-    assert 1.85 < p99["open"] < 2.0
-    assert p99["closed"] < 0.3
+    assert 1.8 < p99["open"] < 2.3
+    assert p99["closed"] < p99["open"] / 4

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 import wave
 
 import pytest
@@ -32,6 +33,14 @@ def test_every_clip_has_its_text_and_every_text_its_clip():
     assert [row["file"] for row in rows] == [clip.name for clip in CLIPS]
     assert {row["file"]: row["text"] for row in rows} == make.SENTENCES
     assert not any(character.isdigit() for row in rows for character in row["text"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed (apt-get install flite)")
+def test_the_script_makes_these_very_clips(tmp_path):
+    for clip in CLIPS:
+        make.speak(make.SENTENCES[clip.name], tmp_path / clip.name)
+        assert (tmp_path / clip.name).read_bytes() == clip.read_bytes()
 
 
 def test_make_says_that_flite_is_missing(monkeypatch, capsys):

@@ -32,6 +32,8 @@ def test_without_the_key_each_request_is_refused_in_the_services_words():
 
 def test_the_key_is_not_in_the_web_ui():
     with transcriber(*FIXED, API_TOKEN=KEY) as service, WebUi("--host", service.url, *PLAIN, TRANSCRIPTION_API_KEY=KEY) as ui:
+        assert ui.post("/swarm", schedule="burst 3")["success"]
+        ui.locust.until(lambda run: run.ledger.counts["ok"] == 3)
         for page in ("/", "/stats/requests", "/logs"):
             with urllib.request.urlopen(ui.url + page, timeout=10) as answer:
                 assert KEY.encode() not in answer.read()

@@ -15,7 +15,8 @@ from rig import wire
 from rig.wire import Client, Exchange, Limits
 from tests.scripted import OK, says, scripted
 
-SHORT = Limits(connect_s=0.3, first_byte_s=0.3, total_s=0.6)
+LONG = Limits(connect_s=10, first_byte_s=10, total_s=10)
+SHORT = Limits(connect_s=10, first_byte_s=0.3, total_s=0.6)
 
 
 def send(client, method="POST", body=b"", **headers):
@@ -28,7 +29,7 @@ def send(client, method="POST", body=b"", **headers):
 def client_of():
     clients = []
 
-    def make(server, limits=SHORT, **how):
+    def make(server, limits=LONG, **how):
         clients.append(Client(server.url.replace("localhost", "127.0.0.1"), limits, **how))
         return clients[-1]
 
@@ -101,6 +102,12 @@ def test_nobody_listening_is_a_fault_of_connecting():
     assert got.done >= got.sent
 
 
+@pytest.mark.parametrize("name", ["a..b", "x" * 64 + ".example"])
+def test_a_name_that_cannot_be_looked_up_is_a_fault_of_connecting(name):
+    got = send(Client(f"http://{name}:1", LONG))
+    assert (got.fault, bool(got.error)) == ("connect", True)
+
+
 def test_connecting_has_a_time_limit():
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
@@ -116,7 +123,7 @@ def test_connecting_has_a_time_limit():
 
 def test_the_first_byte_has_a_time_limit(client_of):
     with scripted(lambda sock, request: True) as server:
-        got = send(client_of(server))
+        got = send(client_of(server, SHORT))
     assert (got.fault, got.error, got.first) == ("deadline", "no first byte within 0.3 s", None)
 
 
@@ -129,7 +136,7 @@ def test_the_whole_answer_has_a_time_limit_even_if_bytes_keep_coming(client_of):
         return False
 
     with scripted(dribble) as server:
-        got = send(client_of(server))
+        got = send(client_of(server, SHORT))
     assert (got.fault, got.error) == ("deadline", "not done within 0.6 s")
     assert got.first is not None
     assert got.status is None

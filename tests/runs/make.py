@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rig.attempt import HEADER, Attempt, ledger, line
+from rig.attempt import EVENTS, GENERATOR, HEADER, Attempt, cells, ledger, line
+from rig.schedule import parse
+from rig.schedule import planned as planned_by
 
 HERE = Path(__file__).parent
-EVENTS = "at_s,kind,seq,stage,worker_id,seconds,detail,generator\n"
-GENERATOR = "at_s,generator,cpu,rss_bytes,in_flight,held,connections,sent,lateness_max_s\n"
 HOSTILE = "<script>alert(1)</script> =cmd|' /C calc'!A0 \"quoted\" \U0001f600 [x](http://x) `tick` a|b, c"
 
 
@@ -26,6 +26,9 @@ def about(name: str, schedule: str, planned: int | None, rows: list[Attempt], **
         "elapsed_s": 31.2,
         "target": {"kind": "transcription", "host": "http://127.0.0.1:40123", "embedded": True},
         "schedule": schedule,
+        "stages": [
+            {"name": s.name, "planned": planned_by([s], 1), "duration_s": s.duration_s, "closed": s.closed} for s in parse(schedule)
+        ],
         "seed": 1,
         "planned": planned,
         "max_in_flight": 15,
@@ -45,9 +48,9 @@ def write(name: str, run: str, rows: list[Attempt], *, events: str, generator: s
     folder = HERE / name
     folder.mkdir(exist_ok=True)
     (folder / "run.json").write_text(run, encoding="utf-8")
-    (folder / "attempts.csv").write_text(HEADER + "".join(map(line, rows)) + tail, encoding="utf-8")
-    (folder / "events.csv").write_text(EVENTS + events, encoding="utf-8")
-    (folder / "generator.csv").write_text(GENERATOR + generator, encoding="utf-8")
+    (folder / "attempts.csv").write_text(HEADER + "".join(line(cells(row)) for row in rows) + tail, encoding="utf-8")
+    (folder / "events.csv").write_text(line(column.name for column in EVENTS) + events, encoding="utf-8")
+    (folder / "generator.csv").write_text(line(column.name for column in GENERATOR) + generator, encoding="utf-8")
 
 
 def burst() -> None:
