@@ -83,6 +83,7 @@ def load(path: Path) -> Run:
     Raises:
         RunError: no such run, not a run, damaged, or written by a newer program.
     """
+    path = path.absolute() if path.name == "" else path  # "." and "/" have no name to put a file beside
     if (path / "run.json").is_file():
         return _directory(path)
     if path.with_name(f"{path.name}_stats.csv").is_file():
@@ -122,6 +123,8 @@ def _about(path: Path) -> dict[str, Any]:
     for key, (kinds, right) in _ABOUT.items():
         if key in about and (not isinstance(about[key], kinds) or isinstance(about[key], bool)):
             raise RunError(f"{path}: {key!r} is {about[key]!r}, but should be {right}")
+    if (about.get("planned") or 0) < 0:
+        raise RunError(f"{path}: 'planned' is {about['planned']}, but no run plans less than nothing")
     return dict(about)
 
 

@@ -197,7 +197,10 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"python -m endpoints.transcriber: cannot {what}: {str(error.strerror).partition(' (')[0]}", file=sys.stderr)
         return 2
     host = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"listening on http://{host}:{listening.getsockname()[1]}", flush=True)
+    try:
+        print(f"listening on http://{host}:{listening.getsockname()[1]}", flush=True)
+    except BrokenPipeError:  # whoever started it has gone already
+        os._exit(0)
     slots = start_slots(options)
 
     import uvloop

@@ -24,6 +24,7 @@ transcription service of this project's own is started on this machine and stopp
 The key of a closed service is read from {KEY_VARIABLE} in the environment, and from nowhere else."""
 EMBEDDED = "embedded"
 """The host that stands for the endpoint that a run starts for itself; no host at all means the same."""
+MOST_REQUESTS = 10_000_000
 SPARE_FILES = 100
 """File descriptors left for everything but the requests in flight."""
 
@@ -128,6 +129,8 @@ def check(options: Mapping[str, Any]) -> Plan:
         ValueError: one sentence that names what is wrong and what would be right.
     """
     stages = parse(str(options["schedule"]))
+    if (expected := sum(stage.expected for stage in stages)) > MOST_REQUESTS:
+        raise PlanError(f"--schedule '{options['schedule']}' asks for {expected:.3g} requests: one run sends at most {MOST_REQUESTS:,}")
     count = planned(stages, options["seed"])
     if count == 0:
         raise PlanError(f"--schedule '{options['schedule']}' asks for no request at all: raise a rate, a count or a duration")
@@ -172,15 +175,15 @@ def key() -> str:
 def _host(host: str) -> str:
     if host in ("", EMBEDDED):
         return ""
-    url = urlsplit(host)
     try:
+        url = urlsplit(host)
         usable = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
         (url.hostname or "").encode("idna")
     except ValueError:
-        usable = False
+        url, usable = urlsplit(""), False
     if url.username or url.password:
         raise PlanError(f"--host holds a name or password: leave it out, the key is read from {KEY_VARIABLE}")
-    if not usable or url.query or url.fragment:
+    if not usable or url.query or url.fragment or any(map(str.isspace, host)):
         raise PlanError(f"--host '{host}' is no address: write scheme, name and port, as in http://127.0.0.1:8083 or https://example.com")
     return host.rstrip("/")
 

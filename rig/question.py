@@ -20,8 +20,8 @@ from rig.schedule import planned
 from rig.transcription import Transcription
 
 logger = logging.getLogger("coldburst")
-BAD_INPUT = 2
-"""Exit code where nothing was sent, because something that was asked for cannot be done."""
+NOTHING_SENT = 2
+"""Exit code where nothing was sent: what was asked for cannot be done, or an interrupt came first."""
 
 
 class Question:
@@ -84,7 +84,7 @@ class Question:
             self.current = self._build(self.plan())
         except (ValueError, OSError, CannotStart) as error:
             logger.error(error)
-            self._environment.process_exit_code = BAD_INPUT
+            self._environment.process_exit_code = NOTHING_SENT
         finally:
             self._started = True  # whatever happened: a shape that waits for a start would never end
         if self.current:
@@ -140,12 +140,15 @@ class Question:
         elif run and run.ledger is not None and self.headless:
             if self._report:
                 self._report.terminate()
+        elif run is None and self._interrupted:
+            return  # it is ending already
         else:
             self._interrupted = True
             if run and not run.load.finished.is_set():
                 run.ended_by = name
-            elif run is None and self.headless:  # before anything could be sent
-                self._environment.process_exit_code = self._environment.parsed_options.exit_code_on_error
+            elif run is None and self.headless:
+                logger.error("%s before anything was sent", name)
+                self._environment.process_exit_code = NOTHING_SENT
             gevent.kill(main, KeyboardInterrupt)
 
     def _build(self, plan: Plan) -> Run:

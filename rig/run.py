@@ -115,6 +115,11 @@ class Run:
         except gevent.GreenletExit:
             self._record(arrival, held_s, exchange, decide(sent=exchange.sent is not None, cut=True), Evidence())
             return
+        except Exception as error:  # a fault of this program's own: told, and still an end in the ledger
+            exchange.done = time.perf_counter()
+            broken = Evidence(measured={"error": f"the generator failed: {type(error).__name__}: {error}"})
+            self._record(arrival, held_s, exchange, decide(fault="reset"), broken)
+            raise
         outcome = decide(fault=exchange.fault, status=exchange.status, says=evidence.says)
         row = self._record(arrival, held_s, exchange, outcome, evidence)
         self._tell_locust(row, exchange)

@@ -7,7 +7,7 @@ A schedule is stages separated by commas; a stage is a name and what happens in 
     steady 60s 3/s poisson        the same number, at random instants (3/s x 60 s = 180, pinned)
     steady 60s 3/s poisson free   the number is random too (180 +- 13)
     climb 2m 1/s..10/s            the rate grows in a straight line
-    rest 10s 0/s                  nothing
+    rest 10s 0/s                  nothing, until the next stage
     level 60s 4 at a time         closed loop: 4 requests in flight, the next when one ends
     level 100 4 at a time         the same until 100 requests are done
 
@@ -25,9 +25,9 @@ from dataclasses import dataclass
 EXAMPLE = "warm 20s 1/s, steady 60s 3/s poisson"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PER_SECOND = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
 _NAME = re.compile(r"[a-z][a-z0-9_-]*", re.IGNORECASE)
-_COUNT = re.compile(r"\d+")
+_COUNT = re.compile(r"[0-9]+")
 _DURATION = re.compile(rf"(?P<value>{_NUMBER})(?P<unit>ms|s|m|h)")
 _RATE = re.compile(rf"(?P<value>{_NUMBER})/(?P<unit>s|min|m|h)")
 _NEGATIVE = re.compile(rf"-{_NUMBER}.*")

@@ -186,7 +186,7 @@ def _clip(path: Path, text: str) -> Clip:
         raise ClipError(f"cannot read the clip '{path}': {reason}; give WAV, FLAC, Ogg or MP3") from error
     if audio_s <= 0:
         raise ClipError(f"the clip '{path}' is empty: give one with some speech in it")
-    return Clip(path.name, audio_s, text, data)
+    return Clip(path.name.encode(errors="replace").decode(), audio_s, text, data)
 
 
 def _transcripts(path: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ from locust import LoadTestShape, User, events, runners, task
 from locust.exception import StopUser
 
 from rig import hooks, options
-from rig.question import BAD_INPUT, Question
+from rig.question import NOTHING_SENT, Question
 
 logger = logging.getLogger("coldburst")
 _asked: list[str] = []
@@ -104,7 +104,7 @@ def _starter(name: str) -> Callable[..., None]:
 
 def _refuse(sentence: str) -> NoReturn:
     logger.error(sentence)
-    sys.exit(BAD_INPUT)
+    sys.exit(NOTHING_SENT)
 
 
 def _listen(question: Question, environment: Any) -> None:
@@ -136,6 +136,8 @@ def _check_form(question: Question, web_ui: Any) -> None:
         if request.method != "POST" or not request.path.endswith("/swarm"):
             return None
         try:
+            if question.current and question.current.ledger is None:
+                raise options.PlanError("a run is going on: stop it first")
             question.plan(**question.cast(request.form))
             options.key()
         except ValueError as error:

@@ -178,7 +178,16 @@ class Client:
         except BaseException:
             sock.close()
             raise
-        return HTTPSocketPoolResponse(sock, self._pool, block_size=BLOCK_BYTES, method=method)
+        return _Answer(sock, self._pool, block_size=BLOCK_BYTES, method=method)
+
+
+class _Answer(HTTPSocketPoolResponse):
+    """An answer that keeps its connection until the final one is whole: the library gives it up after an interim 1xx."""
+
+    def _on_message_complete(self) -> None:
+        self.message_complete = True
+        if self.get_code() >= 200:
+            super()._on_message_complete()
 
 
 def _write(sock: gevent.socket.socket, head: bytes, body: bytes) -> None:

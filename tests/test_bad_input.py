@@ -1,5 +1,6 @@
 """What cannot be done is said in one sentence, before anything is sent, and the process ends with an error."""
 
+import signal
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -35,6 +36,11 @@ BAD = [
     ({"deadline": 0.0}, ["--deadline 0", "above 0"]),
     ({"deadline": float("nan")}, ["--deadline nan"]),
     ({"deadline": float("inf")}, ["--deadline inf"]),
+    ({"host": "http://exa mple"}, ["'http://exa mple'"]),
+    ({"host": "http://[::1"}, ["'http://[::1'"]),
+    ({"schedule": "flood 1h 1e12/s"}, ["3.6e+15 requests", "10,000,000"]),
+    ({"schedule": "flood 9999h 1e9/s poisson free"}, ["at most 10,000,000"]),
+    ({"schedule": "burst \u0663"}, ["'\u0663'"]),
     ({"host": "http://a..b"}, ["'http://a..b'"]),
     ({"auth": "telepathy"}, ["--auth 'telepathy'", "x-api-key"]),
     ({"max_wer": "much"}, ["'much'", "off"]),
@@ -108,6 +114,19 @@ def small_disk(size):
             yield Path(place)
         finally:
             subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_before_anything_was_sent_is_no_success(number):
+    with locust() as run:
+        run.until(lambda run: "starting the embedded endpoint" in run.output)
+        run.interrupt(number)
+        run.interrupt(number)
+        assert run.wait() == 2
+        assert "before anything was sent" in run.output
+        assert "Traceback" not in run.output
+        assert list(run.runs.iterdir()) == []
 
 
 @pytest.mark.slow

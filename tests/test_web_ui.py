@@ -33,6 +33,8 @@ def test_the_stop_button_drains_and_the_ledger_balances():
     with transcriber(*FIXED) as service, WebUi("--host", service.url, *PLAIN) as ui:
         assert ui.post("/swarm", schedule="steady 60s 10/s")["success"]
         ui.locust.until(lambda run: len(run.rows) >= 5)
+        again = ui.post("/swarm", schedule="burst 3")
+        assert (again["success"], "stop it first" in again["message"]) == (False, True)
         ui.post("/stop")
         ui.locust.until(lambda run: reported(run) == 1)
         assert ui.locust.ledger.balanced

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 
 import gevent
 import pytest
@@ -146,6 +147,25 @@ def test_a_body_that_breaks_off_is_a_broken_exchange(client_of):
     with scripted(says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", goes_on=False)) as server:
         got = send(client_of(server))
     assert (got.fault, got.status) == ("reset", None)
+
+
+def test_an_interim_answer_that_comes_alone_keeps_its_connection(client_of):
+    seen = threading.Event()
+
+    def answer(sock, _request):
+        sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        seen.wait(0.05)  # the interim answer travels alone; nothing tells when the client has read it
+        sock.sendall(OK)
+        return True
+
+    with scripted(answer) as server:
+        client = client_of(server)
+        exchanges = [Exchange() for _ in range(6)]
+        gevent.joinall([gevent.spawn(client.send, exchange, "POST", "/") for exchange in exchanges[:3]])
+        for exchange in exchanges[3:]:
+            client.send(exchange, "POST", "/")
+        assert [(exchange.status, exchange.body, exchange.fault) for exchange in exchanges] == [(200, b"ok", "")] * 6
+        assert server.connections == 3
 
 
 def test_what_is_no_http_is_a_broken_exchange(client_of):
