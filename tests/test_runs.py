@@ -200,6 +200,25 @@ def test_a_closed_loop_is_counted_by_what_it_sent():
 
 
 @pytest.mark.slow
+def test_an_error_of_the_generators_own_is_told_and_loses_no_row(tmp_path):
+    broken = """
+from rig.transcription import Transcription
+
+def ask(self, seq, name, exchange):
+    raise RuntimeError("boom")
+
+Transcription.ask = ask
+"""
+    file = tmp_path / "mine.py"
+    file.write_text((ROOT / "locustfiles" / "burst.py").read_text(encoding="utf-8") + broken, encoding="utf-8")
+    with locust("--host", "http://127.0.0.1:9", "--schedule", "burst 3", *PLAIN, file=file) as run:
+        assert run.wait() == 1
+        assert str(run.ledger) == "3 planned = 3 unreachable"
+        assert {row.error for row in run.rows} == {"the generator failed: RuntimeError: boom"}
+        assert "RuntimeError: boom" in run.output
+
+
+@pytest.mark.slow
 def test_a_stall_shows_in_the_open_loop_and_hides_in_the_closed():
     stalls = ("--service-time", "0.02", "--max-concurrent", "400", "--stall", "2", "--stall-every", "10")
     p99 = {}
