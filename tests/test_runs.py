@@ -83,6 +83,7 @@ def test_a_service_killed_half_way_leaves_a_whole_ledger():
         assert "Traceback" not in run.output
 
 
+@pytest.mark.slow
 def test_a_port_where_nobody_listens():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

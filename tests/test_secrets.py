@@ -30,6 +30,7 @@ def test_without_the_key_each_request_is_refused_in_the_services_words():
         assert {row.error for row in run.rows} == {"401: Invalid or missing API token"}
 
 
+@pytest.mark.slow
 def test_the_key_is_not_in_the_web_ui():
     with transcriber(*FIXED, API_TOKEN=KEY) as service, WebUi("--host", service.url, *PLAIN, TRANSCRIPTION_API_KEY=KEY) as ui:
         assert ui.post("/swarm", schedule="burst 3")["success"]
