@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import gevent
 import gevent.socket
-import gevent.ssl
 from gevent import monkey
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
@@ -122,14 +121,14 @@ class Client:
 
     def __init__(self, origin: str, limits: Limits, headers: Mapping[str, str] | None = None) -> None:
         url = urlsplit(origin)
-        tls = url.scheme == "https"
-        host, port = url.hostname or "", url.port or (443 if tls else 80)
+        self._tls = url.scheme == "https"
+        host, port = url.hostname or "", url.port or (443 if self._tls else 80)
         self._prefix = url.path.rstrip("/")
         self._limits = limits
         self._fixed = _lines({"Host": url.netloc.rpartition("@")[2], **(headers or {})})
         # No time-out per read: the limits here bound the whole, and a read's own would restart with every byte.
         times: dict[str, Any] = {"connection_timeout": limits.connect_s, "network_timeout": None}
-        self._pool = _TlsPool(host, port, host, port, insecure=False, **times) if tls else _PlainPool(host, port, host, port, **times)
+        self._pool = _TlsPool(host, port, host, port, insecure=False, **times) if self._tls else _PlainPool(host, port, host, port, **times)
         self._pool.start()
 
     @property
@@ -169,7 +168,10 @@ class Client:
     def _ask(self, method: str, head: bytes, body: bytes) -> HTTPSocketPoolResponse:
         sock = self._pool.get_socket()
         try:
-            _write(sock, head, body)
+            if body and not self._tls:
+                _write(sock, head, body)
+            else:
+                sock.sendall(head + body)
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
                 sock.close()
@@ -191,10 +193,7 @@ class _Answer(HTTPSocketPoolResponse):
 
 
 def _write(sock: gevent.socket.socket, head: bytes, body: bytes) -> None:
-    """Sends head and body in one call where the socket can (TLS cannot): the body is not copied for each request."""
-    if not body or isinstance(sock, gevent.ssl.SSLSocket):
-        sock.sendall(head + body)
-        return
+    """Sends head and body in one call, so that the body is not copied for each request; TLS has no such call."""
     sent = sock.sendmsg((head, body))
     if sent < len(head):
         sock.sendall(head[sent:])
