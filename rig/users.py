@@ -65,7 +65,6 @@ def ask(name: str, *, schedule: str, max_in_flight: int) -> None:
     if _asked:
         _refuse(f"two questions in one Locust, '{_asked[0]}' and '{name}': give one locustfile, as in -f locustfiles/burst.py")
     _asked.append(name)
-    hooks.install(events)
     on: Any = events
     on.init_command_line_parser.add_listener(_adder(name, schedule, max_in_flight))
     on.init.add_listener(_starter(name))
