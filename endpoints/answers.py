@@ -1,0 +1,63 @@
+"""The emulator's answers: JSON bodies, and errors in every form that RunPod's clients read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+JSON = {"Content-Type": "application/json"}
+PROBLEM = {"Content-Type": "application/problem+json"}
+
+
+class RefusedError(Exception):
+    """A request that gets an error for an answer.
+
+    Args:
+        status: HTTP status.
+        detail: one sentence.
+        headers: added to the answer.
+        title: short name of the error; "" = the status's own phrase.
+        error: what stands under "error"; "" = ``detail``.
+    """
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, *, title: str = "", error: str = "") -> None:
+        super().__init__(detail)
+        self.status, self.headers = status, headers or {}
+        self.body: dict[str, Any] = {"error": error or detail, "status": status, "title": title or phrase(status), "detail": detail}
+
+
+def phrase(status: int) -> str:
+    """Name of an HTTP status; 524 is Cloudflare's, "A Timeout Occurred"."""
+    try:
+        return "A Timeout Occurred" if status == 524 else HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def answer(content: Any, status: int = 200, headers: Mapping[str, str] = JSON) -> web.Response:
+    """``content`` as JSON."""
+    return web.Response(body=json.dumps(content).encode(), status=status, headers=headers)
+
+
+def refusal(error: RefusedError, kind: Mapping[str, str] = JSON) -> web.Response:
+    """The answer to a request that was refused."""
+    return answer(error.body, error.status, {**kind, **error.headers})
+
+
+def content(body: bytes, what: str = "the request's body") -> dict[str, Any]:
+    """The JSON object in ``body``.
+
+    Raises:
+        RefusedError: 400, it is none.
+    """
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RefusedError(400, f'{what} is no JSON: send an object, as in {{"input": {{…}}}}') from None
+    if not isinstance(found, dict):
+        raise RefusedError(400, f'{what} is no JSON object: send one, as in {{"input": {{…}}}}')
+    return found

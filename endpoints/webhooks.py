@@ -1,0 +1,56 @@
+"""Webhooks: a job's end told to a URL of the client's, up to three times."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+
+HEADERS = {"Content-Type": "application/json", "User-Agent": "Go-http-client/2.0"}
+TIMEOUT_S = 10.0
+"""For one try; the platform's own is not known."""
+
+
+class Webhooks:
+    """Posts in the background.
+
+    Args:
+        waits_s: seconds before each further try; RunPod was seen to wait 5 and then 15.
+    """
+
+    def __init__(self, waits_s: Sequence[float]) -> None:
+        self._waits_s = tuple(waits_s)
+        self._session: aiohttp.ClientSession | None = None
+        self._posting: set[asyncio.Task[None]] = set()
+
+    def post(self, url: str, body: Mapping[str, Any]) -> None:
+        """Starts to tell ``body`` to ``url``; what comes of it changes nothing for the job."""
+        task = asyncio.create_task(self._post(url, json.dumps(body).encode()))
+        self._posting.add(task)
+        task.add_done_callback(self._posting.discard)
+
+    async def close(self) -> None:
+        """Gives up what is under way."""
+        for task in self._posting:
+            task.cancel()
+        await asyncio.gather(*self._posting, return_exceptions=True)
+        if self._session:
+            await self._session.close()
+
+    async def _post(self, url: str, body: bytes) -> None:
+        for wait_s in (0.0, *self._waits_s):
+            await asyncio.sleep(wait_s)
+            if await self._told(url, body):
+                return
+
+    async def _told(self, url: str, body: bytes) -> bool:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S))
+        try:
+            async with self._session.post(url, data=body, headers=HEADERS) as told:
+                return 200 <= told.status < 300
+        except (aiohttp.ClientError, TimeoutError, ValueError):  # ValueError: no URL
+            return False

@@ -1,0 +1,115 @@
+"""An emulator of its own for a test: started on a free port, stopped with the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.transcribers import DEADLINE_S, ROOT, Answer, ask, stop, until
+
+MODELLED = ("--worker", "modelled", "--start", "0", "--load", "0", "--service-time", "0.01")
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running emulator: where it listens, and what it writes."""
+
+    url: str
+    process: subprocess.Popen[str]
+    truth_log: Path
+    lines: list[str] = field(default_factory=list)
+
+    def ask(self, path: str, body: Any = None, method: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+        """The answer to a request; with a body a POST, which is sent as JSON unless it is bytes."""
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body)
+        return ask(self.url, path, method or ("GET" if body is None else "POST"), content, headers)
+
+    def submit(self, endpoint: str, **wants: Any) -> str:
+        """Id of a new job with these keys in its input."""
+        answer = self.ask(f"/v2/{endpoint}/run", {"input": wants or {"echo": 1}})
+        assert answer.status == 200, answer.body
+        return answer.json()["id"]
+
+    def job(self, endpoint: str, job_id: str) -> dict[str, Any]:
+        """The job object."""
+        return self.ask(f"/v2/{endpoint}/status/{job_id}").json()
+
+    def ended(self, endpoint: str, job_id: str, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        """The job object once the job has ended."""
+
+        def look() -> dict[str, Any] | None:
+            job = self.ask(f"/v2/{endpoint}/status-sync/{job_id}?wait=1000").json()
+            return job if job["status"] in ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT") else None
+
+        return until(look, f"end of {job_id}", deadline_s)
+
+    def inside(self, endpoint: str) -> dict[str, Any]:
+        """What the emulator tells of an endpoint."""
+        return self.ask(f"/emulator/{endpoint}").json()
+
+    def states(self, endpoint: str) -> list[str]:
+        """States of its workers."""
+        return [worker["state"] for worker in self.inside(endpoint)["workers"]]
+
+    def fault(self, endpoint: str, **fault: Any) -> Answer:
+        return self.ask(f"/emulator/{endpoint}/fault", fault)
+
+    def truth(self, kind: str, **match: Any) -> list[dict[str, Any]]:
+        """Lines of the truth log of a kind, with these values."""
+        rows = [json.loads(line) for line in self.truth_log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [row for row in rows if row["kind"] == kind and all(row[name] == value for name, value in match.items())]
+
+
+@contextmanager
+def emulator(*args: str, **env: str) -> Iterator[Emulator]:
+    """``python -m endpoints.emulator *args`` with ``env`` added to the environment; ended with its input."""
+    with tempfile.TemporaryDirectory() as folder:
+        truth_log = Path(folder) / "truth.jsonl"
+        command = [sys.executable, "-m", "endpoints.emulator", "--until-stdin-closes", "--log", str(truth_log), *args]
+        environment = {name: value for name, value in os.environ.items() if name != "RUNPOD_API_KEY"} | env
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                assert line.startswith("listening on http"), f"the emulator said {line!r} and ended with {process.poll()}"
+                started = Emulator(line.split()[-1], process, truth_log)
+                threading.Thread(target=_collect, args=(process, started.lines), daemon=True).start()
+                yield started
+                end(process)
+            finally:
+                if process.poll() is None:
+                    stop(process)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Let the emulator end with its standard input, as it must."""
+    if process.poll() is None and process.stdin is not None:
+        process.stdin.close()
+        assert process.wait(timeout=20) == 0
+
+
+def _collect(process: subprocess.Popen[str], lines: list[str]) -> None:
+    assert process.stdout is not None
+    lines.extend(iter(process.stdout.readline, ""))
+
+
+def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """The emulator's command line when it is expected to end by itself."""
+    command = [sys.executable, "-m", "endpoints.emulator", *args]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def netloc(url: str) -> str:
+    return urllib.parse.urlsplit(url).netloc
