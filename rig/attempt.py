@@ -49,12 +49,16 @@ class Attempt:
     held_s: float | None = _column(float, "s", "how long the in-flight cap held it back", "generator", default=None)
     sent_s: float | None = _column(float, "s", "when it left: before connecting and writing", "generator", default=None)
     first_s: float | None = _column(float, "s", "when the answer's headers were there", "generator", default=None)
-    done_s: float | None = _column(float, "s", "when the last byte was there, or the failure", "generator", default=None)
+    done_s: float | None = _column(
+        float, "s", "when the last byte was there, the failure, or the job's end by the platform's own times", "generator", default=None
+    )
+    seen_s: float | None = _column(float, "s", "when polling saw that the job had ended (queue endpoints)", "generator", default=None)
+    polls: int | None = _column(int, "", "how often the job was asked after (queue endpoints)", "generator", default=None)
     status: int | None = _column(int, "", "HTTP status", "answer", default=None)
-    cold: bool | None = _column(bool, "", "whether it met a cold start", "answer", default=None)
-    queue_s: float | None = _column(float, "s", "time in the endpoint's queue", "answer (Server-Timing: queue)", default=None)
-    execution_s: float | None = _column(float, "s", "time in execution", "answer (Server-Timing: exec)", default=None)
-    worker_id: str = _column(str, "", "the endpoint worker that answered", "answer (X-Worker-Id)", default="")
+    cold: bool | None = _column(bool, "", "whether it met a cold start, where the endpoint says so itself", "answer", default=None)
+    queue_s: float | None = _column(float, "s", "time in the endpoint's queue", "answer (delayTime; Server-Timing: queue)", default=None)
+    execution_s: float | None = _column(float, "s", "time in execution", "answer (executionTime; Server-Timing: exec)", default=None)
+    worker_id: str = _column(str, "", "the endpoint worker that answered", "answer (workerId; X-Runpod-Worker-Id, X-Worker-Id)", default="")
     job_id: str = _column(str, "", "the endpoint's name for the job", "answer", default="")
     platform_retries: int | None = _column(int, "", "the platform's own re-dispatches", "answer", default=None)
     audio_s: float | None = _column(float, "s", "length of the audio sent", "clip", default=None)
@@ -81,11 +85,13 @@ COLUMNS: tuple[Column, ...] = tuple(
 _values = attrgetter(*(column.name for column in COLUMNS))
 EVENTS = (
     Column("at_s", float, "s", "when, from second 0", "hook"),
-    Column("kind", str, "", "which hook was fired: cold_start, queued, queue_timeout, throttled", "hook"),
+    Column("kind", str, "", "which hook was fired", "hook"),
     Column("seq", int, "", "the request that it happened to", "hook"),
+    Column("attempt", int, "", "which try at that request", "hook"),
     Column("stage", str, "", "that request's stage", "hook"),
     Column("worker_id", str, "", "the endpoint worker", "hook"),
     Column("seconds", float, "s", "how long it took", "hook"),
+    Column("cause", str, "", "why, one of the closed set of rig/cause.py", "rig/cause.py"),
     Column("detail", str, "", "what more is known, one line", "hook"),
     Column("generator", str, "", "the load generator that saw it", "hook"),
 )
@@ -99,6 +105,22 @@ GENERATOR = (
     Column("connections", float, "", "connections opened so far", "generator"),
     Column("sent", float, "", "requests sent so far", "generator"),
     Column("lateness_max_s", float, "s", "largest lateness of the requests that ended since the row before", "generator"),
+)
+ENDPOINT = (
+    Column("at_s", float, "s", "when it was asked, from second 0", "generator"),
+    Column("view", str, "", "who says so: health (the scheduler's gauge) or workers (the records)", "generator"),
+    Column("in_queue", int, "", "jobs waiting", "/health"),
+    Column("in_progress", int, "", "jobs with an endpoint worker", "/health"),
+    Column("completed", int, "", "jobs completed since the endpoint exists", "/health"),
+    Column("failed", int, "", "jobs failed since the endpoint exists", "/health"),
+    Column("retried", int, "", "jobs dispatched again since the endpoint exists", "/health"),
+    Column("idle", int, "", "endpoint workers without a job", "/health or the worker list"),
+    Column("initializing", int, "", "endpoint workers that load", "/health or the worker list"),
+    Column("ready", int, "", "endpoint workers that could take a job, cached ones included", "/health"),
+    Column("running", int, "", "endpoint workers wanted and running, some without a container yet", "/health or the worker list"),
+    Column("throttled", int, "", "endpoint workers wanted without a host that has room", "/health or the worker list"),
+    Column("unhealthy", int, "", "endpoint workers that failed", "/health or the worker list"),
+    Column("error", str, "", "why there is no answer, one line", "generator"),
 )
 HEADER = ",".join(column.name for column in COLUMNS) + "\n"
 _NEEDED = {f.name for f in fields(Attempt)} & {"seq", "attempt", "scheduled_s"}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import math
 import re
 import string
 import uuid
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rig import answer
 from rig.attempt import Evidence
 from rig.wire import Client, Exchange, Limits
 
@@ -69,14 +68,13 @@ class Transcription:
 
     def __init__(self, host: str, clips: Sequence[Clip], asking: Asking, limits: Limits, key: str = "") -> None:
         boundary = uuid.uuid4().hex
-        fields = {"model": asking.model, "response_format": "json"} | ({"language": asking.language} if asking.language else {})
+        fields = form_fields(asking.model, asking.language)
         self._parcels = [(clip, multipart(clip, fields, boundary)) for clip in clips]
         self._asking, self._key = asking, key
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={boundary}"}
         self.client = Client(host, limits, headers | _credentials(key, asking.auth))
         self.url = host.rstrip("/") + asking.path
-        if asking.max_wer is not None and any(clip.text for clip in clips):
-            word_error_rate("warm", "up")  # jiwer's import holds the process: not in the middle of a run
+        warm_up(clips, asking.max_wer)
 
     def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
@@ -86,29 +84,33 @@ class Transcription:
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
         known["bytes_in"] = len(exchange.body)
-        if self._key:
-            _blot(exchange, self._key)
+        answer.blot(exchange, self._key)
         known |= timing(exchange.headers)
         return judge(exchange, clip.text, self._asking.max_wer, known)
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        self.client.close()
 
 
 def judge(exchange: Exchange, reference: str, max_wer: float | None, known: Mapping[str, Any]) -> Evidence:
     """What a whole answer says: the two kinds of 503 told apart, errors inside a 200, empty or wrong text."""
     status = exchange.status or 0
-    content = _json(exchange.body)
+    content = answer.content(exchange.body)
     if not 200 <= status < 300:
-        told, says = f"{status}: {_reason(exchange, content)}", ""
-        if status == 503:
-            says = "busy" if isinstance(content, dict) else ""
-            told += "" if says else " (not the service's own word: a proxy's limit, or nothing behind it)"
-        return Evidence(says, {**known, "error": told})
+        return answer.refusal(exchange, content, known)
     if not isinstance(content, dict):
-        return Evidence("wrong", {**known, "error": f"{status} whose body is no JSON object: {_excerpt(exchange.body)}"})
+        return Evidence("wrong", {**known, "error": f"{status} whose body is no JSON object: {answer.excerpt(exchange.body)}"})
     if content.get("error") or content.get("success") is False or str(content.get("status", "")).lower() in ("failed", "error"):
-        return Evidence("error", {**known, "error": f"an error inside a {status}: {_reason(exchange, content)}"})
+        return Evidence("error", {**known, "error": f"an error inside a {status}: {answer.reason(exchange, content)}"})
     text = content.get("text")
     if not isinstance(text, str):
-        return Evidence("wrong", {**known, "error": f"{status} without a 'text': {_excerpt(exchange.body)}"})
+        return Evidence("wrong", {**known, "error": f"{status} without a 'text': {answer.excerpt(exchange.body)}"})
+    return judge_text(text, reference, max_wer, known)
+
+
+def judge_text(text: str, reference: str, max_wer: float | None, known: Mapping[str, Any]) -> Evidence:
+    """Whether ``text`` is what was said in the clip; without a reference or a limit any text will do."""
     if not reference or max_wer is None:
         return Evidence("", known)
     wer = word_error_rate(reference, text)
@@ -116,6 +118,19 @@ def judge(exchange: Exchange, reference: str, max_wer: float | None, known: Mapp
         heard = f"heard '{text[:60]}'" if text.strip() else "the transcript is empty"
         return Evidence("wrong", {**known, "wer": wer, "error": f"word error rate {wer:.2f} is above {max_wer:g}: {heard}"})
     return Evidence("", {**known, "wer": wer})
+
+
+def transcript(output: Any) -> str | None:
+    """The text in ``output``: itself, or its ``text`` or ``transcription`` (RunPod's faster-whisper worker); None where there is none."""
+    if isinstance(output, dict):
+        output = output.get("text", output.get("transcription"))
+    return output if isinstance(output, str) else None
+
+
+def warm_up(clips: Sequence[Clip], max_wer: float | None) -> None:
+    """Imports jiwer, where answers will be held against texts: its import holds the process, and may not do so in a run."""
+    if max_wer is not None and any(clip.text for clip in clips):
+        word_error_rate("warm", "up")
 
 
 def word_error_rate(reference: str, heard: str) -> float:
@@ -165,6 +180,11 @@ def load_clips(place: Path) -> list[Clip]:
     return [_clip(path, texts.get(path.name, "")) for path in files]
 
 
+def form_fields(model: str, language: str) -> dict[str, str]:
+    """The form's fields besides the file, as OpenAI names them; an empty language is not sent."""
+    return {"model": model, "response_format": "json"} | ({"language": language} if language else {})
+
+
 def multipart(clip: Clip, fields: Mapping[str, str], boundary: str) -> bytes:
     """The form as bytes (RFC 7578), built once per clip and options: sending it costs no copy of the clip."""
     parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
@@ -202,44 +222,14 @@ def _transcripts(path: Path) -> dict[str, str]:
     return {row["file"]: row["text"] if normal(row["text"] or "") else "" for row in rows}
 
 
-def _blot(exchange: Exchange, key: str) -> None:
-    """Blots ``key`` out of the answer before anything is read in it: a service may repeat what it was shown."""
-    exchange.body = exchange.body.replace(key.encode(), b"[key]")
-    exchange.headers = {name: value.replace(key, "[key]") if isinstance(value, str) else value for name, value in exchange.headers.items()}
-
-
 def _credentials(key: str, auth: str) -> dict[str, str]:
     if not key:
         return {}
-    return {"X-API-Key": key} if auth == "x-api-key" else {"Authorization": f"Bearer {key}"}
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _reason(exchange: Exchange, content: Any) -> str:
-    """The service's own words on a failure, in whichever of the usual places they stand."""
-    if isinstance(content, dict):
-        for key in ("error", "detail", "message", "title"):
-            value = content.get(key)
-            if isinstance(value, dict):
-                value = value.get("message") or value
-            if value:
-                return str(value)
-    return _excerpt(exchange.body) or str(exchange.headers.get("content-type", "an empty body"))
-
-
-def _excerpt(body: bytes) -> str:
-    return re.sub(r"<[^>]*>|\s+", " ", body[:2000].decode("utf-8", errors="replace")).strip()[:120]
+    return {"X-API-Key": key} if auth == "x-api-key" else answer.bearer(key)
 
 
 def _milliseconds(value: str) -> float | None:
     try:
-        seconds = float(value.strip('"')) / 1000
+        return answer.seconds(float(value.strip('"')))
     except ValueError:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None

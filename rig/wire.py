@@ -53,9 +53,11 @@ class Exchange:
 
     Attributes:
         sent, first, done: instants by ``time.perf_counter``: before connecting and writing; headers
-            there; last byte there, or the failure.
+            there; last byte there, or the failure. A queue endpoint's job has its own end, see rig.queue_jobs.
         fault: "connect", "reset" or "deadline" (attempt.FAULTS), "" where a whole answer came.
         error: the fault in words.
+        seen: when polling saw the end (queue endpoints).
+        known: columns of the attempt known so far, so that one that is cut in flight still tells its job.
     """
 
     sent: float | None = None
@@ -66,6 +68,8 @@ class Exchange:
     body: bytes = b""
     fault: str = ""
     error: str = ""
+    seen: float | None = None
+    known: dict[str, Any] = field(default_factory=dict)
 
 
 class _Keeping:
@@ -140,10 +144,21 @@ class Client:
         """Closes the idle connections."""
         self._pool.close()
 
-    def send(self, exchange: Exchange, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
-        """Sends one request and fills ``exchange`` in, also while it waits; never raises for what the network does."""
+    def send(
+        self,
+        exchange: Exchange,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Sends one request and fills ``exchange`` in, also while it waits; never raises for what the network does.
+
+        ``limits`` stand in for the client's own for this request, but for the time to connect.
+        """
         head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._fixed}{_lines(headers or {})}Content-Length: {len(body)}\r\n\r\n".encode()
-        limits = self._limits
+        limits = limits or self._limits
         exchange.sent = time.perf_counter()
         total = gevent.Timeout.start_new(limits.total_s, _Late(f"not done within {limits.total_s:g} s"))
         first = total if limits.first_byte_s >= limits.total_s else _first_byte_timeout(limits)

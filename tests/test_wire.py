@@ -143,6 +143,13 @@ def test_the_whole_answer_has_a_time_limit_even_if_bytes_keep_coming(client_of):
     assert got.status is None
 
 
+def test_a_request_can_have_limits_of_its_own(client_of):
+    with scripted(lambda sock, request: True) as server:
+        client, exchange = client_of(server, LONG), Exchange()
+        client.send(exchange, "GET", "/", limits=SHORT)
+    assert (exchange.fault, exchange.error) == ("deadline", "no first byte within 0.3 s")
+
+
 def test_a_body_that_breaks_off_is_a_broken_exchange(client_of):
     with scripted(says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", goes_on=False)) as server:
         got = send(client_of(server))

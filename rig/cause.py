@@ -1,0 +1,155 @@
+"""Why an attempt did not end well: from its outcome, its time, its words, and what the endpoint said of itself meanwhile.
+
+What an outcome and its words prove is taken from them. A wait in vain (``queue_timeout``; ``abandoned`` where no worker was
+seen to have the job) has its reason at the endpoint, and only samples of the endpoint's own word tell which. They are read
+with the lies that they are known for: ``running`` counts workers that are wanted before any container exists,
+``ready`` counts cached ones whose container has ended, and a min worker is never ``ready``. So neither says that anything
+works: work is jobs in progress, or a count of completed ones that grows. In this order:
+
+1. ``switched_off``: no worker in any state, in all samples.
+2. ``crash_loop``: no work, and one of these. Workers failed (``unhealthy``), or jobs were dispatched again. Starts ended, and
+   no worker was ever idle or ready. At the end jobs wait and workers are ``running``, but none is idle, ready or starting:
+   wanted, and not there. This last one looks like a lack of capacity, and more workers would crash as well.
+3. ``throttled_hosts``: workers ``throttled`` in at least half of the samples.
+4. ``slow_start``: workers starting in the last sample and in at least half of all: they came too late, or took too long.
+5. ``no_capacity``: work, and no worker starting or idle in the last sample: as many as may be, and all busy.
+6. else nothing is proven: ``own_deadline`` for an abandoned attempt, ``unknown`` for the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+CAUSES: Mapping[str, str] = {
+    "no_capacity": "all endpoint workers that may run were busy: raise the most of them, or send less",
+    "throttled_hosts": "endpoint workers were wanted, and no host had room for them: allow more kinds of GPU or regions",
+    "crash_loop": "endpoint workers were started and never worked: read their logs (image, model, port, memory)",
+    "slow_start": "endpoint workers were starting, and were not there in time: a cold start longer than the wait",
+    "switched_off": "the endpoint has no worker and wants none: its most is 0, which RunPod sets after a week without requests",
+    "worker_lost": "an endpoint worker took the job and was not heard of again, twice: it died, or its SDK rejected the input",
+    "out_of_memory": "the worker ran out of memory: fewer requests at a time, a smaller input or a larger card",
+    "bad_request": "the request itself was not accepted",
+    "bad_key": "the key was missing, or not accepted",
+    "rate_limit": "more requests than the platform's limit allows",
+    "busy": "the service had no room, in its own word",
+    "cancelled": "somebody else cancelled the job",
+    "own_deadline": "our deadline passed: the work takes longer, or nothing else explains it",
+    "execution_limit": "the platform's limit on execution passed",
+    "wrong_answer": "the answer is not what was asked for",
+    "service_error": "the worker's own code failed",
+    "unreachable": "nothing could be reached at the address, or the connection broke",
+    "unknown": "nothing proves a cause",
+}
+HOLD_S = 110.0
+"""A 400 after this long was no quick refusal, whatever bounds it was judged by: a load balancer held it (documented: 120 s)."""
+WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
+_NO_WORKER = re.compile(r"no workers? available|timed out waiting for (a )?worker|worker_timeout", re.IGNORECASE)
+_MEMORY = re.compile(r"out of memory|\boom\b|memoryerror|cannot allocate memory", re.IGNORECASE)
+_LOST = re.compile(r"job timed out after \d+ retr", re.IGNORECASE)
+_BEGUN = re.compile(r"\bIN_PROGRESS\b|\bRUNNING\b|\bCOMPLETED\b")
+_DIRECT = {
+    "throttled": "rate_limit",
+    "busy": "busy",
+    "timed_out": "execution_limit",
+    "unreachable": "unreachable",
+    "wrong": "wrong_answer",
+}
+
+Sample = Mapping[str, Any]
+
+
+def cause(outcome: str, elapsed_s: float | None, status: int | None, error: str, samples: Sequence[Sample] = ()) -> str:
+    """One of CAUSES, or "" for an outcome that needs none (ok, unfinished, not_sent).
+
+    Args:
+        outcome: one of attempt.OUTCOMES.
+        elapsed_s: from sending to the end; None = not known.
+        status: HTTP status; None = no answer.
+        error: the attempt's words: its error, or the answer's body.
+        samples: the endpoint's own word during that time, in order, with the columns of attempt.ENDPOINT.
+    """
+    if outcome in ("ok", "unfinished", "not_sent"):
+        return ""
+    if outcome in _DIRECT:
+        return _DIRECT[outcome]
+    if outcome == "failed":
+        return _of_failure(error)
+    if outcome == "refused" and not _held(elapsed_s, status, error):
+        return "bad_key" if status in (401, 403) else "bad_request"
+    if outcome == "abandoned" and _BEGUN.search(error):
+        return "own_deadline"
+    return _of_endpoint(samples) or ("own_deadline" if outcome == "abandoned" else "unknown")
+
+
+def _of_failure(error: str) -> str:
+    for words, name in ((_MEMORY, "out_of_memory"), (_LOST, "worker_lost")):
+        if words.search(error):
+            return name
+    return "cancelled" if error.startswith("CANCELLED") else "service_error"
+
+
+def _held(elapsed_s: float | None, status: int | None, error: str) -> bool:
+    """Whether a refusal was the end of a wait for a worker, by its words or its time."""
+    return status == 400 and (bool(_NO_WORKER.search(error)) or (elapsed_s or 0.0) >= HOLD_S)
+
+
+def _of_endpoint(samples: Sequence[Sample]) -> str:
+    """Why nobody took a request, "" where the samples do not tell."""
+    said = [sample for sample in samples if not sample.get("error")]
+    jobs = [sample for sample in said if sample.get("in_queue") is not None]
+    if not jobs:
+        return ""
+    workers = [sample for sample in said if any(sample.get(name) is not None for name in WORKERS)]
+    if not any(_n(sample, name) for sample in workers for name in WORKERS):
+        return "switched_off" if workers else ""
+    last = jobs[-1]
+    if not _works(jobs) and (_failing(workers, jobs) or _in_vain(jobs) or _phantom(last)):
+        return "crash_loop"
+    if _often(workers, "throttled"):
+        return "throttled_hosts"
+    if _n(last, "initializing"):
+        return "slow_start" if _often(workers, "initializing") else ""
+    return "no_capacity" if _works(jobs) and not _n(last, "idle") else ""
+
+
+def _works(jobs: Sequence[Sample]) -> bool:
+    """Whether anything was worked on to an end, or is being worked on. A job that is dispatched again and again is not."""
+    if _grew(jobs, "completed"):
+        return True
+    return any(_n(sample, "in_progress") for sample in jobs) and not _grew(jobs, "retried")
+
+
+def _failing(workers: Iterable[Sample], jobs: Sequence[Sample]) -> bool:
+    return any(_n(sample, "unhealthy") for sample in workers) or _grew(jobs, "retried")
+
+
+def _in_vain(jobs: Sequence[Sample]) -> bool:
+    """Whether starts ended, and no worker was ever there."""
+    if any(_n(sample, name) for sample in jobs for name in ("idle", "ready", "in_progress", "throttled")):
+        return False
+    starting = [_n(sample, "initializing") for sample in jobs]
+    return any(later < before for before, later in pairwise(starting))
+
+
+def _phantom(sample: Sample) -> bool:
+    """Workers that are wanted while jobs wait, and no sign that any of them is there or coming."""
+    there = ("idle", "ready", "initializing", "throttled")
+    return bool(_n(sample, "running") and _n(sample, "in_queue")) and not any(_n(sample, name) for name in there)
+
+
+def _often(samples: Sequence[Sample], name: str) -> bool:
+    """Whether a count is above 0 in at least half of the samples that have it."""
+    having = [sample for sample in samples if sample.get(name) is not None]
+    return 2 * sum(_n(sample, name) > 0 for sample in having) >= max(1, len(having))
+
+
+def _grew(samples: Sequence[Sample], name: str) -> bool:
+    counts = [sample[name] for sample in samples if sample.get(name) is not None]
+    return len(counts) > 1 and counts[-1] > counts[0]
+
+
+def _n(sample: Sample, name: str) -> int:
+    return int(sample.get(name) or 0)
