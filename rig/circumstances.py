@@ -11,12 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rig.targets import RUNPOD_KEY
 from rig.transcription import KEY_VARIABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-PACKAGES = ("locust", "gevent", "geventhttpclient")
-SECRETS = ("API_TOKEN", KEY_VARIABLE)
+PACKAGES = ("locust", "gevent", "geventhttpclient", "runpod")
+SECRETS = ("API_TOKEN", RUNPOD_KEY, KEY_VARIABLE)
 """Variables that no process of ours hands to another: the embedded service is open, and a report needs no key."""
 
 

@@ -42,14 +42,24 @@ class Dispatcher:
         refuse: called for each arrival that never leaves.
         cap: requests in flight at most (open loop; a closed loop has its own).
         shed: at the cap, refuse arrivals instead of letting them wait.
+        gate: called before each stage, once the one before has been answered; the stage begins when it
+            returns. Without it stages follow each other by the clock.
     """
 
     def __init__(
-        self, stages: Sequence[Stage], seed: int, send: Send, refuse: Callable[[Arrival], None], *, cap: int, shed: bool = False
+        self,
+        stages: Sequence[Stage],
+        seed: int,
+        send: Send,
+        refuse: Callable[[Arrival], None],
+        *,
+        cap: int,
+        shed: bool = False,
+        gate: Callable[[Stage], None] | None = None,
     ) -> None:
         self._stages, self._seed = stages, seed
         self._send, self._refuse = send, refuse
-        self._cap, self._shed = cap, shed
+        self._cap, self._shed, self._gate = cap, shed, gate
         self._zero = time.perf_counter()
         self._line: deque[tuple[Arrival, float]] = deque()
         self._flying: set[gevent.Greenlet] = set()
@@ -96,6 +106,11 @@ class Dispatcher:
         seq, start_s = 0, 0.0
         for stage in self._stages:
             self.stage = stage.name
+            if self._gate:
+                self._quiet.wait()
+                if not self.stopping:
+                    self._gate(stage)
+                start_s = self.now()
             if stage.closed:
                 self._wait_until(start_s)  # a rest before it has no arrival to wait for
                 self._quiet.wait()
@@ -106,6 +121,10 @@ class Dispatcher:
                 start_s += stage.duration_s or 0.0
         self._quiet.wait()
         self.dispatched = seq
+
+    def rest(self, seconds: float) -> bool:
+        """Waits, but not longer than until stop(); whether the run goes on."""
+        return not self._stopping.wait(seconds)
 
     def stop(self) -> None:
         """Sends nothing more: what is not yet on its way is refused, what is in flight goes on."""

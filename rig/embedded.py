@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -16,7 +17,24 @@ from rig.wire import Client, Exchange, Limits
 
 READY_S = 60.0
 STOP_S = 5.0
-COMMAND = ("-m", "endpoints.transcriber", "--port", "0", "--queue", "1000", "--until-stdin-closes", "--worker-id", "embedded")
+ID = "embedded"
+_EMULATOR = ("endpoints.emulator", "--endpoint", ID, "--kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an endpoint of one kind is started: its module with arguments, where it serves, where it tells its health."""
+
+    command: tuple[str, ...]
+    below: str
+    health: str
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "queue": Recipe((*_EMULATOR, "queue"), f"/v2/{ID}", f"/v2/{ID}/health"),
+    "balancer": Recipe((*_EMULATOR, "balancer"), f"/lb/{ID}", f"/v2/{ID}/health"),
+    "transcription": Recipe(("endpoints.transcriber", "--queue", "1000", "--worker-id", ID), "", "/health"),
+}
 
 
 class CannotStart(RuntimeError):
@@ -24,15 +42,16 @@ class CannotStart(RuntimeError):
 
 
 class Embedded:
-    """A transcription service of this project's own, on a port that the kernel chose.
+    """An endpoint of this project's own, on a port that the kernel chose: the emulator with workers, or a plain service.
 
     It ends when its standard input does, so it cannot outlive this process, whatever happens to it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
+        self._recipe = RECIPES[kind]
         # A session of its own: Ctrl-C on the terminal must reach the run, not the service it waits for.
         self._process = subprocess.Popen(
-            [sys.executable, *COMMAND],
+            [sys.executable, "-m", *self._recipe.command, "--port", "0", "--until-stdin-closes"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -41,26 +60,27 @@ class Embedded:
             text=True,
         )
         self.url = ""
-        self.cold_start_s = 0.0
+        self.start_s = 0.0
         self.worker_id = ""
 
     def wait_ready(self) -> None:
-        """Waits until the service answers on /health; ``cold_start_s`` is start to ready, in seconds.
+        """Waits until the endpoint answers on its health path; ``start_s`` is start to ready, in seconds.
 
         Raises:
             CannotStart: it ended, or was not ready within READY_S.
         """
         started = time.perf_counter()
-        late = CannotStart(f"the embedded endpoint was not ready within {READY_S:g} s: start a service yourself and name it by --host")
+        late = CannotStart(f"the embedded endpoint was not ready within {READY_S:g} s: start an endpoint yourself and name it by --host")
         with gevent.Timeout(READY_S, late):
-            self.url = self._address()
-            client = Client(self.url, Limits(5, 5, 5))
-            while (health := _health(client)) is None:
+            address = self._address()
+            client = Client(address, Limits(5, 5, 5))
+            while (health := _health(client, self._recipe.health)) is None:
                 if self._process.poll() is not None:
                     raise CannotStart(f"the embedded endpoint ended with code {self._process.returncode} while it was loading")
                 gevent.sleep(0.02)
             client.close()
-        self.cold_start_s = time.perf_counter() - started
+        self.url = address + self._recipe.below
+        self.start_s = time.perf_counter() - started
         self.worker_id = str(health.get("worker_id", ""))
 
     def stop(self) -> None:
@@ -80,14 +100,14 @@ class Embedded:
         words = line.split()
         if words[:2] != ["listening", "on"]:
             raise CannotStart(
-                "the embedded endpoint did not start (see above): try 'python -m endpoints.transcriber', or name a service by --host"
+                f"the embedded endpoint did not start (see above): try 'python -m {self._recipe.command[0]}', or name an endpoint by --host"
             )
         return words[2]
 
 
-def _health(client: Client) -> Mapping[str, Any] | None:
+def _health(client: Client, path: str) -> Mapping[str, Any] | None:
     exchange = Exchange()
-    client.send(exchange, "GET", "/health")
+    client.send(exchange, "GET", path)
     if exchange.status != 200:
         return None
     content = json.loads(exchange.body)

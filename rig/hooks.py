@@ -25,13 +25,19 @@ QUEUED_S = 0.1
 
 HOOKS = {
     "attempt": "a row was written: attempt (an Attempt)",
-    "cold_start": "an endpoint worker was started: worker_id, seconds (start to ready), at_s, detail",
+    "cold_start": "the first answer of an endpoint worker came after a wait: seq, worker_id, seconds (the wait), at_s",
+    "worker_ready": "an endpoint worker was started and became ready: worker_id, seconds (start to ready), at_s, detail",
     "queued": "a request waited in the endpoint's queue: seq, stage, worker_id, seconds, at_s",
-    "queue_timeout": "the platform gave up waiting for an endpoint worker: seq, stage, seconds (sent to answer), at_s, detail",
-    "throttled": "429: seq, stage, seconds (sent to answer), at_s, retry_after_s (None where not said), detail",
+    "queue_timeout": "the platform gave up waiting for an endpoint worker: seq, stage, seconds (sent to answer), at_s, cause, detail",
+    "throttled": "429: seq, stage, seconds (sent to answer), at_s, cause, retry_after_s (None where not said), detail",
+    "refused": "any other 4xx: seq, stage, seconds (sent to answer), at_s, cause, detail",
+    "timed_out": "the platform's limit on execution passed: seq, stage, seconds (sent to answer), at_s, cause, detail",
+    "abandoned": "our own deadline passed: seq, stage, seconds (sent to giving up), at_s, cause, detail",
 }
 KINDS = tuple(name for name in HOOKS if name != "attempt")
 """The hooks that have rows in events.csv."""
+EXPLAINED = ("queue_timeout", "throttled", "refused", "timed_out", "abandoned")
+"""The outcomes that have a hook of their name, with a cause."""
 
 
 def install(on: Any = events) -> None:
@@ -41,20 +47,26 @@ def install(on: Any = events) -> None:
             setattr(on, name, EventHook())  # type: ignore[no-untyped-call]
 
 
-def announce(row: Attempt, retry_after_s: float | None = None, on: Any = events) -> None:
-    """Fires what one attempt gives cause for, ``attempt`` first."""
+def announce(row: Attempt, *, cause: str = "", cold: bool = False, retry_after_s: float | None = None, on: Any = events) -> None:
+    """Fires what one attempt gives cause for, ``attempt`` first; ``cold``: it is the first of its endpoint worker, after a wait."""
     on.attempt.fire(attempt=row)
-    queued = row.queue_s is not None and row.queue_s >= QUEUED_S
-    if not (queued or row.outcome in ("queue_timeout", "throttled")):
-        return
-    about: dict[str, Any] = {"seq": row.seq, "stage": row.stage, "worker_id": row.worker_id, "at_s": row.done_s, "detail": row.error}
-    waited_s = None if row.done_s is None or row.sent_s is None else row.done_s - row.sent_s
-    if queued:
+    about = {
+        "seq": row.seq,
+        "attempt": row.attempt,
+        "stage": row.stage,
+        "worker_id": row.worker_id,
+        "at_s": row.done_s,
+        "detail": row.error,
+    }
+    if cold:
+        on.cold_start.fire(seconds=row.queue_s, **about)
+    if row.queue_s is not None and row.queue_s >= QUEUED_S:
         on.queued.fire(seconds=row.queue_s, **about)
-    if row.outcome == "queue_timeout":
-        on.queue_timeout.fire(seconds=waited_s, **about)
-    if row.outcome == "throttled":
-        on.throttled.fire(seconds=waited_s, retry_after_s=retry_after_s, **about)
+    if row.outcome in EXPLAINED:
+        about["seconds"] = None if row.done_s is None or row.sent_s is None else row.done_s - row.sent_s
+        if row.outcome == "throttled":
+            about["retry_after_s"] = retry_after_s
+        getattr(on, row.outcome).fire(cause=cause, **about)
 
 
 install()

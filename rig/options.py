@@ -5,39 +5,44 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from rig import aim
 from rig import schedule as schedule_module
-from rig.schedule import Stage, parse, planned
-from rig.transcription import KEY_VARIABLE, Asking, Clip, load_clips
+from rig.aim import Aim, OptionError
+from rig.retries import Retries
+from rig.schedule import Stage, parse, planned, text
+from rig.targets import KINDS, RUNPOD_KEY, infer
+from rig.transcription import KEY_VARIABLE as TRANSCRIPTION_KEY
 from rig.wire import Limits
 
 DEFAULT_RUNS = "runs"
 HELP = "--help-coldburst"
 BESIDES = f"""\
-The endpoint is named by Locust's own --host, as in --host https://example.com:8083; without it, a
-transcription service of this project's own is started on this machine and stopped again.
-The key of a closed service is read from {KEY_VARIABLE} in the environment, and from nowhere else."""
+The endpoint is named by Locust's own --host: https://api.runpod.ai/v2/ID (a queue endpoint),
+https://ID.api.runpod.ai (a load balancer), or any other service, as in https://example.com:8083;
+--target says which kind it is where the host does not. Without a host an endpoint of that kind (a
+queue's, where none is said) is started on this machine, with workers of its own, and stopped again.
+Keys are read from {RUNPOD_KEY} and {TRANSCRIPTION_KEY} in the environment, and from nowhere else."""
 EMBEDDED = "embedded"
 """The host that stands for the endpoint that a run starts for itself; no host at all means the same."""
 MOST_REQUESTS = 10_000_000
+MAY_BE_0 = ("--execution-timeout", "--ttl", "--sample", "--hold-from")
 SPARE_FILES = 100
 """File descriptors left for everything but the requests in flight."""
 
 
-class PlanError(ValueError):
-    """An option cannot be used; the message names it and a right one."""
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run's settings, checked. Times in seconds; ``host`` is "" for the embedded endpoint."""
+    """One run's settings, checked. Times in seconds; ``host`` is "" for the embedded endpoint of that ``kind``."""
 
     host: str
+    kind: str
+    aim: Aim
     schedule: tuple[Stage, ...]
     seed: int
     planned: int | None
@@ -45,8 +50,9 @@ class Plan:
     shed: bool
     limits: Limits
     drain_s: float
-    clips: list[Clip]
-    asking: Asking
+    retries: Retries
+    sample_s: float
+    cold_after_s: float
     runs: Path
     options: Mapping[str, Any]
 
@@ -61,39 +67,77 @@ class Option(NamedTuple):
     choices: tuple[str, ...] | None = None
 
 
-OPTIONS = (
+PLENTY = (
     Option("--seed", 1, "N", "Seed of everything random: the same seed gives the same arrivals"),
     Option("--when-full", "wait", "", "What an arrival does at the in-flight cap: wait in line, or be shed", ("wait", "shed")),
-    Option("--deadline", 300.0, "SECONDS", "From sending until a request is abandoned"),
+    Option("--deadline", 300.0, "SECONDS", "From sending until a request is abandoned, and its job cancelled"),
     Option("--connect-timeout", 10.0, "SECONDS", "To connect, TLS included"),
     Option("--first-byte-timeout", 300.0, "SECONDS", "From sending to the answer's headers"),
     Option("--drain-timeout", 60.0, "SECONDS", "How long a stopped run waits for what is in flight; Ctrl-C again cuts it"),
-    Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
-    Option("--model", "whisper-1", "NAME", "Form field 'model'; many services ignore it"),
-    Option("--language", "en", "CODE", "Form field 'language'; empty: not sent"),
-    Option("--path", "/v1/audio/transcriptions", "PATH", "Transcription route below the host"),
-    Option("--auth", "bearer", "", f"How the key in {KEY_VARIABLE} travels: Bearer or X-API-Key", ("bearer", "x-api-key")),
-    Option("--max-wer", "0.5", "RATE", "Word error rate above which an answer is 'wrong', where the clip's text is known, or 'off'"),
-    Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),
+    Option("--retries", 0, "N", "Further tries at a request that found no room or nobody there; each is a row of its own"),
+    Option("--backoff", 1.0, "SECONDS", "Mean pause before the second try; it doubles from try to try, and Retry-After is honoured"),
 )
+SENT = (
+    Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
+    Option("--max-wer", "0.5", "RATE", "Word error rate above which an answer is 'wrong', where the clip's text is known, or 'off'"),
+    Option("--input", "", "FILE", "JSON to send instead of the clips; it may hold {{seq}}, {{name}}, {{audio_base64}} (README)"),
+    Option("--path", "/v1/audio/transcriptions", "PATH", "Route below the host (transcription services, load balancers)"),
+    Option("--method", "POST", "VERB", "Verb of a load balancer's route"),
+    Option("--model", "whisper-1", "NAME", "Form field 'model' of a transcription; many services ignore it"),
+    Option("--language", "en", "CODE", "Form field 'language' of a transcription; empty: not sent"),
+    Option("--auth", "bearer", "", f"How the key in {TRANSCRIPTION_KEY} travels: Bearer or X-API-Key", ("bearer", "x-api-key")),
+)
+RUNPOD = (
+    Option("--target", "auto", "", "Kind of endpoint; auto tells it from the host", ("auto", *KINDS)),
+    Option("--submit", "run", "", "Queue: submit by /run and poll, or by /runsync", ("run", "runsync")),
+    Option("--poll", "auto", "", "Queue: long polls (/status-sync) where they have room, or one kind", ("auto", "status", "status-sync")),
+    Option("--poll-interval", 1.0, "SECONDS", "Queue: shortest interval between two polls for a job; all share the platform's limit"),
+    Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's limit on polls (200/s an endpoint) that this process uses"),
+    Option("--execution-timeout", 0.0, "SECONDS", "Queue: the job's policy.executionTimeout; 0: the endpoint's own"),
+    Option("--ttl", 0.0, "SECONDS", "Queue: the job's policy.ttl, from submission; 0: the platform's day"),
+    Option("--error-at", "error,output.error", "PATHS", "Places in a JSON answer where an error makes it 'failed'"),
+    Option("--cancel", "yes", "", "Queue: cancel jobs that the run gave up or left behind (they would go on costing)", ("yes", "no")),
+    Option("--affinity", "", "WORKER", "Load balancer: the endpoint worker that is asked for: ID, 'strict ID' or 'strict-resume ID'"),
+    Option("--hold-from", 110.0, "SECONDS", "Load balancer: a 400 after this long is the platform's time-out, a faster one 'refused'"),
+    Option("--hold-to", 135.0, "SECONDS", "Load balancer: and up to this long"),
+    Option("--sample", 2.0, "SECONDS", "How often the endpoint is asked after itself (/health, worker list) for endpoint.csv; 0: never"),
+    Option("--cold-after", 2.0, "SECONDS", "Wait from which an endpoint worker's first answer counts as a cold start"),
+)
+RESULTS = (Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),)
+GROUPS: Mapping[str, tuple[Option, ...]] = {
+    "the load, and its limits": PLENTY,
+    "what is sent": SENT,
+    "RunPod endpoints": RUNPOD,
+    "results": RESULTS,
+}
+OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 
 
-def add(parser: Any, question: str, schedule: str, max_in_flight: int) -> None:
-    """Adds the options to Locust's parser (or another of argparse)."""
-    group = parser.add_argument_group("coldburst", "What to send, how, and where the results go.")
-    load = (
-        Option("--schedule", schedule, "STAGES", "Load, stage by stage"),
-        Option("--max-in-flight", max_in_flight, "N", "Requests in flight at most (open loop; a closed loop has its own number)"),
-    )
-    for option in (*load, *OPTIONS):
-        values: dict[str, Any] = {"choices": option.choices} if option.choices else {"metavar": option.metavar}
-        action = group.add_argument(
-            option.name, type=type(option.default), default=option.default, help=f"{option.what} (default {option.default})", **values
-        )
-        # What Locust's own add_argument would note; a group's does not, and the web UI would show no field.
-        action.include_in_web_ui, action.is_secret, action.is_required, action.is_multiple = True, False, False, False
-    explain = {"question": question, "schedule": schedule, "max_in_flight": max_in_flight}
-    group.add_argument(HELP, action=_Explain, explain=explain, nargs=0, dest=argparse.SUPPRESS, help="Show these options alone, and exit")
+def add(parser: Any, question: str, schedule: str, max_in_flight: int, more: Sequence[Option] = ()) -> None:
+    """Adds the options to Locust's parser (or another of argparse).
+
+    Args:
+        question: the locustfile's name.
+        schedule: default of --schedule; "" = the question makes its schedule itself.
+        max_in_flight: default of --max-in-flight.
+        more: the question's own options.
+    """
+    load = (Option("--schedule", schedule, "STAGES", "Load, stage by stage"),) if schedule else ()
+    cap = Option("--max-in-flight", max_in_flight, "N", "Requests in flight at most (open loop; a closed loop has its own number)")
+    for title, group in ({f"the question: {question}": (*load, *more, cap)} | dict(GROUPS)).items():
+        section = parser.add_argument_group(f"coldburst, {title}")
+        for option in group:
+            _add(section, option)
+    explain = {"question": question, "schedule": schedule, "max_in_flight": max_in_flight, "more": more}
+    section.add_argument(HELP, action=_Explain, explain=explain, nargs=0, dest=argparse.SUPPRESS, help="Show these options alone, and exit")
+
+
+def _add(section: Any, option: Option) -> None:
+    values: dict[str, Any] = {"choices": option.choices} if option.choices else {"metavar": option.metavar}
+    default = f" (default {option.default})" if option.default != "" else ""
+    action = section.add_argument(option.name, type=type(option.default), default=option.default, help=f"{option.what}{default}", **values)
+    # What Locust's own add_argument would note; a group's does not, and the web UI would show no field.
+    action.include_in_web_ui, action.is_secret, action.is_required, action.is_multiple = True, False, False, False
 
 
 class _Explain(argparse.Action):
@@ -117,35 +161,37 @@ class _Explain(argparse.Action):
         parser.exit()
 
 
-def names() -> tuple[str, ...]:
-    """The options' names as attributes of Locust's parsed options."""
-    return ("schedule", "max_in_flight", *(option.name.removeprefix("--").replace("-", "_") for option in OPTIONS))
+def names(schedule: str, more: Sequence[Option]) -> tuple[str, ...]:
+    """The options' names as attributes of Locust's parsed options, for a question that was added with ``schedule`` and ``more``."""
+    return (*(("schedule",) if schedule else ()), "max_in_flight", *(attribute(option) for option in (*more, *OPTIONS)))
 
 
-def check(options: Mapping[str, Any]) -> Plan:
-    """The plan that ``options`` (by name, with ``host``) ask for.
+def attribute(option: Option) -> str:
+    """The option's name as an attribute of Locust's parsed options."""
+    return option.name.removeprefix("--").replace("-", "_")
+
+
+def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -> Plan:
+    """The plan that ``options`` (by name, with ``host``) ask for; ``stages`` in the place of a text's where the question makes them.
 
     Raises:
         ValueError: one sentence that names what is wrong and what would be right.
     """
-    stages = parse(str(options["schedule"]))
-    if (expected := sum(stage.expected for stage in stages)) > MOST_REQUESTS:
-        raise PlanError(f"--schedule '{options['schedule']}' asks for {expected:.3g} requests: one run sends at most {MOST_REQUESTS:,}")
-    count = planned(stages, options["seed"])
-    if count == 0:
-        raise PlanError(f"--schedule '{options['schedule']}' asks for no request at all: raise a rate, a count or a duration")
+    stages = stages or parse(str(options["schedule"]))
+    count = _count(stages, options["seed"])
     for option in OPTIONS:
-        value = options[option.name.removeprefix("--").replace("-", "_")]
+        value = options[attribute(option)]
         if option.choices and value not in option.choices:
-            raise PlanError(f"{option.name} '{value}' is not one of {', '.join(option.choices)}")
-    for name in ("deadline", "connect_timeout", "first_byte_timeout", "drain_timeout"):
-        if not 0 < options[name] < float("inf"):
-            raise PlanError(f"--{name.replace('_', '-')} {options[name]:g} is no stretch of time: give seconds above 0, as in 300")
-    path = str(options["path"])
-    if not path.startswith("/") or not path.isprintable() or " " in path:
-        raise PlanError(f"--path '{path}' is no path: it begins with a slash, as in /v1/audio/transcriptions")
+            raise OptionError(f"{option.name} '{value}' is not one of {', '.join(option.choices)}")
+        if option.metavar == "SECONDS" and not (0 < value < float("inf") or (value == 0 and option.name in MAY_BE_0)):
+            raise OptionError(f"{option.name} {value:g} is no stretch of time: give seconds above 0, as in {option.default or 300:g}")
+    if options["retries"] < 0:
+        raise OptionError(f"--retries {options['retries']} is no number of tries: give 0 or more, as in 3")
+    host = _host(str(options.get("host") or ""))
+    kind = aim.kind(host, options["target"])
     return Plan(
-        host=_host(str(options.get("host") or "")),
+        host=host,
+        kind=kind,
         schedule=stages,
         seed=options["seed"],
         planned=count,
@@ -153,22 +199,35 @@ def check(options: Mapping[str, Any]) -> Plan:
         shed=options["when_full"] == "shed",
         limits=Limits(options["connect_timeout"], min(options["first_byte_timeout"], options["deadline"]), options["deadline"]),
         drain_s=options["drain_timeout"],
-        clips=load_clips(Path(options["clips"])),
-        asking=Asking(path, options["model"], options["language"], options["auth"], _max_wer(str(options["max_wer"]))),
+        retries=Retries(options["retries"], options["backoff"]),
+        sample_s=options["sample"],
+        cold_after_s=options["cold_after"],
+        aim=aim.prepare(kind, options),
         runs=_runs(Path(options["runs"])),
-        options={name: options[name] for name in names()},
+        options=dict(options),
     )
 
 
-def key() -> str:
-    """The API key, from the environment only.
+def _count(stages: tuple[Stage, ...], seed: int) -> int | None:
+    if (expected := sum(stage.expected for stage in stages)) > MOST_REQUESTS:
+        raise OptionError(f"--schedule '{text(stages)}' asks for {expected:.3g} requests: one run sends at most {MOST_REQUESTS:,}")
+    count = planned(stages, seed)
+    if count == 0:
+        raise OptionError(f"--schedule '{text(stages)}' asks for no request at all: raise a rate, a count or a duration")
+    return count
+
+
+def key(plan: Plan) -> str:
+    """The API key for the endpoint of ``plan``, from the environment only.
 
     Raises:
-        PlanError: it holds what cannot stand in a header; the message does not show it.
+        OptionError: it holds what cannot stand in a header; the message does not show it.
     """
-    value = os.environ.get(KEY_VARIABLE, "").strip()
+    of_runpod = plan.kind != "transcription" or (plan.host and infer(plan.host, plan.kind).endpoint_id)
+    variable = RUNPOD_KEY if of_runpod else TRANSCRIPTION_KEY
+    value = os.environ.get(variable, "").strip()
     if not (value.isascii() and value.isprintable()):
-        raise PlanError(f"the key in {KEY_VARIABLE} holds a character that cannot stand in a header: set it again, without line breaks")
+        raise OptionError(f"the key in {variable} holds a character that cannot stand in a header: set it again, without line breaks")
     return value
 
 
@@ -182,35 +241,23 @@ def _host(host: str) -> str:
     except ValueError:
         url, usable = urlsplit(""), False
     if url.username or url.password:
-        raise PlanError(f"--host holds a name or password: leave it out, the key is read from {KEY_VARIABLE}")
+        raise OptionError(f"--host holds a name or password: leave it out, the key is read from {RUNPOD_KEY} or {TRANSCRIPTION_KEY}")
     if not usable or url.query or url.fragment or any(map(str.isspace, host)):
-        raise PlanError(f"--host '{host}' is no address: write scheme, name and port, as in http://127.0.0.1:8083 or https://example.com")
+        raise OptionError(f"--host '{host}' is no address: write scheme, name and port, as in http://127.0.0.1:8083 or https://example.com")
     return host.rstrip("/")
 
 
 def _in_flight(cap: int, stages: tuple[Stage, ...]) -> int:
     if cap < 1:
-        raise PlanError(f"--max-in-flight {cap} lets nothing out: give 1 or more, as in 15")
+        raise OptionError(f"--max-in-flight {cap} lets nothing out: give 1 or more, as in 15")
     most = max([cap, *(stage.concurrency or 0 for stage in stages)])
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit != resource.RLIM_INFINITY and most + SPARE_FILES > limit:
-        raise PlanError(
+        raise OptionError(
             f"{most} requests in flight need {most + SPARE_FILES} open files, and this process may have {limit}: "
             "lower --max-in-flight or raise 'ulimit -n'"
         )
     return cap
-
-
-def _max_wer(text: str) -> float | None:
-    if text == "off":
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise PlanError(f"--max-wer '{text}' is no word error rate: give a number from 0 up, as in 0.5, or 'off'")
-    return value
 
 
 def _runs(folder: Path) -> Path:
@@ -218,9 +265,9 @@ def _runs(folder: Path) -> Path:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise PlanError(f"cannot make the directory '{folder}' here: {error.strerror}; name another with --runs") from error
+            raise OptionError(f"cannot make the directory '{folder}' here: {error.strerror}; name another with --runs") from error
     if not folder.is_dir():
-        raise PlanError(f"--runs '{folder}' is no directory: make it first (mkdir -p {folder}), or leave the option out for 'runs'")
+        raise OptionError(f"--runs '{folder}' is no directory: make it first (mkdir -p {folder}), or leave the option out for 'runs'")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PlanError(f"--runs '{folder}' is not writable: name a directory of yours")
+        raise OptionError(f"--runs '{folder}' is not writable: name a directory of yours")
     return folder

@@ -5,36 +5,55 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
 
 from rig import circumstances, options
+from rig.aim import OptionError
 from rig.embedded import CannotStart, Embedded
-from rig.options import Plan, PlanError
+from rig.options import Option, Plan
 from rig.progress import Progress
 from rig.recorder import Recorder
-from rig.run import Run, Target
-from rig.schedule import planned
-from rig.transcription import Transcription
+from rig.run import Run
+from rig.schedule import Stage, planned, text
+from rig.targets import infer
 
 logger = logging.getLogger("coldburst")
 NOTHING_SENT = 2
 """Exit code where nothing was sent: what was asked for cannot be done, or an interrupt came first."""
 
 
-class Question:
-    """What one locustfile asks of an endpoint.
+@dataclass(frozen=True)
+class Asked:
+    """What a locustfile asks.
 
-    Args:
-        name: the question; runs are called after it.
-        environment: Locust's.
+    Attributes:
+        name: the question, which is the locustfile's name; runs are called after it.
+        schedule, max_in_flight: the defaults of the options.
+        more: options of its own.
+        stages: makes the schedule from the options, where it is not read from --schedule.
+        gate: waits, before each stage, until the endpoint is as the stage needs it; stages then follow
+            each other's answers instead of the clock.
     """
 
-    def __init__(self, name: str, environment: Any) -> None:
-        self._name, self._environment = name, environment
-        self._embedded: Embedded | None = None
+    name: str
+    schedule: str
+    max_in_flight: int
+    more: Sequence[Option] = ()
+    stages: Callable[[Mapping[str, Any]], tuple[Stage, ...]] | None = None
+    gate: Callable[[Run, Stage], None] | None = None
+
+
+class Question:
+    """One locustfile's question to an endpoint: ``asked``, in Locust's ``environment``."""
+
+    def __init__(self, asked: Asked, environment: Any) -> None:
+        self._asked, self._environment = asked, environment
+        self._names = options.names(asked.schedule, asked.more)
+        self._embedded: dict[str, Embedded] = {}
         self._reporter: gevent.Greenlet | None = None
         self._progress: Progress | None = None
         self._started = False
@@ -60,18 +79,19 @@ class Question:
     def plan(self, **changed: Any) -> Plan:
         """The present options, checked, with ``changed`` ones in their place; a ValueError says what is wrong."""
         parsed = self._environment.parsed_options
-        return options.check({"host": self.host, **{name: getattr(parsed, name) for name in options.names()}, **changed})
+        said = {"host": self.host, **{name: getattr(parsed, name) for name in self._names}, **changed}
+        return options.check(said, self._asked.stages(said) if self._asked.stages else None)
 
     def cast(self, form: Mapping[str, str]) -> dict[str, Any]:
         """A web form's texts as options of the right types (a ValueError names the one that is not)."""
         parsed = self._environment.parsed_options
         changed: dict[str, Any] = {name: form[name] for name in ("host",) if name in form}
-        for name in options.names():
+        for name in self._names:
             kind = type(getattr(parsed, name))
             try:
                 changed |= {name: kind(form[name])} if name in form else {}
             except ValueError as error:
-                raise PlanError(
+                raise OptionError(
                     f"'{form[name]}' is no number: {name.replace('_', ' ')} takes one, as in {getattr(parsed, name)}"
                 ) from error
         return changed
@@ -88,7 +108,7 @@ class Question:
         finally:
             self._started = True  # whatever happened: a shape that waits for a start would never end
         if self.current:
-            self._tell_cold_start()
+            self._tell_start()
             if self.headless:
                 self._progress = Progress(self.current)
 
@@ -124,9 +144,8 @@ class Question:
         """Ends everything (quitting): the run, its report, the embedded endpoint."""
         self.stop("SIGTERM")
         self._finish_report()
-        if self._embedded:
-            self._embedded.stop()
-            self._embedded = None
+        while self._embedded:
+            self._embedded.popitem()[1].stop()
 
     def interrupt(self, main: Any, name: str) -> None:
         """Ctrl-C, or SIGTERM headless: the first ends the run with a drain, the next cuts it, one during the report leaves that out.
@@ -152,13 +171,13 @@ class Question:
             gevent.kill(main, KeyboardInterrupt)
 
     def _build(self, plan: Plan) -> Run:
-        key = options.key()
-        host = plan.host or self._embedded_url()
-        target: Target = Transcription(host, plan.clips, plan.asking, plan.limits, key)
+        key = options.key(plan)
+        host = plan.host or self._embedded_url(plan.kind)
+        where = infer(host, plan.kind)
         about = {
-            "question": self._name,
-            "target": {"kind": target.kind, "host": host, "embedded": not plan.host},
-            "schedule": plan.options["schedule"],
+            "question": self._asked.name,
+            "target": {"kind": plan.kind, "host": host, "embedded": not plan.host},
+            "schedule": text(plan.schedule),
             "seed": plan.seed,
             "stages": [
                 {"name": s.name, "planned": planned([s], plan.seed), "duration_s": s.duration_s, "closed": s.closed} for s in plan.schedule
@@ -166,33 +185,35 @@ class Question:
             "planned": plan.planned,
             "max_in_flight": plan.max_in_flight,
             "when_full": plan.options["when_full"],
-            "options": plan.options,
+            "cold_after_s": plan.cold_after_s,
+            "options": {name: plan.options[name] for name in self._names},
             "versions": circumstances.versions(),
             **circumstances.commit(),
             "machine": circumstances.machine(),
         }
-        return Run(self._environment, plan, target, Recorder(plan.runs, about))
+        target = plan.aim(where, plan.limits, key)
+        return Run(self._environment, plan, target, Recorder(plan.runs, about), where=where, key=key, gate=self._asked.gate)
 
-    def _embedded_url(self) -> str:
-        if self._embedded is None:
-            logger.info("No --host: starting the embedded endpoint")
-            embedded = Embedded()
+    def _embedded_url(self, kind: str) -> str:
+        if kind not in self._embedded:
+            logger.info("No --host: starting the embedded endpoint (%s)", kind)
+            embedded = Embedded(kind)
             try:
                 embedded.wait_ready()
             except BaseException:
                 embedded.stop()
                 raise
-            self._embedded = embedded
-            logger.info("The embedded endpoint is ready at %s after %.1f s", embedded.url, embedded.cold_start_s)
-        return self._embedded.url
+            self._embedded[kind] = embedded
+            logger.info("The embedded endpoint is ready at %s after %.1f s", embedded.url, embedded.start_s)
+        return self._embedded[kind].url
 
-    def _tell_cold_start(self) -> None:
-        """The start of the embedded endpoint is the one cold start that this side sees whole."""
-        embedded = self._embedded
-        if embedded and embedded.cold_start_s and self.current:
-            about = {"worker_id": embedded.worker_id, "at_s": 0.0, "detail": "the embedded endpoint, start to ready"}
-            self._environment.events.cold_start.fire(seconds=embedded.cold_start_s, **about)
-            embedded.cold_start_s = 0.0
+    def _tell_start(self) -> None:
+        """The start of an embedded transcription service is a worker's start that this side sees whole."""
+        for embedded in self._embedded.values() if self.current and not self.current.plan.host else ():
+            if embedded.worker_id and embedded.start_s:
+                about = {"worker_id": embedded.worker_id, "at_s": 0.0, "detail": "the embedded endpoint, start to ready"}
+                self._environment.events.worker_ready.fire(seconds=embedded.start_s, **about)
+                embedded.start_s = 0.0
 
     def _make_report(self, run: Run) -> None:
         """Makes the report in a process of its own (pandas has no place in this one); it prints ledger, verdict and table."""

@@ -77,6 +77,7 @@ class Recorder:
             self._attempts = Table(self.folder / "attempts.csv", attempt.COLUMNS)
             self._events = Table(self.folder / "events.csv", attempt.EVENTS)
             self._generator = Table(self.folder / "generator.csv", attempt.GENERATOR)
+            self._endpoint = Table(self.folder / "endpoint.csv", attempt.ENDPOINT)
         except OSError as error:
             raise CannotRecord(_sentence(self.folder, error)) from error
 
@@ -85,10 +86,12 @@ class Recorder:
         """The run's name, which is its directory's."""
         return self.folder.name
 
-    def attempt(self, row: Attempt) -> None:
-        """Writes a row of attempts.csv."""
+    def attempt(self, row: Attempt, instead: str = "") -> None:
+        """Writes a row of attempts.csv; ``instead``: the outcome of the try before it, which is no longer its request's."""
         if self._write(self._attempts, attempt.cells(row)):
             self.counts[row.outcome] += 1
+            if instead:
+                self.counts[instead] -= 1
 
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
         """Writes a row of events.csv; ``about`` are the hook's keyword arguments."""
@@ -99,6 +102,10 @@ class Recorder:
         """Writes a row of generator.csv."""
         self._write(self._generator, [_plain(values.get(column.name)) for column in attempt.GENERATOR])
 
+    def endpoint(self, values: Mapping[str, Any]) -> None:
+        """Writes a row of endpoint.csv."""
+        self._write(self._endpoint, [_plain(values.get(column.name)) for column in attempt.ENDPOINT])
+
     def close(self, ended_by: str, second_0: float, elapsed_s: float, planned: int | None, dispatched: int) -> Ledger:
         """Ends the run's files and says how it ended; the ledger of the rows on disk.
 
@@ -107,7 +114,7 @@ class Recorder:
         ``second_0`` is that instant in seconds since 1970, for those who join the rows with other logs.
         A disk that is full keeps the rows it has: ``fault`` tells.
         """
-        ledger = Ledger(dispatched if planned is None else planned, dict(self.counts))
+        ledger = Ledger(dispatched if planned is None else planned, {name: count for name, count in self.counts.items() if count})
         self._about |= {
             "state": "ended",
             "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -117,7 +124,8 @@ class Recorder:
             "dispatched": dispatched,
             "ledger": {"planned": ledger.planned, "counts": ledger.counts, "missing": ledger.missing},
         }
-        for end in (self._attempts.close, self._events.close, self._generator.close, self._reserve.unlink, self._write_about):
+        tables = (self._attempts, self._events, self._generator, self._endpoint)
+        for end in (*(table.close for table in tables), self._reserve.unlink, self._write_about):
             try:
                 end()
             except OSError as error:

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import gevent
 import psutil
 from gevent.lock import RLock
 
 from rig import hooks
+from rig.aim import Target
 from rig.attempt import Attempt, Evidence, Ledger, decide
+from rig.cause import cause
 from rig.dispatch import Dispatcher
 from rig.options import Plan
 from rig.recorder import LocustTables, Recorder
-from rig.schedule import Arrival
-from rig.wire import Client, Exchange
+from rig.schedule import Arrival, Stage, stream
+from rig.targets import Where
+from rig.watch import Watch
+from rig.wire import Exchange
 
 SAMPLE_S = 1.0
 LEAST_SAMPLE_S = 0.2
 """A shorter rest at the end gets no sample: its CPU share would be noise."""
 GENERATOR = "local"
-
-
-class Target(Protocol):
-    """One kind of endpoint: its calls and its dialect."""
-
-    kind: ClassVar[str]
-    url: str
-    client: Client
-
-    def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
-        """Sends request ``seq`` under ``name``, fills ``exchange`` in, and says what came back; never raises for the network."""
 
 
 class NotOk(Exception):
@@ -44,16 +37,32 @@ class Run:
 
     Args:
         environment: Locust's, for its events and statistics.
+        where: what can be asked about the endpoint while the run goes, with ``key``.
+        gate: see Dispatcher; it is given the run too.
     """
 
-    def __init__(self, environment: Any, plan: Plan, target: Target, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        environment: Any,
+        plan: Plan,
+        target: Target,
+        recorder: Recorder,
+        *,
+        where: Where,
+        key: str = "",
+        gate: Callable[[Run, Stage], None] | None = None,
+    ) -> None:
         self.plan, self.target, self.recorder = plan, target, recorder
         self._environment = environment
         self._lateness_max_s = 0.0
         self.sent = 0
         self.ended_by = ""
         self.ledger: Ledger | None = None
-        self.load = Dispatcher(plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed)
+        wait = None if gate is None else lambda stage: gate(self, stage)
+        self.load = Dispatcher(plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed, gate=wait)
+        self.watch: Watch | None = None
+        self._where, self._key = where, key
+        self._workers: set[str] = set()
         self._locust = LocustTables(environment, recorder)
         self._watcher: gevent.Greenlet | None = None
         self._process = psutil.Process()
@@ -64,6 +73,7 @@ class Run:
         """Runs the whole schedule, once; returns when each request has ended."""
         if self._watcher is None:
             self._watcher = gevent.spawn(self._watch)
+            self.watch = Watch(self._where, self._key, self.plan.sample_s, now=self.load.now, row=self.recorder.endpoint, ready=self._ready)
             self.load.run()
         self.load.finished.wait()
 
@@ -77,6 +87,9 @@ class Run:
                 return None
             self._end(reason)
             return self._close()
+
+    def _ready(self, about: Mapping[str, Any]) -> None:
+        self._environment.events.worker_ready.fire(**about)
 
     def _end(self, reason: str) -> None:
         if not self.load.finished.is_set():
@@ -93,6 +106,8 @@ class Run:
 
     def _close(self) -> Ledger:
         elapsed_s = self.load.now()
+        if self.watch:
+            self.watch.stop()
         if self._watcher:
             self._watcher.kill()
             if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:
@@ -100,7 +115,7 @@ class Run:
         self._locust.close()
         second_0 = time.time() - self.load.now()
         self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, self.plan.planned, self.load.dispatched)
-        self.target.client.close()
+        self.target.close()
         return self.ledger
 
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
@@ -108,28 +123,49 @@ class Run:
         self.recorder.event(kind, {"at_s": self.load.now(), **about})
 
     def _send(self, arrival: Arrival, held_s: float) -> None:
-        exchange = Exchange()
         self.sent += 1
+        outcome, tries = "", 0
+        random_ = stream(self.plan.seed, f"retries of {arrival.seq}") if self.plan.retries.most else None
+        while True:
+            tries += 1
+            exchange = Exchange()
+            row = self._try(arrival, held_s if tries == 1 else None, exchange, tries, outcome)
+            outcome = row.outcome
+            pause_s = self.plan.retries.pause_s(outcome, tries, _retry_after_s(exchange), random_) if random_ else None
+            if pause_s is None or not self._rest(pause_s):
+                return
+
+    def _rest(self, seconds: float) -> bool:
+        """Waits before another try; whether there is to be one: not where the run ends meanwhile."""
         try:
-            evidence = self.target.ask(arrival.seq, f"{self.recorder.id}-{arrival.seq}-1", exchange)
+            return not self.load.stopping and self.load.rest(seconds)
+        except gevent.GreenletExit:  # cut: the last try's row is written
+            return False
+
+    def _try(self, arrival: Arrival, held_s: float | None, exchange: Exchange, number: int, before: str) -> Attempt:
+        def record(outcome: str, evidence: Evidence) -> Attempt:
+            return self._record(arrival, held_s, exchange, outcome, evidence, number, before)
+
+        try:
+            evidence = self.target.ask(arrival.seq, f"{self.recorder.id}-{arrival.seq}-{number}", exchange)
         except gevent.GreenletExit:
-            self._record(arrival, held_s, exchange, decide(sent=exchange.sent is not None, cut=True), Evidence())
-            return
+            return record(decide(sent=exchange.sent is not None, cut=True), Evidence())
         except Exception as error:  # a fault of this program's own: told, and still an end in the ledger
             exchange.done = time.perf_counter()
-            broken = Evidence(measured={"error": f"the generator failed: {type(error).__name__}: {error}"})
-            self._record(arrival, held_s, exchange, decide(fault="reset"), broken)
+            record(decide(fault="reset"), Evidence(measured={"error": f"the generator failed: {type(error).__name__}: {error}"}))
             raise
-        outcome = decide(fault=exchange.fault, status=exchange.status, says=evidence.says)
-        row = self._record(arrival, held_s, exchange, outcome, evidence)
+        row = record(decide(fault=exchange.fault, status=exchange.status, says=evidence.says), evidence)
         self._tell_locust(row, exchange)
+        return row
 
-    def _record(self, arrival: Arrival, held_s: float, exchange: Exchange, outcome: str, evidence: Evidence) -> Attempt:
+    def _record(
+        self, arrival: Arrival, held_s: float | None, exchange: Exchange, outcome: str, evidence: Evidence, number: int, before: str
+    ) -> Attempt:
         zero = self.load.zero
         cut = outcome in ("unfinished", "not_sent")
         row = Attempt(
             seq=arrival.seq,
-            attempt=1,
+            attempt=number,
             stage=arrival.stage,
             scheduled_s=arrival.scheduled_s,
             outcome=outcome,
@@ -137,25 +173,45 @@ class Run:
             sent_s=None if exchange.sent is None else exchange.sent - zero,
             first_s=None if exchange.first is None else exchange.first - zero,
             done_s=None if exchange.done is None or cut else exchange.done - zero,
+            seen_s=None if exchange.seen is None else exchange.seen - zero,
             status=exchange.status,
             generator=GENERATOR,
-            **evidence.measured,
+            **{**exchange.known, **evidence.measured},
         )
-        if row.sent_s is not None:
-            self._lateness_max_s = max(self._lateness_max_s, row.sent_s - row.scheduled_s - held_s)
-        self._write(row, exchange)
+        if row.sent_s is not None and number == 1:
+            self._lateness_max_s = max(self._lateness_max_s, row.sent_s - row.scheduled_s - (held_s or 0.0))
+        self._write(row, exchange, before)
         return row
 
     def _refuse(self, arrival: Arrival) -> None:
         row = Attempt(arrival.seq, 1, arrival.stage, arrival.scheduled_s, "not_sent", generator=GENERATOR)
         self._write(row, Exchange())
 
-    def _write(self, row: Attempt, exchange: Exchange) -> None:
-        self.recorder.attempt(row)
-        hooks.announce(row, _retry_after_s(exchange), self._environment.events)
+    def _write(self, row: Attempt, exchange: Exchange, before: str = "") -> None:
+        self.recorder.attempt(row, before)
+        why = self._cause(row) if row.outcome in hooks.EXPLAINED else ""
+        retry_after_s = _retry_after_s(exchange)
+        hooks.announce(row, cause=why, cold=self._first_of_worker(row), retry_after_s=retry_after_s, on=self._environment.events)
         if self.recorder.fault and not self.load.stopping:
             self.ended_by = "a disk that cannot be written"
             self.load.stop()
+
+    def _cause(self, row: Attempt) -> str:
+        """Why the attempt ended so, from its time, its answer and what the endpoint said of itself meanwhile."""
+        sent_s, done_s = row.sent_s or 0.0, self.load.now() if row.done_s is None else row.done_s
+        samples = self.watch.between(sent_s, done_s) if self.watch else []
+        return cause(row.outcome, done_s - sent_s, row.status, row.error, samples)
+
+    def _first_of_worker(self, row: Attempt) -> bool:
+        """Whether this is the first answer seen from its endpoint worker, after a wait that a start would explain.
+
+        What is told at once, for listeners; the report decides again with all rows, in the order of their starts.
+        """
+        first = (
+            bool(row.worker_id) and row.worker_id not in self._workers and self.plan.kind != "transcription"
+        )  # whose workers do not scale
+        self._workers.add(row.worker_id)
+        return first and (row.queue_s or 0.0) >= self.plan.cold_after_s
 
     def _tell_locust(self, row: Attempt, exchange: Exchange) -> None:
         """Locust's own statistics get each attempt that was sent and ended, with its response time in milliseconds."""

@@ -49,6 +49,8 @@ class Stage:
         poisson: random instants instead of an even spacing.
         free: with ``poisson``, the number of arrivals is random too.
         concurrency: requests in flight at a time (closed loop); None in an open loop.
+        at: recorded instants instead of a law: seconds from the stage's start, ascending (rig/replay.py
+            reads them; the notation only tells how many there are, and cannot be read back).
     """
 
     name: str
@@ -59,6 +61,7 @@ class Stage:
     poisson: bool = False
     free: bool = False
     concurrency: int | None = None
+    at: tuple[float, ...] = ()
 
     @property
     def closed(self) -> bool:
@@ -68,12 +71,16 @@ class Stage:
     @property
     def expected(self) -> float:
         """Mean number of arrivals of an open stage: the integral of its rate, or its count."""
+        if self.at:
+            return float(len(self.at))
         if self.count is not None:
             return float(self.count)
         return (self.rate + self.rate_end) / 2 * (self.duration_s or 0.0)
 
     def __str__(self) -> str:
-        """The stage in the notation of this module; reading it gives the stage back."""
+        """The stage in the notation of this module; reading it gives the stage back, but for recorded arrivals."""
+        if self.at:
+            return f"{self.name} {len(self.at)} as recorded"
         words = [self.name, str(self.count) if self.duration_s is None else f"{_plain(self.duration_s)}s"]
         if self.closed:
             words.append(f"{self.concurrency} at a time")
@@ -126,6 +133,9 @@ def offsets(stage: Stage, seed: int) -> Iterator[float]:
     process are the order statistics of as many uniform variables (Ross, Introduction to
     Probability Models, 5.3).
     """
+    if stage.at:
+        yield from stage.at
+        return
     if stage.duration_s is None:
         yield from (0.0 for _ in range(stage.count or 0))
         return
@@ -202,6 +212,8 @@ def _stage(words: list[str]) -> Stage:
     if rest[1:3] == ["at", "a"] and rest[3:4] == ["time"] and rest[0].isascii() and rest[0].isdigit() and int(rest[0]) > 0:
         _nothing_left(rest[4:], whole)
         return Stage(name, duration_s, count, concurrency=int(rest[0]))
+    if rest == ["as", "recorded"]:
+        raise ScheduleError(f"stage '{whole}' tells of recorded arrivals without their times: replay them with locustfiles/replay.py")
     if duration_s is None:
         _nothing_left(rest, whole)
         return Stage(name, count=count)

@@ -19,7 +19,8 @@ from locust import LoadTestShape, User, events, runners, task
 from locust.exception import StopUser
 
 from rig import hooks, options
-from rig.question import NOTHING_SENT, Question
+from rig.aim import OptionError
+from rig.question import NOTHING_SENT, Asked, Question
 
 logger = logging.getLogger("coldburst")
 _asked: list[str] = []
@@ -52,12 +53,11 @@ class ScheduleShape(LoadTestShape):
         return None if question.over else (1, 1.0)
 
 
-def ask(name: str, *, schedule: str, max_in_flight: int) -> None:
+def ask(name: str, *, schedule: str, max_in_flight: int, **more: Any) -> None:
     """Makes Locust ask this question: its options, its listeners. Called once, by the locustfile.
 
     Args:
-        name: the question, which is the locustfile's name; runs are called after it.
-        schedule, max_in_flight: the defaults of the options.
+        name, schedule, max_in_flight, more: see ``rig.question.Asked``.
 
     Raises:
         SystemExit: a second locustfile in the same Locust.
@@ -66,24 +66,25 @@ def ask(name: str, *, schedule: str, max_in_flight: int) -> None:
         _refuse(f"two questions in one Locust, '{_asked[0]}' and '{name}': give one locustfile, as in -f locustfiles/burst.py")
     _asked.append(name)
     on: Any = events
-    on.init_command_line_parser.add_listener(_adder(name, schedule, max_in_flight))
-    on.init.add_listener(_starter(name))
+    asked = Asked(name, schedule, max_in_flight, **more)
+    on.init_command_line_parser.add_listener(_adder(asked))
+    on.init.add_listener(_starter(asked))
 
 
-def _adder(name: str, schedule: str, max_in_flight: int) -> Callable[..., None]:
+def _adder(asked: Asked) -> Callable[..., None]:
     def add_options(parser: Any, **_: Any) -> None:
-        options.add(parser, name, schedule, max_in_flight)
+        options.add(parser, asked.name, asked.schedule, asked.max_in_flight, asked.more)
         parser.set_defaults(only_summary=True)  # this suite's own progress lines instead of Locust's table every two seconds
 
     return add_options
 
 
-def _starter(name: str) -> Callable[..., None]:
+def _starter(asked: Asked) -> Callable[..., None]:
     def start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         parsed = environment.parsed_options
         if not isinstance(runner, runners.LocalRunner):
             _refuse("this suite runs in one process so far: leave --master, --worker and --processes out")
-        question = environment.coldburst = Question(name, environment)
+        question = environment.coldburst = Question(asked, environment)
         _listen(question, environment)
         gevent.signal_handler(signal.SIGINT, question.interrupt, gevent.getcurrent(), "Ctrl-C")
         if web_ui is None:
@@ -91,8 +92,7 @@ def _starter(name: str) -> Callable[..., None]:
             gevent.signal_handler(signal.SIGTERM, question.interrupt, gevent.getcurrent(), "SIGTERM")
             _quieten(parsed)
             try:
-                question.plan()
-                options.key()
+                options.key(question.plan())
             except ValueError as error:
                 _refuse(str(error))
         else:
@@ -136,9 +136,8 @@ def _check_form(question: Question, web_ui: Any) -> None:
             return None
         try:
             if question.current and question.current.ledger is None:
-                raise options.PlanError("a run is going on: stop it first")
-            question.plan(**question.cast(request.form))
-            options.key()
+                raise OptionError("a run is going on: stop it first")
+            options.key(question.plan(**question.cast(request.form)))
         except ValueError as error:
             return jsonify({"success": False, "message": str(error), "host": question.host})
         return None

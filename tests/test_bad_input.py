@@ -13,6 +13,7 @@ from tests.locusts import PLAIN, ROOT, locust
 from tests.transcribers import transcriber
 
 NOWHERE = "http://127.0.0.1:9"
+QUEUE, BALANCER = f"{NOWHERE}/v2/abc", f"{NOWHERE}/lb/abc"
 GOOD = {
     "host": NOWHERE,
     "schedule": "burst 30",
@@ -45,12 +46,24 @@ BAD = [
     ({"auth": "telepathy"}, ["--auth 'telepathy'", "x-api-key"]),
     ({"max_wer": "much"}, ["'much'", "off"]),
     ({"path": "v1/audio"}, ["'v1/audio'", "slash"]),
+    ({"retries": -1}, ["--retries -1", "as in 3"]),
+    ({"backoff": 0.0}, ["--backoff 0", "above 0"]),
+    ({"target": "queue"}, ["no endpoint id", "https://api.runpod.ai/v2/"]),
+    ({"host": "https://api.runpod.ai/v2/abc/run"}, ["'/run'", "https://api.runpod.ai/v2/abc"]),
+    ({"host": "http://api.runpod.ai/v2/abc"}, ["unencrypted"]),
+    ({"host": QUEUE, "input": "/nowhere.json"}, ["'/nowhere.json'"]),
+    ({"host": QUEUE, "input": __file__}, ["test_bad_input.py'", "JSON"]),
+    ({"host": QUEUE, "execution_timeout": 1.0}, ["execution timeout 1 s", "5 to"]),
+    ({"host": QUEUE, "poll_share": 0.0}, ["--poll-share 0", "0.8"]),
+    ({"host": BALANCER, "hold_from": 200.0}, ["200", "135"]),
+    ({"host": BALANCER, "method": "post"}, ["'post'", "POST"]),
+    ({"input": "x.json"}, ["--input", "--clips"]),
 ]
 
 
 def test_what_is_right_is_taken(tmp_path):
     plan = options.check(GOOD | {"runs": str(tmp_path)})
-    assert (plan.planned, plan.host, plan.shed, plan.asking.max_wer) == (30, NOWHERE, False, 0.5)
+    assert (plan.planned, plan.host, plan.shed, plan.kind) == (30, NOWHERE, False, "transcription")
 
 
 @pytest.mark.parametrize(("changed", "words"), BAD)

@@ -1,0 +1,99 @@
+"""Recorded arrivals as a schedule: an earlier run's, or a list of instants from elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rig.attempt import complete
+from rig.options import Option
+from rig.schedule import ScheduleError, Stage
+
+INSTANTS = ("scheduled_s", "timestamp", "time", "at_s")
+"""Columns that may hold the instants; without any of them the file's first column does."""
+ATTEMPTS = "attempts.csv"
+STAGE = "replay"
+MOST_SPEED = 1000.0
+OPTIONS = (
+    Option(
+        "--arrivals", "samples/arrivals.csv", "PATH", "A run's directory, or a CSV file with a column of instants (seconds or ISO 8601)"
+    ),
+    Option("--speed", 1.0, "FACTOR", "2 replays in half the time"),
+)
+
+Recorded = tuple[float, str]
+
+
+def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """See ``recorded``."""
+    return recorded(Path(options["arrivals"]), options["speed"])
+
+
+def recorded(place: Path, speed: float) -> tuple[Stage, ...]:
+    """The stages whose arrivals stand in ``place``, ``speed`` times as fast.
+
+    Args:
+        place: a run's directory, its attempts.csv, or a CSV file with a column of instants: seconds, or
+            dates and times in ISO 8601. They count from the first one, in any order.
+        speed: 2 = in half the time.
+
+    Raises:
+        ScheduleError: one sentence that says what cannot be read and what would do.
+    """
+    if not 0 < speed <= MOST_SPEED:
+        raise ScheduleError(f"--speed {speed:g} is no speed: 2 replays in half the time, 0.5 in twice the time")
+    path = place / ATTEMPTS if place.is_dir() else place
+    arrivals = sorted(_arrivals(path))
+    if not arrivals:
+        raise ScheduleError(f"no arrivals in '{path}': it has no row but its first line")
+    begin_s = arrivals[0][0]
+    return _stages([((at_s - begin_s) / speed, stage) for at_s, stage in arrivals])
+
+
+def _stages(arrivals: list[Recorded]) -> tuple[Stage, ...]:
+    """A stage for each stretch of the recorded run, or one for all where its stages overlapped."""
+    stretches = [(name, [at_s for at_s, _ in rows]) for name, rows in groupby(arrivals, key=lambda arrival: arrival[1])]
+    if len({name for name, _ in stretches}) < len(stretches):
+        stretches = [(STAGE, [at_s for at_s, _ in arrivals])]
+    ends = [later[0] for _, later in stretches[1:]] + [stretches[-1][1][-1]]
+    return tuple(
+        Stage(name, duration_s=end_s - at_s[0], at=tuple(moment - at_s[0] for moment in at_s))
+        for (name, at_s), end_s in zip(stretches, ends, strict=True)
+    )
+
+
+def _arrivals(path: Path) -> Iterator[Recorded]:
+    try:
+        content = complete(path)[0] if path.name == ATTEMPTS else path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise ScheduleError(
+            f"cannot read the arrivals '{path}': {error.strerror}; name a run's directory or a CSV file of instants"
+        ) from error
+    rows = csv.DictReader(content.splitlines())
+    columns = list(rows.fieldnames or ())
+    if not columns:
+        raise ScheduleError(f"no arrivals in '{path}': its first line should name the columns, as in 'timestamp'")
+    column = next((name for name in INSTANTS if name in columns), columns[0])
+    for number, row in enumerate(rows, start=2):
+        if (row.get("attempt") or "1") == "1":
+            yield _instant(row[column], path, number, column), row.get("stage") or STAGE
+
+
+def _instant(cell: str | None, path: Path, number: int, column: str) -> float:
+    text = (cell or "").strip()
+    try:
+        if math.isfinite(seconds := float(text)):
+            return seconds
+    except ValueError:
+        pass  # no number: perhaps a date
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise ScheduleError(
+            f"'{text}' in '{path}', line {number}, column '{column}' is no instant: write seconds (12.5) or 2026-11-21T10:00:00Z"
+        ) from error

@@ -1,0 +1,139 @@
+"""The endpoint's own word while a run goes: /health, and the list of its workers, asked at intervals.
+
+The two views disagree by design: /health is the scheduler's gauge, the list are records. Both are kept
+as they were said. Asking is never recorded as a request of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import gevent
+
+from rig.attempt import one_line
+from rig.targets import Where
+from rig.wire import Client, Exchange, Limits
+
+logger = logging.getLogger("coldburst")
+LIST_EVERY_S = 2.0
+"""RunPod's REST v2 allows 60 requests a minute and 3,000 an hour: one in 2 s leaves most of both to others."""
+KEPT = 3000
+LIMITS = Limits(5.0, 5.0, 5.0)
+JOBS = {"in_queue": "inQueue", "in_progress": "inProgress", "completed": "completed", "failed": "failed", "retried": "retried"}
+WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
+SERVING = ("RUNNING", "IDLE")
+
+Row = Mapping[str, Any]
+
+
+class Watch:
+    """Asks an endpoint after itself until ``stop``.
+
+    Args:
+        where: what to ask; without a queue API there is nothing to ask, and nothing is.
+        key: API key, or "".
+        every_s: seconds between two questions to /health; 0 = do not ask.
+        now: the run's clock, in seconds from second 0.
+        row: takes a row of endpoint.csv.
+        ready: takes the keyword arguments of the hook ``worker_ready``.
+    """
+
+    def __init__(
+        self, where: Where, key: str, every_s: float, *, now: Callable[[], float], row: Callable[[Row], None], ready: Callable[[Row], None]
+    ) -> None:
+        self._now, self._row, self._ready = now, row, ready
+        self._samples: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._serving: dict[str, object] | None = None
+        headers = {"User-Agent": "coldburst", "Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._asking: list[gevent.Greenlet] = []
+        if every_s > 0 and where.api:
+            self._asking.append(gevent.spawn(self._repeat, every_s, Client(where.api, LIMITS, headers), "/health", self._health))
+        if every_s > 0 and where.management:
+            path = f"/serverless/{where.endpoint_id}/workers"
+            self._asking.append(
+                gevent.spawn(self._repeat, max(every_s, LIST_EVERY_S), Client(where.management, LIMITS, headers), path, self._workers)
+            )
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is anything to ask."""
+        return bool(self._asking)
+
+    @property
+    def latest(self) -> Row | None:
+        """The last answer of /health as a row of endpoint.csv; None before the first."""
+        return next((sample for sample in reversed(self._samples) if sample["view"] == "health" and not sample["error"]), None)
+
+    def between(self, from_s: float, to_s: float) -> list[Row]:
+        """What the endpoint said in that stretch, and the last word before it."""
+        found: list[Row] = []
+        for sample in reversed(self._samples):
+            if sample["at_s"] <= to_s:
+                found.append(sample)
+            if sample["at_s"] < from_s and sample["view"] == "health":
+                break
+        return found[::-1]
+
+    def stop(self) -> None:
+        """Asks nothing more."""
+        gevent.killall(self._asking)
+
+    def _repeat(self, every_s: float, client: Client, path: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+        try:
+            while self._ask(client, path, read):
+                gevent.sleep(every_s)
+        finally:
+            client.close()
+
+    def _ask(self, client: Client, path: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]) -> bool:
+        """Asks once, keeps the answer as a row; whether it is worth asking again."""
+        exchange, at_s = Exchange(), self._now()
+        client.send(exchange, "GET", path)
+        view = "health" if path == "/health" else "workers"
+        try:
+            content = read(json.loads(exchange.body)) if exchange.status == 200 else {"error": _reason(exchange)}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            content = {"error": one_line(f"the answer cannot be read: {type(error).__name__}: {error}")}
+        sample = {"at_s": at_s, "view": view, "error": "", **content}
+        self._samples.append(sample)
+        self._row(sample)
+        if exchange.status in (401, 403, 404):
+            logger.warning("The endpoint's own word (%s) cannot be had: %s; it is not asked for again", view, sample["error"])
+            return False
+        return True
+
+    def _health(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        jobs, workers = content["jobs"], content["workers"]
+        counts = {name: _count(jobs.get(said)) for name, said in JOBS.items()}
+        return counts | {name: _count(workers.get(name)) for name in WORKERS}
+
+    def _workers(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        workers = content["workers"]
+        for about in self._newly_ready(workers):
+            self._ready(about)
+        summary = content.get("summary") or {}
+        return {name: _count(summary.get(name)) for name in WORKERS if name in summary}
+
+    def _newly_ready(self, workers: list[Mapping[str, Any]]) -> Iterator[Row]:
+        """Workers that serve now and did not when last asked. Those of the first answer were there before the run: they are no news."""
+        before = self._serving
+        self._serving = {str(worker["id"]): worker.get("startedAt") for worker in workers if worker["status"] in SERVING}
+        for worker in workers if before is not None else ():
+            name, up_s = str(worker["id"]), worker.get("uptimeSeconds")
+            if name in self._serving and (before or {}).get(name, self) != self._serving[name]:
+                about = {"worker_id": name, "at_s": self._now(), "detail": "the worker list, start to the answer that showed it"}
+                yield about | {"seconds": float(up_s) if isinstance(up_s, int | float) else None}
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
+
+
+def _reason(exchange: Exchange) -> str:
+    if exchange.fault:
+        return one_line(exchange.error)
+    return one_line(f"{exchange.status}: {exchange.body[:200].decode('utf-8', errors='replace')}")

@@ -1,0 +1,98 @@
+"""Recorded arrivals: read from runs and from lists, at another speed, and sent as they were recorded."""
+
+import pytest
+
+from rig.replay import recorded
+from rig.schedule import ScheduleError, arrivals, parse, planned, text
+from tests.locusts import PLAIN, ROOT, locust
+from tests.transcribers import transcriber
+
+
+def file_of(tmp_path, content):
+    path = tmp_path / "trace.csv"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def instants(stages):
+    return [round(arrival.scheduled_s, 6) for arrival in arrivals(stages, seed=1)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "timestamp\n100\n100.5\n103\n",
+        "at_s,what\n100,a\n103,b\n100.5,c",
+        "anything\n2026-11-21T10:00:00Z\n2026-11-21T10:00:00.5Z\n2026-11-21T10:00:03Z\n",
+        "time\r\n2026-11-21T10:00:00+01:00\r\n2026-11-21T09:00:00.5Z\r\n2026-11-21 09:00:03+00:00\r\n",
+    ],
+)
+def test_instants_count_from_the_first_whatever_they_are_written_in(tmp_path, content):
+    stages = recorded(file_of(tmp_path, content), 1.0)
+    assert instants(stages) == [0, 0.5, 3]
+    assert planned(stages, 1) == 3
+    assert text(stages) == "replay 3 as recorded"
+
+
+def test_twice_the_speed_is_half_the_time(tmp_path):
+    assert instants(recorded(file_of(tmp_path, "timestamp\n0\n1\n5\n"), 2.0)) == [0, 0.5, 2.5]
+
+
+def test_a_run_is_replayed_with_its_stages_and_without_its_retries(tmp_path):
+    rows = [
+        "seq,attempt,stage,scheduled_s,outcome",
+        "0,1,warm,0,ok",
+        "1,1,warm,2,busy",
+        "1,2,warm,2,ok",
+        "2,1,burst,6,ok",
+        "3,1,burst,6,ok",
+    ]
+    (tmp_path / "attempts.csv").write_text("\n".join([*rows, "4,1,bur"]), encoding="utf-8")
+    stages = recorded(tmp_path, 2.0)
+    assert [(stage.name, stage.duration_s, stage.at) for stage in stages] == [("warm", 3.0, (0, 1)), ("burst", 0.0, (0, 0))]
+    assert instants(stages) == [0, 1, 3, 3]
+
+
+def test_stages_that_overlapped_become_one(tmp_path):
+    content = "stage,scheduled_s\na,0\nb,1\na,2\n"
+    (stage,) = recorded(file_of(tmp_path, content), 1.0)
+    assert (stage.name, stage.at) == ("replay", (0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("content", "speed", "told"),
+    [
+        ("timestamp\n1\nsoon\n", 1, "'soon' in"),
+        ("timestamp\n1\nnan\n", 1, "'nan' in"),
+        ("timestamp\n", 1, "no row but its first line"),
+        ("", 1, "first line should name the columns"),
+        ("timestamp\n1\n", 0, "--speed 0 is no speed"),
+    ],
+)
+def test_what_cannot_be_read_is_told(tmp_path, content, speed, told):
+    with pytest.raises(ScheduleError, match=told.replace("(", r"\(")):
+        recorded(file_of(tmp_path, content), speed)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(ScheduleError, match="cannot read the arrivals"):
+        recorded(tmp_path / "nowhere.csv", 1.0)
+
+
+def test_the_notation_of_recorded_arrivals_points_to_the_locustfile():
+    with pytest.raises(ScheduleError, match="replay"):
+        parse("replay 36 as recorded")
+
+
+@pytest.mark.slow
+def test_a_trace_is_sent_as_it_was_recorded():
+    asked = ("--speed", "10", "--target", "transcription", "--max-wer", "off")
+    file = ROOT / "locustfiles" / "replay.py"
+    with (
+        transcriber("--engine", "fixed", "--service-time", "0.01") as service,
+        locust("--host", service.url, *asked, *PLAIN, file=file) as run,
+    ):
+        assert run.wait() == 0, run.output
+        due = [float(row["scheduled_s"]) for row in sorted(run.table("attempts.csv"), key=lambda row: int(row["seq"]))]
+    trace = [float(line) for line in (ROOT / "samples" / "arrivals.csv").read_text(encoding="utf-8").split()[1:]]
+    assert due == pytest.approx([at_s / 10 for at_s in trace], abs=1e-6)
