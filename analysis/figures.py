@@ -1,14 +1,10 @@
 """The figures: each is data from the tables, and a function that draws that data on Axes.
 
-House style: Okabe and Ito's colours, which colour-blind readers tell apart; one fixed colour and
-marker an outcome; units on the axes; labels beside the lines; n and the method in the caption.
+House style (analysis/marks.py): one fixed colour and marker an outcome; units on the axes; labels
+beside the lines; n and the method in the caption.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,92 +12,37 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from analysis import totals
+from analysis import endpoint_figure, totals
+from analysis.marks import BLUE, FAINT, GREEN, INK, MARKS, QUEUED, RED, Absent, Plot
 from analysis.models import ascending, percentile
 from analysis.prose import counted, seconds
 from analysis.tables import ENDLESS, Tables
 from analysis.verdict import CPU_FULL, lateness_limit_s
-from rig.attempt import OUTCOMES
 
-INK, FAINT, GRID = "#22303c", "#6b7885", "#dfe4e9"
-BLUE, SKY, GREEN, ORANGE, RED, PURPLE = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7"
-COLD, QUEUED = SKY, ORANGE
-MARKS: Mapping[str, tuple[str, str]] = {
-    "ok": (BLUE, "o"),
-    "ok (cold)": (COLD, "o"),
-    "failed": (RED, "X"),
-    "wrong": (PURPLE, "D"),
-    "queue_timeout": (QUEUED, "s"),
-    "throttled": (ORANGE, "^"),
-    "busy": (ORANGE, "v"),
-    "refused": (PURPLE, "P"),
-    "timed_out": (RED, "s"),
-    "unreachable": (RED, "^"),
-    "abandoned": (INK, "X"),
-    "unfinished": (FAINT, "d"),
-    "not_sent": (FAINT, "v"),
-}
 MOST = 20_000
 PIXELS_FROM = 2_000
-STYLE: Mapping[Any, Any] = {
-    "font.size": 10,
-    "font.family": "sans-serif",
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": GRID,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": GRID,
-    "ytick.color": GRID,
-    "xtick.labelcolor": FAINT,
-    "ytick.labelcolor": FAINT,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure to be: its name (of the files), title, caption, data, and how it is drawn on a Figure."""
-
-    name: str
-    title: str
-    caption: str
-    data: pd.DataFrame
-    draw: Callable[[Figure, pd.DataFrame], None]
-
-
-@dataclass(frozen=True)
-class Absent:
-    """A figure that the run cannot fill, and why."""
-
-    name: str
-    title: str
-    reason: str
 
 
 def plots(tables: Tables) -> list[Plot | Absent]:
     """Every figure of the report, in its order."""
     if tables.run.totals is not None:
         return [_history(tables)]
-    return [_response(tables), _distribution(tables), _lateness(tables), _generator(tables)]
+    return [_response(tables), _distribution(tables), *endpoint_figure.plots(tables), _lateness(tables), _generator(tables)]
 
 
 def _response(tables: Tables) -> Plot | Absent:
     name, title, rows = "response_time", "Response time, request by request", tables.requests
     if rows.empty:
         return Absent(name, title, "no request has a row")
-    kind = rows["outcome"].mask((rows["outcome"] == "ok") & rows["cold"].fillna(False), "ok (cold)")
+    special = (rows["outcome"] == "ok") & rows["condition"].isin(["cold", "queued"])
+    kind = rows["outcome"].mask(special, "ok (" + rows["condition"] + ")")
     data = _placed(rows).assign(kind=kind, response_s=rows["response_s"], of_kind=kind.groupby(kind).transform("size")).reset_index()
     shown = _thinned(data)
     caption = f"n = {len(rows):,} requests; one mark a request, done − scheduled, to the end of its last attempt."
     caption += f" {len(shown):,} of them drawn, evenly by rank within each kind, rare kinds whole." if len(shown) < len(data) else ""
     endless = int(rows["outcome"].isin(ENDLESS).sum())
+    if kind.str.startswith("ok (").any():
+        caption += f" Cold by the rule under Cold starts; queued: {seconds(tables.cold_after_s)} or longer, for a warm endpoint worker."
     caption += f" {counted(endless, 'request')} without an end stand on the zero line." if endless else ""
     return Plot(name, title, caption, shown, _draw_response)
 
@@ -189,10 +130,11 @@ def response_over_time(axes: Axes, data: pd.DataFrame) -> None:
         axes.scatter(
             rows["x"],
             rows["response_s"].fillna(0.0),
-            s=(26 if plain else 36) * small,
+            s={"o": 26, "*": 90}.get(marker, 36) * small,
             c=colour,
             marker=marker,
-            linewidths=0,
+            linewidths=0 if plain else 0.7,
+            edgecolors=INK,
             alpha=0.8 if plain else 0.95,
             label=f"{kind} ({rows['of_kind'].iloc[0]:,})",
             zorder=2 if plain else 3,
@@ -334,6 +276,3 @@ def history(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_xlabel("s from the first row")
     axes.set_ylabel("1/s")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2)
-
-
-assert set(OUTCOMES) <= set(MARKS), "each outcome has a mark"

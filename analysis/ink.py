@@ -10,17 +10,18 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis import figures
-from analysis.figures import STYLE, Plot
+from analysis import marks
+from analysis.marks import STYLE, Plot
 
-SIZE_IN = (7.6, 3.5)
+WIDTH_IN = 7.6
 DPI = 110
 # The page sets these for light and dark; a file of its own keeps the colours of the light theme.
 THEMED = {
-    figures.INK: "var(--ink)",
-    figures.FAINT: "var(--faint)",
-    figures.GRID: "var(--grid)",
-    figures.BLUE: "var(--blue)",
+    marks.INK: "var(--ink)",
+    marks.FAINT: "var(--faint)",
+    marks.GRID: "var(--grid)",
+    marks.BLUE: "var(--blue)",
+    marks.SKY: "var(--sky)",
 }
 _ID = re.compile(r'(\bid="|href="#|url\(#)')
 _PROLOGUE = re.compile(r"^.*?(?=<svg\b)|<metadata>.*?</metadata>", re.DOTALL)
@@ -33,7 +34,7 @@ def draw(plot: Plot, folder: Path) -> str:
         OSError: a file cannot be written.
     """
     with mpl.rc_context({**STYLE, "svg.hashsalt": plot.name}):
-        figure = Figure(figsize=SIZE_IN, layout="constrained")
+        figure = Figure(figsize=(WIDTH_IN, plot.height_in), layout="constrained")
         FigureCanvasAgg(figure)
         plot.draw(figure, plot.data)
         svg = io.StringIO()

@@ -17,8 +17,8 @@ from rig.attempt import COLUMNS, FORMAT, OUTCOMES, complete
 
 EXAMPLE = "runs/20261121-091502-burst"
 _DTYPES: Mapping[type, str] = {int: "Int64", float: "float64", bool: "boolean", str: "str"}
-ATTEMPTS, EVENTS, GENERATOR = (
-    {column.name: _DTYPES[column.kind] for column in columns} for columns in (COLUMNS, attempt.EVENTS, attempt.GENERATOR)
+ATTEMPTS, EVENTS, GENERATOR, ENDPOINT = (
+    {column.name: _DTYPES[column.kind] for column in columns} for columns in (COLUMNS, attempt.EVENTS, attempt.GENERATOR, attempt.ENDPOINT)
 )
 _ABOUT: Mapping[str, tuple[tuple[type, ...], str]] = {
     "id": ((str,), "a text"),
@@ -31,6 +31,7 @@ _ABOUT: Mapping[str, tuple[tuple[type, ...], str]] = {
     "dispatched": ((int, type(None)), "a whole number or null"),
     "stages": ((list, type(None)), "a list of stages"),
     "elapsed_s": ((int, float, type(None)), "a number of seconds or null"),
+    "cold_after_s": ((int, float, type(None)), "a number of seconds or null"),
     "ledger": ((dict, type(None)), "an object or null"),
 }
 
@@ -59,6 +60,7 @@ class Run:
             None for plain Locust input.
         events: a row a hook event; None where the file is missing or empty.
         generator: a row a second and generator; None where the file is missing or empty.
+        endpoint: a row each time that the endpoint was asked after itself; None where the file is missing or empty.
         totals: plain Locust input only.
         notes: sentences on what could not be read.
     """
@@ -70,11 +72,18 @@ class Run:
     generator: pd.DataFrame | None = None
     totals: Totals | None = None
     notes: list[str] = field(default_factory=list)
+    endpoint: pd.DataFrame | None = None
 
     @property
     def id(self) -> str:
         """The run's name: from run.json, otherwise the last part of its path."""
         return str(self.about.get("id") or self.path.name)
+
+    @property
+    def kind(self) -> str:
+        """The kind of endpoint: queue, balancer, transcription; "" where it is not known."""
+        target = self.about.get("target")
+        return str(target.get("kind") or "") if isinstance(target, dict) else ""
 
 
 def load(path: Path) -> Run:
@@ -105,7 +114,8 @@ def _directory(path: Path) -> Run:
     _known(attempts)
     events = _rows(path / "events.csv", EVENTS, notes, ("kind",))
     generator = _rows(path / "generator.csv", GENERATOR, notes, ("at_s",))
-    return Run(path, about, attempts, _filled(events), _filled(generator), None, notes)
+    endpoint = _rows(path / "endpoint.csv", ENDPOINT, notes, ("at_s", "view"))
+    return Run(path, about, attempts, _filled(events), _filled(generator), None, notes, _filled(endpoint))
 
 
 def _about(path: Path) -> dict[str, Any]:

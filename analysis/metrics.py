@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from analysis import tables, totals
+from analysis import jobs, tables, totals
+from analysis.causes import why
+from analysis.cold_table import cold_starts
 from analysis.models import Percentile
 from analysis.tables import Tables, Times
+from analysis.tries import tries
 from analysis.verdict import Verdict, lateness_limit_s
 
 FORMAT = 1
@@ -24,7 +27,12 @@ def metrics(of: Tables, verdict: Verdict) -> dict[str, Any]:
     * ``lateness_s``: the same of one sample, and limit, held, held_max
     * ``throughput``: ok, wall_s, per_s, offered_per_s
     * ``audio`` (or null): n, seconds, per_s, real_time_factor_p50, real_time_factor_p5, wer_n, wer_mean, wer_max
-    * ``endpoint``: queue_delay_s and execution_time_s, each as a sample, where the endpoint tells them
+    * ``endpoint``: queue_delay_s and execution_time_s of answered ok, each as a sample, where the endpoint tells them;
+      dispatched_again; ``polling`` (or null): late_s and polls, each as a sample
+    * ``cold``: known, cold, share, by, starts (or null), cold_start_s as a sample; ``response_time_s`` by condition,
+      ``parts`` (scaler_s, cold_start_s, hand_over_s) and ``whole`` of the wait of cold requests, each as a sample
+    * ``tries`` (or null): requests, attempts, amplification; ``outcomes`` and ``success``, each a list of rows
+    * ``why``: a list of outcome, cause, attempts, requests, median_s
     * ``stages``: a list of stage, planned, requests, ok, p50_s, p95_s, throughput_per_s
     * ``events``: by kind count, total_s, longest_s
 
@@ -53,10 +61,45 @@ def _measured(of: Tables) -> dict[str, Any]:
         "lateness_s": {**_sample(late.times), "limit": lateness_limit_s(of), "held": late.held, "held_max": late.held_max_s},
         "throughput": {"ok": flow.ok, "wall_s": flow.wall_s, "per_s": flow.per_s, "offered_per_s": flow.offered_per_s},
         "audio": _audio(of),
-        "endpoint": {f"{name.replace(' ', '_')}_s": _sample(times) for name, times in tables.queue_and_execution(of.requests).items()},
+        "endpoint": _endpoint(of),
+        "cold": _cold(of),
+        "tries": _tries(of),
+        "why": why(of).to_dict("records"),
         "stages": tables.by_stage(of.run, of.requests).to_dict("records"),
         "events": tables.events(of.run).set_index("kind").to_dict("index"),
     }
+
+
+def _endpoint(of: Tables) -> dict[str, Any]:
+    seen = jobs.polling(of.attempts)
+    return {
+        **{f"{name.replace(' ', '_')}_s": _sample(times) for name, times in tables.queue_and_execution(of.requests).items()},
+        "dispatched_again": jobs.dispatched_again(of.requests),
+        "polling": None if seen is None else {"late_s": _sample(seen.late), "polls": _sample(seen.polls)},
+    }
+
+
+def _cold(of: Tables) -> dict[str, Any]:
+    found = cold_starts(of)
+    return {
+        "known": found.known,
+        "cold": found.cold,
+        "share": found.share,
+        "by": dict(found.by),
+        "starts": found.starts,
+        "cold_start_s": _sample(found.start_s),
+        "response_time_s": {condition: _sample(times) for condition, times in found.response.items()},
+        "parts": {part: _sample(times) for part, times in found.parts.items()},
+        "whole": _sample(found.whole),
+    }
+
+
+def _tries(of: Tables) -> dict[str, Any] | None:
+    found = tries(of)
+    if found is None:
+        return None
+    counts = {"requests": found.requests, "attempts": found.attempts, "amplification": found.amplification}
+    return {**counts, "outcomes": found.outcomes.to_dict("records"), "success": found.success.to_dict("records")}
 
 
 def _sample(times: Times) -> dict[str, Any]:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
+from analysis.causes import plain, why
+from analysis.cold_table import cold_starts
 from analysis.models import Percentile
 from analysis.tables import Tables
+from analysis.tries import tries
 from rig.attempt import OUTCOMES, one_line
 
 NONE = "–"
+RUNPOD = ("queue", "balancer")
+"""Kinds of target that are RunPod's: their endpoint workers come and go."""
+WAITED = ("queue_timeout", "timed_out", "abandoned")
+"""Outcomes of which it matters after how long they came."""
 
 
 def seconds(value: float | None) -> str:
@@ -65,14 +74,48 @@ def equation(tables: Tables) -> str:
 
 
 def headline(tables: Tables) -> str:
-    """The run in one sentence: what was asked, what came back, and how fast."""
-    asked, book = f"{_asked(tables)}: ", tables.ledger
-    ok = book.counts.get("ok", 0)
-    answered = f"{ok:,} of {book.planned:,} ok"
-    worst = [f"{book.counts[name]:,} {name}" for name in OUTCOMES if name != "ok" and book.counts.get(name)]
+    """The run in a sentence: what was asked, what came back and how fast; of RunPod's endpoints a second one, cold and warm."""
+    book = tables.ledger
+    answered = f"{book.counts.get('ok', 0):,} of {book.planned:,} ok{_at_first(tables)}"
+    causes = {str(outcome): rows for outcome, rows in why(tables).groupby("outcome")}
+    because = {name: _because(name, causes[name], book.counts[name]) for name in causes if book.counts.get(name)}
+    worst = [f"{book.counts[name]:,} {name}{because.get(name, '')}" for name in OUTCOMES if name != "ok" and book.counts.get(name)]
     worst += [f"{book.missing:,} missing"] if book.missing else []
-    others = f" ({', '.join(worst)})" if worst else ""
-    return f"{asked}{answered}{others}; {_speed(tables)}."
+    others = f"; {', '.join(worst)}" if any(because.values()) else f" ({', '.join(worst)})" if worst else ""
+    second = _cold_and_warm(tables) if tables.run.kind in RUNPOD else ""
+    return f"{_asked(tables)}: {answered}{others}; {_speed(tables)}.{second}"
+
+
+def _at_first(tables: Tables) -> str:
+    """How many were ok at the first try, where some were tried again."""
+    found = tries(tables)
+    return f", {int(found.success['ok'].iloc[0]):,} at the first try" if found is not None and len(found.success) else ""
+
+
+def _because(outcome: str, causes: pd.DataFrame, count: int) -> str:
+    """Why ``count`` requests ended with an outcome: `` after 120 s (no capacity)``; "" where no cause is known."""
+    known = causes[(causes["requests"] > 0) & (causes["cause"] != "unknown")]
+    if len(known) == 1 and int(known["requests"].iloc[0]) == count:
+        after = f" after {seconds(float(known['median_s'].iloc[0]))}" if outcome in WAITED else ""
+        return f"{after} ({one_line(plain(known['cause'].iloc[0]))})"
+    parts = [f"{n:,} {one_line(plain(cause))}" for cause, n in zip(known["cause"], known["requests"], strict=True)]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _cold_and_warm(tables: Tables) -> str:
+    """Cold starts, and how fast warm answers came, as a sentence with a blank before it; "" where nothing is known."""
+    found = cold_starts(tables)
+    parts = []
+    if found.starts:
+        took = f", median {seconds(found.start_s.at(50).value)}" if found.start_s.n else ""
+        met = "" if found.cold == found.starts else f", met by {counted(found.cold, 'request')}"
+        parts.append(f"{counted(found.starts, 'cold start')}{took}{met}")
+    elif found.known:
+        parts.append(f"{found.cold:,} of {found.known:,} met a cold start" if found.cold else "No request met a cold start")
+    for condition, label in (("warm", "warm answers"), ("untold", "answers without a cold start")):
+        if condition in found.response:
+            parts.append(f"{label} half within {seconds(found.response[condition].at(50).value)}")
+    return f" {'; '.join(parts)}." if found.known else ""
 
 
 def _asked(tables: Tables) -> str:

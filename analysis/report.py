@@ -11,10 +11,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import figures, prose, sheets, totals
-from analysis.figures import MARKS, Plot
+from analysis import cold_table, figures, prose, sheets, totals
 from analysis.ink import THEMED, draw
 from analysis.load import Run
+from analysis.marks import MARKS, Absent, Plot
 from analysis.metrics import metrics
 from analysis.tables import Tables
 from analysis.verdict import Verdict, judge
@@ -66,11 +66,21 @@ def write(of: Report, folder: Path) -> Path:
         "bar": _bar(of),
         "about": circumstances(of.run.about),
     }
+    _write_cold(of.tables, folder / cold_table.FILE)
     (folder / "metrics.json").write_text(json.dumps(metrics(of.tables, of.verdict), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(_render("report.md", content), encoding="utf-8")
     page = folder / PAGE
     page.write_text(_render("report.html", content), encoding="utf-8")
     return page
+
+
+def _write_cold(of: Tables, path: Path) -> None:
+    """What the rule on cold starts decided, a row an attempt; no file where it could decide nothing."""
+    found = cold_table.table(of) if of.run.totals is None else None
+    if found is None:
+        path.unlink(missing_ok=True)
+        return
+    found.round(6).to_csv(path, index=False, lineterminator="\n")
 
 
 def terminal(of: Report, page: Path) -> str:
@@ -103,7 +113,7 @@ def _columns(rows: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _drawn(plot: figures.Plot | figures.Absent, folder: Path) -> dict[str, Any]:
+def _drawn(plot: Plot | Absent, folder: Path) -> dict[str, Any]:
     shown = {"name": plot.name, "title": plot.title}
     if isinstance(plot, Plot):
         return {**shown, "caption": plot.caption, "svg": Markup(draw(plot, folder)), "reason": ""}

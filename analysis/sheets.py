@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from analysis import prose, tables, totals
+from analysis import endpoint_sheets, prose, tables, totals
 from analysis.models import PERCENTS
+from analysis.sheet import Sheet
 from analysis.tables import ENDLESS, POLICIES, Tables, Times
 from rig.attempt import OUTCOMES, one_line
 
 WITHIN = "Nearest rank; 95 % intervals from order statistics, within this run only; supposes independent requests."
 ERROR_SHOWN = 120
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table of texts: the first column names the row; ``remark`` says how its figures are made."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    remark: str = ""
 
 
 def sheets(of: Tables) -> list[Sheet]:
@@ -33,7 +23,8 @@ def sheets(of: Tables) -> list[Sheet]:
         return list(_plain(of))
     made = [_ledger(of), _times("Response time", of.response, "done − scheduled, to the end of the last attempt.", of)]
     made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of))
-    made += [_throughput(of), _lateness(of), *_audio(of), _outcomes(of), _stages(of), *_endpoint(of), *_events(of)]
+    made += [*endpoint_sheets.cold_sheets(of), *endpoint_sheets.queue_sheets(of), *endpoint_sheets.tries_sheets(of)]
+    made += [_throughput(of), _lateness(of), *_audio(of), _outcomes(of), *endpoint_sheets.why_sheets(of), _stages(of), *_events(of)]
     return [sheet for sheet in made if sheet.rows]
 
 
@@ -51,8 +42,10 @@ def absent(of: Tables) -> list[str]:
         missing.append("No audio length is recorded, so there is no audio throughput and no real-time factor.")
     if not tables.queue_and_execution(of.requests):
         missing.append("The endpoint told neither queue delay nor execution time.")
+    if of.judged["cold"].isna().all():
+        missing.append("No answer says which endpoint worker gave it, so which requests met a cold start is not known.")
     if of.run.events is None:
-        missing.append("No hook event is recorded: no cold start, queueing, queue time-out or throttling was seen.")
+        missing.append("No hook event is recorded: no start of an endpoint worker, queueing, queue time-out or throttling was seen.")
     return missing
 
 
@@ -148,17 +141,6 @@ def _stage(row: dict[Hashable, Any]) -> tuple[str, ...]:
         prose.seconds(row["p50_s"]),
         prose.seconds(row["p95_s"]),
         prose.number(row["throughput_per_s"], "per s"),
-    )
-
-
-def _endpoint(of: Tables) -> Iterator[Sheet]:
-    found = tables.queue_and_execution(of.requests)
-    rows = tuple(
-        (label, f"{t.n:,}", prose.seconds(t.at(50).value), prose.seconds(t.at(95).value), prose.seconds(t.maximum))
-        for label, t in found.items()
-    )
-    yield Sheet(
-        "Queue and execution", ("", "n", "P50", "P95", "max"), rows, "As the endpoint tells them; the last attempt of each request."
     )
 
 

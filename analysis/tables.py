@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis import cold
 from analysis.load import Run
 from analysis.models import PERCENTS, Percentile, ascending, likeness, percentile
+from analysis.starts import worker_starts
 from rig.attempt import OUTCOMES, Ledger
 
 ENDLESS = ("unfinished", "not_sent")
@@ -105,8 +107,24 @@ class Tables:
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        """See ``requests``."""
-        return requests(self.attempts)
+        """See ``requests``; with the columns of ``judged`` instead of the endpoint's own word on ``cold``."""
+        return requests(self.attempts.assign(**{str(name): column.array for name, column in self.judged.items()}))
+
+    @cached_property
+    def cold_after_s(self) -> float:
+        """From which wait on an attempt counts as queued, or, first on its worker, as cold: as run.json says, in seconds."""
+        said = self.run.about.get("cold_after_s")
+        return cold.COLD_AFTER_S if said is None else float(said)
+
+    @cached_property
+    def judged(self) -> pd.DataFrame:
+        """A row an attempt: see ``cold.judge``."""
+        return cold.judge(self.attempts, worker_starts(self.run.events, self.run.endpoint), self.cold_after_s)
+
+    @cached_property
+    def starts(self) -> pd.DataFrame:
+        """A row a start of an endpoint worker: see ``starts.worker_starts`` and ``cold.timed``."""
+        return cold.timed(worker_starts(self.run.events, self.run.endpoint), self.attempts)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -148,25 +166,27 @@ class Tables:
 def requests(attempts: pd.DataFrame) -> pd.DataFrame:
     """One row a seq, in order of seq: the last attempt's columns, and four that are derived.
 
-    * ``scheduled_s``: of the first attempt; ``tries``: how many attempts there are
+    * ``scheduled_s``: of the first attempt; ``tries``: how many were sent
     * ``response_s`` = done_s − scheduled_s, to the end of the last attempt
     * ``service_s`` = done_s − sent_s, of the last attempt alone
     * ``lateness_s`` = sent_s − scheduled_s − held_s, of the first attempt; an empty held_s is 0
 
-    Rows that are ``unfinished`` or ``not_sent`` have no end: their times are NaN.
+    Rows that are ``unfinished`` or ``not_sent`` have no end: their times are NaN. Where the row of a first attempt
+    was lost, its lateness and what held it back are unknown: another try is late on purpose.
     """
     rows = attempts.sort_values(["seq", "attempt"], kind="stable")
     first = rows.drop_duplicates("seq").set_index("seq")
     last = rows.drop_duplicates("seq", keep="last").set_index("seq")
+    whole = first["attempt"] == 1
     done_s = last["done_s"].where(~last["outcome"].isin(ENDLESS))
     return last.assign(
         scheduled_s=first["scheduled_s"],
-        tries=rows.groupby("seq").size(),
+        tries=rows["sent_s"].notna().groupby(rows["seq"]).sum(),
         done_s=done_s,
         response_s=done_s - first["scheduled_s"],
         service_s=done_s - last["sent_s"],
-        lateness_s=first["sent_s"] - first["scheduled_s"] - first["held_s"].fillna(0.0),
-        held_s=first["held_s"],
+        lateness_s=(first["sent_s"] - first["scheduled_s"] - first["held_s"].fillna(0.0)).where(whole),
+        held_s=first["held_s"].where(whole),
     )
 
 
@@ -307,9 +327,9 @@ def _stage(rows: pd.DataFrame) -> dict[str, float | int | None]:
 
 
 def queue_and_execution(rows: pd.DataFrame) -> dict[str, Times]:
-    """Queue delay and execution time as the endpoint tells them; only those that some row has."""
+    """Queue delay and execution time of answered ok, as the endpoint tells them; only those that some row has."""
     names = {"queue delay": "queue_s", "execution time": "execution_s"}
-    found = {label: summary(rows[column], len(rows)) for label, column in names.items()}
+    found = {label: times(rows, column, "ok") for label, column in names.items()}
     return {label: sample for label, sample in found.items() if sample.n}
 
 

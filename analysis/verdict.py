@@ -120,11 +120,12 @@ def _degraded(tables: Tables) -> Iterator[str]:
             f"{counted(counts['unfinished'], 'request')} had no answer when the run was cut: the slowest are left out "
             "of the times; allow more time to drain."
         )
-    if counts.get("not_sent"):
-        yield (
-            f"{counted(counts['not_sent'], 'request')} never left: less load came than was planned; "
-            "raise the in-flight cap or lower the rate."
-        )
+    stayed = tables.requests["outcome"] == "not_sent"
+    again = int((stayed & (tables.requests["tries"] > 0)).sum())
+    if never := int(stayed.sum()) - again:
+        yield f"{counted(never, 'request')} never left: less load came than was planned; raise the in-flight cap or lower the rate."
+    if again:
+        yield f"{counted(again, 'request')} waited for another try when the run ended: allow more time to drain, or fewer tries."
     late, limit = tables.lateness.times.at(99), lateness_limit_s(tables)
     if late.value is not None and limit / 2 < late.value <= limit:
         yield f"The generator was near its limit: lateness P99 is {seconds(late.value)} of {seconds(limit)} allowed; add a generator."

@@ -32,9 +32,9 @@ def analysis(*arguments, **other):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The three golden runs, reported: by name, what the process said and the folder that it wrote."""
+    """The golden runs, reported: by name, what the process said and the folder that it wrote."""
     folder = tmp_path_factory.mktemp("reports")
-    runs = {"burst": RUNS / "burst", "mixed": RUNS / "mixed", "plain": RUNS / "locust" / "plain"}
+    runs = {"burst": RUNS / "burst", "mixed": RUNS / "mixed", "queue": RUNS / "queue", "plain": RUNS / "locust" / "plain"}
     with ThreadPoolExecutor() as at_once:
         done = {name: at_once.submit(analysis, "report", run, "--out", folder / name) for name, run in runs.items()}
     return {name: (process.result(), folder / name) for name, process in done.items()}
@@ -58,7 +58,7 @@ def page(folder):
     return (folder / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["burst", "mixed", "plain"])
+@pytest.mark.parametrize("name", ["burst", "mixed", "queue", "plain"])
 def test_a_report_is_made_whatever_the_verdict(made, name):
     done, folder = made[name]
     assert (done.returncode, done.stderr) == (0, "")
@@ -80,7 +80,7 @@ def test_the_ledger_comes_before_the_figures_and_those_before_the_tables(made):
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("name", ["burst", "mixed", "plain"])
+@pytest.mark.parametrize("name", ["burst", "mixed", "queue", "plain"])
 def test_the_page_is_self_contained_and_its_ids_are_unique(made, name):
     found = Page(page(made[name][1]))
     assert "script" not in found.tags
@@ -114,7 +114,7 @@ def test_each_figure_is_a_drawing_an_image_and_its_data(made):
     assert sorted(file.name for file in folder.iterdir()) == sorted(f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv"))
     data = pd.read_csv(folder / "response_time.csv")
     assert data["response_s"].to_list() == [k // 2 + 1.0 for k in range(30)]
-    assert data["kind"].value_counts().to_dict() == {"ok": 28, "ok (cold)": 2}
+    assert data["kind"].value_counts().to_dict() == {"ok": 2, "ok (cold)": 2, "ok (queued)": 26}
     assert (folder / "lateness.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -135,6 +135,24 @@ def test_metrics_hold_the_figures_for_other_programs(made):
     assert (ok["n"], ok["p50"], ok["p95"], ok["intervals"]["p50"], ok["intervals"]["p95"]) == (20, 1.9, 3.0, [1.5, 2.4], None)
     assert (found["audio"], found["throughput"]["offered_per_s"]) == (None, 2.0)
     assert found["stages"][0]["planned"] == 40
+
+
+def test_metrics_of_an_endpoint_whose_workers_start(made):
+    found = json.loads((made["queue"][1] / "metrics.json").read_text(encoding="utf-8"))
+    cold = found["cold"]
+    assert (cold["known"], cold["cold"], cold["share"], cold["by"], cold["starts"]) == (32, 3, 0.09375, {"worker_list": 3}, 3)
+    assert (cold["cold_start_s"]["n"], cold["cold_start_s"]["p50"], cold["response_time_s"]["warm"]["p50"]) == (3, 8.2, 12.06)
+    assert (found["why"][0]["cause"], found["why"][0]["requests"], found["tries"]) == ("no_capacity", 4, None)
+    assert (found["endpoint"]["dispatched_again"], found["endpoint"]["polling"]["late_s"]["p95"]) == (1, 1.0)
+
+
+def test_the_rules_result_is_a_file_beside_the_page(made):
+    folder = made["queue"][1]
+    rows = pd.read_csv(folder / "cold.csv", keep_default_na=False).set_index("seq")
+    assert rows.loc[0, ["attempt", "worker_id", "cold", "cold_by", "wait_s"]].to_list() == [1, "workerA", "true", "worker_list", "9.099"]
+    assert rows["cold"].value_counts().to_dict() == {"true": 3, "false": 29, "": 4}
+    assert 'href="cold.csv"' in page(folder)
+    assert not (made["mixed"][1] / "cold.csv").exists()
 
 
 def test_metrics_of_plain_totals(made):
@@ -293,7 +311,7 @@ def test_many_requests_are_thinned_but_no_kind_and_no_extreme_is_lost():
     figure = plots(Tables(type(few)(few.path, few.about, rows)))[0]
     assert isinstance(figure, Plot)
     assert MOST // 3 < len(figure.data) <= MOST
-    assert set(figure.data["kind"]) == {"ok", "failed"}
+    assert set(figure.data["kind"]) == {"ok (queued)", "failed"}
     assert figure.data["response_s"].max() == 61.0
     assert "drawn, evenly by rank" in figure.caption
 
@@ -309,7 +327,7 @@ document.body.dataset.found = [page.scrollWidth, page.clientWidth, wide.length].
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["burst", "mixed", "plain"])
+@pytest.mark.parametrize("name", ["burst", "mixed", "queue", "plain"])
 def test_nothing_overflows_the_page_in_a_browser(made, tmp_path, name, width):
     folder = made[name][1]
     (folder / "measure.html").write_text(MEASURE.format(width=width), encoding="utf-8")

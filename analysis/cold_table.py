@@ -1,0 +1,72 @@
+"""Cold starts in figures: how many requests met one, what the starts took, and cold beside warm answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.cold import BY, CONDITIONS, PARTS
+from analysis.tables import Tables, Times, summary
+
+FILE = "cold.csv"
+_SHOWN = ["seq", "attempt", "worker_id", "outcome", "sent_s", "done_s"]
+
+
+@dataclass(frozen=True)
+class ColdStarts:
+    """Over requests, by their last attempts.
+
+    Attributes:
+        known: requests of which it is known whether they met a cold start; ``cold`` of them did.
+        by: how that was told (one of ``cold.BY``), and how many.
+        starts: starts of endpoint workers seen since second 0; None where nothing told of any, at any time.
+        start_s: cold-start time, a worker's start to ready, of those that tell it.
+        response: response time of answered ok, by condition (one of ``cold.CONDITIONS``, those that occur).
+        parts: the wait of cold requests by part (``cold.PARTS``), where the worker's start is known.
+        whole: the wait of the other cold requests: queue and cold start, not told apart.
+    """
+
+    known: int
+    cold: int
+    by: Mapping[str, int]
+    starts: int | None
+    start_s: Times
+    response: Mapping[str, Times]
+    parts: Mapping[str, Times]
+    whole: Times
+
+    @property
+    def share(self) -> float | None:
+        """Cold requests ÷ those of which it is known."""
+        return self.cold / self.known if self.known else None
+
+
+def cold_starts(of: Tables) -> ColdStarts:
+    """See ColdStarts."""
+    rows, starts = of.requests, of.starts
+    cold = rows[rows["cold"].fillna(False)]
+    apart = cold[PARTS[0]].notna()
+    during = starts[starts["at_s"] >= 0]
+    ok = rows[rows["outcome"] == "ok"]
+    return ColdStarts(
+        known=int(rows["cold"].notna().sum()),
+        cold=len(cold),
+        by={how: n for how in BY if (n := int((cold["cold_by"] == how).sum()))},
+        starts=len(during) if len(starts) else None,
+        start_s=summary(during["cold_start_s"], len(during)),
+        response={name: summary(found["response_s"], len(ok)) for name in CONDITIONS if len(found := ok[ok["condition"] == name])},
+        parts={part: summary(cold.loc[apart, part], len(cold)) for part in PARTS} if apart.any() else {},
+        whole=summary(cold.loc[~apart, "wait_s"], len(cold)),
+    )
+
+
+def table(of: Tables) -> pd.DataFrame | None:
+    """A row an attempt: what the rule saw and what it decided; None where it could decide nothing."""
+    judged = of.judged
+    if not judged["cold"].notna().any():
+        return None
+    shown = {name: of.attempts[name].array for name in _SHOWN} | {str(name): column.array for name, column in judged.items()}
+    rows = pd.DataFrame(shown).sort_values(["seq", "attempt"], ignore_index=True)
+    return rows.assign(**{name: rows[name].map({True: "true", False: "false"}) for name in ("first", "cold")})

@@ -1,0 +1,16 @@
+"""A table as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts: the first column names the row; ``remark`` says how its figures are made; ``file`` has more, beside the page."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    remark: str = ""
+    file: str = ""

@@ -1,0 +1,86 @@
+"""The rule on cold starts against the platform's model, which knows of each job whether it met one.
+
+The rule sees what a run sees: the jobs' own times, and a list of workers that is asked every two seconds
+and tells whole seconds of uptime.
+"""
+
+import random
+
+import pytest
+
+from analysis.cold import judge
+from analysis.starts import worker_starts
+from tests import virtual
+from tests.test_analysis_cold import attempts, events, job, looks, ready
+
+LOOK_S = 2.0
+BEGIN_S = 30.0
+"""Workers of the minimum are ready by then; second 0 of the run."""
+REST_S = 150.0
+"""By so long after the last arrival every job has ended."""
+
+
+def endpoint(draw, seed):
+    """An endpoint with settings that vary: how long starts take, how many workers, how they are scaled, FlashBoot."""
+    platform = {"start_s": draw.choice([0.5, 1.0, 3.0]), "resume_s": draw.choice([0.3, 0.7])}
+    policy = {"workers_max": draw.choice([3, 5]), "workers_min": draw.choice([0, 0, 1, 3]), "flashboot": draw.random() < 0.5}
+    policy |= {"idle_timeout_s": draw.choice([1.0, 5.0]), "scaler": draw.choice(["QUEUE_DELAY", "REQUEST_COUNT"]), "scaler_value": 1.0}
+    return virtual.endpoint(seed=seed, platform=platform, **policy)
+
+
+def arrivals(draw):
+    """Some bursts a while apart, so that workers go and come back, some of their requests spread over 20 s."""
+    starts = [BEGIN_S, BEGIN_S + draw.choice([20.0, 60.0])]
+    return sorted(start + draw.choice([0.0, draw.uniform(0, 20)]) for start in starts for _ in range(draw.choice([1, 5, 20])))
+
+
+def news(serving, listed, at_s):
+    """What the hook ``worker_ready`` would say of workers that serve now and did not at the look before."""
+    for worker in listed:
+        if worker["id"] in serving[1] and serving[0].get(worker["id"], "") != serving[1][worker["id"]]:
+            yield ready(worker["id"], at_s, float(int(worker["uptime_s"])))
+
+
+def rehearsed(seed):
+    """A run's rows, its events and looks, and the truth of each row."""
+    draw = random.Random(seed)
+    core = endpoint(draw, seed)
+    work = {"concurrency": draw.choice([1, 1, 2, 4]), "load_s": draw.choice([0.2, 2.0, 8.0])}
+    driver = virtual.rehearsal(core, service=draw.choice([0.3, 1.0, 3.0, 12.0]), **work)
+    due = arrivals(draw)
+    asked = [BEGIN_S + LOOK_S * k for k in range(int((due[-1] - BEGIN_S + REST_S) / LOOK_S))]
+    jobs, told, serving = [], [], None
+    for at_s, look in sorted([(at_s, False) for at_s in due] + [(at_s, True) for at_s in asked]):
+        while (wake_s := driver.wake_s()) is not None and wake_s < at_s:
+            driver.pump(wake_s)
+        driver.pump(at_s)
+        if not look:
+            jobs.append(core.submit(virtual.BODY, at_s))
+            driver.pump(at_s)
+            continue
+        listed = core.workers(at_s)
+        now = {worker["id"]: worker["startedAt_s"] for worker in listed if worker["status"] in ("RUNNING", "IDLE")}
+        told += news((serving, now), listed, at_s - BEGIN_S) if serving is not None else []
+        serving = now
+    assert all(found.state == "COMPLETED" for found in jobs)
+    rows = [job(j.worker_id, j.taken_s - BEGIN_S, j.finished_s - j.taken_s, sent_s=j.submitted_s - BEGIN_S) for j in jobs]
+    return attempts(*rows), told, looks(*(at_s - BEGIN_S for at_s in asked)), [j.cold for j in jobs]
+
+
+@pytest.fixture(scope="module")
+def rehearsals():
+    return [rehearsed(seed) for seed in range(40)]
+
+
+@pytest.mark.parametrize(("listed", "recall"), [(True, 0.95), (False, 0.5)])
+def test_the_rule_finds_the_cold_starts_of_the_model_and_hardly_any_else(rehearsals, listed, recall):
+    """Missed: starts shorter than the wait that counts, of workers that came and went between two looks."""
+    found, truth = [], []
+    for rows, told, asked, cold in rehearsals:
+        found += judge(rows, worker_starts(events(told) if listed and told else None, asked), 2.0)["cold"].to_list()
+        truth += cold
+    hits = sum(said and true for said, true in zip(found, truth, strict=True))
+    assert sum(truth) > 80
+    assert len(truth) - sum(truth) > 80
+    assert hits / sum(truth) >= recall
+    assert (sum(found) - hits) / (len(truth) - sum(truth)) <= 0.005
