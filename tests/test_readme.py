@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 
 import psutil
 import pytest
 
 from rig.attempt import COLUMNS, OUTCOMES
+from rig.policy import Platform
+from tests.emulators import emulator
 from tests.locusts import ROOT, locust
 from tests.transcribers import transcriber
 from tests.web import WebUi
@@ -26,7 +29,9 @@ WEB = [command for command in COMMANDS if command[0] == "locust" and len(command
 HELP = [command for command in COMMANDS if command[-1].startswith("--help")]
 REPORTS = [command for command in COMMANDS if command[:4] == ["python", "-m", "analysis", "report"]]
 SERVICES = [command for command in COMMANDS if command[:3] == ["python", "-m", "endpoints.transcriber"] and command not in HELP]
+EMULATORS = [command for command in COMMANDS if command[:3] == ["python", "-m", "endpoints.emulator"] and command not in HELP]
 OWN = "http://127.0.0.1:8083"
+EMULATED = {"http://127.0.0.1:8090/v2/demo": ("/v2/demo", "queue"), "http://127.0.0.1:8090/lb/balanced": ("/lb/balanced", "balancer")}
 
 
 def name(command):
@@ -43,7 +48,7 @@ def test_the_two_commands_stand_first_and_every_command_is_of_a_kind_that_is_tes
     first = README.partition("```sh\n")[2].splitlines()[:2]
     assert first[0].startswith("pip install -r requirements.txt && locust -f locustfiles/burst.py --headless")
     assert first[1].startswith("pip install -r requirements-dev.txt && pytest")
-    kinds = (INSTALLS, HEADLESS, WEB, HELP, REPORTS, SERVICES)
+    kinds = (INSTALLS, HEADLESS, WEB, HELP, REPORTS, SERVICES, EMULATORS)
     assert all(kinds)
     assert sorted(map(name, COMMANDS)) == sorted(name(command) for kind in kinds for command in kind)
 
@@ -86,17 +91,22 @@ def test_the_main_command_from_start_to_report():
     with locust(*HEADLESS[0][4:]) as run:
         assert HEADLESS[0] == ["locust", "-f", "locustfiles/burst.py", "--headless"]
         run.until(lambda run: "The embedded endpoint is ready" in run.output)
+        run.until(lambda run: "  ok " in run.output)
         services = psutil.Process(run.process.pid).children(recursive=True)
-        assert any("endpoints.transcriber" in service.cmdline() for service in services)
-        assert run.wait() == 0, run.output
-        assert time.monotonic() - began < 60
+        commands = [" ".join(service.cmdline()) for service in services]
+        assert any("endpoints.emulator" in command for command in commands)
+        assert any("endpoints.worker" in command for command in commands)
+        assert run.wait(180) == 0, run.output
+        assert time.monotonic() - began < 180
         assert str(run.ledger) == "30 planned = 30 ok"
         assert psutil.wait_procs(services, timeout=10)[1] == []
         assert re.search(r"^ +\d+\.\d s  burst  sent \d+ of 30  in flight 15  held at the cap \d+", run.output, re.MULTILINE)
         assert "verdict: valid" in run.output
         assert (run.folder / "report" / "index.html").is_file()
-        (start,) = [event for event in run.table("events.csv") if event["kind"] == "cold_start"]
-        assert (start["worker_id"], float(start["seconds"]) > 0.1) == ("embedded", True)
+        workers = {row.worker_id for row in run.rows}
+        assert {event["worker_id"] for event in run.table("events.csv") if event["kind"] == "worker_ready"} >= workers
+        assert all(row.job_id and row.queue_s is not None and row.execution_s is not None for row in run.rows)
+        assert {row["view"] for row in run.table("endpoint.csv")} == {"health", "workers"}
         assert all(row.wer is not None and row.wer <= 0.5 for row in run.rows)
         assert len({row.audio_s for row in run.rows}) == len(list((ROOT / "samples").glob("*.wav")))
 
@@ -119,6 +129,11 @@ def test_headless_runs(command):
         if OWN in command:
             service = stack.enter_context(transcriber("--max-concurrent", "2", "--queue", "1000"))
             command = [service.url if word == OWN else word for word in command]
+        for place in EMULATED.keys() & set(command):
+            below, kind = EMULATED[place]
+            warm = ("--endpoint", below.rpartition("/")[2], "--kind", kind, "--workers-min", "2", "--ready")
+            platform = stack.enter_context(emulator(*warm, *(("--scaler-value", "4") if kind == "balancer" else ())))
+            command = [platform.url + below if word == place else word for word in command]
         run = stack.enter_context(locust(*command[4:], file=command[2]))
         assert command[3] == "--headless"
         assert run.wait(120) == 0, run.output
@@ -153,3 +168,20 @@ def test_services(command):
         words[words.index("-")] = "/dev/null"
     with transcriber(*words) as service:
         assert service.health()[1]["status"] == "healthy"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", EMULATORS, ids=name)
+def test_emulators(command):
+    words = list(command[3:])
+    words[words.index("--port") + 1] = "0"
+    with emulator(*words) as platform:
+        assert platform.ask("/v2/demo/health").json()["jobs"]["inQueue"] == 0
+
+
+def test_the_parameters_are_the_programs_own():
+    known = {}
+    for one in fields(Platform):
+        if "known" in one.metadata:
+            known.setdefault(one.metadata["known"], []).append(f"`{one.name}`")
+    assert {row[0]: row[1] for row in rows("| known | parameters |\n")} == {how: ", ".join(names) for how, names in known.items()}
