@@ -112,7 +112,8 @@ def _balancing(options: Options) -> Balancing:
 def _payload(options: Options) -> Payload:
     """The clips are read where no template is given, or the template asks for them."""
     template = Path(options["input"]) if options["input"] else None
-    return load_payload(template, load_clips(Path(options["clips"])))
+    silent = template is not None and not (template.is_file() and b"{{audio_" in template.read_bytes())
+    return load_payload(template, [] if silent else load_clips(Path(options["clips"])))
 
 
 def _places(text: str) -> tuple[str, ...]:

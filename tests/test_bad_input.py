@@ -61,6 +61,12 @@ BAD = [
 ]
 
 
+def test_a_template_without_audio_needs_no_clips(tmp_path):
+    template = tmp_path / "input.json"
+    template.write_text('{"input": {"seq": "{{seq}}"}}', encoding="utf-8")
+    assert options.check(GOOD | {"host": QUEUE, "input": str(template), "clips": "/nowhere", "runs": str(tmp_path)}).kind == "queue"
+
+
 def test_what_is_right_is_taken(tmp_path):
     plan = options.check(GOOD | {"runs": str(tmp_path)})
     assert (plan.planned, plan.host, plan.shed, plan.kind) == (30, NOWHERE, False, "transcription")

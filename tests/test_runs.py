@@ -68,6 +68,7 @@ def test_queueing_at_the_service_is_response_time_and_no_lateness():
         assert sorted(queued) == pytest.approx(queues[1:], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_service_killed_half_way_leaves_a_whole_ledger():
     with (
         transcriber(*FIXED, "--service-time", "0.3", "--max-concurrent", "5") as service,
@@ -142,6 +143,7 @@ def test_a_drain_that_takes_too_long_is_cut():
         assert str(run.ledger) == "30 planned = 5 unfinished + 25 not_sent"
 
 
+@pytest.mark.slow
 def test_a_killed_generator_leaves_its_rows_and_a_report_says_what_is_missing():
     with (
         transcriber(*FIXED, "--service-time", "0.3", "--max-concurrent", "5") as service,
