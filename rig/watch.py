@@ -26,6 +26,8 @@ LIMITS = Limits(5.0, 5.0, 5.0)
 JOBS = {"in_queue": "inQueue", "in_progress": "inProgress", "completed": "completed", "failed": "failed", "retried": "retried"}
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 SERVING = ("RUNNING", "IDLE")
+BEFORE = "the worker list: it was there before the run, since then at least"
+SINCE = "the worker list, start to the answer that showed it"
 
 Row = Mapping[str, Any]
 
@@ -119,14 +121,18 @@ class Watch:
         return {name: _count(summary.get(name)) for name in WORKERS if name in summary}
 
     def _newly_ready(self, workers: list[Mapping[str, Any]]) -> Iterator[Row]:
-        """Workers that serve now and did not when last asked. Those of the first answer were there before the run: they are no news."""
-        before = self._serving
+        """Workers that serve now and did not when last asked; those of the first answer were ready before second 0."""
+        before, now_s = self._serving, self._now()
         self._serving = {str(worker["id"]): worker.get("startedAt") for worker in workers if worker["status"] in SERVING}
-        for worker in workers if before is not None else ():
+        for worker in workers:
             name, up_s = str(worker["id"]), worker.get("uptimeSeconds")
-            if name in self._serving and (before or {}).get(name, self) != self._serving[name]:
-                about = {"worker_id": name, "at_s": self._now(), "detail": "the worker list, start to the answer that showed it"}
-                yield about | {"seconds": float(up_s) if isinstance(up_s, int | float) else None}
+            seconds = float(up_s) if isinstance(up_s, int | float) else None
+            if name not in self._serving:
+                continue
+            if before is None:
+                yield {"worker_id": name, "at_s": min(now_s - (seconds or 0.0), -0.001), "seconds": None, "detail": BEFORE}
+            elif before.get(name, self) != self._serving[name]:
+                yield {"worker_id": name, "at_s": now_s, "seconds": seconds, "detail": SINCE}
 
 
 def _count(value: object) -> int | None:
