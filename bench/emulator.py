@@ -1,0 +1,239 @@
+"""What the emulator of the platform serves and holds, and what it costs a generator to poll for thousands of jobs.
+
+    python -m bench.emulator            # about a minute
+
+Three parts: jobs a second (one /run and one /status each) beside a bare aiohttp server that answers the same
+requests with constants, in turns; an emulator that holds 5,000 jobs; a generator process (bench/poller.py) that
+follows 5,000 jobs within its share of RunPod's limit on polls. The emulator has modelled workers and no rate
+limits, and the last core to itself; the client and the generator share the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import uvloop
+from aiohttp import web
+
+from rig.polling import BURST_S, Allowance
+from rig.queue_jobs import POLLS, JobAsking
+
+ROOT = Path(__file__).resolve().parent.parent
+ROUNDS, SECONDS, LANES = 3, 3, 16
+HANG_S = 30
+IN_FLIGHT = 5000
+JOBS_PER_S, KIB_A_JOB = 1000, 25
+"""Targets: at least, at most."""
+EMULATOR = ("endpoints.emulator", "--until-stdin-closes", "--ready", "--worker", "modelled", "--start", "0", "--load", "0",
+            "--workers-min", "10", "--workers-max", "10", "--concurrency", "1000", "--platform", "limits_on=false")  # fmt: skip
+BARE = ("bench.emulator", "bare")
+BODY = b'{"input": {"prompt": "hello", "n": 1}}'
+RUN = b"POST /v2/demo/run HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+STATUS = b"GET /v2/demo/status/%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+Script = Generator[bytes, bytes, None]
+"""Yields a request, is sent the body of its answer."""
+
+
+class Lane(asyncio.Protocol):
+    """One kept connection that plays a script; ``ended`` is set after its last answer. Anything but a 200 ends the bench."""
+
+    def __init__(self, script: Script) -> None:
+        self._script, self._buffer = script, b""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._go_on(None)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, _, body = self._buffer.partition(b"\r\n\r\n")
+        length = re.search(rb"Content-Length: (\d+)", head)
+        if length is None or len(body) < int(length[1]):
+            return
+        self._buffer = b""
+        if head[9:12] == b"200":
+            self._go_on(body)
+        else:
+            self.ended.set_exception(RuntimeError(f"a request was answered {head[:12]!r}: {body!r}"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(error or RuntimeError("the server closed a connection"))
+
+    def _go_on(self, body: bytes | None) -> None:
+        try:
+            self._transport.write(next(self._script) if body is None else self._script.send(body))
+        except StopIteration:
+            self.ended.set_result(None)
+            self._transport.close()
+
+
+def whole_jobs(until_s: float, ended: list[float]) -> Script:
+    """Jobs until ``until_s`` by perf_counter; when the answer about each was there goes to ``ended``."""
+    while time.perf_counter() < until_s:
+        body = yield RUN
+        yield STATUS % body.split(b'"', 4)[3]
+        ended.append(time.perf_counter())
+
+
+def submissions(number: int) -> Script:
+    for _ in range(number):
+        yield RUN
+
+
+async def play(url: str, scripts: list[Script]) -> None:
+    """Plays the scripts at a time, each on a connection of its own."""
+    host, port = url.rpartition("/")[2].split(":")
+    loop = asyncio.get_running_loop()
+    lanes = [(await loop.create_connection(partial(Lane, script), host, int(port)))[1] for script in scripts]
+    await asyncio.wait_for(asyncio.gather(*(lane.ended for lane in lanes)), HANG_S)
+
+
+@contextmanager
+def server(core: int, module: str, *arguments: str) -> Iterator[tuple[str, int]]:
+    """A server of ours on ``core`` and no other: its address and process id."""
+    command = [sys.executable, "-m", module, *arguments]
+    env = {name: value for name, value in os.environ.items() if name != "RUNPOD_API_KEY"}
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        os.sched_setaffinity(process.pid, {core})
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line.startswith("listening on"):
+                sys.exit(f"'{module}' did not start: see above")
+            yield line.split()[-1], process.pid
+        finally:
+            process.terminate()
+
+
+async def bare() -> None:
+    """The same two requests answered with constants, by a server set up as the emulator's."""
+
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(body=b'{"id": "constant-u1", "status": "IN_QUEUE"}', headers={"Content-Type": "application/json"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(f"listening on http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until whoever started it is gone
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+def rss_kib(pid: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+    assert found
+    return int(found[1])
+
+
+def jobs_of(url: str) -> dict[str, int]:
+    with urllib.request.urlopen(f"{url}/v2/demo/health", timeout=10) as response:
+        jobs: dict[str, int] = json.load(response)["jobs"]
+    return {name: jobs[name] for name in ("completed", "failed", "inProgress", "inQueue")}
+
+
+def turn(url: str, pid: int) -> tuple[float, float]:
+    """Jobs a second of one turn, and microseconds of the server's CPU for each."""
+    ended: list[float] = []
+    cpu, start = cpu_s(pid), time.perf_counter()
+    uvloop.run(play(url, [whole_jobs(start + SECONDS, ended) for _ in range(LANES)]))
+    return len(ended) / (ended[-1] - start), (cpu_s(pid) - cpu) / len(ended) * 1e6
+
+
+def throughput(core: int) -> bool:
+    """Turns of both servers; the best of each counts, since the machine may be busy. The client's own core can bound the bare one's rate:
+    CPU is the fairer ratio."""
+    turns: dict[str, list[tuple[float, float]]] = {"emulator": [], "bare aiohttp": []}
+    with server(core, *EMULATOR, "--service-time", "0.001") as emulator, server(core, *BARE) as constant:
+        for _ in range(ROUNDS):
+            for name, (url, pid) in zip(turns, (emulator, constant), strict=True):
+                turns[name].append(turn(url, pid))
+        url, last = emulator[0], time.perf_counter()
+        while (jobs := jobs_of(url))["inQueue"] + jobs["inProgress"] and time.perf_counter() < last + 10:
+            time.sleep(0.1)
+    print(f"\n{'/run and /status of a job':26}{'jobs/s, best':>14}{'all turns':>18}{'× bare':>8}{'CPU µs a job':>14}{'× bare':>8}")
+    best = {name: (max(rate for rate, _ in found), min(cpu for _, cpu in found)) for name, found in turns.items()}
+    bare_rate, bare_cpu = best["bare aiohttp"]
+    for name, (rate, cpu) in best.items():
+        every = " ".join(f"{one:.0f}" for one, _ in turns[name])
+        print(f"{name:26}{rate:14.0f}{every:>18}{rate / bare_rate:8.2f}{cpu:14.0f}{cpu / bare_cpu:8.2f}")
+    unfinished = sum(jobs.values()) - jobs["completed"]
+    print(f"afterwards {', '.join(f'{name} {number}' for name, number in jobs.items())}")
+    return told(best["emulator"][0] >= JOBS_PER_S and not unfinished, f">= {JOBS_PER_S} jobs/s, and all complete")
+
+
+def held(core: int) -> bool:
+    with server(core, *EMULATOR, "--service-time", "3600") as (url, pid):
+        uvloop.run(play(url, [whole_jobs(time.perf_counter() + 0.2, []) for _ in range(LANES)]))
+        before, start, already = rss_kib(pid), time.perf_counter(), jobs_of(url)
+        uvloop.run(play(url, [submissions(share) for share in _shares(IN_FLIGHT)]))
+        filled_s, jobs = time.perf_counter() - start, jobs_of(url)
+        each = (rss_kib(pid) - before) / IN_FLIGHT
+    number = jobs["inQueue"] + jobs["inProgress"] - already["inQueue"] - already["inProgress"]
+    print(f"\nemulator: {number} more jobs in flight after {filled_s:.1f} s, {each:.1f} KiB a job (RSS)")
+    return told(number >= IN_FLIGHT, f">= {IN_FLIGHT} in flight")
+
+
+def _shares(number: int) -> list[int]:
+    return [number // LANES + (lane < number % LANES) for lane in range(LANES)]
+
+
+def polled(core: int) -> bool:
+    asking = JobAsking()
+    with server(core, *EMULATOR, "--service-time", "3600") as (url, pid):
+        before = rss_kib(pid)
+        command = [sys.executable, "-m", "bench.poller", f"{url}/v2/demo", str(IN_FLIGHT)]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+        each = (rss_kib(pid) - before) / IN_FLIGHT
+    got = json.loads(done.stdout)
+    rate = Allowance(*POLLS, share=asking.share).rate
+    print(
+        f"\ngenerator: {got['in_flight']} jobs in flight, {got['kib_a_job']:.1f} KiB a job (RSS; the emulator {each:.1f}), "
+        f"{got['cpu_cores']:.2f} cores while it polls\n"
+        f"polls in any 10 s: {got['most']} at most, {got['mean']:.0f} on average, each job every {IN_FLIGHT / got['mean'] * 10:.0f} s; "
+        f"allowed {rate * 10:.0f} and a burst of {rate * BURST_S:.0f} (share {asking.share:g} of {POLLS[0]})"
+        f"; answers other than 200: {got['refused']}"
+    )
+    holds = told(got["in_flight"] >= IN_FLIGHT and not got["refused"], f">= {IN_FLIGHT} in flight, none lost")
+    light = told(got["kib_a_job"] <= KIB_A_JOB, f"<= {KIB_A_JOB} KiB a job")
+    return told(got["most"] <= POLLS[0], f"<= {POLLS[0]} polls in any 10 s") and light and holds
+
+
+def told(met: bool, target: str) -> bool:
+    print(f"  target {target}: {'met' if met else 'MISSED'}", flush=True)
+    return met
+
+
+def main() -> int:
+    if sys.argv[1:] == ["bare"]:
+        uvloop.run(bare())
+        return 0
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[0]})
+    return 0 if all([throughput(cores[-1]), held(cores[-1]), polled(cores[-1])]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
