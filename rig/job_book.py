@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from typing import Any
 
 from rig.actions import Action, Ended, StopJob
@@ -247,7 +248,11 @@ class JobBook:
         job.retries += 1
         self.retried += 1
         self._unlend(job, now)
+        queue = self.waiting_low if job.low_priority else self.waiting
+        ahead = list(takewhile(lambda other: other.retries and other.queued_s == now, queue.values()))
         self._enqueue(job, now, head=True)
+        for other in reversed(ahead):  # those whose lease ended at this same instant stay before it
+            queue.move_to_end(other.id, last=False)
 
     # queue and lease
 

@@ -115,6 +115,7 @@ class ModelledWorker:
         self._queue: deque[Job] = deque()
         self._queued_s = 0.0
         self._running: dict[str, int] = {}
+        self._failing: set[str] = set()
         self._ends: list[tuple[float, int, str, dict[str, Any]]] = []
         self._begun = 0
         self._pinged = 0
@@ -134,6 +135,7 @@ class ModelledWorker:
 
     def deliver(self, jobs: Iterable[Job], now: float) -> None:
         """The answer to its poll."""
+        self._skip_pings(now)
         want = self._polled[1] if self._polled else 1
         self._polled = None
         kept = [job for job in jobs if not (self._never_acks or (want == 1 and "input" not in job.payload()))]
@@ -147,17 +149,20 @@ class ModelledWorker:
     def stop_job(self, job_id: str, now: float) -> None:
         """Told through job-stop: the job is dropped, and nothing is said of it."""
         if self._running.pop(job_id, None) is not None:
+            self._failing.discard(job_id)
             self._anchor_s = now
         else:
             self._queue = deque(job for job in self._queue if job.id != job_id)
 
     def serve(self, request_id: str, now: float) -> None:
         """A request from the balancer."""
+        self._skip_pings(now)
         self._begin(Job(request_id, True, {"input": {}}, "IN_PROGRESS", now, now, 0.0), now)
 
     def drop(self, request_id: str) -> None:
         """The request is cut off."""
         self._running.pop(request_id, None)
+        self._failing.discard(request_id)
 
     # what it does
 
@@ -213,7 +218,7 @@ class ModelledWorker:
     def _tick_s(self) -> float | None:
         if not self._queue or len(self._running) >= self.concurrency:
             return None
-        ticks = math.ceil(round((self._queued_s - self._anchor_s) / TICK_S, 6))
+        ticks = math.floor(round((self._queued_s - self._anchor_s) / TICK_S, 6)) + 1
         return max(self._anchor_s + ticks * TICK_S, self._queued_s)
 
     def _finish(self, now: float) -> list[Word]:
@@ -222,6 +227,7 @@ class ModelledWorker:
             _, number, job_id, body = heapq.heappop(self._ends)
             if self._running.get(job_id) == number:
                 del self._running[job_id]
+                self._failing.discard(job_id)
                 said.append(Result(job_id, body))
         if said:
             self._anchor_s = now
@@ -236,17 +242,24 @@ class ModelledWorker:
         self._begun += 1
         self._running[job.id] = self._begun
         body: dict[str, Any]
-        needed_gb = self._shared_gb + len(self._running) * self._memory_gb
+        resident = len(self._running) - len(self._failing)
+        needed_gb = self._shared_gb + resident * self._memory_gb
         if self._card_gb and needed_gb > self._card_gb:
-            took_s, body = 0.0, {"error": self._out_of_memory(needed_gb)}
+            self._failing.add(job.id)
+            took_s, body = 0.0, {"error": self._out_of_memory(resident, needed_gb)}
         else:
             took_s, self._extra_s = self._service(job, self._rng) + self._extra_s, 0.0
             body = {"output": {"echo": job.input["input"], "service_s": took_s}}
         heapq.heappush(self._ends, (now + took_s, self._begun, job.id, body))
 
-    def _out_of_memory(self, needed_gb: float) -> str:
-        message = f"out of memory: {len(self._running)} jobs at a time need {needed_gb:g} GB, the card has {self._card_gb:g} GB"
+    def _out_of_memory(self, resident: int, needed_gb: float) -> str:
+        message = f"out of memory: {resident} jobs at a time need {needed_gb:g} GB, the card has {self._card_gb:g} GB"
         return json.dumps({"error_type": "<class 'torch.OutOfMemoryError'>", "error_message": message, "worker_id": self.id})
+
+    def _skip_pings(self, now: float) -> None:
+        """Those that were not sent for want of a job are not made up for."""
+        if not self._running and not self._queue:
+            self._pinged = math.floor((now - self._origin_s) / self._ping_s)
 
     def _ping_due_s(self) -> float | None:
         if not self._running and not self._queue:

@@ -173,9 +173,11 @@ def test_an_unhealthy_worker_is_out_of_the_pool_and_comes_back():
     core, (a, b) = balancer()
     core.unhealthy(a, 1.0, "its checks fail")
     assert arrive(core, "1", "2", now=2.0) == [("Forward", "1", b), ("Forward", "2", b)]
+    assert sorted(worker["state"] for worker in core.workers(2.5)) == ["LOADING", "RUNNING", "UNHEALTHY"]  # the minimum is made up
     core.ready(a, 3.0)
+    assert [worker["state"] for worker in core.workers(3.0)] == ["READY", "RUNNING", "DRAINING"]  # and is not exceeded
     assert arrive(core, "3", now=4.0) == [("Forward", "3", a)]
-    assert Kill(a) not in core.actions(1000.0)
+    assert [action for action in core.actions(1000.0) if isinstance(action, Kill)] == []
 
 
 def test_a_worker_that_stays_unhealthy_or_never_becomes_ready_is_ended_after_8_minutes():

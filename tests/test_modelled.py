@@ -1,0 +1,140 @@
+"""The modelled worker against what was measured of the real SDK: its ceiling, its second of sleep, what it counts twice."""
+
+import pytest
+
+from rig.jobs import Job
+from rig.modelled import TURN_S, Crashed, ModelledWorker, Ping, Poll, Ready, Result
+from rig.schedule import stream
+from tests.virtual import AT_ONCE, endpoint, jump, rehearsal, submit
+
+
+def worker(service_s=60.0, **settings):
+    """A worker that is ready at 0 and has begun its first poll."""
+    made = ModelledWorker("w", service=lambda job, rng: service_s, rng=stream(1, "service"), **{"load_s": 0.0, **settings})
+    made.launch(0.0)
+    assert made.act(0.0) == [Ready(), Poll(settings.get("concurrency", 1))]
+    return made
+
+
+def jobs(number, body=None):
+    return [Job(f"job{n}", False, body or {"input": {"n": n}}, "IN_PROGRESS", 0.0, 0.0, 0.0) for n in range(number)]
+
+
+def said(made, until_s):
+    """(instant, word) of all that it does up to ``until_s``."""
+    found = []
+    while (wake_s := made.wake_s()) is not None and wake_s <= until_s:
+        found += [(round(wake_s, 6), word) for word in made.act(wake_s)]
+    return found
+
+
+def burst(number, at_s=10.05, **settings):
+    """So many jobs at once for one worker through the core."""
+    core = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1)
+    found = []
+    jump(rehearsal(core, **settings), [(at_s, submit(core, into=found)) for _ in range(number)])
+    return found
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 4, 8])
+@pytest.mark.parametrize("service_s", [0.02, 0.3])
+def test_a_worker_takes_its_concurrency_in_jobs_each_whole_second(concurrency, service_s):
+    """Jobs of 20 and of 300 ms alike: from the second look on, c jobs are taken each second (measured: 1.06, 2.1, 3.95, 7.9)."""
+    taken = [round(job.taken_s - 10.05, 6) for job in burst(20 * concurrency, service=service_s, concurrency=concurrency)]
+    for second in range(1, 18):
+        assert sum(second <= at_s < second + 1 for at_s in taken) == concurrency
+
+
+@pytest.mark.parametrize(
+    ("service_s", "at_s", "gap_s"),
+    [(0.85, 10.05, 1), (0.95, 10.07, 1), (0.95, 10.02, 2), (1.05, 10.05, 2), (1.5, 10.05, 2), (2.2, 10.05, 3), (60.0, 10.05, 61)],
+)
+def test_jobs_begin_a_whole_number_of_seconds_apart(service_s, at_s, gap_s):
+    """The first two takes: ceil(service + pick-up) s apart, the pick-up being what is left to the next 100 ms (10.05: 50 ms)."""
+    first, second = burst(2, at_s, service=service_s)
+    assert second.taken_s - first.taken_s == pytest.approx(gap_s, abs=1e-6)
+
+
+def test_a_full_worker_looks_again_after_a_whole_second_whenever_its_job_ended():
+    made = worker(0.2)
+    made.deliver(jobs(1), 5.05)
+    assert said(made, 6.049) == [(5.3, Result("job0", {"output": {"echo": {"n": 0}, "service_s": 0.2}}))]
+    assert said(made, 6.05) == [(6.05, Poll(1))]
+
+
+def test_a_job_that_was_just_taken_counts_twice():
+    """Taken off the tick, so that it waits to be picked up: of two places two are full, of four two are left."""
+    two, four = worker(concurrency=2), worker(concurrency=4)
+    for made in (two, four):
+        made.deliver(jobs(1), 5.05)
+        assert made.occupancy == 2
+    assert said(two, 6.049) == []
+    assert said(two, 6.05) == [(6.05, Poll(1))]
+    assert said(four, 5.06) == [(5.05 + TURN_S, Poll(2))]
+
+
+def test_jobs_are_picked_up_each_100_ms():
+    """Ready at 0, so ticks at 5.0, 5.1, …: a job of 60 s taken at 5.03 ends at 65.1."""
+    made = worker()
+    made.deliver(jobs(1), 5.03)
+    assert [at_s for at_s, word in said(made, 70.0) if isinstance(word, Result)] == [65.1]
+
+
+def test_a_poll_keeps_its_number_until_its_hold_ends():
+    """Of four places one is given out at 5.05; the poll for two stands, though three are free from 5.1 on, until 20 s later."""
+    made = worker(concurrency=4, hold_s=20.0)
+    made.deliver(jobs(1), 5.05)
+    polls = [(at_s, word.want) for at_s, word in said(made, 30.0) if isinstance(word, Poll)]
+    assert polls == [(5.052, 2), (25.052, 3)]
+
+
+def test_pings_come_each_10_s_and_only_with_jobs():
+    made = worker(25.0)
+    assert said(made, 12.0) == []
+    made.deliver(jobs(1), 12.0)
+    assert [entry for entry in said(made, 100.0) if isinstance(entry[1], Ping)] == [(20.0, Ping(("job0",))), (30.0, Ping(("job0",)))]
+
+
+def test_a_stopped_job_is_not_heard_of_again():
+    made = worker(3.0)
+    made.deliver(jobs(1), 5.0)
+    said(made, 6.0)
+    made.stop_job("job0", 6.5)
+    assert [word for _, word in said(made, 30.0)] == [Poll(1)]
+
+
+def test_a_single_job_without_input_is_dropped_as_the_sdk_drops_it():
+    """Of a poll for one it is an error to the SDK, which tells nobody; of a poll for more it is run."""
+    for concurrency, results in ((1, 0), (2, 1)):
+        made = worker(1.0, concurrency=concurrency)
+        made.deliver(jobs(1, {"input": {}}), 5.0)
+        assert sum(isinstance(word, Result) for _, word in said(made, 30.0)) == results
+
+
+def test_a_worker_that_never_acknowledges_takes_jobs_and_says_nothing_of_them():
+    made = worker(1.0, never_acks=True)
+    made.deliver(jobs(1), 5.0)
+    assert {type(word) for _, word in said(made, 30.0)} == {Poll}
+
+
+def test_the_job_beyond_the_cards_memory_fails_at_once():
+    """2 GB shared and 3 GB a job: two need 8 GB, three 11 GB; the card has 10."""
+    made = worker(5.0, concurrency=3, shared_gb=2.0, memory_gb_per_job=3.0, card_gb=10.0)
+    made.deliver(jobs(3), 5.05)
+    results = [(at_s, word.id, "error" in word.body) for at_s, word in said(made, 30.0) if isinstance(word, Result)]
+    assert results == [(5.1, "job2", True), (10.1, "job0", False), (10.1, "job1", False)]
+
+
+def test_the_first_job_pays_the_warm_up():
+    made = worker(1.0, first_extra_s=4.0)
+    made.deliver(jobs(1), 5.05)
+    assert [at_s for at_s, word in said(made, 12.0) if isinstance(word, Result)] == [10.1]
+    made.deliver(jobs(1), 13.05)
+    assert [at_s for at_s, word in said(made, 20.0) if isinstance(word, Result)] == [14.1]
+
+
+def test_it_loads_crashes_or_never_gets_ready():
+    for load_s, crash_s, words in ((6.0, None, [(6.0, Ready()), (6.0, Poll(1))]), (6.0, 2.0, [(2.0, Crashed())]), (None, None, [])):
+        made = ModelledWorker("w", load_s=load_s, crash_after_s=crash_s, service=lambda job, rng: 1.0, rng=stream(1, "service"))
+        made.launch(0.0)
+        assert said(made, 10.0) == words
