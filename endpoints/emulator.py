@@ -73,7 +73,7 @@ class Emulator:
         app.router.add_route("*", "/{path:.*}", self._routes.serve)
         return app
 
-    async def begin(self) -> None:
+    def begin(self) -> None:
         """Starts the workers that are wanted from the start, and puts the faults in force."""
         for hosted in self.hosted.values():
             for fault in hosted.hosting.faults:
@@ -132,7 +132,7 @@ async def run(options: Options, hostings: Sequence[Hosting], listening: socket.s
     emulator = Emulator(options, hostings, f"{'https' if options.https else 'http'}://{host}:{port}", worker_url, folder, warden, log)
     try:
         async with _served(emulator, sockets):
-            await emulator.begin()
+            emulator.begin()
             if options.ready and not await _ready(emulator, stop):
                 return 0
             lines = [f"listening on {emulator.url}", *emulator.addresses(), *([f"authority {authority}"] if authority else [])]

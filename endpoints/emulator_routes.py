@@ -64,8 +64,8 @@ class Routes:
 
     def _of_host(self, host: str) -> str | None:
         """The endpoint that a host names, as NAME.api.runpod.ai, NAME.api.localhost or NAME.localhost do."""
-        name, _, rest = host.partition(":")[0].partition(".")
-        return name if rest == "localhost" or rest.startswith("api.") else None
+        name, _, rest = host.lower().partition(":")[0].partition(".")
+        return name if rest.startswith("api.") or (rest == "localhost" and name in self._hosted) else None
 
     def _find(self, name: str) -> Hosted:
         try:
@@ -77,7 +77,7 @@ class Routes:
         """Lets a client in; the bodies of its refusal are those of RunPod's gateway."""
         if not self._key:
             return
-        shown = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+        shown = request.headers.get("Authorization", "").removeprefix("Bearer ").encode(errors="surrogateescape")
         if not hmac.compare_digest(shown, self._key):
             raise RefusedError(401, "invalid api key" if shown else "no token provided")
 

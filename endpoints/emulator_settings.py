@@ -163,4 +163,6 @@ def _fault(text: str) -> Fault:
         asked = None
     if not isinstance(asked, dict):
         raise FaultError(f"'{text}' is no JSON object: write a fault as in '{{\"throttle\": 1}}'")
+    if "kill" in asked:
+        raise FaultError("there is no worker to kill before the start: send the fault to /emulator/NAME/fault once there is one")
     return faults.fault(asked)

@@ -134,11 +134,17 @@ class Hosted:
         """What the platform does."""
         return self.hosting.platform
 
-    def now(self) -> float:
-        """The clock, in seconds."""
-        return self.clock.now()
-
     # time
+
+    def now(self) -> float:
+        """The clock, in seconds, once all is done that was due before.
+
+        So a loop that is late brings nothing into another order: what a request tells the core comes after what was due before it.
+        """
+        now = self.clock.now()
+        if not self._pumping and (due_s := self.crew.wake_s()) is not None and due_s < now:
+            self.pump()
+        return now
 
     def pump(self) -> None:
         """Lets the core act on what has happened, and on what is due."""
@@ -149,7 +155,7 @@ class Hosted:
         try:
             while self._again:
                 self._again = False
-                now = self.now()
+                now = self.clock.now()
                 for action in self.crew.actions(now):
                     self._carry_out(action, now)
         finally:

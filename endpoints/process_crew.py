@@ -185,7 +185,7 @@ def _sdk_worker(work: Work) -> list[str]:
         "--shared-gb": work.shared_gb,
         "--job-gb": work.job_gb,
     }
-    words = [word for option, value in options.items() if value for word in (option, str(value))]
+    words = [word for option, value in options.items() if value not in (None, "") for word in (option, str(value))]
     return [sys.executable, "-m", "endpoints.worker", *words]
 
 

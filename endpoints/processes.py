@@ -77,9 +77,12 @@ class Processes:
         self._running: dict[str, Process] = {}
         self._graces: dict[str, asyncio.TimerHandle] = {}
         self._doomed: set[str] = set()
+        self._ending = False
 
     def start(self, worker_id: str, how: Start) -> None:
-        """Starts a worker's process."""
+        """Starts a worker's process; none any more once all are being ended."""
+        if self._ending:
+            return
         self._lives[worker_id] = asyncio.create_task(self._live(worker_id, how))
 
     def stop(self, worker_id: str) -> None:
@@ -108,6 +111,7 @@ class Processes:
 
     async def end(self) -> None:
         """Ends all, at once, and returns when they have ended."""
+        self._ending = True
         for worker_id in list(self._lives):
             self.kill(worker_id)
         await asyncio.gather(*self._lives.values())

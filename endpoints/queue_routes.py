@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -71,7 +72,9 @@ def _wait_s(request: web.Request, default_s: float, bounds_s: tuple[float, float
     try:
         wait_s = float(text) / 1000
     except ValueError:
-        raise RefusedError(400, f"wait={text} is no time: give milliseconds, as in wait=90000") from None
+        wait_s = math.nan
+    if math.isnan(wait_s):
+        raise RefusedError(400, f"wait={text} is no time: give milliseconds, as in wait=90000")
     return min(max(wait_s, bounds_s[0]), bounds_s[1])
 
 

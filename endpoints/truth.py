@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -34,5 +35,9 @@ class Truth:
             row[name] = None if at_s is None else round(self._zero_s + at_s, 6)
             row[f"{name}_s"] = None if at_s is None else round(at_s, 6)
         row |= {name: round(value, 6) if isinstance(value, float) else value for name, value in more.items()}
-        self._out.write(json.dumps(row) + "\n")
-        self._out.flush()
+        try:
+            self._out.write(json.dumps(row) + "\n")
+            self._out.flush()
+        except OSError as error:  # jobs go on: what was promised to clients counts for more
+            print(f"the truth log cannot be written any more, and ends here: {error.strerror}", file=sys.stderr)
+            self._out = None

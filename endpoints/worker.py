@@ -112,6 +112,8 @@ class Worker:
             ValueError: its recording cannot be used.
         """
         wants = job["input"]
+        if not isinstance(wants, Mapping):
+            raise ValueError(f'the input is no object: send one, as in {{"echo": {wants!r}}}')
         before, self._begun = self._begun, self._begun + 1
         self._running += 1
         try:

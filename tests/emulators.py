@@ -69,6 +69,11 @@ class Emulator:
         rows = [json.loads(line) for line in self.truth_log.read_text().splitlines(keepends=True) if line.endswith("\n")]
         return [row for row in rows if row["kind"] == kind and all(row[name] == value for name, value in match.items())]
 
+    def requests(self, endpoint: str, number: int = 1, **match: Any) -> list[dict[str, Any]]:
+        """The truth log's lines on a load balancer's requests, once there are so many: one is written after its answer."""
+        until(lambda: len(self.truth("request", endpoint=endpoint, **match)) >= number, f"{number} lines in the truth log")
+        return self.truth("request", endpoint=endpoint, **match)
+
 
 @contextmanager
 def emulator(*args: str, **env: str) -> Iterator[Emulator]:

@@ -93,9 +93,10 @@ def test_only_a_failed_job_is_tried_again(platform):
     done = platform.ended("queue", platform.submit("queue"))["id"]
     refused = platform.ask(f"/v2/queue/retry/{done}", method="POST")
     assert (refused.status, "COMPLETED" in refused.json()["error"]) == (400, True)
-    failed = platform.ended("single", platform.ask("/v2/single/run", {"input": {}}).json()["id"])
+    failed = platform.ended("single", platform.ask("/v2/single/run", {"input": {}}).json()["id"])  # it never arrives, as in production
+    assert (failed["status"], failed["error"], failed["retries"]) == ("FAILED", "job timed out after 1 retries", 1)
     again = platform.ask(f"/v2/single/retry/{failed['id']}", method="POST")
-    assert (failed["status"], again.status, again.json()) == ("FAILED", 200, {"id": failed["id"], "status": "IN_QUEUE"})
+    assert (again.status, again.json()) == (200, {"id": failed["id"], "status": "IN_QUEUE"})
     assert platform.ended("single", failed["id"])["status"] == "FAILED"
     assert [row["state"] for row in platform.truth("job", id=failed["id"])] == ["FAILED", "FAILED"]
 
@@ -130,11 +131,6 @@ def test_forty_jobs_at_once_all_complete_and_each_has_one_line_in_the_truth_log(
     assert outputs == list(range(40))
     logged = [row["id"] for row in platform.truth("job", endpoint="queue")]
     assert all(logged.count(job) == 1 for job in jobs)
-
-
-def test_an_empty_input_never_arrives_and_the_error_misleads_as_in_production(platform):
-    job = platform.ended("single", platform.ask("/v2/single/run", {"input": {}}).json()["id"])
-    assert (job["status"], job["error"], job["retries"]) == ("FAILED", "job timed out after 1 retries", 1)
 
 
 # errors
@@ -322,7 +318,7 @@ def test_a_request_is_answered_by_a_worker_whose_id_stands_in_the_answer(platfor
     answer = platform.ask("/lb/balancer/v1/any?x=1", b"content", "PUT")
     (worker,) = platform.inside("balancer")["workers"]
     assert (answer.status, answer.headers["x-runpod-worker-id"]) == (200, worker["id"])
-    row = until(lambda: platform.truth("request", endpoint="balancer", status=200), "the truth log")[0]
+    row = platform.requests("balancer", status=200)[0]
     assert (row["worker_id"], row["reason"]) == (worker["id"], "answered")
     assert row["execution_s"] >= 0.01
 
@@ -347,7 +343,7 @@ def test_a_request_that_takes_too_long_is_cut_with_524(platform):
     answer = platform.ask("/lb/cut/x")
     assert (answer.status, answer.json()["title"]) == (524, "A Timeout Occurred")
     assert answer.headers["x-runpod-worker-id"]
-    (row,) = platform.truth("request", endpoint="cut")
+    (row,) = platform.requests("cut")
     assert (row["status"], row["execution_s"] >= 0.2) == (524, True)
 
 
@@ -362,9 +358,9 @@ def test_at_a_full_balancer_requests_are_held_and_then_given_up(platform):
     assert any_worker.status == 400
     assert (any_worker.json()["error"], any_worker.json()["detail"]) == ("no workers available", "timed out waiting for worker")
     first.close()
-    gone = until(lambda: platform.truth("request", endpoint="busy", status=None), "the client's leaving")
+    gone = platform.requests("busy", status=None)
     assert (gone[0]["worker_id"], gone[0]["reason"]) == (worker["id"], "the client went away")
-    waited = [row["finished_s"] - row["submitted_s"] for row in platform.truth("request", endpoint="busy", status=400)]
+    waited = [row["finished_s"] - row["submitted_s"] for row in platform.requests("busy", 2, status=400)]
     assert [seconds >= hold_s - 0.001 for seconds, hold_s in zip(waited, (0.2, 0.3), strict=True)] == [True, True]
 
 
