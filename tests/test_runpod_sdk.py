@@ -188,7 +188,9 @@ def given_to_js(platform, tmp_path_factory):
         pytest.skip(f"not installed: {', '.join(missing)}; the JavaScript SDK was not tried")
     folder = tmp_path_factory.mktemp("js")
     shutil.copytree(ROOT / "tests/js", folder, dirs_exist_ok=True)
-    subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=120)
+    subprocess.run(
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", str(folder / "cache")], cwd=folder, check=True, timeout=120
+    )
     command = ["node", "session.js", platform.url, KEY, "jobs", "chunks", "shut-js"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
