@@ -108,13 +108,5 @@ def _collect(process: subprocess.Popen[str], lines: list[str]) -> None:
     lines.extend(iter(process.stdout.readline, ""))
 
 
-def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """The emulator's command line when it is expected to end by itself."""
-    command = [sys.executable, "-m", "endpoints.emulator", *args]
-    return subprocess.run(
-        command, cwd=ROOT, env=os.environ | env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
-    )
-
-
 def netloc(url: str) -> str:
     return urllib.parse.urlsplit(url).netloc

@@ -1,14 +1,12 @@
-"""Queues with a known answer: Erlang's, the arithmetic of the SDK's tick, and one schedule by two clocks."""
+"""Queues with a known answer: Erlang's, and the arithmetic of the SDK's tick."""
 
 import math
-from functools import partial
-from itertools import pairwise
 from statistics import fmean, stdev
 
 import pytest
 
 from rig.schedule import stream
-from tests.virtual import AT_ONCE, drift, endpoint, jump, low, prompt, rehearsal, submit
+from tests.virtual import AT_ONCE, endpoint, jump, prompt, rehearsal, submit
 
 BATCHES, JOBS = 20, 600
 T_99 = 2.861
@@ -106,61 +104,3 @@ def test_without_the_tick_the_four_batches_take_four_services():
     jobs = []
     jump(prompt(core, lambda job, _: 30.0), [(10.05, submit(core, into=jobs)) for _ in range(20)])
     assert max(job.finished_s for job in jobs) == pytest.approx(10.05 + 4 * 30)
-
-
-# one schedule, two clocks
-
-
-def act(rehearsed, what, number, jobs, now):
-    """One input: traffic, or a fault."""
-    core = rehearsed.endpoint
-    if what == "submit":
-        jobs.append(core.submit(low() if number % 5 == 0 else {"input": {"n": number}}, now))
-    elif what == "cancel" and jobs:
-        core.cancel(jobs[number % len(jobs)].id, now)
-    elif what == "kill" and (ids := [worker["id"] for worker in core.workers(now) if worker["state"] in ("READY", "RUNNING")]):
-        rehearsed.kill(ids[number % len(ids)], now)
-    elif what == "throttle":
-        core.throttle((None, 1, 2)[number % 3], now)
-    elif what == "change":
-        core.change(now, workers_max=1 + number % 4, scaler=("QUEUE_DELAY", "REQUEST_COUNT")[number % 2])
-
-
-def run(seed, drive, kind_of_worker):
-    """The log of one random schedule of about three minutes, driven by ``drive``."""
-    platform = {"start_s": 1.0, "jitter": 0.2, "resume_s": 0.3, "starting_at_once": 2, "lease_s": 15.0}
-    core = endpoint(seed=seed, platform=platform, flashboot=seed % 2 == 0, workers_max=4, scaler_value=2.0)
-    rehearsed = rehearsal(core, lambda job, rng: rng.uniform(0.1, 6.0), load_s=2.0, **kind_of_worker)
-    numbers, jobs, inputs, now = stream(seed, "inputs"), [], [], 0.0
-    for _ in range(120):
-        now += numbers.expovariate(0.8)
-        what = numbers.choices(("submit", "cancel", "kill", "throttle", "change"), (20, 2, 2, 1, 1))[0]
-        inputs.append((now, partial(act, rehearsed, what, numbers.randrange(100), jobs)))
-    drive(rehearsed, inputs)
-    return core.log
-
-
-@pytest.mark.parametrize("seed", range(1, 7))
-def test_virtual_time_and_wall_clock_take_the_same_decisions(seed):
-    """Jumps from wake_s() to wake_s(), against a clock that calls too often and up to 4 ms late where something is due."""
-    worker = {"concurrency": 1 + seed % 3}
-    virtual = run(seed, partial(jump, until_s=300.0), worker)
-    wall = run(seed, lambda rehearsed, inputs: drift(rehearsed, inputs, 300.0, stream(seed, "clock")), worker)
-    kinds = [entry[1:] for entry in virtual if entry[1] in ("Changed", "Deliver", "Ended")]
-    assert [entry[1:] for entry in wall if entry[1] in ("Changed", "Deliver", "Ended")] == kinds
-    assert wall == virtual, "nor do the instants differ: what is late is done at its own"
-    assert {entry[0] for entry in kinds} == {"Changed", "Deliver", "Ended"} and len(kinds) > 150
-
-
-def test_actions_called_again_at_an_instant_tell_nothing_new():
-    core = endpoint(platform=AT_ONCE, workers_min=1, workers_max=3)
-    jobs = []
-    rehearsed = rehearsal(core, 3.0)
-    for number in range(200):
-        now = number * 0.37
-        if number % 7 == 0:
-            submit(core, into=jobs)(now)
-        rehearsed.pump(now)
-        assert core.actions(now) == [] and rehearsed.pump(now) == []
-    taken = [job.taken_s for job in jobs if job.taken_s is not None]
-    assert len(taken) > 20 and all(before <= after for before, after in pairwise(taken))

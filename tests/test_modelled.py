@@ -2,10 +2,11 @@
 
 import pytest
 
+from rig.actions import Ended
 from rig.jobs import Job
 from rig.modelled import TURN_S, Crashed, ModelledWorker, Ping, Poll, Ready, Result
 from rig.schedule import stream
-from tests.virtual import AT_ONCE, endpoint, jump, rehearsal, submit
+from tests.virtual import AT_ONCE, BODY, endpoint, jump, rehearsal, submit
 
 
 def worker(service_s=60.0, **settings):
@@ -138,3 +139,82 @@ def test_it_loads_crashes_or_never_gets_ready():
         made = ModelledWorker("w", load_s=load_s, crash_after_s=crash_s, service=lambda job, rng: 1.0, rng=stream(1, "service"))
         made.launch(0.0)
         assert said(made, 10.0) == words
+
+
+# with the core
+
+
+@pytest.mark.parametrize(("concurrency", "each_s"), [(1, 1.0), (2, 1.0), (4, 0.1), (8, 0.1)])
+def test_one_closed_loop_user_waits_a_second_below_concurrency_3(concurrency, each_s):
+    """Measured with jobs of 20 ms: 1.0, 1.0, 0.1 and 0.1 s a job."""
+    core = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1)
+    driven = rehearsal(core, 0.02, concurrency=concurrency)
+    driven.pump(0.0)
+    sent = [core.submit(BODY, 5.0)]
+    while len(sent) < 12:
+        now = driven.wake_s()
+        if any(isinstance(action, Ended) for action in driven.pump(now)):
+            sent.append(core.submit(BODY, now))
+    assert (sent[-1].submitted_s - sent[1].submitted_s) / 10 == pytest.approx(each_s, abs=0.021)  # and the job's own 0.02 s
+
+
+def test_of_four_jobs_at_once_the_fourth_begins_a_second_later():
+    """Measured at concurrency 4 with jobs of 3 s: 0.01, 0.01, 0.01, 1.02 s. The first is taken alone, for a poll is answered at
+    once; then two are asked for, as the one counts twice; the three count six, and the loop sleeps."""
+    assert [round(job.taken_s - 5.0, 3) for job in burst(4, 5.0, service=3.0, concurrency=4)] == [0.0, 0.002, 0.002, 1.002]
+
+
+def test_short_jobs_beside_a_long_one():
+    """Measured at concurrency 4, three jobs sent 1.5 s into one of 4 s: 1.52, 1.52, 2.52 s."""
+    core, found = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1), []
+    driven = rehearsal(core, lambda job, rng: 4.0 if job.submitted_s == 5.0 else 0.1, concurrency=4)
+    jump(driven, [(at_s, submit(core, into=found)) for at_s in (5.0, 6.5, 6.505, 6.51)])
+    assert [round(job.taken_s - 5.0, 1) for job in found] == [0.0, 1.5, 1.5, 2.5]
+    assert found[3].finished_s < found[0].finished_s
+
+
+def test_pick_ups_are_spread_evenly_over_100_ms():
+    core, found = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1), []
+    jump(rehearsal(core, 1.0), [(5.0 + 7.0137 * number, submit(core, into=found)) for number in range(100)])
+    late = sorted(job.finished_s - 1.0 - job.taken_s for job in found)
+    assert 0.0 <= late[0] < 0.01 and 0.09 < late[-1] <= 0.1 + 1e-6
+    assert 0.04 < late[50] < 0.06
+
+
+def test_jobs_that_are_not_acknowledged_fail_after_two_leases():
+    """An empty input at concurrency 1: live, FAILED about 80 s later, while the job behind it is done."""
+    core, found = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1), []
+    jump(rehearsal(core), [(5.0, submit(core, {"input": {}}, into=found)), (5.0, submit(core, into=found))], until_s=200.0)
+    assert [(job.state, job.error) for job in found] == [("FAILED", "job timed out after 1 retries"), ("COMPLETED", None)]
+    assert found[0].finished_s == pytest.approx(85.0, abs=0.01)
+
+
+def test_a_cancelled_job_makes_room():
+    core, found = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1), []
+    inputs = [(5.0, submit(core, into=found)), (5.0, submit(core, into=found)), (7.5, lambda now: core.cancel(found[0].id, now))]
+    jump(rehearsal(core, 100.0), inputs, until_s=300.0)
+    assert (found[0].state, found[0].execution_s) == ("CANCELLED", 2.5)
+    assert (found[1].taken_s, round(found[1].execution_s)) == (8.0, 100)
+
+
+def test_long_jobs_live_by_their_workers_pings():
+    (job,) = burst(1, service=500.0)
+    assert (job.state, job.retries) == ("COMPLETED", 0)
+
+
+def test_a_killed_workers_job_is_done_by_another():
+    core, found = endpoint(platform=AT_ONCE, workers_min=2, workers_max=2), []
+    driven = rehearsal(core, 10.0)
+    jump(driven, [(5.0, submit(core, into=found)), (7.0, lambda now: driven.kill(found[0].worker_id, now))], until_s=200.0)
+    assert (found[0].state, found[0].retries, found[0].taken_s) == ("COMPLETED", 1, 45.0)
+    assert core.bill(200.0).execution_s == pytest.approx(2.0 + 0.1 + 10.0)
+
+
+def test_jobs_for_a_worker_that_was_killed_meanwhile_are_given_back():
+    core = endpoint(platform=AT_ONCE, workers_min=2, workers_max=2)
+    driven = rehearsal(core, 1.0)
+    driven.pump(0.0)
+    job = core.submit(BODY, 5.0)
+    driven.kill(job.worker_id, 5.0)
+    jump(driven, until_s=20.0)
+    assert (job.state, job.retries, job.taken_s) == ("COMPLETED", 0, 5.0)
