@@ -134,7 +134,6 @@ class Fleet:
 
     def wake(self, worker: Worker, now: float) -> None:
         """Resume a CACHED worker, as soon as a host has room."""
-        self._timers.cancel(worker.timer)
         worker.cached = True
         self._enter(worker, "THROTTLED" if self._full else "RESUMING", now)
 
@@ -166,7 +165,6 @@ class Fleet:
         return next(iter(self.idle.values())) if self.idle else list(self.in_state("RUNNING"))[-1]
 
     def _drop(self, worker: Worker, now: float) -> None:
-        self._timers.cancel(worker.timer)
         if worker.cached:
             self._enter(worker, "CACHED", now)
         else:
@@ -228,7 +226,6 @@ class Fleet:
     def ready(self, worker: Worker, now: float) -> None:
         """The worker can be given work: its load has ended, or its checks succeed again."""
         if worker.state == "LOADING" or (worker.state == "UNHEALTHY" and worker.process and worker.ready_s is not None):
-            self._timers.cancel(worker.timer)
             if worker.state == "UNHEALTHY":
                 self._unhealthy_processes -= 1
             self._serve(worker, now)
@@ -269,7 +266,6 @@ class Fleet:
         """The worker is out of service. A load balancer's worker that was ready may come back; others are killed."""
         if worker.state not in ("LOADING", *SERVING):
             return
-        self._timers.cancel(worker.timer)
         worker.reason = reason
         starting = worker.state == "LOADING"
         self._unhealthy_processes += 1
@@ -320,6 +316,7 @@ class Fleet:
 
     def _enter(self, worker: Worker, state: str, now: float) -> None:
         before = worker.state
+        self._timers.cancel(worker.timer)
         self.count[before] -= 1
         self.count[state] += 1
         self.wanted += (state in WANTED) - (before in WANTED)
@@ -358,14 +355,14 @@ class Fleet:
         self.stop(worker, now)
 
     def _phase(self, worker: Worker) -> str:
-        """What a worker's time is billed as; "" = not at all. Source: RunPod's pricing page."""
+        """What a worker's time is billed as in its state; "" = not at all. Source: RunPod's pricing page."""
         state = worker.state
         if state == "RUNNING":
             return EXECUTION
         if state == "READY":
             return IDLE
-        if state == "DRAINING":
-            return EXECUTION if worker.load else IDLE
+        if state == "DRAINING":  # from CACHED there is no container that could be billed
+            return (EXECUTION if worker.load else IDLE) if worker.span.phase else ""
         if state in ("STARTING", "LOADING", "RESUMING") or (state == "UNHEALTHY" and worker.process):
             return START
         return START if state == "PULLING" and self.platform.bill_pull else ""

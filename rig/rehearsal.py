@@ -2,7 +2,8 @@
 
 A wall clock calls ``pump`` when something came in and at ``wake_s``; virtual time jumps from ``wake_s``
 to ``wake_s``. All that is due by ``now`` is done at its own instant and in order, so that a late call
-decides nothing otherwise.
+decides nothing otherwise. What comes in from outside counts from its own instant: a driver whose clock
+may be late calls ``pump`` before it hands something in, too, if the order within those milliseconds matters.
 """
 
 from __future__ import annotations

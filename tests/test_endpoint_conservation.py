@@ -216,8 +216,8 @@ def spans(core, now):
         entries = [*core.states(worker_id), (now, "")]
         from_s, start_s = None, 0.0
         for (at_s, state), (next_s, following) in pairwise(entries):
-            if state not in BILLED:
-                continue
+            if state not in BILLED or (state == "DRAINING" and from_s is None):
+                continue  # a kept state that is ended has no container
             from_s = at_s if from_s is None else from_s
             start_s += (next_s - at_s) * (state in LOAD)
             if following not in BILLED:

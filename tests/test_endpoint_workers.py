@@ -158,9 +158,19 @@ def test_a_queue_worker_reported_unhealthy_is_killed_and_replaced():
     core.unhealthy(worker_id, 2.0, "its checks fail")
     assert kinds(core, 2.0, Kill) == [Kill(worker_id)]
     core.gone(worker_id, 2.5)
-    core.gone(worker_id, 2.6)  # told twice
     core.actions(3.0)
-    assert states(core, 3.0) == ["LOADING", "UNHEALTHY"]
+    assert [(worker["state"], worker["load"]) for worker in core.workers(3.0)] == [("UNHEALTHY", 0), ("LOADING", 0)]
+
+
+def test_an_end_that_is_told_twice_frees_its_host_once():
+    core = endpoint(platform={**AT_ONCE, "hosts": 1}, workers_min=2, workers_max=2)
+    first, second = serving(core, 0.0)
+    core.unhealthy(first, 2.0, "its checks fail")
+    assert core.state_of(second) == "THROTTLED"  # until it has ended, it takes up the host
+    core.gone(first, 2.5)
+    core.gone(first, 2.6)
+    core.actions(3.0)
+    assert [worker["state"] for worker in core.workers(3.0)] == ["UNHEALTHY", "LOADING", "THROTTLED"]
 
 
 def test_what_is_told_of_unknown_workers_is_ignored():
@@ -210,6 +220,26 @@ def test_a_kept_state_is_lost_in_the_end():
     assert core.workers(300.0) == []
 
 
+def test_ending_a_kept_state_costs_nothing_and_leaves_nothing_due():
+    core = endpoint(platform={**AT_ONCE, "keep_s": 50.0}, flashboot=True, idle_timeout_s=5.0)
+    job = core.submit(BODY, 0.0)
+    (worker_id,) = serving(core, 0.0)
+    core.done(worker_id, job.id, {}, 1.0)
+    assert kinds(core, 56.0, Stop) == [Stop(worker_id)]
+    core.gone(worker_id, 59.0)
+    core.actions(59.0)
+    assert (core.bill(59.0).billed_s, core.workers(59.0), core.wake_s()) == (6, [], None)
+
+
+def test_a_start_that_is_called_off_leaves_nothing_due():
+    core = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1)
+    core.actions(0.0)
+    (worker,) = core.workers(0.0)
+    core.change(1.0, workers_min=0, workers_max=0)
+    assert kinds(core, 1.0, Stop) == [Stop(worker["id"])]
+    assert core.wake_s() is None  # also not the end of the init limit
+
+
 def test_a_cached_worker_without_a_host_waits_throttled_and_is_resumed_first():
     core = endpoint(platform={**AT_ONCE, "resume_s": 1.0}, flashboot=True, idle_timeout_s=1.0)
     first = core.submit(BODY, 0.0)
@@ -224,6 +254,16 @@ def test_a_cached_worker_without_a_host_waits_throttled_and_is_resumed_first():
     core.throttle(1, 5.0)
     assert kinds(core, 6.0, Resume) == [Resume(worker_id)]
     assert (job.worker_id, job.taken_s, job.cold) == (worker_id, 6.0, True)
+
+
+def test_a_worker_whose_state_is_kept_leaves_its_host_to_a_throttled_one():
+    core = endpoint(platform={**AT_ONCE, "hosts": 1}, workers_max=2, flashboot=True, idle_timeout_s=5.0)
+    first, _waiting = core.submit(BODY, 0.0), core.submit(BODY, 0.0)
+    (worker_id,) = serving(core, 0.0)
+    core.actions(5.0)
+    core.done(worker_id, first.id, {}, 6.0)  # and it asks for no more
+    assert states(core, 10.9) == ["READY", "THROTTLED"]
+    assert states(core, 11.0) == ["CACHED", "LOADING"]
 
 
 def test_a_worker_may_ask_to_be_ended():

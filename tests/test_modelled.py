@@ -126,6 +126,14 @@ def test_the_job_beyond_the_cards_memory_fails_at_once():
     assert results == [(5.1, "job2", True), (10.1, "job0", False), (10.1, "job1", False)]
 
 
+def test_what_failed_for_want_of_memory_does_not_count_against_the_card():
+    made = worker(5.0, concurrency=5, shared_gb=2.0, memory_gb_per_job=3.0, card_gb=10.0)
+    made.deliver(jobs(5), 5.0)
+    errors = [word.body["error"] for _, word in said(made, 30.0) if isinstance(word, Result) and "error" in word.body]
+    assert len(errors) == 3
+    assert all("3 jobs at a time need 11 GB, the card has 10 GB" in error for error in errors)
+
+
 def test_the_first_job_pays_the_warm_up():
     made = worker(1.0, first_extra_s=4.0)
     made.deliver(jobs(1), 5.05)
