@@ -36,7 +36,7 @@ async def serve(hosted: Hosted, request: web.Request, path: str) -> web.StreamRe
     """
     hosted.meet_faults(request, "lb")
     body = await body_of(hosted, request, hosted.platform.lb_bytes)
-    visit = hosted.arrive(request.headers.get(WORKER, ""))
+    visit = hosted.arrive(request.headers.get(WORKER, ""), request.headers.get("X-Request-ID", "")[:200])
     status: int | None = None
     reason = "the client went away"
     try:

@@ -75,12 +75,14 @@ class Visit:
     """A request to a load balancer, from its coming to its end.
 
     Attributes:
+        called: the client's name for it, from ``X-Request-ID``; "" where it gave none.
         decided: Forward or GiveUp.
         cut: why the platform takes the request away from its worker: the limit on processing, or the worker's end.
         answered: what a modelled worker answers.
     """
 
     id: str
+    called: str
     arrived_s: float
     decided: asyncio.Future[Forward | GiveUp]
     cut: asyncio.Future[Cut | GiveUp]
@@ -270,11 +272,15 @@ class Hosted:
 
     # requests of a load balancer
 
-    def arrive(self, affinity: str) -> Visit:
-        """A request that waits for a worker; whoever brings it must call ``leave``."""
+    def arrive(self, affinity: str, called: str = "") -> Visit:
+        """A request that waits for a worker; whoever brings it must call ``leave``.
+
+        Args:
+            called: the client's own name for it, for the truth log alone.
+        """
         loop = asyncio.get_running_loop()
         name = f"request-{next(self._numbers)}"
-        visit = Visit(name, self.now(), loop.create_future(), loop.create_future(), loop.create_future())
+        visit = Visit(name, called, self.now(), loop.create_future(), loop.create_future(), loop.create_future())
         self.visits[name] = visit
         self.endpoint.arrive(name, visit.arrived_s, affinity=affinity)
         self.pump()
@@ -294,6 +300,7 @@ class Hosted:
             self.name,
             {"submitted": visit.arrived_s, "taken": taken_s, "finished": now},
             id=visit.id,
+            name=visit.called,
             status=status,
             reason=reason,
             worker_id=taken.worker_id if taken else "",
