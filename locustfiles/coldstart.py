@@ -11,7 +11,7 @@ must be 0.
 from rig import coldstarts
 from rig.users import ArrivalUser, ScheduleShape, ask
 
-ask("coldstart", schedule="", max_in_flight=1, more=coldstarts.OPTIONS, stages=coldstarts.stages, gate=coldstarts.gate)
+ask("coldstart", schedule="", max_in_flight=1, more=coldstarts.OPTIONS, stages=coldstarts.stages, conduct=coldstarts.ScaleToZero)
 
 
 class ColdStart(ArrivalUser):

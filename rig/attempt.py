@@ -46,6 +46,9 @@ class Attempt:
     stage: str = _column(str, "", "name of the stage", "schedule")
     scheduled_s: float = _column(float, "s", "when it was due (closed loop: when its turn came)", "schedule")
     outcome: str = _column(str, "", "how it ended, one of the closed set", "attempt.decide")
+    phase: str = _column(
+        str, "", "of a sweep's stage: warm-up, measure, or drain (sent while measuring, ended later)", "generator", default=""
+    )
     held_s: float | None = _column(float, "s", "how long the in-flight cap held it back", "generator", default=None)
     sent_s: float | None = _column(float, "s", "when it left: before connecting and writing", "generator", default=None)
     first_s: float | None = _column(float, "s", "when the answer's headers were there", "generator", default=None)
@@ -121,6 +124,24 @@ ENDPOINT = (
     Column("throttled", int, "", "endpoint workers wanted without a host that has room", "/health or the worker list"),
     Column("unhealthy", int, "", "endpoint workers that failed", "/health or the worker list"),
     Column("error", str, "", "why there is no answer, one line", "generator"),
+)
+STAGES = (
+    Column("stage", str, "", "name of the stage", "schedule"),
+    Column("cell", str, "", "the setting that it measures", "sweep"),
+    Column("repeat", int, "", "which repeat of that setting, from 1", "sweep"),
+    Column("phase", str, "", "warm-up or measure", "sweep"),
+    Column("concurrency", int, "", "requests at a time, at the whole endpoint", "sweep"),
+    Column("workers", int, "", "endpoint workers asked for; empty: left as they were", "sweep"),
+    Column("per_worker", int, "", "requests at a time for each endpoint worker", "sweep"),
+    Column("scaler_value", int, "", "scalerValue set; empty: left as it was", "sweep"),
+    Column("begin_s", float, "s", "when the run turned to it, from second 0", "generator"),
+    Column("ready_s", float, "s", "when the endpoint showed what was asked for", "generator"),
+    Column("start_s", float, "s", "when sending began", "generator"),
+    Column("stop_s", float, "s", "when nothing more was sent", "generator"),
+    Column("end_s", float, "s", "when the last answer was there", "generator"),
+    Column("workers_seen", int, "", "endpoint workers that served, as the control saw them; empty: it cannot tell", "control"),
+    Column("state", str, "", "done, cut or skipped", "generator"),
+    Column("why", str, "", "why it was cut or skipped", "generator"),
 )
 HEADER = ",".join(column.name for column in COLUMNS) + "\n"
 _NEEDED = {f.name for f in fields(Attempt)} & {"seq", "attempt", "scheduled_s"}

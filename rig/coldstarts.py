@@ -8,7 +8,8 @@ from typing import Any
 
 from rig import aim
 from rig.aim import OptionError
-from rig.options import Option
+from rig.conductor import Conductor
+from rig.options import Option, Plan
 from rig.run import Run
 from rig.schedule import Stage
 
@@ -44,7 +45,23 @@ def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def gate(run: Run, stage: Stage) -> None:
+class ScaleToZero(Conductor):
+    """Waits before each cold stage until the endpoint has no worker left."""
+
+    def __init__(self, _plan: Plan, _key: str) -> None:
+        pass
+
+    def begin(self, run: Run) -> None:
+        """The run whose endpoint it is."""
+        self._run = run
+
+    def before(self, stage: Stage) -> bool:
+        """True, in the end: where the endpoint does not scale to zero, the run is ended."""
+        _scaled_to_zero(self._run, stage)
+        return True
+
+
+def _scaled_to_zero(run: Run, stage: Stage) -> None:
     """Before a cold stage: waits until the endpoint has scaled to zero, or ends the run when it does not.
 
     /health cannot tell a worker that idles from one that was stopped and kept (both are ``idle``), so
@@ -57,14 +74,25 @@ def gate(run: Run, stage: Stage) -> None:
     while run.load.now() - begun_s < run.plan.options["zero_timeout"]:
         if not run.load.rest(LOOK_S):
             return
+        if run.watch and run.watch.refused:
+            _end(
+                run, f"Whether the endpoint has scaled to zero cannot be asked: /health says {run.watch.refused}", "a /health that refuses"
+            )
+            return
         said = run.watch.latest if run.watch else None
         if said is None or said["at_s"] < begun_s or any(said[name] for name in BUSY):
             quiet_s = run.load.now()
         elif not said["idle"] or run.load.now() - quiet_s >= run.plan.options["rest"]:
             return
-    logger.error(
-        "The endpoint did not scale to zero within %g s: set its minimum of workers to 0, or give it longer with --zero-timeout",
-        run.plan.options["zero_timeout"],
+    limit_s = run.plan.options["zero_timeout"]
+    _end(
+        run,
+        f"The endpoint did not scale to zero within {limit_s:g} s: set its minimum of workers to 0, or give it longer with --zero-timeout",
+        "an endpoint that does not scale to zero",
     )
-    run.ended_by = "an endpoint that does not scale to zero"
+
+
+def _end(run: Run, sentence: str, reason: str) -> None:
+    logger.error(sentence)
+    run.ended_by = reason
     run.load.stop()

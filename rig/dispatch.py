@@ -8,6 +8,7 @@ waited is kept, so that a late send is never taken for a quick answer.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Protocol
 import gevent
 from gevent.event import Event
 
+from rig.conductor import Conductor
 from rig.schedule import Arrival, Stage, arrivals
 
 TIMER_STEP_S = 0.0012
@@ -42,8 +44,7 @@ class Dispatcher:
         refuse: called for each arrival that never leaves.
         cap: requests in flight at most (open loop; a closed loop has its own).
         shed: at the cap, refuse arrivals instead of letting them wait.
-        gate: called before each stage, once the one before has been answered; the stage begins when it
-            returns. Without it stages follow each other by the clock.
+        conductor: called before and after each stage. Without it stages follow each other by the clock.
     """
 
     def __init__(
@@ -55,18 +56,20 @@ class Dispatcher:
         *,
         cap: int,
         shed: bool = False,
-        gate: Callable[[Stage], None] | None = None,
+        conductor: Conductor | None = None,
     ) -> None:
         self._stages, self._seed = stages, seed
         self._send, self._refuse = send, refuse
-        self._cap, self._shed, self._gate = cap, shed, gate
+        self._cap, self._shed, self._conductor = cap, shed, conductor
         self._zero = time.perf_counter()
         self._line: deque[tuple[Arrival, float]] = deque()
         self._flying: set[gevent.Greenlet] = set()
         self._stopping, self._quiet = Event(), Event()
         self._quiet.set()
         self._refused = 0
+        self._stop_s = math.inf
         self.stage = ""
+        self.skipped: list[Stage] = []
         self.dispatched = 0
         self.finished = Event()
 
@@ -90,6 +93,11 @@ class Dispatcher:
         """Arrivals that are due and wait at the in-flight cap."""
         return len(self._line)
 
+    @property
+    def draining(self) -> bool:
+        """Whether the present stage sends nothing more, and waits for its last answers."""
+        return self.now() > self._stop_s
+
     def now(self) -> float:
         """Seconds since second 0."""
         return time.perf_counter() - self._zero
@@ -105,20 +113,25 @@ class Dispatcher:
         self._zero = time.perf_counter()
         seq, start_s = 0, 0.0
         for stage in self._stages:
-            self.stage = stage.name
-            if self._gate:
+            self.stage, self._stop_s = stage.name, math.inf
+            if self._conductor:
                 self._quiet.wait()
-                if not self.stopping:
-                    self._gate(stage)
+                if not self.stopping and not self._conductor.before(stage) and not self.stopping:
+                    self.skipped.append(stage)
+                    continue
                 start_s = self.now()
             if stage.closed:
                 self._wait_until(start_s)  # a rest before it has no arrival to wait for
                 self._quiet.wait()
-                seq = self._closed(stage, seq)
+                seq, begun_s = self._closed(stage, seq), start_s
                 start_s = self.now()
             else:
-                seq = self._open(stage, seq, start_s)
+                seq, begun_s = self._open(stage, seq, start_s), start_s
                 start_s += stage.duration_s or 0.0
+            self._stop_s = min(self._stop_s, self.now())
+            if self._conductor:
+                self._quiet.wait()
+                self._conductor.after(stage, begun_s, self._stop_s)
         self._quiet.wait()
         self.dispatched = seq
 
@@ -128,6 +141,7 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Sends nothing more: what is not yet on its way is refused, what is in flight goes on."""
+        self._stop_s = min(self._stop_s, self.now())
         self._stopping.set()
         while self._line:
             self._refuse(self._line.popleft()[0])
@@ -185,8 +199,9 @@ class Dispatcher:
 
     def _closed(self, stage: Stage, first_seq: int) -> int:
         """``concurrency`` requests at a time, each sent when one ends; the first number not used."""
-        end_s = self.now() + stage.duration_s if stage.duration_s is not None else None
-        numbers = itertools.count(first_seq) if stage.count is None else iter(range(first_seq, first_seq + stage.count))
+        end_s = self.now() + stage.duration_s if stage.duration_s is not None else math.inf
+        numbers = itertools.count(first_seq) if stage.count is None else self._until_last(first_seq, stage.count)
+        self._stop_s = end_s
         lanes = [gevent.spawn(self._lane, stage.name, numbers, end_s) for _ in range(stage.concurrency or 0)]
         last = max(int(lane.get()) for lane in lanes)
         if stage.count is not None:
@@ -195,10 +210,17 @@ class Dispatcher:
                 self._drop(Arrival(seq, self.now(), stage.name))
         return max(last + 1, first_seq)
 
-    def _lane(self, stage: str, numbers: Iterator[int], end_s: float | None) -> int:
+    def _until_last(self, first: int, count: int) -> Iterator[int]:
+        """``count`` numbers from ``first``; with the last one nothing more is sent."""
+        for seq in range(first, first + count):
+            if seq == first + count - 1:
+                self._stop_s = min(self._stop_s, self.now())
+            yield seq
+
+    def _lane(self, stage: str, numbers: Iterator[int], end_s: float) -> int:
         """One of the places of a closed loop; the last number it used, or -1."""
         last = -1
-        while not self.stopping and (end_s is None or self.now() < end_s):
+        while not self.stopping and self.now() < end_s:
             seq = next(numbers, None)
             if seq is None:
                 break

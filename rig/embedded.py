@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from rig.wire import Client, Exchange, Limits
 READY_S = 60.0
 STOP_S = 5.0
 ID = "embedded"
-_EMULATOR = ("endpoints.emulator", "--endpoint", ID, "--kind")
+_EMULATOR = ("endpoints.emulator", "--endpoint", ID, "--management-per-minute", "100000", "--kind")
+"""Nobody else asks its REST v2, so nobody has to be kept from asking too often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,17 @@ class CannotStart(RuntimeError):
 class Embedded:
     """An endpoint of this project's own, on a port that the kernel chose: the emulator with workers, or a plain service.
 
+    ``more``: arguments of the emulator, where it is one.
+
     It ends when its standard input does, so it cannot outlive this process, whatever happens to it.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, more: Sequence[str] = ()) -> None:
         self._recipe = RECIPES[kind]
+        command = (*self._recipe.command, *(more if self._recipe.command[0] == _EMULATOR[0] else ()))
         # A session of its own: Ctrl-C on the terminal must reach the run, not the service it waits for.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *self._recipe.command, "--port", "0", "--until-stdin-closes"],
+            [sys.executable, "-m", *command, "--port", "0", "--until-stdin-closes"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,

@@ -8,6 +8,8 @@ from rig.attempt import OUTCOMES
 from rig.run import Run
 
 EVERY_S = 2.0
+MANY = 3
+"""Stages above which the place of the present one is told."""
 
 
 class Progress:
@@ -29,9 +31,11 @@ class Progress:
 
 
 def line(run: Run) -> str:
-    """Second, stage, how much is sent, in flight and ended how."""
+    """Second, stage and its place, how much is sent, in flight and ended how."""
     load = run.load
     planned = "" if run.plan.planned is None else f" of {run.plan.planned}"
     waiting = f"  held at the cap {load.held}" if load.held else ""
     ended = "".join(f"  {name} {run.recorder.counts[name]}" for name in OUTCOMES if run.recorder.counts[name])
-    return f"{load.now():6.1f} s  {load.stage or 'starting'}  sent {run.sent}{planned}  in flight {load.in_flight}{waiting}{ended}"
+    names = [stage.name for stage in run.plan.schedule]
+    place = f" ({names.index(load.stage) + 1} of {len(names)})" if load.stage in names and len(names) > MANY else ""
+    return f"{load.now():6.1f} s  {load.stage or 'starting'}{place}  sent {run.sent}{planned}  in flight {load.in_flight}{waiting}{ended}"

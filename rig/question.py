@@ -13,6 +13,7 @@ import gevent
 
 from rig import circumstances, options
 from rig.aim import OptionError
+from rig.conductor import Conductor
 from rig.embedded import CannotStart, Embedded
 from rig.options import Option, Plan
 from rig.progress import Progress
@@ -20,6 +21,7 @@ from rig.recorder import Recorder
 from rig.run import Run
 from rig.schedule import Stage, planned, text
 from rig.targets import infer
+from rig.wanted import ControlError
 
 logger = logging.getLogger("coldburst")
 NOTHING_SENT = 2
@@ -35,8 +37,9 @@ class Asked:
         schedule, max_in_flight: the defaults of the options.
         more: options of its own.
         stages: makes the schedule from the options, where it is not read from --schedule.
-        gate: waits, before each stage, until the endpoint is as the stage needs it; stages then follow
-            each other's answers instead of the clock.
+        conduct: makes, from plan and API key, what is told of each stage and gets the endpoint ready for it;
+            stages then follow each other's answers instead of the clock.
+        embedded: arguments for the embedded endpoint, where it is the emulator.
     """
 
     name: str
@@ -44,7 +47,8 @@ class Asked:
     max_in_flight: int
     more: Sequence[Option] = ()
     stages: Callable[[Mapping[str, Any]], tuple[Stage, ...]] | None = None
-    gate: Callable[[Run, Stage], None] | None = None
+    conduct: Callable[[Plan, str], Conductor] | None = None
+    embedded: Sequence[str] = ()
 
 
 class Question:
@@ -102,7 +106,7 @@ class Question:
         self._environment.process_exit_code = None
         try:
             self.current = self._build(self.plan())
-        except (ValueError, OSError, CannotStart) as error:
+        except (ValueError, OSError, CannotStart, ControlError) as error:
             logger.error(error)
             self._environment.process_exit_code = NOTHING_SENT
         finally:
@@ -126,7 +130,7 @@ class Question:
             self._progress.stop()
         if run.recorder.fault:
             logger.error(run.recorder.fault)
-        if run.recorder.fault or ledger.counts.get("ok", 0) < ledger.planned:
+        if run.recorder.fault or run.failed or ledger.counts.get("ok", 0) < ledger.planned:
             self._environment.process_exit_code = self._environment.parsed_options.exit_code_on_error
         self._reporter = gevent.spawn(self._make_report, run)
 
@@ -172,7 +176,23 @@ class Question:
 
     def _build(self, plan: Plan) -> Run:
         key = options.key(plan)
-        host = plan.host or self._embedded_url(plan.kind)
+        conductor = self._asked.conduct(plan, key) if self._asked.conduct else None
+        try:
+            return self._begin(plan, key, self._host_of(plan, conductor), conductor)
+        except BaseException:
+            if conductor:
+                conductor.end()
+            raise
+
+    def _host_of(self, plan: Plan, conductor: Conductor | None) -> str:
+        """The endpoint's address; where none was named, of one that is started: the conductor's own, or the embedded one."""
+        if conductor is None:
+            return plan.host or self._embedded_url(plan.kind)
+        host = plan.host or ("" if plan.kind == "transcription" else self._embedded_url(plan.kind))
+        conductor.aim(infer(host, plan.kind))
+        return host or conductor.host or self._embedded_url(plan.kind)
+
+    def _begin(self, plan: Plan, key: str, host: str, conductor: Conductor | None) -> Run:
         where = infer(host, plan.kind)
         about = {
             "question": self._asked.name,
@@ -190,14 +210,15 @@ class Question:
             "versions": circumstances.versions(),
             **circumstances.commit(),
             "machine": circumstances.machine(),
+            **(conductor.about() if conductor else {}),
         }
         target = plan.aim(where, plan.limits, key)
-        return Run(self._environment, plan, target, Recorder(plan.runs, about), where=where, key=key, gate=self._asked.gate)
+        return Run(self._environment, plan, target, Recorder(plan.runs, about), where=where, key=key, conductor=conductor)
 
     def _embedded_url(self, kind: str) -> str:
         if kind not in self._embedded:
             logger.info("No --host: starting the embedded endpoint (%s)", kind)
-            embedded = Embedded(kind)
+            embedded = Embedded(kind, self._asked.embedded)
             try:
                 embedded.wait_ready()
             except BaseException:

@@ -78,6 +78,7 @@ class Recorder:
             self._events = Table(self.folder / "events.csv", attempt.EVENTS)
             self._generator = Table(self.folder / "generator.csv", attempt.GENERATOR)
             self._endpoint = Table(self.folder / "endpoint.csv", attempt.ENDPOINT)
+            self._stages = Table(self.folder / "stages.csv", attempt.STAGES) if "sweep" in about else None
         except OSError as error:
             raise CannotRecord(_sentence(self.folder, error)) from error
 
@@ -106,6 +107,11 @@ class Recorder:
         """Writes a row of endpoint.csv."""
         self._write(self._endpoint, [_plain(values.get(column.name)) for column in attempt.ENDPOINT])
 
+    def stage(self, values: Mapping[str, Any]) -> None:
+        """Writes a row of stages.csv, which a sweep has."""
+        if self._stages:
+            self._write(self._stages, [_plain(values.get(column.name)) for column in attempt.STAGES])
+
     def close(self, ended_by: str, second_0: float, elapsed_s: float, planned: int | None, dispatched: int) -> Ledger:
         """Ends the run's files and says how it ended; the ledger of the rows on disk.
 
@@ -122,10 +128,11 @@ class Recorder:
             "second_0": round(second_0, 3),
             "elapsed_s": round(elapsed_s, 3),
             "dispatched": dispatched,
+            "planned": planned,
             "ledger": {"planned": ledger.planned, "counts": ledger.counts, "missing": ledger.missing},
         }
-        tables = (self._attempts, self._events, self._generator, self._endpoint)
-        for end in (*(table.close for table in tables), self._reserve.unlink, self._write_about):
+        tables = (self._attempts, self._events, self._generator, self._endpoint, self._stages)
+        for end in (*(table.close for table in tables if table), self._reserve.unlink, self._write_about):
             try:
                 end()
             except OSError as error:

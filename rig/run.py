@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gevent
@@ -14,10 +14,11 @@ from rig import hooks
 from rig.aim import Target
 from rig.attempt import Attempt, Evidence, Ledger, decide
 from rig.cause import cause
+from rig.conductor import Conductor
 from rig.dispatch import Dispatcher
 from rig.options import Plan
 from rig.recorder import LocustTables, Recorder
-from rig.schedule import Arrival, Stage, stream
+from rig.schedule import Arrival, planned, stream
 from rig.targets import Where
 from rig.watch import Watch
 from rig.wire import Exchange
@@ -38,7 +39,7 @@ class Run:
     Args:
         environment: Locust's, for its events and statistics.
         where: what can be asked about the endpoint while the run goes, with ``key``.
-        gate: see Dispatcher; it is given the run too.
+        conductor: is told of each stage and each attempt.
     """
 
     def __init__(
@@ -50,16 +51,18 @@ class Run:
         *,
         where: Where,
         key: str = "",
-        gate: Callable[[Run, Stage], None] | None = None,
+        conductor: Conductor | None = None,
     ) -> None:
         self.plan, self.target, self.recorder = plan, target, recorder
         self._environment = environment
         self._lateness_max_s = 0.0
         self.sent = 0
-        self.ended_by = ""
+        self.ended_by = self.failed = ""
         self.ledger: Ledger | None = None
-        wait = None if gate is None else lambda stage: gate(self, stage)
-        self.load = Dispatcher(plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed, gate=wait)
+        self.conductor = conductor
+        self.load = Dispatcher(
+            plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed, conductor=self.conductor
+        )
         self.watch: Watch | None = None
         self._where, self._key = where, key
         self._workers: set[str] = set()
@@ -68,6 +71,8 @@ class Run:
         self._process = psutil.Process()
         self._sampled_s = 0.0
         self._ending = RLock()
+        if conductor:
+            conductor.begin(self)
 
     def drive(self) -> None:
         """Runs the whole schedule, once; returns when each request has ended."""
@@ -106,6 +111,8 @@ class Run:
 
     def _close(self) -> Ledger:
         elapsed_s = self.load.now()
+        if self.conductor:
+            self.conductor.end()
         if self.watch:
             self.watch.stop()
         if self._watcher:
@@ -114,9 +121,14 @@ class Run:
                 self._sample()
         self._locust.close()
         second_0 = time.time() - self.load.now()
-        self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, self.plan.planned, self.load.dispatched)
+        self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, self._planned, self.load.dispatched)
         self.target.close()
         return self.ledger
+
+    @property
+    def _planned(self) -> int | None:
+        """Without the stages that were left out; None where only completions can tell."""
+        return None if self.plan.planned is None else self.plan.planned - (planned(self.load.skipped, self.plan.seed) or 0)
 
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
         """A row in events.csv, ``at_s`` now where it is not said."""
@@ -169,6 +181,7 @@ class Run:
             stage=arrival.stage,
             scheduled_s=arrival.scheduled_s,
             outcome=outcome,
+            phase=self._phase(arrival),
             held_s=held_s,
             sent_s=None if exchange.sent is None else exchange.sent - zero,
             first_s=None if exchange.first is None else exchange.first - zero,
@@ -184,11 +197,16 @@ class Run:
         return row
 
     def _refuse(self, arrival: Arrival) -> None:
-        row = Attempt(arrival.seq, 1, arrival.stage, arrival.scheduled_s, "not_sent", generator=GENERATOR)
+        row = Attempt(arrival.seq, 1, arrival.stage, arrival.scheduled_s, "not_sent", self._phase(arrival), generator=GENERATOR)
         self._write(row, Exchange())
+
+    def _phase(self, arrival: Arrival) -> str:
+        return self.conductor.phase(arrival.stage, self.load.draining) if self.conductor else ""
 
     def _write(self, row: Attempt, exchange: Exchange, before: str = "") -> None:
         self.recorder.attempt(row, before)
+        if self.conductor:
+            self.conductor.attempt(row)
         why = self._cause(row) if row.outcome in hooks.EXPLAINED else ""
         retry_after_s = _retry_after_s(exchange)
         hooks.announce(row, cause=why, cold=self._first_of_worker(row), retry_after_s=retry_after_s, on=self._environment.events)

@@ -7,11 +7,22 @@ import pytest
 
 from tests.locusts import ROOT
 
-PURE = {"schedule", "attempt", "endpoint", "prices", "cause", "targets", "retries"} | {  # and the core, which the endpoint is made of
+PURE = {
+    "schedule",
+    "attempt",
+    "endpoint",
+    "prices",
+    "cause",
+    "targets",
+    "retries",
+    "objective",
+    "stopping",
+    "wanted",
+} | {  # and the core, which the endpoint is made of
     *("actions", "balancing", "fleet", "job_book", "jobs", "limits", "meter"),
     *("modelled", "policy", "rehearsal", "scaler", "timers", "views"),
 }
-LOCUST = {"users", "question", "hooks", "recorder", "run", "progress", "coldstarts"}
+LOCUST = {"users", "question", "hooks", "recorder", "run", "progress", "coldstarts", "sweep"}
 NEVER = {  # room -> top-level packages that it may not import
     "rig": {"pandas", "matplotlib", "aiohttp", "fastapi", "analysis", "endpoints", "locustfiles"},
     "endpoints": {"locust", "gevent", "pandas", "analysis", "locustfiles"},

@@ -1,0 +1,22 @@
+"""Which concurrency_modifier, with which scalerValue, is worth it, and what does it save?
+
+    locust -f locustfiles/matrix.py --headless                                                 # the embedded endpoint
+    locust -f locustfiles/matrix.py --headless --concurrency 1,2,4 --workers 5 --requests 50 --host https://api.runpod.ai/v2/ID --yes yes
+
+The same work at each setting, with the number of workers locked (minimum = maximum) and scalerValue equal to
+the concurrency; the first setting is the baseline. The endpoint's handler must take its concurrency from the
+environment (--concurrency-env).
+"""
+
+from rig.sweep import MATRIX as sweep
+from rig.users import ArrivalUser, ScheduleShape, ask
+
+ask("matrix", schedule="", max_in_flight=64, more=sweep.more, stages=sweep.stages, conduct=sweep.conduct)
+
+
+class Matrix(ArrivalUser):
+    """One setting after the other, each measured alone."""
+
+
+class Schedule(ScheduleShape):
+    """Ends with the last answer."""

@@ -1,0 +1,288 @@
+"""A sweep while it runs: sets the endpoint before each cell, tells each stage as it ends, and puts back what it changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from rig import cells, control, objective, prices, restore
+from rig.aim import OptionError
+from rig.attempt import Attempt
+from rig.cells import MEASURE, Step
+from rig.conductor import Conductor
+from rig.control_hand import Hand
+from rig.options import Option, Plan
+from rig.prices import Price
+from rig.run import Run
+from rig.schedule import Stage
+from rig.stopping import GAIN, LEVELS, Stopping, Tally
+from rig.targets import Where
+from rig.wanted import Control, ControlError, Wanted
+
+logger = logging.getLogger("coldburst")
+ENDED = "the run ended before it"
+
+
+@dataclass(frozen=True)
+class Asking:
+    """One kind of sweep: its name, its options, and the steps that it makes of them.
+
+    ``one_worker``: levels against the same worker; higher ones are left out where more at a time brings nothing.
+    """
+
+    name: str
+    options: tuple[Option, ...]
+    steps: Callable[[Mapping[str, Any]], tuple[Step, ...]]
+    one_worker: bool = False
+
+    @property
+    def more(self) -> tuple[Option, ...]:
+        """All options of the question."""
+        return (*self.options, *control.OPTIONS)
+
+    def stages(self, options: Mapping[str, Any]) -> tuple[Stage, ...]:
+        """The schedule; every option of the sweep is checked on the way (OptionError)."""
+        _about(options)
+        if options["yes"] not in ("yes", "no"):
+            raise OptionError(f"--yes '{options['yes']}' is neither yes nor no")
+        return cells.stages(self.steps(options))
+
+    def conduct(self, plan: Plan, key: str) -> Sweep:
+        """The conductor of a run."""
+        return Sweep(self, plan, key)
+
+
+CONCURRENCY = Asking("concurrency", cells.CONCURRENCY, cells.concurrency, one_worker=True)
+SCALING = Asking("scaling", cells.SCALING, cells.scaling)
+MATRIX = Asking("matrix", cells.MATRIX, cells.matrix)
+
+
+class Sweep(Conductor):
+    """Conducts one run of a sweep.
+
+    Args:
+        asking: the question.
+        plan: with its options.
+        key: API key, or "".
+    """
+
+    def __init__(self, asking: Asking, plan: Plan, key: str) -> None:
+        self._asking, self._plan, self._key = asking, plan, key
+        self._steps = {step.stage.name: step for step in asking.steps(plan.options)}
+        self._tallies = {name: Tally() for name in self._steps}
+        self._rule = Stopping(plan.options["most_failures"]) if asking.one_worker else None
+        self._left_out: dict[str, str] = {}
+        self._control: Control | None = None
+        self._before: dict[str, Any] | None = None
+        self._present = Wanted()
+        self._seen: int | None = None
+        self._begin_s = self._ready_s = 0.0
+        self.host = ""
+
+    def aim(self, where: Where) -> None:
+        """Chooses what changes the endpoint, and says what it will change.
+
+        Raises:
+            OptionError: the endpoint is not on this machine, and nobody agreed to its being changed.
+            ControlError: it cannot be changed; one sentence.
+        """
+        way = self._plan.options["control"]
+        if way == "auto" and self._asking.one_worker and where.url and not where.management:
+            way = "none"  # a service as it is: there is nothing to scale, and nobody needs to be asked
+        self._control = control.choose(way, where, self._key, self._plan.options)
+        self.host = getattr(self._control, "url", "")
+        price = self._plan.options["price"]
+        if price and (stale := prices.stale(prices.read(price, date.today()), date.today())):
+            logger.warning(stale)
+        told = self._control.tell(list(dict.fromkeys(step.cell.wanted for step in self._steps.values())))
+        logger.info(told)
+        if not self._control.harmless and self._plan.options["yes"] != "yes":
+            raise OptionError(
+                f"{self._control.where} is not on this machine: agree to the changes above with --yes yes, "
+                "or leave it as it is with --control none"
+            )
+
+    def about(self) -> dict[str, Any]:
+        """What run.json has of the sweep."""
+        way = self._control.way if self._control else "none"
+        names = list(dict.fromkeys(step.cell.name for step in self._steps.values()))
+        repeats = max(step.repeat for step in self._steps.values())
+        rule = {"failures": self._plan.options["most_failures"], "gain": GAIN, "levels": LEVELS} if self._rule else None
+        return {
+            "sweep": {
+                "question": self._asking.name,
+                "repeats": repeats,
+                "cells": names,
+                "control": way,
+                "stop": rule,
+                **_about(self._plan.options),
+            }
+        }
+
+    def begin(self, run: Run) -> None:
+        """The run that is conducted from now on."""
+        self._run = run
+        if isinstance(self._control, Hand):
+            self._control.folder = run.recorder.folder
+
+    def before(self, stage: Stage) -> bool:
+        """Makes the endpoint what the stage's cell needs, and waits until it shows; False: not to be had, or not worth it."""
+        step = self._steps[stage.name]
+        self._begin_s = self._ready_s = self._run.load.now()
+        why = self._left_out.get(step.cell.name, "") or self._left_out.get(_turn(step), "")
+        if not why and step.first:
+            why = self._set(step)
+            self._ready_s = self._run.load.now()
+            self._left_out[_turn(step)] = why
+        if why and not self._run.load.stopping:
+            self._tell(step, "skipped", why)
+            return False
+        logger.info("%s: %s", step.phase, stage)
+        return True
+
+    def after(self, stage: Stage, start_s: float, stop_s: float) -> None:
+        """Tells what the stage was, and decides whether higher ones are worth it."""
+        step, tally = self._steps[stage.name], self._tallies[stage.name]
+        whole = tally.ended >= stage.count if stage.count is not None else stop_s - start_s >= (stage.duration_s or 0.0)
+        ended_by = self._run.ended_by or "stopped"
+        if not tally.ended and self._run.load.stopping:
+            self._tell(step, "skipped", f"{ENDED} ({ended_by})")
+            return
+        times = {"start_s": start_s, "stop_s": stop_s, "end_s": max(tally.last_s, stop_s)}
+        self._tell(step, "done" if whole else "cut", "" if whole else f"the run ended in it ({ended_by})", **times)
+        if self._rule and step.phase == MEASURE and step.repeat == 1 and whole:
+            self._leave_out_after(step, self._rule.after(step.cell.name, tally))
+
+    def phase(self, stage: str, draining: bool) -> str:
+        """warm-up, measure, or drain: sent while measuring, ended when nothing more was sent."""
+        phase = self._steps[stage].phase
+        return "drain" if draining and phase == MEASURE else phase
+
+    def attempt(self, row: Attempt) -> None:
+        """Counts it."""
+        self._tallies[row.stage].add(row)
+
+    def end(self) -> None:
+        """Puts back what was changed, and ends what was started."""
+        if self._control is None:
+            return
+        if self._before:
+            self._restore(self._control, self._before)
+        self._control.close()
+        self._control = None
+
+    def _set(self, step: Step) -> str:
+        """Sets the endpoint for a cell; why it does not show what was asked for, or ""."""
+        wanted, changer = step.cell.wanted, self._control
+        if changer is None or wanted == self._present:
+            return ""
+        try:
+            if self._before is None:
+                self._save(changer)
+            changer.change(wanted)
+            seen = control.wait_shown(
+                changer, wanted, timeout_s=self._plan.options["settle_timeout"], rest=self._run.load.rest, say=logger.info
+            )
+        except ControlError as error:
+            self._present = Wanted()
+            self._fail(str(error))
+            return str(error)
+        self._present, self._seen = (wanted if seen.ready else Wanted()), seen.workers
+        return "" if seen.ready else f"{seen.text}, after {self._plan.options['settle_timeout']:g} s"
+
+    def _save(self, changer: Control) -> None:
+        """The present settings, on the disk before the first of them is changed; nothing where there is nothing to put back."""
+        self._before = dict(changer.before())
+        if not self._before:
+            return
+        folder = self._run.recorder.folder
+        try:
+            restore.save(folder, self._settings(changer, restored=False))
+        except OSError as error:
+            raise ControlError(f"the endpoint's settings cannot be kept ({error.strerror}), so they are not changed") from error
+        logger.info("The endpoint's settings are kept in %s", folder / restore.FILE)
+
+    def _restore(self, changer: Control, before: Mapping[str, Any]) -> None:
+        """Puts the settings back, and notes whether that went well; what only a person can put back is said."""
+        folder = self._run.recorder.folder
+        restored: bool | None = None if isinstance(changer, Hand) else True
+        note = ""
+        try:
+            logger.info(changer.restore(before))
+        except ControlError as error:
+            restored, note = False, str(error)
+            logger.error("The endpoint's settings could not be put back: %s. Try again with: python -m rig.restore %s", error, folder)
+        try:
+            restore.save(folder, self._settings(changer, restored, note))
+        except OSError as error:
+            logger.error("That it was put back cannot be noted in %s: %s", folder / restore.FILE, error.strerror)
+
+    def _settings(self, changer: Control, restored: bool | None, note: str = "") -> dict[str, Any]:
+        return {"way": changer.way, "where": changer.where, "before": self._before, "restored": restored, "note": note}
+
+    def _fail(self, why: str) -> None:
+        logger.error(why)
+        self._run.failed = why
+        self._run.ended_by = self._run.ended_by or f"an endpoint that cannot be set: {why}"
+        self._run.load.stop()
+
+    def _leave_out_after(self, step: Step, why: str) -> None:
+        if not why:
+            return
+        names = list(dict.fromkeys(other.cell.name for other in self._steps.values()))
+        higher = names[names.index(step.cell.name) + 1 :]
+        if higher:
+            logger.info("%s: %s and higher are left out", why, higher[0])
+            self._left_out |= dict.fromkeys(higher, why)
+
+    def _tell(self, step: Step, state: str, why: str, **times: float) -> None:
+        """A row of stages.csv."""
+        cell = step.cell
+        self._run.recorder.stage(
+            {
+                "stage": step.stage.name,
+                "cell": cell.name,
+                "repeat": step.repeat,
+                "phase": step.phase,
+                "concurrency": cell.concurrency,
+                "workers": cell.wanted.workers,
+                "per_worker": cell.per_worker,
+                "scaler_value": cell.wanted.scaler_value,
+                "begin_s": self._begin_s,
+                "ready_s": self._ready_s,
+                "workers_seen": self._seen,
+                "state": state,
+                "why": why,
+                **times,
+            }
+        )
+
+
+def _priced(price: Price | None) -> dict[str, Any] | None:
+    return None if price is None else {**asdict(price), "date": price.date.isoformat()}
+
+
+def _turn(step: Step) -> str:
+    """A cell's turn in one repeat."""
+    return f"{step.cell.name} in repeat {step.repeat}"
+
+
+def _about(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of run.json's sweep that options alone decide; each of them is checked.
+
+    Raises:
+        OptionError: one sentence that names the option and a right value.
+    """
+    if not 0 < options["worth"] <= 1:
+        raise OptionError(f"--worth {options['worth']:g} is no part of the ideal: give a share from above 0 to 1, as in 0.7")
+    if not 0 <= options.get("most_failures", 0) <= 1:
+        raise OptionError(f"--most-failures {options['most_failures']:g} is no share: give one from 0 to 1, as in 0.05")
+    try:
+        objectives = objective.parse(options["objective"])
+        price = prices.read(options["price"], date.today()) if options["price"] else None
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    return {"objectives": objectives, "worth": options["worth"], "price": _priced(price), "card": cells.memory(options)}
