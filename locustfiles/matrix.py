@@ -11,7 +11,15 @@ environment (--concurrency-env).
 from rig.sweep import MATRIX as sweep
 from rig.users import ArrivalUser, ScheduleShape, ask
 
-ask("matrix", schedule="", max_in_flight=64, more=sweep.more, stages=sweep.stages, conduct=sweep.conduct)
+ask(
+    "matrix",
+    schedule="",
+    max_in_flight=64,
+    more=sweep.more,
+    stages=sweep.stages,
+    conduct=sweep.conduct,
+    consent=sweep.consent,
+)
 
 
 class Matrix(ArrivalUser):

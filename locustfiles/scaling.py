@@ -11,7 +11,15 @@ on this machine.
 from rig.sweep import SCALING as sweep
 from rig.users import ArrivalUser, ScheduleShape, ask
 
-ask("scaling", schedule="", max_in_flight=64, more=sweep.more, stages=sweep.stages, conduct=sweep.conduct)
+ask(
+    "scaling",
+    schedule="",
+    max_in_flight=64,
+    more=sweep.more,
+    stages=sweep.stages,
+    conduct=sweep.conduct,
+    consent=sweep.consent,
+)
 
 
 class Scaling(ArrivalUser):

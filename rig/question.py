@@ -39,6 +39,7 @@ class Asked:
         stages: makes the schedule from the options, where it is not read from --schedule.
         conduct: makes, from plan and API key, what is told of each stage and gets the endpoint ready for it;
             stages then follow each other's answers instead of the clock.
+        consent: refuses options (ValueError) to whose cost nobody has agreed; asked before a run is started from a form.
         embedded: arguments for the embedded endpoint, where it is the emulator.
     """
 
@@ -48,6 +49,7 @@ class Asked:
     more: Sequence[Option] = ()
     stages: Callable[[Mapping[str, Any]], tuple[Stage, ...]] | None = None
     conduct: Callable[[Plan, str], Conductor] | None = None
+    consent: Callable[[Mapping[str, Any]], None] | None = None
     embedded: Sequence[str] = ()
 
 
@@ -85,6 +87,13 @@ class Question:
         parsed = self._environment.parsed_options
         said = {"host": self.host, **{name: getattr(parsed, name) for name in self._names}, **changed}
         return options.check(said, self._asked.stages(said) if self._asked.stages else None)
+
+    def check(self, form: Mapping[str, str]) -> None:
+        """Checks a web form's options; a ValueError says what is wrong, or what somebody has to agree to first."""
+        plan = self.plan(**self.cast(form))
+        options.key(plan)
+        if self._asked.consent:
+            self._asked.consent({**plan.options, "host": plan.host})
 
     def cast(self, form: Mapping[str, str]) -> dict[str, Any]:
         """A web form's texts as options of the right types (a ValueError names the one that is not)."""

@@ -19,7 +19,7 @@ from rig.prices import Price
 from rig.run import Run
 from rig.schedule import Stage
 from rig.stopping import GAIN, LEVELS, Stopping, Tally
-from rig.targets import Where
+from rig.targets import Where, infer
 from rig.wanted import Control, ControlError, Wanted
 
 logger = logging.getLogger("coldburst")
@@ -48,7 +48,39 @@ class Asking:
         _about(options)
         if options["yes"] not in ("yes", "no"):
             raise OptionError(f"--yes '{options['yes']}' is neither yes nor no")
+        if not 0 < options["settle_timeout"] < float("inf"):
+            raise OptionError(f"--settle-timeout {options['settle_timeout']:g} is no stretch of time: give seconds above 0, as in 600")
         return cells.stages(self.steps(options))
+
+    def control(self, where: Where, key: str, options: Mapping[str, Any]) -> Control:
+        """What changes the endpoint.
+
+        Raises:
+            ControlError: it cannot be changed; one sentence.
+        """
+        way = options["control"]
+        if way == "auto" and self.one_worker and where.url and not where.management:
+            way = "none"  # a service as it is: there is nothing to scale, and nobody needs to be asked
+        return control.choose(way, where, key, options)
+
+    def consent(self, options: Mapping[str, Any]) -> None:
+        """Checks that an endpoint elsewhere may be changed; nothing is asked of it.
+
+        Raises:
+            OptionError: nobody agreed; the message says to what.
+        """
+        if options["yes"] == "yes" or not options["host"]:
+            return
+        where = infer(str(options["host"]), options["target"])
+        try:
+            changer = self.control(where, "", options)
+        except ControlError as error:
+            raise OptionError(str(error)) from error
+        name, harmless = changer.where, changer.harmless
+        changer.close()
+        if not harmless:
+            workers = ", ".join(dict.fromkeys(str(step.cell.wanted.workers) for step in self.steps(options)))
+            raise OptionError(f"this run would change {name}, which costs money (workers: {workers}): agree with 'yes' in the field 'yes'")
 
     def conduct(self, plan: Plan, key: str) -> Sweep:
         """The conductor of a run."""
@@ -89,10 +121,7 @@ class Sweep(Conductor):
             OptionError: the endpoint is not on this machine, and nobody agreed to its being changed.
             ControlError: it cannot be changed; one sentence.
         """
-        way = self._plan.options["control"]
-        if way == "auto" and self._asking.one_worker and where.url and not where.management:
-            way = "none"  # a service as it is: there is nothing to scale, and nobody needs to be asked
-        self._control = control.choose(way, where, self._key, self._plan.options)
+        self._control = self._asking.control(where, self._key, self._plan.options)
         self.host = getattr(self._control, "url", "")
         price = self._plan.options["price"]
         if price and (stale := prices.stale(prices.read(price, date.today()), date.today())):

@@ -137,7 +137,7 @@ def _check_form(question: Question, web_ui: Any) -> None:
         try:
             if question.current and question.current.ledger is None:
                 raise OptionError("a run is going on: stop it first")
-            options.key(question.plan(**question.cast(request.form)))
+            question.check(request.form)
         except ValueError as error:
             return jsonify({"success": False, "message": str(error), "host": question.host})
         return None

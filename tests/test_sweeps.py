@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
 from tests.emulators import MODELLED, emulator
 from tests.locusts import PLAIN, ROOT, locust
 from tests.transcribers import stop, transcriber, until
+from tests.web import WebUi
 
 CONCURRENCY, SCALING, MATRIX = (f"locustfiles/{name}.py" for name in ("concurrency", "scaling", "matrix"))
 JSON = '{"input": {"seq": "{{seq}}"}}'
@@ -108,6 +110,9 @@ def test_a_service_of_three_slots_gives_the_smaller_of_level_and_slots():
         assert "brought less than 5% more" in told["c24"]["why"]
         assert run.ledger.balanced
         assert run.ledger.planned == 6 + 6 + 6 + 6 + 12
+        rows = [row for row in told.values() if row["state"] == "done"]
+        between_s = [float(row["start_s"]) - float(last["end_s"]) for last, row in pairwise(rows)]
+        assert max(between_s) < 1  # what a level costs beyond its load; a bound that only a fault can reach
         found = metrics(run)
         assert [setting["throughput_per_s"]["value"] for setting in found["settings"][:5]] == pytest.approx([1, 2, 3, 3, 3], rel=0.03)
         assert found["knee"]["setting"] == "c3"
@@ -257,4 +262,20 @@ def test_an_endpoint_elsewhere_is_not_changed_unless_told_to(template):
         assert settings(platform) == before
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, "--yes", "yes", file=SCALING) as run:
             assert run.wait(60) == 0, run.output
+        assert settings(platform) == before
+
+
+@pytest.mark.slow
+def test_a_sweep_from_the_web_ui(template):
+    """The same options as fields; an endpoint elsewhere needs a yes in the form, and the settings are put back."""
+    with emulator(*MODELLED_SWEEP, "--host", "127.0.0.2") as platform, WebUi(*template, file=SCALING) as ui:
+        before = settings(platform)
+        assert all(ui.field(name) for name in ("workers", "requests", "warm_up", "objective", "settle_timeout"))
+        form = {"host": f"{platform.url}/v2/demo", "workers": "1,2", "requests": "3", "concurrency": "1", "warm_up": "0"}
+        refused = ui.post("/swarm", **form)
+        assert (refused["success"], "agree with 'yes'" in refused["message"]) == (False, True)
+        assert "'x,y'" in ui.post("/swarm", **form | {"workers": "x,y"})["message"]
+        assert ui.post("/swarm", **form, yes="yes")["success"]
+        ui.locust.until(lambda run: (run.folder / "report" / "index.html").exists(), 60)
+        assert [row["state"] for row in stages(ui.locust).values()] == ["done", "done"]
         assert settings(platform) == before
