@@ -19,6 +19,7 @@ CAUSES: Mapping[str, str] = {
     "worker_lost": "an endpoint worker took the job and was not heard of again",
     "out_of_memory": "the endpoint worker ran out of memory",
     "bad_request": "the request itself was not accepted",
+    "wrong_address": "nothing is known at this address: check the endpoint id and the path",
     "bad_key": "the key was missing or not accepted",
     "rate_limit": "more requests than the platform's limit allows",
     "busy": "the service had no room, in its own word",

@@ -40,6 +40,8 @@ from analysis.models import ascending, rank
 COLD_AFTER_S = 2.0
 """Where run.json has no ``cold_after_s``. Above the second that the worker's SDK sleeps between looks for jobs."""
 SLACK_S = 0.25
+QUICK = 10
+"""Percentile of the service times that stands for one without a wait. Behind a queue even the median has waits in it."""
 OUTLIER_N, OUTLIER_IQR, OUTLIER_RATIO = 8, 3.0, 1.3
 BY = ("said", "worker_list", "first_on_worker", "execution")
 CONDITIONS = ("cold", "queued", "warm", "untold")
@@ -86,7 +88,7 @@ def judge(attempts: pd.DataFrame, starts: pd.DataFrame, cold_after_s: float) -> 
 
     * ``start_s``: the start on the worker; ``first``: in a first hand-over
     * ``wait_s``: the queue delay; without it start − sent where the execution time is told, and otherwise
-      service time less the median of the answers outside first hand-overs (an estimate, never below 0)
+      service time less that of the quickest answers, their QUICK-th percentile (an estimate, never below 0)
     * ``cold``: True, False or empty; ``cold_by``: one of BY, or ""
     * ``condition``: one of CONDITIONS, or "". ``queued`` waited cold_after_s or longer on warm workers, ``warm`` did
       not, ``untold``: not cold, and the endpoint does not tell the wait
@@ -173,10 +175,17 @@ def _hand_over(at: Floats, ends: Floats, begin: int) -> Flags:
 def _wait(attempts: pd.DataFrame, placed: Placed, found: HandOvers) -> Floats:
     queue, execution = (attempts[name].to_numpy(dtype=np.float64) for name in ("queue_s", "execution_s"))
     service = _service(attempts)
-    rest = ascending(service[_rest(attempts, placed, found)])
-    usual = rest[rank(len(rest), 50) - 1] if len(rest) else np.nan
-    by_execution = np.where(np.isnan(execution), np.maximum(service - usual, 0.0), placed.start_s - placed.sent_s)
+    by_execution = np.where(np.isnan(execution), np.maximum(service - _quick(attempts, placed, found), 0.0), placed.start_s - placed.sent_s)
     return np.where(np.isnan(queue), np.where(placed.answered, by_execution, np.nan), queue)
+
+
+def _quick(attempts: pd.DataFrame, placed: Placed, found: HandOvers) -> float:
+    """What an answer takes that does not wait, where no times are told: the quickest ones waited least. NaN where all are first."""
+    if not _rest(attempts, placed, found).any():
+        return np.nan
+    untold = attempts["queue_s"].isna() & attempts["execution_s"].isna() & (attempts["outcome"] == "ok")
+    known = ascending(_service(attempts)[untold.to_numpy(dtype=bool) & placed.answered])
+    return float(known[rank(len(known), QUICK) - 1]) if len(known) else np.nan
 
 
 def _service(attempts: pd.DataFrame) -> Floats:

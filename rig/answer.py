@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import time
 from collections.abc import Iterable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from rig.attempt import Evidence
@@ -13,6 +15,10 @@ from rig.wire import Exchange
 
 PLACES = ("error", "detail", "message", "title")
 """Where services put the reason of a failure; RunPod's gateway and REST v2 use error, title and detail (RFC 9457)."""
+
+
+LONGEST_MS = 366 * 86_400_000
+"""A platform's time beyond a year is none: RunPod's longest is a week."""
 
 
 def blot(exchange: Exchange, key: str) -> None:
@@ -54,6 +60,11 @@ def excerpt(body: bytes) -> str:
     return re.sub(r"<[^>]*>|\s+", " ", body[:2000].decode("utf-8", errors="replace")).strip()[:120]
 
 
+def is_page(exchange: Exchange) -> bool:
+    """Whether the answer is a page of HTML: a proxy's word, which says nothing of what was asked after."""
+    return str(exchange.headers.get("content-type", "")).startswith("text/html") or exchange.body.lstrip()[:1] == b"<"
+
+
 def refusal(exchange: Exchange, said: Any, known: Mapping[str, Any]) -> Evidence:
     """What an answer outside 200..299 says: its reason, and the two kinds of 503 told apart."""
     told, says = f"{exchange.status}: {reason(exchange, said)}", ""
@@ -68,6 +79,26 @@ def key_hint(status: int | None, key: str, variable: str) -> str:
     if status not in (401, 403):
         return ""
     return f" (is the key in {variable} the right one?)" if key else f" (no key was sent: set {variable} in the environment)"
+
+
+def address_hint(status: int | None, what: str) -> str:
+    """What to do about a 404, "" on any other status; ``what`` in the address may be wrong."""
+    return f" (is {what} right?)" if status == 404 else ""
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long ``Retry-After`` asks to wait, in seconds from now, not below 0; None where it is not there or says nothing.
+
+    A number of seconds or a date (RFC 9110, 10.2.3); a fraction is taken too, since some services write one.
+    """
+    text = str(headers.get("retry-after", "")).strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    try:
+        named = parsedate_to_datetime(text)
+        return max(0.0, named.replace(tzinfo=named.tzinfo or UTC).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def error_in(output: Any, places: Iterable[str]) -> str:
@@ -90,7 +121,7 @@ def error_in(output: Any, places: Iterable[str]) -> str:
 
 def failure(error: Any) -> str:
     """RunPod's ``error`` of a job in words; the SDK puts a JSON object with error_type and error_message into the text."""
-    inner = content(error.encode()) if isinstance(error, str) else error
+    inner = content(error.encode(errors="replace")) if isinstance(error, str) else error
     if not isinstance(inner, dict) or "error_message" not in inner:
         return _words(error)
     kind = re.sub(r"<class '(?:builtins\.)?(.*)'>", r"\1", str(inner.get("error_type", "")))
@@ -98,10 +129,10 @@ def failure(error: Any) -> str:
 
 
 def seconds(milliseconds: Any) -> float | None:
-    """A platform's milliseconds as seconds; None where it is no finite number from 0 up."""
+    """A platform's milliseconds as seconds; None where it is no number from 0 to LONGEST_MS."""
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return None
-    return milliseconds / 1000 if math.isfinite(milliseconds) and milliseconds >= 0 else None
+    return milliseconds / 1000 if 0 <= milliseconds <= LONGEST_MS else None
 
 
 def _at(value: Any, path: str) -> Any:

@@ -116,7 +116,10 @@ class Balancer:
     def _refused(self, exchange: Exchange, known: Mapping[str, Any]) -> Evidence:
         """What an answer outside 200..299 says; here a 400 is told to be the platform's or the worker's, by its time."""
         evidence = answer.refusal(exchange, answer.content(exchange.body), known)
-        error = str(evidence.measured["error"]) + answer.key_hint(exchange.status, self._key, RUNPOD_KEY)
+        hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or answer.address_hint(
+            exchange.status, "the --path, or the id in --host,"
+        )
+        error = str(evidence.measured["error"]) + ("" if "affinity" in str(evidence.measured["error"]) else hint)
         if exchange.status != 400:
             return Evidence(evidence.says, {**known, "error": error})
         took_s, named = (exchange.done or 0.0) - (exchange.sent or 0.0), bool(NO_WORKER.search(error))

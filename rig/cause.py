@@ -32,6 +32,7 @@ CAUSES: Mapping[str, str] = {
     "worker_lost": "an endpoint worker took the job and was not heard of again, twice: it died, or its SDK rejected the input",
     "out_of_memory": "the worker ran out of memory: fewer requests at a time, a smaller input or a larger card",
     "bad_request": "the request itself was not accepted",
+    "wrong_address": "nothing is known at this address: check the endpoint id and the path",
     "bad_key": "the key was missing, or not accepted",
     "rate_limit": "more requests than the platform's limit allows",
     "busy": "the service had no room, in its own word",
@@ -78,10 +79,16 @@ def cause(outcome: str, elapsed_s: float | None, status: int | None, error: str,
     if outcome == "failed":
         return _of_failure(error)
     if outcome == "refused" and not _held(elapsed_s, status, error):
-        return "bad_key" if status in (401, 403) else "bad_request"
+        return _of_refusal(status, error)
     if outcome == "abandoned" and _BEGUN.search(error):
         return "own_deadline"
     return _of_endpoint(samples) or ("own_deadline" if outcome == "abandoned" else "unknown")
+
+
+def _of_refusal(status: int | None, error: str) -> str:
+    if status == 404 and "affinity" not in error:  # a worker that was asked for by name may be gone
+        return "wrong_address"
+    return "bad_key" if status in (401, 403) else "bad_request"
 
 
 def _of_failure(error: str) -> str:

@@ -79,7 +79,7 @@ def _scaled_to_zero(run: Run, stage: Stage) -> None:
                 run, f"Whether the endpoint has scaled to zero cannot be asked: /health says {run.watch.refused}", "a /health that refuses"
             )
             return
-        said = run.watch.latest if run.watch else None
+        said = run.watch.said.latest if run.watch else None
         if said is None or said["at_s"] < begun_s or any(said[name] for name in BUSY):
             quiet_s = run.load.now()
         elif not said["idle"] or run.load.now() - quiet_s >= run.plan.options["rest"]:

@@ -94,6 +94,11 @@ class Dispatcher:
         return len(self._line)
 
     @property
+    def cap(self) -> int:
+        """Requests in flight at most, in an open loop."""
+        return self._cap
+
+    @property
     def draining(self) -> bool:
         """Whether the present stage sends nothing more, and waits for its last answers."""
         return self.now() > self._stop_s
@@ -154,17 +159,23 @@ class Dispatcher:
 
     def _open(self, stage: Stage, seq: int, start_s: float) -> int:
         for arrival in arrivals([stage], self._seed, seq, start_s):
+            seq = arrival.seq + 1
+            if not self._mine(arrival):
+                continue
             self._wait_until(arrival.scheduled_s)
             if self.stopping:
                 self._drop(arrival)
-            elif self.in_flight < self._cap and not self._line:
+            elif self.in_flight < self.cap and not self._line:
                 self._launch(arrival, 0.0)
             elif self._shed:
                 self._drop(arrival)
             else:
                 self._line.append((arrival, self.now()))
-            seq = arrival.seq + 1
         return seq
+
+    def _mine(self, arrival: Arrival) -> bool:
+        """Whether this process is to send the arrival: all of them, where there is no other."""
+        return True
 
     def _wait_until(self, due_s: float) -> None:
         if self.stopping:
@@ -191,7 +202,7 @@ class Dispatcher:
             self._send(arrival, held_s)
         finally:
             self._flying.discard(gevent.getcurrent())
-            if self._line and self.in_flight < self._cap:
+            if self._line and self.in_flight < self.cap:
                 waiting, since_s = self._line.popleft()
                 self._launch(waiting, self.now() - since_s)
             elif not self._flying and not self._line:

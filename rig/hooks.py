@@ -28,15 +28,19 @@ HOOKS = {
     "cold_start": "the first answer of an endpoint worker came after a wait: seq, worker_id, seconds (the wait), at_s",
     "worker_ready": "an endpoint worker was started and became ready: worker_id, seconds (start to ready), at_s, detail",
     "queued": "a request waited in the endpoint's queue: seq, stage, worker_id, seconds, at_s",
+    "failed": "an error of the service: seq, stage, seconds (sent to answer), at_s, cause, detail",
+    "wrong": "answered, but not with what was asked for: seq, stage, seconds (sent to answer), at_s, cause, detail",
     "queue_timeout": "the platform gave up waiting for an endpoint worker: seq, stage, seconds (sent to answer), at_s, cause, detail",
     "throttled": "429: seq, stage, seconds (sent to answer), at_s, cause, retry_after_s (None where not said), detail",
+    "busy": "no room, in the service's own word: seq, stage, seconds (sent to answer), at_s, cause, detail",
     "refused": "any other 4xx: seq, stage, seconds (sent to answer), at_s, cause, detail",
     "timed_out": "the platform's limit on execution passed: seq, stage, seconds (sent to answer), at_s, cause, detail",
+    "unreachable": "no connection, or a broken one: seq, stage, seconds (sent to the break), at_s, cause, detail",
     "abandoned": "our own deadline passed: seq, stage, seconds (sent to giving up), at_s, cause, detail",
 }
 KINDS = tuple(name for name in HOOKS if name != "attempt")
 """The hooks that have rows in events.csv."""
-EXPLAINED = ("queue_timeout", "throttled", "refused", "timed_out", "abandoned")
+EXPLAINED = ("failed", "wrong", "queue_timeout", "throttled", "busy", "refused", "timed_out", "unreachable", "abandoned")
 """The outcomes that have a hook of their name, with a cause."""
 
 

@@ -10,6 +10,8 @@ from rig import answer
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 """Terminal states; whatever else a job says of itself, it goes on (as RunPod's own clients take it)."""
 RUNNING = ("IN_PROGRESS", "RUNNING")
+MOST_RETRIES = 1000
+"""A larger number of re-dispatches is none: RunPod makes one (inferred)."""
 GONE = "GONE"
 """A word of ours: the service knows the job no more."""
 
@@ -24,7 +26,7 @@ def columns(job: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {name: value for name, value in times.items() if value is not None}
     if isinstance(worker := job.get("workerId"), str) and worker:
         found["worker_id"] = worker
-    if isinstance(retries := job.get("retries"), int) and not isinstance(retries, bool):
+    if isinstance(retries := job.get("retries"), int) and not isinstance(retries, bool) and 0 <= retries <= MOST_RETRIES:
         found["platform_retries"] = retries
     elif job.get("status") in ENDED:
         found["platform_retries"] = 0

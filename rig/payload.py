@@ -32,6 +32,8 @@ CLIP_INPUT: Mapping[str, Any] = {"audio_base64": "{{audio_base64}}", "name": "{{
 OF_CLIP = ("audio_base64", "audio_name", "audio_seconds")
 OF_REQUEST = ("seq", "name")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+MOST_DEPTH = 100
+"""Levels of a template."""
 _LONGEST = 100
 """Bytes that a placeholder of the request's own may come to, for the check of the size."""
 
@@ -131,11 +133,24 @@ def _read(template: Path) -> Any:
         raise ValueError(f"{constant} is no JSON")
 
     try:
-        return json.loads(template.read_text(encoding="utf-8-sig"), parse_constant=refuse)
+        tree = json.loads(template.read_text(encoding="utf-8-sig"), parse_constant=refuse)
     except OSError as error:
         raise PayloadError(f"cannot read '{template}': {error.strerror}; name a JSON file with what is to be sent") from error
     except (ValueError, RecursionError) as error:
         raise PayloadError(f"'{template}' is no JSON file in UTF-8: {error}") from error
+    if tree is None or _depth(tree) > MOST_DEPTH:
+        what = "nothing but null" if tree is None else f"levels in levels, more than {MOST_DEPTH} deep"
+        raise PayloadError(f'\'{template}\' holds {what}: give an object, as in {{"prompt": "hi"}}')
+    return tree
+
+
+def _depth(tree: Any) -> int:
+    """Levels of lists and objects; counted level by level, since a deep one cannot be walked by recursion."""
+    depth, level = 0, [tree]
+    while level := [tree for tree in level if isinstance(tree, dict | list)]:
+        depth += 1
+        level = [inner for tree in level for inner in (tree.values() if isinstance(tree, dict) else tree)]
+    return depth
 
 
 def _placeholders(tree: Any) -> list[str]:

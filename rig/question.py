@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gevent
+from locust import log
 
 from rig import circumstances, options
 from rig.aim import OptionError
+from rig.attempt import Ledger
 from rig.conductor import Conductor
 from rig.embedded import CannotStart, Embedded
 from rig.options import Option, Plan
@@ -139,9 +141,16 @@ class Question:
             self._progress.stop()
         if run.recorder.fault:
             logger.error(run.recorder.fault)
-        if run.recorder.fault or run.failed or ledger.counts.get("ok", 0) < ledger.planned:
-            self._environment.process_exit_code = self._environment.parsed_options.exit_code_on_error
+        self._environment.process_exit_code = self._exit_code(run, ledger)
         self._reporter = gevent.spawn(self._make_report, run)
+
+    def _exit_code(self, run: Run, ledger: Ledger) -> int | None:
+        """The process's exit code by the run; None leaves it to Locust, which knows of faults of listeners."""
+        if not run.sent and ledger.planned:
+            return NOTHING_SENT
+        if run.recorder.fault or run.failed or ledger.counts.get("ok", 0) < ledger.planned:
+            return int(self._environment.parsed_options.exit_code_on_error)
+        return None if log.unhandled_greenlet_exception else 0  # Locust itself counts a failure that a retry has made good
 
     def stopped(self) -> None:
         """Ready for the next run (test_stop); headless there is none, and the report is waited for."""

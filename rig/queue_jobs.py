@@ -39,6 +39,8 @@ LAST_LOOK_S = 5.0
 BACK_OFF_S = 10.0
 GIVE_UP_AFTER = 3
 """Polls that failed in a row, at least, before a job counts as lost."""
+GONE_AFTER, GONE_S = 3, 2.0
+"""Answers 404 in a row, and for how long, before a job counts as gone: a few may be a moment's, of an address that has not heard of it."""
 MILLISECONDS = 1000
 
 
@@ -119,7 +121,8 @@ class _Job:
     failing: float = 0.0
     trouble: str = ""
     missing: int = 0
-    """Answers 404 in a row."""
+    """Answers 404 in a row; ``missed`` is when the first of them was there."""
+    missed: float = 0.0
     no_hold: bool = False
     """A long poll went wrong for it: only short ones now."""
     doubt: bool = False
@@ -159,8 +162,11 @@ class QueueJobs:
         said = answer.content(exchange.body)
         if not 200 <= (exchange.status or 0) < 300:
             evidence = answer.refusal(exchange, said, exchange.known)
-            return _told(exchange, evidence.says, f"{evidence.measured['error']}{answer.key_hint(exchange.status, self._key, RUNPOD_KEY)}")
-        if not isinstance(said, dict) or not isinstance(said.get("id"), str):
+            hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or answer.address_hint(
+                exchange.status, "the endpoint id in --host"
+            )
+            return _told(exchange, evidence.says, f"{evidence.measured['error']}{hint}")
+        if not isinstance(said, dict) or not isinstance(said.get("id"), str) or not said["id"]:
             return _told(exchange, "wrong", f"{exchange.status} without a job id: {answer.excerpt(exchange.body)}")
         job = self._accept(said, exchange)
         if said.get("status") in ENDED:
@@ -190,7 +196,7 @@ class QueueJobs:
     def _cancel(self, waiting: list[str], left: dict[str, None], budget: Budget) -> None:
         while waiting and budget.enter(CLOSE_S):
             job_id, exchange = waiting.pop(), Exchange()
-            self.client.send(exchange, "POST", f"/cancel/{quote(job_id, safe='')}", limits=Limits(CLOSE_S, CLOSE_S, CLOSE_S))
+            self.client.send(exchange, "POST", f"/cancel/{_quoted(job_id)}", limits=Limits(CLOSE_S, CLOSE_S, CLOSE_S))
             budget.leave()
             if exchange.status == 429:
                 budget.slow(exchange.sent or 0.0)
@@ -253,7 +259,7 @@ class QueueJobs:
 
     def _poll(self, job: _Job) -> tuple[Exchange, bool]:
         """Asks once after the job; the answer, and whether that was a long poll. Gives its turn in the budget back."""
-        poll, name = Exchange(), quote(job.id, safe="")
+        poll, name = Exchange(), _quoted(job.id)
         left_s = job.deadline - time.perf_counter()
         hold_s, last_s = min(LONGEST_HOLD_S, left_s), max(left_s, 0.0) + LAST_LOOK_S
         held = hold_s >= 1 and not job.no_hold and self._may_hold
@@ -287,21 +293,30 @@ class QueueJobs:
             self.budget.slow(poll.sent or now)
         elif poll.status == 405 and held:
             self._holds = False
-        elif poll.status == 404:
-            job.missing, job.doubt = job.missing + 1, held
-            if job.missing > 1:  # one may be a moment's: a second address has not heard of the job yet
-                exchange.seen = poll.done
-                return {"status": GONE, "error": answer.reason(poll, said)}
+        elif poll.status == 404 and not answer.is_page(poll):
+            return self._missing(job, poll, said, held, exchange)
         else:
-            self._failed(job, poll, said, now, exchange)
+            self._failed(job, poll, said, held, exchange)
         return None
 
-    def _failed(self, job: _Job, poll: Exchange, said: Any, now: float, exchange: Exchange) -> None:
+    def _missing(self, job: _Job, poll: Exchange, said: Any, held: bool, exchange: Exchange) -> Mapping[str, Any] | None:
+        """The service says that there is no such job: its end, where it says so for a while. It ended when that began."""
+        if not job.missing:
+            job.missed = poll.done or 0.0
+        job.missing, job.doubt, job.trouble = job.missing + 1, held, f"404: {answer.reason(poll, said)}"
+        if job.missing < GONE_AFTER or (poll.done or 0.0) - job.missed < GONE_S:
+            return None
+        exchange.seen = job.missed
+        return {"status": GONE, "error": answer.reason(poll, said)}
+
+    def _failed(self, job: _Job, poll: Exchange, said: Any, held: bool, exchange: Exchange) -> None:
         """A poll without a usable answer is no outcome of the job: it is asked after again, later and later, until that is hopeless."""
+        now = poll.done or time.perf_counter()
         job.trouble = poll.error if poll.fault else f"{poll.status}: {answer.reason(poll, said)}"
         job.trouble += answer.key_hint(poll.status, self._key, RUNPOD_KEY)
+        job.missing, job.doubt = 0, job.doubt or (held and poll.status == 404)
         if not job.failures:
-            job.failing = poll.sent or now
+            job.failing = now if held else poll.sent or now  # a long poll is silent while all is well
         job.failures += 1
         job.due = now + min(self._asking.poll_s * 2**job.failures, BACK_OFF_S)
         if job.failures >= GIVE_UP_AFTER and now - job.failing >= self._asking.lost_s:
@@ -319,9 +334,9 @@ class QueueJobs:
             exchange.error = f"{state}, but later than {total_s:g} s"
             return
         exchange.error = f"still {job.state} after {total_s:g} s"
-        if (age_s := job.deadline - job.heard) > 2 * self._asking.poll_s + LAST_LOOK_S or job.failures:
+        if (age_s := job.deadline - job.heard) > 2 * self._asking.poll_s + LAST_LOOK_S or job.failures or job.missing:
             exchange.error = f"given up after {total_s:g} s: {job.state} when last heard of, {age_s:.0f} s before" + (
-                f" (then: {job.trouble})" if job.failures else ""
+                f" (then: {job.trouble})" if job.failures or job.missing else ""
             )
 
     def _conclude(self, job: _Job, final: Mapping[str, Any], clip: Clip | None, exchange: Exchange) -> Evidence:
@@ -342,6 +357,10 @@ class QueueJobs:
         evidence = judge_text(text, clip.text, self._asking.max_wer, {})
         exchange.known |= evidence.measured
         return _told(exchange, evidence.says, str(evidence.measured.get("error", "")))
+
+
+def _quoted(job_id: str) -> str:
+    return quote(job_id, safe="", errors="replace")
 
 
 def _told(exchange: Exchange, says: str, error: str) -> Evidence:

@@ -16,7 +16,17 @@ from locust import stats
 
 from rig import attempt
 from rig.attempt import Attempt, Column, Ledger
+from rig.batches import Batch, Outbox
 
+LOCAL = "local"
+"""The name of the one load generator where there is only one."""
+TABLES: Mapping[str, tuple[Column, ...]] = {
+    "attempts": attempt.COLUMNS,
+    "events": attempt.EVENTS,
+    "generator": attempt.GENERATOR,
+    "endpoint": attempt.ENDPOINT,
+    "stages": attempt.STAGES,
+}
 RESERVE_BYTES = 8192
 """Room kept until the end, so that a disk which has filled up can still be told how the run ended."""
 
@@ -30,11 +40,11 @@ class Table:
 
     def __init__(self, path: Path, columns: Iterable[Column]) -> None:
         self._file: TextIO = path.open("w", encoding="utf-8", newline="", buffering=1)
-        self.write(column.name for column in columns)
+        self.lines(attempt.line(column.name for column in columns))
 
-    def write(self, cells: Iterable[object]) -> None:
-        """Appends one row."""
-        self._file.write(attempt.line(cells))
+    def lines(self, lines: str) -> None:
+        """Appends whole lines."""
+        self._file.write(lines)
 
     def close(self) -> None:
         """Ends the file, on the disk."""
@@ -49,14 +59,20 @@ class Recorder:
     Args:
         runs: directory of runs; the run gets a new one in it.
         about: run.json's first content: what was asked for, and the circumstances.
+        generator: the load generator's name, in each row that does not say it.
+        name: of the run's directory; "" = made of time and question.
+        outbox: gets each line that is written, to be shipped.
 
     Raises:
         CannotRecord: the directory cannot be written.
     """
 
-    def __init__(self, runs: Path, about: Mapping[str, Any]) -> None:
+    def __init__(
+        self, runs: Path, about: Mapping[str, Any], *, generator: str = LOCAL, name: str = "", outbox: Outbox | None = None
+    ) -> None:
         started = datetime.now(UTC)
-        self.folder = _new_folder(runs, f"{started:%Y%m%d-%H%M%S}-{about['question']}")
+        self.folder = _new_folder(runs, name or f"{started:%Y%m%d-%H%M%S}-{about['question']}")
+        self.generator_name, self._outbox = generator, outbox
         self.fault = ""
         self.counts: Counter[str] = Counter()
         self._about: dict[str, Any] = {
@@ -74,11 +90,8 @@ class Recorder:
         try:
             self._write_about()
             self._reserve.write_bytes(bytes(RESERVE_BYTES))
-            self._attempts = Table(self.folder / "attempts.csv", attempt.COLUMNS)
-            self._events = Table(self.folder / "events.csv", attempt.EVENTS)
-            self._generator = Table(self.folder / "generator.csv", attempt.GENERATOR)
-            self._endpoint = Table(self.folder / "endpoint.csv", attempt.ENDPOINT)
-            self._stages = Table(self.folder / "stages.csv", attempt.STAGES) if "sweep" in about else None
+            columns = {name: of for name, of in TABLES.items() if name != "stages" or "sweep" in about}
+            self._tables = {name: Table(self.folder / f"{name}.csv", of) for name, of in columns.items()}
         except OSError as error:
             raise CannotRecord(_sentence(self.folder, error)) from error
 
@@ -89,28 +102,39 @@ class Recorder:
 
     def attempt(self, row: Attempt, instead: str = "") -> None:
         """Writes a row of attempts.csv; ``instead``: the outcome of the try before it, which is no longer its request's."""
-        if self._write(self._attempts, attempt.cells(row)):
-            self.counts[row.outcome] += 1
-            if instead:
-                self.counts[instead] -= 1
+        changes = Counter({row.outcome: 1})
+        if instead:
+            changes[instead] -= 1
+        if self._write("attempts", attempt.cells(row), changes):
+            self.counts.update(changes)
 
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
         """Writes a row of events.csv; ``about`` are the hook's keyword arguments."""
-        values = {"generator": "local", **about, "kind": kind}
-        self._write(self._events, [_plain(values.get(column.name)) for column in attempt.EVENTS])
+        self._row("events", {"generator": self.generator_name, **about, "kind": kind})
 
     def generator(self, values: Mapping[str, Any]) -> None:
         """Writes a row of generator.csv."""
-        self._write(self._generator, [_plain(values.get(column.name)) for column in attempt.GENERATOR])
+        self._row("generator", {"generator": self.generator_name, **values})
 
     def endpoint(self, values: Mapping[str, Any]) -> None:
         """Writes a row of endpoint.csv."""
-        self._write(self._endpoint, [_plain(values.get(column.name)) for column in attempt.ENDPOINT])
+        self._row("endpoint", values)
 
     def stage(self, values: Mapping[str, Any]) -> None:
         """Writes a row of stages.csv, which a sweep has."""
-        if self._stages:
-            self._write(self._stages, [_plain(values.get(column.name)) for column in attempt.STAGES])
+        if "stages" in self._tables:
+            self._row("stages", values)
+
+    def append(self, batch: Batch) -> None:
+        """Writes the lines that another generator has written, and counts them."""
+        for name in batch.tables:
+            if name in self._tables and not self.fault:
+                try:
+                    self._tables[name].lines(batch.lines(name))
+                except OSError as error:
+                    self.failed(error)
+                    return
+        self.counts.update(batch.counts)
 
     def close(self, ended_by: str, second_0: float, elapsed_s: float, planned: int | None, dispatched: int) -> Ledger:
         """Ends the run's files and says how it ended; the ledger of the rows on disk.
@@ -131,8 +155,7 @@ class Recorder:
             "planned": planned,
             "ledger": {"planned": ledger.planned, "counts": ledger.counts, "missing": ledger.missing},
         }
-        tables = (self._attempts, self._events, self._generator, self._endpoint, self._stages)
-        for end in (*(table.close for table in tables if table), self._reserve.unlink, self._write_about):
+        for end in (*(table.close for table in self._tables.values()), self._reserve.unlink, self._write_about):
             try:
                 end()
             except OSError as error:
@@ -143,15 +166,21 @@ class Recorder:
         """Notes the first thing that could not be written, as a sentence in ``fault``."""
         self.fault = self.fault or _sentence(self.folder, error)
 
-    def _write(self, table: Table, cells: Iterable[object]) -> bool:
+    def _row(self, table: str, values: Mapping[str, Any]) -> None:
+        self._write(table, [_plain(values.get(column.name)) for column in TABLES[table]])
+
+    def _write(self, table: str, cells: Iterable[object], changes: Mapping[str, int] | None = None) -> bool:
         """Whether the row was written. After the first failure nothing more is: a row must not follow a torn one."""
         if self.fault:
             return False
+        line = attempt.line(cells)
         try:
-            table.write(cells)
+            self._tables[table].lines(line)
         except OSError as error:
             self.failed(error)
             return False
+        if self._outbox:
+            self._outbox.add(table, line, changes)
         return True
 
     def _write_about(self) -> None:

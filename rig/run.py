@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
@@ -12,6 +12,7 @@ from gevent.lock import RLock
 
 from rig import hooks
 from rig.aim import Target
+from rig.answer import retry_after_s
 from rig.attempt import Attempt, Evidence, Ledger, decide
 from rig.cause import cause
 from rig.conductor import Conductor
@@ -22,11 +23,11 @@ from rig.schedule import Arrival, planned, stream
 from rig.targets import Where
 from rig.watch import Watch
 from rig.wire import Exchange
+from rig.witness import Witness
 
 SAMPLE_S = 1.0
 LEAST_SAMPLE_S = 0.2
 """A shorter rest at the end gets no sample: its CPU share would be noise."""
-GENERATOR = "local"
 
 
 class NotOk(Exception):
@@ -38,8 +39,10 @@ class Run:
 
     Args:
         environment: Locust's, for its events and statistics.
-        where: what can be asked about the endpoint while the run goes, with ``key``.
+        where: what can be asked about the endpoint while the run goes, with ``key``; None: somebody else asks.
         conductor: is told of each stage and each attempt.
+        load: makes what sends the arrivals.
+        tables: whether Locust's own CSV files are kept up too.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class Run:
         target: Target,
         recorder: Recorder,
         *,
-        where: Where,
+        where: Where | None,
         key: str = "",
         conductor: Conductor | None = None,
+        load: Callable[..., Dispatcher] = Dispatcher,
+        tables: bool = True,
     ) -> None:
         self.plan, self.target, self.recorder = plan, target, recorder
         self._environment = environment
@@ -60,13 +65,14 @@ class Run:
         self.ended_by = self.failed = ""
         self.ledger: Ledger | None = None
         self.conductor = conductor
-        self.load = Dispatcher(
+        self.load = load(
             plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed, conductor=self.conductor
         )
         self.watch: Watch | None = None
         self._where, self._key = where, key
         self._workers: set[str] = set()
-        self._locust = LocustTables(environment, recorder)
+        self.said = Witness()
+        self._locust = LocustTables(environment, recorder) if tables else None
         self._watcher: gevent.Greenlet | None = None
         self._process = psutil.Process()
         self._sampled_s = 0.0
@@ -78,7 +84,10 @@ class Run:
         """Runs the whole schedule, once; returns when each request has ended."""
         if self._watcher is None:
             self._watcher = gevent.spawn(self._watch)
-            self.watch = Watch(self._where, self._key, self.plan.sample_s, now=self.load.now, row=self.recorder.endpoint, ready=self._ready)
+            if self._where:
+                row = self.recorder.endpoint
+                self.watch = Watch(self._where, self._key, self.plan.sample_s, now=self.load.now, row=row, ready=self._ready)
+                self.said = self.watch.said
             self.load.run()
         self.load.finished.wait()
 
@@ -119,7 +128,8 @@ class Run:
             self._watcher.kill()
             if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:
                 self._sample()
-        self._locust.close()
+        if self._locust:
+            self._locust.close()
         second_0 = time.time() - self.load.now()
         self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, self._planned, self.load.dispatched)
         self.target.close()
@@ -143,7 +153,7 @@ class Run:
             exchange = Exchange()
             row = self._try(arrival, held_s if tries == 1 else None, exchange, tries, outcome)
             outcome = row.outcome
-            pause_s = self.plan.retries.pause_s(outcome, tries, _retry_after_s(exchange), random_) if random_ else None
+            pause_s = self.plan.retries.pause_s(outcome, tries, retry_after_s(exchange.headers), random_) if random_ else None
             if pause_s is None or not self._rest(pause_s):
                 return
 
@@ -188,7 +198,7 @@ class Run:
             done_s=None if exchange.done is None or cut else exchange.done - zero,
             seen_s=None if exchange.seen is None else exchange.seen - zero,
             status=exchange.status,
-            generator=GENERATOR,
+            generator=self.recorder.generator_name,
             **{**exchange.known, **evidence.measured},
         )
         if row.sent_s is not None and number == 1:
@@ -197,7 +207,8 @@ class Run:
         return row
 
     def _refuse(self, arrival: Arrival) -> None:
-        row = Attempt(arrival.seq, 1, arrival.stage, arrival.scheduled_s, "not_sent", self._phase(arrival), generator=GENERATOR)
+        phase, generator = self._phase(arrival), self.recorder.generator_name
+        row = Attempt(arrival.seq, 1, arrival.stage, arrival.scheduled_s, "not_sent", phase, generator=generator)
         self._write(row, Exchange())
 
     def _phase(self, arrival: Arrival) -> str:
@@ -208,8 +219,8 @@ class Run:
         if self.conductor:
             self.conductor.attempt(row)
         why = self._cause(row) if row.outcome in hooks.EXPLAINED else ""
-        retry_after_s = _retry_after_s(exchange)
-        hooks.announce(row, cause=why, cold=self._first_of_worker(row), retry_after_s=retry_after_s, on=self._environment.events)
+        after_s = retry_after_s(exchange.headers)
+        hooks.announce(row, cause=why, cold=self._first_of_worker(row), retry_after_s=after_s, on=self._environment.events)
         if self.recorder.fault and not self.load.stopping:
             self.ended_by = "a disk that cannot be written"
             self.load.stop()
@@ -217,7 +228,7 @@ class Run:
     def _cause(self, row: Attempt) -> str:
         """Why the attempt ended so, from its time, its answer and what the endpoint said of itself meanwhile."""
         sent_s, done_s = row.sent_s or 0.0, self.load.now() if row.done_s is None else row.done_s
-        samples = self.watch.between(sent_s, done_s) if self.watch else []
+        samples = self.said.between(sent_s, done_s)
         return cause(row.outcome, done_s - sent_s, row.status, row.error, samples)
 
     def _first_of_worker(self, row: Attempt) -> bool:
@@ -261,7 +272,6 @@ class Run:
         self.recorder.generator(
             {
                 "at_s": self._sampled_s,
-                "generator": GENERATOR,
                 "cpu": self._process.cpu_percent() / 100,
                 "rss_bytes": self._process.memory_info().rss,
                 "in_flight": self.load.in_flight,
@@ -271,8 +281,3 @@ class Run:
                 "lateness_max_s": lateness_s,
             }
         )
-
-
-def _retry_after_s(exchange: Exchange) -> float | None:
-    value = str(exchange.headers.get("retry-after", ""))
-    return float(value) if value.isascii() and value.isdigit() else None

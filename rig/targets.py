@@ -58,6 +58,8 @@ def infer(host: str, told: str = "auto") -> Where:
         return found
     if told == "transcription":
         return replace(found, kind=told)
+    if told == "queue" and found.kind == "balancer":
+        raise ValueError(f"--host '{host}' is a load-balancing endpoint's address: its queue would be {found.api}")
     if told == "queue":
         raise ValueError(f"--host '{host}' holds no endpoint id: a queue endpoint's address is {QUEUE_FORM}")
     if found.kind == "queue":
@@ -89,7 +91,7 @@ def _below_v2(host: str, origin: str, name: str, endpoint_id: str, rest: list[st
         management = ""  # another of RunPod's hosts: nothing is known of a REST v2 beside it
     if not rest:
         return Where("queue", api, endpoint_id, api, management)
-    if rest[0] in OPERATIONS and told in ("auto", "queue"):
+    if told == "queue" or (told == "auto" and rest[0] in OPERATIONS):
         raise ValueError(f"--host '{host}' ends in '/{'/'.join(rest)}': name the endpoint alone, as in {api}")
     if rest[0] == "openai":
         return Where("transcription", host, endpoint_id, api, management)

@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gevent
 
+from rig import answer
 from rig.attempt import one_line
-from rig.targets import Where
+from rig.targets import RUNPOD_KEY, Where
 from rig.wire import Client, Exchange, Limits
+from rig.witness import Row, Witness
 
 logger = logging.getLogger("coldburst")
 LIST_EVERY_S = 2.0
 """RunPod's REST v2 allows 60 requests a minute and 3,000 an hour: one in 2 s leaves most of both to others."""
-KEPT = 3000
 LIMITS = Limits(5.0, 5.0, 5.0)
 JOBS = {"in_queue": "inQueue", "in_progress": "inProgress", "completed": "completed", "failed": "failed", "retried": "retried"}
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 SERVING = ("RUNNING", "IDLE")
+MOST = 1e15
+"""A count beyond this is none."""
 BEFORE = "the worker list: it was there before the run, since then at least"
 SINCE = "the worker list, start to the answer that showed it"
-
-Row = Mapping[str, Any]
 
 
 class Watch:
@@ -42,15 +42,20 @@ class Watch:
         now: the run's clock, in seconds from second 0.
         row: takes a row of endpoint.csv.
         ready: takes the keyword arguments of the hook ``worker_ready``.
+
+    Attributes:
+        said: what it has answered.
+        refused: why /health is not asked any more, "" while it is.
     """
 
     def __init__(
         self, where: Where, key: str, every_s: float, *, now: Callable[[], float], row: Callable[[Row], None], ready: Callable[[Row], None]
     ) -> None:
-        self._now, self._row, self._ready = now, row, ready
-        self._samples: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._now, self._row, self._ready, self._key = now, row, ready, key
+        self.refused = ""
+        self.said = Witness()
         self._serving: dict[str, object] | None = None
-        headers = {"User-Agent": "coldburst", "Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        headers = {"User-Agent": "coldburst", "Accept": "application/json"} | answer.bearer(key)
         self._asking: list[gevent.Greenlet] = []
         if every_s > 0 and where.api:
             self._asking.append(gevent.spawn(self._repeat, every_s, Client(where.api, LIMITS, headers), "/health", self._health))
@@ -64,21 +69,6 @@ class Watch:
     def asks(self) -> bool:
         """Whether there is anything to ask."""
         return bool(self._asking)
-
-    @property
-    def latest(self) -> Row | None:
-        """The last answer of /health as a row of endpoint.csv; None before the first."""
-        return next((sample for sample in reversed(self._samples) if sample["view"] == "health" and not sample["error"]), None)
-
-    def between(self, from_s: float, to_s: float) -> list[Row]:
-        """What the endpoint said in that stretch, and the last word before it."""
-        found: list[Row] = []
-        for sample in reversed(self._samples):
-            if sample["at_s"] <= to_s:
-                found.append(sample)
-            if sample["at_s"] < from_s and sample["view"] == "health":
-                break
-        return found[::-1]
 
     def stop(self) -> None:
         """Asks nothing more."""
@@ -95,18 +85,26 @@ class Watch:
         """Asks once, keeps the answer as a row; whether it is worth asking again."""
         exchange, at_s = Exchange(), self._now()
         client.send(exchange, "GET", path)
+        answer.blot(exchange, self._key)
         view = "health" if path == "/health" else "workers"
         try:
-            content = read(json.loads(exchange.body)) if exchange.status == 200 else {"error": _reason(exchange)}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            content = read(json.loads(exchange.body)) if exchange.status == 200 else {"error": self._reason(exchange)}
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
             content = {"error": one_line(f"the answer cannot be read: {type(error).__name__}: {error}")}
         sample = {"at_s": at_s, "view": view, "error": "", **content}
-        self._samples.append(sample)
+        self.said.add(sample)
         self._row(sample)
         if exchange.status in (401, 403, 404):
             logger.warning("The endpoint's own word (%s) cannot be had: %s; it is not asked for again", view, sample["error"])
+            self.refused = self.refused if view == "workers" else str(sample["error"])
             return False
         return True
+
+    def _reason(self, exchange: Exchange) -> str:
+        if exchange.fault:
+            return one_line(exchange.error)
+        hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or answer.address_hint(exchange.status, "the endpoint id in --host")
+        return one_line(f"{exchange.status}: {answer.reason(exchange, answer.content(exchange.body))}{hint}")
 
     def _health(self, content: Mapping[str, Any]) -> dict[str, Any]:
         jobs, workers = content["jobs"], content["workers"]
@@ -126,7 +124,7 @@ class Watch:
         self._serving = {str(worker["id"]): worker.get("startedAt") for worker in workers if worker["status"] in SERVING}
         for worker in workers:
             name, up_s = str(worker["id"]), worker.get("uptimeSeconds")
-            seconds = float(up_s) if isinstance(up_s, int | float) else None
+            seconds = float(up_s) if isinstance(up_s, int | float) and 0 <= up_s < MOST else None
             if name not in self._serving:
                 continue
             if before is None:
@@ -136,10 +134,4 @@ class Watch:
 
 
 def _count(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) else None
-
-
-def _reason(exchange: Exchange) -> str:
-    if exchange.fault:
-        return one_line(exchange.error)
-    return one_line(f"{exchange.status}: {exchange.body[:200].decode('utf-8', errors='replace')}")
+    return int(value) if isinstance(value, int | float) and 0 <= value < MOST else None

@@ -8,6 +8,7 @@ from 1024 on, and its own client silently repeats requests.
 from __future__ import annotations
 
 import errno
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ KEEP_S = 4.0
 """Seconds after which an idle connection is not used again: uvicorn and Node close theirs after 5 s,
 and a request that meets the closing would fail through no fault of the endpoint's."""
 BLOCK_BYTES = 65536
+WRONG_NAME = (62, 64)
+"""OpenSSL's codes of a certificate for another name, or another address (X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH)."""
 
 
 class CannotConnect(OSError):
@@ -88,7 +91,7 @@ class _Keeping:
         try:
             sock = self._create_socket()  # type: ignore[attr-defined]
         except (OSError, UnicodeError) as error:  # UnicodeError: a name that IDNA cannot encode
-            raise CannotConnect(str(error)) from error
+            raise CannotConnect(_why_not(error)) from error
         self.opened += 1
         return sock
 
@@ -215,6 +218,16 @@ def _write(sock: gevent.socket.socket, head: bytes, body: bytes) -> None:
         sent = len(head)
     if sent < len(head) + len(body):
         sock.sendall(memoryview(body)[sent - len(head) :])
+
+
+def _why_not(error: Exception) -> str:
+    """Why there is no connection, in words; where the next step is known, with it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        known = "use a name that it is for" if error.verify_code in WRONG_NAME else "name its authority, as in SSL_CERT_FILE=ca.pem"
+        return f"the certificate does not verify ({error.verify_message}), and nothing was sent: {known}"
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "no TLS is spoken at that port: should the address begin with http:// ?"
+    return str(error)
 
 
 def _first_byte_timeout(limits: Limits) -> gevent.Timeout:

@@ -80,7 +80,7 @@ def test_a_wait_in_vain_is_explained_by_what_the_endpoint_said(rows, retried, ex
         ("refused", None, 413, "413", "bad_request"),
         ("refused", 0.1, 401, "401: invalid api key", "bad_key"),
         ("refused", 0.1, 403, "403", "bad_key"),
-        ("refused", 120.0, 404, "404", "bad_request"),
+        ("refused", 120.0, 404, "404", "wrong_address"),
         ("failed", 1.0, 200, "RuntimeError: CUDA out of memory. Tried to allocate 2 GiB", "out_of_memory"),
         ("failed", 1.0, 200, "MemoryError", "out_of_memory"),
         ("failed", 82.0, 200, "job timed out after 1 retries", "worker_lost"),

@@ -84,6 +84,10 @@ def test_an_input_that_a_worker_would_choke_on_is_refused(template, empty):
     [
         ("{", r"job\.json' is no JSON file in UTF-8: Expecting property name.* line 1"),
         ('{"a": NaN}', "NaN is no JSON"),
+        ("null", "holds nothing but null: give an object"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", r"holds levels in levels, more than 100 deep: give an object"),
+        ("[" * 100_000, "is no JSON file in UTF-8: "),
+        ("\0\1\2", "is no JSON file in UTF-8: "),
         ('{"a": "{{speech}}"}', r"holds \{\{speech\}\}, which is no placeholder: there are \{\{seq\}\}"),
         ('{"a": ["{{audio_base64}}"]}', r"asks for \{\{audio_base64\}\}, and there are no clips"),
     ],

@@ -98,7 +98,8 @@ TIMED_OUT = {"status": "TIMED_OUT"}
         ((500, CUT, 429, (200, "text"), (200, {}), 302, QUEUED, DONE), "ok", ""),
     ],
 )
-def test_a_job_ends_in_one_outcome(jobs_of, polls, outcome, words):
+def test_a_job_ends_in_one_outcome(jobs_of, monkeypatch, polls, outcome, words):
+    monkeypatch.setattr("rig.queue_jobs.GONE_S", 0.0)
     with platform(*polls) as server:
         jobs = jobs_of(server, poll_s=0.003, lost_s=9)
         found, measured, exchange = ask(jobs)

@@ -223,3 +223,30 @@ def test_an_endpoint_that_never_scales_to_zero_ends_the_run_with_the_next_step(t
         assert run.wait(60) == 1, run.output
         assert "set its minimum of workers to 0" in run.output
         assert run.ledger.counts["not_sent"] == run.about["planned"]
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_says_nothing_of_itself_ends_the_run_at_once(template):
+    with (
+        emulator("--start", "0", "--load", "0", *WORKERS, RUNPOD_API_KEY="right") as platform,
+        locust("--host", f"{platform.url}/v2/demo", *template, file="locustfiles/coldstart.py", RUNPOD_API_KEY="wrong-key") as run,
+    ):
+        assert run.wait(30) > 0, run.output  # --zero-timeout is 600 s
+        assert "cannot be asked: /health says 401: invalid api key (is the key in RUNPOD_API_KEY the right one?)" in run.output
+        assert run.ledger.counts["not_sent"] == run.about["planned"]
+        assert b"wrong-key" not in run.everything()
+
+
+@pytest.mark.slow
+def test_jobs_that_run_out_of_memory_are_told_as_such(template):
+    card = ("--card-gb", "24", "--shared-gb", "6", "--job-gb", "10", "--concurrency", "4", "--start", "0", "--load", "0")
+    client = ("--schedule", "burst 12", "--max-in-flight", "12")
+    with (
+        emulator(*card, *WORKERS, "--workers-min", "2", "--ready") as platform,
+        locust("--host", f"{platform.url}/v2/demo", *client, *template) as run,
+    ):
+        assert run.wait(60) == 1, run.output
+        failed = [job for job in platform.truth("job") if job["state"] == "FAILED"]
+        assert 0 < len(failed) == run.ledger.counts["failed"]
+        assert causes(run) == ["out_of_memory"] * len(failed)
+        assert "out of memory" in run.output

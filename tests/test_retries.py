@@ -1,11 +1,14 @@
 """What is tried again, after how long; and in a run: each try a row, the ledger of requests."""
 
 import random
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
+from rig.answer import retry_after_s
 from rig.attempt import OUTCOMES
-from rig.retries import AGAIN, LONGEST_S, Retries
+from rig.retries import AGAIN, LONGEST_ASKED_S, LONGEST_S, Retries
 from tests.locusts import PLAIN, locust
 from tests.scripted import scripted
 
@@ -35,6 +38,39 @@ def test_requests_that_failed_together_do_not_come_back_together():
 def test_a_named_time_is_waited_for_and_the_pause_has_a_longest():
     assert pauses(Retries(1, 0.01), "throttled", retry_after_s=7.0)[0] == 7.0
     assert max(wait_s for wait_s in pauses(Retries(30, 1.0), "busy") if wait_s) <= LONGEST_S * 1.5
+
+
+def test_a_time_beyond_all_patience_is_no_pause_but_an_end():
+    assert pauses(Retries(1, 0.01), "throttled", retry_after_s=LONGEST_ASKED_S + 1) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("1.5", 1.5),
+        ("-3", None),
+        ("soon", None),
+        ("", None),
+        ("1e3", None),
+        ("99999999999999", None),
+        ("\u0663", None),
+    ],
+)
+def test_a_retry_after_in_seconds(said, seconds):
+    assert retry_after_s({"retry-after": said}) == seconds
+
+
+def test_a_retry_after_may_be_a_date():
+    inside = datetime.now(UTC) + timedelta(seconds=30)
+    for text in (format_datetime(inside, usegmt=True), inside.strftime("%a, %d %b %Y %H:%M:%S"), inside.strftime("%a %b %d %H:%M:%S %Y")):
+        found = retry_after_s({"retry-after": text})
+        assert found is not None
+        assert 20 < found <= 30
+    assert retry_after_s({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+    assert retry_after_s({"retry-after": "Wed, 99 Oct 2015 07:28:00 GMT"}) is None
+    assert retry_after_s({}) is None
 
 
 @pytest.mark.parametrize("outcome", sorted(OUTCOMES))

@@ -63,7 +63,7 @@ def test_both_views_are_kept_and_starts_are_told(monkeypatch):
     assert (before["worker_id"], before["at_s"] < 0, before["seconds"]) == ("old", True, None)
     assert (first["worker_id"], first["seconds"]) == ("new", 3.0)
     assert (again["worker_id"], again["seconds"]) == ("old", 1.0), "it was started again under its name"
-    assert watch.latest is not None
+    assert watch.said.latest is not None
     assert all(b"Authorization: Bearer sesame" in request for request in requests)
     assert {request.split()[1] for request in requests} == {b"/v2/abc/health", b"/v2/serverless/abc/workers"}
 
@@ -72,7 +72,10 @@ def test_both_views_are_kept_and_starts_are_told(monkeypatch):
     ("reply", "told"),
     [
         (answer_of({"error": "no"}, "401 No"), "401"),
+        (answer_of({"error": "no such key: sesame"}, "403 No"), "403: no such key: [key] (is the key in RUNPOD_API_KEY"),
+        (answer_of({"error": "endpoint not found"}, "404 No"), "404: endpoint not found (is the "),
         (answer_of([1, 2]), "cannot be read"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"[" * 200_000, "cannot be read"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "cannot be read"),
     ],
 )
@@ -83,7 +86,25 @@ def test_what_cannot_be_had_or_read_is_a_row_with_the_reason(reply, told):
 
     rows, starts, watch, _ = watched(answer, lambda rows, starts: len(rows) >= 2)
     assert all(told in row["error"] for row in rows)
-    assert (watch.latest, starts) == (None, [])
+    assert not any("sesame" in row["error"] for row in rows)
+    assert (watch.said.latest, starts) == (None, [])
+    assert watch.refused == (rows[0]["error"] if told[:3].isdigit() else "")
+
+
+def test_counts_that_are_none_are_left_empty():
+    odd = {
+        "jobs": {"completed": 1e999, "failed": -1, "inProgress": "2", "inQueue": None, "retried": float("nan")},
+        "workers": {"idle": 10**400, "ready": 2.0},
+    }
+
+    def answer(sock, _request):
+        sock.sendall(answer_of(odd))
+        return True
+
+    rows, *_ = watched(answer, lambda rows, starts: any(row["view"] == "health" for row in rows))
+    said = next(row for row in rows if row["view"] == "health")
+    assert said["error"] == ""
+    assert {name: said[name] for name in said if said[name] not in (None, "")} == {"at_s": said["at_s"], "view": "health", "ready": 2}
 
 
 def test_a_plain_service_has_nothing_to_say():
