@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.marks import BLUE, COLD, FAINT, GREEN, QUEUED, RED, Absent, Plot
+from analysis.marks import BLUE, COLD, FAINT, GREEN, INK, QUEUED, RED, Absent, Plot
 from analysis.prose import RUNPOD, counted
 from analysis.tables import Tables
 
@@ -22,6 +24,7 @@ STATES = {
 }
 """States of endpoint workers, from the bottom of the stack; ``ready`` counts cached workers too and is no state of its own."""
 MOST_BINS = 300
+MOST_NAMES = 24
 _NAME, _TITLE = "endpoint", "The endpoint's own word: jobs, and endpoint workers by state"
 
 
@@ -36,9 +39,11 @@ def plots(tables: Tables) -> list[Plot | Absent]:
         return [Absent(_NAME, _TITLE, f"the endpoint gave no answer that could be read, in {len(rows):,} times asked")]
     view = "workers" if (good["view"] == "workers").any() else "health"
     jobs, workers = good[good["view"] == "health"], good[good["view"] == view]
-    data = pd.concat([_part(jobs, "jobs", list(JOBS)), _part(workers, "workers", list(STATES)), _offered(tables)], ignore_index=True)
+    parts = [_part(jobs, "jobs", list(JOBS)), _part(workers, "workers", list(STATES)), _offered(tables)]
+    data = pd.concat([*parts, *_measured(tables)], ignore_index=True)
     offered = bool((data["part"] == "offered").any())
-    return [Plot(_NAME, _TITLE, _caption(good, rows, view, offered), data, _draw, 5.0 if offered else 4.0)]
+    caption = _caption(good, rows, view, offered, "until_s" in data)
+    return [Plot(_NAME, _TITLE, caption, data, _draw, 5.0 if offered else 4.0)]
 
 
 def _part(rows: pd.DataFrame, part: str, names: list[str]) -> pd.DataFrame:
@@ -56,7 +61,17 @@ def _offered(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame({"at_s": bins * width_s, "offered_per_s": counts.reindex(bins, fill_value=0) / width_s, "part": "offered"})
 
 
-def _caption(good: pd.DataFrame, rows: pd.DataFrame, view: str, offered: bool) -> str:
+def _measured(tables: Tables) -> Iterator[pd.DataFrame]:
+    """From when to when a sweep measured, a row a stage."""
+    stages = tables.run.stages
+    if stages is not None:
+        rows = stages[(stages["phase"] == "measure") & stages["start_s"].notna()]
+        ends = rows["end_s"].fillna(rows["stop_s"])
+        if ends.notna().any():
+            yield pd.DataFrame({"at_s": rows["start_s"], "until_s": ends, "stage": rows["stage"], "part": "measured"})[ends.notna()]
+
+
+def _caption(good: pd.DataFrame, rows: pd.DataFrame, view: str, offered: bool, measured: bool) -> str:
     asked = {name: int((good["view"] == name).sum()) for name in ("health", "workers")}
     waiting = good["in_queue"].max()
     said = f"Asked {counted(asked['health'], 'time')} by /health (jobs)" if asked["health"] else "/health was not asked"
@@ -68,6 +83,7 @@ def _caption(good: pd.DataFrame, rows: pd.DataFrame, view: str, offered: bool) -
         else "Workers are those of /health, which calls some running before they have a container."
     )
     said += " Offered: arrivals due per second." if offered else ""
+    said += " Shaded: the time in which a stage was measured." if measured else ""
     failed = len(rows) - len(good)
     return said + (f" {counted(failed, 'question')} got no answer that could be read." if failed else "")
 
@@ -78,8 +94,18 @@ def _draw(figure: Figure, data: pd.DataFrame) -> None:
     panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (draw, rows) in zip(panels, drawn, strict=True):
         draw(axes, rows)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * (1.15 if "until_s" in data and axes is panels[-1] else 1.0))
+        stages(axes, data[data["part"] == "measured"], named=axes is panels[-1])
     panels[-1].set_xlabel("s from second 0")
+
+
+def stages(axes: Axes, data: pd.DataFrame, *, named: bool) -> None:
+    """Shades the time in which a sweep measured, every other stage darker; their names in the lowest panel."""
+    for place, (at_s, until_s, name) in enumerate(data[["at_s", "until_s", "stage"]].itertuples(index=False) if len(data) else ()):
+        axes.axvspan(at_s, until_s, color=FAINT, alpha=0.10 + 0.08 * (place % 2), linewidth=0, zorder=0)
+        if named and len(data) <= MOST_NAMES:
+            middle = ((at_s + until_s) / 2, 0.98)
+            axes.annotate(name, middle, xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=8, color=INK)
 
 
 def _legend(axes: Axes) -> None:

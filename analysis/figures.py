@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis import endpoint_figure, totals
+from analysis.answer import Answer
 from analysis.marks import BLUE, FAINT, GREEN, INK, MARKS, QUEUED, RED, Absent, Plot
 from analysis.models import ascending, percentile
 from analysis.prose import counted, seconds
@@ -23,10 +24,12 @@ MOST = 20_000
 PIXELS_FROM = 2_000
 
 
-def plots(tables: Tables) -> list[Plot | Absent]:
-    """Every figure of the report, in its order."""
+def plots(tables: Tables, answer: Answer | None = None) -> list[Plot | Absent]:
+    """Every figure of the report, in its order; of a sweep its own first, and none that mixes its settings together."""
     if tables.run.totals is not None:
         return [_history(tables)]
+    if answer is not None:
+        return [*answer.plots(), *endpoint_figure.plots(tables), _response(tables), _lateness(tables), _generator(tables)]
     return [_response(tables), _distribution(tables), *endpoint_figure.plots(tables), _lateness(tables), _generator(tables)]
 
 

@@ -17,8 +17,9 @@ from rig.attempt import COLUMNS, FORMAT, OUTCOMES, complete
 
 EXAMPLE = "runs/20261121-091502-burst"
 _DTYPES: Mapping[type, str] = {int: "Int64", float: "float64", bool: "boolean", str: "str"}
-ATTEMPTS, EVENTS, GENERATOR, ENDPOINT = (
-    {column.name: _DTYPES[column.kind] for column in columns} for columns in (COLUMNS, attempt.EVENTS, attempt.GENERATOR, attempt.ENDPOINT)
+ATTEMPTS, EVENTS, GENERATOR, ENDPOINT, STAGES = (
+    {column.name: _DTYPES[column.kind] for column in columns}
+    for columns in (COLUMNS, attempt.EVENTS, attempt.GENERATOR, attempt.ENDPOINT, attempt.STAGES)
 )
 _ABOUT: Mapping[str, tuple[tuple[type, ...], str]] = {
     "id": ((str,), "a text"),
@@ -33,6 +34,7 @@ _ABOUT: Mapping[str, tuple[tuple[type, ...], str]] = {
     "elapsed_s": ((int, float, type(None)), "a number of seconds or null"),
     "cold_after_s": ((int, float, type(None)), "a number of seconds or null"),
     "ledger": ((dict, type(None)), "an object or null"),
+    "sweep": ((dict, type(None)), "an object or null"),
 }
 
 
@@ -61,6 +63,8 @@ class Run:
         events: a row a hook event; None where the file is missing or empty.
         generator: a row a second and generator; None where the file is missing or empty.
         endpoint: a row each time that the endpoint was asked after itself; None where the file is missing or empty.
+        stages: a row a stage of a sweep; None where the file is missing, empty or cannot be used.
+        settings: settings.json, what a sweep changed at the endpoint; empty where it changed nothing.
         totals: plain Locust input only.
         notes: sentences on what could not be read.
     """
@@ -73,6 +77,8 @@ class Run:
     totals: Totals | None = None
     notes: list[str] = field(default_factory=list)
     endpoint: pd.DataFrame | None = None
+    stages: pd.DataFrame | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -115,7 +121,29 @@ def _directory(path: Path) -> Run:
     events = _rows(path / "events.csv", EVENTS, notes, ("kind",))
     generator = _rows(path / "generator.csv", GENERATOR, notes, ("at_s",))
     endpoint = _rows(path / "endpoint.csv", ENDPOINT, notes, ("at_s", "view"))
-    return Run(path, about, attempts, _filled(events), _filled(generator), None, notes, _filled(endpoint))
+    stages = _filled(_stages(path / "stages.csv", notes))
+    settings = _settings(path / "settings.json", notes)
+    return Run(path, about, attempts, _filled(events), _filled(generator), None, notes, _filled(endpoint), stages, settings)
+
+
+def _stages(path: Path, notes: list[str]) -> pd.DataFrame | None:
+    """stages.csv; where it cannot be used this is a note, because the rows of the attempts name their stages too."""
+    try:
+        return _rows(path, STAGES, notes, ("stage", "cell", "phase", "state"))
+    except RunError as error:
+        notes.append(f"{error}; the stages are taken from the attempts alone.")
+        return None
+
+
+def _settings(path: Path, notes: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        notes.append(f"{path.name} cannot be read ({error}): whether the endpoint's settings were put back is not known.")
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _about(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from analysis import jobs, tables, totals
+from analysis.answer import Answer
 from analysis.causes import why
 from analysis.cold_table import cold_starts
 from analysis.models import Percentile
@@ -16,7 +17,7 @@ from analysis.verdict import Verdict, lateness_limit_s
 FORMAT = 1
 
 
-def metrics(of: Tables, verdict: Verdict) -> dict[str, Any]:
+def metrics(of: Tables, verdict: Verdict, answer: Answer | None = None) -> dict[str, Any]:
     """The content of metrics.json; what was not measured is null, and times are in seconds.
 
     Keys: ``format``, ``run`` (id, schedule, seed, state, ended_by, elapsed_s), ``verdict`` (state, reasons, notes), then
@@ -35,13 +36,16 @@ def metrics(of: Tables, verdict: Verdict) -> dict[str, Any]:
     * ``why``: a list of outcome, cause, attempts, requests, median_s
     * ``stages``: a list of stage, planned, requests, ok, p50_s, p95_s, throughput_per_s
     * ``events``: by kind count, total_s, longest_s
+    * ``sweep`` (or null): question, decision (sentence, change, by, setting), policies, notes, baseline, knee, usl (or why refused),
+      memory, ``settings`` and ``stages``, each a list; its figures leave the warm-up out, those above do not
 
     Plain Locust input has ``totals`` (a list by name) instead of all from ``ledger`` on.
     """
     about = of.run.about
     named = {key: about.get(key) for key in ("schedule", "seed", "state", "ended_by", "elapsed_s")}
     said = {"state": verdict.state, "reasons": list(verdict.reasons), "notes": list(verdict.notes)}
-    body = _measured(of) if of.run.totals is None else {"totals": totals.by_name(of.run.totals).to_dict("records")}
+    swept = {"sweep": None if answer is None else answer.metrics()}
+    body = {**_measured(of), **swept} if of.run.totals is None else {"totals": totals.by_name(of.run.totals).to_dict("records")}
     content: dict[str, Any] = _plain({"format": FORMAT, "run": {"id": of.run.id, **named}, "verdict": said, **body})
     return content
 

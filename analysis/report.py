@@ -12,10 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import cold_table, figures, prose, sheets, totals
+from analysis.answer import Answer, answer
 from analysis.ink import THEMED, draw
 from analysis.load import Run
 from analysis.marks import MARKS, Absent, Plot
 from analysis.metrics import metrics
+from analysis.sheet import Sheet
 from analysis.tables import Tables
 from analysis.verdict import Verdict, judge
 from rig.attempt import OUTCOMES, one_line
@@ -32,6 +34,7 @@ class Report:
     Attributes:
         headline: the finding in one sentence.
         equation: the ledger in one line; "" for plain Locust input.
+        answer: what a sweep comes to; None for any other run.
     """
 
     run: Run
@@ -39,6 +42,7 @@ class Report:
     verdict: Verdict
     headline: str
     equation: str
+    answer: Answer | None = None
 
 
 def report(run: Run) -> Report:
@@ -47,7 +51,9 @@ def report(run: Run) -> Report:
     verdict = judge(run, tables)
     if run.totals is not None:
         return Report(run, tables, verdict, totals.headline(run.totals), "")
-    return Report(run, tables, verdict, prose.headline(tables), prose.equation(tables))
+    found = answer(tables)
+    said = prose.headline(tables) if found is None else found.headline(verdict.state)
+    return Report(run, tables, verdict, said, prose.equation(tables), found)
 
 
 def write(of: Report, folder: Path) -> Path:
@@ -57,17 +63,18 @@ def write(of: Report, folder: Path) -> Path:
         OSError: the folder or a file cannot be written.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    drawn = [_drawn(plot, folder / "figures") for plot in figures.plots(of.tables)]
+    drawn = [_drawn(plot, folder / "figures") for plot in figures.plots(of.tables, of.answer)]
     content = {
         "report": of,
-        "sheets": sheets.sheets(of.tables),
+        "sheets": sheets.sheets(of.tables, of.answer),
         "absent": sheets.absent(of.tables),
         "figures": drawn,
         "bar": _bar(of),
         "about": circumstances(of.run.about),
     }
     _write_cold(of.tables, folder / cold_table.FILE)
-    (folder / "metrics.json").write_text(json.dumps(metrics(of.tables, of.verdict), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    measured = metrics(of.tables, of.verdict, of.answer)
+    (folder / "metrics.json").write_text(json.dumps(measured, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(_render("report.md", content), encoding="utf-8")
     page = folder / PAGE
     page.write_text(_render("report.html", content), encoding="utf-8")
@@ -85,11 +92,24 @@ def _write_cold(of: Tables, path: Path) -> None:
 
 def terminal(of: Report, page: Path) -> str:
     """The report in a few lines for a terminal; the last one names the page."""
-    lines = [of.headline, "", of.equation, f"verdict: {of.verdict.state}"] if of.equation else [of.headline, f"verdict: {of.verdict.state}"]
+    change = [of.answer.decision.change] if of.answer and of.answer.decision.change else []
+    lines = (
+        [of.headline, *change, "", of.equation, f"verdict: {of.verdict.state}"]
+        if of.equation
+        else [of.headline, f"verdict: {of.verdict.state}"]
+    )
     lines += [f"  - {reason}" for reason in of.verdict.reasons]
     lines += [f"  note: {note}" for note in of.verdict.notes]
-    sheet = sheets.sheets(of.tables)[0] if of.run.totals is not None else sheets.times_sheet(of.tables)
+    lines += [f"  note: {note}" for note in of.answer.notes] if of.answer else []
+    sheet = _main(of)
     return "\n".join([*lines, "", *_columns([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), "", f"report: {page}"])
+
+
+def _main(of: Report) -> Sheet:
+    """The one table that a terminal shows."""
+    if of.answer is not None:
+        return of.answer.main
+    return sheets.sheets(of.tables)[0] if of.run.totals is not None else sheets.times_sheet(of.tables)
 
 
 def circumstances(about: dict[str, Any]) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import endpoint_sheets, prose, tables, totals
+from analysis.answer import Answer
 from analysis.models import PERCENTS
 from analysis.sheet import Sheet
 from analysis.tables import ENDLESS, POLICIES, Tables, Times
@@ -17,10 +18,16 @@ WITHIN = "Nearest rank; 95 % intervals from order statistics, within this run on
 ERROR_SHOWN = 120
 
 
-def sheets(of: Tables) -> list[Sheet]:
-    """Every table of the report that the run can fill, in order; the ledger first."""
+def sheets(of: Tables, answer: Answer | None = None) -> list[Sheet]:
+    """Every table of the report that the run can fill, in order; the ledger first.
+
+    Of a sweep its own tables stand in place of those that would mix its settings, and its warm-up, together.
+    """
     if of.run.totals is not None:
         return list(_plain(of))
+    if answer is not None:
+        rest = [*endpoint_sheets.cold_sheets(of), *endpoint_sheets.tries_sheets(of), _lateness(of), _outcomes(of)]
+        return [sheet for sheet in [_ledger(of), *answer.sheets(), *rest, *endpoint_sheets.why_sheets(of), *_events(of)] if sheet.rows]
     made = [_ledger(of), _times("Response time", of.response, "done − scheduled, to the end of the last attempt.", of)]
     made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of))
     made += [*endpoint_sheets.cold_sheets(of), *endpoint_sheets.queue_sheets(of), *endpoint_sheets.tries_sheets(of)]

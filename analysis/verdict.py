@@ -132,15 +132,8 @@ def _degraded(tables: Tables) -> Iterator[str]:
 
 
 def _notes(tables: Tables) -> Iterator[str]:
-    n, least = tables.response["ok"].n, smallest_sample(95)
-    if 0 < n < least:
-        yield f"{counted(n, 'ok answer')}: P95 has no interval below {least}; plan more requests, or repeat the run."
-    alike = tables.likeness
-    if alike is not None and alike > max(ALIKE, 2 / n**0.5):
-        yield (
-            f"Neighbouring answers are alike (lag-1 autocorrelation {alike:.2f}), as behind a queue: the intervals suppose "
-            "independent requests and are too narrow here; repeat the run before you decide by it."
-        )
+    if not tables.run.about.get("sweep"):  # of a sweep such samples mix its settings: it has notes of its own
+        yield from _sampled(tables)
     lateness = tables.lateness
     if lateness.held:
         yield (
@@ -154,3 +147,15 @@ def _notes(tables: Tables) -> Iterator[str]:
     own = (tables.run.about.get("ledger") or {}).get("counts")
     if own is not None and own != dict(tables.ledger.counts):
         yield "The ledger in run.json differs from the rows of attempts.csv; this report counts the rows."
+
+
+def _sampled(tables: Tables) -> Iterator[str]:
+    n, least = tables.response["ok"].n, smallest_sample(95)
+    if 0 < n < least:
+        yield f"{counted(n, 'ok answer')}: P95 has no interval below {least}; plan more requests, or repeat the run."
+    alike = tables.likeness
+    if alike is not None and alike > max(ALIKE, 2 / n**0.5):
+        yield (
+            f"Neighbouring answers are alike (lag-1 autocorrelation {alike:.2f}), as behind a queue: the intervals suppose "
+            "independent requests and are too narrow here; repeat the run before you decide by it."
+        )

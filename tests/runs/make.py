@@ -11,8 +11,9 @@ from rig.schedule import planned as planned_by
 
 HERE = Path(__file__).parent
 FORMER = {"seen_s", "polls"}
+OF_SWEEPS = {"phase"}
 FORMER_EVENTS = {"attempt", "cause"}
-"""Columns that runs of version 0.1.0 did not have; ``burst`` and ``mixed`` are such runs."""
+"""Columns that runs of version 0.1.0 did not have; ``burst`` and ``mixed`` are such runs. None is as young as sweeps are."""
 HOSTILE = "<script>alert(1)</script> =cmd|' /C calc'!A0 \"quoted\" \U0001f600 [x](http://x) `tick` a|b, c"
 
 
@@ -69,7 +70,7 @@ def write(
 ) -> None:
     folder = HERE / name
     folder.mkdir(exist_ok=True)
-    shown = [place for place, column in enumerate(COLUMNS) if not (former and column.name in FORMER)]
+    shown = [place for place, column in enumerate(COLUMNS) if column.name not in (OF_SWEEPS | FORMER if former else OF_SWEEPS)]
     lines = [line(COLUMNS[place].name for place in shown), *(line(cells(row)[place] for place in shown) for row in rows)]
     of_events = tuple(c for c in EVENTS if not (former and c.name in FORMER_EVENTS))
     (folder / "run.json").write_text(run, encoding="utf-8")
@@ -124,7 +125,7 @@ def mixed() -> None:
         due = seq / 2
         sent = None if outcome == "not_sent" else due + late_s
         done = None if took_s is None else due + took_s
-        rows.append(Attempt(seq, attempt, "steady", due, outcome, None, sent, None, done, generator="local", **other))  # type: ignore[arg-type]
+        rows.append(Attempt(seq, attempt, "steady", due, outcome, sent_s=sent, done_s=done, generator="local", **other))  # type: ignore[arg-type]
 
     for seq in range(18):
         add(seq, "ok", 1.0 + seq / 10, status=200)
@@ -201,7 +202,7 @@ def job(seq: int, due: float, done_s: float, outcome: str, **other: object) -> A
     polled = {"seen_s": done_s + (1.0 if seq % 2 else 0.5), "polls": int((done_s - due) // 10) + 1}
     stage = "burst" if due == 0 else "calm"
     known = {"status": 200, "job_id": f"job-{seq}", "platform_retries": retried, "generator": "local", "first_s": due + 0.01}
-    return Attempt(seq, 1, stage, due, outcome, 0.0, due + 0.001, done_s=done_s, **known, **polled, **other)  # type: ignore[arg-type]
+    return Attempt(seq, 1, stage, due, outcome, held_s=0.0, sent_s=due + 0.001, done_s=done_s, **known, **polled, **other)  # type: ignore[arg-type]
 
 
 def words(rows: list[Attempt]) -> Rows:
@@ -248,7 +249,9 @@ def retries() -> None:
             done_s = sent_s + took.get(outcome, 0.05)
             answer = {"status": status[outcome], "worker_id": "lb-worker" if outcome in ("ok", "busy", "refused") else ""}
             held = 0.0 if number == 1 else None
-            rows.append(Attempt(seq, number, "steady", float(seq), outcome, held, sent_s, done_s=done_s, generator="local", **answer))  # type: ignore[arg-type]
+            rows.append(
+                Attempt(seq, number, "steady", float(seq), outcome, held_s=held, sent_s=sent_s, done_s=done_s, generator="local", **answer)
+            )  # type: ignore[arg-type]
             if outcome in cause:
                 about_it = {"at_s": done_s, "kind": outcome, "seq": seq, "attempt": number, "stage": "steady", "generator": "local"}
                 events.append({**about_it, "seconds": done_s - sent_s, "cause": cause[outcome]})

@@ -1,0 +1,229 @@
+"""The decision that a sweep comes to: three policies side by side, and one of them in a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis import ratios
+from analysis.bootstrap import exactly, quotient
+from analysis.prose import number, percent, seconds
+from analysis.sweep import Sweep
+from analysis.sweep_cells import Cell
+from analysis.sweep_plan import Objective
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What one policy picks.
+
+    Attributes:
+        policy, rule: its name, and how it picks, in words.
+        cell: the setting; None where none fits, and then ``why`` says so.
+        why: the figures that made it this one.
+        rivals: settings that the policy could have picked and that show no difference from it: in throughput, or of the cheapest in
+            worker-seconds an answer.
+        change: what would make it another one; "" where nothing that was measured would.
+    """
+
+    policy: str
+    rule: str
+    cell: Cell | None
+    why: str
+    rivals: tuple[Cell, ...] = ()
+    change: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The three choices, which of them decides, the sentence that it makes, and what would change it ("" where nothing is known)."""
+
+    choices: tuple[Choice, ...]
+    main: Choice
+    sentence: str
+    change: str
+
+
+def decide(of: Sweep) -> Decision:
+    """The decision of a sweep.
+
+    The policy that decides: the objectives, where there are any; otherwise most goodput where requests at a time
+    were varied at one endpoint, and the worth-it rule where contention or workers are the question.
+    """
+    able = [cell for cell in of.deciding if cell.name not in of.worse_words]
+    choices = tuple(policy(of, able) for policy in (_most, _worth, _cheapest))
+    main = choices[_decides(of)]
+    change = " ".join(f"{said}." for said in (main.change, _spoilt(of, main)) if said and len(of.deciding) > 1)
+    return Decision(choices, main, _sentence(of, main, able), change)
+
+
+def _decides(of: Sweep) -> int:
+    return 2 if of.plan.objectives else 0 if of.plan.question == "concurrency" else 1
+
+
+def _nothing(of: Sweep) -> str:
+    """Why there is no setting to choose from."""
+    return "no answer was ok in any setting" if any(cell.done for cell in of.cells) else "no setting was measured whole"
+
+
+def _per_s(cell: Cell) -> float:
+    return cell.throughput.value or 0.0
+
+
+def _rivals(cell: Cell, able: Sequence[Cell]) -> tuple[Cell, ...]:
+    return tuple(other for other in able if other is not cell and other.throughput.overlaps(cell.throughput))
+
+
+def _as_cheap(cell: Cell, able: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Settings from which no difference in worker-seconds an answer is shown."""
+    scale = cell.workers or 1
+    scaled = {other.name: quotient(other.throughput, exactly((other.workers or 1) / scale)) for other in able}
+    return tuple(other for other in able if other is not cell and scaled[other.name].overlaps(scaled[cell.name]))
+
+
+def names(cells: Sequence[Cell]) -> str:
+    """``c8``, ``c8 and c16``, ``c8, c16 and c32``."""
+    return " and ".join([", ".join(cell.name for cell in cells[:-1]), cells[-1].name] if len(cells) > 1 else [cell.name for cell in cells])
+
+
+def _most(of: Sweep, able: list[Cell]) -> Choice:
+    policy, rule = "most goodput", f"the smallest setting within {percent(of.plan.gain)} of the most ok per s"
+    best = max(able, key=_per_s, default=None)
+    if best is None:
+        return Choice(policy, rule, None, _nothing(of))
+    cell = next(one for one in able if _per_s(one) >= (1 - of.plan.gain) * _per_s(best))
+    why = f"{number(_per_s(cell))} ok per s"
+    if cell is not best:
+        change = f"{best.name} gives {percent(_per_s(best) / _per_s(cell) - 1)} more, if that is worth it"
+        why += f"; {best.name} has the most, {number(_per_s(best))}"
+    else:
+        change = f"{cell.name} is the largest measured: a larger one may give more" if cell is able[-1] and len(able) > 1 else ""
+    return Choice(policy, rule, cell, why, _rivals(cell, able), change)
+
+
+def _worth(of: Sweep, able: list[Cell]) -> Choice:
+    sign = "n" if of.plan.by_workers else "c"
+    policy, rule = f"the {of.plan.worth:g} rule", f"the largest setting whose multiplier is {of.plan.worth:g} × {sign} or more"
+    judged = [(cell, of.relative[cell.name]) for cell in able if cell.name in of.relative]
+    good = [(cell, to) for cell, to in judged if to.worth and to.share]
+    if not good:
+        otherwise = "no setting keeps the rule" if judged else "the baseline was not measured" if able else _nothing(of)
+        refusal = next((to.refusal for _, to in judged if to.worth is None and to.refusal), otherwise)
+        return Choice(policy, rule, None, refusal)
+    cell, to = max(good, key=lambda pair: pair[1].share or 0.0)
+    larger = [(other, its) for other, its in judged if its.worth is False and (its.share or 0.0) > (to.share or 0.0)]
+    change = f"{cell.name} is the largest measured: a larger one may keep the rule too" if cell is able[-1] and len(able) > 1 else ""
+    if larger:
+        other, its = max(larger, key=lambda pair: (pair[1].multiplier.value or 0.0) / (pair[1].share or 1.0))
+        ratio = (its.multiplier.value or 0.0) / (its.share or 1.0)
+        failed = f"multiplier {number(its.multiplier.value)} of {its.share:g}"
+        change = f"{other.name} fails the {of.plan.worth:g} rule ({failed}); a rule of {math.floor(ratio * 100) / 100:.2f} would take it"
+    why = f"multiplier {number(to.multiplier.value)} of {to.share:g}"
+    return Choice(policy, rule, cell, why, _rivals(cell, able), change)
+
+
+def _cheapest(of: Sweep, able: list[Cell]) -> Choice:
+    limits = of.plan.objectives
+    policy = "cheapest within the objective" if limits else "cheapest (no objective was given)"
+    rule = f"the smallest setting within {percent(of.plan.gain)} of the least worker-seconds an answer" + (_with(limits) if limits else "")
+    within = [cell for cell in able if not cell.misses(limits)]
+    if not able:
+        return Choice(policy, rule, None, _nothing(of))
+    if not within:
+        return Choice(policy, rule, None, _nearest(able, limits))
+    least = min(cell.effort or 0.0 for cell in within)
+    cell = next(one for one in within if (one.effort or 0.0) <= least / (1 - of.plan.gain))
+    return Choice(policy, rule, cell, _cost(cell), _as_cheap(cell, within), _looser(cell, able, limits))
+
+
+def _with(limits: Sequence[Objective]) -> str:
+    return f", of those with {' and '.join(limit.text for limit in limits)}"
+
+
+def _cost(cell: Cell) -> str:
+    each = f"{number((cell.effort or 0.0) * 1000)} worker-seconds per 1,000"
+    return each if cell.usd_per_1000 is None else f"{usd(cell.usd_per_1000)} per 1,000 ({each})"
+
+
+def usd(value: float | None) -> str:
+    """USD to the cent, below a dollar to three digits."""
+    if value is None:
+        return number(None)
+    return f"${value:,.2f}" if abs(value) >= 1 else f"${number(value)}"
+
+
+def told(limit: Objective, cell: Cell) -> str:
+    """What a setting has where an objective is: ``P95 532 ms``."""
+    value = cell.metric(limit.metric)
+    label = limit.metric.upper() if limit.metric != "success" and limit.metric[0] in "pw" else limit.metric
+    return f"{label} {percent(value) if limit.metric in ('success', 'wer') else seconds(value)}"
+
+
+def _nearest(able: Sequence[Cell], limits: Sequence[Objective]) -> str:
+    nearest = min(able, key=lambda cell: max(limit.miss(cell.metric(limit.metric)) for limit in limits))
+    missed = ", ".join(told(limit, nearest) for limit in nearest.misses(limits))
+    return f"no setting meets {' and '.join(limit.text for limit in limits)}; the nearest is {nearest.name} with {missed}"
+
+
+def _looser(cell: Cell, able: Sequence[Cell], limits: Sequence[Objective]) -> str:
+    """The objective under which a cheaper setting would win: the nearest of those that are cheaper and miss one."""
+    cheaper = [other for other in able if other.misses(limits) and (other.effort or 0.0) < (cell.effort or 0.0)]
+    if not cheaper:
+        return ""
+    other = min(cheaper, key=lambda one: max(limit.miss(one.metric(limit.metric)) for limit in limits))
+    missed = other.misses(limits)
+    gain = (cell.effort or 0.0) / (other.effort or 1.0) - 1
+    have = " and ".join(told(limit, other) for limit in missed)
+    return f"{other.name} gives {percent(gain)} more for the same money but misses {' and '.join(m.text for m in missed)}: it has {have}"
+
+
+def _sentence(of: Sweep, main: Choice, able: Sequence[Cell]) -> str:
+    """The headline: the setting, its figures and how sure they are, what is beside it."""
+    cell = main.cell
+    if cell is None:
+        return f"No decision: {main.why}{_refusals(of)}."
+    sure = cell.throughput
+    if len(of.deciding) < 2:
+        return f"No decision: only {cell.name} was measured whole, {number(sure.value)} ok per s{_refusals(of)}."
+    ends = f"95 % {number(sure.lower)} to {number(sure.upper)}, {sure.basis}" if sure.lower is not None else sure.basis
+    limits = " and ".join(limit.text for limit in of.plan.objectives)
+    by = f"the cheapest with {limits}" if limits else f"best by {main.policy}"
+    said = f"{cell.name} is {by}: {number(sure.value)} ok per s ({ends})"
+    said += f", {usd(cell.usd_per_1000)} per 1,000" if cell.usd_per_1000 is not None else ""
+    parts = [said, *_against(of, cell), *_apart(of, cell, main, able)]
+    return f"{'; '.join(parts)}{_refusals(of)}."
+
+
+def _against(of: Sweep, cell: Cell) -> list[str]:
+    to = of.relative.get(cell.name)
+    if to is None or of.baseline is None or cell is of.baseline:
+        return []
+    times = f"{number(to.multiplier.value, '×')} {of.baseline.name}"
+    if to.efficiency.value is None:
+        return [times]
+    place = "above" if to.efficiency.value > ratios.TARGET else "not above"
+    return [f"{times}, scaling efficiency {percent(to.efficiency.value)} ({place} the target of {percent(ratios.TARGET)})"]
+
+
+def _apart(of: Sweep, cell: Cell, main: Choice, able: Sequence[Cell]) -> list[str]:
+    """How far the next one below is, and from which no difference is shown."""
+    others = [other for other in able if other is not cell and other not in main.rivals and _per_s(other) < _per_s(cell)]
+    nearest = max(others, key=_per_s, default=None)
+    said = [] if nearest is None or nearest is of.baseline else [f"{percent(_per_s(cell) / _per_s(nearest) - 1)} above {nearest.name}"]
+    return [*said, f"no difference shown from {names(main.rivals)}"] if main.rivals else said
+
+
+def _refusals(of: Sweep) -> str:
+    """The settings of a scaling sweep without an efficiency, and why."""
+    if not of.plan.by_workers:
+        return ""
+    whys = {cell.name: of.relative[cell.name].refusal for cell in of.deciding if cell.name in of.relative}
+    found = [f"{name}: no efficiency, {why}" for name, why in whys.items() if why]
+    return f" ({'; '.join(found)})" if found else ""
+
+
+def _spoilt(of: Sweep, main: Choice) -> str:
+    """The sentence on the setting that would have won, had it not made more errors than the baseline; without its full stop."""
+    pick = (_most, _worth, _cheapest)[_decides(of)](of, list(of.deciding)).cell if of.worse_words else None
+    return "" if pick is None or pick is main.cell else of.worse_words.get(pick.name, "").removesuffix(".")

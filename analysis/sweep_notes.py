@@ -1,0 +1,100 @@
+"""What to know before one decides by a sweep, as sentences with numbers and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analysis import ratios
+from analysis.bootstrap import WITHIN
+from analysis.models import likeness
+from analysis.prose import number, percent, seconds
+from analysis.sweep import Sweep
+from analysis.sweep_stages import Window
+from analysis.tables import Tables
+from analysis.verdict import ALIKE
+from rig.attempt import one_line
+from rig.prices import stale
+
+DRAINED = 0.9
+
+
+def notes(of: Tables, found: Sweep) -> list[str]:
+    """The notes, gravest first."""
+    said = [*_settings(of), *_ended(found), *_wrong(found), *found.worse_words.values(), *_repeats(found), *_alike(found), *_price(found)]
+    return [*said, *found.plan.notes]
+
+
+def _settings(of: Tables) -> Iterator[str]:
+    settings = of.run.settings
+    if settings and settings.get("restored") is not True and settings.get("way") not in ("hand", "none"):
+        where, note = (one_line(str(settings.get(key) or "")) for key in ("where", "note"))
+        said = f"The endpoint's settings were not put back{f' ({where})' if where else ''}: python -m rig.restore {of.run.path} does that."
+        yield f"{said} {note}".strip()
+
+
+def _ended(found: Sweep) -> Iterator[str]:
+    for state in ("cut", "skipped", "not reached"):
+        stages = [window for window in found.windows if window.state == state]
+        whys = {window.why for window in stages}
+        for why in sorted(whys):
+            names = ", ".join(window.stage for window in stages if window.why == why)
+            yield f"No part in the decision: {names}, {state}{f': {why}' if why else ''}."
+    if found.baseline is None and found.plan.cells:
+        first = found.plan.cells[0]
+        yield f"The baseline {first} has no whole stage with an answer ok, so there is neither a multiplier nor an efficiency."
+
+
+def _wrong(found: Sweep) -> Iterator[str]:
+    """Stages that are not what was asked for."""
+    for cell in found.deciding:
+        for window in cell.done:
+            yield from _of_window(window, ids_matter=not found.plan.by_workers)
+
+
+def _of_window(window: Window, *, ids_matter: bool) -> Iterator[str]:
+    asked, achieved, per_s = window.concurrency, window.in_flight or 0.0, window.per_s or 0.0
+    mean_s = float(window.ok["service_s"].mean()) if len(window.ok) else 0.0
+    if asked and ratios.more_than_asked(per_s, mean_s, asked):
+        held = f"{number(per_s)} ok per s of {seconds(mean_s)} each are {number(ratios.in_flight(per_s, mean_s))} in flight"
+        yield f"{window.stage} contradicts itself: {held}, and {asked} were allowed (Little's law); its rows are not of this setting alone."
+    elif asked and achieved < DRAINED * asked:
+        low = 1 - achieved / asked
+        yield (
+            f"{window.stage}: {number(achieved)} of {asked} requests in flight on average, as the last answers were awaited with fewer: "
+            f"throughput reads low by up to {percent(low)}; send more requests a setting."
+        )
+    if window.steady is not None and not window.steady.yes:
+        halves = f"{window.steady.first:,} ok in the first half and {window.steady.second:,} in the second"
+        yield f"{window.stage} was not steady: {halves}; warm up for longer, or measure for longer."
+    if ids_matter and window.workers is not None and window.seen is not None and window.seen != window.workers:
+        yield f"{window.stage}: {window.workers} endpoint workers asked for, {window.seen} seen; its price is for those asked for."
+
+
+def _repeats(found: Sweep) -> Iterator[str]:
+    if found.deciding and all(len(cell.each) < 2 for cell in found.deciding):
+        yield (
+            f"One repeat: the intervals hold {WITHIN}. They know nothing of what differs from run to run (other hosts, other "
+            "neighbours), and behind a queue they cover far less than 95 %; --repeats 3 or more tells."
+        )
+
+
+def _alike(found: Sweep) -> Iterator[str]:
+    """Settings with one repeat whose neighbouring answers are alike: their percentiles' intervals suppose that they are not."""
+    names = []
+    for cell in found.deciding:
+        alike = likeness(cell.ok.sort_index()["response_s"]) if len(cell.each) == 1 else None
+        if alike is not None and alike > max(ALIKE, 2 / len(cell.ok) ** 0.5):
+            names.append(cell.name)
+    if names:
+        where = ", ".join(names)
+        yield f"Neighbouring answers are alike in {where}, as behind a queue: the intervals of P50, P95 and P99 are too narrow there."
+
+
+def _price(found: Sweep) -> Iterator[str]:
+    price = found.plan.price
+    if price is None:
+        yield "No price was given, so settings are compared by worker-seconds and not by USD; --price tells it."
+    elif old := stale(price, found.plan.started):
+        yield old
+    if price is not None and any(cell.workers is None for cell in found.deciding):
+        yield "The number of endpoint workers is not known, so there are no costs."

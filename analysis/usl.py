@@ -1,0 +1,163 @@
+"""The Universal Scalability Law: X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)) (Gunther, Guerrilla Capacity Planning, 2007).
+
+λ is the throughput of one at a time, σ the share that waits for something common (contention), κ the price of keeping each
+other informed (coherency). With κ > 0 throughput has a peak at N* = sqrt((1 − σ) ÷ κ). Every point weighs the same,
+as in the usl package of R, whose words are used here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares, nnls
+
+from analysis.bootstrap import Interval, t_quantile
+from analysis.models import LEVEL
+
+LEAST_LEVELS = 4
+WORST_FIT = 0.12
+"""Standard deviation of the residuals ÷ mean throughput, above which the law does not describe the service."""
+DRAWS = 400
+FLAT = 1e-9
+"""A κ below this is none: the peak would lie beyond 30,000."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Usl:
+    """A fit.
+
+    Attributes:
+        rate, sigma, kappa: λ in 1/s, σ and κ, each with a 95 % interval from the covariance of the fit (Student's t).
+        peak: N*, with a 95 % interval from a parametric bootstrap; an upper end of None is "no upper end"; no value where κ is 0.
+        peak_note: why N* is no figure to plan by; "" where it lies within the levels measured, both ends known.
+        r_squared: share of the variance of throughput that the law explains.
+        misfit: standard deviation of the residuals ÷ mean throughput.
+        levels: smallest and largest N measured.
+    """
+
+    rate: Interval
+    sigma: Interval
+    kappa: Interval
+    peak: Interval
+    peak_note: str
+    r_squared: float
+    misfit: float
+    levels: tuple[float, float]
+
+    def per_s(self, n: float) -> float:
+        """The law's throughput at ``n``."""
+        assert self.rate.value is not None and self.sigma.value is not None and self.kappa.value is not None
+        return float(throughput(np.array([n]), np.array([self.rate.value, self.sigma.value, self.kappa.value]))[0])
+
+
+def throughput(n: Floats, of: Floats) -> Floats:
+    """X(N) for (λ, σ, κ)."""
+    rate, sigma, kappa = of
+    found: Floats = rate * n / (1 + sigma * (n - 1) + kappa * n * (n - 1))
+    return found
+
+
+def fit(levels: Sequence[float], per_s: Sequence[float]) -> Usl | str:
+    """The law through the points (N, throughput), several a level welcome; or the reason why they cannot bear it."""
+    n, x = np.asarray(levels, dtype=np.float64), np.asarray(per_s, dtype=np.float64)
+    good = np.isfinite(n) & np.isfinite(x) & (n > 0) & (x > 0)
+    n, x = n[good], x[good]
+    distinct = len(np.unique(np.round(n, 1)))
+    if distinct < LEAST_LEVELS:
+        return f"{distinct} levels were measured and the law has three parameters: it takes {LEAST_LEVELS} levels or more"
+    found = _fit(n, x)
+    errors = x - throughput(n, found)
+    spread = math.sqrt(float(errors @ errors) / (len(x) - 3))
+    misfit, around = spread / float(x.mean()), float(((x - x.mean()) ** 2).sum())
+    if misfit > WORST_FIT:
+        off = f"they lie {misfit * 100:.0f} % of the mean throughput off its curve (at most {WORST_FIT * 100:.0f} %)"
+        return f"the law does not describe these points: {off}"
+    rate, sigma, kappa = _intervals(n, found, spread)
+    peak = _peak(n, found, spread)
+    ends = (float(n.min()), float(n.max()))
+    squared = 1 - float(errors @ errors) / around if around > 0 else 1.0
+    return Usl(rate, sigma, kappa, peak, _note(peak, ends), squared, misfit, ends)
+
+
+def _linear(n: Floats, x: Floats, weights: Floats) -> Floats:
+    """N ÷ X = (1 + σ(N − 1) + κN(N − 1)) ÷ λ is linear in 1/λ, σ/λ and κ/λ, none below 0: (λ, σ, κ) by least squares."""
+    terms = np.column_stack([np.ones_like(n), n - 1, n * (n - 1)]) * weights[:, None]
+    inverse, contention, coherency = nnls(terms, n / x * weights)[0]
+    inverse = max(inverse, 1e-12)
+    return np.array([1 / inverse, min(contention / inverse, 1.0), coherency / inverse])
+
+
+def _fit(n: Floats, x: Floats) -> Floats:
+    """Least squares of throughput, from the linear form's answer (whose weights make it nearly the same problem)."""
+    start = _linear(n, x, x**2 / n)
+    inside = np.clip(start, [1e-9, 1e-9, 1e-12], [np.inf, 1 - 1e-9, np.inf])
+    size = np.array([inside[0], 0.1, 0.001])
+    fitted = least_squares(
+        lambda of: (throughput(n, of) - x) / x.mean(),
+        inside,
+        bounds=([0, 0, 0], [np.inf, 1, np.inf]),
+        x_scale=size,
+        xtol=1e-14,
+        ftol=1e-14,
+        gtol=1e-14,
+    )
+    better: Floats = min(fitted.x, start, key=lambda of: float(((throughput(n, of) - x) ** 2).sum()))
+    return better
+
+
+def _intervals(n: Floats, of: Floats, spread: float) -> tuple[Interval, Interval, Interval]:
+    rate, sigma, kappa = of
+    under = 1 + sigma * (n - 1) + kappa * n * (n - 1)
+    slopes = np.column_stack([n / under, -rate * n * (n - 1) / under**2, -rate * n**2 * (n - 1) / under**2])
+    size = np.linalg.norm(slopes, axis=0)
+    inverse = np.linalg.pinv((slopes / size).T @ (slopes / size)) / np.outer(size, size)
+    halves = t_quantile(len(n) - 3) * spread * np.sqrt(np.diag(inverse))
+    basis = "from the covariance of the fit"
+    made = [Interval(float(v), max(float(v - h), 0.0), float(v + h), basis) for v, h in zip(of, halves, strict=True)]
+    return made[0], made[1], made[2]
+
+
+def peak_of(of: Floats) -> float:
+    """N* = sqrt((1 − σ) ÷ κ); infinite where there is no coherency."""
+    _, sigma, kappa = of
+    return math.sqrt(max(1 - sigma, 0.0) / kappa) if kappa > FLAT else math.inf
+
+
+def _peak(n: Floats, of: Floats, spread: float) -> Interval:
+    """N*, with an interval from points drawn about the curve and fitted again.
+
+    The spread is itself known from few points: each draw has another one, by the distribution of chi square.
+    """
+    value, degrees = peak_of(of), len(n) - 3
+    curve, noise = throughput(n, of), np.random.default_rng(len(n))
+    spreads = spread * np.sqrt(degrees / noise.chisquare(degrees, DRAWS))
+    drawn = [np.maximum(curve + each * noise.standard_normal(len(n)), 0.01 * curve) for each in spreads]
+    peaks = np.array([peak_of(_linear(n, x, curve**2 / n)) for x in drawn])
+    lower, upper = (float(end) for end in np.quantile(peaks, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf"))
+    if not math.isfinite(value):
+        return Interval(None, lower if math.isfinite(lower) else None, None, "no curvature")
+    return Interval(value, min(lower, value), max(upper, value) if math.isfinite(upper) else None, "from a parametric bootstrap")
+
+
+def _note(peak: Interval, levels: tuple[float, float]) -> str:
+    within = f"no peak within the levels measured ({levels[0]:.3g} to {levels[1]:.3g})"
+    if peak.value is None:
+        return within
+    if peak.value > levels[1]:
+        return f"{within}; the curve's own lies beyond, near {peak.value:.3g}"
+    return (
+        ""
+        if peak.upper is not None
+        else f"no peak is shown: it may lie anywhere from {peak.lower:.3g} on (the curve's own is near {peak.value:.3g})"
+    )
+
+
+def fitted(of: Usl, n: Any) -> Floats:
+    """The law's throughput along ``n``."""
+    return np.array([of.per_s(float(each)) for each in n])

@@ -1,0 +1,440 @@
+"""Sweeps that are known by construction (tests/sweeps.py), from their files to the decision."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import metrics, report, sweep_sheets
+from analysis.answer import answer
+from analysis.bootstrap import over_repeats
+from analysis.load import load
+from analysis.marks import Absent, Plot
+from analysis.models import percentile
+from analysis.tables import Tables
+from analysis.usl import Usl
+from tests.sweeps import PRICE, WHISPER, Measure, batches, cut, guide, repeated, whisper, write
+
+RUNS = Path(__file__).parent / "runs"
+
+
+def answered(path):
+    return answer(Tables(load(path)))
+
+
+def picks(found):
+    return [choice.cell and choice.cell.name for choice in found.decision.choices]
+
+
+def sheet(found, title):
+    """A table by its title: a dict a row, by the names of its columns."""
+    of = next(one for one in [found.policies, *found.sheets()] if one.title == title)
+    return {row[0]: dict(zip(of.head, row, strict=True)) for row in of.rows}
+
+
+def cell(found, name):
+    return next(one for one in found.sweep.cells if one.name == name)
+
+
+def figures(found):
+    return {plot.name: plot for plot in found.plots()}
+
+
+@pytest.fixture(scope="module")
+def curve():
+    return answered(RUNS / "sweep-whisper")
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    return answered(RUNS / "sweep-matrix")
+
+
+@pytest.fixture(scope="module")
+def scaling():
+    return answered(RUNS / "sweep-scaling")
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    return answered(RUNS / "sweep-cut")
+
+
+def test_the_committed_sweeps_are_what_their_script_writes(tmp_path):
+    for name, measures, question in (("sweep-scaling", list(guide()), "scaling"), ("sweep-cut", cut(), "scaling")):
+        folder = write(tmp_path / name, measures, question)
+        for file in ("attempts.csv", "stages.csv"):
+            assert (folder / file).read_text(encoding="utf-8") == (RUNS / name / file).read_text(encoding="utf-8")
+
+
+# --- concurrency: the published Whisper curve
+
+
+def test_the_three_policies_pick_32_and_2_and_8(curve):
+    assert picks(curve) == ["c32", "c2", "c8"]
+    assert curve.decision.main.cell.name == "c8"
+    assert curve.decision.sentence.startswith("c8 is the cheapest with p95<=350ms: 31.3 ok per s")
+    assert curve.decision.change == "c16 gives 29.1 % more for the same money but misses p95<=350ms: it has P95 532 ms."
+    assert "a rule of 0.59 would take it" in curve.decision.choices[1].change
+
+
+def test_each_level_has_the_throughput_and_the_p95_that_it_was_made_of(curve):
+    for c, (per_s, p95_s, wrong) in WHISPER.items():
+        of = cell(curve, f"c{c}")
+        assert of.throughput.value == pytest.approx(per_s, rel=1e-4)
+        assert of.percentile(95).value == pytest.approx(p95_s, abs=2e-6)
+        assert of.wer.value == pytest.approx(wrong)
+        assert 0.9 * c <= of.in_flight <= 1.01 * c
+        assert of.usd_per_1000 == pytest.approx(0.31 / per_s, rel=1e-4)
+    assert curve.sweep.knee.name == "c32"
+
+
+def test_a_percentile_that_is_the_maximum_says_so(curve):
+    rows = sheet(curve, "Response time by setting")
+    assert rows["c1"]["P99 (95 % interval)"] == "124 ms (n = 20: this is the maximum)"
+    assert rows["c1"]["P95 (95 % interval)"] == "124 ms (n = 20: 1 value above it, too few for an interval)"
+    assert " to " in rows["c64"]["P95 (95 % interval)"]
+
+
+def test_one_repeat_is_within_this_run_only_and_says_what_that_leaves_out(curve):
+    assert cell(curve, "c64").throughput.basis == "within this run only"
+    assert "within this run only" in curve.decision.sentence
+    assert any(note.startswith("One repeat:") and "cover far less than 95 %" in note for note in curve.notes)
+
+
+def test_the_law_stands_in_the_table_and_in_the_figure(curve):
+    assert isinstance(curve.sweep.law, Usl)
+    assert sheet(curve, "Universal Scalability Law")["N*"]["Meaning"].startswith("no peak is shown: it may lie anywhere from")
+    drawn = figures(curve)["sweep_throughput"].data
+    assert drawn[drawn["part"] == "law"]["value"].is_monotonic_increasing
+    assert drawn[drawn["part"] == "mean"]["x"].to_list() == [1, 2, 4, 8, 16, 32, 64]
+    assert drawn[drawn["part"] == "limit p95"]["value"].to_list() == [0.35]
+
+
+def test_the_frontier_leaves_out_what_another_setting_beats_in_both(curve):
+    drawn = figures(curve)["sweep_cost"].data.set_index("setting")
+    assert drawn.index[~drawn["frontier"]].to_list() == ["c64"]
+    assert drawn["unit"].unique().tolist() == ["USD per 1,000 ok"]
+
+
+def test_an_objective_that_nothing_meets_names_the_nearest(tmp_path):
+    limit = {"metric": "p95", "op": "<", "value": 0.1, "text": "p95<100ms"}
+    found = answered(write(tmp_path / "run", list(whisper())[:4], objectives=[limit]))
+    assert found.decision.main.cell is None
+    assert found.decision.sentence == "No decision: no setting meets p95<100ms; the nearest is c1 with P95 124 ms."
+
+
+def test_m_slots_are_named_whatever_lies_behind_them(tmp_path):
+    measures = [Measure(f"c{c}", 20 * c, c, 20 * c / (10 * min(c, 4)), workers=1, per_worker=c) for c in (1, 2, 4, 8, 16)]
+    found = answered(write(tmp_path / "run", measures))
+    assert (picks(found)[0], found.sweep.knee.name) == ("c4", "c4")
+    assert [cell.throughput.value for cell in found.sweep.cells] == pytest.approx([10, 20, 40, 40, 40], rel=1e-4)
+    assert [cell.name for cell in found.decision.main.rivals] == ["c8", "c16"]
+    assert "no difference shown from c8 and c16" in found.decision.sentence
+
+
+# --- matrix: the methodology's example
+
+
+def test_the_methodologys_table_in_its_own_form(matrix):
+    rows = sheet(matrix, "Multiplier and contention")
+    assert [rows[c]["Wall"] for c in ("c1", "c2", "c4")] == ["102 s", "61.2 s", "38.7 s"]
+    assert [rows[c]["Multiplier"] for c in ("c2", "c4")] == ["1.67 ×", "2.65 ×"]
+    assert [rows[c]["Contention"] for c in ("c2", "c4")] == ["16.3 %", "33.9 %"]
+    assert [rows[c]["≥ 0.7 c?"] for c in ("c1", "c2", "c4")] == ["baseline", "yes", "no"]
+    assert rows["c4"]["Savings at equal wall time"] == "62.2 %"
+    assert rows["c4"]["Workers needed"] == "2 (1.89)"
+
+
+def test_c4_fails_the_rule_and_the_decision_says_so(matrix):
+    assert matrix.decision.main.policy == "the 0.7 rule"
+    assert matrix.decision.main.cell.name == "c2"
+    assert matrix.decision.change == "c4 fails the 0.7 rule (multiplier 2.65 of 4); a rule of 0.66 would take it."
+    assert picks(matrix) == ["c4", "c2", "c4"]
+
+
+def test_worker_seconds_and_their_price(matrix):
+    found = [cell(matrix, name).worker_seconds for name in ("c1", "c4")]
+    assert found == pytest.approx([512.0, 193.5], abs=1e-3)
+    assert cell(matrix, "c1").usd == pytest.approx(512 * PRICE["usd_per_s"])
+
+
+def test_the_memory_plan_is_from_the_runs_card(matrix):
+    assert matrix.metrics()["memory"]["fit"] == 5
+    assert sheet(matrix, "Memory plan")["3"]["Share of the card"] == "55.4 %"
+
+
+def test_the_split_adds_up_to_the_service_time(matrix):
+    of = cell(matrix, "c2")
+    assert sum(of.split.values()) == pytest.approx(of.ok["service_s"].mean(), rel=1e-5)
+    assert of.split["queue_s"] == pytest.approx(0.25 * of.ok["service_s"].mean(), rel=1e-5)
+
+
+def test_the_endpoints_figure_is_shaded_where_a_stage_was_measured():
+    made = report.report(load(RUNS / "sweep-matrix"))
+    (plot,) = [one for one in report.figures.plots(made.tables, made.answer) if one.name == "endpoint"]
+    shaded = plot.data[plot.data["part"] == "measured"]
+    assert shaded["stage"].to_list() == ["c1", "c2", "c4"]
+    assert (shaded["until_s"] - shaded["at_s"]).to_list() == pytest.approx([102.4, 61.2, 38.7])
+
+
+# --- scaling
+
+
+def test_efficiency_of_the_guides_rates(scaling):
+    rows = sheet(scaling, "Scaling")
+    assert [rows[n]["Scaling efficiency"] for n in ("w1", "w2", "w3")] == ["100 %", "95.7 %", "94.6 %"]
+    assert scaling.sweep.relative["w3"].efficiency.basis == "over 3 repeats"
+    assert "scaling efficiency 94.6 % (above the target of 90 %)" in scaling.decision.sentence
+    assert figures(scaling)["sweep_efficiency"].data["x"].to_list() == [1, 2, 3]
+
+
+def test_workers_that_scale_cost_the_same_each_and_the_fewest_are_named(scaling):
+    cheapest = scaling.decision.choices[2]
+    assert cheapest.cell.name == "w1"
+    assert [of.name for of in cheapest.rivals] == ["w2"]  # w3's 5.4 % more worker-seconds an answer are shown
+    assert scaling.decision.change == "w3 is the largest measured: a larger one may keep the rule too."
+
+
+def test_three_repeats_show_their_spread(scaling):
+    of = cell(scaling, "w2")
+    assert of.each == pytest.approx([20.1, 19.899, 20.301], rel=1e-4)
+    assert of.throughput.value == pytest.approx(20.1, rel=1e-4)
+    assert of.throughput.lower < min(of.each)
+    assert of.throughput.upper > max(of.each)
+    assert sheet(scaling, "Load by setting")["w2"]["Throughput, least to most"] == "19.9 to 20.3 per s"
+    assert not any(note.startswith("One repeat") for note in scaling.notes)
+
+
+def test_a_percentile_over_repeats_is_that_of_all_rows_drawn(scaling):
+    """Against the plain way: draw repeats, join their rows, sort."""
+    of, found = cell(scaling, "w2"), cell(scaling, "w2").percentile(95)
+    samples = [np.sort(window.ok["response_s"].to_numpy()) for window in of.windows]
+    plain = over_repeats(samples, lambda picked: percentile(np.sort(np.concatenate(picked)), 95).value, 0.0)
+    assert (found.value, found.lower, found.upper) == (plain.value, plain.lower, plain.upper)
+    assert found.lower < found.value
+
+
+def test_one_worker_that_is_called_three_has_no_efficiency(tmp_path):
+    found = answered(write(tmp_path / "run", list(guide(ids=(1, 2, 1))), "scaling"))
+    assert found.sweep.relative["w3"].efficiency.value is None
+    assert found.sweep.relative["w3"].refusal == "3 workers asked for, 1 seen"
+    assert sheet(found, "Scaling")["w3"]["Scaling efficiency"] == "none: 3 workers asked for, 1 seen"
+    assert "w3: no efficiency, 3 workers asked for, 1 seen" in found.decision.sentence
+    assert found.decision.main.cell.name == "w2"
+    assert figures(found)["sweep_efficiency"].data["x"].to_list() == [1, 2]
+
+
+def test_without_ids_the_control_is_believed_and_without_either_nobody(tmp_path):
+    nameless = [replace(of, ids=0, seen=of.workers) for of in guide()]
+    assert answered(write(tmp_path / "seen", nameless, "scaling")).sweep.relative["w3"].efficiency.value == pytest.approx(0.946, abs=1e-3)
+    untold = answered(write(tmp_path / "untold", [replace(of, seen=None) for of in nameless], "scaling"))
+    assert "neither the answers nor the control tell" in untold.sweep.relative["w2"].refusal
+    assert isinstance(figures(untold)["sweep_efficiency"], Absent)
+
+
+def test_a_load_that_does_not_saturate_has_no_efficiency(tmp_path):
+    few = [replace(of, at_once=4) for of in guide()]
+    said = answered(write(tmp_path / "few", few, "scaling")).sweep.relative["w3"].refusal
+    assert said == "4 requests at a time do not fill 3 × 4: the load did not saturate the workers"
+    idle = [replace(of, asked=of.at_once, at_once=of.at_once // 2) for of in guide()]
+    assert "of 4 requests in flight" in answered(write(tmp_path / "idle", idle, "scaling")).sweep.relative["w1"].refusal
+
+
+def test_a_bad_baseline_spoils_every_efficiency(tmp_path):
+    found = answered(write(tmp_path / "run", list(guide(ids=(2, 2, 3))), "scaling"))
+    assert found.sweep.relative["w2"].refusal == "the baseline w1: 1 worker asked for, 2 seen"
+
+
+def test_twenty_videos_on_five_and_on_twenty_workers(tmp_path):
+    price = PRICE | {"usd_per_s": 1.39 / 3600}
+    found = answered(write(tmp_path / "run", list(batches()), "scaling", price=price))
+    five, twenty = cell(found, "w5"), cell(found, "w20")
+    assert (five.wall_s, five.throughput.value * 60) == pytest.approx((240.0, 5.0))
+    assert (five.usd_per_hour, twenty.usd_per_hour) == pytest.approx((6.95, 27.80))
+    assert [of.usd_per_1000 / 1000 for of in (five, twenty)] == pytest.approx([0.0232, 0.0232], abs=5e-5)
+    assert [sheet(found, "Cost")[name]["USD per hour"] for name in ("w5", "w20")] == ["$6.95", "$27.80"]
+
+
+# --- what is not as it was asked
+
+
+def test_a_run_cut_in_stage_2_of_3(stopped):
+    assert [of.state for of in stopped.sweep.cells] == ["done", "cut", "skipped"]
+    assert sheet(stopped, "Settings")["w1"]["ok"] == "100 %"
+    assert sheet(stopped, "Stages of the sweep")["w2"]["Why"] == "Ctrl-C"
+    assert [of.name for of in stopped.sweep.deciding] == ["w1"]
+    assert stopped.decision.sentence == "No decision: only w1 was measured whole, 10.0 ok per s."
+    assert any("settings were not put back (endpoint demo): python -m rig.restore" in note for note in stopped.notes)
+
+
+def test_a_stage_without_a_row_in_stages_was_cut_and_one_without_anything_not_reached(tmp_path):
+    found = answered(write(tmp_path / "run", cut(tell=False)[:2], "scaling", cells=["w1", "w2", "w3"]))
+    assert [of.state for of in found.sweep.cells] == ["done", "cut", "not reached"]
+    assert any("no end of it is on record" in note for note in found.notes)
+
+
+def test_a_repeat_that_was_cut_leaves_the_others(tmp_path):
+    measures = repeated([Measure("c1", 40, 1, 4.0, workers=1), Measure("c2", 40, 2, 2.2, workers=1)], 3)
+    found = answered(write(tmp_path / "run", [*measures[:-1], replace(measures[-1], state="cut", why="Ctrl-C", wall_s=9.0)]))
+    assert cell(found, "c2").state == "done, 2 of 3 repeats"
+    assert cell(found, "c2").throughput.value == pytest.approx(40 / 2.2)
+    assert cell(found, "c2").throughput.basis == "over 2 repeats"
+
+
+def test_failures_never_count_in_throughput(tmp_path):
+    found = answered(write(tmp_path / "run", [Measure("c1", 100, 1, 10.0), Measure("c2", 100, 2, 5.0, failed=50)]))
+    assert cell(found, "c2").throughput.value == pytest.approx(10.0)
+    assert cell(found, "c2").success == 0.5
+    assert len(cell(found, "c2").ok) == 50
+
+
+def test_the_warm_up_is_in_no_table(tmp_path):
+    made = [answered(write(tmp_path / f"run{warm}", [Measure("c1", 40, 1, 4.0, warm=warm)])) for warm in (0, 30)]
+    assert [of.sweep.cells[0].n for of in made] == [40, 40]
+    assert [of.sweep.cells[0].success for of in made] == [1.0, 1.0]
+
+
+def test_littles_law_flags_a_stage_with_more_in_flight_than_asked(tmp_path):
+    found = answered(write(tmp_path / "run", [Measure("c1", 40, 1, 4.0), Measure("c4", 200, 5, 20.0, asked=4)]))
+    assert any(note.startswith("c4 contradicts itself: 10.0 ok per s of ") and "Little's law" in note for note in found.notes)
+
+
+def test_a_long_drain_and_an_unsteady_stage_are_told(tmp_path):
+    folder = write(tmp_path / "run", [Measure("c1", 40, 1, 4.0), Measure("c16", 32, 16, 3.2)])
+    assert any(note.startswith("c16: ") and "throughput reads low by up to" in note for note in answered(folder).notes)
+    stages = pd.read_csv(folder / "stages.csv")
+    stages.loc[stages["stage"] == "c1", "stop_s"] += 6.0  # all its answers came in the first half
+    stages.to_csv(folder / "stages.csv", index=False)
+    found = answered(folder)
+    assert cell(found, "c1").steady is False
+    assert any(note.startswith("c1 was not steady: ") for note in found.notes)
+
+
+def test_a_setting_that_drops_words_does_not_win(tmp_path):
+    measures = [Measure("c1", 40, 1, 4.0, wrong_words=0.02), Measure("c2", 40, 2, 2.1, wrong_words=0.02)]
+    found = answered(write(tmp_path / "run", [*measures, Measure("c4", 60, 4, 1.5, wrong_words=0.05)]))
+    assert picks(found)[0] == "c2"
+    assert "c4 does not win: its word error rate is 3 points above c1's (5 % against 2 %)." in found.notes
+    assert found.decision.change.endswith("c4 does not win: its word error rate is 3 points above c1's (5 % against 2 %).")
+    assert sheet(found, "Quality under load")["c4"]["May win"] == "no"
+
+
+def test_overlapping_intervals_show_no_difference(tmp_path):
+    measures = [
+        Measure(f"c{c}", 100, c, 100 / (rate * apart), repeat, workers=1)
+        for repeat, apart in ((1, 1.0), (2, 0.9), (3, 1.1))
+        for c, rate in ((1, 10.0), (2, 10.4))
+    ]
+    found = answered(write(tmp_path / "run", measures))
+    assert found.decision.main.cell.name == "c1"
+    assert "no difference shown from c2" in found.decision.sentence
+
+
+def test_a_sweep_without_a_measure_row_decides_nothing(tmp_path):
+    folder = write(tmp_path / "run", [Measure("c1", 0, 1, 0.0, state="skipped", why="no worker came")])
+    found = answered(folder)
+    assert found.decision.sentence == "No decision: no setting was measured whole."
+    assert all(isinstance(plot, Absent) for plot in found.plots())
+    report.write(report.report(load(folder)), tmp_path / "report")
+
+
+def whole(made):
+    """A report that has all its parts, undrawn."""
+    assert made.headline.endswith(".")
+    assert [of.title for of in made.answer.sheets()]
+    json.dumps(metrics.metrics(made.tables, made.verdict, made.answer), allow_nan=False)
+    for plot in made.answer.plots():
+        assert plot.caption if isinstance(plot, Plot) else plot.reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"question": "speed"}, "the sweep's question is 'speed'"),
+        ({"worth": "much"}, "the sweep's worth is 'much'"),
+        ({"repeats": None}, "the sweep's repeats is None"),
+        ({"cells": "c1"}, "the sweep's cells are 'c1'"),
+        ({"objectives": [{"metric": "p95", "op": "~", "value": 1}, "p95<2s", None]}, "the objective 'p95<2s' cannot be read"),
+        ({"price": {"usd_per_s": float("nan")}}, "the price {'usd_per_s': nan} cannot be read"),
+        ({"price": PRICE | {"date": "2026-01-02"}}, "is 323 days old"),
+        ({"card": {"vram_gb": 24, "shared_gb": 3, "per_worker_gb": 0}}, "the card {"),
+        ({"stop": 5, "card": [1]}, "the card [1] cannot be read"),
+    ],
+)
+def test_hostile_settings_are_notes(tmp_path, asked, said):
+    folder = write(tmp_path / "run", [Measure("c1", 20, 1, 2.0), Measure("c2", 20, 2, 1.1)], **asked)
+    made = report.report(load(folder))
+    assert any(said in note for note in made.answer.notes)
+    whole(made)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda stages: stages.drop(columns=["cell"]),
+        lambda stages: stages.drop(columns=["workers", "stop_s", "per_worker", "concurrency", "repeat"]),
+        lambda stages: stages.assign(concurrency="many"),
+        lambda stages: stages.assign(start_s=float("inf")),
+        lambda stages: stages.assign(begin_s=None, ready_s=None, start_s=None, stop_s=None, end_s=None, workers=None),
+        lambda stages: stages.assign(state="splendid"),
+        lambda stages: stages.assign(start_s=1e9, stop_s=-1.0),
+        lambda stages: stages.iloc[:0],
+        lambda stages: pd.concat([stages, stages]),
+    ],
+)
+@pytest.mark.parametrize("question", ["scaling", "matrix"])
+def test_damaged_stages_are_told_and_stop_no_report(tmp_path, damage, question):
+    folder = write(tmp_path / "run", [Measure("w1", 20, 1, 2.0, workers=1, per_worker=1), Measure("w2", 20, 2, 1.1, workers=2)], question)
+    stages = pd.read_csv(folder / "stages.csv")
+    damage(stages).to_csv(folder / "stages.csv", index=False)
+    made = report.report(load(folder))
+    whole(made)
+
+
+# --- the report
+
+
+def test_the_report_of_a_sweep_has_the_decision_on_top_and_in_its_files(tmp_path, curve):
+    made = report.report(load(RUNS / "sweep-whisper"))
+    page = report.write(made, tmp_path)
+    text = page.read_text(encoding="utf-8")
+    places = [text.index(mark) for mark in ("<h1>c8 is the cheapest", "c16 gives", ">Verdict: ", ">Decision<", ">Ledger<", ">Figures<")]
+    assert places == sorted(places)
+    written = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["sweep"]
+    assert written["decision"]["setting"] == "c8"
+    assert [one["setting"] for one in written["policies"]] == ["c32", "c2", "c8"]
+    assert written["settings"][3]["throughput_per_s"]["value"] == pytest.approx(31.3, rel=1e-4)
+    assert len(written["stages"]) == 7
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "#### Decision" in markdown and "c16 gives" in markdown
+    lines = report.terminal(made, page).splitlines()
+    assert lines[0] == curve.decision.sentence
+    assert any(line.split()[:2] == ["c8", "done"] for line in lines)
+    assert {path.stem for path in (tmp_path / "figures").glob("*.svg")} >= {
+        "sweep_throughput",
+        "sweep_multiplier",
+        "sweep_cost",
+        "sweep_quality",
+    }
+
+
+def test_an_invalid_run_decides_nothing(tmp_path):
+    folder = write(tmp_path / "run", [Measure("c1", 40, 1, 4.0), Measure("c2", 40, 2, 2.1)], about={"planned": 999})
+    assert report.report(load(folder)).headline.startswith("Nothing to decide by, as the run is invalid: c2 is best")
+
+
+def test_other_runs_have_nothing_of_a_sweep():
+    made = report.report(load(RUNS / "burst"))
+    assert made.answer is None
+    assert not any(plot.name.startswith("sweep") for plot in report.figures.plots(made.tables, made.answer))
+    assert metrics.metrics(made.tables, made.verdict)["sweep"] is None
+
+
+def test_every_row_of_every_table_is_as_long_as_its_head(curve, matrix, scaling, stopped):
+    for found in (curve, matrix, scaling, stopped):
+        for of in (found.policies, *sweep_sheets.sheets(found.sweep)):
+            assert {len(row) for row in of.rows} == {len(of.head)}, of.title
