@@ -28,7 +28,7 @@ OF_WEB_SOCKET = "sec-websocket-"
 STARTED = "coldburst.started"
 
 
-async def serve(hosted: Hosted, request: web.Request, path: str) -> web.StreamResponse:
+async def serve(hosted: Hosted, request: web.BaseRequest, path: str) -> web.StreamResponse:
     """The worker's answer to a request, or the balancer's own error.
 
     Args:
@@ -36,6 +36,8 @@ async def serve(hosted: Hosted, request: web.Request, path: str) -> web.StreamRe
     """
     hosted.meet_faults(request, "lb")
     body = await body_of(hosted, request, hosted.platform.lb_bytes)
+    if (odd := _unsayable(request.headers)) is not None:
+        raise RefusedError(400, f"the header '{odd}' is no UTF-8, and cannot be passed on")
     visit = hosted.arrive(request.headers.get(WORKER, ""), request.headers.get("X-Request-ID", "")[:200])
     status: int | None = None
     reason = "the client went away"
@@ -52,7 +54,7 @@ async def serve(hosted: Hosted, request: web.Request, path: str) -> web.StreamRe
         hosted.leave(visit, status, reason)
 
 
-def _error(request: web.Request, visit: Visit, error: RefusedError) -> web.StreamResponse:
+def _error(request: web.BaseRequest, visit: Visit, error: RefusedError) -> web.StreamResponse:
     started: web.StreamResponse | None = request.get(STARTED)
     if started is not None:  # too late for a status: the connection is cut
         if request.transport is not None:
@@ -64,7 +66,7 @@ def _error(request: web.Request, visit: Visit, error: RefusedError) -> web.Strea
     return response
 
 
-async def _answer(hosted: Hosted, visit: Visit, request: web.Request, path: str, body: bytes) -> web.StreamResponse:
+async def _answer(hosted: Hosted, visit: Visit, request: web.BaseRequest, path: str, body: bytes) -> web.StreamResponse:
     decided = await visit.decided
     if isinstance(decided, GiveUp):
         _give_up(decided)
@@ -89,7 +91,7 @@ def _give_up(decided: GiveUp) -> NoReturn:
     raise RefusedError(decided.status, decided.reason, error="no workers available" if decided.status == 400 else decided.reason)
 
 
-async def _pass(hosted: Hosted, visit: Visit, worker_id: str, request: web.Request, path: str, body: bytes) -> web.StreamResponse:
+async def _pass(hosted: Hosted, visit: Visit, worker_id: str, request: web.BaseRequest, path: str, body: bytes) -> web.StreamResponse:
     crew = hosted.crew
     if not isinstance(crew, ProcessCrew):
         output = await visit.answered
@@ -104,14 +106,17 @@ async def _pass(hosted: Hosted, visit: Visit, worker_id: str, request: web.Reque
 
 
 async def _pass_http(
-    session: aiohttp.ClientSession, url: str, worker_id: str, request: web.Request, body: bytes, most: float
+    session: aiohttp.ClientSession, url: str, worker_id: str, request: web.BaseRequest, body: bytes, most: float
 ) -> web.StreamResponse:
     async with session.request(
         request.method, URL(url, encoded=True), headers=_headers(request.headers), data=body or None, allow_redirects=False
     ) as said:
         if (said.content_length or 0) > most:
             raise RefusedError(502, f"the worker's answer is larger than {most / 1e6:g} MB")
-        response = web.StreamResponse(status=said.status, reason=said.reason, headers=_headers(said.headers))
+        if (odd := _unsayable(said.headers)) is not None:
+            raise RefusedError(502, f"the header '{odd}' of the worker's answer is no UTF-8, and cannot be passed on")
+        reason = said.reason if said.reason and said.reason.isascii() else None
+        response = web.StreamResponse(status=said.status, reason=reason, headers=_headers(said.headers))
         response.headers[WORKER] = worker_id
         if said.content_length is not None:
             response.content_length = said.content_length
@@ -127,7 +132,7 @@ async def _pass_http(
     return response
 
 
-async def _pass_web_socket(session: aiohttp.ClientSession, url: str, worker_id: str, request: web.Request) -> web.StreamResponse:
+async def _pass_web_socket(session: aiohttp.ClientSession, url: str, worker_id: str, request: web.BaseRequest) -> web.StreamResponse:
     asked = [name.strip() for name in request.headers.get("sec-websocket-protocol", "").split(",") if name.strip()]
     async with session.ws_connect(URL(url, encoded=True), headers=_headers(request.headers), protocols=asked, max_msg_size=0) as worker:
         client = web.WebSocketResponse(protocols=[worker.protocol] if worker.protocol else [], max_msg_size=0)
@@ -154,6 +159,11 @@ async def _copy(
             await sink.send_str(message.data)
         elif message.type is WSMsgType.BINARY:
             await sink.send_bytes(message.data)
+
+
+def _unsayable(headers: CIMultiDictProxy[str]) -> str | None:
+    """The first header whose value's bytes are no UTF-8; they were read as lone surrogates."""
+    return next((name for name, value in headers.items() if any("\ud800" <= letter <= "\udfff" for letter in value)), None)
 
 
 def _headers(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:

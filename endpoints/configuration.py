@@ -30,7 +30,7 @@ def configured(own: argparse.Namespace, words: list[str]) -> tuple[argparse.Name
         file = tomllib.loads(Path(own.config).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"'--config {own.config}' cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"'--config {own.config}' is no TOML: {error}") from None
     tables = file.pop("endpoints", None)
     if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
@@ -57,9 +57,9 @@ def _option(name: str, value: Any) -> list[str]:
     if name == "platform" and isinstance(value, dict):
         return [word for parameter, said in value.items() for word in ("--platform", f"{parameter}={text_of(said)}")]
     if name == "fault":
-        return [word for asked in (value if isinstance(value, list) else [value]) for word in ("--fault", json.dumps(asked))]
+        return [word for asked in (value if isinstance(value, list) else [value]) for word in ("--fault", json.dumps(asked, default=str))]
     if name == "command" and isinstance(value, list):
-        return [f"--command={shlex.join(value)}"]
+        return [f"--command={shlex.join(map(text_of, value))}"]
     if isinstance(value, bool):
         return [f"--{name}"] if value else []
     if isinstance(value, list):

@@ -24,6 +24,7 @@ from aiohttp import web
 
 from endpoints.certificate import serve_as
 from endpoints.emulator_routes import Routes
+from endpoints.emulator_server import Server
 from endpoints.emulator_settings import Hosting, Options, parse
 from endpoints.emulator_words import PROGRAM
 from endpoints.hosted import Clock, Hosted
@@ -35,8 +36,6 @@ from endpoints.transcriber import BACKLOG, listen
 from endpoints.truth import Truth
 from endpoints.webhooks import Webhooks
 
-KEEP_ALIVE_S = 75.0
-"""Longer than clients keep idle connections, so that they close them and no request meets a closing one."""
 SHUTDOWN_S = 0.1
 """For answers that are being written when the emulator is told to end."""
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -56,7 +55,7 @@ class Emulator:
         self, options: Options, hostings: Iterable[Hosting], url: str, worker_url: str, folder: Path, warden: Warden, log: TextIO | None
     ) -> None:
         self.url, clock = url, Clock()
-        self._webhooks = Webhooks(options.webhook_waits_s)
+        self._webhooks = Webhooks(options.webhook_waits_s, options.webhook_timeout_s)
         truth = Truth(log, clock.zero_s)
         self.hosted = {hosting.name: Hosted(hosting, options, clock, truth, self._webhooks) for hosting in hostings}
         for hosted in self.hosted.values():
@@ -65,13 +64,11 @@ class Emulator:
         management = Management(self.hosted, clock, url, options.management_per_minute)
         self._routes = Routes(self.hosted, management, os.environ.get("RUNPOD_API_KEY", ""))
 
-    def app(self) -> web.Application:
-        """The routes as an application."""
+    def server(self) -> Server:
+        """What answers on its behalf."""
         platforms = [hosted.platform for hosted in self.hosted.values()]
         most = max(bytes_ for one in platforms for bytes_ in (one.run_bytes, one.sync_bytes, one.lb_bytes))
-        app = web.Application(client_max_size=int(most) + 1)
-        app.router.add_route("*", "/{path:.*}", self._routes.serve)
-        return app
+        return Server(self._routes.serve, int(most) + 1)
 
     def begin(self) -> None:
         """Starts the workers that are wanted from the start, and puts the faults in force."""
@@ -98,14 +95,8 @@ class Emulator:
 
 @contextlib.asynccontextmanager
 async def _served(emulator: Emulator, sockets: Sequence[tuple[socket.socket, ssl.SSLContext | None]]) -> AsyncIterator[None]:
-    """The emulator while it answers.
-
-    Handlers are cancelled when their connection is lost (handler_cancellation): a worker's poll that outlived it would
-    take the next job to nobody.
-    """
-    runner = web.AppRunner(
-        emulator.app(), access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True
-    )
+    """The emulator while it answers."""
+    runner = web.ServerRunner(emulator.server(), shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
         for listening, context in sockets:
@@ -150,6 +141,7 @@ async def _ready(emulator: Emulator, stop: asyncio.Event) -> bool:
     await asyncio.wait({ready, told}, return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
     ready.cancel()
+    await asyncio.gather(ready, told, return_exceptions=True)
     return not stop.is_set()
 
 

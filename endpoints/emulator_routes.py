@@ -31,8 +31,9 @@ class Routes:
 
     def __init__(self, hosted: Mapping[str, Hosted], management: Management, key: str) -> None:
         self._hosted, self._management, self._key = hosted, management, key.encode()
+        self._by_host = {name.lower(): name for name in hosted}  # the case of a host's name says nothing
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to any request."""
         try:
             return await self._serve(request)
@@ -44,7 +45,7 @@ class Routes:
             traceback.print_exc(file=sys.stderr)
             return refusal(RefusedError(500, "the emulator failed: its standard error says where"))
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         if (name := self._of_host(request.headers.get("Host", ""))) is not None:
             return await self._balance(name, request, request.raw_path)
@@ -64,7 +65,8 @@ class Routes:
 
     def _of_host(self, host: str) -> str | None:
         """The endpoint that a host names, as NAME.api.runpod.ai, NAME.api.localhost or NAME.localhost do."""
-        name, _, rest = host.lower().partition(":")[0].partition(".")
+        said, _, rest = host.lower().partition(":")[0].partition(".")
+        name = self._by_host.get(said, said)
         return name if rest.startswith("api.") or (rest == "localhost" and name in self._hosted) else None
 
     def _find(self, name: str) -> Hosted:
@@ -73,7 +75,7 @@ class Routes:
         except KeyError:
             raise RefusedError(404, "endpoint not found") from None
 
-    def _permit(self, request: web.Request) -> None:
+    def _permit(self, request: web.BaseRequest) -> None:
         """Lets a client in; the bodies of its refusal are those of RunPod's gateway."""
         if not self._key:
             return
@@ -81,7 +83,7 @@ class Routes:
         if not hmac.compare_digest(shown, self._key):
             raise RefusedError(401, "invalid api key" if shown else "no token provided")
 
-    async def _queue(self, name: str, operation: str, rest: list[str], request: web.Request) -> web.StreamResponse:
+    async def _queue(self, name: str, operation: str, rest: list[str], request: web.BaseRequest) -> web.StreamResponse:
         if operation in queue_routes.OPERATIONS and len(rest) <= 1:
             self._permit(request)
             return await queue_routes.serve(self._find(name), request, operation, rest[0] if rest else "")
@@ -93,14 +95,14 @@ class Routes:
         self._permit(request)
         raise RefusedError(404, f"no such path: endpoints have {', '.join(queue_routes.OPERATIONS)}")
 
-    async def _balance(self, name: str, request: web.Request, path: str) -> web.StreamResponse:
+    async def _balance(self, name: str, request: web.BaseRequest, path: str) -> web.StreamResponse:
         self._permit(request)
         hosted = self._find(name)
         if hosted.is_queue:
             raise RefusedError(400, "not allowed for QB API")
         return await balancer_routes.serve(hosted, request, path)
 
-    async def _own(self, request: web.Request, rest: list[str]) -> web.StreamResponse:
+    async def _own(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
         if not rest:
             return answer({name: _view(hosted) for name, hosted in self._hosted.items()})
         hosted = self._find(rest[0])

@@ -70,8 +70,10 @@ class Options:
     grace_s: float
     health_every_s: float
     health_failures: int
+    health_timeout_s: float
     too_large_status: int
     webhook_waits_s: tuple[float, ...]
+    webhook_timeout_s: float
     management_per_minute: int
 
 
@@ -125,6 +127,8 @@ def _policy(said: argparse.Namespace) -> Policy:
 
 
 def _work(said: argparse.Namespace) -> Work:
+    if said.health_path and not said.health_path.startswith("/"):
+        raise ValueError(f"'--health-path {said.health_path}' is no path: write it from its slash on, as in '/ping'")
     if said.worker == "sdk":
         recognisers.check(said.engine, said.model)
         if said.engine == "fixed" and said.service_time.fixed_s is None:
@@ -147,7 +151,10 @@ def _work(said: argparse.Namespace) -> Work:
 
 def _command(text: str) -> tuple[str, ...]:
     """The words of a command line, with each file among them by its full path: workers run in folders of their own."""
-    words = shlex.split(text)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"--command '{text}' cannot be taken apart ({error}): write it as in --command 'python handler.py'") from None
     if not words:
         raise ValueError("'--worker command' needs the command: add --command 'python handler.py'")
     if shutil.which(words[0]) is None:

@@ -16,6 +16,7 @@ ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
 KINDS = {"queue": "QUEUE", "balancer": "LOAD_BALANCER"}
 SCALERS = {"queue-delay": "QUEUE_DELAY", "request-count": "REQUEST_COUNT"}
 MOST_CONCURRENCY = 1000
+MOST_WORKERS = 10_000
 WORKERS = ("sdk", "modelled", "command")
 DESCRIPTION = """\
 RunPod's serverless platform on this machine: queue and load-balancing endpoints, with real workers (the runpod SDK,
@@ -37,6 +38,15 @@ EXAMPLES = f"""examples:
 
 what it did: --log FILE takes a line of JSON for each job, request and worker; GET /emulator and GET /emulator/NAME show
 queue, workers and bill at this moment.
+
+limits:
+  times in the query are milliseconds: wait of /runsync and /status-sync, brought within its bounds; ttl of /status, which
+  shortens the life of an ended job's result from now on (a job that has not ended keeps its own). Others are ignored.
+  a policy.ttl or policy.executionTimeout outside of its bounds is refused (400); what the platform does then is not known.
+  /stream cuts texts longer than chunk_bytes; other values stay whole, however large.
+  bodies with a Content-Encoding reach a balancer's workers as they are; the other routes take none.
+  modelled workers give an input back up to 1000 characters, and take sleep_s of at most 7 days.
+  there is no batch API, no REST v1 and no GraphQL, and workers_max does not sink after days without a request.
 
 {faults.HELP}
 """
@@ -64,7 +74,7 @@ def of_emulator() -> argparse.ArgumentParser:
     """The options of the emulator itself."""
     parser = _Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
     add = parser.add_argument_group("emulator").add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--host", type=_named, default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_whole(0, 65_535), default=0, metavar="N", help="port to listen on; 0: the kernel chooses (default: 0)")
     add("--endpoint", default="demo", metavar="NAME", help="name of the endpoint, where there is no --config (default: %(default)s)")
     add("--config", default="", metavar="FILE", help="TOML: the emulator's options, and a table [endpoints.NAME] for each endpoint")
@@ -83,6 +93,7 @@ def of_emulator() -> argparse.ArgumentParser:
         metavar="N",
         help="failed checks in a row that take it out of service (default: 3)",
     )
+    _add_time(add, "--health-timeout", 5.0, "after which such a check counts as failed", least=0.01)
     add("--too-large-status", type=_whole(400, 499), default=413, metavar="N", help="answer to a body that is too large (default: 413)")
     add(
         "--webhook-waits",
@@ -92,6 +103,7 @@ def of_emulator() -> argparse.ArgumentParser:
         metavar="S,S",
         help="pauses before the 2nd and the 3rd try at a webhook (s, default: 5,15)",
     )
+    _add_time(add, "--webhook-timeout", 10.0, "after which a try at a webhook counts as failed", least=0.01)
     add(
         "--management-per-minute",
         type=_whole(1, 10**6),
@@ -113,8 +125,8 @@ def of_endpoint() -> argparse.ArgumentParser:
 
 def _add_policy(add: Any) -> None:
     add("--kind", choices=KINDS, default="queue", help="queue of jobs, or load balancer before HTTP servers (default: %(default)s)")
-    add("--workers-min", type=_whole(0, 10_000), default=0, metavar="N", help="workers that are never stopped (default: 0)")
-    add("--workers-max", type=_whole(0, 10_000), default=3, metavar="N", help="workers at most (default: 3)")
+    add("--workers-min", type=_whole(0, MOST_WORKERS), default=0, metavar="N", help="workers that are never stopped (default: 0)")
+    add("--workers-max", type=_whole(0, MOST_WORKERS), default=3, metavar="N", help="workers at most (default: 3)")
     _add_time(add, "--idle-timeout", 5.0, "after which a worker without work stops; 1 to 3600")
     add("--scaler", choices=SCALERS, help="what makes more workers (default: queue-delay; request-count for a balancer)")
     add("--scaler-value", type=_number(0), default=4.0, metavar="X", help="seconds in the queue, or requests a worker (default: 4)")
@@ -135,7 +147,7 @@ def _add_work(add: Any) -> None:
     add("--command", default="", metavar="WORDS", help="the worker's command line; a balancer's worker must listen on 127.0.0.1 at $PORT")
     add(
         "--concurrency",
-        type=_whole(1, 1000),
+        type=_whole(1, MOST_CONCURRENCY),
         default=1,
         metavar="N",
         help="jobs that an sdk or modelled worker runs at a time (default: 1)",
@@ -186,6 +198,12 @@ def _whole(least: int, most: int) -> Any:
         return int(text)
 
     return whole
+
+
+def _named(text: str) -> str:
+    if text:
+        return text
+    raise argparse.ArgumentTypeError("'' is no address: write one as in '127.0.0.1', or '0.0.0.0' for every one of this machine")
 
 
 def _number(least: float) -> Any:

@@ -27,6 +27,10 @@ faults, as JSON for --fault or POST /emulator/NAME/fault:
   {"clear": true}                  an end to all of them"""
 
 
+MOST = 1e9
+"""Of seconds and gigabytes."""
+
+
 class FaultError(ValueError):
     """No such fault; the message is one sentence."""
 
@@ -110,7 +114,7 @@ def _count(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST
 
 
 def _memory(value: Any) -> bool:

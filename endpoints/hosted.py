@@ -27,11 +27,15 @@ from endpoints.webhooks import Webhooks
 from rig.actions import Action, Changed, Cut, Ended, Forward, GiveUp
 from rig.endpoint import Endpoint
 from rig.jobs import Job
-from rig.policy import TERMINAL, Platform
+from rig.policy import TERMINAL, Platform, shown
 from rig.rehearsal import Answered
 
 ALIVE = ("LOADING", "READY", "RUNNING", "DRAINING", "CACHED", "RESUMING")
 """States of workers that have a process."""
+
+
+LONGEST_S = 3600.0
+"""Of a timer: one that is early does no harm, and an event loop does not count to any number."""
 
 
 class Clock:
@@ -139,12 +143,13 @@ class Hosted:
     # time
 
     def now(self) -> float:
-        """The clock, in seconds, once all is done that was due before.
+        """The clock, in seconds, once all is done that was due by then.
 
-        So a loop that is late brings nothing into another order: what a request tells the core comes after what was due before it.
+        So a loop that is late brings nothing into another order, and what a request tells the core comes after what was due
+        before it or at the same instant, as in virtual time.
         """
         now = self.clock.now()
-        if not self._pumping and (due_s := self.crew.wake_s()) is not None and due_s < now:
+        if not self._pumping and (due_s := self.crew.wake_s()) is not None and due_s <= now:
             self.pump()
         return now
 
@@ -175,7 +180,9 @@ class Hosted:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_s = due_s
-        self._timer = asyncio.get_running_loop().call_later(math.ceil(max(0.0, due_s - self.now()) * 1000) / 1000, self._due)
+        self._timer = asyncio.get_running_loop().call_later(
+            math.ceil(min(max(0.0, due_s - self.clock.now()), LONGEST_S) * 1000) / 1000, self._due
+        )
 
     def _due(self) -> None:
         self._timer = None
@@ -217,6 +224,7 @@ class Hosted:
         self.crew.change(work)
         for worker_id in list(self.states):
             self.endpoint.done(worker_id, "", {"stopPod": True}, self.now())
+        self.endpoint.change(self.now())  # makes up the minimum at once
         self.pump()
 
     async def until_ready(self) -> None:
@@ -259,6 +267,8 @@ class Hosted:
         )
         if isinstance(url := job.input.get("webhook"), str) and url:
             self._webhooks.post(url, job.view() | {"input": job.input["input"], "webhook": url})
+        if job.state == "COMPLETED":
+            job.spend()
 
     def _changed(self, change: Changed, now: float) -> None:
         if change.state == "STOPPED":
@@ -311,7 +321,7 @@ class Hosted:
 
     # faults
 
-    def meet_faults(self, request: web.Request, operation: str) -> None:
+    def meet_faults(self, request: web.BaseRequest, operation: str) -> None:
         """Lets a client's request meet the faults that are in force.
 
         Raises:
@@ -356,7 +366,7 @@ class Hosted:
     def _kill(self, whom: str) -> None:
         alive = [worker_id for worker_id, state in self.states.items() if state in ALIVE]
         if whom not in ("all", "one", *alive):
-            raise FaultError(f"there is no worker '{whom}' to kill: name one of {', '.join(alive[:5]) or 'none (none has a process)'}")
+            raise FaultError(f"there is no worker {shown(whom)} to kill: name one of {', '.join(alive[:5]) or 'none (none has a process)'}")
         for worker_id in alive if whom == "all" else alive[:1] if whom == "one" else [whom]:
             self.crew.kill(worker_id)
 
@@ -366,7 +376,7 @@ def _settle(future: asyncio.Future[Any], result: Any) -> None:
         future.set_result(result)
 
 
-def _reset(request: web.Request) -> None:
+def _reset(request: web.BaseRequest) -> None:
     """Breaks the connection off by a reset (RST), as a crashed peer does."""
     if request.transport is not None:
         if sock := request.transport.get_extra_info("socket"):

@@ -5,6 +5,8 @@ Source of the shapes: the specification of REST v2 in RunPod's documentation, ap
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,13 +17,15 @@ from aiohttp import web
 
 from endpoints.answers import PROBLEM, RefusedError, answer, content, refusal
 from endpoints.emulator_settings import Work
-from endpoints.emulator_words import MOST_CONCURRENCY
+from endpoints.emulator_words import MOST_CONCURRENCY, MOST_WORKERS
 from endpoints.hosted import Clock, Hosted
 from endpoints.queue_routes import body_of
-from rig.policy import PolicyError
+from rig.policy import PolicyError, shown
 
 WINDOW_S = 60.0
 BODY_BYTES = 1e6
+MOST = 10**12
+"""Of any number in a change: what lies beyond is a mistake, and no float holds it."""
 STATUSES = ("RUNNING", "IDLE", "INITIALIZING", "THROTTLED", "UNHEALTHY")
 FLASHBOOT = {"OFF": False, "FLASHBOOT": True, "PRIORITY_FLASHBOOT": True}
 NOT_HERE = ("image", "args", "disk", "ports", "registry", "gpu", "cpu", "dataCenterIds", "networkVolumes", "templateId", "name")
@@ -29,6 +33,10 @@ NOT_HERE = ("image", "args", "disk", "ports", "registry", "gpu", "cpu", "dataCen
 URLS = {"run": "run", "runSync": "runsync", "health": "health", "purgeQueue": "purge-queue"} | {
     name: f"{path}/$JOB_ID" for name, path in (("status", "status"), ("stream", "stream"), ("cancel", "cancel"), ("retry", "retry"))
 }
+
+
+_ENVIRONMENT = re.compile(r"[\0\ud800-\udfff]")
+"""What no variable of a process can hold."""
 
 
 class Management:
@@ -44,7 +52,7 @@ class Management:
         self._hosted, self._clock, self._base, self._per_minute = hosted, clock, base, per_minute
         self._window = (0, 0)
 
-    async def serve(self, request: web.Request, rest: list[str]) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
         """The answer to a request; ``rest`` are the parts of its path after /v2/serverless."""
         number = int(self._clock.now() // WINDOW_S)
         used = 1 + (self._window[1] if self._window[0] == number else 0)
@@ -52,15 +60,15 @@ class Management:
         over_s = round((number + 1) * WINDOW_S - self._clock.now(), 3)
         try:
             if used > self._per_minute:
-                raise RefusedError(429, "rate limit exceeded for the minute window", {"Retry-After": str(max(1, round(over_s)))})
+                raise RefusedError(429, "rate limit exceeded for the minute window", {"Retry-After": str(max(1, math.ceil(over_s)))})
             response = await self._answer(request, rest)
         except RefusedError as error:
             response = refusal(error, PROBLEM)
-        response.headers["RateLimit"] = f'"minute";r={max(0, self._per_minute - used)};t={max(1, round(over_s))}'
+        response.headers["RateLimit"] = f'"minute";r={max(0, self._per_minute - used)};t={max(1, math.ceil(over_s))}'
         response.headers["RateLimit-Policy"] = f'"minute";q={self._per_minute};w={WINDOW_S:.0f}'
         return response
 
-    async def _answer(self, request: web.Request, rest: list[str]) -> web.Response:
+    async def _answer(self, request: web.BaseRequest, rest: list[str]) -> web.Response:
         if not rest:
             _insist(request, "GET")
             return answer({"endpoints": [self._view(hosted) for hosted in self._hosted.values()]})
@@ -141,7 +149,7 @@ class Management:
             if name in NOT_HERE:
                 raise RefusedError(422, f"'{name}' cannot be changed here: the emulator changes {', '.join(_FIELDS)}, env")
             if name not in _FIELDS:
-                raise RefusedError(422, f"unknown field '{name}': there are {', '.join(_FIELDS)}, env")
+                raise RefusedError(422, f"unknown field {shown(name)}: there are {', '.join(_FIELDS)}, env")
             settings |= _FIELDS[name](value)
         policy = hosted.endpoint.policy
         try:
@@ -156,7 +164,7 @@ class Management:
             hosted.release(env)
 
 
-def _insist(request: web.Request, *methods: str) -> None:
+def _insist(request: web.BaseRequest, *methods: str) -> None:
     if request.method not in methods:
         raise RefusedError(405, "The requested method is not allowed for this path.", {"Allow": ", ".join(methods)})
 
@@ -167,17 +175,31 @@ def _balancer_urls(base: str, hosted: Hosted) -> dict[str, str]:
 
 def _environment(hosted: Hosted, value: Any) -> Work:
     """The workers with another environment; CONCURRENCY in it is how many jobs a worker of this project runs at a time."""
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise RefusedError(422, f"env is {value!r}: send an object of texts, as in {{'CONCURRENCY': '4'}}")
+    if not isinstance(value, dict) or not all(map(_variable, value.items())):
+        raise RefusedError(
+            422, f"env is {shown(value)}: send an object of texts (names without '=', nothing with a NUL), as in {{'CONCURRENCY': '4'}}"
+        )
     concurrency = value.get("CONCURRENCY", str(hosted.crew.work.concurrency))
-    if not concurrency.isdigit() or not 1 <= int(concurrency) <= MOST_CONCURRENCY:
-        raise RefusedError(422, f"CONCURRENCY {concurrency!r} is no whole number from 1 to {MOST_CONCURRENCY}")
+    if not (concurrency.isascii() and concurrency.isdigit() and len(concurrency) < 10) or not 1 <= int(concurrency) <= MOST_CONCURRENCY:
+        raise RefusedError(422, f"CONCURRENCY {shown(concurrency)} is no whole number from 1 to {MOST_CONCURRENCY}")
     return replace(hosted.crew.work, concurrency=int(concurrency), env=value)
+
+
+def _variable(pair: tuple[str, Any]) -> bool:
+    """Whether a process can have it in its environment."""
+    name, text = pair
+    return bool(name) and "=" not in name and isinstance(text, str) and _ENVIRONMENT.search(name + text) is None
 
 
 def _of_workers(value: Any) -> dict[str, Any]:
     return _read(
-        "workers", value, {"min": ("workers_min", _whole), "max": ("workers_max", _whole), "idleTimeout": ("idle_timeout_s", _number)}
+        "workers",
+        value,
+        {
+            "min": ("workers_min", _whole(MOST_WORKERS)),
+            "max": ("workers_max", _whole(MOST_WORKERS)),
+            "idleTimeout": ("idle_timeout_s", _number),
+        },
     )
 
 
@@ -186,40 +208,43 @@ def _of_scaling(value: Any) -> dict[str, Any]:
     unit = {"QUEUE_DELAY": "queueDelay", "REQUEST_COUNT": "requestCount"}.get(str(kind))
     if unit is None or unit not in value:
         example = "{'type': 'QUEUE_DELAY', 'queueDelay': 4} or {'type': 'REQUEST_COUNT', 'requestCount': 4}"
-        raise RefusedError(422, f"scaling {value!r} does not fit: write {example}")
+        raise RefusedError(422, f"scaling {shown(value)} does not fit: write {example}")
     return _read("scaling", value, {"type": ("scaler", str), unit: ("scaler_value", _number)})
 
 
 def _read(field: str, value: Any, known: Mapping[str, tuple[str, Callable[[Any], Any]]]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise RefusedError(422, f"{field} is {value!r}: send an object with {', '.join(known)}")
+        raise RefusedError(422, f"{field} is {shown(value)}: send an object with {', '.join(known)}")
     unknown = [name for name in value if name not in known]
     if unknown:
-        raise RefusedError(422, f"unknown field '{field}.{unknown[0]}': there are {', '.join(known)}")
+        raise RefusedError(422, f"unknown field {shown(f'{field}.{unknown[0]}')}: there are {', '.join(known)}")
     return {known[name][0]: known[name][1](said) for name, said in value.items()}
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise RefusedError(422, f"{value!r} is no whole number of at least 0")
+def _whole(most: int) -> Callable[[Any], int]:
+    def whole(value: Any) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most:
+            return value
+        raise RefusedError(422, f"{shown(value)} is no whole number from 0 to {most}")
+
+    return whole
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST:
         return float(value)
-    raise RefusedError(422, f"{value!r} is no number")
+    raise RefusedError(422, f"{shown(value)} is no number up to {MOST}")
 
 
 def _flashboot(value: Any) -> dict[str, Any]:
-    if value not in FLASHBOOT:
-        raise RefusedError(422, f"flashboot {value!r} is unknown: it is one of {', '.join(FLASHBOOT)}")
+    if not isinstance(value, str) or value not in FLASHBOOT:
+        raise RefusedError(422, f"flashboot {shown(value)} is unknown: it is one of {', '.join(FLASHBOOT)}")
     return {"flashboot": FLASHBOOT[value]}
 
 
 _FIELDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "workers": _of_workers,
     "scaling": _of_scaling,
-    "timeout": lambda value: {"execution_timeout_s": _whole(value) / 1000},
+    "timeout": lambda value: {"execution_timeout_s": _whole(MOST)(value) / 1000},
     "flashboot": _flashboot,
 }

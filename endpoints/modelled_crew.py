@@ -16,8 +16,12 @@ CRASH_S = 0.05
 """Launch to exit of a worker that crashes before it is ready: about what an interpreter takes."""
 
 
+LONGEST_S = 7 * 86400.0
+"""Of a job; no longer time can be asked of the platform either."""
+
+
 class ModelledCrew:
-    """See hosted.Crew. A job whose input has a number ``sleep_s`` takes so many seconds; the others a drawn time."""
+    """See hosted.Crew. A job whose input has a number ``sleep_s``, up to LONGEST_S, takes so many seconds; the others a drawn time."""
 
     def __init__(self, hosted: Hosted) -> None:
         self._hosted = hosted
@@ -72,7 +76,7 @@ class ModelledCrew:
         drawn_s = self.work.service_time.draw(rng)
         wants = job.input["input"]
         said = wants.get("sleep_s") if isinstance(wants, Mapping) else None
-        return float(said) if isinstance(said, int | float) and said >= 0 else drawn_s
+        return float(said) if isinstance(said, int | float) and 0 <= said <= LONGEST_S else drawn_s
 
 
 class _Worker(ModelledWorker):

@@ -17,6 +17,8 @@ OF_EMULATOR = (
     ("--webhook-waits", "5,15", "s", "measured", "pauses before the 2nd and the 3rd try at a webhook", "live; the documents say 10"),
     ("--health-every", "1", "s", "unverified", "between two checks of a balancer's worker that is ready", "not published"),
     ("--health-failures", "3", "", "unverified", "failed checks in a row that take it out of service", "not published"),
+    ("--health-timeout", "5", "s", "unverified", "after which such a check counts as failed", "not published"),
+    ("--webhook-timeout", "10", "s", "unverified", "after which a try at a webhook counts as failed", "not published"),
     ("--too-large-status", "413", "", "unverified", "answer to a body that is too large", "not published"),
     ("--grace", "3", "s", "unverified", "a worker's SIGTERM to its SIGKILL", "not published"),
     ("--management-per-minute", "60", "requests", "documented", "requests to REST v2 in a minute", "the example of its specification"),

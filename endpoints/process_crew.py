@@ -21,7 +21,6 @@ CRASH = (sys.executable, "-c", "raise SystemExit(1)")
 """A worker that exits before it is ready."""
 BEFORE_READY_S = 0.05
 """Between two checks of a balancer's worker that is not ready yet; afterwards the interval is a setting."""
-CHECK_TIMEOUT = aiohttp.ClientTimeout(5.0)
 
 
 class ProcessCrew:
@@ -153,8 +152,9 @@ class ProcessCrew:
 
     async def _health(self, worker_id: str) -> int:
         """Status of the worker's health path; 0 without an answer."""
+        timeout = aiohttp.ClientTimeout(self._hosted.options.health_timeout_s)
         try:
-            async with self.session.get(self.addresses[worker_id] + self.work.health_path, timeout=CHECK_TIMEOUT) as said:
+            async with self.session.get(self.addresses[worker_id] + self.work.health_path, timeout=timeout) as said:
                 return said.status
         except (aiohttp.ClientError, TimeoutError):
             return 0

@@ -125,7 +125,7 @@ class Processes:
         folder = Path(tempfile.mkdtemp(prefix=f"{worker_id}-", dir=self._folder))
         try:
             await self._run(worker_id, how, folder)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the command
             print(f"worker {worker_id} cannot be started: {error}", file=sys.stderr)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,7 @@ STATUS_WAIT_S = (1.0, 90.0)
 """Bounds of ``wait`` of /status-sync, by the JavaScript and Go SDKs."""
 PURGED = "completed"
 
-Serve = Callable[[Hosted, web.Request, str], Awaitable[web.StreamResponse]]
+Serve = Callable[[Hosted, web.BaseRequest, str], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Operation:
     of_balancer: bool = False
 
 
-async def body_of(hosted: Hosted, request: web.Request, most: float) -> bytes:
+async def body_of(hosted: Hosted, request: web.BaseRequest, most: float) -> bytes:
     """The request's body.
 
     Raises:
@@ -47,14 +47,14 @@ async def body_of(hosted: Hosted, request: web.Request, most: float) -> bytes:
     return found
 
 
-async def _run(hosted: Hosted, request: web.Request, _: str) -> web.Response:
+async def _run(hosted: Hosted, request: web.BaseRequest, _: str) -> web.Response:
     body = content(await body_of(hosted, request, hosted.platform.run_bytes))
     job = hosted.endpoint.submit(body, hosted.now())
     hosted.pump()
     return answer({"id": job.id, "status": "IN_QUEUE"})
 
 
-async def _runsync(hosted: Hosted, request: web.Request, _: str) -> web.Response:
+async def _runsync(hosted: Hosted, request: web.BaseRequest, _: str) -> web.Response:
     platform = hosted.platform
     wait_s = _wait_s(request, platform.sync_wait_s, (platform.sync_wait_min_s, platform.sync_wait_max_s))
     body = content(await body_of(hosted, request, platform.sync_bytes))
@@ -64,59 +64,71 @@ async def _runsync(hosted: Hosted, request: web.Request, _: str) -> web.Response
     return answer(job.view())
 
 
-def _wait_s(request: web.Request, default_s: float, bounds_s: tuple[float, float]) -> float:
+def _wait_s(request: web.BaseRequest, default_s: float, bounds_s: tuple[float, float]) -> float:
     """``wait`` of the query, milliseconds, brought into its bounds; what RunPod does outside of them is not known."""
-    text = request.query.get("wait") if request.query_string else None
+    wait_s = _asked_s(request, "wait")
+    return default_s if wait_s is None else min(max(wait_s, bounds_s[0]), bounds_s[1])
+
+
+def _asked_s(request: web.BaseRequest, name: str) -> float | None:
+    """A time of the query, which has it in milliseconds; None = it is not there."""
+    text = request.query.get(name) if request.query_string else None
     if text is None:
-        return default_s
+        return None
     try:
-        wait_s = float(text) / 1000
+        asked_s = float(text) / 1000
     except ValueError:
-        wait_s = math.nan
-    if math.isnan(wait_s):
-        raise RefusedError(400, f"wait={text} is no time: give milliseconds, as in wait=90000")
-    return min(max(wait_s, bounds_s[0]), bounds_s[1])
+        asked_s = math.nan
+    if math.isnan(asked_s):
+        raise RefusedError(400, f"{name}={text[:60]} is no time: give milliseconds, as in {name}=90000")
+    return asked_s
 
 
-async def _status(hosted: Hosted, request: web.Request, job_id: str) -> web.Response:
-    return answer(hosted.endpoint.job(job_id, hosted.now()).view())
+async def _status(hosted: Hosted, request: web.BaseRequest, job_id: str) -> web.Response:
+    """The job; with ``ttl`` its result is kept for no longer than that from now."""
+    life_s = _asked_s(request, "ttl")
+    job = hosted.endpoint.job(job_id, hosted.now())
+    if life_s is not None:
+        hosted.endpoint.shorten(job_id, max(life_s, 0.0), hosted.now())
+        hosted.pump()
+    return answer(job.view())
 
 
-async def _status_sync(hosted: Hosted, request: web.Request, job_id: str) -> web.Response:
+async def _status_sync(hosted: Hosted, request: web.BaseRequest, job_id: str) -> web.Response:
     wait_s = _wait_s(request, STATUS_WAIT_S[1], STATUS_WAIT_S)
     job = hosted.endpoint.job(job_id, hosted.now())
     await hosted.wait(job, wait_s)
     return answer(job.view())
 
 
-async def _stream(hosted: Hosted, request: web.Request, job_id: str) -> web.Response:
+async def _stream(hosted: Hosted, request: web.BaseRequest, job_id: str) -> web.Response:
     chunks = hosted.endpoint.drain_stream(job_id, hosted.now())
     return answer({"status": hosted.endpoint.job(job_id, hosted.now()).state, "stream": [{"output": chunk} for chunk in chunks]})
 
 
-async def _cancel(hosted: Hosted, request: web.Request, job_id: str) -> web.Response:
+async def _cancel(hosted: Hosted, request: web.BaseRequest, job_id: str) -> web.Response:
     job = hosted.endpoint.cancel(job_id, hosted.now())
     hosted.pump()
     return answer({"id": job.id, "status": job.state})
 
 
-async def _retry(hosted: Hosted, request: web.Request, job_id: str) -> web.Response:
+async def _retry(hosted: Hosted, request: web.BaseRequest, job_id: str) -> web.Response:
     job = hosted.endpoint.retry(job_id, hosted.now())
     hosted.pump()
     return answer({"id": job.id, "status": "IN_QUEUE"})
 
 
-async def _purge(hosted: Hosted, request: web.Request, _: str) -> web.Response:
+async def _purge(hosted: Hosted, request: web.BaseRequest, _: str) -> web.Response:
     removed = hosted.endpoint.purge(hosted.now())
     hosted.pump()
     return answer({"removed": removed, "status": PURGED})
 
 
-async def _health(hosted: Hosted, request: web.Request, _: str) -> web.Response:
+async def _health(hosted: Hosted, request: web.BaseRequest, _: str) -> web.Response:
     return answer(hosted.endpoint.health(hosted.now()))
 
 
-async def _requests(hosted: Hosted, request: web.Request, _: str) -> web.Response:
+async def _requests(hosted: Hosted, request: web.BaseRequest, _: str) -> web.Response:
     """Jobs that have not ended; the shape of the platform's own answer is not known."""
     return answer({"requests": [job.view() for job in hosted.endpoint.open_jobs()]})
 
@@ -135,7 +147,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-async def serve(hosted: Hosted, request: web.Request, name: str, job_id: str) -> web.StreamResponse:
+async def serve(hosted: Hosted, request: web.BaseRequest, name: str, job_id: str) -> web.StreamResponse:
     """The answer to one request of a client's.
 
     Raises:
@@ -168,5 +180,5 @@ def _form(name: str) -> str:
 
 
 def _too_many(hosted: Hosted, name: str, again_s: float) -> RefusedError:
-    headers = {"Retry-After": str(max(1, round(again_s)))} if hosted.platform.retry_after else {}
+    headers = {"Retry-After": str(max(1, math.ceil(again_s)))} if hosted.platform.retry_after else {}
     return RefusedError(429, f"too many requests to /{name}: try again in {again_s:.1f} s", headers)

@@ -31,7 +31,8 @@ BACKLOG = 2048
 DESCRIPTION = """\
 A transcription service: POST /v1/audio/transcriptions and GET /health.
 Prints its address once it accepts connections; the recogniser loads meanwhile.
-Environment: API_TOKEN, the token that requests must show (none: open to all)."""
+Environment: API_TOKEN, the token that requests must show (none: open to all); HEALTH_CHECK_PATH, set where it is a
+worker of a RunPod load balancer: that path answers 204 while the recogniser loads and 200 from then on."""
 EXAMPLES = """examples:
   python -m endpoints.transcriber --port 8000
       two slots of PocketSphinx, ten places to wait

@@ -45,12 +45,14 @@ class Service:
         options: of the command line.
         slots: what recognises; ``load`` puts them in service.
         token: that requests must show; "" lets everyone in.
+        checked: path that a RunPod load balancer asks, with answers by its contract; "" = it has none.
     """
 
-    def __init__(self, options: Options, slots: Slots, token: str) -> None:
+    def __init__(self, options: Options, slots: Slots, token: str, checked: str = "") -> None:
         self._options = options
         self._slots = slots
         self._token = token
+        self._checked = checked
         self._admission = Admission(options.queue, options.fail_fast)
         self._reloading: set[asyncio.Task[None]] = set()
         self._started = datetime.now(UTC)
@@ -58,6 +60,8 @@ class Service:
     def app(self) -> FastAPI:
         """The routes as an ASGI application."""
         app = FastAPI(title="coldburst transcriber", openapi_url=None)
+        if self._checked.startswith("/"):  # the first of one path counts, so that it may be /health
+            app.add_api_route(self._checked, self.check, methods=["GET"], response_model=None)
         app.add_api_route("/health", self.health, methods=["GET"])
         app.add_api_route(ROUTE, self.transcribe, methods=["POST"], response_model=None)
         return app
@@ -87,6 +91,10 @@ class Service:
             "waiting": self._admission.waiting,
         }
         return JSONResponse(state, 200 if self._admission.open else 503)
+
+    async def check(self) -> Response:
+        """What a RunPod load balancer is told: 204 while it loads, then 200. Source: RunPod's load balancing overview."""
+        return await self.health() if self._admission.open else Response(status_code=204)
 
     async def transcribe(self, request: Request) -> Response:
         """Text of the clip in a multipart form; who is let in is decided before the body is read."""
@@ -230,7 +238,7 @@ class _Server(uvicorn.Server):
 
 async def serve(options: Options, listening: socket.socket, slots: Slots, log: TextIO | None) -> int:
     """Answer requests on ``listening`` until told to stop; the exit code: 0, or 1 when no slot could be loaded."""
-    service = Service(options, slots, os.environ.get("API_TOKEN", ""))
+    service = Service(options, slots, os.environ.get("API_TOKEN", ""), os.environ.get("HEALTH_CHECK_PATH", ""))
     stall = Stall(time.monotonic(), options.stall_s, options.stall_every_s) if options.stall_s else None
     frame = Frame(service.app(), options.worker_id, options.max_bytes, stall, log)
     config = uvicorn.Config(

@@ -10,8 +10,6 @@ from typing import Any
 import aiohttp
 
 HEADERS = {"Content-Type": "application/json", "User-Agent": "Go-http-client/2.0"}
-TIMEOUT_S = 10.0
-"""For one try; the platform's own is not known."""
 
 
 class Webhooks:
@@ -19,10 +17,11 @@ class Webhooks:
 
     Args:
         waits_s: seconds before each further try; RunPod was seen to wait 5 and then 15.
+        timeout_s: for one try.
     """
 
-    def __init__(self, waits_s: Sequence[float]) -> None:
-        self._waits_s = tuple(waits_s)
+    def __init__(self, waits_s: Sequence[float], timeout_s: float) -> None:
+        self._waits_s, self._timeout_s = tuple(waits_s), timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._posting: set[asyncio.Task[None]] = set()
 
@@ -48,7 +47,7 @@ class Webhooks:
 
     async def _told(self, url: str, body: bytes) -> bool:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S))
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(self._timeout_s))
         try:
             async with self._session.post(url, data=body, headers=HEADERS) as told:
                 return 200 <= told.status < 300

@@ -15,21 +15,21 @@ from rig.jobs import Job, NotFound
 
 MOST_JOBS = 1000
 
-Serve = Callable[[Hosted, Lines, web.Request, str, str], Awaitable[web.StreamResponse]]
+Serve = Callable[[Hosted, Lines, web.BaseRequest, str, str], Awaitable[web.StreamResponse]]
 
 
-async def _take(hosted: Hosted, lines: Lines, request: web.Request, worker_id: str, _: str) -> web.StreamResponse:
+async def _take(hosted: Hosted, lines: Lines, request: web.BaseRequest, worker_id: str, _: str) -> web.StreamResponse:
     return await _give(lines, request, worker_id, await lines.take(worker_id, 1), single=True)
 
 
-async def _take_batch(hosted: Hosted, lines: Lines, request: web.Request, worker_id: str, _: str) -> web.StreamResponse:
+async def _take_batch(hosted: Hosted, lines: Lines, request: web.BaseRequest, worker_id: str, _: str) -> web.StreamResponse:
     text = request.query.get("batch_size", "1")
     if not text.isdigit() or not 1 <= int(text) <= MOST_JOBS:
         raise RefusedError(400, f"batch_size={text} is no number of jobs: ask for 1 to {MOST_JOBS}")
     return await _give(lines, request, worker_id, await lines.take(worker_id, int(text)), single=False)
 
 
-async def _give(lines: Lines, request: web.Request, worker_id: str, jobs: tuple[Job, ...], *, single: bool) -> web.StreamResponse:
+async def _give(lines: Lines, request: web.BaseRequest, worker_id: str, jobs: tuple[Job, ...], *, single: bool) -> web.StreamResponse:
     """Hands jobs over. They return to the queue where the connection breaks before they are on their way."""
     if not jobs:
         return web.Response(status=204)
@@ -44,12 +44,12 @@ async def _give(lines: Lines, request: web.Request, worker_id: str, jobs: tuple[
     return response
 
 
-async def _stop(hosted: Hosted, lines: Lines, request: web.Request, worker_id: str, _: str) -> web.StreamResponse:
+async def _stop(hosted: Hosted, lines: Lines, request: web.BaseRequest, worker_id: str, _: str) -> web.StreamResponse:
     found = await lines.stops(worker_id)
     return answer({"jobsToStop": found}) if found else web.Response(status=204)
 
 
-async def _done(hosted: Hosted, lines: Lines, request: web.Request, worker_id: str, job_id: str) -> web.StreamResponse:
+async def _done(hosted: Hosted, lines: Lines, request: web.BaseRequest, worker_id: str, job_id: str) -> web.StreamResponse:
     """A result: JSON, whatever its content type says. One that is too large or no JSON gets a 400, and its job ends without output."""
     refused: RefusedError | None = None
     try:
@@ -71,13 +71,13 @@ def _most_bytes(hosted: Hosted, job_id: str) -> float:
     return hosted.platform.sync_bytes if sync else hosted.platform.run_bytes
 
 
-async def _stream(hosted: Hosted, lines: Lines, request: web.Request, worker_id: str, job_id: str) -> web.StreamResponse:
+async def _stream(hosted: Hosted, lines: Lines, request: web.BaseRequest, worker_id: str, job_id: str) -> web.StreamResponse:
     body = content(await body_of(hosted, request, _most_bytes(hosted, job_id)), "the chunk")
     hosted.endpoint.stream(worker_id, job_id, body.get("output"), hosted.now())
     return answer({"ok": True})
 
 
-async def _ping(hosted: Hosted, lines: Lines, request: web.Request, worker_id: str, _: str) -> web.StreamResponse:
+async def _ping(hosted: Hosted, lines: Lines, request: web.BaseRequest, worker_id: str, _: str) -> web.StreamResponse:
     query: Mapping[str, str] = request.query
     if query.get("status") == "unhealthy":
         hosted.endpoint.unhealthy(worker_id, hosted.now(), f"{query.get('check', 'a check')}: {query.get('reason', 'failed')}")
@@ -98,7 +98,7 @@ OPERATIONS: dict[str, tuple[str, bool, Serve]] = {
 """By name: the verb, whether the path ends in a job's id, and what serves it."""
 
 
-async def serve(hosted: Hosted, lines: Lines, request: web.Request, name: str, worker_id: str, job_id: str) -> web.StreamResponse:
+async def serve(hosted: Hosted, lines: Lines, request: web.BaseRequest, name: str, worker_id: str, job_id: str) -> web.StreamResponse:
     """The answer to one request of a worker's.
 
     Raises:

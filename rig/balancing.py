@@ -128,8 +128,9 @@ class Balancer:
         """Give held requests to workers with room: for each place the one that came first."""
         if not self.waiting:
             return
-        for worker in list(self._fleet.in_state(*SERVING)):
-            while self._has_room(worker) and (request := self._next_for(worker)) is not None:
+        while able := [worker for worker in self._with_room() if self._held or worker.id in self._bound]:
+            worker = min(able, key=self._rank)
+            if (request := self._next_for(worker)) is not None:
                 self._unhold(request)
                 self._forward(request, worker, now)
 
@@ -154,16 +155,16 @@ class Balancer:
 
     def _choose(self, request: Request) -> Worker | None:
         """The worker that the request names if it has room, else the one with the least to do or whose turn it is."""
-        fleet = self._fleet
-        named = fleet.workers.get(request.target)
+        named = self._fleet.workers.get(request.target)
         if named is not None and self._has_room(named):
             return named
-        with_room = [worker for worker in fleet.in_state(*SERVING) if self._has_room(worker)]
-        if not with_room:
-            return None
-        if self._platform.choose == "round_robin":
-            return min(with_room, key=lambda worker: worker.turn)
-        return min(with_room, key=lambda worker: (worker.load, worker.turn))
+        return min(self._with_room(), key=self._rank, default=None)
+
+    def _with_room(self) -> list[Worker]:
+        return [worker for worker in self._fleet.in_state(*SERVING) if self._has_room(worker)]
+
+    def _rank(self, worker: Worker) -> tuple[int, int]:
+        return (0 if self._platform.choose == "round_robin" else worker.load), worker.turn
 
     def _next_for(self, worker: Worker) -> Request | None:
         first = [next(iter(line.values())) for line in (self._held, self._bound.get(worker.id)) if line]

@@ -18,7 +18,7 @@ from rig.actions import Action, Deliver
 from rig.balancing import Balancer
 from rig.fleet import SERVING, Fleet, Worker
 from rig.job_book import JobBook
-from rig.jobs import Job, Refused
+from rig.jobs import Job, Refused, pieces
 from rig.limits import RateLimits
 from rig.meter import Bill
 from rig.policy import Platform, Policy
@@ -117,6 +117,15 @@ class Endpoint:
         self._queued(job, now)
         return job
 
+    def shorten(self, job_id: str, life_s: float, now: float) -> None:
+        """Keep the result of a job that has ended for no longer than ``life_s`` from now.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        now = self._to(now)
+        self._book.shorten(self._book.find(job_id), life_s, now)
+
     def purge(self, now: float) -> int:
         """End the queued jobs; how many they were."""
         return self._book.purge(self._to(now))
@@ -191,7 +200,7 @@ class Endpoint:
         now = self._to(now)
         job = self._book.at_worker(worker_id, job_id)
         if job is not None:
-            job.stream.append(chunk)
+            job.stream += pieces(chunk, self.platform.chunk_bytes)
             self._book.renew(job, now)
 
     def done(self, worker_id: str, job_id: str, body: Mapping[str, Any], now: float) -> bool:

@@ -140,7 +140,7 @@ class Fleet:
     def stop(self, worker: Worker, now: float, *, keep: bool = True) -> None:
         """Scale one worker down: cached with FlashBoot, else ended once it has no work."""
         if worker.state in ("THROTTLED", "PULLING", "STARTING", "RESUMING"):
-            self._drop(worker, now)
+            self._drop(worker, now, keep=keep)
         elif worker.state == "READY" and keep and self.policy.flashboot:
             self._enter(worker, "CACHED", now)
         elif worker.state in ("LOADING", "CACHED", *SERVING):
@@ -164,9 +164,12 @@ class Fleet:
                 return found[-1]
         return next(iter(self.idle.values())) if self.idle else list(self.in_state("RUNNING"))[-1]
 
-    def _drop(self, worker: Worker, now: float) -> None:
-        if worker.cached:
+    def _drop(self, worker: Worker, now: float, *, keep: bool) -> None:
+        if worker.cached and keep:
             self._enter(worker, "CACHED", now)
+        elif worker.cached:
+            self._enter(worker, "DRAINING", now)
+            self._tell(Stop(worker.id))
         else:
             self._remove(worker, now)
         self.place(now)

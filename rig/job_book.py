@@ -121,11 +121,20 @@ class JobBook:
         job.stream = []
         self._enqueue(job, now)
 
+    def shorten(self, job: Job, life_s: float, now: float) -> None:
+        """Keep the result of a job that has ended for no longer than ``life_s``; one that has not is left as it is."""
+        if job.state not in TERMINAL or job.finished_s is None:
+            return
+        keep_s = self._platform.keep_sync_s if job.sync else self._platform.keep_run_s
+        if now + life_s < (job.finished_s + keep_s if job.timer is None else job.timer.due_s):
+            self._timers.cancel(job.timer)
+            job.timer = self._timers.at(now + life_s, lambda now: self._outlive(job, now))
+
     def purge(self, now: float) -> int:
         """End all queued jobs; how many they were."""
         queued = [*self.waiting.values(), *self.waiting_low.values()]
         for job in queued:
-            self.end(job, "CANCELLED", "purged", now)
+            self.end(job, self._platform.purge_state, "purged", now)
         return len(queued)
 
     # what workers do
@@ -248,6 +257,9 @@ class JobBook:
         job.retries += 1
         self.retried += 1
         self._unlend(job, now)
+        if not self._platform.requeue_first:
+            self._enqueue(job, now)
+            return
         queue = self.waiting_low if job.low_priority else self.waiting
         ahead = list(takewhile(lambda other: other.retries and other.queued_s == now, queue.values()))
         self._enqueue(job, now, head=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rig.policy import Platform
+from rig.policy import Platform, shown
 from rig.timers import Timer
 
 TO_WORKER = ("webhook", "policy", "s3Config")
@@ -102,6 +102,10 @@ class Job:
             shown["retries"] = self.retries
         return shown
 
+    def spend(self) -> None:
+        """Let go of the input, which may be large, once nobody can be given it again."""
+        self.input = {"input": None}
+
     def payload(self) -> dict[str, Any]:
         """What a worker is given. An empty input is left out, as in production, and the SDK then never acknowledges the job."""
         given: dict[str, Any] = {"id": self.id}
@@ -109,6 +113,21 @@ class Job:
             given["input"] = self.input["input"]
         given.update((key, self.input[key]) for key in TO_WORKER if key in self.input)
         return given
+
+
+def pieces(chunk: Any, most_bytes: float) -> list[Any]:
+    """A stream's chunk, where it is a text longer than ``most_bytes`` in UTF-8 cut between characters; other values stay whole."""
+    text = chunk.encode("utf-8", "surrogatepass") if isinstance(chunk, str) else b""
+    if len(text) <= most_bytes:
+        return [chunk]
+    cut, found = 0, []
+    while cut < len(text):
+        end = min(cut + int(most_bytes), len(text))
+        while end < len(text) and text[end] & 0xC0 == 0x80:  # within a character
+            end -= 1
+        found.append(text[cut:end].decode("utf-8", "surrogatepass"))
+        cut = end
+    return found
 
 
 def opened(job_id: str, body: Mapping[str, Any], now: float, *, sync: bool, platform: Platform) -> Job:
@@ -123,7 +142,7 @@ def opened(job_id: str, body: Mapping[str, Any], now: float, *, sync: bool, plat
     if policy is None:
         return Job(job_id, sync, body, "IN_QUEUE", now, now, platform.ttl_s)
     if not isinstance(policy, Mapping):
-        raise Refused(f'"policy" is {policy!r}: send an object such as {{"executionTimeout": 60000}}')
+        raise Refused(f'"policy" is {shown(policy)}: send an object such as {{"executionTimeout": 60000}}')
     ttl_s = _seconds(policy, "ttl", platform.ttl_min_s, platform.policy_max_s)
     return Job(
         job_id,
@@ -143,5 +162,5 @@ def _seconds(policy: Mapping[str, Any], key: str, least_s: float, most_s: float)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not least_s * 1000 <= value <= most_s * 1000:
-        raise Refused(f'"policy.{key}" is {value!r}: give milliseconds from {least_s * 1000:.0f} to {most_s * 1000:.0f}')
+        raise Refused(f'"policy.{key}" is {shown(value)}: give milliseconds from {least_s * 1000:.0f} to {most_s * 1000:.0f}')
     return value / 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
@@ -14,6 +15,15 @@ KNOWN = ("documented", "measured", "inferred", "unverified")
 
 class PolicyError(ValueError):
     """A setting that cannot be; one sentence that names the value and a right one."""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def shown(value: Any) -> str:
+    """``repr(value)`` for a sentence, cut where a value of a stranger's is long or deep."""
+    return _SHORT.repr(value)
 
 
 def _insist(holds: bool, sentence: str) -> None:
@@ -136,9 +146,13 @@ class Platform:
 
     check_s: float = _fact(1.0, "unverified", "period not published", "s", "time between two checks of the scaler")
     step: int = _fact(1, "unverified", "not published", "workers", "workers added per check at most; 0 = no bound (one with QUEUE_DELAY)")
+    surplus_s: float = _fact(
+        0.0, "unverified", "not published", "s", "how long a queue endpoint's worker is idle before REQUEST_COUNT takes it away"
+    )
     starting_at_once: int = _fact(
         1, "inferred", "live trace of a cold burst", "workers", "workers that initialize before more are added; 0 = no bound"
     )
+    starting_after_failure: int = _fact(1, "unverified", "not published", "workers", "the same while starts fail; 0 = no bound")
     first_at_once: bool = _fact(
         True, "documented", "endpoint configurations", "", "from zero workers, the first request adds one without waiting for a check"
     )
@@ -159,6 +173,10 @@ class Platform:
     lease_s: float = _fact(40.0, "inferred", "live trace", "s", "silence after which a taken job is dispatched again")
     ping_s: float = _fact(10.0, "measured", "SDK 1.12.0", "s", "time between two pings of a worker")
     job_retries: int = _fact(1, "inferred", "live trace", "", "re-dispatches of a job before it fails")
+    requeue_first: bool = _fact(True, "unverified", "not published", "", "whether a job that is dispatched again goes before all that wait")
+    purge_state: str = _fact(
+        "CANCELLED", "unverified", "not published", "", "how a job ends that is purged: CANCELLED, FAILED or TIMED_OUT"
+    )
     keep_run_s: float = _fact(1800.0, "documented", "send requests", "s", "how long the result of a /run is kept")
     keep_sync_s: float = _fact(60.0, "documented", "send requests", "s", "how long the result of a /runsync is kept")
     ttl_s: float = _fact(86400.0, "documented", "send requests", "s", "life of a job from its submission where it does not say")
@@ -193,6 +211,7 @@ class Platform:
     retry_after: bool = _fact(False, "unverified", "not published", "", "whether a 429 says Retry-After")
     run_bytes: float = _fact(10e6, "documented", "operation reference", "bytes", "largest body of /run, and of its result")
     sync_bytes: float = _fact(20e6, "documented", "operation reference", "bytes", "largest body of /runsync, and of its result")
+    chunk_bytes: float = _fact(1e6, "documented", "operation reference", "bytes", "longest text of a stream in one piece; cut above")
     lb_bytes: float = _fact(30e6, "documented", "load balancing overview", "bytes", "largest body through the balancer, each way")
 
     def __post_init__(self) -> None:
@@ -200,12 +219,13 @@ class Platform:
             value = getattr(self, entry.name)
             if isinstance(value, int | float):
                 _insist(0 <= value < math.inf, f"{entry.name} {value!r} is not a number from 0 on")
-        _insist(self.check_s > 0, f"check_s {self.check_s!r} is not a time above 0 seconds")
-        _insist(self.lease_s > 0, f"lease_s {self.lease_s!r} is not a time above 0 seconds")
-        _insist(self.window_s > 0, f"window_s {self.window_s!r} is not a time above 0 seconds")
+        for name in ("check_s", "lease_s", "ping_s", "window_s"):
+            _insist(getattr(self, name) >= 0.001, f"{name} {getattr(self, name)!r} is not a time of at least 0.001 seconds")
+        _insist(self.chunk_bytes >= 4, f"chunk_bytes {self.chunk_bytes!r} has no room for a character: it is at least 4")
         _insist(self.jitter < 1, f"jitter {self.jitter!r} is not a share below 1")
         _insist(self.per_worker != 0, "per_worker 0 lets no request through: it is at least 1")
         _insist(self.choose in ("least_in_flight", "round_robin"), f"choose {self.choose!r} is not least_in_flight or round_robin")
+        _insist(self.purge_state in TERMINAL[1:], f"purge_state {self.purge_state!r} is not FAILED, CANCELLED or TIMED_OUT")
         _insist(
             self.execution_timeout_state in ("TIMED_OUT", "FAILED"),
             f"execution_timeout_state {self.execution_timeout_state!r} is not TIMED_OUT or FAILED",

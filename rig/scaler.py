@@ -50,7 +50,7 @@ class Scaler:
 
     def due_s(self, now: float) -> float:
         """The next check that would change something, if nothing else changes before it; infinity = none would."""
-        since_s = now if self._surplus() else self._short_since()
+        since_s = min(self._surplus_since(), self._short_since())
         if since_s == math.inf:
             return since_s
         check_s = self._fleet.platform.check_s
@@ -63,7 +63,7 @@ class Scaler:
         if self._short_since() < now:
             for _ in range(self._to_add()):
                 self._fleet.add(now)
-        for _ in range(self._surplus()):
+        while self._surplus_since() <= now:
             self._shed(now)
 
     def _short_since(self) -> float:
@@ -87,8 +87,9 @@ class Scaler:
         return request_count(load, policy.scaler_value, policy.workers_min, self._fleet.most)
 
     def _starts_left(self) -> int | None:
-        """Workers that may begin to initialize now, one by one while starts fail; None = no bound."""
-        bound = 1 if self._fleet.failed_starts else self._fleet.platform.starting_at_once
+        """Workers that may begin to initialize now; None = no bound."""
+        platform = self._fleet.platform
+        bound = platform.starting_after_failure if self._fleet.failed_starts else platform.starting_at_once
         return max(bound - self._fleet.starting, 0) if bound else None
 
     def _to_add(self) -> int:
@@ -103,6 +104,13 @@ class Scaler:
             number = min(fleet.most - fleet.wanted, step or 1)
         left = self._starts_left()
         return number if left is None else min(number, left)
+
+    def _surplus_since(self) -> float:
+        """A check from this instant on takes a worker away; infinity = none does as things stand."""
+        fleet = self._fleet
+        if not self._surplus():
+            return math.inf
+        return -math.inf if fleet.count["THROTTLED"] else next(iter(fleet.idle.values())).since_s + fleet.platform.surplus_s
 
     def _surplus(self) -> int:
         """Workers that a check takes away: throttled ones that nothing waits for; without an idle time-out also idle ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.transcribers import DEADLINE_S, ROOT, Answer, ask, stop, until
 
@@ -94,6 +97,25 @@ def emulator(*args: str, **env: str) -> Iterator[Emulator]:
             finally:
                 if process.poll() is None:
                     stop(process)
+
+
+@contextmanager
+def limit(seconds: float) -> Iterator[None]:
+    """Fails the test when its body takes longer, whatever it waits for: a broken platform must not hold a client for ever.
+
+    By a signal, because the SDK's synchronous calls cannot be left otherwise; what it raises no ``except Exception`` keeps.
+    """
+
+    def over(*_: object) -> None:
+        pytest.fail(f"not done within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    left_s, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, left_s)
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 class Platform:
     """Answers /run, /runsync, /status, /status-sync and /cancel of an endpoint ``ep``.
 
-    An answer is a job object (200), a number (that status, with an error body), a pair of both, or CUT.
+    An answer is a job object (200), a number (that status, with an error body), a pair of both, a pair of a number and bytes, or CUT.
 
     Args:
         polls: answers to a job's polls, in turn; the last one repeats. Each job begins anew.
@@ -73,7 +73,7 @@ class Platform:
         if answer == CUT:
             return False
         status, body = answer if isinstance(answer, tuple) else (answer, None) if isinstance(answer, int) else (200, answer)
-        content = json.dumps({"error": f"said {status}"} if body is None else body).encode()
+        content = body if isinstance(body, bytes) else json.dumps({"error": f"said {status}"} if body is None else body).encode()
         sock.sendall(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (status, len(content), content))
         return True
 

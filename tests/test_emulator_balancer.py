@@ -1,6 +1,7 @@
 """The emulator's load balancer before HTTP servers that are processes of their own."""
 
 import asyncio
+import gzip
 import http.client
 import json
 import sys
@@ -35,6 +36,20 @@ def test_a_request_passes_through_as_it_was_sent(own):
     assert (said["headers"]["X-Yours"], said["headers"]["Content-Type"]) == ("1", "text/odd")
     assert (answer.headers["x-mine"], answer.headers["x-runpod-worker-id"]) == ("yes", worker_of(own))
     assert said["worker"] == worker_of(own)
+
+
+def test_a_compressed_body_arrives_as_it_was_sent(own):
+    """The handler's own server unpacks it, as its Content-Encoding says."""
+    answer = own.ask("/lb/demo/zipped", gzip.compress(b"content"), "POST", {"Content-Encoding": "gzip"})
+    assert (answer.status, answer.json()["body"], answer.json()["headers"]["Content-Encoding"]) == (200, "content", "gzip")
+
+
+def test_a_header_that_is_no_utf_8_is_refused_and_the_worker_is_not_to_blame(own):
+    connection = http.client.HTTPConnection(netloc(own.url), timeout=20)
+    connection.request("GET", "/lb/demo/x", headers={"X-Odd": b"\xff"})
+    answer = connection.getresponse()
+    assert (answer.status, "X-Odd" in json.loads(answer.read())["detail"]) == (400, True)
+    connection.close()
 
 
 def test_an_answer_in_chunks_passes_through(own):

@@ -89,6 +89,14 @@ def test_every_setting_has_its_place():
         (["--fault", '{"kil": "all"}'], "kill"),
         (["--config", "/no/such/file.toml"], "/no/such/file.toml"),
         (["--nothing"], "--nothing"),
+        (["--host", ""], "'127.0.0.1'"),
+        (["--worker", "command", "--command", "it's"], "--command 'it's' cannot be taken apart"),
+        (["--kind", "balancer", "--health-path", "ping"], "as in '/ping'"),
+        (["--platform", "ping_s=0"], "ping_s"),
+        (["--platform", "check_s=1e-9"], "at least 0.001"),
+        (["--platform", "purge_state=GONE"], "'GONE'"),
+        (["--platform", "chunk_bytes=1"], "chunk_bytes"),
+        (["--health-timeout", "0"], "at least 0.01"),
     ],
 )
 def test_what_is_not_right_is_told_in_one_sentence(capsys, words, part):
@@ -151,11 +159,17 @@ faults = [{ status = 429, share = 0.5 }, { throttle = 1 }]
         ("[endpoints.one", "no TOML"),
         ("[endpoints.one]\nworkers_max = -1", "'-1'"),
         ("[endpoints.one]\nconfig = 'x'", "'config'"),
+        ("[endpoints.one]\nfaults = [{status = 1979-05-27}]", "1979-05-27"),
+        ("[endpoints.one]\nworker = 'command'\ncommand = [3, 'x']", "no program '3'"),
+        ("[endpoints.one]\n[endpoints.one]", "twice"),
+        ("[endpoints.'a b']", "'a b'"),
+        ("[endpoints.one]\nworkers_max = {a = 1}", "no whole number"),
+        ("\udcff", "no TOML"),
     ],
 )
 def test_a_file_that_is_not_right_is_told_in_one_sentence(capsys, tmp_path, text, part):
     file = tmp_path / "endpoints.toml"
-    file.write_text(text)
+    file.write_text(text, errors="surrogateescape")
     assert part in refusal(capsys, "--config", str(file))
 
 

@@ -75,9 +75,9 @@ def test_each_parameter_says_what_is_known_of_it():
     ("settings", "says"),
     [
         ({"lease_s": -1.0}, "lease_s -1.0 is not a number from 0 on"),
-        ({"lease_s": 0.0}, "lease_s 0.0 is not a time above 0"),
-        ({"check_s": 0.0}, "check_s 0.0 is not a time above 0"),
-        ({"window_s": 0.0}, "window_s 0.0 is not a time above 0"),
+        ({"lease_s": 0.0}, "lease_s 0.0 is not a time of at least 0.001"),
+        ({"check_s": 0.0}, "check_s 0.0 is not a time of at least 0.001"),
+        ({"window_s": 0.0}, "window_s 0.0 is not a time of at least 0.001"),
         ({"hold_s": float("nan")}, "hold_s nan is not a number"),
         ({"jitter": 1.0}, "jitter 1.0 is not a share below 1"),
         ({"per_worker": 0}, "per_worker 0 lets no request through"),

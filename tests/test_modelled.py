@@ -104,6 +104,24 @@ def test_a_stopped_job_is_not_heard_of_again():
     assert [word for _, word in said(made, 30.0)] == [Poll(1)]
 
 
+def test_word_to_stop_a_job_that_was_not_picked_up_yet_is_forgotten():
+    """Taken at 5.03 and picked up at 5.1; the SDK knows only what runs, and cancels nothing else."""
+    made = worker(3.0)
+    made.deliver(jobs(1), 5.03)
+    made.stop_job("job0", 5.05)
+    assert [(at_s, word.id) for at_s, word in said(made, 30.0) if isinstance(word, Result)] == [(8.1, "job0")]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("x" * 1000, True), ("x" * 1001, False), ([1] * 998, True), ([1] * 1001, False), ({"x" * 1001: 1}, False)]
+)
+def test_an_input_is_given_back_unless_it_is_large(given, kept):
+    made = worker(1.0)
+    made.deliver(jobs(1, {"input": given}), 5.0)
+    (output,) = [word.body["output"] for _, word in said(made, 30.0) if isinstance(word, Result)]
+    assert output == {"service_s": 1.0} | ({"echo": given} if kept else {"echo_left_out": "more than 1000 characters"})
+
+
 def test_a_single_job_without_input_is_dropped_as_the_sdk_drops_it():
     """Of a poll for one it is an error to the SDK, which tells nobody; of a poll for more it is run."""
     for concurrency, results in ((1, 0), (2, 1)):

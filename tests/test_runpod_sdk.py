@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.emulators import MODELLED, ROOT, emulator
+from tests.emulators import MODELLED, ROOT, emulator, limit
 from tests.transcribers import DEADLINE_S, until
 
 pytestmark = pytest.mark.slow
@@ -50,6 +50,13 @@ workers_max = 0
 workers_max = 0
 """
 """Each SDK has a shut endpoint of its own: two purges in 10 s are all that an endpoint allows."""
+
+
+@pytest.fixture(autouse=True)
+def limited():
+    """The SDK's synchronous calls have no limit of their own: ``run_sync`` would wait for a day."""
+    with limit(3 * DEADLINE_S):
+        yield
 
 
 @pytest.fixture(scope="module")

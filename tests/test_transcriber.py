@@ -256,6 +256,21 @@ def test_while_loading_it_answers_that_it_loads(whisper, tmp_path):
         assert transcribe(service.url, SECOND).status == 200
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/ping", "/health"])
+def test_a_load_balancer_is_told_204_while_it_loads_and_200_from_then_on(whisper, tmp_path, path):
+    """RunPod's contract, at the path that RunPod sets; /health at another path keeps its own answers."""
+    args, env = whisper
+    os.mkfifo(tmp_path / "model" / "gate")
+    with transcriber(*args, "--max-concurrent", "1", ready=False, HEALTH_CHECK_PATH=path, **env) as service:
+        loading = ask(service.url, path)
+        assert (loading.status, loading.body) == (204, b"")
+        assert ask(service.url, "/health").status == (204 if path == "/health" else 503)
+        (tmp_path / "model" / "gate").write_text("go")
+        until(lambda: ask(service.url, path).status == 200, "healthy service")
+        assert [ask(service.url, at).json()["status"] for at in (path, "/health")] == ["healthy", "healthy"]
+
+
 def test_whisper_gets_the_wishes_and_its_own_figures_come_back(whisper):
     args, env = whisper
     with transcriber(*args, "--max-concurrent", "1", **env) as service:
