@@ -1,4 +1,4 @@
-"""The command line of analysis: ``python -m analysis report RUN``."""
+"""The command line of analysis: ``python -m analysis report RUN`` and ``python -m analysis merge RUN DIR``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.load import RunError, load
+from analysis.merge import merge
 from analysis.report import report, terminal, write
 
 
@@ -32,6 +33,13 @@ def _report(asked: argparse.Namespace) -> str:
     made = report(run)
     page = write(made, asked.out or default)
     return f"report: {page}" if asked.quiet else terminal(made, page)
+
+
+def _merge(asked: argparse.Namespace) -> str:
+    done = merge(asked.run, asked.parts)
+    made = report(load(asked.run))
+    page = write(made, asked.run / "report")
+    return f"{done}\n\n{terminal(made, page)}"
 
 
 def _refuse(sentence: str) -> int:
@@ -62,6 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RUN/report, or PREFIX_report)")
     one.add_argument("--quiet", action="store_true", help="print only the line that names the report")
     one.set_defaults(command=_report)
+    two = commands.add_parser(
+        "merge",
+        help="adds rows that a lost generator kept on its own disk",
+        description="Adds the rows of generators' directories (RUN.g1, RUN.g2 …) that a distributed run misses; makes its report again.",
+        epilog="Doing it twice adds nothing twice. Exit code: 0 when it is done; 2 when it cannot be.",
+    )
+    two.add_argument("run", metavar="RUN", type=Path, help="the run's directory at the master")
+    two.add_argument("parts", metavar="DIR", type=Path, nargs="+", help="a generator's directory, or the attempts.csv in it")
+    two.set_defaults(command=_merge)
     return parser
 
 

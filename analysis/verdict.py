@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis import generators
 from analysis.load import Run
 from analysis.models import smallest_sample
 from analysis.prose import counted, percent, seconds
@@ -76,7 +77,7 @@ def _invalid(tables: Tables) -> Iterator[str]:
     about, book = tables.run.about, tables.ledger
     if not tables.attempts["sent_s"].notna().any():
         yield "No request was sent, so nothing was measured: see whether the target and the schedule are right, and run again."
-    if about.get("state") == "ended" and not book.balanced:
+    if about.get("state") == "ended" and not book.balanced and not (book.missing > 0 and generators.lost(tables.run)):
         yield _unbalanced(book)
     late, limit = tables.lateness.times.at(99), lateness_limit_s(tables)
     if late.value is not None and late.value > limit:
@@ -115,6 +116,7 @@ def _degraded(tables: Tables) -> Iterator[str]:
         yield "The run has no end on record: it was killed, or is still running; what was in flight then is missing here."
     elif about.get("ended_by") != "schedule":
         yield f"The run was cut short ({one_line(str(about.get('ended_by')))}): the figures hold up to that instant only."
+    yield from generators.degraded(tables.run, tables.ledger.missing, tables.ledger.planned)
     if counts.get("unfinished"):
         yield (
             f"{counted(counts['unfinished'], 'request')} had no answer when the run was cut: the slowest are left out "
@@ -144,6 +146,7 @@ def _notes(tables: Tables) -> Iterator[str]:
         yield "A closed loop bounded by time plans no number of requests: the ledger is held against those that were sent."
     if tables.run.generator is None:
         yield "There is no generator.csv: whether the load generator had CPU to spare is not known."
+    yield from generators.notes(tables.run)
     own = (tables.run.about.get("ledger") or {}).get("counts")
     if own is not None and own != dict(tables.ledger.counts):
         yield "The ledger in run.json differs from the rows of attempts.csv; this report counts the rows."

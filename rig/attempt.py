@@ -108,6 +108,8 @@ GENERATOR = (
     Column("connections", float, "", "connections opened so far", "generator"),
     Column("sent", float, "", "requests sent so far", "generator"),
     Column("lateness_max_s", float, "s", "largest lateness of the requests that ended since the row before", "generator"),
+    Column("clock_s", float, "s", "its clock ahead of the master's (distributed runs); times are corrected for it", "rig/clocks.py"),
+    Column("round_trip_s", float, "s", "to the master and back when the clocks were compared; the error is at most half", "rig/clocks.py"),
 )
 ENDPOINT = (
     Column("at_s", float, "s", "when it was asked, from second 0", "generator"),
@@ -273,6 +275,11 @@ def read(path: Path) -> tuple[list[Attempt], list[str]]:
     if not {"seq", "attempt", "outcome"} <= set(rows.fieldnames or ()):
         raise ValueError(f"{path} is no attempts file: its first line should be '{HEADER.strip()}'")
     return list(_rows(rows, path)), [told] if told else []
+
+
+def read_rows(lines: str) -> Iterator[Attempt]:
+    """The rows of whole lines of an attempts file, without its first line; all columns, in their order."""
+    return _rows(csv.DictReader(io.StringIO(HEADER + lines, newline="")), Path("attempts.csv"))
 
 
 def _rows(rows: csv.DictReader[str], path: Path) -> Iterator[Attempt]:

@@ -17,15 +17,16 @@ MOST_BYTES = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Lines of the tables, packed; ``counts``: what they change in the count of outcomes."""
+    """Lines of the tables, packed; ``counts``: what they change in the recorder's counts, by the name of each."""
 
     number: int
     tables: Mapping[str, bytes]
-    counts: Mapping[str, int]
+    counts: Mapping[str, Mapping[str, int]]
 
     def plain(self) -> dict[str, Any]:
         """For a message: ``Batch.read`` gives it back."""
-        return {"number": self.number, "tables": dict(self.tables), "counts": dict(self.counts)}
+        counts = {name: dict(changes) for name, changes in self.counts.items()}
+        return {"number": self.number, "tables": dict(self.tables), "counts": counts}
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> Batch:
@@ -43,17 +44,17 @@ class Outbox:
 
     def __init__(self) -> None:
         self._lines: dict[str, list[str]] = {}
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, Counter[str]] = {}
         self._size = 0
         self._packed: dict[int, Batch] = {}
         self._number = 0
 
-    def add(self, table: str, line: str, counts: Mapping[str, int] | None = None) -> None:
-        """A line that was written, and what it changes in the count of outcomes."""
+    def add(self, table: str, line: str, counts: Mapping[str, Mapping[str, int]] | None = None) -> None:
+        """A line that was written, and what it changes in which counts."""
         self._lines.setdefault(table, []).append(line)
         self._size += len(line)
-        for name, change in (counts or {}).items():
-            self._counts[name] += change
+        for name, changes in (counts or {}).items():
+            self._counts.setdefault(name, Counter()).update(changes)
         if self._size >= MOST_BYTES:
             self._pack()
 
@@ -81,8 +82,8 @@ class Outbox:
     def _pack(self) -> None:
         self._number += 1
         tables = {name: zlib.compress("".join(lines).encode(), LEVEL) for name, lines in self._lines.items()}
-        self._packed[self._number] = Batch(self._number, tables, {name: n for name, n in self._counts.items() if n})
-        self._lines, self._counts, self._size = {}, Counter(), 0
+        self._packed[self._number] = Batch(self._number, tables, self._counts)
+        self._lines, self._counts, self._size = {}, {}, 0
 
 
 class Inbox:

@@ -223,12 +223,17 @@ def key(plan: Plan) -> str:
     Raises:
         OptionError: it holds what cannot stand in a header; the message does not show it.
     """
-    of_runpod = plan.kind != "transcription" or (plan.host and infer(plan.host, plan.kind).endpoint_id)
-    variable = RUNPOD_KEY if of_runpod else TRANSCRIPTION_KEY
+    variable = key_variable(plan)
     value = os.environ.get(variable, "").strip()
     if not (value.isascii() and value.isprintable()):
         raise OptionError(f"the key in {variable} holds a character that cannot stand in a header: set it again, without line breaks")
     return value
+
+
+def key_variable(plan: Plan) -> str:
+    """The environment variable that holds the key for the endpoint of ``plan``."""
+    of_runpod = plan.kind != "transcription" or (plan.host and infer(plan.host, plan.kind).endpoint_id)
+    return RUNPOD_KEY if of_runpod else TRANSCRIPTION_KEY
 
 
 def _host(host: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gevent
 
 from rig.attempt import OUTCOMES
+from rig.master import MasterRun
 from rig.run import Run
 
 EVERY_S = 2.0
@@ -15,7 +16,7 @@ MANY = 3
 class Progress:
     """Prints lines about ``run`` until ``stop``."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run | MasterRun) -> None:
         self._run = run
         self._greenlet = gevent.spawn(self._print)
 
@@ -30,7 +31,7 @@ class Progress:
             print(line(self._run), flush=True)
 
 
-def line(run: Run) -> str:
+def line(run: Run | MasterRun) -> str:
     """Second, stage and its place, how much is sent, in flight and ended how."""
     load = run.load
     planned = "" if run.plan.planned is None else f" of {run.plan.planned}"

@@ -17,7 +17,9 @@ from rig.aim import OptionError
 from rig.attempt import Ledger
 from rig.conductor import Conductor
 from rig.embedded import CannotStart, Embedded
+from rig.master import MasterRun
 from rig.options import Option, Plan
+from rig.peers import Master
 from rig.progress import Progress
 from rig.recorder import Recorder
 from rig.run import Run
@@ -67,7 +69,9 @@ class Question:
         self._started = False
         self._interrupted = False
         self._report: subprocess.Popen[bytes] | None = None
-        self.current: Run | None = None
+        self.master: Master | None = None
+        self.generator: Any = None
+        self.current: Run | MasterRun | None = None
 
     @property
     def over(self) -> bool:
@@ -89,6 +93,17 @@ class Question:
         parsed = self._environment.parsed_options
         said = {"host": self.host, **{name: getattr(parsed, name) for name in self._names}, **changed}
         return options.check(said, self._asked.stages(said) if self._asked.stages else None)
+
+    def part(self, said: Mapping[str, Any], keyed: bool) -> Plan:
+        """The plan of a part in a distributed run, from the master's options; a ValueError says why it cannot be had here.
+
+        Args:
+            keyed: whether the master has a key: keys do not travel, so that each generator needs it in its own environment.
+        """
+        plan = options.check(said, self._asked.stages(said) if self._asked.stages else None)
+        if keyed and not options.key(plan):
+            raise OptionError(f"{options.key_variable(plan)} is not set here, and it is at the master: set it for each generator")
+        return plan
 
     def check(self, form: Mapping[str, str]) -> None:
         """Checks a web form's options; a ValueError says what is wrong, or what somebody has to agree to first."""
@@ -124,6 +139,8 @@ class Question:
             self._started = True  # whatever happened: a shape that waits for a start would never end
         if self.current:
             self._tell_start()
+            if self.master:
+                gevent.spawn(self.current.drive)
             if self.headless:
                 self._progress = Progress(self.current)
 
@@ -144,7 +161,7 @@ class Question:
         self._environment.process_exit_code = self._exit_code(run, ledger)
         self._reporter = gevent.spawn(self._make_report, run)
 
-    def _exit_code(self, run: Run, ledger: Ledger) -> int | None:
+    def _exit_code(self, run: Run | MasterRun, ledger: Ledger) -> int | None:
         """The process's exit code by the run; None leaves it to Locust, which knows of faults of listeners."""
         if not run.sent and ledger.planned:
             return NOTHING_SENT
@@ -192,7 +209,7 @@ class Question:
                 self._environment.process_exit_code = NOTHING_SENT
             gevent.kill(main, KeyboardInterrupt)
 
-    def _build(self, plan: Plan) -> Run:
+    def _build(self, plan: Plan) -> Run | MasterRun:
         key = options.key(plan)
         conductor = self._asked.conduct(plan, key) if self._asked.conduct else None
         try:
@@ -210,7 +227,7 @@ class Question:
         conductor.aim(infer(host, plan.kind))
         return host or conductor.host or self._embedded_url(plan.kind)
 
-    def _begin(self, plan: Plan, key: str, host: str, conductor: Conductor | None) -> Run:
+    def _begin(self, plan: Plan, key: str, host: str, conductor: Conductor | None) -> Run | MasterRun:
         where = infer(host, plan.kind)
         about = {
             "question": self._asked.name,
@@ -230,6 +247,21 @@ class Question:
             "machine": circumstances.machine(),
             **(conductor.about() if conductor else {}),
         }
+        if self.master:
+            recorder = Recorder(plan.runs, about, generator="master")
+            part = MasterRun(
+                self._environment,
+                plan,
+                recorder,
+                master=self.master,
+                where=where,
+                host=host,
+                question=self._asked.name,
+                key=key,
+                conductor=conductor,
+            )
+            part.prepare()
+            return part
         target = plan.aim(where, plan.limits, key)
         return Run(self._environment, plan, target, Recorder(plan.runs, about), where=where, key=key, conductor=conductor)
 
@@ -254,7 +286,7 @@ class Question:
                 self._environment.events.worker_ready.fire(seconds=embedded.start_s, **about)
                 embedded.start_s = 0.0
 
-    def _make_report(self, run: Run) -> None:
+    def _make_report(self, run: Run | MasterRun) -> None:
         """Makes the report in a process of its own (pandas has no place in this one); it prints ledger, verdict and table."""
         folder = run.recorder.folder
         command = [sys.executable, "-m", "analysis", "report", str(folder)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -29,6 +30,10 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 }
 RESERVE_BYTES = 8192
 """Room kept until the end, so that a disk which has filled up can still be told how the run ended."""
+
+
+Changes = Mapping[str, Mapping[str, int]]
+"""What a row changes in the counts: of requests by outcome, of attempts by outcome, of events by kind."""
 
 
 class CannotRecord(OSError):
@@ -75,6 +80,9 @@ class Recorder:
         self.generator_name, self._outbox = generator, outbox
         self.fault = ""
         self.counts: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
+        self._tallies = {"requests": self.counts, "attempts": self.rows, "events": self.events}
         self._about: dict[str, Any] = {
             "format": attempt.FORMAT,
             "id": self.folder.name,
@@ -100,17 +108,26 @@ class Recorder:
         """The run's name, which is its directory's."""
         return self.folder.name
 
+    @property
+    def run_id(self) -> str:
+        """The name of the whole run, where this is a generator's part of it."""
+        return str(self._about.get("part_of") or self.id)
+
+    @property
+    def question(self) -> str:
+        """The question that the run asks."""
+        return str(self._about["question"])
+
     def attempt(self, row: Attempt, instead: str = "") -> None:
         """Writes a row of attempts.csv; ``instead``: the outcome of the try before it, which is no longer its request's."""
         changes = Counter({row.outcome: 1})
         if instead:
             changes[instead] -= 1
-        if self._write("attempts", attempt.cells(row), changes):
-            self.counts.update(changes)
+        self._write("attempts", attempt.cells(row), {"requests": changes, "attempts": {row.outcome: 1}})
 
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
         """Writes a row of events.csv; ``about`` are the hook's keyword arguments."""
-        self._row("events", {"generator": self.generator_name, **about, "kind": kind})
+        self._row("events", {"generator": self.generator_name, **about, "kind": kind}, {"events": {kind: 1}})
 
     def generator(self, values: Mapping[str, Any]) -> None:
         """Writes a row of generator.csv."""
@@ -134,7 +151,17 @@ class Recorder:
                 except OSError as error:
                     self.failed(error)
                     return
-        self.counts.update(batch.counts)
+        self._count(batch.counts)
+
+    def note(self, key: str, value: Any) -> None:
+        """What run.json is to tell too, at the end."""
+        self._about[key] = value
+
+    def discard(self) -> None:
+        """Leaves nothing of a run that was not begun."""
+        for table in self._tables.values():
+            table.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def close(self, ended_by: str, second_0: float, elapsed_s: float, planned: int | None, dispatched: int) -> Ledger:
         """Ends the run's files and says how it ended; the ledger of the rows on disk.
@@ -166,22 +193,26 @@ class Recorder:
         """Notes the first thing that could not be written, as a sentence in ``fault``."""
         self.fault = self.fault or _sentence(self.folder, error)
 
-    def _row(self, table: str, values: Mapping[str, Any]) -> None:
-        self._write(table, [_plain(values.get(column.name)) for column in TABLES[table]])
+    def _row(self, table: str, values: Mapping[str, Any], changes: Changes | None = None) -> None:
+        self._write(table, [_plain(values.get(column.name)) for column in TABLES[table]], changes)
 
-    def _write(self, table: str, cells: Iterable[object], changes: Mapping[str, int] | None = None) -> bool:
-        """Whether the row was written. After the first failure nothing more is: a row must not follow a torn one."""
+    def _count(self, changes: Changes) -> None:
+        for name, change in changes.items():
+            self._tallies[name].update(change)
+
+    def _write(self, table: str, cells: Iterable[object], changes: Changes | None = None) -> None:
+        """Writes a row and counts it. After the first failure nothing more is written: a row must not follow a torn one."""
         if self.fault:
-            return False
+            return
         line = attempt.line(cells)
         try:
             self._tables[table].lines(line)
         except OSError as error:
             self.failed(error)
-            return False
+            return
+        self._count(changes or {})
         if self._outbox:
             self._outbox.add(table, line, changes)
-        return True
 
     def _write_about(self) -> None:
         new = self.folder / "run.json.new"

@@ -60,8 +60,9 @@ class Run:
     ) -> None:
         self.plan, self.target, self.recorder = plan, target, recorder
         self._environment = environment
-        self._lateness_max_s = 0.0
+        self._lateness_max_s = self._lateness_before_s = 0.0
         self.sent = 0
+        self.clock: Mapping[str, float] = {}
         self.ended_by = self.failed = ""
         self.ledger: Ledger | None = None
         self.conductor = conductor
@@ -169,7 +170,7 @@ class Run:
             return self._record(arrival, held_s, exchange, outcome, evidence, number, before)
 
         try:
-            evidence = self.target.ask(arrival.seq, f"{self.recorder.id}-{arrival.seq}-{number}", exchange)
+            evidence = self.target.ask(arrival.seq, f"{self.recorder.run_id}-{arrival.seq}-{number}", exchange)
         except gevent.GreenletExit:
             return record(decide(sent=exchange.sent is not None, cut=True), Evidence())
         except Exception as error:  # a fault of this program's own: told, and still an end in the ledger
@@ -210,6 +211,11 @@ class Run:
         phase, generator = self._phase(arrival), self.recorder.generator_name
         row = Attempt(arrival.seq, 1, arrival.stage, arrival.scheduled_s, "not_sent", phase, generator=generator)
         self._write(row, Exchange())
+
+    @property
+    def lateness_s(self) -> float:
+        """Largest lateness in the last full second and the present one, in seconds."""
+        return max(self._lateness_before_s, self._lateness_max_s)
 
     def _phase(self, arrival: Arrival) -> str:
         return self.conductor.phase(arrival.stage, self.load.draining) if self.conductor else ""
@@ -267,7 +273,8 @@ class Run:
 
     def _sample(self) -> None:
         """A row of generator.csv, one a second: how the load generator itself felt since the one before."""
-        lateness_s, self._lateness_max_s = self._lateness_max_s, 0.0
+        lateness_s = self._lateness_before_s = self._lateness_max_s
+        self._lateness_max_s = 0.0
         self._sampled_s = self.load.now()
         self.recorder.generator(
             {
@@ -279,5 +286,6 @@ class Run:
                 "connections": self.target.client.opened,
                 "sent": self.sent,
                 "lateness_max_s": lateness_s,
+                **self.clock,
             }
         )

@@ -65,6 +65,8 @@ class SharedDispatcher(Dispatcher):
         self._name, self._slot, self._orders = name, slot, orders
         self._bases = bases(stages, [planned([stage], seed) for stage in stages])
         self._passed = 0
+        self._start_s = 0.0
+        self._leaves = False
         self.ended = -1
         self.dispatched = 0
 
@@ -82,9 +84,14 @@ class SharedDispatcher(Dispatcher):
         super().stop()
         self._orders.changed.set()
 
+    def leave(self) -> None:
+        """Sends nothing more while the run goes on: what is not let go yet is for others to send."""
+        self._leaves = True
+        self.stop()
+
     def _run(self) -> None:
         for place, stage in enumerate(self._stages):
-            start_s = self._start(place)
+            start_s = self._start_s = self._start(place)
             if start_s == LEFT_OUT:
                 self.skipped.append(stage)
                 self.ended = place
@@ -107,14 +114,15 @@ class SharedDispatcher(Dispatcher):
         while len(self._orders.starts) <= place and not self.stopping:
             self._orders.wait()
         starts = self._orders.starts
-        return starts[place] if len(starts) > place else max(self.now(), self._orders.deals.last.from_s)
+        return starts[place] if len(starts) > place else max(self.now(), self._orders.deals.last.from_s)  # the same deal for all
 
     def _mine(self, arrival: Arrival) -> bool:
         waited = False
         while arrival.scheduled_s >= self._orders.lease_s and not self.stopping:
             waited = True
             self._orders.wait()
-        if self._orders.deals.owner(arrival.seq, arrival.scheduled_s) != self._name:
+        left = self._leaves and arrival.scheduled_s >= self._orders.lease_s
+        if left or self._orders.deals.owner(arrival.seq, arrival.scheduled_s) != self._name:
             self._passed += 1
             if self._passed % TURN == 0:
                 gevent.sleep(0)
@@ -127,9 +135,8 @@ class SharedDispatcher(Dispatcher):
 
     def _closed(self, stage: Stage, first_seq: int) -> int:
         """The generator's places of the loop; where another is lost, it takes over its part of them."""
-        start_s = self.now()
-        deal = self._orders.deals.at(start_s) if not self.stopping else self._orders.deals.last
-        end_s = start_s + stage.duration_s if stage.duration_s is not None else math.inf
+        deal = self._orders.deals.at(self._start_s)
+        end_s = self._start_s + stage.duration_s if stage.duration_s is not None else math.inf
         self._stop_s = end_s
         numbers = self._numbers(stage, deal, first_seq)
         lanes: list[gevent.Greenlet] = []

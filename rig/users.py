@@ -15,11 +15,14 @@ from typing import Any, NoReturn, cast
 
 import gevent
 from flask import jsonify, request
+from gevent.event import Event
 from locust import LoadTestShape, User, events, runners, task
 from locust.exception import StopUser
 
-from rig import hooks, options
+from rig import exporter, hooks, options
 from rig.aim import OptionError
+from rig.generator import Generator
+from rig.peers import Master
 from rig.question import NOTHING_SENT, Asked, Question
 
 logger = logging.getLogger("coldburst")
@@ -37,8 +40,10 @@ class ArrivalUser(User):
     def drive(self) -> None:
         """Sends the run's requests; ends with the last answer."""
         question: Question = cast("Any", self.environment).coldburst
-        if question.current:
+        if question.current and question.generator is None:
             question.current.drive()
+        elif question.generator:
+            Event().wait()  # the load does not depend on Locust's users: they only stand for the generators
         raise StopUser
 
 
@@ -82,9 +87,12 @@ def _adder(asked: Asked) -> Callable[..., None]:
 def _starter(asked: Asked) -> Callable[..., None]:
     def start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         parsed = environment.parsed_options
-        if not isinstance(runner, runners.LocalRunner):
-            _refuse("this suite runs in one process so far: leave --master, --worker and --processes out")
         question = environment.coldburst = Question(asked, environment)
+        if isinstance(runner, runners.WorkerRunner):
+            _generate(question, environment)
+            return
+        if isinstance(runner, runners.MasterRunner):
+            question.master = Master(environment)
         _listen(question, environment)
         gevent.signal_handler(signal.SIGINT, question.interrupt, gevent.getcurrent(), "Ctrl-C")
         if web_ui is None:
@@ -97,8 +105,19 @@ def _starter(asked: Asked) -> Callable[..., None]:
                 _refuse(str(error))
         else:
             _check_form(question, web_ui)
+            exporter.register(web_ui, lambda: question.current)
 
     return start
+
+
+def _generate(question: Question, environment: Any) -> None:
+    """Makes this process a load generator of a distributed run, which a master leads."""
+    generator = question.generator = Generator(environment, question)
+    environment.events.quitting.add_listener(lambda **_: generator.quit())
+    for kind in hooks.KINDS:
+        getattr(environment.events, kind).add_listener(_recording(question, kind))
+    for number, name in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")):
+        gevent.signal_handler(number, generator.interrupt, name)
 
 
 def _refuse(sentence: str) -> NoReturn:

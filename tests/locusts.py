@@ -32,7 +32,7 @@ class Locust:
 
     @property
     def folder(self) -> Path:
-        (folder,) = self.runs.iterdir()
+        (folder,) = (path for path in self.runs.iterdir() if not path.name.rpartition(".")[2].startswith("g"))
         return folder
 
     @property

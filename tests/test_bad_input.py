@@ -108,12 +108,6 @@ def test_one_question_a_locust():
         assert "Traceback" not in run.output
 
 
-def test_distributed_is_refused_while_it_would_lose_requests():
-    with locust("--master", "--master-bind-port=0") as run:
-        assert run.wait() == 2
-        assert "one process" in run.output
-
-
 def test_a_key_with_a_line_break_is_refused_without_showing_it():
     with locust("--host", NOWHERE, TRANSCRIPTION_API_KEY="sesame\r\nX-Evil: 1") as run:
         assert run.wait() == 2

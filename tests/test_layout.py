@@ -22,7 +22,21 @@ PURE = {
     *("actions", "balancing", "fleet", "job_book", "jobs", "limits", "meter"),
     *("modelled", "policy", "rehearsal", "scaler", "timers", "views"),
 }
-LOCUST = {"users", "question", "hooks", "recorder", "run", "progress", "coldstarts", "sweep"}
+LOCUST = {
+    "users",
+    "question",
+    "hooks",
+    "recorder",
+    "run",
+    "progress",
+    "coldstarts",
+    "sweep",
+    "exporter",
+    "generator",
+    "master",
+    "peers",
+    "course",
+}
 NEVER = {  # room -> top-level packages that it may not import
     "rig": {"pandas", "matplotlib", "aiohttp", "fastapi", "analysis", "endpoints", "locustfiles"},
     "endpoints": {"locust", "gevent", "pandas", "analysis", "locustfiles"},

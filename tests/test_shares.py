@@ -65,9 +65,9 @@ def ship(outbox, inbox, lost=()):
 
 def test_batches_that_are_lost_come_again_in_order_and_none_twice():
     outbox, inbox = Outbox(), Inbox()
-    outbox.add("attempts", "one\n", {"ok": 1})
+    outbox.add("attempts", "one\n", {"requests": {"ok": 1}})
     assert ship(outbox, inbox, lost={1}) == []
-    outbox.add("attempts", "two\n", {"ok": 1})
+    outbox.add("attempts", "two\n", {"requests": {"ok": 1}})
     assert ship(outbox, inbox, lost={1}) == []  # the second came after a gap and is not taken
     assert ship(outbox, inbox) == ["one", "two"]
     assert outbox.empty
@@ -88,11 +88,15 @@ def test_an_acknowledgement_that_is_lost_brings_nothing_twice():
 
 def test_counts_travel_with_the_rows_that_made_them():
     outbox = Outbox()
-    outbox.add("attempts", "a\n", {"throttled": 1})
-    outbox.add("attempts", "b\n", {"throttled": -1, "ok": 1})
+    outbox.add("attempts", "a\n", {"requests": {"throttled": 1}})
+    outbox.add("attempts", "b\n", {"requests": {"throttled": -1, "ok": 1}, "attempts": {"ok": 1}})
     outbox.add("events", "c\n")
     (batch,) = outbox.due()
-    assert (batch.counts, batch.lines("events"), batch.lines("generator")) == ({"ok": 1}, "c\n", "")
+    assert (batch.counts, batch.lines("events"), batch.lines("generator")) == (
+        {"requests": {"throttled": 0, "ok": 1}, "attempts": {"ok": 1}},
+        "c\n",
+        "",
+    )
 
 
 def test_a_backlog_goes_in_several_batches():

@@ -1,0 +1,123 @@
+"""The course of a distributed run's schedule: the master begins the stages, and waits for the generators between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gevent.event import Event
+
+from rig.conductor import Conductor
+from rig.generator import BEAT_S
+from rig.schedule import Stage
+from rig.shared import LEFT_OUT
+
+LEAD_S = 0.3
+"""From the master's word to a stage's start: longer than a message takes."""
+
+
+class Told(Protocol):
+    """What the generators tell; ``spoken`` is set when there may be something new."""
+
+    spoken: Event
+
+    def told(self, name: str) -> list[Any]:
+        """What each of them said last."""
+
+    def has_ended(self, place: int) -> bool:
+        """Whether each that lives has all answers up to that stage."""
+
+
+class Course:
+    """What a Dispatcher is in one process: the schedule's course, here as the generators tell it."""
+
+    def __init__(self, run: Told, stages: tuple[Stage, ...], conductor: Conductor | None) -> None:
+        self._run, self._stages, self._conductor = run, stages, conductor
+        self.zero = time.perf_counter()
+        self.starts: list[float] = []
+        self.stage = ""
+        self.skipped: list[Stage] = []
+        self.finished = Event()
+        self._stopping = Event()
+        self.is_cut = False
+
+    def now(self) -> float:
+        """Seconds since second 0."""
+        return time.perf_counter() - self.zero
+
+    @property
+    def stopping(self) -> bool:
+        """Whether stop() was called."""
+        return bool(self._stopping.is_set())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight, as the generators said last."""
+        return sum(self._run.told("in_flight"))
+
+    @property
+    def held(self) -> int:
+        """Arrivals that wait at the in-flight cap."""
+        return sum(self._run.told("held"))
+
+    @property
+    def dispatched(self) -> int:
+        """Requests that the generators have taken on, the lost ones' as they said last."""
+        return sum(self._run.told("dispatched"))
+
+    def rest(self, seconds: float) -> bool:
+        """Waits, but not longer than until stop(); whether the run goes on."""
+        return not self._stopping.wait(seconds)
+
+    def stop(self) -> None:
+        """Sends nothing more: the generators are told with the next beat."""
+        self._stopping.set()
+
+    def cut(self) -> None:
+        """Ends what is in flight, at once."""
+        self.is_cut = True
+        self.stop()
+
+    def run(self) -> None:
+        """Begins stage after stage; returns when every generator that lives has ended its part."""
+        try:
+            start_s = self.now() + LEAD_S
+            for place, stage in enumerate(self._stages):
+                start_s = self._begin(place, stage, start_s)
+            self._wait(lambda: all(self._run.told("closed")))
+        finally:
+            self.finished.set()
+
+    def _begin(self, place: int, stage: Stage, start_s: float) -> float:
+        """Begins a stage when it may; when the next one may, at the earliest."""
+        self.stage = stage.name
+        before = self._stages[place - 1] if place else None
+        if self._conductor or stage.closed or (before and before.closed):
+            self._ended(place - 1)
+            if self._conductor and not self.stopping and not self._conductor.before(stage) and not self.stopping:
+                self.skipped.append(stage)
+                self.starts.append(LEFT_OUT)
+                return start_s
+            start_s = self.now() + LEAD_S
+        if self.stopping:
+            if self._conductor:
+                self._conductor.after(stage, self.now(), self.now())
+            return start_s
+        self.starts.append(start_s)
+        if not self._conductor:
+            return start_s + (stage.duration_s or 0.0)
+        self._ended(place)
+        stop_s = self.now() if stage.duration_s is None else min(start_s + stage.duration_s, self.now())
+        self._conductor.after(stage, start_s, stop_s)
+        return self.now()
+
+    def _ended(self, place: int) -> None:
+        """Waits until every generator has all answers up to that stage, and the master their rows."""
+        if place >= 0:
+            self._wait(lambda: self._run.has_ended(place))
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        while not (done() or self.is_cut):
+            self._run.spoken.clear()
+            self._run.spoken.wait(BEAT_S)

@@ -1,0 +1,238 @@
+"""A load generator of a distributed run: Locust's worker process. It sends what the master lets it, keeps its rows, and ships them.
+
+It has a directory of its own with all its rows, RUN.NAME beside other runs, whatever becomes of the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import gevent
+from gevent.event import Event
+from locust.exception import RPCError
+
+from rig import circumstances, options
+from rig.batches import Outbox
+from rig.clocks import Offset, Reading
+from rig.conductor import Conductor
+from rig.options import Plan
+from rig.recorder import Recorder
+from rig.run import Run
+from rig.schedule import text
+from rig.shared import Orders, SharedDispatcher, shared
+from rig.targets import infer
+
+logger = logging.getLogger("coldburst")
+PLAN, BEAT, ROWS, CLOCK = "coldburst-plan", "coldburst-beat", "coldburst-rows", "coldburst-clock"
+BEAT_S = 0.5
+SILENT_S = 10.0
+"""Without a word from the master for so long a generator ends: what it sends costs money, and nobody counts it."""
+SHIP_S = 10.0
+"""How long a generator that leaves waits for the master to have its rows."""
+LEFT_ALONE = 3
+"""Exit code of a generator whose master fell silent."""
+
+
+class Phases(Conductor):
+    """The part of a sweep's conductor that a generator needs: which phase a stage is."""
+
+    def __init__(self, phases: Mapping[str, str]) -> None:
+        self._phases = phases
+
+    def phase(self, stage: str, draining: bool) -> str:
+        """See Conductor."""
+        phase = self._phases.get(stage, "")
+        return "drain" if draining and phase == "measure" else phase
+
+
+class Part(NamedTuple):
+    """A generator's part of one run."""
+
+    id: str
+    run: Run
+    load: SharedDispatcher
+    orders: Orders
+    outbox: Outbox
+
+
+class Generator:
+    """Speaks with the master, for as long as the process lives.
+
+    Args:
+        environment: Locust's; its runner is a WorkerRunner.
+        question: of the locustfile (``rig.question.Question``): checks options with this process's own environment,
+            and is told which run goes on.
+    """
+
+    def __init__(self, environment: Any, question: Any) -> None:
+        self._environment, self._runner, self._question = environment, environment.runner, question
+        self._runs = environment.parsed_options.runs  # before Locust overwrites it with the master's
+        self._offset = Offset()
+        self._zero_theirs: float | None = None
+        self._heard = time.perf_counter()
+        self._refusal = ("", "")
+        self._clock: dict[str, float] = {}
+        self._preparing = ""
+        self._interrupted = False
+        self.part: Part | None = None
+        self.idle = Event()
+        self.idle.set()
+        for kind, listener in ((PLAN, self._planned), (BEAT, self._beaten), (CLOCK, self._answered)):
+            self._runner.register_message(kind, listener)
+        self._greenlet = gevent.spawn(self._beat)
+
+    def quit(self) -> None:
+        """Ends the generator; what is in flight is cut, and every row is on its own disk."""
+        if part := self.part:
+            part.run.cut()
+            part.run.finish("the generator was ended")
+            self._ship(part)
+        self._greenlet.kill()
+
+    def _planned(self, msg: Any, **_: Any) -> None:
+        """The master asks for a part in a run; answered by beats, once it is prepared."""
+        word = msg.data
+        if self._preparing == word["run"] or (self.part and self.part.id == word["run"]):
+            return
+        self._preparing = word["run"]
+        gevent.spawn(self._prepare, word)
+
+    def _prepare(self, word: Mapping[str, Any]) -> None:
+        try:
+            if self.part:
+                self._end(self.part, "another run")
+            plan: Plan = self._question.part({**word["options"], "host": word["host"], "runs": self._runs}, word["keyed"])
+            self.part = self._part(word, plan)
+            self._question.current = self.part.run
+        except Exception as error:
+            self._refusal = (word["run"], f"generator {word['name']} ({platform.node()}): {error}")
+            if not isinstance(error, ValueError | OSError):
+                raise  # a fault of this program's own: its log tells more
+            logger.error(error)
+            return
+        self.idle.clear()
+        gevent.spawn(self._drive, self.part)
+
+    def _part(self, word: Mapping[str, Any], plan: Plan) -> Part:
+        key = options.key(plan)
+        target = plan.aim(infer(plan.host, plan.kind), plan.limits, key)
+        outbox, orders = Outbox(), Orders()
+        about = {
+            "question": word["question"],
+            "part_of": word["run"],
+            "generator": word["name"],
+            "schedule": text(plan.schedule),
+            "machine": circumstances.machine(),
+            "cold_after_s": plan.cold_after_s,
+            **({"sweep": {}} if word["phases"] else {}),
+        }
+        recorder = Recorder(plan.runs, about, generator=word["name"], name=f"{word['run']}.{word['name']}", outbox=outbox)
+        load = shared(word["name"], word["slot"], orders)
+        conductor = Phases(word["phases"]) if word["phases"] else None
+        run = Run(self._environment, plan, target, recorder, where=None, key=key, conductor=conductor, load=load, tables=False)
+        assert isinstance(run.load, SharedDispatcher)
+        self._zero_theirs = float(word["zero"])
+        return Part(word["run"], run, run.load, orders, outbox)
+
+    def _drive(self, part: Part) -> None:
+        self._set_zero(part)
+        part.run.drive()
+        part.run.finish("schedule")
+        self._runner._send_stats()  # Locust's own, which it sends only every 3 s
+
+    def _end(self, part: Part, why: str) -> None:
+        part.run.cut()
+        part.run.finish(why)
+
+    def _set_zero(self, part: Part) -> None:
+        if len(self._offset) and self._zero_theirs is not None:
+            part.load.set_zero(self._zero_theirs - self._offset.best.offset_s)
+
+    def _beaten(self, msg: Any, **_: Any) -> None:
+        self._heard = time.perf_counter()
+        word, part = msg.data, self.part
+        if part is None or word["run"] != part.id:
+            return
+        part.outbox.acknowledged(word["ack"])
+        for sample in word["samples"]:
+            part.run.said.add(sample)
+        part.orders.take(word)
+        if word["stop"] and not part.load.stopping:
+            part.run.ended_by = word["stop"]
+            part.load.stop()
+        if word["cut"]:
+            gevent.spawn(part.load.cut)
+        if word["over"] and part.run.ledger is not None and part.outbox.empty:
+            self.idle.set()
+
+    def _answered(self, msg: Any, **_: Any) -> None:
+        """The master's clock, as asked by the last beat."""
+        answered_s = time.perf_counter()
+        reading = Reading(msg.data["asked_s"], msg.data["theirs_s"], answered_s)
+        self._offset.add(reading)
+        if self._offset.best is reading:
+            ahead_s = time.time() - reading.round_trip_s / 2 - msg.data["wall_s"]
+            self._clock = {"clock_s": ahead_s, "round_trip_s": reading.round_trip_s}
+        if self.part:
+            self.part.run.clock = self._clock
+        if self.part and not self.part.load.finished.is_set():
+            self._set_zero(self.part)
+
+    def _beat(self) -> None:
+        while True:
+            try:
+                self._runner.send_message(BEAT, self._state())
+                if self.part:
+                    self._ship(self.part)
+            except RPCError as error:
+                logger.warning("The master cannot be told (%s)", error)
+            self._insist()
+            gevent.sleep(BEAT_S)
+
+    def _ship(self, part: Part) -> None:
+        for batch in part.outbox.due():
+            self._runner.send_message(ROWS, {"run": part.id, **batch.plain()})
+
+    def _state(self) -> dict[str, Any]:
+        word: dict[str, Any] = {"asked_s": time.perf_counter(), "machine": platform.node()}
+        word["said_s"] = word["asked_s"] + self._offset.best.offset_s if len(self._offset) else None
+        word |= {"leaves": self._interrupted, "refused": self._refusal[0], "why": self._refusal[1], "run": ""}
+        if part := self.part:
+            run, load = part.run, part.load
+            word |= {"run": part.id, "ended": load.ended, "dispatched": load.dispatched, "sent": run.sent, "lateness_s": run.lateness_s}
+            word |= {"in_flight": load.in_flight, "held": load.held, "closed": run.ledger is not None, "last": part.outbox.last}
+        return word
+
+    def _insist(self) -> None:
+        """Ends the process where the master has fallen silent in the middle of a run."""
+        part, silent_s = self.part, time.perf_counter() - self._heard
+        if part is None or self.idle.is_set() or silent_s < SILENT_S or part.load.stopping or self._interrupted:
+            return
+        self._interrupted = True
+        logger.error("The master has been silent for %.0f s: nothing more is sent; the rows are in %s", silent_s, part.run.recorder.folder)
+        gevent.spawn(self._leave, part, "a master that fell silent", LEFT_ALONE)
+
+    def interrupt(self, name: str) -> None:
+        """Ctrl-C or SIGTERM here: it sends nothing more, waits for its answers, ships its rows and ends. Again: at once."""
+        part = self.part
+        if part is None or self.idle.is_set() or self._interrupted:
+            if part:
+                part.run.cut()
+            self._runner.quit()
+            return
+        self._interrupted = True
+        gevent.spawn(self._leave, part, name, 0)
+
+    def _leave(self, part: Part, why: str, code: int) -> None:
+        part.run.ended_by = why
+        part.load.leave()
+        part.run.finish(why)
+        with gevent.Timeout(SHIP_S, False):
+            while not part.outbox.empty:
+                gevent.sleep(BEAT_S)
+        self._environment.process_exit_code = code
+        self._runner.quit()

@@ -1,0 +1,288 @@
+"""The master of a distributed run: it begins the stages, deals the arrivals over the generators that live, and writes their rows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import gevent
+from gevent.event import Event
+from gevent.lock import RLock
+
+from rig.aim import OptionError
+from rig.attempt import Ledger, read_rows
+from rig.batches import Batch, Inbox
+from rig.conductor import Conductor
+from rig.course import Course
+from rig.generator import BEAT, BEAT_S, PLAN
+from rig.options import Plan
+from rig.peers import Master, Peer
+from rig.recorder import LocustTables, Recorder
+from rig.schedule import planned
+from rig.shares import LEASE_S, Deal, Deals
+from rig.targets import Where
+from rig.watch import Watch
+from rig.witness import Witness
+
+logger = logging.getLogger("coldburst")
+FIRST_S, READY_S = 30.0, 30.0
+"""How long the first generator, and the answers to the plan, are waited for."""
+FLUSH_S = 10.0
+"""After the drain: how long the last rows are waited for."""
+
+
+class MasterRun:
+    """One distributed run, as a Run is one in a single process.
+
+    Args:
+        environment: Locust's.
+        master: who hears the generators.
+        where, key, conductor: see Run.
+        question: its name; generators have the same locustfile.
+        host: the endpoint's address, as the generators are to use it.
+    """
+
+    def __init__(
+        self,
+        environment: Any,
+        plan: Plan,
+        recorder: Recorder,
+        *,
+        master: Master,
+        where: Where,
+        host: str,
+        question: str,
+        key: str = "",
+        conductor: Conductor | None = None,
+    ) -> None:
+        self.plan, self.recorder, self.conductor = plan, recorder, conductor
+        self._environment, self._master, self._where, self._key = environment, master, where, key
+        self._host, self._question = host, question
+        self.ended_by = self.failed = ""
+        self._sent = 0
+        self.ledger: Ledger | None = None
+        self.watch: Watch | None = None
+        self.said = Witness()
+        self.spoken = Event()
+        self.deals = Deals()
+        self.load = Course(self, plan.schedule, conductor)
+        self.id = recorder.id
+        self._over = False
+        self._locust = LocustTables(environment, recorder)
+        self._ending = RLock()
+        self._peers: dict[str, Peer] = {}
+        self._beats: gevent.Greenlet | None = None
+        if conductor:
+            conductor.begin(self)
+
+    @property
+    def sent(self) -> int:
+        """Requests sent, as the generators said last."""
+        if self.ledger is None:
+            self._sent = sum(self.told("sent"))
+        return self._sent
+
+    @property
+    def lateness_s(self) -> float:
+        """Largest lateness of the last seconds, as the generators said last."""
+        return max(self.told("lateness_s"), default=0.0)
+
+    @property
+    def generators(self) -> int:
+        """Generators that live and have a part."""
+        return sum(not peer.lost for peer in self._peers.values())
+
+    def told(self, name: str) -> list[Any]:
+        """What each generator with a part said last, of this run; of the lost ones only what counts for ever."""
+        peers = self._peers.values()
+        if name in ("dispatched", "sent"):
+            return [peer.of(self.id, name, 0) for peer in peers]
+        return [peer.of(self.id, name, 0) for peer in peers if not peer.lost]
+
+    def has_ended(self, place: int) -> bool:
+        """Whether each living generator has all answers up to that stage, and its rows are here."""
+        living = [peer for peer in self._peers.values() if not peer.lost]
+        return all(peer.of(self.id, "ended", -1) >= place and peer.inbox.number >= peer.of(self.id, "last", 0) for peer in living)
+
+    def prepare(self) -> None:
+        """Gives each generator its part.
+
+        Raises:
+            OptionError: there is none, or one of them cannot take part; one sentence that names it.
+        """
+        living = self._await(self._master.living, FIRST_S)
+        if not living:
+            self._give_up(f"no generator within {FIRST_S:g} s: start one with locust -f … --worker --master-host (this machine's address)")
+        self._master.run = self
+        self.load.zero = time.perf_counter()
+        self.deals = Deals([Deal(0.0, tuple(peer.name for peer in living))])
+        for peer in living:
+            self._join(peer)
+        waiting = self._await(lambda: self._refusal() or not self._unready(), READY_S)
+        if refused := self._refusal():
+            self._give_up(refused)
+        if not waiting:
+            names = ", ".join(f"{peer.name} ({peer.machine})" for peer in self._unready())
+            self._give_up(f"no answer to the plan within {READY_S:g} s from generator {names}: look at its log")
+        logger.info("%d generators: %s", len(living), ", ".join(f"{peer.name} on {peer.machine}" for peer in living))
+
+    def _give_up(self, why: str) -> NoReturn:
+        """Leaves nothing of a run that cannot be begun."""
+        self._over = True
+        for peer in self._peers.values():
+            self._speak(peer)
+        self._locust.close()
+        self.recorder.discard()
+        raise OptionError(why)
+
+    def drive(self) -> None:
+        """Runs the whole schedule, once; returns when each generator has ended its part."""
+        if self._beats is None:
+            self._beats = gevent.spawn(self._beat)
+            self.watch = Watch(self._where, self._key, self.plan.sample_s, now=self.load.now, row=self._sample, ready=self._ready)
+            self.said = self.watch.said
+            self.load.run()
+        self.load.finished.wait()
+
+    def finish(self, reason: str) -> Ledger | None:
+        """Ends the run and closes its files; None where another caller did. See Run."""
+        with self._ending:
+            if self.ledger is not None:
+                return None
+            if not self.load.finished.is_set():
+                self.ended_by = self.ended_by or reason
+                self.load.stop()
+                if not self.load.finished.wait(self.plan.drain_s + BEAT_S):
+                    self.load.cut()
+                self.drive()
+            self._await(self._flushed, FLUSH_S)
+            return self._close()
+
+    def cut(self) -> None:
+        """Ends what is in flight at once; ``finish`` then returns."""
+        self.load.cut()
+
+    def event(self, kind: str, about: Mapping[str, Any]) -> None:
+        """A row in events.csv."""
+        self.recorder.event(kind, {"at_s": self.load.now(), "generator": "master", **about})
+
+    def take(self, peer: Peer, batch: Batch) -> None:
+        """Writes a batch of rows, if it is the next one."""
+        if self.ledger is not None or not peer.inbox.takes(batch):
+            return
+        self.recorder.append(batch)
+        if self.conductor:
+            for row in read_rows(batch.lines("attempts")):
+                self.conductor.attempt(row)
+        self.spoken.set()
+        if self.recorder.fault and not self.load.stopping:
+            self.ended_by = "a disk that cannot be written"
+            self.load.stop()
+
+    def _join(self, peer: Peer) -> None:
+        """Tells a generator what it is to take part in; again and again, until it answers."""
+        peer.inbox, peer.lease_s, peer.lost = Inbox(), 0.0, False
+        self._peers[peer.client_id] = peer
+        phases = {} if self.conductor is None else {stage.name: self.conductor.phase(stage.name, False) for stage in self.plan.schedule}
+        word = {"run": self.id, "name": peer.name, "slot": peer.slot, "question": self._question, "host": self._host}
+        word |= {"options": dict(self.plan.options), "phases": {name: phase for name, phase in phases.items() if phase}}
+        self._master.send(PLAN, {**word, "zero": self.load.zero, "keyed": bool(self._key)}, peer)
+
+    def _refusal(self) -> str:
+        return next((str(peer.word["why"]) for peer in self._peers.values() if peer.word.get("refused") == self.id), "")
+
+    def _unready(self) -> list[Peer]:
+        return [peer for peer in self._peers.values() if peer.word.get("run") != self.id]
+
+    def _beat(self) -> None:
+        while not self._over:
+            self._count_the_living()
+            for peer in self._peers.values():
+                self._speak(peer)
+            self.spoken.set()
+            gevent.sleep(BEAT_S)
+
+    def _count_the_living(self) -> None:
+        """Notices who is lost, who is back and who is new, and deals again."""
+        living = {peer.client_id: peer for peer in self._master.living()}
+        changed = False
+        for client_id, peer in self._peers.items():
+            if peer.lost == (client_id in living):
+                peer.lost = not peer.lost
+                changed = True
+                self._notice("generator_lost" if peer.lost else "generator_back", peer)
+        for client_id, peer in living.items():
+            if client_id not in self._peers and not self.load.stopping:
+                self._join(peer)
+                self._notice("generator_joined", peer)
+        names = tuple(peer.name for peer in self._peers.values() if not peer.lost and self._takes_part(peer))
+        if names and names != self.deals.last.members and not self.load.stopping:
+            self.deals.add(Deal(self.load.now() + LEASE_S + BEAT_S, names))
+        elif changed and not names:
+            logger.error("No generator lives: the run is ended")
+            self.ended_by = self.ended_by or "no generator left"
+            self.load.cut()
+
+    def _takes_part(self, peer: Peer) -> bool:
+        """Whether the generator is ready, and neither leaves nor has ended its part."""
+        return not peer.of(self.id, "closed", True) and not peer.of(self.id, "leaves", True)
+
+    def _notice(self, kind: str, peer: Peer) -> None:
+        logger.warning("%s: %s on %s", kind.replace("_", " "), peer.name, peer.machine)
+        self.event(kind, {"detail": f"{peer.name} on {peer.machine}", "generator": peer.name})
+
+    def _speak(self, peer: Peer) -> None:
+        """The master's word to a generator; to a lost one too, without a longer lease: it may be back."""
+        if not peer.lost:
+            peer.lease_s = self.load.now() + LEASE_S
+        stop = (self.ended_by or "stop") if self.load.stopping else ""
+        word = {"run": self.id, "lease_s": peer.lease_s, "deals": self.deals.plain(), "starts": self.load.starts}
+        word |= {"ack": peer.inbox.number, "samples": peer.samples, "stop": stop, "cut": self.load.is_cut, "over": self._over}
+        peer.samples = []
+        self._master.send(BEAT, word, peer)
+
+    def _sample(self, row: Mapping[str, Any]) -> None:
+        self.recorder.endpoint(row)
+        for peer in self._peers.values():
+            peer.samples.append(dict(row))
+
+    def _ready(self, about: Mapping[str, Any]) -> None:
+        self._environment.events.worker_ready.fire(**about)
+
+    def _flushed(self) -> bool:
+        """Whether every living generator has closed its files, and all their rows are here."""
+        living = [peer for peer in self._peers.values() if not peer.lost]
+        return all(peer.of(self.id, "closed", True) and peer.inbox.number >= peer.of(self.id, "last", 0) for peer in living)
+
+    def _close(self) -> Ledger:
+        elapsed_s = self.load.now()
+        if self.conductor:
+            self.conductor.end()
+        if self.watch:
+            self.watch.stop()
+        self._over = True
+        for peer in self._peers.values():
+            self._speak(peer)
+        if self._beats:
+            self._beats.kill()
+        self._locust.close()
+        skipped = planned(self.load.skipped, self.plan.seed) or 0
+        count = None if self.plan.planned is None else self.plan.planned - skipped
+        about = [
+            {"name": peer.name, "machine": peer.machine, "lost": peer.lost, "rows_in_batches": peer.inbox.number}
+            for peer in self._peers.values()
+        ]
+        self.recorder.note("generators", about)
+        self._sent = sum(self.told("sent"))
+        second_0 = time.time() - self.load.now()
+        self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, count, self.load.dispatched)
+        return self.ledger
+
+    def _await(self, done: Any, limit_s: float) -> Any:
+        """The first true answer of ``done``, or its last one."""
+        ends_s = time.perf_counter() + limit_s
+        while not (answer := done()) and time.perf_counter() < ends_s:
+            gevent.sleep(0.05)
+        return answer

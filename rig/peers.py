@@ -1,0 +1,80 @@
+"""The generators of a distributed run as the master knows them: their last words, and what was promised to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rig.batches import Batch, Inbox
+from rig.generator import BEAT, CLOCK, ROWS
+
+LOST_S = 3.0
+"""A generator that has not been heard of for so long counts as lost, until it is heard again."""
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A generator as the master knows it: its last word, and what was promised to it."""
+
+    client_id: str
+    name: str
+    slot: int
+    machine: str = ""
+    heard_s: float = 0.0
+    word: Mapping[str, Any] = field(default_factory=dict)
+    inbox: Inbox = field(default_factory=Inbox)
+    lease_s: float = 0.0
+    samples: list[Mapping[str, Any]] = field(default_factory=list)
+    member: bool = False
+    lost: bool = False
+
+    def of(self, run: str, name: str, default: Any) -> Any:
+        """What its last word says, if that was about the run."""
+        return self.word.get(name, default) if self.word.get("run") == run else default
+
+
+class Taker(Protocol):
+    """The run that rows belong to."""
+
+    id: str
+
+    def take(self, peer: Peer, batch: Batch) -> None:
+        """Writes a batch of rows, if it is the next one."""
+
+
+class Master:
+    """Hears the generators, for as long as the process lives."""
+
+    def __init__(self, environment: Any) -> None:
+        self.runner = environment.runner
+        self.peers: dict[str, Peer] = {}
+        self.run: Taker | None = None
+        self.runner.register_message(BEAT, self._beaten)
+        self.runner.register_message(ROWS, self._rows)
+
+    def send(self, kind: str, data: Mapping[str, Any], peer: Peer) -> None:
+        """A message to one generator."""
+        self.runner.send_message(kind, dict(data), peer.client_id)
+
+    def living(self) -> list[Peer]:
+        """The generators that have been heard of lately, in the order in which they came."""
+        now = time.perf_counter()
+        return [peer for peer in self.peers.values() if now - peer.heard_s < LOST_S]
+
+    def _beaten(self, msg: Any, **_: Any) -> None:
+        theirs_s = time.perf_counter()
+        peer = self.peers.get(msg.node_id)
+        if peer is None:
+            slot = len(self.peers)
+            peer = self.peers[msg.node_id] = Peer(msg.node_id, f"g{slot + 1}", slot)
+        said_s = msg.data["said_s"]  # by this clock: what a link kept back while it was down is no sign of life
+        peer.heard_s = theirs_s if said_s is None else max(peer.heard_s, min(said_s, theirs_s))
+        peer.word, peer.machine = msg.data, str(msg.data["machine"])
+        self.send(CLOCK, {"asked_s": msg.data["asked_s"], "theirs_s": theirs_s, "wall_s": time.time()}, peer)
+
+    def _rows(self, msg: Any, **_: Any) -> None:
+        peer = self.peers.get(msg.node_id)
+        if self.run and peer and msg.data["run"] == self.run.id:
+            self.run.take(peer, Batch.read(msg.data))

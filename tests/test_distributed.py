@@ -1,0 +1,220 @@
+"""Distributed runs on one machine: master and generators as processes, held against the target's own log."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.emulators import emulator
+from tests.generators import distributed
+from tests.locusts import PLAIN, ROOT, locust
+from tests.transcribers import transcriber, until
+from tests.web import WebUi
+
+FAST = ("--engine", "fixed", "--service-time", "0.05", "--max-concurrent", "100", "--queue", "1000")
+RATE = 20
+
+
+def sent_by(crew):
+    """How many attempts each generator sent, by the master's rows."""
+    return Counter(row.generator for row in crew.master.rows if row.sent_s is not None)
+
+
+def per_second(rows):
+    """Requests sent by the second of the schedule in which they were due."""
+    first_s = min(row.scheduled_s for row in rows)
+    return Counter(int(row.scheduled_s - first_s + 1e-6) for row in rows if row.sent_s is not None)
+
+
+def merged(crew, *parts):
+    """``python -m analysis merge`` of these generators' directories; what it printed."""
+    command = [sys.executable, "-m", "analysis", "merge", str(crew.master.folder), *map(str, parts)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def directory(generator):
+    """The generator's own directory."""
+    (folder,) = generator.runs.iterdir()
+    return folder
+
+
+@pytest.mark.slow
+def test_target_rows_and_ledger_agree_where_nothing_is_in_the_way():
+    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 6s {RATE}/s poisson", *PLAIN) as crew:
+        assert crew.master.wait(90) == 0, crew.master.output
+        assert [generator.wait(30) for generator in crew.generators] == [0, 0]
+        assert str(crew.master.ledger) == f"{6 * RATE} planned = {6 * RATE} ok"
+        assert len(service.log()) == 6 * RATE
+        assert sorted(row.seq for row in crew.master.rows) == list(range(6 * RATE))
+        assert set(sent_by(crew)) == {"g1", "g2"}
+        assert abs(sent_by(crew)["g1"] - 3 * RATE) <= 1
+        assert {row["generator"] for row in crew.master.table("generator.csv")} == {"g1", "g2"}
+
+
+@pytest.mark.slow
+def test_closed_loops_are_shared_out_and_their_numbers_are_everybodys_own():
+    with (
+        transcriber(*FAST) as service,
+        distributed("--host", service.url, "--schedule", "a 2s 5 at a time, b 20 4 at a time, c 2s 10/s", *PLAIN) as crew,
+    ):
+        assert crew.master.wait(90) == 0, crew.master.output
+        rows = crew.master.rows
+        assert len(service.log()) == len(rows) == len({row.seq for row in rows})
+        by_stage = {name: [row for row in rows if row.stage == name] for name in "abc"}
+        assert (len(by_stage["b"]), len(by_stage["c"])) == (20, 20)
+        assert max(row.done_s for row in by_stage["a"]) < min(row.sent_s for row in by_stage["b"])
+        in_flight = [sum(other.sent_s <= row.sent_s < other.done_s for other in by_stage["a"]) for row in by_stage["a"]]
+        assert max(in_flight) == 5
+        assert crew.master.ledger.balanced
+
+
+@pytest.mark.slow
+def test_a_killed_generator_is_noticed_its_share_is_dealt_again_and_its_rows_can_be_merged():
+    with (
+        transcriber(*FAST) as service,
+        distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN, generators=3) as crew,
+    ):
+        crew.master.until(lambda run: len(run.rows) >= 3 * RATE, 60)
+        victim = crew.generators[0]
+        victim.interrupt(signal.SIGKILL)
+        assert crew.master.wait(90) == 1, crew.master.output
+        (lost,) = [event for event in crew.master.table("events.csv") if event["kind"] == "generator_lost"]
+        noticed_s = float(lost["at_s"])
+        by_second = per_second(crew.master.rows)
+        assert all(by_second[second] == RATE for second in range(int(noticed_s + 5) + 1, 20))  # the rate is back
+        assert crew.master.ledger.missing > 0
+        assert "verdict: degraded" in crew.master.output
+        before = len(crew.master.rows)
+        first = merged(crew, directory(victim))
+        assert "still missing" in first
+        again = merged(crew, directory(victim))
+        assert "0 attempts added" in again
+        rows = crew.master.rows
+        assert len(rows) == len({(row.seq, row.attempt) for row in rows}) >= before
+        # what the target saw and no row tells of was in flight at the kill, or written and not yet on the disk
+        assert 0 <= len(service.log()) - len(rows) <= RATE
+
+
+@pytest.mark.slow
+def test_a_generator_that_joins_in_the_middle_gets_its_share():
+    with (
+        transcriber(*FAST) as service,
+        distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN, generators=1) as crew,
+    ):
+        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.add()
+        assert crew.master.wait(90) == 0, crew.master.output
+        assert str(crew.master.ledger) == f"{20 * RATE} planned = {20 * RATE} ok"
+        assert len(service.log()) == 20 * RATE
+        assert set(sent_by(crew)) == {"g1", "g2"}
+        assert {count for second, count in per_second(crew.master.rows).items() if second < 20} == {RATE}
+
+
+@pytest.mark.slow
+def test_generators_without_their_master_stop_keep_their_rows_and_say_so():
+    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 60s {RATE}/s", *PLAIN) as crew:
+        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.interrupt(signal.SIGKILL)
+        crew.master.wait(10)
+        assert [generator.wait(60) for generator in crew.generators] == [3, 3], crew.generators[0].output
+        assert "The master has been silent" in crew.generators[0].output
+        said = merged(crew, *map(directory, crew.generators))
+        assert "no end on record" in said
+        rows = crew.master.rows
+        assert len(rows) == len({row.seq for row in rows})
+        assert sum(row.sent_s is not None for row in rows) == len(service.log())
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_the_master_drains_and_the_ledger_balances():
+    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 60s {RATE}/s", *PLAIN) as crew:
+        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.interrupt()
+        assert crew.master.wait(60) == 1, crew.master.output
+        assert [generator.wait(30) for generator in crew.generators] == [0, 0]
+        book = crew.master.ledger
+        assert book.balanced, str(book)
+        assert set(book.counts) == {"ok", "not_sent"}
+        assert book.counts["ok"] == len(service.log())
+        assert crew.master.about["ended_by"] == "Ctrl-C"
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_a_generator_hands_its_share_to_the_others():
+    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN) as crew:
+        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.generators[1].interrupt()
+        assert crew.generators[1].wait(60) == 0, crew.generators[1].output
+        assert crew.master.wait(90) in (0, 1), crew.master.output
+        rows = crew.master.rows
+        assert len(rows) == len({row.seq for row in rows})
+        assert sum(row.sent_s is not None for row in rows) == len(service.log())
+        by_second = per_second(rows)
+        assert by_second[18] == by_second[19] == RATE
+
+
+@pytest.mark.slow
+def test_a_missing_key_on_one_generator_stops_the_run_before_the_first_request(tmp_path):
+    template = tmp_path / "input.json"
+    template.write_text('{"input": {"prompt": "hi"}}')
+    with emulator("--worker", "modelled", RUNPOD_API_KEY="secret-of-mine") as platform:
+        words = ("--host", f"{platform.url}/v2/demo", "--schedule", "burst 4", "--input", str(template))
+        with distributed(*words, generators=1, keyed=False, RUNPOD_API_KEY="secret-of-mine") as crew:
+            assert crew.master.wait(90) == 2, crew.master.output
+            assert "RUNPOD_API_KEY is not set here" in crew.master.output
+            assert "generator g1" in crew.master.output
+            assert list(crew.master.runs.iterdir()) == []
+            assert b"secret-of-mine" not in crew.master.output.encode()
+
+
+@pytest.mark.slow
+def test_a_sweep_is_conducted_by_the_master(tmp_path):
+    template = tmp_path / "input.json"
+    template.write_text('{"input": {"seq": "{{seq}}"}}')
+    modelled = ("--worker", "modelled", "--start", "0", "--load", "0", "--service-time", "0.3", "--management-per-minute", "10000")
+    with emulator(*modelled) as platform:
+        before = platform.ask("/v2/serverless/demo").json()["workers"]
+        load = ("--workers", "1,2", "--concurrency", "2", "--requests", "8", "--warm-up", "2")
+        words = ("--host", f"{platform.url}/v2/demo", *load, "--input", str(template))
+        with distributed(*words, file="locustfiles/scaling.py") as crew:
+            assert crew.master.wait(120) == 0, crew.master.output
+            told = [row for row in crew.master.table("stages.csv") if row["phase"] == "measure"]
+            assert [(row["stage"], row["workers_seen"], row["state"]) for row in told] == [("w1", "1", "done"), ("w2", "2", "done")]
+            rows = crew.master.rows
+            assert Counter(row.stage for row in rows if not row.stage.endswith("warm")) == {"w1": 8, "w2": 16}
+            assert {row.phase for row in rows} <= {"warm-up", "measure", "drain"}
+            assert {row.generator for row in rows} == {"g1", "g2"}
+        assert platform.ask("/v2/serverless/demo").json()["workers"] == before
+
+
+@pytest.mark.slow
+def test_run_after_run_from_the_masters_web_ui():
+    """The same form with generators behind it; the second run is ended by the Stop button."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port)
+    join = ("--worker", "--master-host", "127.0.0.1", "--master-port", port)
+    with (
+        transcriber(*FAST) as service,
+        WebUi(*bind, "--host", service.url, *PLAIN, file="locustfiles/sustained.py") as ui,
+        locust(*join, file="locustfiles/sustained.py", headless=False),
+        locust(*join, file="locustfiles/sustained.py", headless=False),
+    ):
+        until(lambda: json.loads(ui.get("/stats/requests"))["worker_count"] == 2, "two generators")
+        assert ui.post("/swarm", schedule="burst 10")["success"]
+        ui.locust.until(lambda run: len(list(run.runs.glob("*/report/index.html"))) == 1, 60)
+        until(lambda: ui.state() == "stopped", "end of the first run")
+        assert ui.post("/swarm", schedule=f"steady 60s {RATE}/s")["success"]
+        ui.locust.until(lambda run: len(service.log()) >= 10 + RATE, 60)
+        assert b"coldburst_generators 2.0" in ui.get("/metrics")
+        ui.post("/stop")
+        ui.locust.until(lambda run: len(list(run.runs.glob("*/report/index.html"))) == 2, 60)
+        first, second = (json.loads(path.read_text()) for path in sorted(ui.locust.runs.glob("*/run.json")))
+        assert (first["ledger"]["counts"], first["ledger"]["missing"]) == ({"ok": 10}, 0)
+        assert (second["ended_by"], second["ledger"]["missing"]) == ("stop", 0)
+        assert second["ledger"]["counts"]["ok"] == len(service.log()) - 10
