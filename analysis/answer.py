@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis import sweep_figures, sweep_metrics, sweep_sheets
-from analysis.decision import Decision, decide
+from analysis.decision import UNDECIDED, Decision, decide
 from analysis.marks import Absent, Plot
 from analysis.sheet import Sheet
 from analysis.sweep import Sweep, sweep
@@ -25,7 +25,8 @@ class Answer:
     def headline(self, verdict: str) -> str:
         """The decision in a sentence; says so first where the run's verdict is that its figures may not be believed."""
         sentence = self.decision.sentence
-        return f"Nothing to decide by, as the run is invalid: {sentence}" if verdict == "invalid" else sentence
+        doubted = verdict == "invalid" and not sentence.startswith(UNDECIDED)
+        return f"Nothing to decide by, as the run is invalid: {sentence}" if doubted else sentence
 
     @property
     def policies(self) -> Sheet:

@@ -16,7 +16,7 @@ from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import betaincinv, ndtri, stdtrit
 
 from analysis.models import LEVEL
 
@@ -83,6 +83,7 @@ def batch_means(done_s: Sequence[float], start_s: float, stop_s: float, value: f
 
     ``value`` is the rate itself, which also counts what came after ``stop_s``; the half-width is the batches', in proportion.
     Where there are too few for five batches it is that of as many random events (value × 1.96 ÷ √n), which is wide.
+    It is never narrower than one answer: a window's edge may take one in or leave one out, however even they come.
     """
     inside = [at for at in done_s if start_s < at <= stop_s]
     many = min(BATCHES, len(inside) // A_BATCH)
@@ -93,6 +94,7 @@ def batch_means(done_s: Sequence[float], start_s: float, stop_s: float, value: f
         return Interval(value, max(value - half, 0.0), value + half, f"{WITHIN}, as if its {len(done_s)} answers came at random")
     counts = np.histogram(inside, bins=many, range=(start_s, stop_s))[0]
     half = value * t_quantile(many - 1) * float(counts.std(ddof=1)) / math.sqrt(many) / float(counts.mean())
+    half = max(half, value / len(done_s))
     return Interval(value, max(value - half, 0.0), value + half, WITHIN)
 
 
@@ -105,6 +107,16 @@ def of_mean(values: Sequence[float]) -> Interval:
         return Interval(mean, None, None, TOO_FEW)
     half = t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half, WITHIN)
+
+
+def share(part: int, whole: int) -> Interval:
+    """A share of independent trials with the interval of Clopper and Pearson, which covers at least 95 %."""
+    if not whole:
+        return Interval(None, None, None, "no values")
+    side = (1 - LEVEL) / 2
+    lower = float(betaincinv(part, whole - part + 1, side)) if part else 0.0
+    upper = float(betaincinv(part + 1, whole - part, 1 - side)) if part < whole else 1.0
+    return Interval(part / whole, lower, upper, WITHIN)
 
 
 def quotient(above: Interval, below: Interval) -> Interval:

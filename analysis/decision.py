@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis import ratios
 from analysis.bootstrap import exactly, quotient
 from analysis.prose import number, percent, seconds
-from analysis.sweep import Sweep
+from analysis.sweep import Relative, Sweep
 from analysis.sweep_cells import Cell
 from analysis.sweep_plan import Objective
+
+UNDECIDED = "No decision"
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +24,7 @@ class Choice:
         policy, rule: its name, and how it picks, in words.
         cell: the setting; None where none fits, and then ``why`` says so.
         why: the figures that made it this one.
+        picked: what the setting is by this policy, after its name in a sentence.
         rivals: settings that the policy could have picked and that show no difference from it: in throughput, or of the cheapest in
             worker-seconds an answer.
         change: what would make it another one; "" where nothing that was measured would.
@@ -31,6 +34,7 @@ class Choice:
     rule: str
     cell: Cell | None
     why: str
+    picked: str = ""
     rivals: tuple[Cell, ...] = ()
     change: str = ""
 
@@ -51,7 +55,7 @@ def decide(of: Sweep) -> Decision:
     The policy that decides: the objectives, where there are any; otherwise most goodput where requests at a time
     were varied at one endpoint, and the worth-it rule where contention or workers are the question.
     """
-    able = [cell for cell in of.deciding if cell.name not in of.worse_words]
+    able = [cell for cell in of.deciding if cell.name not in of.unfit]
     choices = tuple(policy(of, able) for policy in (_most, _worth, _cheapest))
     main = choices[_decides(of)]
     change = " ".join(f"{said}." for said in (main.change, _spoilt(of, main)) if said and len(of.deciding) > 1)
@@ -64,6 +68,8 @@ def _decides(of: Sweep) -> int:
 
 def _nothing(of: Sweep) -> str:
     """Why there is no setting to choose from."""
+    if of.deciding:
+        return "; ".join(said.removesuffix(".") for said in of.unfit.values())
     return "no answer was ok in any setting" if any(cell.done for cell in of.cells) else "no setting was measured whole"
 
 
@@ -93,13 +99,29 @@ def _most(of: Sweep, able: list[Cell]) -> Choice:
     if best is None:
         return Choice(policy, rule, None, _nothing(of))
     cell = next(one for one in able if _per_s(one) >= (1 - of.plan.gain) * _per_s(best))
-    why = f"{number(_per_s(cell))} ok per s"
-    if cell is not best:
-        change = f"{best.name} gives {percent(_per_s(best) / _per_s(cell) - 1)} more, if that is worth it"
-        why += f"; {best.name} has the most, {number(_per_s(best))}"
-    else:
-        change = f"{cell.name} is the largest measured: a larger one may give more" if cell is able[-1] and len(able) > 1 else ""
-    return Choice(policy, rule, cell, why, _rivals(cell, able), change)
+    why, rivals = f"{number(_per_s(cell))} ok per s", _rivals(cell, able)
+    picked, untried = _best(f"by {policy}", rivals), _untried(of, best, "may give more")
+    if cell is best:
+        return Choice(policy, rule, cell, why, picked, rivals, untried)
+    more = f"{best.name} gives {percent(_per_s(best) / _per_s(cell) - 1)} more, "
+    more += "which is no difference shown" if best in rivals else "if that is worth it"
+    why += f"; {best.name} has the most, {number(_per_s(best))}"
+    picked = f"is the smallest within {percent(of.plan.gain)} of the most goodput"
+    return Choice(policy, rule, cell, why, picked, rivals, _both(more, untried))
+
+
+def _best(by: str, rivals: Sequence[Cell]) -> str:
+    """A setting is the best only where a difference from all others is shown."""
+    return f"is picked {by}" if rivals else f"is best {by}"
+
+
+def _untried(of: Sweep, cell: Cell, may: str) -> str:
+    """That nothing larger was measured, so that what it gives is not known."""
+    return f"{cell.name} is the largest measured: a larger one {may}" if cell is of.deciding[-1] and len(of.deciding) > 1 else ""
+
+
+def _both(*said: str) -> str:
+    return "; ".join(part for part in said if part)
 
 
 def _worth(of: Sweep, able: list[Cell]) -> Choice:
@@ -111,16 +133,40 @@ def _worth(of: Sweep, able: list[Cell]) -> Choice:
         otherwise = "no setting keeps the rule" if judged else "the baseline was not measured" if able else _nothing(of)
         refusal = next((to.refusal for _, to in judged if to.worth is None and to.refusal), otherwise)
         return Choice(policy, rule, None, refusal)
+    if (base := of.baseline) is not None and _nothing_against(of, base):
+        return Choice(policy, rule, None, f"nothing can be held against {base.name}, which keeps the rule by definition")
+    if base is not None and base.name in of.failing:
+        return Choice(
+            policy, rule, None, f"the baseline fails too often to hold anything against it: {of.failing[base.name].removesuffix('.')}"
+        )
     cell, to = max(good, key=lambda pair: pair[1].share or 0.0)
     larger = [(other, its) for other, its in judged if its.worth is False and (its.share or 0.0) > (to.share or 0.0)]
-    change = f"{cell.name} is the largest measured: a larger one may keep the rule too" if cell is able[-1] and len(able) > 1 else ""
+    change = _untried(of, cell, "may keep the rule too")
     if larger:
         other, its = max(larger, key=lambda pair: (pair[1].multiplier.value or 0.0) / (pair[1].share or 1.0))
         ratio = (its.multiplier.value or 0.0) / (its.share or 1.0)
         failed = f"multiplier {number(its.multiplier.value)} of {its.share:g}"
-        change = f"{other.name} fails the {of.plan.worth:g} rule ({failed}); a rule of {math.floor(ratio * 100) / 100:.2f} would take it"
-    why = f"multiplier {number(to.multiplier.value)} of {to.share:g}"
-    return Choice(policy, rule, cell, why, _rivals(cell, able), change)
+        change = f"{other.name} fails {policy} ({failed}); a rule of {math.floor(ratio * 100) / 100:.2f} would take it"
+        change += f"; whether it fails is not sure: {_unsure(its, of.plan.worth)}" if _unsure(its, of.plan.worth) else ""
+    why, picked = f"multiplier {number(to.multiplier.value)} of {to.share:g}", f"is the largest that keeps {policy}"
+    picked += f", which is not sure ({_unsure(to, of.plan.worth)})" if _unsure(to, of.plan.worth) else ""
+    return Choice(policy, rule, cell, why, picked, _rivals(cell, able), change)
+
+
+def _nothing_against(of: Sweep, base: Cell) -> bool:
+    """Whether of each other setting it is unknown what it gives, as where no efficiency can be told."""
+    others = [cell for cell in of.deciding if cell is not base]
+    return bool(others) and all(of.relative[cell.name].worth is None and cell.name not in of.unfit for cell in others)
+
+
+def _unsure(to: Relative, worth: float) -> str:
+    """Why a rule may be kept as well as not: its limit is in the multiplier's interval; "" where it is not."""
+    need, times = worth * (to.share or 0.0), to.multiplier
+    if times.lower is None or times.upper is None:
+        return "the multiplier has no interval"
+    if not times.lower < need <= times.upper:
+        return ""
+    return f"multiplier {number(times.lower)} to {number(times.upper)}, {number(need)} needed"
 
 
 def _cheapest(of: Sweep, able: list[Cell]) -> Choice:
@@ -132,9 +178,16 @@ def _cheapest(of: Sweep, able: list[Cell]) -> Choice:
         return Choice(policy, rule, None, _nothing(of))
     if not within:
         return Choice(policy, rule, None, _nearest(able, limits))
-    least = min(cell.effort or 0.0 for cell in within)
-    cell = next(one for one in within if (one.effort or 0.0) <= least / (1 - of.plan.gain))
-    return Choice(policy, rule, cell, _cost(cell), _as_cheap(cell, within), _looser(cell, able, limits))
+    least = min(within, key=lambda one: one.effort or 0.0)
+    cell = next(one for one in within if (one.effort or 0.0) <= (least.effort or 0.0) / (1 - of.plan.gain))
+    why, rivals = _cost(cell), _as_cheap(cell, within)
+    what = "the cheapest" + (f" with {' and '.join(limit.text for limit in limits)}" if limits else "")
+    picked = f"is {'picked as ' if rivals else ''}{what}"
+    if cell is not least:
+        picked = f"is the smallest within {percent(of.plan.gain)} of {what}"
+        why += f"; {least.name} has the least, {_cost(least)}"
+    change = _both(_looser(cell, able, limits), _untried(of, least, "may be cheaper"))
+    return Choice(policy, rule, cell, why, picked, rivals, change)
 
 
 def _with(limits: Sequence[Objective]) -> str:
@@ -156,8 +209,28 @@ def usd(value: float | None) -> str:
 def told(limit: Objective, cell: Cell) -> str:
     """What a setting has where an objective is: ``P95 532 ms``."""
     value = cell.metric(limit.metric)
-    label = limit.metric.upper() if limit.metric != "success" and limit.metric[0] in "pw" else limit.metric
-    return f"{label} {percent(value) if limit.metric in ('success', 'wer') else seconds(value)}"
+    return f"{_label(limit)} {'not measured' if value is None else _shown(limit, value)}"
+
+
+def _label(limit: Objective) -> str:
+    return limit.metric.upper() if limit.metric[0] in "pw" else limit.metric
+
+
+def _shown(limit: Objective, value: float | None) -> str:
+    return percent(value) if limit.metric in ("success", "wer") else seconds(value)
+
+
+def _doubts(cell: Cell, limits: Sequence[Objective]) -> Iterator[str]:
+    """Objectives that a setting meets by its figure, and by its interval might not; the largest value stands for itself."""
+    unsure: dict[str, list[str]] = {}
+    for limit in limits:
+        of = cell.interval(limit.metric)
+        if limit.metric == "max" or (of.lower is not None and limit.met(of.lower) and limit.met(of.upper)):
+            continue
+        ends = of.basis if of.lower is None else f"{_label(limit)} {_shown(limit, of.lower)} to {_shown(limit, of.upper)}"
+        unsure.setdefault(ends, []).append(limit.text)
+    for why, texts in unsure.items():
+        yield f"not sure to keep {' and '.join(texts)} ({why})"
 
 
 def _nearest(able: Sequence[Cell], limits: Sequence[Objective]) -> str:
@@ -182,16 +255,17 @@ def _sentence(of: Sweep, main: Choice, able: Sequence[Cell]) -> str:
     """The headline: the setting, its figures and how sure they are, what is beside it."""
     cell = main.cell
     if cell is None:
-        return f"No decision: {main.why}{_refusals(of)}."
+        said = _refusals(of)
+        return f"{UNDECIDED}: {main.why}{'' if main.why in said else said}."
     sure = cell.throughput
     if len(of.deciding) < 2:
-        return f"No decision: only {cell.name} was measured whole, {number(sure.value)} ok per s{_refusals(of)}."
+        return f"{UNDECIDED}: only {cell.name} was measured whole, {number(sure.value)} ok per s{_refusals(of)}."
     ends = f"95 % {number(sure.lower)} to {number(sure.upper)}, {sure.basis}" if sure.lower is not None else sure.basis
-    limits = " and ".join(limit.text for limit in of.plan.objectives)
-    by = f"the cheapest with {limits}" if limits else f"best by {main.policy}"
-    said = f"{cell.name} is {by}: {number(sure.value)} ok per s ({ends})"
+    said = f"{cell.name} {main.picked}: {number(sure.value)} ok per s ({ends})"
     said += f", {usd(cell.usd_per_1000)} per 1,000" if cell.usd_per_1000 is not None else ""
-    parts = [said, *_against(of, cell), *_apart(of, cell, main, able)]
+    lost = 1 - (cell.success or 0.0)
+    failed = [f"{percent(lost)} of its requests did not end ok"] if lost > 0 else []
+    parts = [said, *failed, *_doubts(cell, of.plan.objectives), *_against(of, cell), *_apart(of, cell, main, able)]
     return f"{'; '.join(parts)}{_refusals(of)}."
 
 
@@ -200,9 +274,14 @@ def _against(of: Sweep, cell: Cell) -> list[str]:
     if to is None or of.baseline is None or cell is of.baseline:
         return []
     times = f"{number(to.multiplier.value, '×')} {of.baseline.name}"
+    if to.multiplier.lower is not None:
+        times += f" ({number(to.multiplier.lower)} to {number(to.multiplier.upper)})"
     if to.efficiency.value is None:
         return [times]
+    lower, upper = to.efficiency.lower, to.efficiency.upper
     place = "above" if to.efficiency.value > ratios.TARGET else "not above"
+    if lower is None or upper is None or lower <= ratios.TARGET < upper:
+        place += ", which is not sure,"
     return [f"{times}, scaling efficiency {percent(to.efficiency.value)} ({place} the target of {percent(ratios.TARGET)})"]
 
 
@@ -224,6 +303,6 @@ def _refusals(of: Sweep) -> str:
 
 
 def _spoilt(of: Sweep, main: Choice) -> str:
-    """The sentence on the setting that would have won, had it not made more errors than the baseline; without its full stop."""
-    pick = (_most, _worth, _cheapest)[_decides(of)](of, list(of.deciding)).cell if of.worse_words else None
-    return "" if pick is None or pick is main.cell else of.worse_words.get(pick.name, "").removesuffix(".")
+    """The sentence on the setting that would have won, had it not failed or made errors too often; without its full stop."""
+    pick = (_most, _worth, _cheapest)[_decides(of)](of, list(of.deciding)).cell if of.unfit else None
+    return "" if pick is None or pick is main.cell else of.unfit.get(pick.name, "").removesuffix(".")

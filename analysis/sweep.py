@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis import ratios, usl
 from analysis.bootstrap import Interval, difference, of_mean, over_repeats, quotient
+from analysis.prose import percent
 from analysis.sweep_cells import Cell, pooled, summed
 from analysis.sweep_plan import Plan, plan
 from analysis.sweep_stages import Window, windows
@@ -42,7 +43,7 @@ class Relative:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A sweep's settings in the order of their sizes, and how each stands to the first one planned, the baseline."""
+    """A sweep's settings in the order of their sizes, and how each stands to the smallest, the baseline."""
 
     plan: Plan
     windows: tuple[Window, ...]
@@ -50,9 +51,13 @@ class Sweep:
 
     @cached_property
     def baseline(self) -> Cell | None:
-        """The first setting planned, where it was measured."""
-        first = next((cell for cell in self.cells if cell.name == self.plan.cells[0]), None) if self.plan.cells else None
-        return first if first is not None and first.decides else None
+        """The smallest setting planned, where it was measured, in whatever order they were."""
+        return self.smallest if self.smallest is not None and self.smallest.decides else None
+
+    @property
+    def smallest(self) -> Cell | None:
+        """The smallest setting planned."""
+        return next((cell for cell in self.cells if cell.name in self.plan.cells), None)
 
     @cached_property
     def deciding(self) -> tuple[Cell, ...]:
@@ -65,13 +70,29 @@ class Sweep:
         return {cell.name: said for cell in self.deciding if (said := self._worse(cell))}
 
     @cached_property
+    def failing(self) -> dict[str, str]:
+        """Settings with more failures than any may win with, and the sentence that says so; an objective for success takes its place."""
+        if any(limit.metric == "success" for limit in self.plan.objectives):
+            return {}
+        most, lost = self.plan.failures, {cell.name: 1 - (cell.success or 0.0) for cell in self.deciding}
+        told = f"of its requests did not end ok (at most {percent(most)})."
+        return {name: f"{name} does not win: {percent(share)} {told}" for name, share in lost.items() if share > most + 1e-9}
+
+    @property
+    def unfit(self) -> dict[str, str]:
+        """Settings that do not win, however fast they are, and why."""
+        return self.worse_words | self.failing
+
+    @cached_property
     def relative(self) -> dict[str, Relative]:
         """Each measured setting against the baseline, by its name; empty without a baseline."""
         return {cell.name: self._relative(cell, self.baseline) for cell in self.deciding} if self.baseline else {}
 
     @cached_property
     def knee(self) -> Cell | None:
-        """The smallest setting whose throughput is within ``gain`` of the best."""
+        """The smallest setting whose throughput is within ``gain`` of the best; of one setting alone there is none."""
+        if len(self.deciding) < 2:
+            return None
         best = max((cell.throughput.value or 0.0 for cell in self.deciding), default=0.0)
         return next((cell for cell in self.deciding if (cell.throughput.value or 0.0) >= (1 - self.plan.gain) * best > 0), None)
 

@@ -12,13 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis import ratios
-from analysis.bootstrap import WITHIN, Interval, of_mean, over_repeats
+from analysis.bootstrap import WITHIN, Interval, of_mean, over_repeats, share
 from analysis.cold import PARTS
 from analysis.models import PERCENTS, Percentile, ascending, percentile, rank
 from analysis.sweep_plan import Objective
 from analysis.sweep_stages import Window
 from rig.prices import Price
 
+UNSENT = ("skipped", "not reached")
 SPLIT = ("queue_s", "cold_s", "execution_s", "other_s")
 """Where the service time of an answer goes: see ``Cell.split``."""
 
@@ -39,8 +40,8 @@ class Cell:
 
     @cached_property
     def shown(self) -> tuple[Window, ...]:
-        """The stages that the figures are over."""
-        return self.done or tuple(window for window in self.windows if len(window.requests))
+        """The stages that the figures are over: of a stage that was skipped there are none, whatever was refused in it."""
+        return self.done or tuple(window for window in self.windows if window.state not in UNSENT and len(window.requests))
 
     @property
     def decides(self) -> bool:
@@ -162,6 +163,22 @@ class Cell:
         if name in ("max", "mean"):
             return (float(times.max()) if name == "max" else float(times.mean())) if len(times) else None
         return self.percentile(int(name[1:])).value
+
+    def interval(self, name: str) -> Interval:
+        """What an objective names, with its 95 % interval: as in the tables; of a success rate that of independent requests.
+
+        The largest value has none.
+        """
+        if name == "wer":
+            return self.wer
+        if name == "success":
+            return share(len(self.ok), self.n)
+        if name == "mean":
+            return of_mean(self.ok["response_s"].dropna().to_list())
+        if name == "max":
+            return Interval(self.metric(name), None, None, "the largest value seen")
+        found = self.percentile(int(name[1:]))
+        return Interval(found.value, found.lower, found.upper, f"n = {found.n} is too small")
 
     def misses(self, objectives: Sequence[Objective]) -> list[Objective]:
         """The objectives that it does not meet."""

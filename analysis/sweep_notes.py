@@ -16,20 +16,26 @@ from rig.attempt import one_line
 from rig.prices import stale
 
 DRAINED = 0.9
+ENDED_WITH_IT = ("none", "replicas")
+"""Ways that leave nothing behind, however the run ended."""
 
 
 def notes(of: Tables, found: Sweep) -> list[str]:
     """The notes, gravest first."""
-    said = [*_settings(of), *_ended(found), *_wrong(found), *found.worse_words.values(), *_repeats(found), *_alike(found), *_price(found)]
+    said = [*_settings(of), *_ended(found), *_wrong(found), *found.unfit.values(), *_repeats(found), *_alike(found), *_price(found)]
     return [*said, *found.plan.notes]
 
 
 def _settings(of: Tables) -> Iterator[str]:
     settings = of.run.settings
-    if settings and settings.get("restored") is not True and settings.get("way") not in ("hand", "none"):
-        where, note = (one_line(str(settings.get(key) or "")) for key in ("where", "note"))
-        said = f"The endpoint's settings were not put back{f' ({where})' if where else ''}: python -m rig.restore {of.run.path} does that."
-        yield f"{said} {note}".strip()
+    if not settings or settings.get("restored") is True or settings.get("way") in ENDED_WITH_IT:
+        return
+    where, note = (one_line(str(settings.get(key) or "")) for key in ("where", "note"))
+    if settings.get("way") == "hand":
+        yield f"The endpoint was changed by hand: {note or f'put back what you changed ({where})'}."
+        return
+    command = f"python -m rig.restore {of.run.path}{' --yes' if settings.get('harmless') is False else ''}"
+    yield f"The endpoint's settings were not put back{f' ({where})' if where else ''}: {command} does that. {note}".strip()
 
 
 def _ended(found: Sweep) -> Iterator[str]:
@@ -39,8 +45,8 @@ def _ended(found: Sweep) -> Iterator[str]:
         for why in sorted(whys):
             names = ", ".join(window.stage for window in stages if window.why == why)
             yield f"No part in the decision: {names}, {state}{f': {why}' if why else ''}."
-    if found.baseline is None and found.plan.cells:
-        first = found.plan.cells[0]
+    if found.baseline is None and found.smallest is not None:
+        first = found.smallest.name
         yield f"The baseline {first} has no whole stage with an answer ok, so there is neither a multiplier nor an efficiency."
 
 
@@ -58,10 +64,12 @@ def _of_window(window: Window, *, ids_matter: bool) -> Iterator[str]:
         held = f"{number(per_s)} ok per s of {seconds(mean_s)} each are {number(ratios.in_flight(per_s, mean_s))} in flight"
         yield f"{window.stage} contradicts itself: {held}, and {asked} were allowed (Little's law); its rows are not of this setting alone."
     elif asked and achieved < DRAINED * asked:
-        low = 1 - achieved / asked
+        why, instead = "the last answers were awaited with fewer", "send more requests a setting"
+        if len(window.attempts) > len(window.requests):
+            why, instead = "requests paused between their tries", "leave --retries out of a sweep"
         yield (
-            f"{window.stage}: {number(achieved)} of {asked} requests in flight on average, as the last answers were awaited with fewer: "
-            f"throughput reads low by up to {percent(low)}; send more requests a setting."
+            f"{window.stage}: {number(achieved)} of {asked} requests in flight on average, as {why}: "
+            f"throughput reads low by up to {percent(1 - achieved / asked)}; {instead}."
         )
     if window.steady is not None and not window.steady.yes:
         halves = f"{window.steady.first:,} ok in the first half and {window.steady.second:,} in the second"

@@ -13,6 +13,7 @@ from analysis.memory import Card
 from rig.attempt import one_line
 from rig.prices import Price
 
+MOST_FAILURES = 0.05
 QUESTIONS = ("concurrency", "scaling", "matrix")
 METRICS = ("p50", "p90", "p95", "p99", "max", "mean", "success", "wer")
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
@@ -51,6 +52,7 @@ class Plan:
     Attributes:
         worth: least share of ideal that makes a setting worth it (0.7).
         gain: a throughput within this share of the best is as good.
+        failures: the largest share of requests not ok with which a setting may still win.
         started: the day of the run; 1970-01-01 where run.json has none.
     """
 
@@ -60,6 +62,7 @@ class Plan:
     objectives: tuple[Objective, ...]
     worth: float
     gain: float
+    failures: float
     price: Price | None
     card: Card | None
     started: date
@@ -83,13 +86,15 @@ def plan(about: Mapping[str, Any]) -> Plan | None:
         question = "concurrency"
     cells = tuple(dict.fromkeys(cell for cell in _list(said, "cells", notes) if isinstance(cell, str) and cell))
     stop, started = said.get("stop"), _day(about.get("started"), date(1970, 1, 1))
+    stop = stop if isinstance(stop, dict) else {}
     return Plan(
         question,
         max(int(_number(said, "repeats", 1, notes)), 1),
         cells,
         tuple(_objectives(_list(said, "objectives", notes), notes)),
         _number(said, "worth", 0.7, notes),
-        _number(stop if isinstance(stop, dict) else {}, "gain", 0.05, notes),
+        _number(stop, "gain", 0.05, notes),
+        _failures(stop),
         _price(said.get("price"), started, notes),
         _card(said.get("card"), notes),
         started,
@@ -119,6 +124,12 @@ def _number(said: Mapping[str, Any], key: str, default: float, notes: list[str])
         return float(value)
     notes.append(f"run.json: the sweep's {key} is {_short(value)}, but should be a number above 0; {default:g} is taken.")
     return default
+
+
+def _failures(stop: Mapping[str, Any]) -> float:
+    """What --most-failures said; the target of a success above 95 % where nothing was."""
+    value: Any = stop.get("failures")
+    return float(value) if finite(value) and 0 <= value <= 1 else MOST_FAILURES
 
 
 def _objectives(found: list[Any], notes: list[str]) -> Iterator[Objective]:

@@ -190,12 +190,12 @@ def _cost(cell: Cell) -> tuple[str, ...]:
 
 def _quality(of: Sweep) -> Sheet:
     rows = tuple(
-        (cell.name, f"{cell.wer_n:,}", percent(cell.wer.value), _ends(cell.wer, share=True), "no" if cell.name in of.worse_words else "yes")
+        (cell.name, f"{cell.wer_n:,}", percent(cell.wer.value), _ends(cell.wer, share=True), "no" if cell.name in of.unfit else "yes")
         for cell in of.deciding
         if cell.wer_n
     )
     remark = "Mean word error rate of answered ok. A setting that is worse than the baseline, by the interval of the difference "
-    remark += "(by more than a point where n is below 30), does not win."
+    remark += "(by more than a point where n is below 30), does not win; nor does one with too many failures."
     return Sheet("Quality under load", ("Setting", "n", "WER", "95 % interval", "May win"), rows, remark)
 
 

@@ -41,7 +41,7 @@ class Window:
     Attributes:
         concurrency: requests at a time asked for, whole endpoint; per_worker: for each endpoint worker.
         workers: endpoint workers asked for; workers_seen: as the control saw them. Each None where not known.
-        begin_s … end_s: the five instants of stages.csv.
+        begin_s … end_s: the five instants of stages.csv; the first two are the warm-up's, where there is one.
         attempts, requests: its rows, as in ``Tables``.
     """
 
@@ -159,8 +159,11 @@ def _place(stage: str, plan: Plan) -> tuple[str, int]:
 def _told(of: Tables) -> Iterator[Window]:
     if of.run.stages is None:
         return
-    for row in of.run.stages[of.run.stages["phase"] == "measure"].to_dict("records"):
-        yield _window(of, {str(key): value for key, value in row.items()})
+    rows = [{str(key): value for key, value in row.items()} for row in of.run.stages.to_dict("records")]
+    warm = {str(row["stage"]): row for row in rows if row["phase"] == "warm-up"}
+    for row in (row for row in rows if row["phase"] == "measure"):
+        first = warm.get(f"{row['stage']}-warm", row)  # the endpoint settles before the warm-up, where there is one
+        yield _window(of, row | {name: first.get(name) for name in ("begin_s", "ready_s")})
 
 
 def _window(of: Tables, row: dict[str, Any]) -> Window:

@@ -125,7 +125,9 @@ def _degraded(tables: Tables) -> Iterator[str]:
     stayed = tables.requests["outcome"] == "not_sent"
     again = int((stayed & (tables.requests["tries"] > 0)).sum())
     if never := int(stayed.sum()) - again:
-        yield f"{counted(never, 'request')} never left: less load came than was planned; raise the in-flight cap or lower the rate."
+        ended = about.get("state") == "ended" and about.get("ended_by") != "schedule"
+        why = "the run ended before their turn" if ended else "less load came than was planned; raise the in-flight cap or lower the rate"
+        yield f"{counted(never, 'request')} never left: {why}."
     if again:
         yield f"{counted(again, 'request')} waited for another try when the run ended: allow more time to drain, or fewer tries."
     late, limit = tables.lateness.times.at(99), lateness_limit_s(tables)

@@ -18,6 +18,7 @@ ask(
     more=sweep.more,
     stages=sweep.stages,
     conduct=sweep.conduct,
+    consent=sweep.consent,
     embedded=("--concurrency", "4"),
 )
 

@@ -4,7 +4,7 @@
     locust -f locustfiles/matrix.py --headless --concurrency 1,2,4 --workers 5 --requests 50 --host https://api.runpod.ai/v2/ID --yes yes
 
 The same work at each setting, with the number of workers locked (minimum = maximum) and scalerValue equal to
-the concurrency; the first setting is the baseline. The endpoint's handler must take its concurrency from the
+the concurrency; the smallest setting is the baseline. The endpoint's handler must take its concurrency from the
 environment (--concurrency-env).
 """
 

@@ -68,7 +68,7 @@ SCALING = (
     *COMMON,
 )
 MATRIX = (
-    Option("--concurrency", "1,2,4", "N,N", "Values of concurrency_modifier; the first is the baseline. scalerValue is set to the same"),
+    Option("--concurrency", "1,2,4", "N,N", "Values of concurrency_modifier; the smallest is the baseline. scalerValue is set to the same"),
     Option("--workers", 1, "N", "Endpoint workers, as minimum and maximum, in every run"),
     Option("--requests", 24, "N", "Requests in every run: the same work each time"),
     *COMMON,
@@ -110,6 +110,8 @@ def matrix(options: Mapping[str, Any]) -> tuple[Step, ...]:
     workers, requests = (_whole(f"--{name}", options[name], least=1) for name in ("workers", "requests"))
     numbers = _numbers("--concurrency", options["concurrency"])
     cells = [Cell(f"c{c}", c * workers, c, Wanted(workers, c, c)) for c in numbers]
+    if requests < (most := max(numbers) * workers):
+        raise OptionError(f"--requests {requests} cannot fill {workers} × {max(numbers)} places: give {most} or more, as in {5 * most}")
     return _steps(cells, options, lambda cell: Stage(cell.name, count=requests))
 
 

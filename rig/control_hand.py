@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rig.control_rest import Rest
+from rig.control_rest import Rest, scaling_text, value_text
 from rig.targets import Where
 from rig.wanted import ControlError, Seen, Wanted
 
@@ -79,10 +79,9 @@ class Hand:
         """See Control: says what it was."""
         if not before:
             return f"{self._url}: put back by hand what you changed"
-        wanted = f"workers {before['workers']['min']} to {before['workers']['max']}, scaling {before['scaling']}"
+        wanted = f"workers {before['workers']['min']} to {before['workers']['max']}, scaling {scaling_text(before['scaling'])}"
         concurrency = before["concurrency"]
-        value = "not set" if concurrency["value"] is None else concurrency["value"]
-        return f"{self._url}: put back by hand: {wanted}, {concurrency['variable']} {value}"
+        return f"{self._url}: put back by hand: {wanted}, {concurrency['variable']} {value_text(concurrency['value'])}"
 
     def close(self) -> None:
         """See Control."""

@@ -8,8 +8,9 @@ environment replaces or merges it is not documented: the whole of it is sent, wh
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
@@ -20,10 +21,13 @@ from rig.targets import RUNPOD_KEY, Where
 from rig.wanted import ControlError, Seen, Wanted, listed, serving
 from rig.wire import Client, Exchange, Limits
 
+logger = logging.getLogger("coldburst")
 LIMITS = Limits(10.0, 30.0, 30.0)
 TRIES = 6
 """At a question that met 429, 5xx or a broken connection; all that is sent here may be sent twice."""
 LONGEST_PAUSE_S = 120.0
+TOLD_S = 5.0
+"""A longer pause is told: who waits for the settings to be put back wants to know for what."""
 LOCAL_EVERY_S, EVERY_S = 0.1, 2.0
 SPARED = 20
 """Requests of a minute that looking leaves to others, as to rig/watch.py; the rest is spread over what is left of the minute."""
@@ -51,6 +55,9 @@ class Rest:
         where: with ``management`` and ``endpoint_id``; ``api``, if any, answers /health.
         key: RunPod's API key, or "" (an emulator that is open to all).
         variable: name of the environment variable that is each worker's concurrency.
+
+    Attributes:
+        pause: waits so many seconds before a question is asked again; False where it is not to be. By default it always is.
     """
 
     way: ClassVar[str] = "rest"
@@ -60,7 +67,8 @@ class Rest:
             raise ControlError(f"'{where.url or 'no host'}' has no REST v2 to change it by: give --control hand")
         if not variable.isidentifier():
             raise ControlError(f"--concurrency-env '{variable}' is no variable's name: give one as in CONCURRENCY")
-        self._where, self._variable = where, variable
+        self._where, self._key, self._variable = where, key, variable
+        self.pause: Callable[[float], bool] = patiently
         self._path = f"/serverless/{quote(where.endpoint_id, safe='')}"
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": "application/json"}
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
@@ -113,9 +121,9 @@ class Rest:
             present = f"{now['workers']['min']} to {now['workers']['max']}"
             lines.append(f"workers, min = max, to {workers} (now {present}; each is billed while it is there)")
         if values := listed([one.scaler_value for one in wanted]):
-            lines.append(f"scaling to REQUEST_COUNT {values} (now {_scaling_text(now['scaling'])})")
+            lines.append(f"scaling to REQUEST_COUNT {values} (now {scaling_text(now['scaling'])})")
         if concurrency := listed([one.concurrency for one in wanted]):
-            present = _value_text(now["concurrency"]["value"])
+            present = value_text(now["concurrency"]["value"])
             lines.append(f"variable {self._variable} to {concurrency} (now {present}), each time by a rolling release")
         return "\n  ".join([f"Changes {self.where}, and puts it back at the end:", *(lines or ["nothing"])])
 
@@ -150,18 +158,17 @@ class Rest:
 
     def restore(self, before: Mapping[str, Any]) -> str:
         """See Control. Only what differs is sent, what costs money first; other variables stay as they are now."""
-        shown = self._endpoint()
-        differs = self._back(shown, before)
+        shown, done = self._endpoint(), list[str]()
         for part in (("workers", "scaling"), ("env",)):
-            body: dict[str, Any] = {name: differs[name] for name in part if name in differs}
-            if body:
+            if body := self._back(shown, before, part):
                 shown = self._endpoint(body)
+                done += body
         workers, concurrency = before["workers"], before["concurrency"]
-        said = f"workers {workers['min']} to {workers['max']}, scaling {_scaling_text(before['scaling'])}"
-        said += f", {concurrency['variable']} {_value_text(concurrency['value'])}"
-        if left := self._back(shown, before):
+        said = f"workers {workers['min']} to {workers['max']}, scaling {scaling_text(before['scaling'])}"
+        said += f", {concurrency['variable']} {value_text(concurrency['value'])}"
+        if left := self._back(shown, before, ("workers", "scaling", "env")):
             raise ControlError(f"{self.where} still shows another {', '.join(left)} than before: set in the console {said}")
-        return f"{self.where}: {said}: {'put back (' + ', '.join(differs) + ')' if differs else 'they were so already'}"
+        return f"{self.where}: {said}: {'put back (' + ', '.join(done) + ')' if done else 'they were so already'}"
 
     def close(self) -> None:
         """See Control."""
@@ -182,15 +189,15 @@ class Rest:
             body["env"] = self._environment(present, self._variable, str(wanted.concurrency))
         return body
 
-    def _back(self, present: Object, before: Object) -> dict[str, Any]:
-        """The PATCH that makes ``present`` what it was before."""
+    def _back(self, present: Object, before: Object, part: Sequence[str]) -> dict[str, Any]:
+        """The PATCH that makes ``part`` of what is present what it was before."""
         body: dict[str, Any] = {}
-        if any(present["workers"].get(name) != value for name, value in before["workers"].items()):
+        if "workers" in part and any(present["workers"].get(name) != value for name, value in before["workers"].items()):
             body["workers"] = before["workers"]
-        if present["scaling"] != before["scaling"]:
+        if "scaling" in part and present["scaling"] != before["scaling"]:
             body["scaling"] = before["scaling"]
         variable, value = before["concurrency"]["variable"], before["concurrency"]["value"]
-        if present["env"].get(variable) != value:
+        if "env" in part and present["env"].get(variable) != value:
             body["env"] = self._environment(present, variable, value)
         return body
 
@@ -222,9 +229,10 @@ class Rest:
         """The endpoint's settings, after ``body`` has been sent as a PATCH."""
         shown = self._ask("PATCH" if body else "GET", "", body)
         try:
-            self._least, self._keeps = int(shown["workers"]["min"]), shown.get("flashboot", "OFF") != "OFF"
+            self._least, _ = int(shown["workers"]["min"]), int(shown["workers"]["max"])
+            self._keeps = shown.get("flashboot", "OFF") != "OFF"
             self._values = {text for text in shown["env"].values() if isinstance(text, str) and len(text) >= SECRET}
-            _scaling_text(shown["scaling"])
+            scaling_text(shown["scaling"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ControlError(f"{self.where} does not show its settings as REST v2 does ({error!r}): give --control hand") from error
         return shown
@@ -248,7 +256,11 @@ class Rest:
             except _Transient as trouble:
                 if tried == TRIES:
                     raise ControlError(f"{trouble} ({TRIES} times): try again later") from None
-                gevent.sleep(min(pause_s if trouble.after_s is None else trouble.after_s, LONGEST_PAUSE_S))
+                wait_s = min(pause_s if trouble.after_s is None else trouble.after_s, LONGEST_PAUSE_S)
+                if wait_s >= TOLD_S:
+                    logger.info("%s: again in %.0f s", trouble, wait_s)
+                if not self.pause(wait_s):
+                    raise ControlError(f"{trouble}; the run ended meanwhile") from None
             tried, pause_s = tried + 1, 2 * pause_s
 
     def _once(self, method: str, path: str, body: Object | None = None, client: Client | None = None) -> Object:
@@ -257,7 +269,7 @@ class Rest:
         (client or self._client).send(exchange, method, path if client else self._path + path, content)
         self._left = _left(exchange.headers) or self._left
         if exchange.fault:
-            raise _Transient(f"{self.where} cannot be reached: {one_line(exchange.error)}", None)
+            raise _Transient(f"{self.where} cannot be reached: {self._told(exchange.error)}", None)
         if exchange.status == 429 or (exchange.status or 0) >= 500:
             raise _Transient(f"{self.where} asks to wait: {exchange.status} {self._problem(exchange)}", _after_s(exchange.headers))
         if exchange.status == 200:
@@ -267,7 +279,8 @@ class Rest:
                 answer = None
             if isinstance(answer, dict):
                 return answer
-            raise ControlError(f"{self.where} answers {exchange.body[:60]!r}, which is no JSON object: is that REST v2?")
+            said = self._told(exchange.body[:300].decode("utf-8", errors="replace"))[:60]
+            raise ControlError(f"{self.where} answers {said!r}, which is no JSON object: is that REST v2?")
         raise ControlError(self._refusal(exchange))
 
     def _refusal(self, exchange: Exchange) -> str:
@@ -279,15 +292,25 @@ class Rest:
         return f"{self.where} refuses the change ({exchange.status} {self._problem(exchange)}): correct it, or give --control hand"
 
     def _problem(self, exchange: Exchange) -> str:
-        """What an error's body says, in a line and without values of the environment; REST v2 writes RFC 9457."""
+        """What an error's body says; REST v2 writes RFC 9457."""
         try:
             content = json.loads(exchange.body)
             said = str(content.get("detail") or content.get("title") or "")
         except (ValueError, AttributeError):
-            said = exchange.body[:100].decode("utf-8", errors="replace")
-        for value in self._values:
-            said = said.replace(value, "…")
+            said = exchange.body[:300].decode("utf-8", errors="replace")
+        return self._told(said)
+
+    def _told(self, said: str) -> str:
+        """``said`` in a line, without the key and the environment's values: an answer may repeat what it was shown."""
+        for value in (self._key, *self._values):
+            said = said.replace(value, "…") if value else said
         return one_line(said)
+
+
+def patiently(seconds: float) -> bool:
+    """Waits; whether to ask again: yes."""
+    gevent.sleep(seconds)
+    return True
 
 
 def _left(headers: Mapping[str, str]) -> tuple[float, float] | None:
@@ -308,9 +331,11 @@ def _after_s(headers: Mapping[str, str]) -> float | None:
     return left[1] if left and left[0] < 1 else None
 
 
-def _scaling_text(scaling: Object) -> str:
+def scaling_text(scaling: Object) -> str:
+    """``REQUEST_COUNT 4``."""
     return f"{scaling['type']} {scaling[UNITS[scaling['type']]]:g}"
 
 
-def _value_text(value: str | None) -> str:
+def value_text(value: str | None) -> str:
+    """A variable's value, or that it is not set."""
     return "not set" if value is None else value

@@ -163,7 +163,7 @@ class Question:
 
     def _exit_code(self, run: Run | MasterRun, ledger: Ledger) -> int | None:
         """The process's exit code by the run; None leaves it to Locust, which knows of faults of listeners."""
-        if not run.sent and ledger.planned:
+        if not run.sent:
             return NOTHING_SENT
         if run.recorder.fault or run.failed or ledger.counts.get("ok", 0) < ledger.planned:
             return int(self._environment.parsed_options.exit_code_on_error)

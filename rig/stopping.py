@@ -17,14 +17,18 @@ class Tally:
 
     ended: int = 0
     ok: int = 0
+    unfinished: int = 0
     first_s: float = math.inf
     last_s: float = 0.0
 
     def add(self, row: Attempt) -> None:
-        """Counts an attempt that was sent."""
+        """Counts an attempt that was sent; further tries at a request are the same request."""
         if row.sent_s is None:
             return
-        self.ended += 1
+        if row.outcome == "unfinished":
+            self.unfinished += 1
+            return
+        self.ended += row.attempt == 1
         self.ok += row.outcome == "ok"
         self.first_s = min(self.first_s, row.sent_s)
         self.last_s = max(self.last_s, row.done_s or 0.0)
@@ -36,16 +40,21 @@ class Tally:
 
 
 class Stopping:
-    """Whether higher levels are worth trying: not after too many failures, nor after LEVELS levels without a gain."""
+    """Whether higher levels are worth trying: not after too many failures, nor after LEVELS levels without a gain.
+
+    A level below one that was tried before tells nothing of gains: its lower throughput is no reason to stop.
+    """
 
     def __init__(self, most_failures: float) -> None:
-        self._most, self._best, self._without = most_failures, 0.0, 0
+        self._most, self._best, self._without, self._highest = most_failures, 0.0, 0, 0
 
-    def after(self, cell: str, tally: Tally) -> str:
+    def after(self, cell: str, level: int, tally: Tally) -> str:
         """Why nothing higher is to be tried after this level; "" where it is."""
         failed = 1 - tally.ok / tally.ended if tally.ended else 1.0
         if failed > self._most:
             return f"{failed:.0%} of {cell} did not end ok, more than {self._most:.0%}"
+        if level < self._highest:
+            return ""
         self._without = 0 if tally.per_s > self._best * (1 + GAIN) else self._without + 1
-        self._best = max(self._best, tally.per_s)
+        self._best, self._highest = max(self._best, tally.per_s), level
         return f"{LEVELS} levels in a row, up to {cell}, brought less than {GAIN:.0%} more" if self._without >= LEVELS else ""

@@ -14,6 +14,7 @@ from rig.attempt import Attempt
 from rig.cells import MEASURE, Step
 from rig.conductor import Conductor
 from rig.control_hand import Hand
+from rig.control_rest import Rest, patiently
 from rig.options import Option, Plan
 from rig.prices import Price
 from rig.run import Run
@@ -111,7 +112,9 @@ class Sweep(Conductor):
         self._before: dict[str, Any] | None = None
         self._present = Wanted()
         self._seen: int | None = None
-        self._begin_s = self._ready_s = 0.0
+        self._turned, self._begin_s = "", 0.0
+        self._ready_s: float | None = None
+        self._measured = False
         self.host = ""
 
     def aim(self, where: Where) -> None:
@@ -156,34 +159,41 @@ class Sweep(Conductor):
         self._run = run
         if isinstance(self._control, Hand):
             self._control.folder = run.recorder.folder
+        if isinstance(self._control, Rest):
+            self._control.pause = run.load.rest  # a change that has to wait is not waited for when the run is stopped
 
     def before(self, stage: Stage) -> bool:
         """Makes the endpoint what the stage's cell needs, and waits until it shows; False: not to be had, or not worth it."""
         step = self._steps[stage.name]
-        self._begin_s = self._ready_s = self._run.load.now()
-        why = self._left_out.get(step.cell.name, "") or self._left_out.get(_turn(step), "")
-        if not why and step.first:
-            why = self._set(step)
-            self._ready_s = self._run.load.now()
-            self._left_out[_turn(step)] = why
-        if why and not self._run.load.stopping:
+        self._turned, self._begin_s, self._ready_s = stage.name, self._run.load.now(), None
+        if why := self._left_out.get(step.cell.name, ""):
+            self._tell(step, "skipped", why, workers_seen=None)
+            return False
+        if step.first:
+            self._left_out[_turn(step)] = self._set(step)
+        if self._run.load.stopping:
+            return True  # what it would have sent is refused, a row each
+        if why := self._left_out[_turn(step)]:
             self._tell(step, "skipped", why)
             return False
+        self._ready_s = self._run.load.now()
         logger.info("%s: %s", step.phase, stage)
         return True
 
     def after(self, stage: Stage, start_s: float, stop_s: float) -> None:
         """Tells what the stage was, and decides whether higher ones are worth it."""
         step, tally = self._steps[stage.name], self._tallies[stage.name]
-        whole = tally.ended >= stage.count if stage.count is not None else stop_s - start_s >= (stage.duration_s or 0.0)
+        sent = tally.ended >= stage.count if stage.count is not None else stop_s - start_s >= (stage.duration_s or 0.0)
+        whole = sent and not tally.unfinished
         ended_by = self._run.ended_by or "stopped"
-        if not tally.ended and self._run.load.stopping:
+        self._measured = self._measured or (whole and step.phase == MEASURE)
+        if not (tally.ended or tally.unfinished) and self._run.load.stopping:
             self._tell(step, "skipped", f"{ENDED} ({ended_by})")
             return
         times = {"start_s": start_s, "stop_s": stop_s, "end_s": max(tally.last_s, stop_s)}
         self._tell(step, "done" if whole else "cut", "" if whole else f"the run ended in it ({ended_by})", **times)
         if self._rule and step.phase == MEASURE and step.repeat == 1 and whole:
-            self._leave_out_after(step, self._rule.after(step.cell.name, tally))
+            self._leave_out_after(step, self._rule.after(step.cell.name, step.cell.concurrency, tally))
 
     def phase(self, stage: str, draining: bool) -> str:
         """warm-up, measure, or drain: sent while measuring, ended when nothing more was sent."""
@@ -198,10 +208,12 @@ class Sweep(Conductor):
         """Puts back what was changed, and ends what was started."""
         if self._control is None:
             return
-        if self._before:
+        if self._before or (self._before is not None and isinstance(self._control, Hand)):
             self._restore(self._control, self._before)
         self._control.close()
         self._control = None
+        if self._turned and not (self._measured or self._run.failed or self._run.ended_by):
+            self._run.failed = "no setting was measured"
 
     def _set(self, step: Step) -> str:
         """Sets the endpoint for a cell; why it does not show what was asked for, or ""."""
@@ -237,20 +249,28 @@ class Sweep(Conductor):
     def _restore(self, changer: Control, before: Mapping[str, Any]) -> None:
         """Puts the settings back, and notes whether that went well; what only a person can put back is said."""
         folder = self._run.recorder.folder
-        restored: bool | None = None if isinstance(changer, Hand) else True
+        if isinstance(changer, Rest):
+            changer.pause = patiently
+        restored: bool | None = True
         note = ""
         try:
-            logger.info(changer.restore(before))
+            said = changer.restore(before)
+            if isinstance(changer, Hand):
+                restored, note = None, said
+            logger.log(logging.WARNING if note else logging.INFO, said)
         except ControlError as error:
             restored, note = False, str(error)
-            logger.error("The endpoint's settings could not be put back: %s. Try again with: python -m rig.restore %s", error, folder)
+            self._run.failed = self._run.failed or f"settings that were not put back: {note}"
+            again = f"python -m rig.restore {folder}{'' if changer.harmless else ' --yes'}"
+            logger.error("The endpoint's settings could not be put back: %s. Try again with: %s", error, again)
         try:
             restore.save(folder, self._settings(changer, restored, note))
         except OSError as error:
             logger.error("That it was put back cannot be noted in %s: %s", folder / restore.FILE, error.strerror)
 
     def _settings(self, changer: Control, restored: bool | None, note: str = "") -> dict[str, Any]:
-        return {"way": changer.way, "where": changer.where, "before": self._before, "restored": restored, "note": note}
+        about = {"way": changer.way, "where": changer.where, "harmless": changer.harmless}
+        return {**about, "before": self._before, "restored": restored, "note": note}
 
     def _fail(self, why: str) -> None:
         logger.error(why)
@@ -261,15 +281,15 @@ class Sweep(Conductor):
     def _leave_out_after(self, step: Step, why: str) -> None:
         if not why:
             return
-        names = list(dict.fromkeys(other.cell.name for other in self._steps.values()))
-        higher = names[names.index(step.cell.name) + 1 :]
+        others = dict.fromkeys(other.cell for other in self._steps.values())
+        higher = [cell.name for cell in others if cell.concurrency > step.cell.concurrency and not self._tallies[cell.name].ended]
         if higher:
-            logger.info("%s: %s and higher are left out", why, higher[0])
+            logger.info("%s: %s are left out", why, ", ".join(higher))
             self._left_out |= dict.fromkeys(higher, why)
 
-    def _tell(self, step: Step, state: str, why: str, **times: float) -> None:
+    def _tell(self, step: Step, state: str, why: str, **more: float | None) -> None:
         """A row of stages.csv."""
-        cell = step.cell
+        cell, turned = step.cell, self._turned == step.stage.name
         self._run.recorder.stage(
             {
                 "stage": step.stage.name,
@@ -280,12 +300,12 @@ class Sweep(Conductor):
                 "workers": cell.wanted.workers,
                 "per_worker": cell.per_worker,
                 "scaler_value": cell.wanted.scaler_value,
-                "begin_s": self._begin_s,
-                "ready_s": self._ready_s,
-                "workers_seen": self._seen,
+                "begin_s": self._begin_s if turned else None,
+                "ready_s": self._ready_s if turned else None,
+                "workers_seen": self._seen if turned else None,
                 "state": state,
                 "why": why,
-                **times,
+                **more,
             }
         )
 

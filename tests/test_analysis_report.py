@@ -161,6 +161,7 @@ def test_metrics_of_plain_totals(made):
     assert "ledger" not in found
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_page_and_figures(made, tmp_path):
     assert main(["report", str(RUNS / "burst"), "--out", str(tmp_path)]) == 0
     for name in ("index.html", "report.md", "metrics.json", *(f"figures/{figure}.svg" for figure in FIGURES)):
@@ -191,6 +192,7 @@ def sentence(code, out, err):
     return err
 
 
+@pytest.mark.slow
 def test_quiet_prints_the_last_line_alone(capsys, tmp_path):
     said = here(capsys, "report", RUNS / "burst", "--out", tmp_path / "r", "--quiet")
     assert said == (0, f"report: {tmp_path / 'r' / 'index.html'}\n", "")
@@ -203,6 +205,7 @@ def test_the_default_folder_is_within_the_run_and_beside_a_prefix(capsys, tmp_pa
         assert (tmp_path / "runs" / expected / "index.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_refused_process_ends_with_2_and_a_sentence(tmp_path):
     done = analysis("report", tmp_path / "nowhere")
     assert "no such run" in sentence(done.returncode, done.stdout, done.stderr)
@@ -262,6 +265,7 @@ def test_a_killed_run_still_has_a_report(capsys, tmp_path):
     assert page(run / "report").count("Not drawn:") == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

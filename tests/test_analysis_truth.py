@@ -135,6 +135,7 @@ def test_the_rule_finds_the_cold_starts_of_the_model_and_hardly_any_else(rehears
     held_against(rehearsals, listed, recall, 0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("listed", "recall"), [(True, 0.75), (False, 0.3)])
 def test_of_a_load_balancer_that_tells_no_times_it_finds_fewer(listed, recall):
     """Missed besides: those that a worker took together and that ended apart, and waits that were every answer's in a burst."""

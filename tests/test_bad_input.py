@@ -94,6 +94,7 @@ def test_the_process_says_it_and_ends_with_an_error(changed):
         assert list(run.runs.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_option_of_the_wrong_type_is_locusts_own_usage_message():
     with locust("--seed", "x") as run:
         assert run.wait() == 2
@@ -101,6 +102,7 @@ def test_an_option_of_the_wrong_type_is_locusts_own_usage_message():
         assert "Traceback" not in run.output
 
 
+@pytest.mark.slow
 def test_one_question_a_locust():
     with locust(file="locustfiles/burst.py,locustfiles/sustained.py") as run:
         assert run.wait() == 2
@@ -108,6 +110,7 @@ def test_one_question_a_locust():
         assert "Traceback" not in run.output
 
 
+@pytest.mark.slow
 def test_a_key_with_a_line_break_is_refused_without_showing_it():
     with locust("--host", NOWHERE, TRANSCRIPTION_API_KEY="sesame\r\nX-Evil: 1") as run:
         assert run.wait() == 2

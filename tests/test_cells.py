@@ -112,11 +112,42 @@ def test_two_levels_in_a_row_without_a_gain_end_the_climb():
     rule = Stopping(0.05)
     walls = [("c1", 10.0, ""), ("c2", 5.0, ""), ("c4", 4.9, ""), ("c8", 4.6, ""), ("c16", 4.5, ""), ("c32", 4.45, "up to c32")]
     for cell, wall_s, why in walls:
-        said = rule.after(cell, tally(10, wall_s))
+        said = rule.after(cell, int(cell[1:]), tally(10, wall_s))
         assert (why in said) if why else said == ""
 
 
 def test_too_many_failures_end_the_climb_at_once():
-    assert "8% of c2 did not end ok, more than 5%" in Stopping(0.05).after("c2", tally(23, 1.0, failed=2))
-    assert Stopping(0.10).after("c2", tally(23, 1.0, failed=2)) == ""
-    assert Stopping(0.05).after("c2", Tally()) != ""
+    assert "8% of c2 did not end ok, more than 5%" in Stopping(0.05).after("c2", 2, tally(23, 1.0, failed=2))
+    assert Stopping(0.10).after("c2", 2, tally(23, 1.0, failed=2)) == ""
+    assert Stopping(0.05).after("c2", 2, Tally()) != ""
+
+
+def test_levels_on_the_way_down_are_no_levels_without_a_gain():
+    rule = Stopping(0.05)
+    assert [rule.after(f"c{level}", level, tally(10, wall_s)) for level, wall_s in ((8, 1.0), (4, 1.0), (2, 2.0), (1, 4.0))] == [""] * 4
+    assert rule.after("c16", 16, tally(10, 1.0)) == ""
+    assert "up to c32" in rule.after("c32", 32, tally(10, 1.0))
+
+
+def test_further_tries_at_a_request_are_no_further_requests():
+    """Ten requests, each turned away once and then answered: ten have ended, none of them badly."""
+    found = Tally()
+    for number in range(10):
+        found.add(Attempt(number, 1, "c1", 0.0, "busy", sent_s=1.0, done_s=1.1))
+        found.add(Attempt(number, 2, "c1", 0.0, "ok", sent_s=2.0, done_s=3.0))
+    assert (found.ended, found.ok, found.unfinished) == (10, 10, 0)
+    assert Stopping(0.05).after("c1", 1, found) == ""
+
+
+def test_what_was_in_flight_at_the_cut_has_not_ended():
+    found = Tally()
+    found.add(Attempt(0, 1, "c1", 0.0, "ok", sent_s=1.0, done_s=2.0))
+    found.add(Attempt(1, 1, "c1", 0.0, "unfinished", sent_s=1.0))
+    assert (found.ended, found.unfinished) == (1, 1)
+
+
+def test_work_that_cannot_fill_the_places_of_a_matrix_is_refused():
+    options = {"concurrency": "1,4", "workers": 3, "requests": 11, "repeats": 1, "warm_up": "0"}
+    with pytest.raises(OptionError, match=r"--requests 11 cannot fill 3 × 4 places: give 12 or more"):
+        cells.matrix(options)
+    assert [step.stage.count for step in cells.matrix(options | {"requests": 12})] == [12, 12]

@@ -111,7 +111,7 @@ def test_a_person_is_asked_and_a_file_says_go_on(tmp_path, caplog):
     (tmp_path / "continue").touch()
     assert hand.look(wanted) == Seen(None, True, "told to go on")
     assert not (tmp_path / "continue").exists()
-    assert "by hand" in hand.restore(hand.before())
+    assert hand.restore(hand.before()) == "http://127.0.0.1:8000: put back by hand what you changed"
 
 
 def test_what_a_person_changed_is_seen_at_the_endpoint(tmp_path):
@@ -123,7 +123,7 @@ def test_what_a_person_changed_is_seen_at_the_endpoint(tmp_path):
         assert there.ask("/v2/serverless/demo", {"workers": {"min": 2, "max": 2}}, "PATCH").status == 200
         seen = wait_shown(hand, wanted, timeout_s=20, rest=lambda s: True, say=print)
         assert (seen.workers, seen.ready) == (2, True)
-        assert "workers 1 to 1" in hand.restore(before)
+        assert "put back by hand: workers 1 to 1, scaling QUEUE_DELAY 4, CONCURRENCY not set" in hand.restore(before)
         hand.close()
 
 

@@ -274,6 +274,7 @@ def test_it_gives_up_in_the_end(rest_of, monkeypatch):
         (reply(200, b"<html>"), "no JSON object"),
         (reply(200, []), "no JSON object"),
         (reply(200, {"workers": {}}), "does not show its settings"),
+        (reply(200, ENDPOINT | {"workers": {"min": 0}}), "does not show its settings"),
         (reply(200, ENDPOINT | {"env": None}), "does not show its settings"),
         (reply(200, ENDPOINT | {"scaling": {"type": "MOON"}}), "does not show its settings"),
     ],
@@ -302,6 +303,37 @@ def test_a_refusal_that_repeats_a_secret_is_told_without_it(rest_of):
     ):
         rest_of(server).change(Wanted(concurrency=2))
     assert SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize("answer", [reply(422, {"detail": f"no: Bearer {SECRET}"}), reply(200, f"you sent {SECRET}".encode())])
+def test_an_answer_that_repeats_the_key_is_told_without_it(rest_of, answer):
+    with scripted(replies(answer)) as server, pytest.raises(ControlError) as told:
+        rest_of(server, key=SECRET).before()
+    assert SECRET not in str(told.value)
+    assert "…" in str(told.value)
+
+
+def test_trouble_that_repeats_the_key_is_told_without_it(rest_of):
+    with scripted(replies(reply(500, {"detail": f"no: Bearer {SECRET}"}))) as server:
+        seen = rest_of(server, key=SECRET).look(Wanted(workers=1))
+    assert "asks to wait: 500 no: Bearer …" in seen.text
+
+
+def test_a_key_that_is_also_a_variable_of_the_endpoint_is_kept_in_it(rest_of):
+    present = reply(200, ENDPOINT | {"env": {"RUNPOD_API_KEY": SECRET}})
+    changed = reply(200, ENDPOINT | {"env": {"RUNPOD_API_KEY": SECRET, "CONCURRENCY": "2"}})
+    with scripted(replies(present, reply(200, {"workers": []}), changed)) as server:
+        rest_of(server, key=SECRET).change(Wanted(concurrency=2))
+        assert json.dumps({"env": {"RUNPOD_API_KEY": SECRET, "CONCURRENCY": "2"}}).encode() in server.requests[-1]
+
+
+def test_a_change_is_not_waited_for_when_the_run_is_stopped(rest_of):
+    with scripted(replies(reply(429, {"detail": "slow down"}, "Retry-After: 60"))) as server:
+        control, pauses = rest_of(server), []
+        control.pause = lambda seconds: pauses.append(seconds) is not None
+        with pytest.raises(ControlError, match="429 slow down; the run ended meanwhile"):
+            control.change(Wanted(workers=2))
+    assert pauses == [60.0]
 
 
 def test_a_change_that_does_not_hold_is_told(rest_of):

@@ -15,6 +15,8 @@ from tests.locusts import ROOT
 from tests.machines import machines
 from tests.transcribers import DEADLINE_S, ROUTE, until
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def target(folder, at=None, service_time=0.0):

@@ -31,6 +31,7 @@ class Book:
         return self
 
 
+@pytest.mark.slow
 def test_arrivals_leave_when_they_are_due_whether_or_not_earlier_ones_were_answered():
     book = Book("steady 1s 20/s", service_s=0.5).run()
     due = {arrival.seq: arrival.scheduled_s for arrival in arrivals(book.stages, 1)}

@@ -89,6 +89,7 @@ def test_a_queued_job_is_cancelled_and_one_that_runs_too(platform):
         assert platform.job(endpoint, job_id)["status"] == "CANCELLED"
 
 
+@pytest.mark.slow
 def test_only_a_failed_job_is_tried_again(platform):
     done = platform.ended("queue", platform.submit("queue"))["id"]
     refused = platform.ask(f"/v2/queue/retry/{done}", method="POST")
@@ -125,6 +126,7 @@ def test_health_has_all_eleven_numbers(platform):
     assert (health["workers"]["running"], health["workers"]["ready"]) == (1, 0)  # a min worker never shows as ready
 
 
+@pytest.mark.slow
 def test_forty_jobs_at_once_all_complete_and_each_has_one_line_in_the_truth_log(platform):
     jobs = [platform.submit("queue", echo=number) for number in range(40)]
     outputs = [platform.ended("queue", job)["output"]["echo"]["echo"] for job in jobs]

@@ -67,6 +67,7 @@ def test_a_web_socket_passes_through(own):
     assert own.requests("demo", status=101)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_not_healthy_gets_nothing_until_it_is(own):
     worker = worker_of(own)
     own.ask("/lb/demo/health/500")

@@ -33,6 +33,8 @@ def test_that_lasts():
         raise AssertionError("nobody interrupted")
 """
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def connection(one, other):

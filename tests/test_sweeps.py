@@ -134,6 +134,53 @@ def test_failures_end_the_climb():
 
 
 @pytest.mark.slow
+def test_levels_on_the_way_down_are_all_measured():
+    """Each brings less than the one before it, which is no reason to leave the next one out."""
+    args = ("--levels", "8,4,2,1", "--level", "16", "--warm-up", "0", *PLAIN)
+    with (
+        transcriber("--engine", "fixed", "--service-time", "0.1", "--max-concurrent", "4", "--queue", "100") as service,
+        locust("--host", service.url, *args, file=CONCURRENCY) as run,
+    ):
+        assert run.wait(60) == 0, run.output
+        assert [(row["stage"], row["state"]) for row in stages(run).values()] == [(f"c{c}", "done") for c in (8, 4, 2, 1)]
+        assert metrics(run)["baseline"] == "c1"
+        assert metrics(run)["decision"]["setting"] == "c4"
+
+
+@pytest.mark.slow
+def test_a_level_that_drops_words_does_not_win():
+    """Twice the throughput at eight at a time, by leaving two words out of each answer."""
+    args = ("--levels", "1,4,8", "--level", "40", "--warm-up", "0")
+    with subprocess.Popen([sys.executable, "-m", "tests.forgetful", "--most", "4"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            with locust("--host", process.stdout.readline().split()[-1], *args, file=CONCURRENCY) as run:
+                assert run.wait(60) == 0, run.output
+                found = metrics(run)
+        finally:
+            stop(process)
+    rates = [setting["throughput_per_s"]["value"] for setting in found["settings"]]
+    assert rates[2] > 1.5 * rates[1]
+    assert [policy["setting"] for policy in found["policies"]] == ["c4"] * 3
+    assert any(note.startswith("c8 does not win: its word error rate is") for note in found["notes"])
+
+
+@pytest.mark.slow
+def test_a_stage_that_is_cut_while_its_last_answers_are_awaited_is_not_whole():
+    args = ("--levels", "4", "--level", "4", "--warm-up", "0", *PLAIN)
+    with (
+        transcriber("--engine", "fixed", "--service-time", "30", "--max-concurrent", "4") as service,
+        locust("--host", service.url, *args, file=CONCURRENCY) as run,
+    ):
+        run.until(lambda run: "in flight 4" in run.output)
+        run.interrupt()
+        run.until(lambda run: "Ending the run" in run.output)
+        run.interrupt()
+        assert run.wait(60) == 1, run.output
+        assert [row["state"] for row in stages(run).values()] == ["cut"]
+        assert {row.outcome for row in run.rows} == {"unfinished"}
+
+
+@pytest.mark.slow
 def test_ideal_workers_behind_nginx_scale_one_to_one():
     """1, 2, 3 real services of one slot and a fixed time, started by the run behind a real nginx."""
     replicas = ("--target", "transcription", "--replica-args", "--engine fixed --service-time 0.8 --max-concurrent 1")
@@ -171,6 +218,7 @@ def test_one_worker_that_is_told_to_be_three_gets_no_efficiency(tmp_path):
         helper.join()
         assert efficiencies(metrics(run))[1:] == [None, None]
         assert "3 workers asked for, 1 seen" in (run.folder / "report" / "report.md").read_text()
+        assert any("put back by hand what you changed" in note for note in metrics(run)["notes"])
 
 
 @pytest.mark.slow
@@ -230,6 +278,36 @@ def test_settings_are_put_back_after_a_kill(template):
             said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
             assert said.returncode == 0, said.stderr
             assert settings(platform) == before
+
+
+@pytest.mark.slow
+def test_settings_that_cannot_be_put_back_make_the_run_fail(template):
+    """A variable turns up whose value is not shown: the environment cannot be changed without it; what costs money is put back."""
+    with emulator(*MODELLED_SWEEP) as platform:
+        before = settings(platform)
+        load = ("--concurrency", "1", "--requests", "4", "--warm-up", "0")
+        with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=MATRIX) as run:
+            run.until(lambda run: len(run.rows) >= 1, 60)
+            env = settings(platform)["env"] | {"HF_TOKEN": "****"}
+            assert platform.ask("/v2/serverless/demo", {"env": env}, "PATCH").status == 200
+            assert run.wait(60) == 1, run.output
+            assert run.ledger.counts == {"ok": 4}
+            assert "could not be put back" in run.output
+            assert any(f"python -m rig.restore {run.folder}" in note for note in metrics(run)["notes"])
+            assert [settings(platform)[name] for name in ("workers", "scaling")] == [before["workers"], before["scaling"]]
+
+
+@pytest.mark.slow
+def test_a_sweep_without_a_measured_setting_fails(template):
+    with emulator(*MODELLED_SWEEP, "--fault", '{"throttle": 0}') as platform:
+        load = ("--workers", "1,2", "--concurrency", "1", "--requests", "2", "--warm-up", "1", "--settle-timeout", "1")
+        with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=SCALING) as run:
+            assert run.wait(60) != 0, run.output
+            told = run.table("stages.csv")
+            assert [(row["stage"], row["state"], row["ready_s"]) for row in told] == [
+                (stage, "skipped", "") for stage in ("w1-warm", "w1", "w2-warm", "w2")
+            ]
+            assert metrics(run)["decision"]["setting"] is None
 
 
 @pytest.mark.slow

@@ -271,6 +271,7 @@ def test_a_load_balancer_is_told_204_while_it_loads_and_200_from_then_on(whisper
         assert [ask(service.url, at).json()["status"] for at in (path, "/health")] == ["healthy", "healthy"]
 
 
+@pytest.mark.slow
 def test_whisper_gets_the_wishes_and_its_own_figures_come_back(whisper):
     args, env = whisper
     with transcriber(*args, "--max-concurrent", "1", **env) as service:
@@ -308,6 +309,7 @@ def test_a_dead_recogniser_costs_its_request_and_is_replaced(whisper):
         assert psutil.wait_procs(children, timeout=5)[1] == []
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_load_ends_the_service_with_a_sentence(whisper, tmp_path):
     args, env = whisper
     (tmp_path / "model" / "broken").touch()
@@ -340,6 +342,7 @@ def test_real_recognition_leaves_health_quick_and_a_killed_service_leaves_nothin
         assert alive == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["SIGTERM", "stdin"])
 def test_it_finishes_what_runs_and_ends_cleanly(way):
     with transcriber(*FIXED, "0.3") as service:
