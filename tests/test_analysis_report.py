@@ -198,6 +198,7 @@ def test_quiet_prints_the_last_line_alone(capsys, tmp_path):
     assert said == (0, f"report: {tmp_path / 'r' / 'index.html'}\n", "")
 
 
+@pytest.mark.slow
 def test_the_default_folder_is_within_the_run_and_beside_a_prefix(capsys, tmp_path):
     shutil.copytree(RUNS, tmp_path / "runs", ignore=shutil.ignore_patterns("report", "*.py"))
     for run, expected in (("burst", "burst/report"), ("locust/plain", "locust/plain_report")):

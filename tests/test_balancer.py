@@ -91,6 +91,7 @@ def waiting(seconds):
 NOBODY, OWN = {"error": "no workers available"}, {"detail": "no such voice"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("delay_s", "body", "outcome", "words"),
     [

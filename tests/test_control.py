@@ -114,6 +114,7 @@ def test_a_person_is_asked_and_a_file_says_go_on(tmp_path, caplog):
     assert hand.restore(hand.before()) == "http://127.0.0.1:8000: put back by hand what you changed"
 
 
+@pytest.mark.slow
 def test_what_a_person_changed_is_seen_at_the_endpoint(tmp_path):
     with emulator(*MODELLED, "--workers-min", "1", "--workers-max", "1", "--ready") as there:
         hand = Hand(infer(f"{there.url}/v2/demo"), "")
@@ -127,6 +128,7 @@ def test_what_a_person_changed_is_seen_at_the_endpoint(tmp_path):
         hand.close()
 
 
+@pytest.mark.slow
 def test_a_person_is_believed_where_the_endpoint_cannot_be_asked(tmp_path):
     with emulator(*MODELLED, RUNPOD_API_KEY="right") as there:
         hand = Hand(infer(f"{there.url}/v2/demo"), "wrong")

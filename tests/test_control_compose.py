@@ -77,6 +77,7 @@ def shown(control, wanted):
     return wait_shown(control, wanted, timeout_s=20, rest=lambda s: True, say=print)
 
 
+@pytest.mark.slow
 def test_a_service_is_scaled_awaited_and_put_back(docker, tmp_path):
     control = compose()
     before = control.before()

@@ -149,6 +149,7 @@ def test_workers_that_flashboot_keeps_are_not_taken_for_more(rest_of):
         assert set_to(control, workers=1, concurrency=2).workers == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_put_back_by_another_process(there, tmp_path):
     first = settings(there)
     command = [sys.executable, "-c", CHANGES, f"{there.url}/v2/demo", str(tmp_path)]
@@ -238,6 +239,7 @@ def replies(*answers):
 OK = reply(200, ENDPOINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", [reply(503, b"later"), reply(429, {"detail": "slow down"}, "Retry-After: 0"), b"SSH-2.0\r\n"])
 def test_what_is_refused_for_the_moment_is_asked_again(rest_of, trouble):
     with scripted(replies(trouble, trouble, OK)) as server:

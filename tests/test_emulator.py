@@ -220,6 +220,7 @@ def hook():
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answers", "tries"), [([200], 1), ([500, 204], 2), ([500, 500, 500], 3)])
 def test_a_webhook_is_told_the_whole_job_until_it_says_2xx_at_most_three_times(platform, hook, answers, tries):
     hook.answers = [*answers, 200]
@@ -262,6 +263,7 @@ def test_a_reset_is_a_reset(calm):
     assert calm.ask("/v2/queue/health").status == 200
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_its_lease_and_its_job_is_given_to_another(calm):
     job_id = calm.submit("small", sleep_s=60)
     until(lambda: calm.job("small", job_id)["status"] == "IN_PROGRESS", "start")
@@ -274,6 +276,7 @@ def test_a_killed_worker_loses_its_lease_and_its_job_is_given_to_another(calm):
     calm.fault("small", kill="all")  # which may be running it still: a stop that comes before the job is picked up is forgotten
 
 
+@pytest.mark.slow
 def test_a_worker_that_never_acknowledges_costs_a_job_both_its_tries(calm):
     calm.fault("small", never_ack="all")
     job = calm.ended("small", calm.submit("small"))
@@ -293,6 +296,7 @@ def test_a_job_that_finds_no_room_on_the_card_runs_out_of_memory(calm):
     assert {calm.ended("small", job)["status"] for job in both} == {"COMPLETED"}
 
 
+@pytest.mark.slow
 def test_a_crash_loop_shows_as_unhealthy_and_ends_with_the_fault(calm):
     calm.fault("small", crash_starts=True)
     if calm.states("small"):
@@ -303,6 +307,7 @@ def test_a_crash_loop_shows_as_unhealthy_and_ends_with_the_fault(calm):
     assert calm.ended("small", job_id)["status"] == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_hosts_without_room_throttle_workers(calm):
     calm.fault("cold", throttle=0)
     until(lambda: not calm.states("cold"), "an endpoint at rest")
@@ -350,6 +355,7 @@ def test_a_request_that_takes_too_long_is_cut_with_524(platform):
     assert (row["status"], row["execution_s"] >= 0.2) == (524, True)
 
 
+@pytest.mark.slow
 def test_at_a_full_balancer_requests_are_held_and_then_given_up(platform):
     """One worker with room for one request, which takes 30 s."""
     first = http.client.HTTPConnection(netloc(platform.url), timeout=20)

@@ -70,6 +70,7 @@ def test_a_value_that_cannot_be_is_told_in_a_short_sentence(platform, path, body
     assert len(answer.json()["detail"]) < 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [HUGE, b"1e308", b"1e400", b"-1", b'"x"', b"null"])
 def test_no_time_to_sleep_stops_a_modelled_worker(platform, seconds):
     """Times that cannot be are not taken; the drawn one, 10 ms, is."""
@@ -163,6 +164,7 @@ def converse(running, sent):
 # its end
 
 
+@pytest.mark.slow
 def test_told_to_end_before_it_is_ready_it_says_nothing_and_leaves_nothing():
     """Its one worker never polls, so that it never is ready."""
     words = ("--worker", "command", "--command", "sleep 600", "--start", "0", "--workers-min", "1", "--ready")

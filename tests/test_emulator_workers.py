@@ -77,6 +77,7 @@ def test_a_single_job_is_an_object_and_a_batch_an_array_and_both_come_at_once(pl
         one.done(job_id, {"output": 1})
 
 
+@pytest.mark.slow
 def test_a_poll_without_a_job_ends_with_204_after_its_hold_and_a_strangers_too(platform, one):
     assert one.take().status == 204
     assert platform.states("one") == ["READY"]
@@ -202,6 +203,7 @@ def test_the_workers_routes_have_errors_too(platform, method, path, status):
     assert (answer.status, answer.json().keys()) == (status, {"error", "status", "title", "detail"})
 
 
+@pytest.mark.slow
 def test_a_worker_that_reports_failed_checks_is_ended(platform):
     job_id = platform.submit("odd")
     odd = Hand(platform, "odd")

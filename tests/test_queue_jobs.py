@@ -261,6 +261,7 @@ def test_an_endpoint_that_went_away_is_a_fault_of_connecting(jobs_of, monkeypatc
     assert "refused" in evidence.measured["error"]
 
 
+@pytest.mark.slow
 def test_our_own_deadline_tells_the_last_known_state(jobs_of):
     with platform(QUEUED) as server:
         outcome, measured, exchange = ask(jobs_of(server, limits=Limits(5, 5, 0.5)))
@@ -269,6 +270,7 @@ def test_our_own_deadline_tells_the_last_known_state(jobs_of):
     assert measured["polls"] >= 2
 
 
+@pytest.mark.slow
 def test_polls_that_failed_before_the_deadline_are_told(jobs_of):
     with platform(RUNNING, 500) as server:
         outcome, measured, _ = ask(jobs_of(server, limits=Limits(5, 5, 0.5), lost_s=60))
@@ -276,6 +278,7 @@ def test_polls_that_failed_before_the_deadline_are_told(jobs_of):
     assert re.fullmatch(r"given up after 0\.5 s: IN_PROGRESS when last heard of, \d s before \(then: 500: said 500\)", measured["error"])
 
 
+@pytest.mark.slow
 def test_a_last_look_at_the_deadline_finds_what_ended_in_time(jobs_of):
     with platform({**DONE, "delayTime": 0, "executionTime": 1}) as server:
         outcome, measured, exchange = ask(jobs_of(server, poll_s=60, limits=Limits(5, 5, 0.5)))
@@ -327,6 +330,7 @@ def test_only_what_has_not_ended_is_cancelled_and_few_at_a_time(jobs_of):
     assert 1 <= server.most_open["cancel"] <= 16  # 80 % of the 20 at a time that RunPod allows
 
 
+@pytest.mark.slow
 def test_cancelling_keeps_within_the_platforms_limit_on_it(jobs_of, monkeypatch):
     monkeypatch.setattr("rig.queue_jobs.CLOSE_S", 0.3)
     with platform(QUEUED) as server:

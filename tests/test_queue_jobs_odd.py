@@ -102,6 +102,7 @@ def test_a_job_that_is_missing_at_the_deadline_says_so(jobs_of):
     assert measured["error"].endswith("(then: 404: said 404)")
 
 
+@pytest.mark.slow
 def test_a_long_poll_that_breaks_late_does_not_count_its_silence_as_trouble(jobs_of, monkeypatch):
     """Long polls are silent while all is well: a cut of a moment after a minute of silence is one of a moment."""
     monkeypatch.setattr("rig.queue_jobs.BACK_OFF_S", 0.01)

@@ -49,6 +49,7 @@ def test_make_says_that_flite_is_missing(monkeypatch, capsys):
     assert "flite" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_first_clip_is_recognised_word_for_word():
     assert word_error_rate(PocketSphinx(), CLIPS[0]) == 0
 

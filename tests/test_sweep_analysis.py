@@ -351,6 +351,7 @@ def whole(made):
         assert plot.caption if isinstance(plot, Plot) else plot.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
@@ -372,6 +373,7 @@ def test_hostile_settings_are_notes(tmp_path, asked, said):
     whole(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

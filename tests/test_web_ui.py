@@ -52,6 +52,7 @@ def test_a_bad_field_is_told_in_the_form_and_starts_nothing():
         assert ui.state() == "ready"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_web_ui_too():
     with WebUi(*PLAIN) as ui:
         ui.locust.interrupt(signal.SIGINT)

@@ -128,6 +128,7 @@ def test_the_first_byte_has_a_time_limit(client_of):
     assert (got.fault, got.error, got.first) == ("deadline", "no first byte within 0.3 s", None)
 
 
+@pytest.mark.slow
 def test_the_whole_answer_has_a_time_limit_even_if_bytes_keep_coming(client_of):
     def dribble(sock, _request):
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
