@@ -105,7 +105,9 @@ class Generator:
         try:
             if self.part:
                 self._end(self.part, "another run")
-            plan: Plan = self._question.part({**word["options"], "host": word["host"], "runs": self._runs}, word["keyed"])
+            said = {**word["options"], "host": word["host"], "runs": self._runs}
+            said["poll_share"] /= word["generators"]  # the platform's limit on polls is the endpoint's, not a generator's
+            plan: Plan = self._question.part(said, word["keyed"])
             self.part = self._part(word, plan)
             self._question.current = self.part.run
         except Exception as error:
@@ -126,6 +128,7 @@ class Generator:
             "part_of": word["run"],
             "generator": word["name"],
             "schedule": text(plan.schedule),
+            "options": dict(plan.options),
             "machine": circumstances.machine(),
             "cold_after_s": plan.cold_after_s,
             **({"sweep": {}} if word["phases"] else {}),

@@ -187,6 +187,7 @@ class MasterRun:
         self._peers[peer.client_id] = peer
         phases = {} if self.conductor is None else {stage.name: self.conductor.phase(stage.name, False) for stage in self.plan.schedule}
         word = {"run": self.id, "name": peer.name, "slot": peer.slot, "question": self._question, "host": self._host}
+        word["generators"] = max(len(self._peers), len(self._master.living()))
         word |= {"options": dict(self.plan.options), "phases": {name: phase for name, phase in phases.items() if phase}}
         self._master.send(PLAN, {**word, "zero": self.load.zero, "keyed": bool(self._key)}, peer)
 

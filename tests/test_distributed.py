@@ -53,6 +53,8 @@ def test_target_rows_and_ledger_agree_where_nothing_is_in_the_way():
         assert set(sent_by(crew)) == {"g1", "g2"}
         assert abs(sent_by(crew)["g1"] - 3 * RATE) <= 1
         assert {row["generator"] for row in crew.master.table("generator.csv")} == {"g1", "g2"}
+        shares = [json.loads((directory(generator) / "run.json").read_text())["options"]["poll_share"] for generator in crew.generators]
+        assert shares == [0.4, 0.4]  # of the polls that the whole run may send
 
 
 @pytest.mark.slow
