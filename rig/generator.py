@@ -90,7 +90,7 @@ class Generator:
         if part := self.part:
             part.run.cut()
             part.run.finish("the generator was ended")
-            self._ship(part)
+            self._tell()
         self._greenlet.kill()
 
     def _planned(self, msg: Any, **_: Any) -> None:
@@ -174,7 +174,7 @@ class Generator:
 
     def _answered(self, msg: Any, **_: Any) -> None:
         """The master's clock, as asked by the last beat."""
-        answered_s = time.perf_counter()
+        answered_s = self._heard = time.perf_counter()
         reading = Reading(msg.data["asked_s"], msg.data["theirs_s"], answered_s)
         self._offset.add(reading)
         if self._offset.best is reading:
@@ -187,18 +187,21 @@ class Generator:
 
     def _beat(self) -> None:
         while True:
-            try:
-                self._runner.send_message(BEAT, self._state())
-                if self.part:
-                    self._ship(self.part)
-            except RPCError as error:
-                logger.warning("The master cannot be told (%s)", error)
+            self._tell()
             self._insist()
             gevent.sleep(BEAT_S)
 
-    def _ship(self, part: Part) -> None:
-        for batch in part.outbox.due():
-            self._runner.send_message(ROWS, {"run": part.id, **batch.plain()})
+    def _tell(self) -> None:
+        """Sends the rows that the master has not, then how it stands: by then they are counted in its ``last``."""
+        part = self.part
+        batches = part.outbox.due() if part else []
+        state = self._state()
+        try:
+            for batch in batches:
+                self._runner.send_message(ROWS, {"run": state["run"], **batch.plain()})
+            self._runner.send_message(BEAT, state)
+        except RPCError as error:
+            logger.warning("The master cannot be told (%s)", error)
 
     def _state(self) -> dict[str, Any]:
         word: dict[str, Any] = {"asked_s": time.perf_counter(), "machine": platform.node()}

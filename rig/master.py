@@ -92,19 +92,16 @@ class MasterRun:
     @property
     def generators(self) -> int:
         """Generators that live and have a part."""
-        return sum(not peer.lost for peer in self._peers.values())
+        return len(self._parts())
 
     def told(self, name: str) -> list[Any]:
         """What each generator with a part said last, of this run; of the lost ones only what counts for ever."""
-        peers = self._peers.values()
-        if name in ("dispatched", "sent"):
-            return [peer.of(self.id, name, 0) for peer in peers]
-        return [peer.of(self.id, name, 0) for peer in peers if not peer.lost]
+        peers = self._peers.values() if name in ("dispatched", "sent") else self._parts()
+        return [peer.of(self.id, name, 0) for peer in peers]
 
     def has_ended(self, place: int) -> bool:
-        """Whether each living generator has all answers up to that stage, and its rows are here."""
-        living = [peer for peer in self._peers.values() if not peer.lost]
-        return all(peer.of(self.id, "ended", -1) >= place and peer.inbox.number >= peer.of(self.id, "last", 0) for peer in living)
+        """Whether each generator that has a part has all answers up to that stage, and its rows are here."""
+        return all(peer.word["ended"] >= place and peer.inbox.number >= peer.word["last"] for peer in self._parts())
 
     def prepare(self) -> None:
         """Gives each generator its part.
@@ -191,6 +188,10 @@ class MasterRun:
         word |= {"options": dict(self.plan.options), "phases": {name: phase for name, phase in phases.items() if phase}}
         self._master.send(PLAN, {**word, "zero": self.load.zero, "keyed": bool(self._key)}, peer)
 
+    def _parts(self) -> list[Peer]:
+        """The generators that live and have a part: not one that joined and could not."""
+        return [peer for peer in self._peers.values() if not peer.lost and peer.word.get("run") == self.id]
+
     def _refusal(self) -> str:
         return next((str(peer.word["why"]) for peer in self._peers.values() if peer.word.get("refused") == self.id), "")
 
@@ -253,9 +254,8 @@ class MasterRun:
         self._environment.events.worker_ready.fire(**about)
 
     def _flushed(self) -> bool:
-        """Whether every living generator has closed its files, and all their rows are here."""
-        living = [peer for peer in self._peers.values() if not peer.lost]
-        return all(peer.of(self.id, "closed", True) and peer.inbox.number >= peer.of(self.id, "last", 0) for peer in living)
+        """Whether every generator that has a part has closed its files, and all their rows are here."""
+        return all(peer.word["closed"] and peer.inbox.number >= peer.word["last"] for peer in self._parts())
 
     def _close(self) -> Ledger:
         elapsed_s = self.load.now()

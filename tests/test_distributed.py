@@ -220,3 +220,19 @@ def test_run_after_run_from_the_masters_web_ui():
         assert (first["ledger"]["counts"], first["ledger"]["missing"]) == ({"ok": 10}, 0)
         assert (second["ended_by"], second["ledger"]["missing"]) == ("stop", 0)
         assert second["ledger"]["counts"]["ok"] == len(service.log()) - 10
+
+
+@pytest.mark.slow
+def test_a_generator_that_joins_and_cannot_take_part_holds_nobody_up(tmp_path):
+    """It has no key: the run goes on without it, and ends when the others have ended."""
+    template = tmp_path / "input.json"
+    template.write_text('{"input": {"prompt": "hi"}}')
+    modelled = ("--worker", "modelled", "--start", "0", "--load", "0", "--service-time", "0.1", "--workers-max", "5")
+    with emulator(*modelled, RUNPOD_API_KEY="secret-of-mine") as platform:
+        words = ("--host", f"{platform.url}/v2/demo", "--schedule", "steady 12s 2/s", "--input", str(template))
+        with distributed(*words, generators=1, RUNPOD_API_KEY="secret-of-mine") as crew:
+            crew.master.until(lambda run: len(run.rows) >= 2, 60)
+            crew.add(RUNPOD_API_KEY="")
+            assert crew.master.wait(90) == 0, crew.master.output
+            assert str(crew.master.ledger) == "24 planned = 24 ok"
+            assert "RUNPOD_API_KEY is not set here" in crew.generators[1].output

@@ -150,7 +150,6 @@ def test_a_pulled_cable_is_silent_and_what_waited_arrives_when_it_is_back(emulat
         assert rtt_s(a, b) > 0
 
 
-@pytest.mark.slow
 def test_a_pulled_cable_stays_silent_when_neighbours_would_have_been_asked_for_in_vain():
     with machines("a", "b") as (a, b):
         assert rtt_s(a, b) > 0
@@ -301,7 +300,6 @@ def owner(tmp_path, *command):
             process.kill()
 
 
-@pytest.mark.slow
 def test_an_interrupted_pytest_leaves_nothing(tmp_path):
     with owner(tmp_path, "-m", "pytest", "-p", "no:cacheprovider", "test_owner.py") as (process, place, child):
         assert place in places() and not gone(child)
@@ -326,7 +324,6 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_and_a_living_one_is_l
         assert kept not in places()
 
 
-@pytest.mark.slow
 def test_where_namespaces_are_not_allowed_the_tests_are_skipped_and_say_why():
     if reason := lacking():
         pytest.skip(reason)
@@ -338,6 +335,8 @@ def test_where_namespaces_are_not_allowed_the_tests_are_skipped_and_say_why():
         "pytest",
         "-p",
         "no:cacheprovider",
+        "-m",
+        "slow",
         "tests/test_machines.py::test_two_sets_of_machines_do_not_meet",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
