@@ -78,7 +78,7 @@ def test_closed_loops_are_shared_out_and_their_numbers_are_everybodys_own():
 def test_a_killed_generator_is_noticed_its_share_is_dealt_again_and_its_rows_can_be_merged():
     with (
         transcriber(*FAST) as service,
-        distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN, generators=3) as crew,
+        distributed("--host", service.url, "--schedule", f"steady 15s {RATE}/s", *PLAIN, generators=3) as crew,
     ):
         crew.master.until(lambda run: len(run.rows) >= 3 * RATE, 60)
         victim = crew.generators[0]
@@ -87,7 +87,7 @@ def test_a_killed_generator_is_noticed_its_share_is_dealt_again_and_its_rows_can
         (lost,) = [event for event in crew.master.table("events.csv") if event["kind"] == "generator_lost"]
         noticed_s = float(lost["at_s"])
         by_second = per_second(crew.master.rows)
-        assert all(by_second[second] == RATE for second in range(int(noticed_s + 5) + 1, 20))  # the rate is back
+        assert all(by_second[second] == RATE for second in range(int(noticed_s + 5) + 1, 15))  # the rate is back
         assert crew.master.ledger.missing > 0
         assert "verdict: degraded" in crew.master.output
         before = len(crew.master.rows)
@@ -105,15 +105,15 @@ def test_a_killed_generator_is_noticed_its_share_is_dealt_again_and_its_rows_can
 def test_a_generator_that_joins_in_the_middle_gets_its_share():
     with (
         transcriber(*FAST) as service,
-        distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN, generators=1) as crew,
+        distributed("--host", service.url, "--schedule", f"steady 15s {RATE}/s", *PLAIN, generators=1) as crew,
     ):
         crew.master.until(lambda run: len(run.rows) >= RATE, 60)
         crew.add()
         assert crew.master.wait(90) == 0, crew.master.output
-        assert str(crew.master.ledger) == f"{20 * RATE} planned = {20 * RATE} ok"
-        assert len(service.log()) == 20 * RATE
+        assert str(crew.master.ledger) == f"{15 * RATE} planned = {15 * RATE} ok"
+        assert len(service.log()) == 15 * RATE
         assert set(sent_by(crew)) == {"g1", "g2"}
-        assert {count for second, count in per_second(crew.master.rows).items() if second < 20} == {RATE}
+        assert {count for second, count in per_second(crew.master.rows).items() if second < 15} == {RATE}
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_ctrl_c_at_the_master_drains_and_the_ledger_balances():
 
 @pytest.mark.slow
 def test_ctrl_c_at_a_generator_hands_its_share_to_the_others():
-    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN) as crew:
+    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 15s {RATE}/s", *PLAIN) as crew:
         crew.master.until(lambda run: len(run.rows) >= RATE, 60)
         crew.generators[1].interrupt()
         assert crew.generators[1].wait(60) == 0, crew.generators[1].output
@@ -156,7 +156,7 @@ def test_ctrl_c_at_a_generator_hands_its_share_to_the_others():
         assert len(rows) == len({row.seq for row in rows})
         assert sum(row.sent_s is not None for row in rows) == len(service.log())
         by_second = per_second(rows)
-        assert by_second[18] == by_second[19] == RATE
+        assert by_second[13] == by_second[14] == RATE
 
 
 @pytest.mark.slow

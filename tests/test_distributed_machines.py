@@ -67,13 +67,13 @@ def agree(crew, received):
 
 @pytest.mark.parametrize("link", [(0, 0, 0), (50, 5, 2)], ids=["untroubled", "50 ms and 2 % loss"])
 def test_target_rows_and_ledger_agree(tmp_path, link):
-    with laboratory(tmp_path, f"steady 15s {RATE}/s poisson") as (crew, hosts, received):
+    with laboratory(tmp_path, f"steady 10s {RATE}/s poisson") as (crew, hosts, received):
         if any(link):
             for machine in hosts[1:]:
                 machine.emulate(*link)
         assert crew.master.wait(120) == 0, crew.master.output
-        assert str(crew.master.ledger) == f"{15 * RATE} planned = {15 * RATE} ok"
-        assert len(received()) == 15 * RATE
+        assert str(crew.master.ledger) == f"{10 * RATE} planned = {10 * RATE} ok"
+        assert len(received()) == 10 * RATE
         agree(crew, received)
         assert [generator.wait(30) for generator in crew.generators] == [0, 0, 0]
 
@@ -81,7 +81,7 @@ def test_target_rows_and_ledger_agree(tmp_path, link):
 @pytest.mark.parametrize("what", ["the link", "the link to the master"])
 def test_a_generator_that_is_cut_off_stops_and_its_rows_are_found(tmp_path, what):
     """It stops by itself, its share goes to the others, and its own file makes up what is missing."""
-    with laboratory(tmp_path, f"steady 45s {RATE}/s") as (crew, (master, _, _, three), received):
+    with laboratory(tmp_path, f"steady 30s {RATE}/s") as (crew, (master, _, _, three), received):
         crew.master.until(lambda run: len(run.rows) >= 5 * RATE, 60)
         three.link("down") if what == "the link" else three.cut(master)
         crew.master.until(lambda run: "generator lost: " in run.output, 30)
@@ -92,7 +92,7 @@ def test_a_generator_that_is_cut_off_stops_and_its_rows_are_found(tmp_path, what
         assert "verdict: degraded" in crew.master.output or "verdict: invalid" in crew.master.output
         (lost,) = [event for event in crew.master.table("events.csv") if event["kind"] == "generator_lost"]
         rate = per_second(crew.master.rows)
-        assert all(rate[second] == RATE for second in range(int(float(lost["at_s"])) + 6, 45))
+        assert all(rate[second] == RATE for second in range(int(float(lost["at_s"])) + 6, 30))
         merged(crew, crew.generators[2:])
         agree(crew, received)
         if what != "the link":  # it went on sending until its lease was over, and all of that is on its disk
@@ -101,7 +101,7 @@ def test_a_generator_that_is_cut_off_stops_and_its_rows_are_found(tmp_path, what
 
 def test_a_link_that_is_down_for_a_moment_costs_nothing_but_time(tmp_path):
     """6 s: the generator is given up and taken back, and what it could not send is told as not sent."""
-    with laboratory(tmp_path, f"steady 40s {RATE}/s") as (crew, (master, _, _, three), received):
+    with laboratory(tmp_path, f"steady 30s {RATE}/s") as (crew, (master, _, _, three), received):
         crew.master.until(lambda run: len(run.rows) >= 5 * RATE, 60)
         three.cut(master)
         crew.master.until(lambda run: "generator lost: " in run.output, 30)
@@ -113,5 +113,5 @@ def test_a_link_that_is_down_for_a_moment_costs_nothing_but_time(tmp_path):
         agree(crew, received)
         assert sum(row.sent_s is not None for row in crew.master.rows) == len(received())
         rate = per_second(crew.master.rows)
-        assert [rate[second] for second in range(30, 40)] == [RATE] * 10
-        assert {row.generator for row in crew.master.rows if row.scheduled_s > 32} == {"g1", "g2", "g3"}
+        assert [rate[second] for second in range(24, 30)] == [RATE] * 6
+        assert {row.generator for row in crew.master.rows if row.scheduled_s > 27} == {"g1", "g2", "g3"}

@@ -75,7 +75,7 @@ def cold_stress(seed, template):
 
 @pytest.mark.slow
 def test_the_published_stress_test_in_small_over_twenty_seeds(template):
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(4) as pool:  # they wait most of their time
         books = list(pool.map(lambda seed: cold_stress(seed, template), SEEDS))
     assert len(books) == len(SEEDS)
 
@@ -110,7 +110,7 @@ def queue_burst(seed, template):
 
 @pytest.mark.slow
 def test_cold_jobs_of_a_queue_are_told_apart_as_the_platform_has_them(template):
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda seed: queue_burst(seed, template), SEEDS[:6]))
 
 
@@ -220,7 +220,7 @@ def test_an_endpoint_that_never_scales_to_zero_ends_the_run_with_the_next_step(t
         emulator("--workers-min", "1", "--start", "0", "--load", "0", *WORKERS, "--ready") as platform,
         locust("--host", f"{platform.url}/v2/demo", *client, *template, file="locustfiles/coldstart.py") as run,
     ):
-        assert run.wait(60) == 1, run.output
+        assert run.wait(60) == 2, run.output
         assert "set its minimum of workers to 0" in run.output
         assert run.ledger.counts["not_sent"] == run.about["planned"]
 

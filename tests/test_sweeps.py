@@ -198,13 +198,13 @@ def test_ideal_workers_behind_nginx_scale_one_to_one():
 @pytest.mark.slow
 def test_workers_that_share_a_lock_scale_as_arithmetic_says(tmp_path):
     """0.6 s alone and 0.4 s under a lock: 1, 2 and then 2.5 a second, which the lock allows; told by hand."""
-    load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "10", "--warm-up", "3", "--control", "hand")
+    load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "6", "--warm-up", "3", "--control", "hand")
     with lockable(tmp_path, 0.6, 0.4) as (url, number), locust("--host", url, *load, *PLAIN, file=SCALING) as run:
         helper = by_hand(run, lambda workers: number.write_text(str(workers)))
         assert run.wait(120) == 0, run.output
         helper.join()
-        per_s = [10 * workers / locked_wall_s(workers, 10 * workers, 0.6, 0.4) for workers in (1, 2, 3)]
-        assert per_s == pytest.approx([1.0, 1.923, 2.381], abs=0.001)  # in the end 1, 2 and 2.5; the first ones wait for each other
+        per_s = [6 * workers / locked_wall_s(workers, 6 * workers, 0.6, 0.4) for workers in (1, 2, 3)]
+        assert per_s == pytest.approx([1.0, 1.875, 2.308], abs=0.001)  # in the end 1, 2 and 2.5; the first ones wait for each other
         assert [throughput(run, f"w{workers}") for workers in (1, 2, 3)] == pytest.approx(per_s, rel=0.03)
         assert efficiencies(metrics(run)) == pytest.approx([1.0, per_s[1] / 2, per_s[2] / 3], abs=0.03)
 
