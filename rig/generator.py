@@ -107,7 +107,7 @@ class Generator:
                 self._end(self.part, "another run")
             said = {**word["options"], "host": word["host"], "runs": self._runs}
             said["poll_share"] /= word["generators"]  # the platform's limit on polls is the endpoint's, not a generator's
-            plan: Plan = self._question.part(said, word["keyed"])
+            plan: Plan = self._question.part(said, word["question"], word["keyed"])
             self.part = self._part(word, plan)
             self._question.current = self.part.run
         except Exception as error:

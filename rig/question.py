@@ -94,12 +94,15 @@ class Question:
         said = {"host": self.host, **{name: getattr(parsed, name) for name in self._names}, **changed}
         return options.check(said, self._asked.stages(said) if self._asked.stages else None)
 
-    def part(self, said: Mapping[str, Any], keyed: bool) -> Plan:
+    def part(self, said: Mapping[str, Any], question: str, keyed: bool) -> Plan:
         """The plan of a part in a distributed run, from the master's options; a ValueError says why it cannot be had here.
 
         Args:
+            question: the master's.
             keyed: whether the master has a key: keys do not travel, so that each generator needs it in its own environment.
         """
+        if question != self._asked.name:
+            raise OptionError(f"its locustfile asks '{self._asked.name}' and the master's '{question}': start both with the same one")
         plan = options.check(said, self._asked.stages(said) if self._asked.stages else None)
         if keyed and not options.key(plan):
             raise OptionError(f"{options.key_variable(plan)} is not set here, and it is at the master: set it for each generator")

@@ -52,7 +52,7 @@ def distributed(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(port), "--expect-workers", str(generators))
+    bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(port), "--expect-workers", str(max(generators, 1)))
     with ExitStack() as stack:
         crew = Crew(stack.enter_context(locust(*bind, *arguments, file=file, **env)), "127.0.0.1", port, file, stack)
         for _ in range(generators):

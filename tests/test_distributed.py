@@ -174,6 +174,15 @@ def test_a_missing_key_on_one_generator_stops_the_run_before_the_first_request(t
 
 
 @pytest.mark.slow
+def test_a_generator_with_another_question_is_told_from_one_that_fits():
+    with distributed("--host", "http://127.0.0.1:9", *PLAIN, generators=0) as crew:
+        crew.file = "locustfiles/burst.py"
+        crew.add()
+        assert crew.master.wait(90) == 2, crew.master.output
+        assert "its locustfile asks 'burst' and the master's 'sustained'" in crew.master.output
+
+
+@pytest.mark.slow
 def test_a_sweep_is_conducted_by_the_master(tmp_path):
     template = tmp_path / "input.json"
     template.write_text('{"input": {"seq": "{{seq}}"}}')
