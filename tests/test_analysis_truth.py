@@ -129,6 +129,7 @@ def rehearsals():
     return [rehearsed(seed) for seed in range(40)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("listed", "recall"), [(True, 0.95), (False, 0.5)])
 def test_the_rule_finds_the_cold_starts_of_the_model_and_hardly_any_else(rehearsals, listed, recall):
     """Missed: starts shorter than the wait that counts, of workers that came and went between two looks."""

@@ -82,6 +82,7 @@ def test_one_sentence_names_what_is_wrong_and_what_would_be_right(changed, words
     assert "\n" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [BAD[0][0], BAD[3][0], BAD[7][0], BAD[9][0]], ids=["schedule", "host", "runs", "clips"])
 def test_the_process_says_it_and_ends_with_an_error(changed):
     arguments = [word for name, value in {"host": NOWHERE, **changed}.items() for word in (f"--{name}", value)]

@@ -31,6 +31,7 @@ def calm(platform):
 # jobs
 
 
+@pytest.mark.slow
 def test_a_job_runs_and_its_object_and_the_truth_log_tell_the_same(platform):
     job_id = platform.submit("queue", echo={"a": [1, None]})
     job = platform.ended("queue", job_id)
@@ -182,6 +183,7 @@ def test_an_error_has_everything_that_clients_read(platform, method, path, body,
     assert (said["status"], bool(said["error"]), bool(said["title"]), bool(said["detail"])) == (status, True, True, True)
 
 
+@pytest.mark.slow
 def test_the_key_is_asked_for_everywhere_and_its_refusals_are_the_gateways():
     with emulator("--worker", "modelled", "--workers-max", "0", RUNPOD_API_KEY="sesame") as closed:
         for path in ("/v2/demo/health", "/v2/serverless", "/lb/demo/ping", "/emulator"):

@@ -29,6 +29,7 @@ def worker_of(running):
     return worker["id"]
 
 
+@pytest.mark.slow
 def test_a_request_passes_through_as_it_was_sent(own):
     answer = own.ask("/lb/demo/a%20b/c?x=1&y=%2F", b"content", "PATCH", {"X-Yours": "1", "Content-Type": "text/odd", "Connection": "close"})
     said = answer.json()

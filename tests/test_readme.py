@@ -79,6 +79,7 @@ def test_every_link_leads_somewhere():
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", HELP, ids=name)
 def test_help(command):
     program = [sys.executable, *command[1:]] if command[0] == "python" else [sys.executable, "-m", *command]
@@ -155,6 +156,7 @@ def test_headless_runs(command, ended):
     ended[name(command)].result()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", WEB, ids=name)
 def test_the_web_ui_comes_up_and_goes(command):
     assert command == ["locust", "-f", "locustfiles/burst.py"]

@@ -181,6 +181,7 @@ def test_whoever_leaves_the_queue_gives_his_place_back_and_whoever_leaves_a_slot
         assert (service.health()[1]["busy"], service.health()[1]["waiting"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_in_the_middle_of_its_body_takes_no_slot(service):
     before = len(service.log())
     connection = connect(service.url)
