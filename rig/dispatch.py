@@ -211,7 +211,7 @@ class Dispatcher:
     def _closed(self, stage: Stage, first_seq: int) -> int:
         """``concurrency`` requests at a time, each sent when one ends; the first number not used."""
         end_s = self.now() + stage.duration_s if stage.duration_s is not None else math.inf
-        numbers = itertools.count(first_seq) if stage.count is None else self._until_last(first_seq, stage.count)
+        numbers = itertools.count(first_seq) if stage.count is None else self._until_last(range(first_seq, first_seq + stage.count))
         self._stop_s = end_s
         lanes = [gevent.spawn(self._lane, stage.name, numbers, end_s) for _ in range(stage.concurrency or 0)]
         last = max(int(lane.get()) for lane in lanes)
@@ -221,10 +221,10 @@ class Dispatcher:
                 self._drop(Arrival(seq, self.now(), stage.name))
         return max(last + 1, first_seq)
 
-    def _until_last(self, first: int, count: int) -> Iterator[int]:
-        """``count`` numbers from ``first``; with the last one nothing more is sent."""
-        for seq in range(first, first + count):
-            if seq == first + count - 1:
+    def _until_last(self, numbers: Sequence[int]) -> Iterator[int]:
+        """``numbers`` in their order; with the last one nothing more is sent."""
+        for seq in numbers:
+            if seq == numbers[-1]:
                 self._stop_s = min(self._stop_s, self.now())
             yield seq
 

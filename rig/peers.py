@@ -27,7 +27,6 @@ class Peer:
     inbox: Inbox = field(default_factory=Inbox)
     lease_s: float = 0.0
     samples: list[Mapping[str, Any]] = field(default_factory=list)
-    member: bool = False
     lost: bool = False
 
     def of(self, run: str, name: str, default: Any) -> Any:

@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from rig.dispatch import Dispatcher
 from rig.schedule import Arrival, Stage, planned
-from rig.shares import SLOTS, Deal, Deals, bases
+from rig.shares import SLOTS, Deals, bases
 
 LATE_S = 1.0
 """An arrival that was let go only so long after it was due is not sent any more."""
@@ -20,6 +20,8 @@ LEFT_OUT = -1.0
 """A stage's start in the master's word, where the stage is left out."""
 TURN = 5000
 """Arrivals of others that are passed over between two turns of the event loop."""
+TURN_S = 0.05
+"""How often a place of a closed loop that may not send looks again."""
 
 
 class Orders:
@@ -77,7 +79,7 @@ class SharedDispatcher(Dispatcher):
     @property
     def cap(self) -> int:
         """The generator's part of the requests in flight."""
-        return max(self._orders.deals.part(self._name, self.now(), self._cap), 1)
+        return max(len(self._orders.deals.places(self._name, self.now(), self._cap)), 1)
 
     def stop(self) -> None:
         """See Dispatcher; whoever waits for the master's word goes on."""
@@ -134,47 +136,48 @@ class SharedDispatcher(Dispatcher):
         return True
 
     def _closed(self, stage: Stage, first_seq: int) -> int:
-        """The generator's places of the loop; where another is lost, it takes over its part of them."""
-        deal = self._orders.deals.at(self._start_s)
-        end_s = self._start_s + stage.duration_s if stage.duration_s is not None else math.inf
-        self._stop_s = end_s
-        numbers = self._numbers(stage, deal, first_seq)
-        lanes: list[gevent.Greenlet] = []
-        done = Event()
-        while not (done.is_set() or self.stopping or self.now() >= end_s):
-            places = self._places(stage)
-            lanes += [gevent.spawn(self._place, stage, numbers, place, end_s, done) for place in range(len(lanes), places)]
-            done.wait(min(self._orders.lease_s - self.now(), 0.5) if math.isfinite(self._orders.lease_s) else 0.5)
-        gevent.joinall(lanes)
+        """The generator's places of the loop."""
         if stage.count is not None:
-            for seq in numbers:
-                self.dispatched += 1
-                self._drop(Arrival(seq, self.now(), stage.name))
+            self._counted(stage, stage.count, first_seq)
+        else:
+            self._timed(stage, self._start_s + (stage.duration_s or 0.0), itertools.count(first_seq + self._slot, SLOTS))
         return first_seq
 
-    def _places(self, stage: Stage) -> int:
-        return self._orders.deals.part(self._name, self.now(), stage.concurrency or 0)
+    def _counted(self, stage: Stage, count: int, first: int) -> None:
+        """So many requests: each place has numbers of its own, so that none is dealt again, and none sent twice."""
+        whole = stage.concurrency or 1
+        mine = self._orders.deals.places(self._name, self._start_s, whole)
+        numbers = self._until_last([first + number for number in range(count) if number % whole in mine])
+        gevent.joinall([gevent.spawn(self._place, stage, numbers, place, math.inf) for place in range(len(mine))])
+        for seq in numbers:
+            self.dispatched += 1
+            self._drop(Arrival(seq, self.now(), stage.name))
 
-    def _numbers(self, stage: Stage, deal: Deal, first: int) -> Iterator[int]:
-        if stage.count is None:
-            return itertools.count(first + self._slot, SLOTS)
-        if self._name not in deal.members:
-            return iter(())
-        return iter(range(first + deal.members.index(self._name), first + stage.count, len(deal.members)))
-
-    def _place(self, stage: Stage, numbers: Iterator[int], place: int, end_s: float, done: Event) -> None:
-        """One place of the closed loop, as long as it is this generator's."""
+    def _timed(self, stage: Stage, end_s: float, numbers: Iterator[int]) -> None:
+        """As many as go until ``end_s``; where another generator is lost, this one takes over its part of the places."""
+        self._stop_s = end_s
+        lanes: list[gevent.Greenlet] = []
         while not self.stopping and self.now() < end_s:
-            if self.now() >= self._orders.lease_s or place >= self._places(stage):
-                self._stopping.wait(0.05)
+            more = range(len(lanes), self._present(stage))
+            lanes += [gevent.spawn(self._place, stage, numbers, place, end_s) for place in more]
+            self._stopping.wait(min(TURN_S, max(end_s - self.now(), 0.0)))
+        gevent.joinall(lanes)
+
+    def _present(self, stage: Stage) -> int:
+        """Places that are this generator's now."""
+        return len(self._orders.deals.places(self._name, self.now(), stage.concurrency or 0))
+
+    def _place(self, stage: Stage, numbers: Iterator[int], place: int, end_s: float) -> None:
+        """One place of the closed loop; of a loop bounded by time, as long as it is this generator's."""
+        while not self.stopping and self.now() < end_s:
+            if self.now() >= self._orders.lease_s or (stage.count is None and place >= self._present(stage)):
+                self._stopping.wait(TURN_S)
                 continue
             seq = next(numbers, None)
             if seq is None:
-                break
+                return
             self.dispatched += 1
             self._launch(Arrival(seq, self.now(), stage.name), 0.0).join()
-        self._stop_s = min(self._stop_s, self.now())
-        done.set()
 
 
 def shared(name: str, slot: int, orders: Orders) -> Callable[..., SharedDispatcher]:

@@ -57,13 +57,14 @@ class Deals:
         members = self.at(due_s).members
         return members[seq % len(members)]
 
-    def part(self, name: str, due_s: float, whole: int) -> int:
-        """The part of ``whole`` places of a closed loop that a generator has at that instant."""
+    def places(self, name: str, due_s: float, whole: int) -> range:
+        """The generator's own of ``whole`` places (of a closed loop, or at the in-flight cap) at that instant."""
         members = self.at(due_s).members
         if name not in members:
-            return 0
-        each, left = divmod(whole, len(members))
-        return each + (members.index(name) < left)
+            return range(0)
+        index, (each, left) = members.index(name), divmod(whole, len(members))
+        first = index * each + min(index, left)
+        return range(first, first + each + (index < left))
 
     @property
     def last(self) -> Deal:

@@ -75,6 +75,21 @@ def test_closed_loops_are_shared_out_and_their_numbers_are_everybodys_own():
 
 
 @pytest.mark.slow
+def test_a_closed_loop_of_fewer_places_than_generators_ends():
+    """One place, then three, for two generators: who has none sends nothing, and nobody waits for it."""
+    schedule = "one 9 1 at a time, three 10 3 at a time, timed 1s 1 at a time"
+    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", schedule, *PLAIN) as crew:
+        assert crew.master.wait(60) == 0, crew.master.output
+        rows = crew.master.rows
+        by_stage = {name: [row for row in rows if row.stage == name] for name in ("one", "three", "timed")}
+        assert (len(by_stage["one"]), len(by_stage["three"])) == (9, 10)
+        for name, most in (("one", 1), ("three", 3), ("timed", 1)):
+            assert max(sum(other.sent_s <= row.sent_s < other.done_s for other in by_stage[name]) for row in by_stage[name]) == most
+        assert Counter(row.generator for row in by_stage["three"]) == {"g1": 7, "g2": 3}  # as its two places and one have it
+        assert len(service.log()) == len(rows) == len({row.seq for row in rows})
+
+
+@pytest.mark.slow
 def test_a_killed_generator_is_noticed_its_share_is_dealt_again_and_its_rows_can_be_merged():
     with (
         transcriber(*FAST) as service,

@@ -27,9 +27,9 @@ def test_a_deal_needs_members_and_comes_after_the_one_before():
 
 def test_places_of_a_closed_loop_are_dealt_out_whole():
     deals = Deals([Deal(0.0, ("a", "b", "c")), Deal(10.0, ("b", "c"))])
-    assert [deals.part(name, 0.0, 7) for name in "abc"] == [3, 2, 2]
-    assert [deals.part(name, 10.0, 7) for name in "abc"] == [0, 4, 3]
-    assert sum(deals.part(name, 0.0, 2) for name in "abc") == 2
+    assert [list(deals.places(name, 0.0, 7)) for name in "abc"] == [[0, 1, 2], [3, 4], [5, 6]]
+    assert [list(deals.places(name, 10.0, 7)) for name in "abc"] == [[], [0, 1, 2, 3], [4, 5, 6]]
+    assert [list(deals.places(name, 0.0, 1)) for name in "abc"] == [[0], [], []]
 
 
 def test_deals_travel_as_plain_lists():
