@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from analysis import jobs, tables, totals
-from analysis.answer import Answer
 from analysis.causes import why
 from analysis.cold_table import cold_starts
 from analysis.models import Percentile
+from analysis.sweep.answer import Answer
 from analysis.tables import Tables, Times
 from analysis.tries import tries
 from analysis.verdict import Verdict, lateness_limit_s

@@ -11,13 +11,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import cold_table, figures, prose, sheets, totals
-from analysis.answer import Answer, answer
-from analysis.ink import THEMED, draw
+from analysis import cold_table, prose, sheets, totals
+from analysis.figures import plots
+from analysis.figures.ink import THEMED, draw
+from analysis.figures.marks import MARKS, Absent, Plot
 from analysis.load import Run
-from analysis.marks import MARKS, Absent, Plot
 from analysis.metrics import metrics
 from analysis.sheet import Sheet
+from analysis.sweep.answer import Answer, answer
 from analysis.tables import Tables
 from analysis.verdict import Verdict, judge
 from rig.attempt import OUTCOMES, one_line
@@ -63,7 +64,7 @@ def write(of: Report, folder: Path) -> Path:
         OSError: the folder or a file cannot be written.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    drawn = [_drawn(plot, folder / "figures") for plot in figures.plots(of.tables, of.answer)]
+    drawn = [_drawn(plot, folder / "figures") for plot in plots.plots(of.tables, of.answer)]
     content = {
         "report": of,
         "sheets": sheets.sheets(of.tables, of.answer),

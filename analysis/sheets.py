@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from analysis import endpoint_sheets, prose, tables, totals
-from analysis.answer import Answer
 from analysis.models import PERCENTS
 from analysis.sheet import Sheet
+from analysis.sweep.answer import Answer
 from analysis.tables import ENDLESS, POLICIES, Tables, Times
 from rig.attempt import OUTCOMES, one_line
 

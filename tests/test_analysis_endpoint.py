@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import endpoint_figure, jobs, prose, sheets, tables, tries
+from analysis import jobs, prose, sheets, tables, tries
 from analysis.causes import CAUSES, why
+from analysis.figures import endpoint as endpoint_figure
+from analysis.figures.marks import Absent
 from analysis.load import RunError, load
-from analysis.marks import Absent
 from analysis.tables import Tables
 from analysis.verdict import judge
 from rig import cause

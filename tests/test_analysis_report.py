@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from analysis.__main__ import main
-from analysis.figures import MOST, Plot, plots
+from analysis.figures.plots import MOST, Plot, plots
 from analysis.load import load
 from analysis.tables import Tables
 

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import metrics, report, sweep_sheets
-from analysis.answer import answer
+from analysis import metrics, report
 from analysis.bootstrap import over_repeats
+from analysis.figures.marks import Absent, Plot
 from analysis.load import load
-from analysis.marks import Absent, Plot
 from analysis.models import percentile
+from analysis.sweep import sheets as sweep_sheets
+from analysis.sweep.answer import answer
+from analysis.sweep.usl import Usl
 from analysis.tables import Tables
-from analysis.usl import Usl
 from tests.sweeps import PRICE, WHISPER, Measure, batches, cut, guide, repeated, whisper, write
 
 RUNS = Path(__file__).parent / "runs"
@@ -175,7 +176,7 @@ def test_the_split_adds_up_to_the_service_time(matrix):
 
 def test_the_endpoints_figure_is_shaded_where_a_stage_was_measured():
     made = report.report(load(RUNS / "sweep-matrix"))
-    (plot,) = [one for one in report.figures.plots(made.tables, made.answer) if one.name == "endpoint"]
+    (plot,) = [one for one in report.plots.plots(made.tables, made.answer) if one.name == "endpoint"]
     shaded = plot.data[plot.data["part"] == "measured"]
     assert shaded["stage"].to_list() == ["c1", "c2", "c4"]
     assert (shaded["until_s"] - shaded["at_s"]).to_list() == pytest.approx([102.4, 61.2, 38.7])
@@ -432,7 +433,7 @@ def test_an_invalid_run_decides_nothing(tmp_path):
 def test_other_runs_have_nothing_of_a_sweep():
     made = report.report(load(RUNS / "burst"))
     assert made.answer is None
-    assert not any(plot.name.startswith("sweep") for plot in report.figures.plots(made.tables, made.answer))
+    assert not any(plot.name.startswith("sweep") for plot in report.plots.plots(made.tables, made.answer))
     assert metrics.metrics(made.tables, made.verdict)["sweep"] is None
 
 

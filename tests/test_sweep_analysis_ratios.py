@@ -6,10 +6,10 @@ import statistics
 import numpy as np
 import pytest
 
-from analysis import ratios, usl
 from analysis.bootstrap import WITHIN, Interval, batch_means, difference, of_mean, over_repeats, quotient
-from analysis.memory import Card
-from analysis.usl import Usl, throughput
+from analysis.sweep import ratios, usl
+from analysis.sweep.memory import Card
+from analysis.sweep.usl import Usl, throughput
 from tests.sweeps import WHISPER
 
 LEVELS = [1, 2, 4, 8, 16, 32, 64]

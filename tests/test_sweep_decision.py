@@ -6,9 +6,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from analysis.answer import answer
 from analysis.bootstrap import batch_means, share
 from analysis.load import load
+from analysis.sweep.answer import answer
 from analysis.tables import Tables
 from tests.sweeps import Measure, write
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.bootstrap import Interval, batch_means
-from analysis.sweep_plan import Plan, finite
+from analysis.sweep.plan import Plan, finite
 from analysis.tables import ENDLESS, Tables
 from rig.attempt import one_line
 

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import ratios
 from analysis.bootstrap import WITHIN, Interval, of_mean, over_repeats, share
 from analysis.cold import PARTS
 from analysis.models import PERCENTS, Percentile, ascending, percentile, rank
-from analysis.sweep_plan import Objective
-from analysis.sweep_stages import Window
+from analysis.sweep import ratios
+from analysis.sweep.plan import Objective
+from analysis.sweep.stages import Window
 from rig.prices import Price
 
 UNSENT = ("skipped", "not reached")

@@ -1,4 +1,4 @@
-"""The figures of a sweep: each is data from its settings, and a function that draws that data (analysis/sweep_drawing.py)."""
+"""The figures of a sweep: each is data from its settings, and a function that draws that data (analysis/sweep/drawing.py)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from analysis import ratios, sweep_drawing
 from analysis.bootstrap import Interval
-from analysis.marks import Absent, Plot
+from analysis.figures.marks import Absent, Plot
 from analysis.prose import percent
-from analysis.sweep import Sweep
-from analysis.sweep_cells import SPLIT, Cell
-from analysis.usl import Usl, fitted
+from analysis.sweep import drawing, ratios
+from analysis.sweep.cells import SPLIT, Cell
+from analysis.sweep.sweep import Sweep
+from analysis.sweep.usl import Usl, fitted
 
 AXES = {"concurrency": "requests at a time", "scaling": "endpoint workers", "matrix": "concurrency of each endpoint worker"}
 CURVE = 120
@@ -45,7 +45,7 @@ def _throughput(of: Sweep) -> Plot | Absent:
     caption = f"Mean over repeats, a dot a repeat; intervals {cells[0].basis}. P50, P95, P99 of answered ok, nearest rank. "
     caption += f"Knee: the smallest setting within {percent(of.plan.gain)} of the best throughput."
     data = _axis(pd.DataFrame([*made, *_curve(of, cells)]), of)
-    return Plot(name, title, caption + _law(of), data, sweep_drawing.throughput, 5.6)
+    return Plot(name, title, caption + _law(of), data, drawing.throughput, 5.6)
 
 
 def _tail(cell: Cell, percent_of: int) -> dict[str, object]:
@@ -98,7 +98,7 @@ def _efficiency(of: Sweep) -> Plot | Absent:
     caption = f"(R_n ÷ R_1) ÷ (n ÷ n_1), n proven by the answers' worker ids or the control; intervals {good[-1][1].efficiency.basis}."
     caption += f" Target above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)} look for a bottleneck."
     caption += f" Left out, as their figure would be false: {', '.join(left)}." if left else ""
-    return Plot(name, title, caption, _axis(data, of), sweep_drawing.efficiency)
+    return Plot(name, title, caption, _axis(data, of), drawing.efficiency)
 
 
 def _multiplier(of: Sweep) -> Plot | Absent:
@@ -113,7 +113,7 @@ def _multiplier(of: Sweep) -> Plot | Absent:
         ]
     ).assign(worth=of.plan.worth)
     caption = f"Throughput ÷ that of {known[0][0].name}; dashed: ideal, and {of.plan.worth:g} of it. At the foot the contention."
-    return Plot(name, title, caption, _axis(data, of), sweep_drawing.multiplier)
+    return Plot(name, title, caption, _axis(data, of), drawing.multiplier)
 
 
 def _cost(of: Sweep) -> Plot | Absent:
@@ -133,7 +133,7 @@ def _cost(of: Sweep) -> Plot | Absent:
     unit = "USD per 1,000 ok" if priced else "worker-seconds per 1,000 ok"
     caption = "A mark a setting; joined: the efficient frontier, settings that no other one beats in both."
     caption += "" if priced else " No price was given."
-    return Plot(name, title, caption, data.assign(axis="P95 of response time (s)", unit=unit), sweep_drawing.cost)
+    return Plot(name, title, caption, data.assign(axis="P95 of response time (s)", unit=unit), drawing.cost)
 
 
 def _beaten(data: pd.DataFrame, x: float, value: float) -> bool:
@@ -150,7 +150,7 @@ def _split(of: Sweep) -> Plot | Absent:
     caption = (
         "Mean service time of answered ok; queue delay and execution time as the endpoint tells them, the cold start taken from the former."
     )
-    return Plot(name, title, caption, pd.DataFrame(rows)[["setting", *SPLIT]], sweep_drawing.split)
+    return Plot(name, title, caption, pd.DataFrame(rows)[["setting", *SPLIT]], drawing.split)
 
 
 def _quality(of: Sweep) -> Plot | Absent:
@@ -161,4 +161,4 @@ def _quality(of: Sweep) -> Plot | Absent:
     made += [{"part": "mean", "x": cell.size, "setting": cell.name, **_ends(cell.throughput)} for cell in cells]
     n = min(cell.wer_n for cell in cells)
     caption = f"Mean word error rate of answered ok, n ≥ {n:,} a setting; intervals {cells[0].wer.basis}."
-    return Plot(name, title, caption, _axis(pd.DataFrame(made), of), sweep_drawing.quality, 4.6)
+    return Plot(name, title, caption, _axis(pd.DataFrame(made), of), drawing.quality, 4.6)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.marks import BLUE, COLD, FAINT, GREEN, INK, QUEUED, RED, Absent, Plot
+from analysis.figures.marks import BLUE, COLD, FAINT, GREEN, INK, QUEUED, RED, Absent, Plot
 from analysis.prose import RUNPOD, counted
 from analysis.tables import Tables
 

@@ -1,6 +1,6 @@
 """The figures: each is data from the tables, and a function that draws that data on Axes.
 
-House style (analysis/marks.py): one fixed colour and marker an outcome; units on the axes; labels
+House style (analysis/figures/marks.py): one fixed colour and marker an outcome; units on the axes; labels
 beside the lines; n and the method in the caption.
 """
 
@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from analysis import endpoint_figure, totals
-from analysis.answer import Answer
-from analysis.marks import BLUE, FAINT, GREEN, INK, MARKS, QUEUED, RED, Absent, Plot
+from analysis import totals
+from analysis.figures import endpoint
+from analysis.figures.marks import BLUE, FAINT, GREEN, INK, MARKS, QUEUED, RED, Absent, Plot
 from analysis.models import ascending, percentile
 from analysis.prose import counted, seconds
+from analysis.sweep.answer import Answer
 from analysis.tables import ENDLESS, Tables
 from analysis.verdict import CPU_FULL, lateness_limit_s
 
@@ -29,8 +30,8 @@ def plots(tables: Tables, answer: Answer | None = None) -> list[Plot | Absent]:
     if tables.run.totals is not None:
         return [_history(tables)]
     if answer is not None:
-        return [*answer.plots(), *endpoint_figure.plots(tables), _response(tables), _lateness(tables), _generator(tables)]
-    return [_response(tables), _distribution(tables), *endpoint_figure.plots(tables), _lateness(tables), _generator(tables)]
+        return [*answer.plots(), *endpoint.plots(tables), _response(tables), _lateness(tables), _generator(tables)]
+    return [_response(tables), _distribution(tables), *endpoint.plots(tables), _lateness(tables), _generator(tables)]
 
 
 def _response(tables: Tables) -> Plot | Absent:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from analysis import ratios
 from analysis.bootstrap import Interval
-from analysis.decision import Decision, names, usd
 from analysis.models import Percentile
 from analysis.prose import NONE, counted, number, percent, seconds
 from analysis.sheet import Sheet
-from analysis.sweep import Sweep
-from analysis.sweep_cells import Cell
-from analysis.sweep_stages import Window
-from analysis.usl import Usl
+from analysis.sweep import ratios
+from analysis.sweep.cells import Cell
+from analysis.sweep.decision import Decision, names, usd
+from analysis.sweep.stages import Window
+from analysis.sweep.sweep import Sweep
+from analysis.sweep.usl import Usl
 
 KEYS = {"concurrency": "Requests at a time", "scaling": "Endpoint workers", "matrix": "Concurrency"}
 

@@ -10,12 +10,12 @@ from itertools import chain
 
 import numpy as np
 
-from analysis import ratios, usl
 from analysis.bootstrap import Interval, difference, of_mean, over_repeats, quotient
 from analysis.prose import percent
-from analysis.sweep_cells import Cell, pooled, summed
-from analysis.sweep_plan import Plan, plan
-from analysis.sweep_stages import Window, windows
+from analysis.sweep import ratios, usl
+from analysis.sweep.cells import Cell, pooled, summed
+from analysis.sweep.plan import Plan, plan
+from analysis.sweep.stages import Window, windows
 from analysis.tables import Tables
 
 SATURATED = 0.8

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import sweep_figures, sweep_metrics, sweep_sheets
-from analysis.decision import UNDECIDED, Decision, decide
-from analysis.marks import Absent, Plot
+from analysis.figures.marks import Absent, Plot
 from analysis.sheet import Sheet
-from analysis.sweep import Sweep, sweep
-from analysis.sweep_notes import notes
+from analysis.sweep import figures, metrics, sheets
+from analysis.sweep.decision import UNDECIDED, Decision, decide
+from analysis.sweep.notes import notes
+from analysis.sweep.sweep import Sweep, sweep
 from analysis.tables import Tables
 
 
@@ -31,24 +31,24 @@ class Answer:
     @property
     def policies(self) -> Sheet:
         """The three policies side by side."""
-        return sweep_sheets.policies(self.sweep, self.decision)
+        return sheets.policies(self.sweep, self.decision)
 
     @property
     def main(self) -> Sheet:
         """The table of settings."""
-        return sweep_sheets.settings(self.sweep)
+        return sheets.settings(self.sweep)
 
     def sheets(self) -> list[Sheet]:
         """Every table of the sweep but the policies."""
-        return sweep_sheets.sheets(self.sweep)
+        return sheets.sheets(self.sweep)
 
     def plots(self) -> list[Plot | Absent]:
         """Every figure of the sweep."""
-        return sweep_figures.plots(self.sweep)
+        return figures.plots(self.sweep)
 
     def metrics(self) -> dict[str, Any]:
         """The sweep for other programs."""
-        return sweep_metrics.metrics(self.sweep, self.decision, list(self.notes))
+        return metrics.metrics(self.sweep, self.decision, list(self.notes))
 
 
 def answer(of: Tables) -> Answer | None:

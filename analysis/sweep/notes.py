@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analysis import ratios
 from analysis.bootstrap import WITHIN
 from analysis.models import likeness
 from analysis.prose import number, percent, seconds
-from analysis.sweep import Sweep
-from analysis.sweep_stages import Window
+from analysis.sweep import ratios
+from analysis.sweep.stages import Window
+from analysis.sweep.sweep import Sweep
 from analysis.tables import Tables
 from analysis.verdict import ALIKE
 from rig.attempt import one_line

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis.bootstrap import Interval
-from analysis.decision import Decision
 from analysis.models import Percentile
-from analysis.sweep import Sweep
-from analysis.sweep_cells import Cell
-from analysis.sweep_stages import Window
-from analysis.usl import Usl
+from analysis.sweep.cells import Cell
+from analysis.sweep.decision import Decision
+from analysis.sweep.stages import Window
+from analysis.sweep.sweep import Sweep
+from analysis.sweep.usl import Usl
 
 
 def metrics(of: Sweep, decision: Decision, notes: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How the figures of a sweep are drawn; house style as in analysis/marks.py."""
+"""How the figures of a sweep are drawn; house style as in analysis/figures/marks.py."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.marks import BLUE, COLD, FAINT, GREEN, INK, ORANGE, PURPLE, QUEUED, RED
+from analysis.figures.marks import BLUE, COLD, FAINT, GREEN, INK, ORANGE, PURPLE, QUEUED, RED
 from analysis.prose import percent
-from analysis.ratios import BOTTLENECK, TARGET
+from analysis.sweep.ratios import BOTTLENECK, TARGET
 
 DASHED = (0, (5, 3))
 TAILS = {"p50": ("P50", GREEN, "o"), "p95": ("P95", ORANGE, "s"), "p99": ("P99", RED, "^")}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from analysis.memory import Card
+from analysis.sweep.memory import Card
 from rig.attempt import one_line
 from rig.prices import Price
 

@@ -10,8 +10,8 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis import marks
-from analysis.marks import STYLE, Plot
+from analysis.figures import marks
+from analysis.figures.marks import STYLE, Plot
 
 WIDTH_IN = 7.6
 DPI = 110

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis import ratios
 from analysis.bootstrap import exactly, quotient
 from analysis.prose import number, percent, seconds
-from analysis.sweep import Relative, Sweep
-from analysis.sweep_cells import Cell
-from analysis.sweep_plan import Objective
+from analysis.sweep import ratios
+from analysis.sweep.cells import Cell
+from analysis.sweep.plan import Objective
+from analysis.sweep.sweep import Relative, Sweep
 
 UNDECIDED = "No decision"
 

@@ -1,0 +1,1 @@
+"""What the stages of a sweep come to: settings side by side, the law, the decision."""
