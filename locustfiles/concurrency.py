@@ -11,16 +11,7 @@ within the objective.
 from rig.sweep import CONCURRENCY as sweep
 from rig.users import ArrivalUser, ScheduleShape, ask
 
-ask(
-    "concurrency",
-    schedule="",
-    max_in_flight=64,
-    more=sweep.more,
-    stages=sweep.stages,
-    conduct=sweep.conduct,
-    consent=sweep.consent,
-    embedded=("--concurrency", "4"),
-)
+ask(**sweep.question, embedded=("--concurrency", "4"))
 
 
 class Concurrency(ArrivalUser):

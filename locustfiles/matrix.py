@@ -11,15 +11,7 @@ environment (--concurrency-env).
 from rig.sweep import MATRIX as sweep
 from rig.users import ArrivalUser, ScheduleShape, ask
 
-ask(
-    "matrix",
-    schedule="",
-    max_in_flight=64,
-    more=sweep.more,
-    stages=sweep.stages,
-    conduct=sweep.conduct,
-    consent=sweep.consent,
-)
+ask(**sweep.question)
 
 
 class Matrix(ArrivalUser):

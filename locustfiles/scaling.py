@@ -11,15 +11,7 @@ on this machine.
 from rig.sweep import SCALING as sweep
 from rig.users import ArrivalUser, ScheduleShape, ask
 
-ask(
-    "scaling",
-    schedule="",
-    max_in_flight=64,
-    more=sweep.more,
-    stages=sweep.stages,
-    conduct=sweep.conduct,
-    consent=sweep.consent,
-)
+ask(**sweep.question)
 
 
 class Scaling(ArrivalUser):

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rig.aim import OptionError
+from rig.conductor import MEASURE
 from rig.options import Option
 from rig.schedule import ScheduleError, Stage, parse
 from rig.wanted import Wanted
 
-WARM_UP, MEASURE = "warm-up", "measure"
+WARM_UP = "warm-up"
 OFF = ("0", "off")
 
 

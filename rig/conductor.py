@@ -8,6 +8,13 @@ from rig.attempt import Attempt
 from rig.schedule import Stage
 from rig.targets import Where
 
+MEASURE = "measure"
+
+
+def marked(phase: str, draining: bool) -> str:
+    """A stage's phase as its attempts have it: of what was sent while measuring, ``drain`` is what ended when nothing more was sent."""
+    return "drain" if draining and phase == MEASURE else phase
+
 
 class Conductor:
     """Told of each stage and each attempt of a run; this one lets everything pass.

@@ -18,7 +18,7 @@ from locust.exception import RPCError
 from rig import circumstances, options
 from rig.batches import Outbox
 from rig.clocks import Offset, Reading
-from rig.conductor import Conductor
+from rig.conductor import Conductor, marked
 from rig.options import Plan
 from rig.recorder import Recorder
 from rig.run import Run
@@ -45,8 +45,7 @@ class Phases(Conductor):
 
     def phase(self, stage: str, draining: bool) -> str:
         """See Conductor."""
-        phase = self._phases.get(stage, "")
-        return "drain" if draining and phase == "measure" else phase
+        return marked(self._phases.get(stage, ""), draining)
 
 
 class Part(NamedTuple):

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 KINDS = ("QUEUE", "LOAD_BALANCER")
 SCALERS = ("QUEUE_DELAY", "REQUEST_COUNT")
-KNOWN = ("documented", "measured", "inferred", "unverified")
 
 
 class PolicyError(ValueError):
@@ -138,7 +137,7 @@ def _fact(default: Any, known: str, source: str, unit: str, meaning: str) -> Any
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What the platform does. Each field's metadata: ``known`` (one of KNOWN), ``source``, ``unit``, ``meaning``.
+    """What the platform does. Metadata of a field: ``known`` (documented, measured, inferred, unverified), source, unit, meaning.
 
     Raises:
         PolicyError: a number below zero, or a word outside its set.

@@ -11,8 +11,8 @@ from typing import Any
 from rig import cells, control, objective, prices, restore
 from rig.aim import OptionError
 from rig.attempt import Attempt
-from rig.cells import MEASURE, Step
-from rig.conductor import Conductor
+from rig.cells import Step
+from rig.conductor import MEASURE, Conductor, marked
 from rig.control_hand import Hand
 from rig.control_rest import Rest, patiently
 from rig.options import Option, Plan
@@ -40,9 +40,17 @@ class Asking:
     one_worker: bool = False
 
     @property
-    def more(self) -> tuple[Option, ...]:
-        """All options of the question."""
-        return (*self.options, *control.OPTIONS)
+    def question(self) -> dict[str, Any]:
+        """What ``rig.users.ask`` takes."""
+        return {
+            "name": self.name,
+            "schedule": "",
+            "max_in_flight": 64,
+            "more": (*self.options, *control.OPTIONS),
+            "stages": self.stages,
+            "conduct": self.conduct,
+            "consent": self.consent,
+        }
 
     def stages(self, options: Mapping[str, Any]) -> tuple[Stage, ...]:
         """The schedule; every option of the sweep is checked on the way (OptionError)."""
@@ -196,9 +204,8 @@ class Sweep(Conductor):
             self._leave_out_after(step, self._rule.after(step.cell.name, step.cell.concurrency, tally))
 
     def phase(self, stage: str, draining: bool) -> str:
-        """warm-up, measure, or drain: sent while measuring, ended when nothing more was sent."""
-        phase = self._steps[stage].phase
-        return "drain" if draining and phase == MEASURE else phase
+        """See Conductor."""
+        return marked(self._steps[stage].phase, draining)
 
     def attempt(self, row: Attempt) -> None:
         """Counts it."""

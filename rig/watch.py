@@ -65,11 +65,6 @@ class Watch:
                 gevent.spawn(self._repeat, max(every_s, LIST_EVERY_S), Client(where.management, LIMITS, headers), path, self._workers)
             )
 
-    @property
-    def asks(self) -> bool:
-        """Whether there is anything to ask."""
-        return bool(self._asking)
-
     def stop(self) -> None:
         """Asks nothing more."""
         gevent.killall(self._asking)

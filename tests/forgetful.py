@@ -12,6 +12,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tests import serving
+
 SAMPLES = Path(__file__).parent.parent / "samples"
 SERVICE_S = 0.05
 
@@ -37,14 +39,7 @@ async def serve(most: int) -> None:
         finally:
             flying -= 1
 
-    app = web.Application()
-    app.router.add_post("/v1/audio/transcriptions", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    print(f"listening on http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
-    await asyncio.Event().wait()
+    await serving.serve(answer)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tests import serving
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -32,14 +34,7 @@ async def serve(options: argparse.Namespace) -> None:
             await asyncio.sleep(options.locked)
         return web.json_response({"text": ""}, headers={"X-Worker-Id": f"w{worker}"})
 
-    app = web.Application()
-    app.router.add_post("/v1/audio/transcriptions", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    print(f"listening on http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
-    await asyncio.Event().wait()
+    await serving.serve(answer)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def watched(answer, enough, every_s=0.05, path="/v2/abc"):
     with scripted(answer) as server:
         watch = Watch(infer(server.url + path), "sesame", every_s, now=lambda: float(next(clock)), row=rows.append, ready=starts.append)
         with gevent.Timeout(20):
-            while watch.asks and not enough(rows, starts):
+            while not enough(rows, starts):
                 gevent.sleep(0.01)
         watch.stop()
         return rows, starts, watch, list(server.requests)
@@ -109,4 +109,4 @@ def test_counts_that_are_none_are_left_empty():
 
 def test_a_plain_service_has_nothing_to_say():
     rows, _, watch, requests = watched(lambda *_: True, lambda *_: True, path="")
-    assert (watch.asks, rows, requests) == (False, [], [])
+    assert (watch._asking, rows, requests) == ([], [], [])
