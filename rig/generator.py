@@ -9,13 +9,16 @@ import logging
 import platform
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gevent
 from gevent.event import Event
+from locust import runners
 from locust.exception import RPCError
 
 from rig import circumstances, options
+from rig.aim import OptionError
 from rig.batches import Outbox
 from rig.clocks import Offset, Reading
 from rig.conductor import Conductor, marked
@@ -29,12 +32,28 @@ from rig.targets import infer
 logger = logging.getLogger("coldburst")
 PLAN, BEAT, ROWS, CLOCK = "coldburst-plan", "coldburst-beat", "coldburst-rows", "coldburst-clock"
 BEAT_S = 0.5
+ASK_S = 0.1
+"""Between two beats at least, however much it asks for."""
 SILENT_S = 10.0
 """Without a word from the master for so long a generator ends: what it sends costs money, and nobody counts it."""
 SHIP_S = 10.0
 """How long a generator that leaves waits for the master to have its rows."""
+NEVER_S = 10**9
 LEFT_ALONE = 3
 """Exit code of a generator whose master fell silent."""
+ELSEWHERE = (
+    "the endpoint that the master started for this run answers on that machine's 127.0.0.1 alone: "
+    "name one that every generator can reach, as in --host http://10.0.0.5:8083"
+)
+
+
+def loopback() -> str:
+    """What tells one 127.0.0.1 from another: containers and network namespaces have their own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/net').readlink()}"
+    except OSError:  # not Linux
+        return platform.node()
 
 
 class Phases(Conductor):
@@ -87,8 +106,7 @@ class Generator:
     def quit(self) -> None:
         """Ends the generator; what is in flight is cut, and every row is on its own disk."""
         if part := self.part:
-            part.run.cut()
-            part.run.finish("the generator was ended")
+            self._end(part, "the generator was ended")
             self._tell()
         self._greenlet.kill()
 
@@ -104,6 +122,8 @@ class Generator:
         try:
             if self.part:
                 self._end(self.part, "another run")
+            if word["loopback"] not in ("", loopback()):
+                raise OptionError(ELSEWHERE)
             said = {**word["options"], "host": word["host"], "runs": self._runs}
             said["poll_share"] /= word["generators"]  # the platform's limit on polls is the endpoint's, not a generator's
             plan: Plan = self._question.part(said, word["question"], word["keyed"])
@@ -147,6 +167,7 @@ class Generator:
         self._runner._send_stats()  # Locust's own, which it sends only every 3 s
 
     def _end(self, part: Part, why: str) -> None:
+        part.load.leave(alone=True)
         part.run.cut()
         part.run.finish(why)
 
@@ -188,7 +209,11 @@ class Generator:
         while True:
             self._tell()
             self._insist()
-            gevent.sleep(BEAT_S)
+            gevent.sleep(ASK_S)
+            if part := self.part:
+                part.load.asks.wait(BEAT_S - ASK_S)
+            else:
+                gevent.sleep(BEAT_S - ASK_S)
 
     def _tell(self) -> None:
         """Sends the rows that the master has not, then how it stands: by then they are counted in its ``last``."""
@@ -204,20 +229,24 @@ class Generator:
 
     def _state(self) -> dict[str, Any]:
         word: dict[str, Any] = {"asked_s": time.perf_counter(), "machine": platform.node()}
-        word["said_s"] = word["asked_s"] + self._offset.best.offset_s if len(self._offset) else None
+        best = self._offset.best if len(self._offset) else None  # by the master's clock now, or a little later: never too old
+        word["said_s"] = word["asked_s"] + best.offset_s + best.round_trip_s / 2 if best else None
         word |= {"leaves": self._interrupted, "refused": self._refusal[0], "why": self._refusal[1], "run": ""}
         if part := self.part:
             run, load = part.run, part.load
             word |= {"run": part.id, "ended": load.ended, "dispatched": load.dispatched, "sent": run.sent, "lateness_s": run.lateness_s}
+            word |= {"wants": load.wants, "asks": load.asks.is_set()}
+            load.asks.clear()
             word |= {"in_flight": load.in_flight, "held": load.held, "closed": run.ledger is not None, "last": part.outbox.last}
         return word
 
     def _insist(self) -> None:
         """Ends the process where the master has fallen silent in the middle of a run."""
         part, silent_s = self.part, time.perf_counter() - self._heard
-        if part is None or self.idle.is_set() or silent_s < SILENT_S or part.load.stopping or self._interrupted:
+        if part is None or self.idle.is_set() or silent_s < SILENT_S or self._interrupted:
             return
         self._interrupted = True
+        runners.MASTER_HEARTBEAT_TIMEOUT = NEVER_S  # Locust's own switch would cut after 60 s what is still in flight
         logger.error("The master has been silent for %.0f s: nothing more is sent; the rows are in %s", silent_s, part.run.recorder.folder)
         gevent.spawn(self._leave, part, "a master that fell silent", LEFT_ALONE)
 
@@ -234,7 +263,7 @@ class Generator:
 
     def _leave(self, part: Part, why: str, code: int) -> None:
         part.run.ended_by = why
-        part.load.leave()
+        part.load.leave(alone=code == LEFT_ALONE)
         part.run.finish(why)
         with gevent.Timeout(SHIP_S, False):
             while not part.outbox.empty:

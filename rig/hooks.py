@@ -37,6 +37,10 @@ HOOKS = {
     "timed_out": "the platform's limit on execution passed: seq, stage, seconds (sent to answer), at_s, cause, detail",
     "unreachable": "no connection, or a broken one: seq, stage, seconds (sent to the break), at_s, cause, detail",
     "abandoned": "our own deadline passed: seq, stage, seconds (sent to giving up), at_s, cause, detail",
+    "generator_lost": "at the master: a load generator fell silent: generator, seconds (its silence so far), at_s, detail",
+    "generator_back": "at the master: it was heard again: generator, at_s, detail",
+    "generator_joined": "at the master: one came while the run went on: generator, at_s, detail",
+    "share_dealt": "at the master: what was one's is the others' from at_s on: generator, seconds (since it was last heard), at_s, detail",
 }
 KINDS = tuple(name for name in HOOKS if name != "attempt")
 """The hooks that have rows in events.csv."""

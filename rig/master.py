@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import gevent
@@ -16,12 +16,13 @@ from rig.attempt import Ledger, read_rows
 from rig.batches import Batch, Inbox
 from rig.conductor import Conductor
 from rig.course import Course
-from rig.generator import BEAT, BEAT_S, PLAN
+from rig.generator import BEAT, BEAT_S, PLAN, SILENT_S, loopback
 from rig.options import Plan
 from rig.peers import Master, Peer
 from rig.recorder import LocustTables, Recorder
 from rig.schedule import planned
-from rig.shares import LEASE_S, Deal, Deals
+from rig.shared import LEFT_OUT
+from rig.shares import LEASE_S, Deal, Deals, Pool, bases
 from rig.targets import Where
 from rig.watch import Watch
 from rig.witness import Witness
@@ -31,6 +32,8 @@ FIRST_S, READY_S = 30.0, 30.0
 """How long the first generator, and the answers to the plan, are waited for."""
 FLUSH_S = 10.0
 """After the drain: how long the last rows are waited for."""
+STALL_S = 1.5
+"""Where a beat of the master's own comes so late, it could not listen either."""
 
 
 class MasterRun:
@@ -73,6 +76,7 @@ class MasterRun:
         self._locust = LocustTables(environment, recorder)
         self._ending = RLock()
         self._peers: dict[str, Peer] = {}
+        self._pools: dict[int, Pool] = {}
         self._beats: gevent.Greenlet | None = None
         if conductor:
             conductor.begin(self)
@@ -101,7 +105,8 @@ class MasterRun:
 
     def has_ended(self, place: int) -> bool:
         """Whether each generator that has a part has all answers up to that stage, and its rows are here."""
-        return all(peer.word["ended"] >= place and peer.inbox.number >= peer.word["last"] for peer in self._parts())
+        parts = self._parts()
+        return bool(parts) and all(peer.word["ended"] >= place and peer.inbox.number >= peer.word["last"] for peer in parts)
 
     def prepare(self) -> None:
         """Gives each generator its part.
@@ -167,7 +172,7 @@ class MasterRun:
 
     def take(self, peer: Peer, batch: Batch) -> None:
         """Writes a batch of rows, if it is the next one."""
-        if self.ledger is not None or not peer.inbox.takes(batch):
+        if self.ledger is not None or self._over or not peer.inbox.takes(batch):
             return
         self.recorder.append(batch)
         if self.conductor:
@@ -178,12 +183,18 @@ class MasterRun:
             self.ended_by = "a disk that cannot be written"
             self.load.stop()
 
+    def heard(self, peer: Peer) -> None:
+        """Answers at once a generator that asks for more numbers: its places wait for them."""
+        if self._beats and peer.of(self.id, "asks", False):
+            self._speak(peer)
+
     def _join(self, peer: Peer) -> None:
         """Tells a generator what it is to take part in; again and again, until it answers."""
         peer.inbox, peer.lease_s, peer.lost = Inbox(), 0.0, False
         self._peers[peer.client_id] = peer
         phases = {} if self.conductor is None else {stage.name: self.conductor.phase(stage.name, False) for stage in self.plan.schedule}
         word = {"run": self.id, "name": peer.name, "slot": peer.slot, "question": self._question, "host": self._host}
+        word["loopback"] = "" if self.plan.host else loopback()
         word["generators"] = max(len(self._peers), len(self._master.living()))
         word |= {"options": dict(self.plan.options), "phases": {name: phase for name, phase in phases.items() if phase}}
         self._master.send(PLAN, {**word, "zero": self.load.zero, "keyed": bool(self._key)}, peer)
@@ -199,41 +210,65 @@ class MasterRun:
         return [peer for peer in self._peers.values() if peer.word.get("run") != self.id]
 
     def _beat(self) -> None:
+        due_s = time.perf_counter()
         while not self._over:
+            if time.perf_counter() > due_s + STALL_S:
+                self._master.woke(due_s)
             self._count_the_living()
             for peer in self._peers.values():
                 self._speak(peer)
             self.spoken.set()
+            due_s = time.perf_counter() + BEAT_S
             gevent.sleep(BEAT_S)
 
     def _count_the_living(self) -> None:
         """Notices who is lost, who is back and who is new, and deals again."""
         living = {peer.client_id: peer for peer in self._master.living()}
-        changed = False
         for client_id, peer in self._peers.items():
             if peer.lost == (client_id in living):
                 peer.lost = not peer.lost
-                changed = True
-                self._notice("generator_lost" if peer.lost else "generator_back", peer)
+                if peer.lost:
+                    self._notice("generator_lost", peer, seconds=time.perf_counter() - peer.heard_s)
+                else:
+                    self._notice("generator_back", peer)
         for client_id, peer in living.items():
             if client_id not in self._peers and not self.load.stopping:
                 self._join(peer)
                 self._notice("generator_joined", peer)
         names = tuple(peer.name for peer in self._peers.values() if not peer.lost and self._takes_part(peer))
-        if names and names != self.deals.last.members and not self.load.stopping:
-            self.deals.add(Deal(self.load.now() + LEASE_S + BEAT_S, names))
-        elif changed and not names:
+        members = set(self.deals.last.members)
+        gone = [peer for peer in self._peers.values() if peer.name in members - set(names) and not self._has_done(peer)]
+        if names and (gone or set(names) - members) and not self.load.stopping:
+            self._deal(names, gone)
+        elif not names and not self.load.is_cut and all(map(self._gone, self._peers.values())):
             logger.error("No generator lives: the run is ended")
             self.ended_by = self.ended_by or "no generator left"
             self.load.cut()
+
+    def _gone(self, peer: Peer) -> bool:
+        """Whether the generator will not be back: it has left, or been silent so long that it has ended by itself."""
+        return peer.lost and (peer.of(self.id, "leaves", False) or self._master.silent_s(peer) > SILENT_S)
+
+    def _deal(self, names: tuple[str, ...], gone: Sequence[Peer]) -> None:
+        """Deals to these from the end of every lease on; tells of each share that changes hands, and how long nobody sent it."""
+        deal = Deal(self.load.now() + LEASE_S + BEAT_S, names)
+        self.deals.add(deal)
+        for peer in gone:
+            self._notice("share_dealt", peer, at_s=deal.from_s, seconds=self.load.zero + deal.from_s - peer.heard_s)
+
+    def _has_done(self, peer: Peer) -> bool:
+        """Whether the generator has ended its part because there is nothing more to send."""
+        return bool(peer.of(self.id, "closed", False) and not peer.of(self.id, "leaves", False))
 
     def _takes_part(self, peer: Peer) -> bool:
         """Whether the generator is ready, and neither leaves nor has ended its part."""
         return not peer.of(self.id, "closed", True) and not peer.of(self.id, "leaves", True)
 
-    def _notice(self, kind: str, peer: Peer) -> None:
+    def _notice(self, kind: str, peer: Peer, **about: float) -> None:
+        """Tells the log and the listeners of a hook, events.csv among them."""
         logger.warning("%s: %s on %s", kind.replace("_", " "), peer.name, peer.machine)
-        self.event(kind, {"detail": f"{peer.name} on {peer.machine}", "generator": peer.name})
+        told = {"at_s": self.load.now(), "detail": f"{peer.name} on {peer.machine}", "generator": peer.name, **about}
+        getattr(self._environment.events, kind).fire(**told)
 
     def _speak(self, peer: Peer) -> None:
         """The master's word to a generator; to a lost one too, without a longer lease: it may be back."""
@@ -241,9 +276,32 @@ class MasterRun:
             peer.lease_s = self.load.now() + LEASE_S
         stop = (self.ended_by or "stop") if self.load.stopping else ""
         word = {"run": self.id, "lease_s": peer.lease_s, "deals": self.deals.plain(), "starts": self.load.starts}
+        word["numbers"] = self._numbers(peer)
         word |= {"ack": peer.inbox.number, "samples": peer.samples, "stop": stop, "cut": self.load.is_cut, "over": self._over}
         peer.samples = []
         self._master.send(BEAT, word, peer)
+
+    def _numbers(self, peer: Peer) -> list[Any]:
+        """What is given to a generator of the stage's numbers, and whether there are no more (see ``Numbers.hear``)."""
+        stage = len(self.load.starts) - 1
+        pool = self._pool(stage)
+        if pool is None:
+            return [stage, 0, [], True]
+        (told, whole, got), leaves = peer.of(self.id, "wants", (-1, 0, 0)), peer.of(self.id, "leaves", False)
+        if self.load.stopping and peer is next(filter(self._takes_part, self._parts()), None):
+            pool.rest(peer.name)  # to be told as not sent
+        elif told == stage and not (peer.lost or leaves or self.load.stopping):
+            pool.give(peer.name, whole)
+        return [stage, *pool.after(peer.name, got if told == stage else 0), pool.dry or leaves]
+
+    def _pool(self, stage: int) -> Pool | None:
+        """Of a stage that has begun and is a closed loop bounded by a count."""
+        if stage < 0 or self.load.starts[stage] == LEFT_OUT or not self.plan.schedule[stage].closed:
+            return None
+        if (count := self.plan.schedule[stage].count) is not None and stage not in self._pools:
+            first = bases(self.plan.schedule, [planned([one], self.plan.seed) for one in self.plan.schedule])[stage]
+            self._pools[stage] = Pool(range(first, first + count))
+        return self._pools.get(stage)
 
     def _sample(self, row: Mapping[str, Any]) -> None:
         self.recorder.endpoint(row)

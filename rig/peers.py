@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from locust import runners
 
 from rig.batches import Batch, Inbox
 from rig.generator import BEAT, CLOCK, ROWS
 
 LOST_S = 3.0
 """A generator that has not been heard of for so long counts as lost, until it is heard again."""
+LIVENESS = 15
+"""Heartbeats, one a second, that Locust may miss of all generators before it ends the test: by itself 3; links are soon down so long."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +47,9 @@ class Taker(Protocol):
     def take(self, peer: Peer, batch: Batch) -> None:
         """Writes a batch of rows, if it is the next one."""
 
+    def heard(self, peer: Peer) -> None:
+        """A generator has told how it stands."""
+
 
 class Master:
     """Hears the generators, for as long as the process lives."""
@@ -50,6 +58,8 @@ class Master:
         self.runner = environment.runner
         self.peers: dict[str, Peer] = {}
         self.run: Taker | None = None
+        self.asleep_s = self.awake_s = -math.inf
+        runners.HEARTBEAT_LIVENESS = LIVENESS
         self.runner.register_message(BEAT, self._beaten)
         self.runner.register_message(ROWS, self._rows)
 
@@ -59,8 +69,16 @@ class Master:
 
     def living(self) -> list[Peer]:
         """The generators that have been heard of lately, in the order in which they came."""
-        now = time.perf_counter()
-        return [peer for peer in self.peers.values() if now - peer.heard_s < LOST_S]
+        return [peer for peer in self.peers.values() if self.silent_s(peer) < LOST_S]
+
+    def silent_s(self, peer: Peer) -> float:
+        """For how long it has not been heard; time in which this process could not listen is left out."""
+        asleep_s = self.awake_s - max(self.asleep_s, peer.heard_s)
+        return time.perf_counter() - peer.heard_s - max(asleep_s, 0.0)
+
+    def woke(self, since_s: float) -> None:
+        """Since that instant the master itself could not listen (a busy machine, a laptop's lid)."""
+        self.asleep_s, self.awake_s = since_s, time.perf_counter()
 
     def _beaten(self, msg: Any, **_: Any) -> None:
         theirs_s = time.perf_counter()
@@ -72,6 +90,8 @@ class Master:
         peer.heard_s = theirs_s if said_s is None else max(peer.heard_s, min(said_s, theirs_s))
         peer.word, peer.machine = msg.data, str(msg.data["machine"])
         self.send(CLOCK, {"asked_s": msg.data["asked_s"], "theirs_s": theirs_s, "wall_s": time.time()}, peer)
+        if self.run:
+            self.run.heard(peer)
 
     def _rows(self, msg: Any, **_: Any) -> None:
         peer = self.peers.get(msg.node_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from rig.dispatch import Dispatcher
 from rig.schedule import Arrival, Stage, planned
-from rig.shares import SLOTS, Deals, bases
+from rig.shares import SLOTS, Deals, Numbers, bases
 
 LATE_S = 1.0
 """An arrival that was let go only so long after it was due is not sent any more."""
@@ -22,6 +22,8 @@ TURN = 5000
 """Arrivals of others that are passed over between two turns of the event loop."""
 TURN_S = 0.05
 """How often a place of a closed loop that may not send looks again."""
+AHEAD = 2
+"""Numbers for each place of a closed loop that are asked for ahead, at first; twice as many whenever they do not last."""
 
 
 class Orders:
@@ -31,6 +33,7 @@ class Orders:
         lease_s: what is due before this (seconds from second 0) may be sent.
         deals: who sends what.
         starts: when each stage begins; LEFT_OUT, or missing where it is not known yet.
+        numbers: of a closed loop bounded by a count.
         changed: set by each new word, cleared by whoever waits for it.
     """
 
@@ -38,6 +41,7 @@ class Orders:
         self.lease_s = -math.inf
         self.deals = Deals()
         self.starts: list[float] = []
+        self.numbers = Numbers()
         self.changed = Event()
 
     def take(self, word: Mapping[str, Any]) -> None:
@@ -45,6 +49,7 @@ class Orders:
         self.lease_s = max(self.lease_s, float(word["lease_s"]))
         self.deals = Deals.read(word["deals"])
         self.starts = [float(start_s) for start_s in word["starts"]]
+        self.numbers.hear(*word["numbers"])
         self.changed.set()
 
     def wait(self) -> None:
@@ -60,6 +65,10 @@ class SharedDispatcher(Dispatcher):
         name, slot: of this generator, unique in the run; ``slot`` from 0.
         orders: the master's word.
         more: as of Dispatcher.
+
+    Attributes:
+        ended: the last stage of which it has all answers.
+        asks: set where the master is to be told at once what it wants.
     """
 
     def __init__(self, stages: Sequence[Stage], seed: int, *args: Any, name: str, slot: int, orders: Orders, **more: Any) -> None:
@@ -68,7 +77,10 @@ class SharedDispatcher(Dispatcher):
         self._bases = bases(stages, [planned([stage], seed) for stage in stages])
         self._passed = 0
         self._start_s = 0.0
-        self._leaves = False
+        self._leaves = self._alone = False
+        self._at = self._short_at = -1
+        self._ahead = AHEAD
+        self.asks = Event()
         self.ended = -1
         self.dispatched = 0
 
@@ -86,13 +98,14 @@ class SharedDispatcher(Dispatcher):
         super().stop()
         self._orders.changed.set()
 
-    def leave(self) -> None:
-        """Sends nothing more while the run goes on: what is not let go yet is for others to send."""
-        self._leaves = True
+    def leave(self, alone: bool) -> None:
+        """Sends nothing more while the run goes on: what is not let go yet is for others to send; ``alone``: no master answers."""
+        self._leaves, self._alone = True, alone
         self.stop()
 
     def _run(self) -> None:
         for place, stage in enumerate(self._stages):
+            self._at, self._short_at = place, -1
             start_s = self._start_s = self._start(place)
             if start_s == LEFT_OUT:
                 self.skipped.append(stage)
@@ -136,48 +149,86 @@ class SharedDispatcher(Dispatcher):
         return True
 
     def _closed(self, stage: Stage, first_seq: int) -> int:
-        """The generator's places of the loop."""
-        if stage.count is not None:
-            self._counted(stage, stage.count, first_seq)
-        else:
-            self._timed(stage, self._start_s + (stage.duration_s or 0.0), itertools.count(first_seq + self._slot, SLOTS))
+        """The generator's places of the loop; where another generator is lost, this one takes over its part of them."""
+        if stage.count is None:
+            numbers, end_s = itertools.count(first_seq + self._slot, SLOTS), self._start_s + (stage.duration_s or 0.0)
+            self._stop_s = end_s
+            self._keep_up(stage, lambda: next(numbers), lambda: self.now() >= end_s)
+        elif self._at < len(self._orders.starts):
+            self._keep_up(stage, lambda: self._next(stage), lambda: self._used_up)
+            self._give_up_rest(stage)
+        elif not self._leaves:  # the run was stopped before: everybody tells of a part
+            for seq in range(first_seq, first_seq + stage.count):
+                if self._orders.deals.owner(seq, self._start_s) == self._name:
+                    self._not_sent(seq, stage)
         return first_seq
 
-    def _counted(self, stage: Stage, count: int, first: int) -> None:
-        """So many requests: each place has numbers of its own, so that none is dealt again, and none sent twice."""
-        whole = stage.concurrency or 1
-        mine = self._orders.deals.places(self._name, self._start_s, whole)
-        numbers = self._until_last([first + number for number in range(count) if number % whole in mine])
-        gevent.joinall([gevent.spawn(self._place, stage, numbers, place, math.inf) for place in range(len(mine))])
-        for seq in numbers:
-            self.dispatched += 1
-            self._drop(Arrival(seq, self.now(), stage.name))
-
-    def _timed(self, stage: Stage, end_s: float, numbers: Iterator[int]) -> None:
-        """As many as go until ``end_s``; where another generator is lost, this one takes over its part of the places."""
-        self._stop_s = end_s
+    def _keep_up(self, stage: Stage, number: Callable[[], int | None], over: Callable[[], bool]) -> None:
+        """Keeps as many requests in flight as are this generator's places."""
         lanes: list[gevent.Greenlet] = []
-        while not self.stopping and self.now() < end_s:
+        while not self.stopping and not over():
             more = range(len(lanes), self._present(stage))
-            lanes += [gevent.spawn(self._place, stage, numbers, place, end_s) for place in more]
-            self._stopping.wait(min(TURN_S, max(end_s - self.now(), 0.0)))
+            lanes += [gevent.spawn(self._place, stage, number, place, over) for place in more]
+            self._stopping.wait(TURN_S)
+        self._stop_s = min(self._stop_s, self.now())
         gevent.joinall(lanes)
 
     def _present(self, stage: Stage) -> int:
         """Places that are this generator's now."""
         return len(self._orders.deals.places(self._name, self.now(), stage.concurrency or 0))
 
-    def _place(self, stage: Stage, numbers: Iterator[int], place: int, end_s: float) -> None:
-        """One place of the closed loop; of a loop bounded by time, as long as it is this generator's."""
-        while not self.stopping and self.now() < end_s:
-            if self.now() >= self._orders.lease_s or (stage.count is None and place >= self._present(stage)):
+    def _place(self, stage: Stage, number: Callable[[], int | None], place: int, over: Callable[[], bool]) -> None:
+        """One place of the closed loop, as long as it is this generator's."""
+        while not self.stopping and not over():
+            if self.now() >= self._orders.lease_s or place >= self._present(stage):
                 self._stopping.wait(TURN_S)
-                continue
-            seq = next(numbers, None)
-            if seq is None:
+            elif (seq := number()) is None:
+                self._orders.wait()
+            else:
+                self.dispatched += 1
+                self._launch(Arrival(seq, self.now(), stage.name), 0.0).join()
+
+    @property
+    def wants(self) -> tuple[int, int, int]:
+        """Which stage's numbers, how many in all since its beginning, and how many of them are here."""
+        numbers, stage = self._orders.numbers, self._stages[max(self._at, 0)]
+        heard = self._orders.lease_s > -math.inf
+        if stage.count is None or not stage.closed or numbers.stage > self._at or not heard:
+            return self._at, 0, 0
+        taken, got = (numbers.taken, numbers.got) if numbers.stage == self._at else (0, 0)
+        return self._at, taken + self._ahead * self._present(stage), got
+
+    @property
+    def _used_up(self) -> bool:
+        """Whether every number of the present stage is given out, and this generator's own are taken."""
+        return self._orders.numbers.dry(self._at) and not self._orders.numbers.left(self._at)
+
+    def _next(self, stage: Stage) -> int | None:
+        """The next number of a loop bounded by a count; None where none is here yet. Asks for more in time."""
+        numbers = self._orders.numbers
+        seq = numbers.take(self._at)
+        if self._used_up:
+            self._stop_s = min(self._stop_s, self.now())
+        elif not numbers.dry(self._at) and 2 * numbers.left(self._at) <= self._ahead * self._present(stage):
+            self.asks.set()
+            if seq is None and numbers.got > self._short_at:  # what was asked for did not last until the answer
+                self._short_at = numbers.got
+                self._ahead *= 2
+        return seq
+
+    def _give_up_rest(self, stage: Stage) -> None:
+        """Where sending was stopped: numbers that were given to it are told as not sent; at the run's end it may be all that are left."""
+        numbers = self._orders.numbers
+        while True:
+            while (seq := numbers.take(self._at)) is not None:
+                self._not_sent(seq, stage)
+            if self._alone or numbers.dry(self._at):
                 return
-            self.dispatched += 1
-            self._launch(Arrival(seq, self.now(), stage.name), 0.0).join()
+            self._orders.wait()
+
+    def _not_sent(self, seq: int, stage: Stage) -> None:
+        self.dispatched += 1
+        self._drop(Arrival(seq, self.now(), stage.name))
 
 
 def shared(name: str, slot: int, orders: Orders) -> Callable[..., SharedDispatcher]:

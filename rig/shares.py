@@ -8,8 +8,9 @@ generator sends only what is due within its lease, so that at no instant two of 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rig.schedule import Stage
@@ -79,6 +80,99 @@ class Deals:
     def read(cls, plain: Sequence[Sequence[Any]]) -> Deals:
         """Deals from ``plain``."""
         return cls(Deal(float(from_s), tuple(members)) for from_s, members in plain)
+
+
+class Pool:
+    """The numbers of a closed loop bounded by a count, given out as they are asked for, each of them once.
+
+    What was given to a generator that is lost is missing where no row tells of it; all the rest is the others'.
+    """
+
+    def __init__(self, numbers: range) -> None:
+        self._left = numbers
+        self._given: dict[str, Given] = {}
+
+    @property
+    def dry(self) -> bool:
+        """Whether every number is given out."""
+        return not self._left
+
+    def give(self, name: str, whole: int) -> None:
+        """Gives ``name`` what it lacks of ``whole`` numbers since the beginning, as far as there are any."""
+        given = self._given.setdefault(name, Given())
+        lacking = max(whole - given.end, 0)
+        if part := self._left[:lacking]:
+            given.parts.append(part)
+            given.end += len(part)
+            self._left = self._left[len(part) :]
+
+    def rest(self, name: str) -> None:
+        """Gives ``name`` every number that is left."""
+        self.give(name, self._given.get(name, Given()).end + len(self._left))
+
+    def after(self, name: str, got: int) -> tuple[int, list[list[int]]]:
+        """What was given to ``name`` and not confirmed: how many numbers come before it, and its stretches (first, last + 1).
+
+        Args:
+            got: how many it has confirmed; what is wholly among those is forgotten here.
+        """
+        given = self._given.setdefault(name, Given())
+        while given.parts and given.begin + len(given.parts[0]) <= got:
+            given.begin += len(given.parts.popleft())
+        return given.begin, [[part.start, part.stop] for part in given.parts]
+
+
+@dataclass(slots=True)
+class Given:
+    """Numbers ``begin`` to ``end`` (counted, not named) of those that one generator was given."""
+
+    begin: int = 0
+    end: int = 0
+    parts: deque[range] = field(default_factory=deque)
+
+
+class Numbers:
+    """What one generator was given of the pool, as the master's words tell; one stage at a time."""
+
+    def __init__(self) -> None:
+        self.stage, self.got, self.taken = -1, 0, 0
+        self._parts: deque[range] = deque()
+        self._dry = False
+
+    def hear(self, stage: int, before: int, parts: Sequence[Sequence[int]], dry: bool) -> None:
+        """The master's word: see ``Pool.after``. What was heard before is left out."""
+        if stage > self.stage:
+            self.stage, self.got, self.taken = stage, 0, 0
+            self._parts.clear()
+        elif stage < self.stage:
+            return
+        for first, end in parts:
+            fresh = range(first, end)[max(self.got - before, 0) :]
+            before += end - first
+            if fresh:
+                self._parts.append(fresh)
+                self.got += len(fresh)
+        self._dry = dry
+
+    def dry(self, stage: int) -> bool:
+        """Whether no more will come for that stage."""
+        return stage < self.stage or (stage == self.stage and self._dry)
+
+    def left(self, stage: int) -> int:
+        """Numbers of that stage that were given and not taken."""
+        return self.got - self.taken if stage == self.stage else 0
+
+    def take(self, stage: int) -> int | None:
+        """The next number of that stage; None where there is none now."""
+        if not self.left(stage):
+            return None
+        self.taken += 1
+        first, more = self._parts[0][0], self._parts[0][1:]
+        if more:
+            self._parts[0] = more
+        else:
+            self._parts.popleft()
+        return first
 
 
 def bases(stages: Sequence[Stage], counts: Sequence[int | None]) -> list[int]:

@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +70,10 @@ class Service:
         await request.release()
         await asyncio.sleep(self._service_time_s)
         answer = web.json_response({"text": ""}, headers=self._headers)
-        await answer.prepare(request)
-        await answer.write_eof()
-        self._note(number, answered=time.time())
+        with suppress(ConnectionResetError):  # whoever asked is gone
+            await answer.prepare(request)
+            await answer.write_eof()
+            self._note(number, answered=time.time())
         return answer
 
     def _note(self, number: int, **what: object) -> None:

@@ -7,7 +7,7 @@ import pytest
 from rig.batches import Batch, Inbox, Outbox
 from rig.clocks import Offset, Reading
 from rig.schedule import parse
-from rig.shares import BLOCK, Deal, Deals, bases
+from rig.shares import BLOCK, Deal, Deals, Numbers, Pool, bases
 
 
 def test_each_arrival_has_one_owner_and_a_new_deal_holds_from_its_instant_on():
@@ -105,3 +105,80 @@ def test_a_backlog_goes_in_several_batches():
         outbox.add("attempts", "x" * 99_999 + "\n")
     assert outbox.last == 1
     assert len(outbox.due()) == 2
+
+
+def told(pool, name, numbers, stage=0):
+    """The master's word on the pool to ``name``, which hears it."""
+    numbers.hear(stage, *pool.after(name, numbers.got), pool.dry)
+
+
+def taken(numbers, most, stage=0):
+    """Up to so many numbers, as a generator takes them."""
+    found = [numbers.take(stage) for _ in range(most)]
+    return [number for number in found if number is not None]
+
+
+def test_numbers_of_a_pool_are_given_once_and_those_of_the_lost_alone_are_missing():
+    pool, one, two = Pool(range(100, 120)), Numbers(), Numbers()
+    for name, numbers in (("one", one), ("two", two)):
+        pool.give(name, 4)
+        told(pool, name, numbers)
+    assert taken(one, 3) == [100, 101, 102]
+    assert taken(two, 9) == [104, 105, 106, 107]
+    assert one.left(0) == 1
+    # ``one`` is lost here: of what it was given, 103 was never sent
+    pool.give("two", 100)
+    told(pool, "two", two)
+    assert pool.dry
+    assert two.dry(0)
+    assert taken(two, 100) == list(range(108, 120))
+
+
+def test_words_about_the_pool_may_come_twice_or_not_at_all():
+    pool, numbers = Pool(range(10)), Numbers()
+    pool.give("one", 2)
+    pool.give("one", 2)  # asked twice for the same
+    word = pool.after("one", 0)
+    pool.give("one", 5)
+    told(pool, "one", numbers)
+    numbers.hear(0, *word, False)  # an older word that comes late
+    told(pool, "one", numbers)
+    assert taken(numbers, 9) == [0, 1, 2, 3, 4]
+    pool.give("one", 7)  # its word is lost
+    pool.give("one", 8)
+    told(pool, "one", numbers)
+    assert taken(numbers, 9) == [5, 6, 7]
+    pool.rest("one")
+    told(pool, "one", numbers)
+    assert (taken(numbers, 9), numbers.dry(0)) == ([8, 9], True)
+
+
+def test_with_the_next_stage_the_one_before_is_over():
+    pool, numbers = Pool(range(10)), Numbers()
+    pool.give("one", 4)
+    told(pool, "one", numbers, stage=2)
+    assert (numbers.dry(1), numbers.dry(2), numbers.dry(3)) == (True, False, False)
+    assert (numbers.take(1), numbers.take(3), numbers.take(2)) == (None, None, 0)
+    numbers.hear(1, 0, [[50, 60]], False)
+    assert taken(numbers, 9, stage=2) == [1, 2, 3]
+
+
+def test_every_number_is_sent_once_whatever_the_messages_do():
+    """Three generators, words that are lost, repeated or late: nothing twice, nothing left but what a lost one was given."""
+    for seed in range(50):
+        rng, pool = random.Random(seed), Pool(range(200))
+        crew = {name: Numbers() for name in "abc"}
+        late, used = [], []
+        while not pool.dry:
+            name = rng.choice("abc" if len(used) < 80 else "bc")  # a is lost
+            numbers = crew[name]
+            pool.give(name, numbers.taken + rng.randrange(1, 9))
+            late.append((numbers, pool.after(name, numbers.got)))
+            for heard, word in [late.pop(rng.randrange(len(late)))] * rng.randrange(3):
+                heard.hear(0, *word, pool.dry)
+            used += taken(numbers, rng.randrange(5))
+        for name in "bc":
+            told(pool, name, crew[name])
+            used += taken(crew[name], 200)
+        assert len(used) == len(set(used))
+        assert 200 - len(used) <= 8  # what a was given at most, ahead of what it had taken

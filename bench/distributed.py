@@ -1,0 +1,182 @@
+"""What a distributed run costs, and what a second generator brings, each in one go.
+
+    python -m bench.distributed          # about four minutes; needs nginx (apt-get install nginx-light) and two idle cores
+
+First the master alone: stand-ins for four generators (bench/standin.py) ship 10,000 rows/s to a real one, whose CPU and memory
+are its own between two instants. Then one generator process and two, turn by turn, as fast as they can with 32 requests in flight
+each, against nginx answering at once. With fewer than four cores target and master take theirs from the generators: then it
+is the CPU that a request costs a generator, alone and beside another, that tells what the second one brings where the
+target is elsewhere (twice the one over the other); what was reached here, all on these cores, is printed beside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from bench.generator import NGINX, clip, free_port
+from rig.attempt import read
+
+ROOT = Path(__file__).resolve().parent.parent
+STAND_INS = 4
+ROWS_PER_S = 10_000
+WARM_S, SPAN_S = 5.0, 20.0
+"""Until the master's CPU and memory are measured first, and how long then."""
+CPU_LIMIT = 0.03
+GROWTH_LIMIT = 0.05
+TURNS = 3
+STAGE_S = 12
+IN_FLIGHT = 32
+RATIO_LIMIT = 1.8
+CORES = 4
+"""From so many on, two generators, target and master have one each."""
+
+
+class Share(NamedTuple):
+    """What a turn came to: requests a second, and CPU seconds a request of generators, target and master."""
+
+    rate: float
+    generators: float
+    target: float
+    master: float
+
+
+def cpu_s(processes: Sequence[psutil.Process]) -> float:
+    """CPU seconds so far, their children's too."""
+    everyone = [one for process in processes for one in (process, *process.children(recursive=True))]
+    return sum(sum(one.cpu_times()[:2]) for one in everyone)
+
+
+def start(stack: ExitStack, *command: str) -> psutil.Process:
+    """Starts a process that is killed with ``stack``."""
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    return psutil.Process(process.pid)
+
+
+def locust(*words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "locust", "-f", "locustfiles/sustained.py", "--headless", *words)
+
+
+def master(stack: ExitStack, port: int, runs: Path, generators: int, body: Path, *load: str) -> psutil.Process:
+    bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(port), "--expect-workers", str(generators))
+    return start(stack, *locust(*bind, *load, "--clips", str(body), "--max-wer", "off", "--runs", str(runs)))
+
+
+def attempts(runs: Path, least: int) -> Path:
+    """The master's table, once it has so many lines."""
+    while not (found := [path for path in runs.glob("*/attempts.csv") if lines(path) >= least]):
+        time.sleep(0.05)
+    return found[0]
+
+
+def lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
+def take_rows(place: Path, rate: float) -> bool:
+    """Ships ``rate`` rows/s to a master; prints its CPU and memory, and tells whether they are within their limits."""
+    runs, port = place / f"rows-{rate:g}", free_port()
+    runs.mkdir()
+    with ExitStack() as stack:
+        load = ("--host", "http://127.0.0.1:9", "--schedule", f"steady 10m {max(rate, 1):g}/s")
+        leader = master(stack, port, runs, STAND_INS, clip(place, 0.04), *load)
+        for _ in range(STAND_INS):
+            start(stack, sys.executable, "-m", "bench.standin", str(port), str(rate / STAND_INS))
+        path = attempts(runs, 2 if rate else 1)
+        time.sleep(WARM_S)
+        before = time.perf_counter(), cpu_s([leader]), lines(path), leader.memory_info().rss
+        time.sleep(SPAN_S)
+        after = time.perf_counter(), cpu_s([leader]), lines(path), leader.memory_info().rss
+    span_s, used_s, rows, more = (late - early for early, late in zip(before, after, strict=True))
+    share, growth = used_s / span_s, more / before[3]
+    print(f"{rows / span_s:10.0f} rows/s {100 * share:8.2f} % of a core {after[3] / 1e6:8.1f} MB {100 * growth:+8.2f} %", flush=True)
+    return share <= CPU_LIMIT and growth <= GROWTH_LIMIT and rows >= 0.95 * rate * span_s
+
+
+def send(place: Path, turn: int, generators: int, host: str, nginx: psutil.Process) -> Share:
+    """As fast as so many generators can, for a stage."""
+    runs, port = place / f"turn-{turn}-{generators}", free_port()
+    for folder in (runs / "master", runs / "own"):
+        folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        schedule = f"level {STAGE_S}s {IN_FLIGHT * generators} at a time"
+        leader = master(stack, port, runs / "master", generators, clip(place, 0.04), "--host", host, "--schedule", schedule)
+        join = ("--worker", "--master-host", "127.0.0.1", "--master-port", str(port), "--runs", str(runs / "own"))
+        crew = [start(stack, *locust(*join)) for _ in range(generators)]
+        path = attempts(runs / "master", 2)
+        begun = time.perf_counter()
+        time.sleep(1)
+        before = [cpu_s(group) for group in ([*crew], [nginx], [leader])], time.perf_counter() - begun
+        time.sleep(STAGE_S - 3)
+        after = [cpu_s(group) for group in ([*crew], [nginx], [leader])], time.perf_counter() - begun
+        leader.wait()
+    rows = [row for row in read(path)[0] if row.done_s is not None]
+    ended = sorted(row.done_s or 0.0 for row in rows)
+    middle = [done_s for done_s in ended if ended[0] + 2 <= done_s < ended[0] + STAGE_S - 1]
+    if {row.outcome for row in rows} != {"ok"}:
+        sys.exit(f"not every request was ok: see {path}")
+    rate = len(middle) / (STAGE_S - 3)
+    sent = rate * (after[1] - before[1])
+    return Share(rate, *((late - early) / sent for early, late in zip(before[0], after[0], strict=True)))
+
+
+def compare(place: Path) -> bool:
+    """One generator and two, turn by turn; whether the second brings enough."""
+    port = free_port()
+    conf = place / "nginx.conf"
+    conf.write_text(NGINX.format(place=place, port=port))
+    with ExitStack() as stack:
+        nginx = start(stack, "nginx", "-c", str(conf), "-p", str(place))
+        stack.callback(nginx.wait)
+        stack.callback(nginx.terminate)  # asked to, it ends its own worker too
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.05)
+        turns: dict[int, list[Share]] = {1: [], 2: []}
+        for turn in range(TURNS):
+            for generators, shares in turns.items():
+                shares.append(send(place, turn, generators, f"http://127.0.0.1:{port}", nginx))
+    print(f"\nas fast as it goes, {IN_FLIGHT} in flight each, median of {TURNS} turns; CPU in µs a request")
+    print(f"{'generators':>12}{'requests/s':>12}{'CPU of them':>13}{'of the target':>15}{'of the master':>15}")
+    medians = {}
+    for generators, shares in turns.items():
+        medians[generators] = one = Share(*(statistics.median(column) for column in zip(*shares, strict=True)))
+        print(f"{generators:12}{one.rate:12.0f}{1e6 * one.generators:13.0f}{1e6 * one.target:15.0f}{1e6 * one.master:15.0f}")
+    ratio = statistics.median(two.rate / one.rate for one, two in zip(*turns.values(), strict=True))
+    elsewhere = 2 * medians[1].generators / medians[2].generators
+    cores = os.cpu_count() or 1
+    told = ratio if cores >= CORES else elsewhere
+    print(f"two bring {ratio:.2f} times what one brings here, and {elsewhere:.2f} times by their CPU, with the target elsewhere")
+    print(f"of the two, the one that {cores} cores can tell: {told:.2f} (wanted: {RATIO_LIMIT})")
+    return told >= RATIO_LIMIT
+
+
+def main() -> int:
+    if not shutil.which("nginx"):
+        sys.exit("nginx is not installed: apt-get install nginx-light")
+    print(json.dumps({"cores": os.cpu_count(), "load": os.getloadavg()[0]}))
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        print(f"the master, {STAND_INS} stand-ins for generators, {SPAN_S:g} s each (wanted: {CPU_LIMIT:.0%} of a core, memory constant)")
+        good = [take_rows(place, rate) for rate in (0, ROWS_PER_S)]
+        good.append(compare(place))
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
