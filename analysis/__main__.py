@@ -1,4 +1,4 @@
-"""The command line of analysis: ``python -m analysis report RUN`` and ``python -m analysis merge RUN DIR``."""
+"""The command line of analysis: ``python -m analysis COMMAND``."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis import gate
+from analysis.compare import compare
 from analysis.load import RunError, load
 from analysis.merge import merge
+from analysis.plain import command as scaling
 from analysis.report import report, terminal, write
+from rig.attempt import one_line
+
+LONGEST = 1000
+"""Characters of a refusal: a file may hold any text, and a terminal a few lines."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0 when it did what was asked, 2 with one sentence on stderr when it could not."""
+    """Runs one command; returns its exit code, 0 where it has none of its own, or 2 with one sentence on stderr when it could not."""
     asked = _parser().parse_args(arguments)
     try:
-        said = asked.command(asked)
+        said: str | tuple[int, str] = asked.command(asked)
     except RunError as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(
             f"the report cannot be written: {error.filename or 'its folder'}: {error.strerror or error}; give --out a folder with room"
         )
-    return _say(said)
+    code, text = said if isinstance(said, tuple) else (0, said)
+    _say(text)
+    return code
 
 
 def _report(asked: argparse.Namespace) -> str:
@@ -43,16 +52,18 @@ def _merge(asked: argparse.Namespace) -> str:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"analysis: {sentence}", file=sys.stderr)
+    print(f"analysis: {one_line(sentence, LONGEST)}", file=sys.stderr)
     return 2
 
 
-def _say(text: str) -> int:
+def _say(text: str) -> None:
+    """Prints ``text``; nothing in it moves a terminal's cursor, and what the terminal has no sign for is a question mark."""
+    plain = "\n".join("".join(char if char.isprintable() else " " for char in line) for line in text.split("\n"))
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text, flush=True)
+        print(plain.encode(encoding, "replace").decode(encoding), flush=True)
     except BrokenPipeError:  # the reader (head, less) has gone, and the report is written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("run", metavar="RUN", type=Path, help="the run's directory at the master")
     two.add_argument("parts", metavar="DIR", type=Path, nargs="+", help="a generator's directory, or the attempts.csv in it")
     two.set_defaults(command=_merge)
+    compare.add(commands)
+    scaling.add(commands)
+    gate.add(commands)
     return parser
 
 

@@ -9,12 +9,11 @@ import pandas as pd
 
 from analysis import generators
 from analysis.load import Run
-from analysis.models import smallest_sample
+from analysis.models import between_modes, smallest_sample
 from analysis.prose import counted, percent, seconds
 from analysis.tables import Tables
 from rig.attempt import Ledger, one_line
 
-STATES = ("valid", "degraded", "invalid")
 LATE_LEAST_S = 0.020
 LATE_SHARE = 0.05
 CPU_FULL = 0.90
@@ -24,7 +23,6 @@ TOTALS = (
     "There is no ledger: Locust's totals do not know how many requests were planned, so a request that never ended is not seen.",
     "Failures are mixed into the percentiles: a fast failure makes the service look faster.",
     "Percentiles are rounded to two digits: 1,049 and 951 ms both read 1,000.",
-    "Percentiles in the history are cumulative since the start, unless the run had --csv-full-history.",
     "Times count from the instant of sending: requests that the generator sent late look as fast as the others.",
     "Locust writes these files every few seconds and not at the end: the last seconds may be absent.",
 )
@@ -32,7 +30,7 @@ TOTALS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """``state`` is one of STATES; ``reasons`` explain it, gravest first; ``notes`` stand beside it."""
+    """``state`` is one of ``rig.objective.VERDICTS``; ``reasons`` explain it, gravest first; ``notes`` stand beside it."""
 
     state: str
     reasons: tuple[str, ...] = ()
@@ -161,6 +159,9 @@ def _sampled(tables: Tables) -> Iterator[str]:
     alike = tables.likeness
     if alike is not None and alike > max(ALIKE, 2 / n**0.5):
         yield (
-            f"Neighbouring answers are alike (lag-1 autocorrelation {alike:.2f}), as behind a queue: the intervals suppose "
-            "independent requests and are too narrow here; repeat the run before you decide by it."
+            f"Neighbouring answers are alike (lag-1 autocorrelation {alike:.2f}), as behind a queue: the interval of independent requests "
+            "would be too narrow here, so it is one of blocks of time, or there is none; repeat the run before you decide by it."
         )
+    ok = tables.requests[tables.requests["outcome"] == "ok"]
+    if told := between_modes(ok["response_s"], ok["cold"].fillna(False)):
+        yield told

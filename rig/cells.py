@@ -47,7 +47,6 @@ COMMON = (
     ),
     Option("--objective", "", "LIMITS", "What must be kept, as in 'p95<2s, success>95%%' (p50 p90 p95 p99 max mean success wer)"),
     Option("--worth", 0.7, "SHARE", "More at a time is worth it when the throughput grows by this part of the ideal"),
-    Option("--price", "", "GPU|USD", "What a worker costs: a GPU, as in 4090 (RunPod's flex price), or USD a second, as in 0.00031"),
     Option("--memory", "", "GB,GB,GB", "For the memory plan: the card, what all workers share, what each one takes, as in 24,3.4,3.3"),
     Option("--headroom", 1.0, "SHARE", "Part of the card's memory that may be used, as in 0.9"),
     Option("--yes", "no", "", "Change the settings of an endpoint that is not on this machine", ("no", "yes")),

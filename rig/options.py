@@ -7,11 +7,13 @@ import os
 import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from textwrap import indent
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from rig import aim
+from rig import aim, objective, prices
 from rig import schedule as schedule_module
 from rig.aim import Aim, OptionError
 from rig.retries import Retries
@@ -27,11 +29,17 @@ The endpoint is named by Locust's own --host: https://api.runpod.ai/v2/ID (a que
 https://ID.api.runpod.ai (a load balancer), or any other service, as in https://example.com:8083;
 --target says which kind it is where the host does not. Without a host an endpoint of that kind (a
 queue's, where none is said) is started on this machine, with workers of its own, and stopped again.
-Keys are read from {RUNPOD_KEY} and {TRANSCRIPTION_KEY} in the environment, and from nowhere else."""
+Keys are read from {RUNPOD_KEY} and {TRANSCRIPTION_KEY} in the environment, and from nowhere else.
+Each option can be set in the environment too: COLDBURST_SEED=2 for --seed 2.
+
+OBJECTIVES, a file such as
+
+{indent(objective.FILE_EXAMPLE, "    ")}
+{objective.HELP}"""
 EMBEDDED = "embedded"
 """The host that stands for the endpoint that a run starts for itself; no host at all means the same."""
 MOST_REQUESTS = 10_000_000
-MAY_BE_0 = ("--execution-timeout", "--ttl", "--sample", "--hold-from")
+MAY_BE_0 = ("--drain-timeout", "--execution-timeout", "--ttl", "--sample", "--hold-from")
 SPARE_FILES = 100
 """File descriptors left for everything but the requests in flight."""
 
@@ -73,7 +81,7 @@ PLENTY = (
     Option("--deadline", 300.0, "SECONDS", "From sending until a request is abandoned, and its job cancelled"),
     Option("--connect-timeout", 10.0, "SECONDS", "To connect, TLS included"),
     Option("--first-byte-timeout", 300.0, "SECONDS", "From sending to the answer's headers"),
-    Option("--drain-timeout", 60.0, "SECONDS", "How long a stopped run waits for what is in flight; Ctrl-C again cuts it"),
+    Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for what is in flight (Ctrl-C again cuts it); 0: as --deadline"),
     Option("--retries", 0, "N", "Further tries at a request that found no room or nobody there; each is a row of its own"),
     Option("--backoff", 1.0, "SECONDS", "Mean pause before the second try; it doubles from try to try, and Retry-After is honoured"),
 )
@@ -102,8 +110,13 @@ RUNPOD = (
     Option("--hold-to", 135.0, "SECONDS", "Load balancer: and up to this long"),
     Option("--sample", 2.0, "SECONDS", "How often the endpoint is asked after itself (/health, worker list) for endpoint.csv; 0: never"),
     Option("--cold-after", 2.0, "SECONDS", "Wait from which an endpoint worker's first answer counts as a cold start"),
+    Option("--price", "", "GPU|USD", "What a worker costs: a GPU, as in 4090 (RunPod's flex price), or USD a second, as in 0.00031"),
 )
-RESULTS = (Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),)
+RESULTS = (
+    Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),
+    Option("--objectives", "", "FILE", "What the run must achieve, in TOML (below); it decides the exit code, and may end the run early"),
+    Option("--exit-code-on-verdict", "yes", "", "Whether a degraded verdict ends with code 4, an invalid one with 5", ("yes", "no")),
+)
 GROUPS: Mapping[str, tuple[Option, ...]] = {
     "the load, and its limits": PLENTY,
     "what is sent": SENT,
@@ -138,6 +151,7 @@ def _add(section: Any, option: Option) -> None:
     action = section.add_argument(option.name, type=type(option.default), default=option.default, help=f"{option.what}{default}", **values)
     # What Locust's own add_argument would note; a group's does not, and the web UI would show no field.
     action.include_in_web_ui, action.is_secret, action.is_required, action.is_multiple = True, False, False, False
+    action.env_var = f"COLDBURST_{attribute(option).upper()}"
 
 
 class _Explain(argparse.Action):
@@ -187,6 +201,8 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -
             raise OptionError(f"{option.name} {value:g} is no stretch of time: give seconds above 0, as in {option.default or 300:g}")
     if options["retries"] < 0:
         raise OptionError(f"--retries {options['retries']} is no number of tries: give 0 or more, as in 3")
+    if options["price"]:
+        prices.read(options["price"], date.today())
     host = _host(str(options.get("host") or ""))
     kind = aim.kind(host, options["target"])
     return Plan(
@@ -198,7 +214,7 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -
         max_in_flight=_in_flight(options["max_in_flight"], stages),
         shed=options["when_full"] == "shed",
         limits=Limits(options["connect_timeout"], min(options["first_byte_timeout"], options["deadline"]), options["deadline"]),
-        drain_s=options["drain_timeout"],
+        drain_s=options["drain_timeout"] or options["deadline"],
         retries=Retries(options["retries"], options["backoff"]),
         sample_s=options["sample"],
         cold_after_s=options["cold_after"],

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gevent
 from locust import log
 
-from rig import circumstances, options
+from rig import circumstances, exits, objective, options
 from rig.aim import OptionError
-from rig.attempt import Ledger
+from rig.attempt import Attempt, Ledger
 from rig.conductor import Conductor
 from rig.embedded import CannotStart, Embedded
+from rig.live_objectives import Watchdog, checked
 from rig.master import MasterRun
+from rig.objective import MISSED, Objective, ObjectiveError, Objectives
 from rig.options import Option, Plan
 from rig.peers import Master
 from rig.progress import Progress
@@ -28,8 +32,7 @@ from rig.targets import infer
 from rig.wanted import ControlError
 
 logger = logging.getLogger("coldburst")
-NOTHING_SENT = 2
-"""Exit code where nothing was sent: what was asked for cannot be done, or an interrupt came first."""
+NOTHING_SENT = exits.NOTHING_SENT
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Question:
         self._names = options.names(asked.schedule, asked.more)
         self._embedded: dict[str, Embedded] = {}
         self._reporter: gevent.Greenlet | None = None
+        self._giving_up: gevent.Greenlet | None = None
         self._progress: Progress | None = None
         self._started = False
         self._interrupted = False
@@ -92,7 +96,9 @@ class Question:
         """The present options, checked, with ``changed`` ones in their place; a ValueError says what is wrong."""
         parsed = self._environment.parsed_options
         said = {"host": self.host, **{name: getattr(parsed, name) for name in self._names}, **changed}
-        return options.check(said, self._asked.stages(said) if self._asked.stages else None)
+        plan = options.check(said, self._asked.stages(said) if self._asked.stages else None)
+        self._objectives(plan)
+        return plan
 
     def part(self, said: Mapping[str, Any], question: str, keyed: bool) -> Plan:
         """The plan of a part in a distributed run, from the master's options; a ValueError says why it cannot be had here.
@@ -162,15 +168,51 @@ class Question:
         if run.recorder.fault:
             logger.error(run.recorder.fault)
         self._environment.process_exit_code = self._exit_code(run, ledger)
-        self._reporter = gevent.spawn(self._make_report, run)
+        self._reporter = gevent.spawn(self._make_report, run, ledger)
 
-    def _exit_code(self, run: Run | MasterRun, ledger: Ledger) -> int | None:
-        """The process's exit code by the run; None leaves it to Locust, which knows of faults of listeners."""
+    def _exit_code(self, run: Run | MasterRun, ledger: Ledger, verdict: str = "", kept: bool | None = None) -> int | None:
+        """The process's exit code; None leaves it to Locust, which knows of faults of listeners.
+
+        Args:
+            verdict, kept: of the report, see ``exits.code``; before there is one the run decides alone.
+        """
+        parsed = self._environment.parsed_options
         if not run.sent:
             return NOTHING_SENT
-        if run.recorder.fault or run.failed or ledger.counts.get("ok", 0) < ledger.planned:
-            return int(self._environment.parsed_options.exit_code_on_error)
-        return None if log.unhandled_greenlet_exception else 0  # Locust itself counts a failure that a retry has made good
+        errors = int(parsed.exit_code_on_error)
+        if run.recorder.fault or run.failed:
+            return errors
+        kept = False if run.ended_by.startswith(MISSED) else kept
+        verdict = verdict if run.plan.options["exit_code_on_verdict"] == "yes" else ""
+        code = exits.code(verdict=verdict, kept=kept, good=ledger.counts.get("ok", 0) >= ledger.planned, errors=errors)
+        # Locust itself counts a failure that a retry has made good.
+        return None if code == exits.GOOD and log.unhandled_greenlet_exception else code
+
+    def _objectives(self, plan: Plan) -> Objectives:
+        """What --objectives asks of the run; a ValueError says what is wrong with it."""
+        if not plan.options["objectives"]:
+            return Objectives(())
+        read = objective.load(Path(plan.options["objectives"]))
+        for one in read.objectives:
+            if one.abort and any(option.name == "--objective" for option in self._asked.more):
+                raise ObjectiveError(f"objective '{one.text}': abort has no place in a sweep, whose settings are held against --objective")
+            if one.abort:
+                checked(one)
+        return read
+
+    def _watch(self, run: Run | MasterRun, objectives: Sequence[Objective]) -> None:
+        """Ends the run early, with a drain, once an objective that may do so is given up."""
+        watched = [one for one in objectives if one.abort]
+        dog = Watchdog(watched, run.plan.planned, run.plan.retries.most)
+
+        def judge(row: Attempt) -> None:
+            missed = None if run.load.stopping else dog.row(row)
+            if missed and not run.ended_by:
+                run.ended_by = f"{MISSED}{missed.text}"
+                run.load.stop()
+                self._giving_up = gevent.spawn(self.stop, run.ended_by)
+
+        run.recorder.listener = judge if watched else None
 
     def stopped(self) -> None:
         """Ready for the next run (test_stop); headless there is none, and the report is waited for."""
@@ -179,6 +221,8 @@ class Question:
             self._finish_report()
 
     def _finish_report(self) -> None:
+        if self._giving_up:
+            self._giving_up.join()  # it starts the other
         if self._reporter:
             self._reporter.join()
 
@@ -213,10 +257,14 @@ class Question:
             gevent.kill(main, KeyboardInterrupt)
 
     def _build(self, plan: Plan) -> Run | MasterRun:
-        key = options.key(plan)
+        key, asked = options.key(plan), self._objectives(plan)
+        if asked.changes:
+            logger.info("Limits against a baseline are not for a run while it goes: hold it against one with python -m analysis gate")
         conductor = self._asked.conduct(plan, key) if self._asked.conduct else None
         try:
-            return self._begin(plan, key, self._host_of(plan, conductor), conductor)
+            run = self._begin(plan, key, self._host_of(plan, conductor), conductor, asked.objectives)
+            self._watch(run, asked.objectives)
+            return run
         except BaseException:
             if conductor:
                 conductor.end()
@@ -230,7 +278,7 @@ class Question:
         conductor.aim(infer(host, plan.kind))
         return host or conductor.host or self._embedded_url(plan.kind)
 
-    def _begin(self, plan: Plan, key: str, host: str, conductor: Conductor | None) -> Run | MasterRun:
+    def _begin(self, plan: Plan, key: str, host: str, conductor: Conductor | None, objectives: Sequence[Objective]) -> Run | MasterRun:
         where = infer(host, plan.kind)
         about = {
             "question": self._asked.name,
@@ -244,6 +292,7 @@ class Question:
             "max_in_flight": plan.max_in_flight,
             "when_full": plan.options["when_full"],
             "cold_after_s": plan.cold_after_s,
+            "objectives": [one.plain() for one in objectives],
             "options": {name: plan.options[name] for name in self._names},
             "versions": circumstances.versions(),
             **circumstances.commit(),
@@ -289,7 +338,7 @@ class Question:
                 self._environment.events.worker_ready.fire(seconds=embedded.start_s, **about)
                 embedded.start_s = 0.0
 
-    def _make_report(self, run: Run | MasterRun) -> None:
+    def _make_report(self, run: Run | MasterRun, ledger: Ledger) -> None:
         """Makes the report in a process of its own (pandas has no place in this one); it prints ledger, verdict and table."""
         folder = run.recorder.folder
         command = [sys.executable, "-m", "analysis", "report", str(folder)]
@@ -297,3 +346,9 @@ class Question:
         if self._report.wait():
             self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
             logger.error("No report was made. The ledger: %s. Try again with: python -m analysis report %s", run.ledger, folder)
+            return
+        found = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
+        kept = None if found["objectives"] is None else all(one["passes"] for one in found["objectives"])
+        for one in found["objectives"] or ():
+            logger.log(logging.INFO if one["passes"] else logging.ERROR, "objective %s: %s", one["objective"], one["said"])
+        self._environment.process_exit_code = self._exit_code(run, ledger, found["verdict"]["state"], kept)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -68,6 +68,9 @@ class Recorder:
         name: of the run's directory; "" = made of time and question.
         outbox: gets each line that is written, to be shipped.
 
+    Attributes:
+        listener: hears each row of attempts.csv, a generator's too, once it is written and counted.
+
     Raises:
         CannotRecord: the directory cannot be written.
     """
@@ -79,6 +82,7 @@ class Recorder:
         self.folder = _new_folder(runs, name or f"{started:%Y%m%d-%H%M%S}-{about['question']}")
         self.generator_name, self._outbox = generator, outbox
         self.fault = ""
+        self.listener: Callable[[Attempt], object] | None = None
         self.counts: Counter[str] = Counter()
         self.rows: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
@@ -124,6 +128,8 @@ class Recorder:
         if instead:
             changes[instead] -= 1
         self._write("attempts", attempt.cells(row), {"requests": changes, "attempts": {row.outcome: 1}})
+        if self.listener:
+            self.listener(row)
 
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
         """Writes a row of events.csv; ``about`` are the hook's keyword arguments."""
@@ -152,6 +158,9 @@ class Recorder:
                     self.failed(error)
                     return
         self._count(batch.counts)
+        if self.listener:
+            for row in attempt.read_rows(batch.lines("attempts")):
+                self.listener(row)
 
     def note(self, key: str, value: Any) -> None:
         """What run.json is to tell too, at the end."""

@@ -1,0 +1,35 @@
+"""How a process ends: the exit codes of a run and of ``python -m analysis gate``, and which of them comes first. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+GOOD, ERRORS, NOTHING_SENT, LEFT_ALONE, DEGRADED, INVALID, MISSED = range(7)
+MEANINGS: Mapping[int, str] = {
+    GOOD: "every planned request was ok, or the objectives are met where there are any; the verdict is valid",
+    ERRORS: "some requests were not ok, or results could not be written (`--exit-code-on-error` changes this code)",
+    NOTHING_SENT: "nothing was sent, or nothing can be read, and one sentence says why: something that was asked for cannot be done, "
+    "or an interrupt came first",
+    LEFT_ALONE: "a generator of a distributed run whose master fell silent: its rows are kept",
+    DEGRADED: "the verdict is degraded: the figures hold with what the report says beside them (`--exit-code-on-verdict no` leaves it out)",
+    INVALID: "the verdict is invalid: the figures may not be believed (`--exit-code-on-verdict no` leaves it out)",
+    MISSED: "an objective is missed, or it cannot be told whether it is",
+}
+OF_VERDICT: Mapping[str, int] = {"degraded": DEGRADED, "invalid": INVALID}
+
+
+def code(*, verdict: str, kept: bool | None, good: bool = True, errors: int = ERRORS) -> int:
+    """The exit code of a run that sent something and could write it down: invalid, objectives, degraded, requests that were not ok.
+
+    Args:
+        verdict: of the report; "" where it is not to decide.
+        kept: whether the objectives are met; None where there are none. Then ``good`` decides: whether every request was ok.
+        errors: what ERRORS was changed to.
+    """
+    if verdict == "invalid":
+        return INVALID
+    if kept is False:
+        return MISSED
+    if verdict in OF_VERDICT:
+        return OF_VERDICT[verdict]
+    return GOOD if kept or good else errors
