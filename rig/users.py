@@ -21,9 +21,11 @@ from locust.exception import StopUser
 
 from rig import exporter, hooks, options
 from rig.aim import OptionError
+from rig.feed import Feeds
 from rig.generator import Generator
 from rig.peers import Master
 from rig.question import NOTHING_SENT, Asked, Question
+from rig.web import routes
 
 logger = logging.getLogger("coldburst")
 _asked: list[str] = []
@@ -106,6 +108,9 @@ def _starter(asked: Asked) -> Callable[..., None]:
         else:
             _check_form(question, web_ui)
             exporter.register(web_ui, lambda: question.current)
+            feeds = Feeds()
+            environment.events.test_start.add_listener(lambda **_: feeds.begin(question.current))  # after the one that begins it
+            routes.register(web_ui, feeds, parsed.web_base_path or "")
 
     return start
 

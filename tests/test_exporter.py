@@ -17,11 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rig.attempt import OUTCOMES, Ledger
 from rig.attempt import read as rows_of
-from rig.exporter import Figures, offered_per_s
-from rig.retries import Retries
-from rig.schedule import Stage, parse
-from rig.witness import Witness
+from rig.exporter import Figures
 from tests.emulators import MODELLED, emulator
+from tests.going import HEALTH, LISTED, run_of
 from tests.locusts import PLAIN, ROOT
 from tests.transcribers import ask, transcriber, until
 from tests.web import WebUi
@@ -31,28 +29,11 @@ CONFIG = ROOT / "deploy" / "prometheus.yml"
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "coldburst.json").read_text(encoding="utf-8"))
 EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 NAME = re.compile(r"coldburst_\w+")
-HEALTH = {"view": "health", "error": "", "in_queue": 3, "in_progress": 2, "idle": 1, "ready": 2, "running": None}
-LISTED = {"view": "workers", "error": "", "idle": 0, "running": 2}
 
 
 def needs(program):
     reason = f"{program} is not installed: apt-get install prometheus"
     return pytest.mark.skipif(shutil.which(program) is None, reason=reason)
-
-
-def run_of(schedule="steady 60s 4/s", now_s=10.5, **more):
-    """A run that tells all that there is to tell; 7 requests sent, one of them tried twice."""
-    load = SimpleNamespace(now=lambda: now_s, in_flight=2, held=3, stage="steady", stopping=False)
-    plan = SimpleNamespace(schedule=parse(schedule), planned=240, kind="queue", sample_s=2.0, retries=Retries(0, 1.0))
-    recorder = SimpleNamespace(
-        id="20261121-120000-burst",
-        question="burst",
-        counts=Counter(ok=4, queue_timeout=1),
-        rows=Counter(ok=4, queue_timeout=1, busy=1),
-        events=Counter(cold_start=2, queued=9),
-    )
-    about = {"plan": plan, "load": load, "recorder": recorder, "sent": 7, "lateness_s": 0.004, "ledger": None, "conductor": None}
-    return SimpleNamespace(**about | {"said": Witness()} | more)
 
 
 def page(current):
@@ -78,33 +59,6 @@ def figures(run):
 def by_outcome(samples):
     """The attempts that there are, by outcome."""
     return {name[1]: value for name, value in samples.items() if name[0] == "attempts_total" and value}
-
-
-@pytest.mark.parametrize(
-    ("schedule", "at_s", "rate"),
-    [
-        ("steady 60s 3/s", 0.0, 3.0),
-        ("steady 60s 3/s poisson", 59.9, 3.0),
-        ("steady 60s 3/s", 60.0, 0.0),
-        ("climb 10s 1/s..11/s", 2.5, 3.5),
-        ("fall 10s 10/s..0/s", 9.0, 1.0),
-        ("slow 10s 1/s, rest 10s 0/s, quick 10s 90/min", 9.99, 1.0),
-        ("slow 10s 1/s, rest 10s 0/s, quick 10s 90/min", 15.0, 0.0),
-        ("slow 10s 1/s, rest 10s 0/s, quick 10s 90/min", 20.0, 1.5),
-        ("burst 30", 0.0, 0.0),
-        ("burst 30, steady 10s 2/s", 0.0, 2.0),
-        ("warm 10s 2/s, level 10s 4 at a time, steady 10s 2/s", 9.0, 2.0),
-        ("warm 10s 2/s, level 10s 4 at a time, steady 10s 2/s", 10.0, None),
-        ("warm 10s 2/s, level 10s 4 at a time, steady 10s 2/s", 25.0, None),
-    ],
-)
-def test_the_offered_rate_is_the_schedules_own(schedule, at_s, rate):
-    assert offered_per_s(parse(schedule), at_s) == (rate if rate is None else pytest.approx(rate))
-
-
-def test_recorded_arrivals_are_counted_over_the_second_before():
-    stage = Stage("replay", duration_s=3.0, at=(0.0, 0.5, 0.6, 1.55, 3.0))
-    assert [offered_per_s([stage], at_s) for at_s in (0.0, 0.9, 1.2, 1.55, 2.9)] == [1.0, 3.0, 2.0, 2.0, 0.0]
 
 
 def test_before_the_first_run_the_totals_are_zero_and_nothing_else_is_said():

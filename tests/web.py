@@ -1,11 +1,13 @@
 """Locust with its web UI, on a port that is proved to be its own."""
 
+import http.client
 import json
 import re
 import socket
 import urllib.error
 import urllib.parse
 import urllib.request
+from email.message import Message
 from types import TracebackType
 
 import psutil
@@ -40,6 +42,20 @@ class WebUi:
     def get(self, path: str) -> bytes:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
             return answer.read()
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, Message, bytes]:
+        """Status, headers and body of any answer, also of one that is no success; the path as it is written; redirects are not followed."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def live(self) -> dict:
+        """What the live page is told."""
+        return json.loads(self.get("/coldburst/live.json"))
 
     def post(self, path: str, **form: str) -> dict:
         request = urllib.request.Request(self.url + path, urllib.parse.urlencode(form).encode(), method="POST")

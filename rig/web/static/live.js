@@ -1,0 +1,154 @@
+"use strict";
+// The live page: asks for what is new once a second, and shows it. Every text goes in as text.
+
+const EVERY_MS = 1000;
+const COLOURS = {
+  ok: "blue", failed: "red", wrong: "purple", queue_timeout: "orange", throttled: "yellow", busy: "dark-yellow", refused: "dark-purple",
+  timed_out: "dark-red", unreachable: "ink", abandoned: "faint", unfinished: "grey", not_sent: "pale",
+};
+const charts = Object.keys(LINES).map((name) => [name, new Chart(name)]);
+let known = { run: "", columns: null };
+
+function put(id, text) {
+  document.getElementById(id).textContent = text;
+}
+
+function make(tag, { text, cls, ...more } = {}, ...children) {
+  const element = document.createElement(tag);
+  if (text !== undefined) element.textContent = text;
+  if (cls) element.className = cls;
+  Object.assign(element, more);
+  element.append(...children);
+  return element;
+}
+
+function seconds(value) {
+  return value === null ? "–" : value < 1 ? `${number(value * 1000)} ms` : `${number(value)} s`;
+}
+
+function perSecond(value) {
+  return value === null ? "–" : `${number(value)}/s`;
+}
+
+function state(run) {
+  return run.finished ? "ended" : run.stopping ? "stopping" : "running";
+}
+
+// [name, figure, what stands below it, whether it is an alarm]
+function tiles(run) {
+  const { outcomes, last_second: now, overall, response_s: times } = run;
+  const others = Object.entries(outcomes).filter(([name, count]) => !["ok", "not_sent"].includes(name) && count);
+  const seen = Object.entries(run.workers[run.view] || {}).filter(([, count]) => count);
+  const left = run.finished ? `ended after ${clock(run.elapsed_s)}` : `${clock(run.elapsed_s)} so far`;
+  return [
+    ["Stage", run.stage || "starting", run.stages > 1 && run.place ? `${run.place} of ${run.stages}` : ""],
+    ["Sending ends in", run.left_s === null ? (run.finished ? "0:00" : "with the answers") : clock(run.left_s), left],
+    ["Sent", run.planned === null ? number(run.sent) : `${run.sent} of ${run.planned}`, run.finished ? (outcomes.not_sent ? `${outcomes.not_sent} not sent` : "") : `${perSecond(now.sent)}, offered ${perSecond(now.offered)}`],
+    ["In flight", number(run.in_flight), run.held ? `${run.held} held at the cap` : ""],
+    ["Answered ok", number(run.ok), run.finished ? `${perSecond(overall.ok)} overall` : `${perSecond(now.ok)}, ${perSecond(overall.ok)} overall`],
+    ["Ended otherwise", number(run.not_ok), others.map(([name, count]) => `${count} ${name}`).join(", "), run.not_ok > 0],
+    ["Cold starts", number(run.cold_starts), ""],
+    ["Queue time-outs", number(run.attempts.queue_timeout), run.attempts.throttled ? `${run.attempts.throttled} throttled (429)` : "", run.attempts.queue_timeout > 0],
+    ["Response time P50", seconds(times.p50_s), times.n ? `P95 ${seconds(times.p95_s)}, last ${times.n} ok` : "no answer yet"],
+    ["Load generators", number(run.generators), `lateness ${seconds(run.lateness_s)}`],
+    ["Endpoint workers", number(run.paid_workers ?? run.workers.health?.running), run.view ? seen.map(([name, count]) => `${count} ${name}`).join(", ") : run.finished ? "" : "not told"],
+    ["Estimated spend", run.usd === null ? "–" : `${run.usd.toPrecision(3)} USD`, run.worker_s === null ? "endpoint workers not told" : `${number(run.worker_s)} worker-seconds${run.usd === null ? ", no --price" : ""}`],
+  ];
+}
+
+function tile([name, figure, beside, alarm]) {
+  const long = figure.length > 10 ? "figure long" : "figure";
+  return make("div", { cls: alarm ? "alarm" : "" }, make("dt", { text: name }), make("dd", { text: figure, cls: long }), make("dd", { text: beside, cls: "beside" }));
+}
+
+function ledger(run) {
+  const parts = Object.entries(run.outcomes).filter(([, count]) => count);
+  const ended = parts.reduce((sum, [, count]) => sum + count, 0);
+  const open = Math.max((run.planned ?? run.sent) - ended, 0);
+  const plan = run.planned === null ? `${run.sent} sent` : `${run.planned} planned`;
+  const sum = [...parts.map(([name, count]) => `${count} ${name}`), ...(open ? [`${open} not ended`] : [])].join(" + ");
+  put("equation", run.ledger || `${plan} = ${sum || "0"}`);
+  const bar = document.getElementById("bar");
+  bar.setAttribute("aria-label", run.ledger || sum);
+  const spans = parts.map(([name, count]) => {
+    const span = make("span", { title: `${count} ${name}` });
+    span.style.flex = `${count} 0 0`;
+    span.style.background = `var(--${COLOURS[name]})`;
+    return span;
+  });
+  if (open) {
+    const span = make("span", { title: `${open} not ended` });
+    span.style.flex = `${open} 0 0`;
+    spans.push(span);
+  }
+  bar.replaceChildren(...spans);
+  document.getElementById("outcomes").replaceChildren(...parts.map(([name, count]) => {
+    const mark = make("i");
+    mark.style.background = `var(--${COLOURS[name]})`;
+    return make("li", {}, mark, `${name} ${count}`);
+  }));
+}
+
+function row(run) {
+  const links = [];
+  if (run.report) links.push(make("a", { text: "Report", href: run.report }));
+  if (run.download) links.push(make("a", { text: "Download (zip)", href: run.download }));
+  const verdict = run.verdict ? make("span", { text: run.verdict, cls: `pill ${run.verdict}` }) : run.finished ? "no report yet" : "";
+  return make("tr", {}, make("th", { text: run.id, scope: "row" }), make("td", { text: run.finished ? run.ended_by : "going on" }),
+    make("td", { text: run.ledger }), make("td", {}, verdict), make("td", {}, ...links));
+}
+
+function take(run, samples) {
+  if (known.run !== run.id || !known.columns) known = { run: run.id, columns: samples };
+  else for (const [name, values] of Object.entries(samples)) known.columns[name].push(...values);
+}
+
+function show({ run, samples, runs }) {
+  document.getElementById("empty").hidden = Boolean(run);
+  document.getElementById("going").hidden = !run;
+  document.getElementById("history").hidden = !runs.length;
+  document.getElementById("runs").replaceChildren(...runs.map(row));
+  const pill = document.getElementById("state");
+  pill.hidden = !run;
+  put("question", run ? run.question : "No run yet");
+  if (!run) return;
+  pill.textContent = state(run);
+  pill.className = `pill ${state(run)}`;
+  document.title = `${run.question}: ${state(run)}`;
+  put("id", run.id);
+  const stop = document.getElementById("stop");
+  stop.hidden = run.finished;
+  stop.disabled = run.stopping;
+  stop.textContent = run.stopping ? "Stopping …" : "Stop the run";
+  ledger(run);
+  document.getElementById("tiles").replaceChildren(...tiles(run).map(tile));
+  if (run.view) put("view", { workers: "Workers by state as the worker list (REST v2) has them. Right: jobs in the queue, by /health.",
+    health: "Workers by state as /health has them. Right: jobs in the queue." }[run.view]);
+  take(run, samples);
+  for (const [, chart] of charts) if (known.columns.at_s.length) chart.show(known.columns); else chart.say("The first second is not over yet.");
+}
+
+// What is new, or null where the web UI does not answer (or wants a login).
+async function asked() {
+  try {
+    const last = known.columns?.at_s.at(-1) ?? -1;
+    const answer = await fetch(`live.json?run=${encodeURIComponent(known.run)}&since=${last}`, { cache: "no-store" });
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+async function look() {
+  const news = await asked();
+  document.getElementById("lost").hidden = Boolean(news);
+  if (news) show(news);
+  setTimeout(look, EVERY_MS);
+}
+
+document.getElementById("stop").addEventListener("click", async (click) => {
+  click.target.disabled = true;
+  click.target.textContent = "Stopping …";
+  await fetch("../stop", { method: "POST" });
+});
+look();
