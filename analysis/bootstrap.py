@@ -1,28 +1,24 @@
 """Intervals of a figure: over the repeats of a setting, or, with one repeat, within the run alone.
 
-Over repeats: the bootstrap draws whole repeats with replacement (every draw there is, where they are few). With two or three
-repeats its own ends are the smallest and the largest value seen, which cover far less than 95 %; they are moved away from the figure
-by sqrt(r / (r − 1)) · t(r − 1) ÷ z, the two corrections for small samples that the plain bootstrap lacks (Hesterberg, What
-Teachers Should Know About the Bootstrap, 2015, 4). Within one run: batch means over time (Law, Simulation Modeling and
-Analysis, 9.5.3), which know nothing of what differs from run to run.
+Over repeats: Student's t on the repeats' own figures, as batch means have it, with a repeat for a batch (Law, Simulation Modeling and
+Analysis, 9.5.3; ``models.spread``). A bootstrap of few repeats has the smallest and the largest of them for its ends and covers
+less. Within one run: batch means over time, which know nothing of what differs from run to run.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from scipy.special import betaincinv, ndtri, stdtrit
 
-from analysis.models import LEVEL
+from analysis.models import BLOCKS, LEVEL, TIED, bears, independent, spread
 
 T = TypeVar("T")
 WITHIN = "within this run only"
-MOST_DRAWS = 1000
 BATCHES, A_BATCH = 20, 5
 """At most so many batches, with at least so many answers each; with fewer than five batches the number of answers alone is gone by."""
 TOO_FEW = "n too small for an interval"
@@ -60,22 +56,16 @@ def t_quantile(degrees: float, level: float = LEVEL) -> float:
 
 
 def over_repeats(repeats: Sequence[T], statistic: Callable[[Sequence[T]], float | None], least: float = -math.inf) -> Interval:
-    """The interval of ``statistic`` over whole repeats, of which there are at least two; its lower end is at least ``least``."""
-    value, n = statistic(repeats), len(repeats)
-    found = [of for pick in _picks(n) if (of := statistic([repeats[place] for place in pick])) is not None]
-    if value is None or not found:
+    """The interval of ``statistic`` over whole repeats, of which there are at least two; its lower end is at least ``least``.
+
+    Each repeat's own figure is held against that of all. What cannot be below 0 is compared by factors.
+    """
+    value = statistic(repeats)
+    each = [of for repeat in repeats if (of := statistic([repeat])) is not None]
+    if value is None or len(each) < 2:
         return Interval(value, None, None, "no values")
-    stretch = math.sqrt(n / (n - 1)) * t_quantile(n - 1) / float(ndtri((1 + LEVEL) / 2))
-    lower, upper = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
-    lowest = max(value + (min(float(lower), value) - value) * stretch, least)
-    return Interval(value, lowest, value + (max(float(upper), value) - value) * stretch, over(n))
-
-
-def _picks(n: int) -> Iterator[Any]:
-    """Which repeats a draw takes: each possible draw once, or MOST_DRAWS at random where there are more."""
-    if n**n <= MOST_DRAWS:
-        return product(range(n), repeat=n)
-    return iter(np.random.default_rng(n).integers(0, n, (MOST_DRAWS, n)))
+    lower, upper = spread(np.array(each), value, factors=None if least >= 0 else False)
+    return Interval(value, max(lower, least), upper, over(len(repeats)))
 
 
 def batch_means(done_s: Sequence[float], start_s: float, stop_s: float, value: float | None) -> Interval:
@@ -99,14 +89,22 @@ def batch_means(done_s: Sequence[float], start_s: float, stop_s: float, value: f
 
 
 def of_mean(values: Sequence[float]) -> Interval:
-    """The mean of independent values within one run, with Student's t."""
-    if not len(values):
+    """The mean of a run's values, in order of time, with Student's t: of the values, or where neighbours are alike of blocks of time.
+
+    None where the run is too short for such blocks: as for a P75, because a mean moves with the slow answers.
+    """
+    plain = np.asarray(values, dtype=np.float64)
+    if not len(plain):
         return Interval(None, None, None, "no values")
-    mean = float(np.mean(values))
-    if len(values) < 2:
+    mean = float(plain.mean())
+    if len(plain) < 2:
         return Interval(mean, None, None, TOO_FEW)
-    half = t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return Interval(mean, mean - half, mean + half, WITHIN)
+    worth = independent([plain])
+    if worth is not None and not bears(worth, 75):
+        return Interval(mean, None, None, TIED)
+    each = plain if worth is None else np.array([block.mean() for block in np.array_split(plain, BLOCKS)])
+    lower, upper = spread(each, mean, factors=None if worth is not None else False)
+    return Interval(mean, lower, upper, WITHIN)
 
 
 def share(part: int, whole: int) -> Interval:

@@ -1,18 +1,16 @@
 """Sweeps that are known by construction (tests/sweeps.py), from their files to the decision."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from analysis import metrics, report
-from analysis.bootstrap import over_repeats
 from analysis.figures.marks import Absent, Plot
 from analysis.load import load
-from analysis.models import percentile
 from analysis.sweep import sheets as sweep_sheets
 from analysis.sweep.answer import answer
 from analysis.sweep.usl import Usl
@@ -97,13 +95,21 @@ def test_a_percentile_that_is_the_maximum_says_so(curve):
     rows = sheet(curve, "Response time by setting")
     assert rows["c1"]["P99 (95 % interval)"] == "124 ms (n = 20: this is the maximum)"
     assert rows["c1"]["P95 (95 % interval)"] == "124 ms (n = 20: 1 value above it, too few for an interval)"
-    assert " to " in rows["c64"]["P95 (95 % interval)"]
+    assert " to " in rows["c1"]["P50 (95 % interval)"]
+
+
+def test_a_setting_whose_neighbours_are_alike_has_no_interval_and_a_note(curve):
+    """Its first 64 answers take ever longer, because all were sent at once."""
+    assert sheet(curve, "Response time by setting")["c64"]["P95 (95 % interval)"] == "1.63 s (neighbours alike: repeat the run)"
+    assert cell(curve, "c64").interval("p95").basis == "neighbours alike: repeat the run"
+    (note,) = (note for note in curve.notes if note.startswith("Neighbouring answers are alike in "))
+    assert "c64" in note and "c1," not in note
 
 
 def test_one_repeat_is_within_this_run_only_and_says_what_that_leaves_out(curve):
     assert cell(curve, "c64").throughput.basis == "within this run only"
     assert "within this run only" in curve.decision.sentence
-    assert any(note.startswith("One repeat:") and "cover far less than 95 %" in note for note in curve.notes)
+    assert any(note.startswith("One repeat:") and "are too narrow where" in note for note in curve.notes)
 
 
 def test_the_law_stands_in_the_table_and_in_the_figure(curve):
@@ -176,7 +182,7 @@ def test_the_split_adds_up_to_the_service_time(matrix):
 
 def test_the_endpoints_figure_is_shaded_where_a_stage_was_measured():
     made = report.report(load(RUNS / "sweep-matrix"))
-    (plot,) = [one for one in report.plots.plots(made.tables, made.answer) if one.name == "endpoint"]
+    (plot,) = [one for one in report.plots.plots(made.tables, made.answer) if one.name == "timeline"]
     shaded = plot.data[plot.data["part"] == "measured"]
     assert shaded["stage"].to_list() == ["c1", "c2", "c4"]
     assert (shaded["until_s"] - shaded["at_s"]).to_list() == pytest.approx([102.4, 61.2, 38.7])
@@ -210,13 +216,15 @@ def test_three_repeats_show_their_spread(scaling):
     assert not any(note.startswith("One repeat") for note in scaling.notes)
 
 
-def test_a_percentile_over_repeats_is_that_of_all_rows_drawn(scaling):
-    """Against the plain way: draw repeats, join their rows, sort."""
-    of, found = cell(scaling, "w2"), cell(scaling, "w2").percentile(95)
-    samples = [np.sort(window.ok["response_s"].to_numpy()) for window in of.windows]
-    plain = over_repeats(samples, lambda picked: percentile(np.sort(np.concatenate(picked)), 95).value, 0.0)
-    assert (found.value, found.lower, found.upper) == (plain.value, plain.lower, plain.upper)
-    assert found.lower < found.value
+def test_a_percentile_over_repeats_is_that_of_all_rows_and_its_interval_students_t(tmp_path):
+    """Four answers of each 40 take 0.18, 0.2 and 0.22 s: that is each P95, and of all 120 rank 114 is the second of the 0.2 s."""
+    measures = [Measure("c1", 40, 1, 4.0, repeat, tail_s=tail_s) for repeat, tail_s in enumerate((0.18, 0.22, 0.2), 1)]
+    found = answered(write(tmp_path / "run", measures))
+    p95 = cell(found, "c1").percentile(95)
+    factor = math.exp(4.30265 * math.sqrt((math.log(0.9) ** 2 + math.log(1.1) ** 2) / 2 / 3))
+    assert (p95.value, p95.lower, p95.upper) == pytest.approx((0.2, 0.2 / factor, 0.2 * factor), rel=1e-4)
+    said = next(of for of in found.sheets() if of.title == "Response time by setting").remark
+    assert "over repeats, by Student's t" in said
 
 
 def test_one_worker_that_is_called_three_has_no_efficiency(tmp_path):

@@ -83,11 +83,14 @@ def test_equal_repeats_have_an_interval_of_no_width():
 
 
 def test_three_repeats_by_hand():
-    """All draws of 3 of 3: the ends are 9 and 11 (1 draw in 27 each), moved out by sqrt(3/2) · 4.3027 ÷ 1.9600."""
+    """Deviation 1, so 10 ± 4.30265 ÷ √3, Student's t at two degrees of freedom; by factors, of ln 0.9 and ln 1.1 in its place."""
     found = over_repeats([9.0, 10.0, 11.0], statistics.fmean)
     assert (found.value, found.basis) == (10.0, "over 3 repeats")
-    assert found.upper - 10 == pytest.approx(math.sqrt(1.5) * 4.30265 / 1.95996, abs=1e-4)
+    assert found.upper - 10 == pytest.approx(4.30265 / math.sqrt(3), abs=1e-4)
     assert 10 - found.lower == pytest.approx(found.upper - 10)
+    positive = over_repeats([9.0, 10.0, 11.0], statistics.fmean, 0.0)
+    factor = math.exp(4.30265 * math.sqrt((math.log(0.9) ** 2 + math.log(1.1) ** 2) / 2 / 3))
+    assert (positive.lower, positive.upper) == pytest.approx((10 / factor, 10 * factor), rel=1e-5)
 
 
 @pytest.mark.parametrize("repeats", [2, 3, 5])

@@ -9,11 +9,10 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.bootstrap import WITHIN, Interval, of_mean, over_repeats, share
 from analysis.cold import PARTS
-from analysis.models import PERCENTS, Percentile, ascending, percentile, rank
+from analysis.models import Percentile, ascending, over_runs, percentiles
 from analysis.sweep import ratios
 from analysis.sweep.plan import Objective
 from analysis.sweep.stages import Window
@@ -143,15 +142,14 @@ class Cell:
         return self.shown[0].within if self.shown else Interval(None, None, None, "nothing was measured")
 
     def percentile(self, percent: int) -> Percentile:
-        """Response time of answered ok, one of PERCENTS: nearest rank over the rows of all repeats; the interval as for throughput."""
+        """Response time of answered ok, one of PERCENTS: nearest rank over rows of all repeats; the interval over these, or within one."""
         return self._percentiles[percent]
 
     @cached_property
     def _percentiles(self) -> dict[int, Percentile]:
-        samples = [ascending(window.ok["response_s"]) for window in self.shown if len(window.ok)]
-        whole = ascending(self.ok["response_s"])
-        plain = {percent: percentile(whole, percent) for percent in PERCENTS}
-        return {percent: _over(samples, found) for percent, found in plain.items()} if len(samples) > 1 else plain
+        runs = [run for window in self.shown if len(run := window.ok.sort_index()["response_s"].dropna().to_numpy())]
+        found = over_runs(runs) if len(runs) > 1 else percentiles(runs[0] if runs else ())
+        return {of.percent: of for of in found}
 
     def metric(self, name: str) -> float | None:
         """What an objective names: p50 … p99, max and mean in s (response time of answered ok), success and wer as shares."""
@@ -178,7 +176,7 @@ class Cell:
         if name == "max":
             return Interval(self.metric(name), None, None, "the largest value seen")
         found = self.percentile(int(name[1:]))
-        return Interval(found.value, found.lower, found.upper, f"n = {found.n} is too small")
+        return Interval(found.value, found.lower, found.upper, found.remark)
 
     def misses(self, objectives: Sequence[Objective]) -> list[Objective]:
         """The objectives that it does not meet."""
@@ -282,21 +280,6 @@ def summed(values: Sequence[float]) -> tuple[float, int]:
 def pooled(repeats: Sequence[tuple[float, int]]) -> float:
     """The mean over all rows of the repeats."""
     return sum(total for total, _ in repeats) / sum(n for _, n in repeats)
-
-
-def _over(samples: Sequence[NDArray[np.float64]], of: Percentile) -> Percentile:
-    """``of`` with its interval over the repeats' samples."""
-    order = np.argsort(np.concatenate(samples), kind="stable")
-    values = np.concatenate(samples)[order]
-    owner = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])[order]
-
-    def of_draw(picked: Sequence[int]) -> float:
-        """The percentile of the samples picked: each value counts as often as its repeat was drawn."""
-        upto = np.cumsum(np.bincount(picked, minlength=len(samples))[owner])
-        return float(values[np.searchsorted(upto, rank(int(upto[-1]), of.percent))])
-
-    found = over_repeats(range(len(samples)), of_draw, 0.0)
-    return Percentile(of.percent, of.n, of.value, found.lower, found.upper, of.maximum)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -8,18 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.figures.marks import BLUE, COLD, FAINT, GREEN, INK, ORANGE, PURPLE, QUEUED, RED
+from analysis.figures import frame
+from analysis.figures.frame import DASHED, SMALL
+from analysis.figures.marks import BLUE, FAINT, GREEN, INK, ORANGE, PHASES, PURPLE, RED
 from analysis.prose import percent
 from analysis.sweep.ratios import BOTTLENECK, TARGET
 
-DASHED = (0, (5, 3))
 TAILS = {"p50": ("P50", GREEN, "o"), "p95": ("P95", ORANGE, "s"), "p99": ("P99", RED, "^")}
-PARTS = {
-    "queue_s": ("queue", QUEUED),
-    "cold_s": ("cold start", COLD),
-    "execution_s": ("execution", BLUE),
-    "other_s": ("network and the rest", FAINT),
-}
+PARTS = {"queue_s": PHASES["queue_s"], "cold_s": PHASES["cold_s"], "execution_s": PHASES["execution_s"], "other_s": PHASES["rest_s"]}
 
 
 def throughput(figure: Figure, data: pd.DataFrame) -> None:
@@ -41,56 +37,57 @@ def rates(axes: Axes, data: pd.DataFrame) -> None:
     _sizes(axes, data)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("ok per s")
-    _legend(axes)
+    frame.key(axes)
 
 
 def tails(axes: Axes, data: pd.DataFrame) -> None:
     """P50, P95 and P99 of response time, and the limits that were set for them."""
+    named = []
     for part, (label, colour, marker) in TAILS.items():
-        _line(axes, data[data["part"] == part], colour, label, marker)
+        rows = data[data["part"] == part]
+        _line(axes, rows, colour, "", marker)
+        named += [(float(rows["value"].dropna().iloc[-1]), label, colour)] if rows["value"].notna().any() else []
     limits = data[data["part"].str.startswith("limit ")]
     for text, value in zip(limits["setting"], limits["value"], strict=True):
-        axes.axhline(value, color=INK, linewidth=1.0, linestyle=DASHED, label=text)
+        axes.axhline(value, color=INK, linewidth=1.0, linestyle=DASHED)
+        named.append((float(value), text, INK))
     _sizes(axes, data)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("response time (s)")
-    axes.set_xlabel(str(data["axis"].iloc[0]))
-    _legend(axes)
+    axes.set_xlabel(_axis_name(axes, data))
+    frame.ends(axes, named, panels=2)
 
 
 def efficiency(figure: Figure, data: pd.DataFrame) -> None:
     """Efficiency against endpoint workers, with the ideal and the two marks."""
     axes = figure.add_subplot()
-    for level, label, colour in (
-        (1.0, "ideal", FAINT),
-        (TARGET, f"target {percent(TARGET)}", GREEN),
-        (BOTTLENECK, percent(BOTTLENECK), RED),
-    ):
-        axes.axhline(level, color=colour, linewidth=1.2, linestyle=DASHED, label=label)
-    _line(axes, data, BLUE, "efficiency", "o")
+    levels = ((1.0, "ideal", FAINT), (TARGET, "target", GREEN), (BOTTLENECK, "bottleneck", RED))
+    for level, _, colour in levels:
+        axes.axhline(level, color=colour, linewidth=1.2, linestyle=DASHED)
+    _line(axes, data, BLUE, "", "o")
     _foot(axes, data, [percent(value) for value in data["value"]])
     _sizes(axes, data)
     axes.set_ylim(0, max(1.1, float(data[["value", "upper"]].max().max()) * 1.05))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
     axes.set_ylabel("scaling efficiency")
-    axes.set_xlabel(str(data["axis"].iloc[0]))
-    _legend(axes)
+    axes.set_xlabel(_axis_name(axes, data))
+    frame.ends(axes, levels)
 
 
 def multiplier(figure: Figure, data: pd.DataFrame) -> None:
     """Multiplier against size, with the ideal line, the worth-it line, and each point's contention."""
     axes, worth = figure.add_subplot(), float(data["worth"].iloc[0])
-    axes.plot(data["x"], data["share"], color=FAINT, linewidth=1.2, linestyle=DASHED, label="ideal")
-    axes.plot(
-        data["x"], data["share"] * worth, color=GREEN, linewidth=1.2, linestyle=DASHED, label=f"{worth:g} of ideal: worth it from here up"
-    )
-    _line(axes, data, BLUE, "multiplier", "o")
+    for factor, colour in ((1.0, FAINT), (worth, GREEN)):
+        axes.plot(data["x"], data["share"] * factor, color=colour, linewidth=1.2, linestyle=DASHED)
+    _line(axes, data, BLUE, "", "o")
     _foot(axes, data, [percent(lost) if abs(lost) > 1e-9 else "baseline" for lost in data["contention"]])
     _sizes(axes, data)
     axes.set_ylim(0, float(data[["value", "upper"]].max().max()) * 1.6)
     axes.set_ylabel("multiplier (×)")
-    axes.set_xlabel(str(data["axis"].iloc[0]))
-    _legend(axes)
+    axes.set_xlabel(_axis_name(axes, data))
+    top, last = axes.get_ylim()[1], float(data["share"].iloc[-1])
+    lines = ((float(data["value"].iloc[-1]), "measured", BLUE), (last * worth, f"{worth:g} of ideal", GREEN), (last, "ideal", FAINT))
+    frame.ends(axes, [(min(value, top), text, colour) for value, text, colour in lines])
 
 
 def cost(figure: Figure, data: pd.DataFrame) -> None:
@@ -99,13 +96,12 @@ def cost(figure: Figure, data: pd.DataFrame) -> None:
     rest = data[~data["frontier"]]
     axes.plot(best["x"], best["value"], "o-", color=BLUE, label="efficient frontier")
     axes.scatter(rest["x"], rest["value"], s=36, c=FAINT, marker="X", linewidths=0, label="beaten in both", zorder=3)
-    for x, value, setting in zip(data["x"], data["value"], data["setting"], strict=True):
-        axes.annotate(setting, (x, value), (7, 5), textcoords="offset points", fontsize=9)
     axes.set_xlim(0, float(data["x"].max()) * 1.08)
-    axes.set_ylim(0, float(data["value"].max()) * 1.15)
+    axes.set_ylim(0, float(data["value"].max()) * 1.3)
+    frame.name_points(axes, list(data["x"]), list(data["value"]), list(data["setting"]))
     axes.set_xlabel(str(data["axis"].iloc[0]))
     axes.set_ylabel(str(data["unit"].iloc[0]))
-    _legend(axes)
+    frame.key(axes)
 
 
 def split(figure: Figure, data: pd.DataFrame) -> None:
@@ -118,7 +114,7 @@ def split(figure: Figure, data: pd.DataFrame) -> None:
             floor = floor + values
     axes.set_ylabel("mean service time (s)")
     axes.grid(visible=False, axis="x")
-    _legend(axes)
+    frame.key(axes)
 
 
 def quality(figure: Figure, data: pd.DataFrame) -> None:
@@ -127,11 +123,11 @@ def quality(figure: Figure, data: pd.DataFrame) -> None:
     rates(above, data)
     _line(below, data[data["part"] == "wer"], PURPLE, "word error rate", "D")
     _sizes(below, data)
-    below.set_ylim(bottom=0)
+    below.set_ylim(0, float(data.loc[data["part"] == "wer", ["value", "upper"]].max().max()) * 1.2 or 0.01)
     below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.3g} %"))
     below.set_ylabel("WER")
-    below.set_xlabel(str(data["axis"].iloc[0]))
-    _legend(below)
+    below.set_xlabel(_axis_name(below, data))
+    frame.key(below)
 
 
 def _line(axes: Axes, rows: pd.DataFrame, colour: str, label: str, marker: str) -> None:
@@ -144,18 +140,29 @@ def _line(axes: Axes, rows: pd.DataFrame, colour: str, label: str, marker: str) 
 def _sizes(axes: Axes, data: pd.DataFrame) -> None:
     """The x axis: a tick a setting, in powers of two where the settings span them."""
     sizes = np.sort(data.loc[data["part"].isin(["mean", "wer"]), "x"].unique())
+    room = 0.6 / len(sizes)
     if sizes[-1] >= 8 * sizes[0]:
         axes.set_xscale("log", base=2)
+        axes.set_xlim(sizes[0] / 2 ** (room * 2), sizes[-1] * 2 ** (room * 2))
+    else:
+        room *= max(sizes[-1] - sizes[0], 1.0)
+        axes.set_xlim(sizes[0] - room, sizes[-1] + room)
     axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
+def _axis_name(axes: Axes, data: pd.DataFrame) -> str:
+    """The x axis in words, on a phone in few."""
+    name = str(data["axis"].iloc[0])
+    return name.replace("concurrency of each endpoint worker", "concurrency of each worker") if frame.narrow(axes) else name
+
+
 def _foot(axes: Axes, data: pd.DataFrame, texts: list[str]) -> None:
-    """A text under each point, at the foot of the figure."""
-    for x, text in zip(data["x"], texts, strict=True):
-        axes.annotate(text, (x, 0), (0, 5), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", fontsize=9)
-
-
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, borderaxespad=0.2, handlelength=1.8, columnspacing=1.2, fontsize=9)
+    """A text under each point, at the foot of the figure; every other one higher where they would touch."""
+    steps = 2 if not frame.fits(axes, texts) else 1
+    for place, (x, text) in enumerate(zip(data["x"], texts, strict=True)):
+        up = 6 + place % steps * 1.4 * SMALL
+        axes.annotate(
+            text, (x, 0), (0, up), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", fontsize=SMALL - 1
+        )

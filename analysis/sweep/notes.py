@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analysis.bootstrap import WITHIN
-from analysis.models import likeness
 from analysis.prose import number, percent, seconds
 from analysis.sweep import ratios
 from analysis.sweep.stages import Window
 from analysis.sweep.sweep import Sweep
 from analysis.tables import Tables
-from analysis.verdict import ALIKE
 from rig.attempt import one_line
 from rig.prices import stale
 
@@ -82,20 +80,23 @@ def _repeats(found: Sweep) -> Iterator[str]:
     if found.deciding and all(len(cell.each) < 2 for cell in found.deciding):
         yield (
             f"One repeat: the intervals hold {WITHIN}. They know nothing of what differs from run to run (other hosts, other "
-            "neighbours), and behind a queue they cover far less than 95 %; --repeats 3 or more tells."
+            "neighbours), and are too narrow where a few hundred answers behind a queue do not show that they are alike; "
+            "--repeats 3 or more tells."
         )
 
 
 def _alike(found: Sweep) -> Iterator[str]:
-    """Settings with one repeat whose neighbouring answers are alike: their percentiles' intervals suppose that they are not."""
+    """Settings whose neighbouring answers are alike, so that percentiles have intervals from blocks of time in one repeat, or none."""
     names = []
     for cell in found.deciding:
-        alike = likeness(cell.ok.sort_index()["response_s"]) if len(cell.each) == 1 else None
-        if alike is not None and alike > max(ALIKE, 2 / len(cell.ok) ** 0.5):
+        shown = [cell.percentile(percent_of) for percent_of in (50, 95, 99)]
+        if any(of.alike and (of.lower is None or len(cell.each) == 1) for of in shown):
             names.append(cell.name)
     if names:
-        where = ", ".join(names)
-        yield f"Neighbouring answers are alike in {where}, as behind a queue: the intervals of P50, P95 and P99 are too narrow there."
+        yield (
+            f"Neighbouring answers are alike in {', '.join(names)}, as behind a queue: P50, P95 and P99 have an interval there only where "
+            "blocks of time or repeats are long enough to tell one; send more requests a setting, or repeat it."
+        )
 
 
 def _price(found: Sweep) -> Iterator[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from analysis.load import MOST
 from analysis.sweep.memory import Card
 from rig.attempt import one_line
 from rig.prices import Price
@@ -84,7 +85,7 @@ def plan(about: Mapping[str, Any]) -> Plan | None:
     if question not in QUESTIONS:
         notes.append(f"run.json: the sweep's question is {_short(question)}, not one of {', '.join(QUESTIONS)}; it is read as concurrency.")
         question = "concurrency"
-    cells = tuple(dict.fromkeys(cell for cell in _list(said, "cells", notes) if isinstance(cell, str) and cell))
+    cells = tuple(dict.fromkeys(one_line(cell) for cell in _list(said, "cells", notes) if isinstance(cell, str) and cell))
     stop, started = said.get("stop"), _day(about.get("started"), date(1970, 1, 1))
     stop = stop if isinstance(stop, dict) else {}
     return Plan(
@@ -103,8 +104,8 @@ def plan(about: Mapping[str, Any]) -> Plan | None:
 
 
 def finite(value: Any) -> bool:
-    """Whether ``value`` is a plain number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether ``value`` is a plain number, and none that would overflow."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST
 
 
 def _short(value: Any) -> str:

@@ -82,15 +82,16 @@ def _remarked(of: Percentile) -> str:
 
 
 def small(of: Percentile) -> str:
-    """What the percentile of a small sample is."""
+    """What a percentile without an interval is: that of a small sample, or of neighbours that are alike."""
     above = of.n - max(-(-of.n * of.percent // 100), 1)
-    return of.remark if of.maximum else f"n = {of.n}: {counted(above, 'value')} above it, too few for an interval"
+    return of.remark if of.maximum or of.alike else f"n = {of.n}: {counted(above, 'value')} above it, too few for an interval"
 
 
 def _percentiles(of: Sweep) -> Sheet:
     rows = tuple((cell.name, f"{len(cell.ok):,}", *(_remarked(cell.percentile(p)) for p in (50, 95, 99))) for cell in of.cells if cell.n)
     several = any(len(cell.each) > 1 for cell in of.cells)
-    basis = "over repeats, by bootstrap" if several else "from order statistics, within this run only; they suppose independent requests"
+    once = "within this run only, from order statistics, or from blocks of time where neighbours are alike"
+    basis = "over repeats, by Student's t on the repeats' own percentiles" if several else once
     head = ("Setting", "n", "P50 (95 % interval)", "P95 (95 % interval)", "P99 (95 % interval)")
     return Sheet("Response time by setting", head, rows, f"Of answered ok, all repeats together. Intervals {basis}.")
 

@@ -132,12 +132,13 @@ def peak_of(of: Floats) -> float:
 def _peak(n: Floats, of: Floats, spread: float) -> Interval:
     """N*, with an interval from points drawn about the curve and fitted again.
 
-    The spread is itself known from few points: each draw has another one, by the distribution of chi square.
+    The noise drawn is in proportion to the throughput, as that of a number of answers is: the points about the peak, which decide,
+    are the noisiest. The spread is itself known from few points: each draw has another one, by the distribution of chi square.
     """
     value, degrees = peak_of(of), len(n) - 3
     curve, noise = throughput(n, of), np.random.default_rng(len(n))
-    spreads = spread * np.sqrt(degrees / noise.chisquare(degrees, DRAWS))
-    drawn = [np.maximum(curve + each * noise.standard_normal(len(n)), 0.01 * curve) for each in spreads]
+    shares = spread / math.sqrt(float((curve**2).mean())) * np.sqrt(degrees / noise.chisquare(degrees, DRAWS))
+    drawn = [curve * np.maximum(1 + each * noise.standard_normal(len(n)), 0.01) for each in shares]
     peaks = np.array([peak_of(_linear(n, x, curve**2 / n)) for x in drawn])
     lower, upper = (float(end) for end in np.quantile(peaks, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf"))
     if not math.isfinite(value):
