@@ -96,7 +96,8 @@ def _because(outcome: str, causes: pd.DataFrame, count: int) -> str:
     """Why ``count`` requests ended with an outcome: `` after 120 s (no capacity)``; "" where no cause is known."""
     known = causes[(causes["requests"] > 0) & (causes["cause"] != "unknown")]
     if len(known) == 1 and int(known["requests"].iloc[0]) == count:
-        after = f" after {seconds(float(known['median_s'].iloc[0]))}" if outcome in WAITED else ""
+        median_s = known["median_s"].iloc[0]
+        after = f" after {seconds(float(median_s))}" if outcome in WAITED and pd.notna(median_s) else ""
         return f"{after} ({one_line(plain(known['cause'].iloc[0]))})"
     parts = [f"{n:,} {one_line(plain(cause))}" for cause, n in zip(known["cause"], known["requests"], strict=True)]
     return f" ({', '.join(parts)})" if parts else ""

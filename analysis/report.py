@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from analysis import cold_table, prose, sheets, totals
+from analysis import cold_table, objectives, prose, sheets, spreadsheet, totals
 from analysis.figures import plots
-from analysis.figures.ink import THEMED, draw
+from analysis.figures.ink import THEMED
 from analysis.figures.marks import MARKS, Absent, Plot
+from analysis.figures.views import views
 from analysis.load import Run
 from analysis.metrics import metrics
+from analysis.objectives import Measured
+from analysis.page import PAGE, columns, drawn, render, slug
 from analysis.sheet import Sheet
 from analysis.sweep.answer import Answer, answer
 from analysis.tables import Tables
 from analysis.verdict import Verdict, judge
 from rig.attempt import OUTCOMES, one_line
-
-TEMPLATES = Path(__file__).parent / "templates"
-PAGE = "index.html"
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|m?s)(?:\W|$))")
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class Report:
         headline: the finding in one sentence.
         equation: the ledger in one line; "" for plain Locust input.
         answer: what a sweep comes to; None for any other run.
+        objectives: which objectives were met and which missed; None where none was given.
     """
 
     run: Run
@@ -44,6 +41,7 @@ class Report:
     headline: str
     equation: str
     answer: Answer | None = None
+    objectives: Sheet | None = None
 
 
 def report(run: Run) -> Report:
@@ -51,10 +49,15 @@ def report(run: Run) -> Report:
     tables = Tables(run)
     verdict = judge(run, tables)
     if run.totals is not None:
-        return Report(run, tables, verdict, totals.headline(run.totals), "")
+        return Report(run, tables, verdict, totals.headline(run.totals), "", objectives=_kept(tables, verdict))
     found = answer(tables)
     said = prose.headline(tables) if found is None else found.headline(verdict.state)
-    return Report(run, tables, verdict, said, prose.equation(tables), found)
+    return Report(run, tables, verdict, said, prose.equation(tables), found, _kept(tables, verdict, found))
+
+
+def _kept(tables: Tables, verdict: Verdict, found: Answer | None = None) -> Sheet | None:
+    """What became of the objectives that the run was given."""
+    return objectives.sheet(objectives.own(Measured(tables, verdict, found)))
 
 
 def write(of: Report, folder: Path) -> Path:
@@ -64,22 +67,42 @@ def write(of: Report, folder: Path) -> Path:
         OSError: the folder or a file cannot be written.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    drawn = [_drawn(plot, folder / "figures") for plot in plots.plots(of.tables, of.answer)]
-    content = {
-        "report": of,
-        "sheets": sheets.sheets(of.tables, of.answer),
-        "absent": sheets.absent(of.tables),
-        "figures": drawn,
-        "bar": _bar(of),
-        "about": circumstances(of.run.about),
-    }
+    made = plots.plots(of.tables, of.answer)
+    content = _content(of, made) | {"figures": [drawn(plot, folder / "figures") for plot in made]}
     _write_cold(of.tables, folder / cold_table.FILE)
     measured = metrics(of.tables, of.verdict, of.answer)
     (folder / "metrics.json").write_text(json.dumps(measured, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(_render("report.md", content), encoding="utf-8")
+    (folder / "report.md").write_text(render("report.md", content), encoding="utf-8")
     page = folder / PAGE
-    page.write_text(_render("report.html", content), encoding="utf-8")
+    page.write_text(render("report.html", content), encoding="utf-8")
     return page
+
+
+def _content(of: Report, made: Sequence[Plot | Absent]) -> dict[str, Any]:
+    """What the templates show, but for the drawn figures."""
+    there = sheets.sheets(of.tables, of.answer)
+    anchors = {sheet.title: f"table-{slug(sheet.title)}" for sheet in there}
+    wanted = {"Verdict": True, "Decision": of.answer is not None, "Ledger": bool(of.equation), "Objectives": of.objectives is not None}
+    sections = {title: slug(title) for title, is_there in wanted.items() if is_there}
+    return {
+        "report": of,
+        "sheets": there,
+        "short": _short(of, there),
+        "anchors": anchors,
+        "sections": [*sections, "Figures", "Tables", "Views", *(["Circumstances"] if of.run.about else [])],
+        "absent": sheets.absent(of.tables),
+        "views": views(made, anchors, sections, totals=of.run.totals is not None),
+        "bar": _bar(of),
+        "about": circumstances(of.run.about),
+    }
+
+
+def _short(of: Report, there: list[Sheet]) -> list[Sheet]:
+    """The tables that a pull request is shown unasked: the decision, the objectives, the main one."""
+    first = [] if of.answer is None else [of.answer.policies]
+    kept = [] if of.objectives is None else [of.objectives]
+    main = of.answer.main.title if of.answer else "Response time" if of.run.totals is None else there[0].title
+    return [*kept, *first, *(sheet for sheet in there if sheet.title == main)]
 
 
 def _write_cold(of: Tables, path: Path) -> None:
@@ -88,7 +111,7 @@ def _write_cold(of: Tables, path: Path) -> None:
     if found is None:
         path.unlink(missing_ok=True)
         return
-    found.round(6).to_csv(path, index=False, lineterminator="\n")
+    spreadsheet.write(found.round(6), path)
 
 
 def terminal(of: Report, page: Path) -> str:
@@ -103,7 +126,7 @@ def terminal(of: Report, page: Path) -> str:
     lines += [f"  note: {note}" for note in of.verdict.notes]
     lines += [f"  note: {note}" for note in of.answer.notes] if of.answer else []
     sheet = _main(of)
-    return "\n".join([*lines, "", *_columns([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), "", f"report: {page}"])
+    return "\n".join([*lines, "", *columns([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), "", f"report: {page}"])
 
 
 def _main(of: Report) -> Sheet:
@@ -128,19 +151,6 @@ def _said(value: Any) -> str:
     return one_line(value) if isinstance(value, str) else one_line(json.dumps(value, ensure_ascii=False))
 
 
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines, each column as wide as its widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _drawn(plot: Plot | Absent, folder: Path) -> dict[str, Any]:
-    shown = {"name": plot.name, "title": plot.title}
-    if isinstance(plot, Plot):
-        return {**shown, "caption": plot.caption, "svg": Markup(draw(plot, folder)), "reason": ""}
-    return {**shown, "caption": "", "svg": "", "reason": plot.reason}
-
-
 def _bar(of: Report) -> list[dict[str, Any]]:
     """The ledger as parts of a bar: name, count, colour and share of the width in percent."""
     if of.run.totals is not None:
@@ -149,28 +159,3 @@ def _bar(of: Report) -> list[dict[str, Any]]:
     parts = [(name, book.counts.get(name, 0), MARKS[name][0]) for name in OUTCOMES] + [("missing", max(book.missing, 0), "")]
     whole = sum(count for _, count, _ in parts) or 1
     return [{"name": name, "count": n, "colour": THEMED.get(colour, colour), "width": 100 * n / whole} for name, n, colour in parts if n]
-
-
-def _render(name: str, content: dict[str, Any]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=lambda template: template is not None and template.endswith(".html"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["cell"] = _cell
-    environment.filters["tied"] = _tied
-    return environment.get_template(name).render(content)
-
-
-def _tied(text: str) -> str:
-    """``text`` with figures that no line end parts from their units."""
-    return _UNIT.sub("\u00a0", text)
-
-
-def _cell(text: str) -> str:
-    """``text`` within a Markdown table or line: shown as it is, whatever signs of Markdown or HTML it holds."""
-    plain = "".join(f"&#{ord(sign)};" if sign in "\\`*[]<>#|~@&$" else sign for sign in text)
-    return plain.replace("://", "&#58;//").replace("www.", "www&#46;")

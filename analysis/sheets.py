@@ -14,7 +14,6 @@ from analysis.sweep.answer import Answer
 from analysis.tables import ENDLESS, POLICIES, Tables, Times
 from rig.attempt import OUTCOMES, one_line
 
-WITHIN = "Nearest rank; 95 % intervals from order statistics, within this run only; supposes independent requests."
 ERROR_SHOWN = 120
 
 
@@ -69,6 +68,13 @@ def _share(part: int, whole: int) -> str:
     return prose.percent(part / whole) if whole else prose.NONE
 
 
+def within(*samples: Times) -> str:
+    """What a reader must know of the percentiles and intervals of ``samples``."""
+    alike = any(percentile.alike for times in samples for percentile in times.percentiles)
+    basis = "or from blocks of time where neighbours are alike" if alike else "which supposes independent requests"
+    return f"Nearest rank; 95 % intervals within this run only, from order statistics, {basis}."
+
+
 def _times(title: str, both: dict[str, Times], formula: str, of: Tables) -> Sheet:
     """A row a percentile; two columns a policy: the figure, and its interval."""
     head = ["", *(part for policy, label in POLICIES.items() for part in (f"{label} (n = {both[policy].n:,})", "95 % interval"))]
@@ -80,7 +86,7 @@ def _times(title: str, both: dict[str, Times], formula: str, of: Tables) -> Shee
     rows.append(("mean", *(part for times in both.values() for part in (prose.seconds(times.mean), ""))))
     endless = sum(of.ledger.counts.get(name, 0) for name in ENDLESS)
     left = f" Left out, without an end: {endless:,} ({' and '.join(ENDLESS)})." if endless else ""
-    return Sheet(title, tuple(head), tuple(rows), f"{formula} {WITHIN}{left}".strip())
+    return Sheet(title, tuple(head), tuple(rows), f"{formula} {within(*both.values())}{left}".strip())
 
 
 def _throughput(of: Tables) -> Sheet:
@@ -100,7 +106,9 @@ def _lateness(of: Tables) -> Sheet:
     rows.append(("max", prose.seconds(found.times.maximum), f"n = {found.times.n:,} sent"))
     held = f"{found.held:,} of {found.of:,}" + (f", up to {prose.seconds(found.held_max_s)}" if found.held else "")
     rows.append(("held back by the in-flight cap", held, "not in the lateness"))
-    return Sheet("Lateness", ("", "Value", "95 % interval"), tuple(rows), f"sent − scheduled − held, of the first attempt. {WITHIN}")
+    return Sheet(
+        "Lateness", ("", "Value", "95 % interval"), tuple(rows), f"sent − scheduled − held, of the first attempt. {within(found.times)}"
+    )
 
 
 def _audio(of: Tables) -> Iterator[Sheet]:

@@ -1,0 +1,63 @@
+"""Counting in bins of time or place, without a step a row."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+MOST = 240
+"""Bins over the width of a figure."""
+_NICE = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600)
+
+
+def width_s(span_s: float, most: int = MOST) -> float:
+    """The narrowest round width that covers ``span_s`` with at most ``most`` bins: such as 0.1 s, 5 s, 1 min."""
+    least = span_s / most
+    if least > _NICE[-1]:
+        return math.ceil(least / 3600) * 3600.0
+    if least > 0.5:
+        return float(next(width for width in _NICE if width >= least))
+    tens = 10.0 ** math.floor(math.log10(max(least, 1e-4)))
+    return float(f"{next(tens * step for step in (1, 2, 5, 10) if tens * step >= least * (1 - 1e-9)):.0e}")
+
+
+def said(width: float) -> str:
+    """A width in words: ``5 s``, ``2 min``."""
+    return f"{width / 60:g} min" if width >= 60 else f"{width:g} s"
+
+
+def number(end: float, width: float, start: float = 0.0) -> int:
+    """How many bins reach from ``start`` to ``end``, its own among them: one where a clock went back and end is before start."""
+    return max(int((end - start) / width + 1e-9) + 1, 1)
+
+
+def placed(values: Floats, start: float, width: float, bins: int) -> NDArray[np.intp]:
+    """The bin of each value; those outside go to the first or last one, and there must be no NaN."""
+    return np.clip(((values - start) / width + 1e-9).astype(np.intp), 0, bins - 1)  # 0.3 ÷ 0.1 is a little below 3
+
+
+def counts(values: Floats, start: float, width: float, bins: int) -> NDArray[np.intp]:
+    """How many values fall into each bin; NaN into none."""
+    return np.bincount(placed(values[~np.isnan(values)], start, width, bins), minlength=bins)
+
+
+def spread(total: int, most: int) -> NDArray[np.intp]:
+    """At most ``most`` places of ``total``, evenly, the first and the last among them."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(np.intp)) if total else np.array([], dtype=np.intp)
+
+
+def floats(rows: pd.DataFrame, name: str) -> Floats:
+    """A column as floats, empty cells NaN; a view where it is one already."""
+    return np.asarray(rows[name].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+
+
+def codes(values: pd.Series[Any], names: list[str]) -> NDArray[np.int8]:
+    """The place of each text in ``names``, -1 where it is none of them."""
+    found, there = pd.factorize(values)
+    places = np.append(pd.Index(names).get_indexer(pd.Index(there)), -1).astype(np.int8)
+    return np.asarray(places[found], dtype=np.int8)

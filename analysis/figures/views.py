@@ -1,0 +1,94 @@
+"""The ten views that an operator of a GPU endpoint needs: where each is in the report, or why this run cannot show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.figures.marks import Absent, Plot
+
+TOTALS = "Locust's totals have no row a request."
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A view, by what shows it (figures by name, tables by title, the page's own sections), and what it takes where nothing does."""
+
+    name: str
+    figures: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    takes: str = ""
+
+
+VIEWS = (
+    Wanted(
+        "Verdict, and what to do",
+        sections=("Verdict", "Decision", "Objectives"),
+        takes="A best setting and its price take a sweep: locustfiles/concurrency.py, scaling.py or matrix.py.",
+    ),
+    Wanted("Timeline", ("timeline", "history")),
+    Wanted(
+        "Throughput and P95 against concurrency",
+        ("sweep_throughput",),
+        takes="One setting was measured: locustfiles/concurrency.py or matrix.py measures several.",
+    ),
+    Wanted(
+        "Scaling efficiency against endpoint workers",
+        ("sweep_efficiency",),
+        takes="One number of endpoint workers was measured: locustfiles/scaling.py measures several.",
+    ),
+    Wanted("Anatomy of a request, cold against warm", ("anatomy", "waterfall", "sweep_split")),
+    Wanted("Cost against P95", ("sweep_cost",), takes="It takes several settings with a price: a sweep with --price."),
+    Wanted(
+        "Cold starts",
+        tables=("Cold starts", "Response time, cold and warm", "What cold requests waited for"),
+        takes="No answer says which endpoint worker gave it, and no start of one was seen.",
+    ),
+    Wanted(
+        "Errors and their causes",
+        tables=("Ledger", "By outcome", "Why", "Requests and attempts", "Failures"),
+        takes="No request has a row.",
+    ),
+    Wanted(
+        "Real-time factor and word error rate",
+        ("sweep_quality",),
+        ("Audio",),
+        takes="No audio length is recorded: it takes a transcription, or a job that tells the length.",
+    ),
+    Wanted(
+        "Comparison of runs",
+        takes="It takes a second run: python -m analysis compare BASE CANDIDATE writes a page that sets them side by side.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """A view of this report: links to what shows it (anchor and title), and in a sentence what is not there."""
+
+    name: str
+    links: tuple[tuple[str, str], ...]
+    missing: str
+
+
+def views(plots: Sequence[Plot | Absent], tables: Mapping[str, str], sections: Mapping[str, str], *, totals: bool = False) -> list[View]:
+    """Each of VIEWS in this report; ``tables`` and ``sections`` are those that the page has: title → anchor."""
+    return [_view(wanted, plots, tables, sections, totals=totals) for wanted in VIEWS]
+
+
+def _view(wanted: Wanted, plots: Sequence[Plot | Absent], tables: Mapping[str, str], sections: Mapping[str, str], *, totals: bool) -> View:
+    links = [*_links(wanted.sections, sections), *((f"figure-{plot.name}", plot.title) for plot in plots if _shows(plot, wanted))]
+    links += _links(wanted.tables, tables)
+    reasons = [f"{plot.reason[:1].upper()}{plot.reason[1:]}." for plot in plots if isinstance(plot, Absent) and plot.name in wanted.figures]
+    alone = "Verdict" in wanted.sections and "Decision" not in sections
+    missing = "" if links and not alone else next(iter(reasons), TOTALS if totals and not alone else wanted.takes)
+    return View(wanted.name, tuple(links), missing)
+
+
+def _shows(plot: Plot | Absent, wanted: Wanted) -> bool:
+    return isinstance(plot, Plot) and plot.name in wanted.figures
+
+
+def _links(titles: tuple[str, ...], there: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    yield from ((there[title], title) for title in titles if title in there)

@@ -1,0 +1,134 @@
+"""The report page in Chromium: at both widths nothing sticks out, no text of a figure touches another, and the console is empty."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis.load import load
+from analysis.report import report, write
+
+RUNS = Path(__file__).parent / "runs"
+CHROMIUM = shutil.which("chromium")
+SHOWN = ("burst", "mixed", "queue", "retries", "sweep-whisper", "sweep-scaling", "locust/plain")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")]
+
+WIDE = """() => {
+  const most = document.documentElement.clientWidth;
+  const out = [...document.querySelectorAll("main *")].filter(e => !e.closest(".scroll") && !e.closest("svg"));
+  const wide = out.filter(e => e.getBoundingClientRect().right > most + 0.5).map(e => `${e.tagName} ${e.className}`);
+  return document.documentElement.scrollWidth > most ? ["the page scrolls sideways", ...wide] : wide;
+}"""
+TEXTS = """() => {
+  const found = [];
+  for (const svg of document.querySelectorAll(".drawing svg")) {
+    const frame = svg.getBoundingClientRect(), scale = frame.width / svg.viewBox.baseVal.width;
+    if (!frame.width) continue;
+    const texts = [...svg.querySelectorAll("text")].filter(t => t.textContent.trim()).map(
+      t => [t.textContent.trim(), t.getBoundingClientRect(), parseFloat(getComputedStyle(t).fontSize) * scale]);
+    const outside = texts.filter(([, r]) =>
+      r.left < frame.left - 1 || r.right > frame.right + 1 || r.top < frame.top - 1 || r.bottom > frame.bottom + 1);
+    const touching = texts.flatMap(([t, a], i) => texts.slice(i + 1).filter(([, b]) =>
+      Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2
+    ).map(([u]) => `${t} | ${u}`));
+    const small = texts.filter(([, , px]) => px < 9.5).map(([t, , px]) => `${t}: ${px} px`);
+    found.push({name: svg.getAttribute("aria-label"), texts: texts.length, outside: outside.map(([t]) => t), touching, small});
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The small runs' pages, by name."""
+    folder = tmp_path_factory.mktemp("pages")
+    return {name: write(report(load(RUNS / name)), folder / name.replace("/", "-")) for name in SHOWN}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def look(browser, made):
+    """Opens a run's page: (page, what the console said)."""
+    opened = []
+
+    def at(name, width, scheme="light"):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        opened.append(page)
+        said = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: said.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+        page.goto(made[name].as_uri())
+        return page, said
+
+    yield at
+    for page in opened:
+        page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", SHOWN)
+def test_nothing_sticks_out_touches_or_complains(look, name, width):
+    page, said = look(name, width)
+    assert page.evaluate(WIDE) == []
+    found = page.evaluate(TEXTS)
+    assert len(found) >= 1
+    for drawing in found:
+        assert drawing["texts"] >= 4, drawing["name"]
+        assert (drawing["outside"], drawing["touching"], drawing["small"]) == ([], [], []), drawing["name"]
+    assert said == []
+
+
+def test_each_figure_is_drawn_once_at_each_width(look):
+    for width, shown, hidden in ((1280, "wide", "narrow"), (390, "narrow", "wide")):
+        page, _ = look("queue", width)
+        drawings = page.locator("#figures figure .drawing")
+        assert drawings.count() == 9
+        assert page.locator(f".drawing .{shown} >> visible=true").count() == 9
+        assert page.locator(f".drawing .{hidden} >> visible=true").count() == 0
+
+
+def test_a_dark_page_has_light_text_and_a_light_one_dark(look):
+    brightness = """() => [getComputedStyle(document.body).backgroundColor,
+      getComputedStyle([...document.querySelectorAll(".drawing .wide svg text")][0]).fill].map(
+      colour => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))"""
+    for scheme in ("light", "dark"):
+        ground, text = look("burst", 1280, scheme)[0].evaluate(brightness)
+        assert (ground > text) == (scheme == "light")
+        assert abs(ground - text) > 200
+
+
+def test_the_contents_lead_to_every_figure(look):
+    page, _ = look("queue", 390)
+    page.get_by_text("Contents", exact=True).click()
+    page.get_by_role("link", name="Outcomes over time").first.click()
+    assert page.url.endswith("#figure-outcomes")
+    top = page.evaluate("document.getElementById('figure-outcomes').getBoundingClientRect().top")
+    assert -5 < top < 900
+
+
+def test_a_print_shows_the_wide_figures_without_the_contents(look):
+    page, _ = look("queue", 1280)
+    page.emulate_media(media="print")
+    assert page.locator(".contents").is_hidden()
+    assert page.locator(".drawing .wide >> visible=true").count() == 9
+    assert page.evaluate(WIDE) == []
+
+
+def test_hostile_texts_run_no_script(look):
+    page, said = look("mixed", 1280)
+    assert "<script>alert(1)</script>" in page.content().replace("&lt;", "<").replace("&gt;", ">")
+    assert page.evaluate("document.scripts.length") == 0
+    assert said == []
