@@ -1,0 +1,200 @@
+"""``python -m analysis compare``: runs against a base, their differences with intervals, on one page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.bootstrap import Interval
+from analysis.compare import circumstances, sheets
+from analysis.compare.figures import plots
+from analysis.compare.lines import Line, lines
+from analysis.compare.sides import Side
+from analysis.load import Run, RunError, load
+from analysis.page import PAGE, columns, drawn, render
+from rig.attempt import one_line
+
+FORMAT = 1
+ONE_BASE = "The repeats of a setting are not pooled: each run named stands for itself; a sweep with --repeats measures repeats in one run."
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The base and one candidate.
+
+    Attributes:
+        warnings: what speaks against comparing them, as parts of a sentence; empty where nothing does.
+        notes: sentences on what differs and need not matter.
+    """
+
+    base: Side
+    candidate: Side
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def headline(self) -> str:
+        """What it comes to."""
+        return sheets.headline(self.base, self.candidate, self.lines)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A base and its candidates."""
+
+    base: Side
+    pairs: tuple[Pair, ...]
+
+    @property
+    def sides(self) -> list[Side]:
+        """All runs, the base first."""
+        return [self.base, *(pair.candidate for pair in self.pairs)]
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser of ``python -m analysis``."""
+    parser = commands.add_parser(
+        "compare",
+        help="runs against a base: differences with intervals",
+        description="Holds runs against a base: each figure side by side, the difference with its 95 % interval, and a word for it.",
+        epilog="Exit code: 0 when the comparison is made, whatever it shows; 2 when it cannot be made or is refused.",
+    )
+    parser.add_argument("base", metavar="BASE", type=Path, help="a run directory, or the PREFIX of locust --csv PREFIX")
+    parser.add_argument("candidates", metavar="CANDIDATE", type=Path, nargs="+", help="the runs that are held against it, likewise")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: compare-BASE within the first CANDIDATE)")
+    parser.add_argument("--anyway", action="store_true", help="compare runs that differ in what matters, or are invalid, and say so on top")
+    parser.add_argument("--quiet", action="store_true", help="print only the line that names the page")
+    parser.set_defaults(command=_command)
+
+
+def _command(asked: argparse.Namespace) -> str:
+    of = compare([load(path) for path in (asked.base, *asked.candidates)], anyway=asked.anyway)
+    page = write(of, asked.out or _folder(of))
+    return f"comparison: {page}" if asked.quiet else terminal(of, page)
+
+
+def compare(runs: Sequence[Run], *, anyway: bool = False) -> Comparison:
+    """The comparison of the first of ``runs`` with each of the others; nothing is written.
+
+    Raises:
+        RunError: the runs differ in what matters, or one is invalid, and ``anyway`` is not set; or rows meet totals.
+    """
+    labels = _labels(runs)
+    sides = [Side(run, label, place) for place, (run, label) in enumerate(zip(runs, labels, strict=True))]
+    base, *others = sides
+    for side in others:
+        if (side.run.totals is None) != (base.run.totals is None):
+            plain, rows = (base, side) if side.run.totals is None else (side, base)
+            raise RunError(
+                f"{plain.label} has Locust's totals only, and {rows.label} has rows: "
+                f"compare with Locust's totals of the other one too, {rows.run.path / 'locust'}"
+            )
+    return Comparison(base, tuple(_pair(base, side, anyway=anyway) for side in others))
+
+
+def _pair(base: Side, candidate: Side, *, anyway: bool) -> Pair:
+    warnings = []
+    if base.run.totals is None:
+        apart = circumstances.differences(base.run, candidate.run)
+        if apart:
+            warnings.append(f"{base.label} and {candidate.label} differ in what matters: {', '.join(apart)}")
+        warnings += [f"{side.label} is invalid: {side.verdict.reasons[0]}" for side in (base, candidate) if side.verdict.state == "invalid"]
+    if warnings and not anyway:
+        raise RunError(f"not compared, as {'; and '.join(one.rstrip('.') for one in warnings)}; add --anyway to compare them all the same")
+    said = list(circumstances.notes(base.run, candidate.run))
+    judged = (base, candidate) if base.run.totals is None else ()
+    said += [f"{side.label} is degraded: {side.verdict.reasons[0]}" for side in judged if side.verdict.state == "degraded"]
+    if (base.sweep is None) != (candidate.sweep is None):
+        said.append("One of the two is a sweep: its settings are mixed together in each of these figures.")
+    return Pair(base, candidate, tuple(warnings), (*said, ONE_BASE), tuple(lines(base, candidate)))
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """The runs' names; where two have the same, their paths; where those are the same too, their places."""
+    for names in ([run.id for run in runs], [str(run.path) for run in runs]):
+        if max(Counter(names).values()) == 1:
+            return [one_line(name, 80) for name in names]
+    return [f"{one_line(run.id, 80)} ({place})" for place, run in enumerate(runs, start=1)]
+
+
+def _folder(of: Comparison) -> Path:
+    """compare-BASE within the first candidate, or beside it where that is a prefix."""
+    run = of.pairs[0].candidate.run
+    name = f"compare-{re.sub(r'[^A-Za-z0-9._-]+', '-', of.base.run.id)[:80]}"
+    return run.path / name if run.totals is None else run.path.with_name(f"{run.path.name}_{name}")
+
+
+def write(of: Comparison, folder: Path) -> Path:
+    """Writes the page, compare.md, compare.json and the figures into ``folder`` (made if need be), and returns the page's path.
+
+    Raises:
+        OSError: the folder or a file cannot be written.
+    """
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    content = {
+        "of": of,
+        "parts": [(pair, sheets.tables(pair.base, pair.candidate, pair.lines)) for pair in of.pairs],
+        "ledgers": sheets.ledgers(of.sides),
+        "figures": [drawn(plot, folder / "figures") for plot in plots(of.sides)],
+        "method": sheets.METHOD,
+    }
+    (folder / "compare.json").write_text(json.dumps(content_for_programs(of), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    (folder / "compare.md").write_text(render("compare.md", content), encoding="utf-8")
+    page = folder / PAGE
+    page.write_text(render("compare.html", content), encoding="utf-8")
+    return page
+
+
+def content_for_programs(of: Comparison) -> dict[str, Any]:
+    """The content of compare.json: times in seconds, shares of one, what is not known null.
+
+    Keys: ``format``, ``base`` (id, verdict), ``candidates``: a list of id, verdict, headline, warnings, notes and ``lines``, each with
+    key, unit, n ([base, candidate]), base, candidate, difference and relative (value, lower, upper), word, why.
+    """
+    return {
+        "format": FORMAT,
+        "base": {"id": of.base.label, "verdict": of.base.verdict.state},
+        "candidates": [
+            {
+                "id": pair.candidate.label,
+                "verdict": pair.candidate.verdict.state,
+                "headline": pair.headline,
+                "warnings": list(pair.warnings),
+                "notes": list(pair.notes),
+                "lines": [_plain(line) for line in pair.lines],
+            }
+            for pair in of.pairs
+        ],
+    }
+
+
+def _plain(line: Line) -> dict[str, Any]:
+    both = {"base": _rounded(line.of.base), "candidate": _rounded(line.of.candidate)}
+    ends = {"difference": _interval(line.of.absolute), "relative": _interval(line.of.relative)}
+    return {"key": line.key, "unit": line.unit, "n": list(line.n), **both, **ends, "word": line.word, "why": line.of.why}
+
+
+def _interval(of: Interval) -> dict[str, float | None]:
+    return {"value": _rounded(of.value), "lower": _rounded(of.lower), "upper": _rounded(of.upper)}
+
+
+def _rounded(value: float | None) -> float | None:
+    return round(value, 9) if value is not None and math.isfinite(value) else None
+
+
+def terminal(of: Comparison, page: Path) -> str:
+    """The comparison in a few lines for a terminal; the first is the finding, the last names the page."""
+    said = []
+    for pair in of.pairs:
+        sheet = sheets.short(pair.base, pair.candidate, pair.lines)
+        said += [pair.headline, *(f"  warning: {warning}" for warning in pair.warnings), *(f"  note: {note}" for note in pair.notes)]
+        said += ["", *columns([sheet.head, *sheet.rows]), ""]
+    return "\n".join([*said, f"comparison: {page}"])
