@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
-from analysis.load import Totals
+from analysis.locust_csv import CUMULATIVE, Totals
 
 PERCENTILES = ("50%", "90%", "95%", "99%")
+HISTORY = {
+    "requests_per_s": "Requests/s",
+    "failures_per_s": "Failures/s",
+    "users": "User Count",
+    "requests": "Total Request Count",
+    "failures": "Total Failure Count",
+    "mean_s": "Total Average Response Time",
+    "p50_s": "50%",
+    "p95_s": "95%",
+}
 
 
 def by_name(totals: Totals) -> pd.DataFrame:
@@ -30,6 +42,14 @@ def whole(totals: Totals) -> pd.Series[float]:
     return found.iloc[-1] if len(found) else table[["requests", "failures"]].sum()
 
 
+def floor_s(totals: Totals) -> float | None:
+    """The least that a request takes: the smallest time of each name, weighted by its requests; None where it is not known."""
+    stats = totals.stats[totals.stats["Type"].notna() & (totals.stats["Request Count"] > 0)]
+    least, n = _column(stats, "Min Response Time"), stats["Request Count"]
+    value = float((least * n).sum(skipna=False) / n.sum()) / 1000 if len(stats) else math.nan
+    return None if math.isnan(value) else value
+
+
 def headline(totals: Totals) -> str:
     """The totals in one sentence."""
     row = whole(totals)
@@ -38,19 +58,23 @@ def headline(totals: Totals) -> str:
 
 
 def history(totals: Totals) -> pd.DataFrame:
-    """A row a second of the whole run: at_s from the first row, requests_per_s, failures_per_s, users; maybe empty."""
+    """A row a second of the whole run: at_s from the first row, and the columns of HISTORY, NaN where the file has not; maybe empty.
+
+    Counts and mean_s are since the start; percentiles are over what ``totals.percentiles`` says, none where no window was full yet.
+    """
     table = totals.history
-    if table is None or not {"Timestamp", "Name", "Requests/s", "Failures/s", "User Count"} <= set(table.columns):
-        return pd.DataFrame(columns=["at_s", "requests_per_s", "failures_per_s", "users"])
-    rows = table[table["Name"] == "Aggregated"]
-    return pd.DataFrame(
-        {
-            "at_s": rows["Timestamp"] - rows["Timestamp"].min(),
-            "requests_per_s": _column(rows, "Requests/s"),
-            "failures_per_s": _column(rows, "Failures/s"),
-            "users": _column(rows, "User Count"),
-        }
-    )
+    if table is None:
+        return pd.DataFrame(columns=["at_s", *HISTORY])
+    rows = table[table["Type"].isna() & (table["Name"] == "Aggregated")].drop_duplicates("Timestamp", keep="last")
+    found = {
+        name: _column(rows, column) / (1000 if name.endswith("_s") and not name.endswith("per_s") else 1)
+        for name, column in HISTORY.items()
+    }
+    made = pd.DataFrame({"at_s": rows["Timestamp"] - rows["Timestamp"].min(), **found}).reset_index(drop=True)
+    if totals.percentiles != CUMULATIVE:
+        ends = ["p50_s", "p95_s"]
+        made[ends] = made[ends].mask(made["p95_s"] == 0)
+    return made
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series[float]:

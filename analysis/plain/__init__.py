@@ -1,0 +1,1 @@
+"""Scaling from nothing but the CSV files of plain Locust: levels, their efficiency, the page."""

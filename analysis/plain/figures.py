@@ -1,0 +1,97 @@
+"""The figures of several prefixes: efficiency, rate and P95 against the number of endpoint workers; drawn as those of a sweep."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.marks import Absent, Plot
+from analysis.plain.scaling import Scaling
+from analysis.prose import percent
+from analysis.sweep import drawing, ratios
+from analysis.sweep.usl import Usl, fitted
+
+AXIS = "endpoint workers, as the command line says"
+CURVE = 80
+
+
+def plots(of: Scaling) -> list[Plot | Absent]:
+    """Every figure, in its order."""
+    return [_efficiency(of), _rate(of), _times(of)]
+
+
+def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
+    columns = ("part", "x", "setting", "value", "lower", "upper")
+    table = pd.DataFrame(rows, columns=pd.Index(columns))
+    return table.astype(dict.fromkeys(("x", "value", "lower", "upper"), "float64")).assign(axis=AXIS)
+
+
+def _efficiency(of: Scaling) -> Plot | Absent:
+    name, title = "sweep_efficiency", "Scaling efficiency against endpoint workers"
+    good = [(n, to.efficiency) for n, to in of.shares.items() if to.efficiency.value is not None]
+    if len(good) < 2:
+        return Absent(name, title, "; ".join(dict.fromkeys(to.doubt for to in of.shares.values() if to.doubt)) or "a level gives no rate")
+    rows: list[dict[str, object]] = [
+        {"part": "mean", "x": n, "setting": n, "value": e.value, "lower": e.lower, "upper": e.upper} for n, e in good
+    ]
+    caption = f"(R_n ÷ R_1) ÷ (n ÷ n_1), R in {of.unit} by counts ÷ time where there is a history; "
+    caption += f"n is the command line's, not proven; {_n(of)}. "
+    caption += f"Intervals {good[-1][1].basis}. " if good[-1][1].lower is not None else ""
+    caption += f"Target above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)} look for a bottleneck."
+    left = [str(n) for n, to in of.shares.items() if to.doubt]
+    caption += f" Left out, as the load may not saturate: {', '.join(left)}." if left else ""
+    return Plot(name, title, caption, _table(rows), drawing.efficiency)
+
+
+def _n(of: Scaling) -> str:
+    return "n = " + ", ".join(f"{one.requests:,}" for one in of.levels) + " requests"
+
+
+def _rate(of: Scaling) -> Plot | Absent:
+    name, title = "sweep_throughput", "Rate against endpoint workers"
+    good = [(one.workers, one.flow.per_s) for one in of.levels if one.flow.per_s.value]
+    if len(good) < 2:
+        return Absent(name, title, "fewer than two levels give a rate")
+    rows: list[dict[str, object]] = [
+        {"part": "mean", "x": n, "setting": n, "value": r.value, "lower": r.lower, "upper": r.upper} for n, r in good
+    ]
+    law = of.law
+    if isinstance(law, Usl):
+        along = np.geomspace(*law.levels, CURVE)
+        rows += [{"part": "law", "x": float(x), "setting": "", "value": float(y)} for x, y in zip(along, fitted(law, along), strict=True)]
+    said = (
+        f"Curve: Universal Scalability Law, R² = {law.r_squared:.3f}." if isinstance(law, Usl) else f"No Universal Scalability Law: {law}."
+    )
+    draw = partial(_draw_rate, unit="ok per s" if of.unit == "ok/s" else "requests per s")
+    return Plot(name, title, f"Counts ÷ time where there is a history, Locust's own figure where not; {_n(of)}. {said}", _table(rows), draw)
+
+
+def _draw_rate(figure: Figure, data: pd.DataFrame, unit: str) -> None:
+    axes = figure.add_subplot()
+    drawing.rates(axes, data)
+    axes.set_ylabel(unit)
+    axes.set_xlabel(AXIS)
+
+
+def _times(of: Scaling) -> Plot | Absent:
+    name, title = "scaling_p95", "P50 and P95 against endpoint workers"
+    rows: list[dict[str, object]] = [
+        {"part": f"p{p}", "x": one.workers, "setting": one.workers, "value": one.percentile_s(p)}
+        for p in (50, 95)
+        for one in of.levels
+        if one.percentile_s(p) is not None
+    ]
+    if len({row["x"] for row in rows if row["part"] == "p95"}) < 2:
+        return Absent(name, title, "fewer than two levels have a P95")
+    rows += [{"part": "mean", "x": one.workers, "setting": one.workers, "value": None} for one in of.levels]  # the ticks
+    caption = f"Of each whole run, as Locust rounds them to two digits, failures included, from the instant of sending; {_n(of)}."
+    return Plot(name, title, caption, _table(rows), _draw_times)
+
+
+def _draw_times(figure: Figure, data: pd.DataFrame) -> None:
+    axes = figure.add_subplot()
+    axes.set_ylim(0, float(data["value"].max()) * 1.1 or 0.001)
+    drawing.tails(axes, data)
