@@ -1,14 +1,28 @@
-FROM python:3.11-slim-bookworm
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib
-WORKDIR /app
+# Installed in the larger image, which has strip. What no run reads stays behind there: pip, debug symbols, the packages' own tests and
+# sources, botocore's services but S3, pyarrow's network protocols, FastAPI's client for its own cloud.
+FROM python:3.11-bookworm AS install
 COPY requirements.txt ./
-RUN pip install --no-cache-dir --no-compile -r requirements.txt
+RUN python -m venv --without-pip /venv \
+ && python -m pip --python /venv/bin/python install --no-cache-dir --no-compile -r requirements.txt \
+ && python -m pip --python /venv/bin/python uninstall --yes fastapi-cloud-cli sentry-sdk rignore fastar \
+ && cd /venv/lib/python3.11/site-packages \
+ && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
+ && find . -type f -regex '.*\.\(pyi\|pyx\|pxd\|pxi\|h\|c\|cc\|cpp\)' -delete \
+ && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts -exec rm -rf {} + \
+ && rm -f pyarrow/*flight*.so* pyarrow/*_s3*.so* pyarrow/*_encryption*.so* pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.* \
+ && find . -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
+
+FROM python:3.11-slim-bookworm
+COPY --from=install /venv /venv
+# /tmp is all that can be written to: also by Python, so that the second worker of an emulator finds the first one's modules compiled.
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONPYCACHEPREFIX=/tmp/bytecode HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib
+WORKDIR /app
 COPY pyproject.toml ./
 COPY rig ./rig
 COPY analysis ./analysis
 COPY endpoints ./endpoints
 COPY locustfiles ./locustfiles
 COPY samples ./samples
-RUN mkdir runs && chmod 777 runs
+RUN mkdir -m 777 runs
 USER nobody
 CMD ["locust", "--locustfile=locustfiles/burst.py"]
