@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -146,7 +147,14 @@ class MasterRun:
             self.watch = Watch(self._where, self._key, self.plan.sample_s, now=self.load.now, row=self._sample, ready=self._ready)
             self.said = self.watch.said
             self.load.run()
+            if self._deserted():
+                self.ended_by = self.ended_by or "no generator left"
         self.load.finished.wait()
+
+    def _deserted(self) -> bool:
+        """Whether each generator left, though there was more to send."""
+        left = self.told("leaves")
+        return bool(left) and all(left) and not self.load.stopping and self.load.dispatched < (self.plan.planned or math.inf)
 
     def finish(self, reason: str) -> Ledger | None:
         """Ends the run and closes its files; None where another caller did. See Run."""

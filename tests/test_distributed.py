@@ -246,6 +246,19 @@ def test_ctrl_c_at_a_generator_hands_its_share_to_the_others():
 
 
 @pytest.mark.slow
+def test_where_the_last_generator_leaves_the_run_says_so():
+    schedule = ("--schedule", f"steady 60s {RATE}/s")
+    with transcriber(*FAST) as service, distributed("--host", service.url, *schedule, *PLAIN, generators=1) as crew:
+        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.generators[0].interrupt()
+        assert crew.master.wait(60) == 1, crew.master.output
+        assert crew.master.about["ended_by"] == "no generator left"
+        book = crew.master.ledger
+        assert (book.planned, book.counts["ok"]) == (60 * RATE, len(service.log()))
+        assert book.missing + sum(book.counts.values()) == 60 * RATE
+
+
+@pytest.mark.slow
 def test_a_missing_key_on_one_generator_stops_the_run_before_the_first_request(tmp_path):
     template = tmp_path / "input.json"
     template.write_text('{"input": {"prompt": "hi"}}')
