@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from analysis.models import ascending, percentile
-from analysis.tables import Tables
+from analysis.order import whole
+from analysis.tables import Tables, once
 from rig.attempt import OUTCOMES
 
 CAUSES: Mapping[str, str] = {
@@ -39,6 +41,7 @@ def plain(cause: str) -> str:
     return cause.replace("_", " ")
 
 
+@once
 def why(of: Tables) -> pd.DataFrame:
     """A row an outcome and cause, in the order of OUTCOMES, then the commonest cause first.
 
@@ -49,7 +52,9 @@ def why(of: Tables) -> pd.DataFrame:
     told = None if of.run.events is None else _told(of.run.events)
     if told is None or told.empty:
         return empty
-    rows = of.attempts.sort_values(["seq", "attempt"], kind="stable").drop_duplicates(["seq", "attempt"], keep="last")
+    of_told = np.isin(whole(of.attempts["seq"]), whole(told["seq"]))
+    rows = of.attempts.loc[of_told, ["seq", "attempt", "outcome", "sent_s", "done_s"]].astype({"outcome": "str"})
+    rows = rows.sort_values(["seq", "attempt"], kind="stable").drop_duplicates(["seq", "attempt"], keep="last")
     rows = rows.assign(last=~rows.duplicated("seq", keep="last"), service_s=rows["done_s"] - rows["sent_s"])
     found = told.merge(rows[["seq", "attempt", "outcome", "last", "service_s"]], on=["seq", "attempt"], how="left")
     found["outcome"] = found["outcome"].fillna(found["kind"])  # a killed run may have lost the row

@@ -30,12 +30,15 @@ can tell (no worker named; or first, and the wait not known) ``cold`` is empty.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.models import ascending, rank
+from analysis.order import Flags, Floats, floats
 
 COLD_AFTER_S = 2.0
 """Where run.json has no ``cold_after_s``. Above the second that the worker's SDK sleeps between looks for jobs."""
@@ -47,9 +50,10 @@ BY = ("said", "worker_list", "first_on_worker", "execution")
 CONDITIONS = ("cold", "queued", "warm", "untold")
 ANSWERED = ("ok", "failed", "wrong", "timed_out", "busy", "refused")
 PARTS = ("scaler_s", "cold_start_s", "hand_over_s")
+BY_TYPE, CONDITION_TYPE = (pd.CategoricalDtype(["", *names]) for names in (BY, CONDITIONS))
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+Codes = NDArray[Any]
+"""Small whole numbers, as few bytes each as they need."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,14 @@ class Placed:
     """Attempts on their workers, as arrays in the order of the rows.
 
     Attributes:
-        worker: the worker's id, "" where the attempt is on none.
+        worker: which of ``names``, -1 where the attempt is on none.
+        names: ids of endpoint workers.
         sent_s, start_s, end_s: seconds; NaN where not known, an end that was not seen is infinite.
         answered: whether a worker's answer is there to be judged.
     """
 
-    worker: NDArray[np.object_]
+    worker: Codes
+    names: pd.Index[str]
     sent_s: Floats
     start_s: Floats
     end_s: Floats
@@ -77,7 +83,7 @@ class HandOvers:
     """
 
     first: Flags
-    start: NDArray[np.intp]
+    start: NDArray[np.int32]
     job_s: Floats
 
 
@@ -98,17 +104,20 @@ def judge(attempts: pd.DataFrame, starts: pd.DataFrame, cold_after_s: float) -> 
     placed = _placed(attempts)
     found = _hand_overs(placed, starts)
     wait_s = _wait(attempts, placed, found)
-    cold, by = _cold(attempts, placed, found, starts, wait_s, cold_after_s)
-    told = attempts["queue_s"].notna() | attempts["execution_s"].notna()
-    result = pd.DataFrame({"start_s": placed.start_s, "first": found.first, "wait_s": wait_s}, attempts.index)
-    result["cold"] = pd.array(cold, dtype="boolean")
-    result["cold_by"] = by
-    result["condition"] = np.select(
-        [result["cold"].fillna(False), result["cold"].isna(), ~told.to_numpy(), wait_s >= cold_after_s],
-        ["cold", "", "untold", "queued"],
-        "warm",
-    )
-    return result.assign(**_parts(placed, found, starts, result["cold"].fillna(False).to_numpy(dtype=bool) & told.to_numpy()))
+    by, unknown = _cold(attempts, placed, found, starts, wait_s, cold_after_s)
+    told = (attempts["queue_s"].notna() | attempts["execution_s"].notna()).to_numpy()
+    cold = by > 0
+    condition = np.select([cold, unknown, ~told, wait_s >= cold_after_s], [np.int8(code) for code in (1, 0, 4, 2)], np.int8(3))
+    columns = {
+        "start_s": placed.start_s,
+        "first": found.first,
+        "wait_s": wait_s,
+        "cold": pd.arrays.BooleanArray(cold, unknown),
+        "cold_by": pd.Categorical.from_codes(by, dtype=BY_TYPE),
+        "condition": pd.Categorical.from_codes(condition, dtype=CONDITION_TYPE),
+        **_parts(placed, found, starts, cold & told),
+    }
+    return pd.DataFrame(columns, attempts.index, copy=False)
 
 
 def timed(starts: pd.DataFrame, attempts: pd.DataFrame) -> pd.DataFrame:
@@ -123,24 +132,34 @@ def timed(starts: pd.DataFrame, attempts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _placed(attempts: pd.DataFrame) -> Placed:
-    sent, done, queue, execution = (attempts[name].to_numpy(dtype=np.float64) for name in ("sent_s", "done_s", "queue_s", "execution_s"))
+    sent, done, queue, execution = (floats(attempts[name]) for name in ("sent_s", "done_s", "queue_s", "execution_s"))
     outcome = attempts["outcome"]
     # Without a queue delay, a job that ran into the platform's limit does not tell when it started.
-    answered = (outcome.isin(ANSWERED) & ~((outcome == "timed_out") & np.isnan(queue))).to_numpy(dtype=bool)
-    by_end = np.where(answered, np.where(np.isnan(execution), done, done - execution), np.nan)
-    start = np.where(np.isnan(sent + queue), by_end, sent + queue)
-    worker = np.where(np.isnan(start) | (outcome == "not_sent"), "", attempts["worker_id"].to_numpy(dtype=object))
-    return Placed(worker, sent, start, np.where(np.isnan(done), np.inf, done), answered & (worker != ""))
+    answered = outcome.isin(ANSWERED).to_numpy() & ~((outcome == "timed_out").to_numpy() & np.isnan(queue))
+    start = sent + queue
+    untold = np.flatnonzero(np.isnan(start))
+    by_end = np.where(np.isnan(execution[untold]), done[untold], done[untold] - execution[untold])
+    start[untold] = np.where(answered[untold], by_end, np.nan)
+    worker, names = _codes(attempts["worker_id"])
+    nowhere = np.isnan(start) | (outcome == "not_sent").to_numpy() | np.append(names == "", True)[worker]
+    worker = np.where(nowhere, worker.dtype.type(-1), worker)
+    return Placed(worker, names, sent, start, np.where(np.isnan(done), np.inf, done), answered & ~nowhere)
+
+
+def _codes(texts: pd.Series[str]) -> tuple[Codes, pd.Index[str]]:
+    """Each text as its place in an index of those that occur; -1 where it is empty."""
+    kept = texts.astype("category")
+    return kept.cat.codes.to_numpy(), pd.Index(kept.cat.categories, dtype="str")
 
 
 def _hand_overs(placed: Placed, starts: pd.DataFrame) -> HandOvers:
-    first, start = np.zeros(len(placed.worker), dtype=bool), np.full(len(placed.worker), -1)
-    job_s = np.full(len(starts), np.nan)
-    told = _by_worker(starts["worker_id"], starts["from_s"].to_numpy(dtype=np.float64))
-    for worker, rows in _by_worker(pd.Series(placed.worker), placed.start_s).items():
+    first, start = np.zeros(len(placed.worker), dtype=bool), np.full(len(placed.worker), -1, dtype=np.int32)
+    since_s, job_s = starts["from_s"].to_numpy(dtype=np.float64), np.full(len(starts), np.nan)
+    told = _by_worker(placed.names.get_indexer(pd.Index(starts["worker_id"])), since_s)
+    for worker, rows in _by_worker(placed.worker, placed.start_s).items():
         at, ends = placed.start_s[rows], placed.end_s[rows]
         news = told.get(worker, np.array([], dtype=np.intp))
-        from_s = starts["from_s"].to_numpy(dtype=np.float64)[news]
+        from_s = since_s[news]
         begins = _begins(at, ends, from_s)
         for begin in {0, *begins[begins >= 0]}:
             first[rows[_hand_over(at, ends, begin)]] = True
@@ -150,33 +169,41 @@ def _hand_overs(placed: Placed, starts: pd.DataFrame) -> HandOvers:
     return HandOvers(first, start, job_s)
 
 
-def _by_worker(workers: pd.Series[str], at_s: Floats) -> dict[str, NDArray[np.intp]]:
-    """The places of each named worker's rows, in order of ``at_s``."""
+def _by_worker(workers: Codes, at_s: Floats) -> dict[int, NDArray[np.intp]]:
+    """The places of each worker's rows, in order of ``at_s``; of none (-1) there are none."""
     order = np.argsort(at_s, kind="stable")
-    groups = workers.iloc[order].reset_index(drop=True).groupby(workers.iloc[order].to_numpy(), sort=False).indices
-    return {str(worker): order[np.asarray(places, dtype=np.intp)] for worker, places in groups.items() if worker != ""}
+    codes = workers[order]
+    order, codes = order[codes >= 0], codes[codes >= 0]
+    again = np.argsort(codes, kind="stable")
+    order, codes = order[again], codes[again]
+    edges = np.flatnonzero(np.diff(codes, prepend=-1, append=-1))
+    return {int(codes[begin]): order[begin:end] for begin, end in pairwise(edges)}
 
 
 def _begins(at: Floats, ends: Floats, from_s: Floats) -> NDArray[np.intp]:
     """For each instant from which the worker was ready again, the place of the first start since; -1 = none."""
     begins = np.searchsorted(at, from_s - SLACK_S)
-    at_work = [bool(((at < since - SLACK_S) & (ends > since) & np.isfinite(ends)).any()) for since in from_s]
-    return np.where((begins == len(at)) | np.array(at_work, dtype=bool), -1, begins)
+    latest = np.maximum.accumulate(np.append(-np.inf, np.where(np.isfinite(ends), ends, -np.inf)))  # end of those before each
+    return np.where((begins == len(at)) | (latest[begins] > from_s), -1, begins)
 
 
-def _hand_over(at: Floats, ends: Floats, begin: int) -> Flags:
+def _hand_over(at: Floats, ends: Floats, begin: int) -> slice | NDArray[np.intp]:
     """Those that start with the one at ``begin``; where its start is only its end (no times told), within SLACK_S alone decides."""
     start = at[begin]
-    end = float(ends[at == start].max())
-    within = (at >= start) & (at <= start + SLACK_S)
-    return np.asarray(within & ((at < end) | (at == start) | (end <= start)), dtype=np.bool_)
+    same, until = np.searchsorted(at, start, side="right"), np.searchsorted(at, start + SLACK_S, side="right")
+    begin = int(np.searchsorted(at, start))
+    end = float(ends[begin:same].max())
+    return slice(begin, until) if end <= start else begin + np.flatnonzero((at[begin:until] < end) | (at[begin:until] == start))
 
 
 def _wait(attempts: pd.DataFrame, placed: Placed, found: HandOvers) -> Floats:
-    queue, execution = (attempts[name].to_numpy(dtype=np.float64) for name in ("queue_s", "execution_s"))
-    service = _service(attempts)
-    by_execution = np.where(np.isnan(execution), np.maximum(service - _quick(attempts, placed, found), 0.0), placed.start_s - placed.sent_s)
-    return np.where(np.isnan(queue), np.where(placed.answered, by_execution, np.nan), queue)
+    wait_s = floats(attempts["queue_s"]).copy()
+    untold = np.flatnonzero(np.isnan(wait_s))
+    rows = attempts[["sent_s", "done_s", "execution_s"]].take(untold)
+    by_service = np.maximum(_service(rows) - _quick(attempts, placed, found), 0.0)
+    by_execution = placed.start_s[untold] - placed.sent_s[untold]
+    wait_s[untold] = np.where(placed.answered[untold], np.where(rows["execution_s"].isna(), by_service, by_execution), np.nan)
+    return wait_s
 
 
 def _quick(attempts: pd.DataFrame, placed: Placed, found: HandOvers) -> float:
@@ -184,12 +211,12 @@ def _quick(attempts: pd.DataFrame, placed: Placed, found: HandOvers) -> float:
     if not _rest(attempts, placed, found).any():
         return np.nan
     untold = attempts["queue_s"].isna() & attempts["execution_s"].isna() & (attempts["outcome"] == "ok")
-    known = ascending(_service(attempts)[untold.to_numpy(dtype=bool) & placed.answered])
+    known = ascending(_service(attempts.loc[untold.to_numpy(dtype=bool) & placed.answered, ["sent_s", "done_s"]]))
     return float(known[rank(len(known), QUICK) - 1]) if len(known) else np.nan
 
 
 def _service(attempts: pd.DataFrame) -> Floats:
-    return (attempts["done_s"] - attempts["sent_s"]).to_numpy(dtype=np.float64)
+    return floats(attempts["done_s"] - attempts["sent_s"])
 
 
 def _rest(attempts: pd.DataFrame, placed: Placed, found: HandOvers) -> Flags:
@@ -199,49 +226,57 @@ def _rest(attempts: pd.DataFrame, placed: Placed, found: HandOvers) -> Flags:
 
 def _cold(
     attempts: pd.DataFrame, placed: Placed, found: HandOvers, starts: pd.DataFrame, wait_s: Floats, cold_after_s: float
-) -> tuple[list[bool | None], list[str]]:
-    said, service_s = attempts["cold"], _service(attempts)
-    from_s, at_s = (_of_start(starts[name], found.start) for name in ("from_s", "at_s"))
-    candidate, listed = placed.answered & found.first, found.start >= 0
+) -> tuple[NDArray[np.int8], Flags]:
+    """What tells that an attempt is cold, as its place among BY from 1; 0 where it is not, or (the second array) nobody knows."""
+    word = attempts["cold"].notna().to_numpy()
+    by = attempts["cold"].fillna(False).to_numpy(dtype=np.int8)
+    untold = ~word & ~placed.answered
+    candidates = np.flatnonzero(placed.answered & found.first & ~word)
+    rows = attempts[["outcome", "sent_s", "done_s", "execution_s", "audio_s"]].take(candidates)
+    start, sent_s, wait_s = found.start[candidates], placed.sent_s[candidates], wait_s[candidates]
+    from_s, at_s = (_of_start(starts[name], start) for name in ("from_s", "at_s"))
     # Sent between the two looks: a worker that had been ready before would have taken it at once.
-    starting = listed & ((placed.sent_s <= from_s) | ((placed.sent_s <= at_s) & (wait_s > SLACK_S)))
-    by = np.select(
-        [candidate & starting, candidate & ~listed & (wait_s >= cold_after_s), candidate & _outliers(attempts, placed, found)], BY[1:], ""
-    )
-    by = np.where(said.notna(), np.where(said.fillna(False), BY[0], ""), by)
-    nobody_knows = candidate & np.isnan(wait_s) & ~(service_s < cold_after_s) & ~(listed & (placed.sent_s > at_s))
-    unknown = (by == "") & said.isna().to_numpy() & (~placed.answered | nobody_knows)
-    return [None if unsure else bool(how) for unsure, how in zip(unknown, by, strict=True)], [str(how) for how in by]
+    starting = (sent_s <= from_s) | ((sent_s <= at_s) & (wait_s > SLACK_S))
+    by[candidates] = np.select([starting, (start < 0) & (wait_s >= cold_after_s), _outliers(rows, attempts, placed, found)], [2, 3, 4], 0)
+    untold[candidates] = np.isnan(wait_s) & ~(_service(rows) < cold_after_s) & ~(sent_s > at_s) & (by[candidates] == 0)
+    return by, untold
 
 
-def _of_start(values: pd.Series[float], start: NDArray[np.intp]) -> Floats:
-    return np.where(start >= 0, values.to_numpy(dtype=np.float64)[start], np.nan) if len(values) else np.full(len(start), np.nan)
+def _of_start(values: pd.Series[float], start: NDArray[np.int32]) -> Floats:
+    return np.append(floats(values), np.nan)[start]
 
 
-def _outliers(attempts: pd.DataFrame, placed: Placed, found: HandOvers) -> Flags:
-    """Whose execution time is far above what the others took; those whose audio is known among themselves."""
-    rest, ok = _rest(attempts, placed, found), (attempts["outcome"] == "ok").to_numpy(dtype=bool)
-    execution, audio = (attempts[name].to_numpy(dtype=np.float64) for name in ("execution_s", "audio_s"))
-    heard = audio > 0
-    pace = np.where(heard, execution / np.where(heard, audio, 1.0), execution)
-    outlier = np.zeros(len(pace), dtype=bool)
-    for alike in (heard, ~heard):
-        usual = ascending(pace[rest & alike])
+def _outliers(rows: pd.DataFrame, attempts: pd.DataFrame, placed: Placed, found: HandOvers) -> Flags:
+    """Which of ``rows`` have an execution time far above what the others took; those whose audio is known among themselves."""
+    outlier = np.zeros(len(rows), dtype=bool)
+    if not len(rows):
+        return outlier
+    rest = _rest(attempts, placed, found)
+    (pace, heard), (all_pace, all_heard) = _pace(rows), _pace(attempts)
+    for alike, all_alike in ((heard, all_heard), (~heard, ~all_heard)):
+        usual = ascending(all_pace[rest & all_alike])
         if len(usual) >= OUTLIER_N:
             low, middle, high = (usual[rank(len(usual), p) - 1] for p in (25, 50, 75))
-            outlier |= alike & ok & (pace > high + OUTLIER_IQR * (high - low)) & (pace >= OUTLIER_RATIO * middle)
-    return outlier
+            outlier |= alike & (pace > high + OUTLIER_IQR * (high - low)) & (pace >= OUTLIER_RATIO * middle)
+    return outlier & (rows["outcome"] == "ok").to_numpy()
+
+
+def _pace(rows: pd.DataFrame) -> tuple[Floats, Flags]:
+    """Execution time, per second of audio where the audio is known; and where that is so."""
+    execution, audio = floats(rows["execution_s"]), floats(rows["audio_s"])
+    heard = audio > 0
+    return np.divide(execution, audio, out=execution.copy(), where=heard), heard
 
 
 def _parts(placed: Placed, found: HandOvers, starts: pd.DataFrame, cold: Flags) -> dict[str, Floats]:
     """The wait of cold attempts in three, which add up to start − sent; NaN where the worker's start is not known."""
-    began_s = _of_start(starts["at_s"] - starts["seconds"], found.start)
-    ready = np.fmin(_of_start(starts["at_s"], found.start), placed.start_s)
-    sent = placed.sent_s
-    known = cold & found.first & ~np.isnan(began_s) & (ready >= sent)
-    parts = (
-        np.clip(began_s - sent, 0.0, ready - sent),
-        np.clip(ready - np.maximum(began_s, sent), 0.0, None),
-        placed.start_s - ready,
-    )
-    return {name: np.where(known, part, np.nan) for name, part in zip(PARTS, parts, strict=True)}
+    rows = np.flatnonzero(cold & found.first)
+    sent, start = placed.sent_s[rows], placed.start_s[rows]
+    began_s = _of_start(starts["at_s"] - starts["seconds"], found.start[rows])
+    ready = np.fmin(_of_start(starts["at_s"], found.start[rows]), start)
+    known = ~np.isnan(began_s) & (ready >= sent)
+    parts = (np.clip(began_s - sent, 0.0, ready - sent), np.clip(ready - np.maximum(began_s, sent), 0.0, None), start - ready)
+    told = {name: np.full(len(cold), np.nan) for name in PARTS}
+    for name, part in zip(PARTS, parts, strict=True):
+        told[name][rows[known]] = part[known]
+    return told

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from analysis.cold import BY, CONDITIONS, PARTS
-from analysis.tables import Tables, Times, summary
+from analysis.order import floats
+from analysis.tables import Tables, Times, once, summary
 
 FILE = "cold.csv"
+WHOLE = 100_000
+"""Of so many attempts the table has a row each: more are megabytes that nobody reads."""
 _SHOWN = ["seq", "attempt", "worker_id", "outcome", "sent_s", "done_s"]
 
 
@@ -43,30 +47,41 @@ class ColdStarts:
         return self.cold / self.known if self.known else None
 
 
+@once
 def cold_starts(of: Tables) -> ColdStarts:
     """See ColdStarts."""
     rows, starts = of.requests, of.starts
-    cold = rows[rows["cold"].fillna(False)]
+    cold = rows.loc[rows["cold"].fillna(False), ["cold_by", "wait_s", *PARTS]]
     apart = cold[PARTS[0]].notna()
     during = starts[starts["at_s"] >= 0]
-    ok = rows[rows["outcome"] == "ok"]
+    ok, response_s = (rows["outcome"] == "ok").to_numpy(), floats(rows["response_s"])
+    answered = ((name, response_s[ok & (rows["condition"] == name).to_numpy()]) for name in CONDITIONS)
     return ColdStarts(
         known=int(rows["cold"].notna().sum()),
         cold=len(cold),
         by={how: n for how in BY if (n := int((cold["cold_by"] == how).sum()))},
         starts=len(during) if len(starts) else None,
         start_s=summary(during["cold_start_s"], len(during)),
-        response={name: summary(found["response_s"], len(ok)) for name in CONDITIONS if len(found := ok[ok["condition"] == name])},
+        response={name: summary(found, int(ok.sum())) for name, found in answered if len(found)},
         parts={part: summary(cold.loc[apart, part], len(cold)) for part in PARTS} if apart.any() else {},
         whole=summary(cold.loc[~apart, "wait_s"], len(cold)),
     )
 
 
 def table(of: Tables) -> pd.DataFrame | None:
-    """A row an attempt: what the rule saw and what it decided; None where it could decide nothing."""
+    """A row an attempt: what the rule saw and what it decided; None where it could decide nothing.
+
+    Of more than WHOLE attempts those alone that are cold or in a first hand-over.
+    """
     judged = of.judged
     if not judged["cold"].notna().any():
         return None
-    shown = {name: of.attempts[name].array for name in _SHOWN} | {str(name): column.array for name, column in judged.items()}
-    rows = pd.DataFrame(shown).sort_values(["seq", "attempt"], ignore_index=True)
+    shown = np.arange(len(judged)) if not shortened(of) else np.flatnonzero(judged["first"] | judged["cold"].fillna(False))
+    rows = pd.concat([of.attempts[_SHOWN].take(shown).reset_index(drop=True), judged.take(shown).reset_index(drop=True)], axis=1)
+    rows = rows.sort_values(["seq", "attempt"], ignore_index=True)
     return rows.assign(**{name: rows[name].map({True: "true", False: "false"}) for name in ("first", "cold")})
+
+
+def shortened(of: Tables) -> bool:
+    """Whether the table has not a row for each attempt: they are too many."""
+    return len(of.attempts) > WHOLE

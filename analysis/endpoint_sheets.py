@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from analysis import jobs, prose, tables
+from analysis import jobs, prose
 from analysis.causes import CAUSES, plain, why
-from analysis.cold_table import FILE, ColdStarts, cold_starts
+from analysis.cold_table import FILE, ColdStarts, cold_starts, shortened
 from analysis.sheet import Sheet
 from analysis.tables import Tables, Times
 from analysis.tries import Tries, tries
@@ -32,6 +32,7 @@ def cold_sheets(of: Tables) -> Iterator[Sheet]:
         return
     remark = "Over requests, by the rule of docs/methodology.md (Cold starts)."
     remark += " A start counts to the look that showed it ready, or to its first job." if found.starts else ""
+    remark += f" {FILE} has only attempts that are cold or among the first on an endpoint worker." if found.known and shortened(of) else ""
     yield Sheet("Cold starts", ("", "Value", "How"), tuple(_cold(found)), remark, FILE if found.known else "")
     conditions = _conditions(of.cold_after_s)
     rows = tuple((name, *_half_and_tail(found.response[name]), which) for name, which in conditions.items() if name in found.response)
@@ -112,7 +113,7 @@ def _amplified(found: Tries) -> str:
 
 def queue_sheets(of: Tables) -> Iterator[Sheet]:
     """Queue delay and execution time as the endpoint tells them, and how polling saw the ends."""
-    found = tables.queue_and_execution(of.requests)
+    found = of.queue_and_execution
     rows = tuple(
         (label, f"{t.n:,}", prose.seconds(t.at(50).value), prose.seconds(t.at(95).value), prose.seconds(t.maximum))
         for label, t in found.items()

@@ -39,7 +39,7 @@ def notes(run: Run) -> Iterator[str]:
     """Sentences on clocks that differ."""
     if run.generator is None or "clock_s" not in run.generator:
         return
-    most = run.generator.groupby("generator")["clock_s"].agg(lambda ahead: ahead.abs().max()).dropna()
+    most = run.generator["clock_s"].abs().groupby(run.generator["generator"]).max().dropna()
     for name, ahead_s in most[most > CLOCK_S].items():
         who = one_line(str(name))
         yield f"The clock of generator {who} differs by {seconds(float(ahead_s))} from the master's; times are corrected for it."

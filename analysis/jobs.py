@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from analysis.order import floats
 from analysis.tables import Times, summary
 
 
@@ -24,10 +26,11 @@ class Polling:
 
 def polling(attempts: pd.DataFrame) -> Polling | None:
     """See Polling; None where no end was seen by polling."""
-    seen = attempts[attempts["seen_s"].notna() & attempts["done_s"].notna()]
-    if seen.empty:
+    late_s = floats(attempts["seen_s"]) - floats(attempts["done_s"])
+    seen = ~np.isnan(late_s)
+    if not seen.any():
         return None
-    return Polling(summary(seen["seen_s"] - seen["done_s"], len(attempts)), summary(seen["polls"].astype("float64"), len(attempts)))
+    return Polling(summary(late_s, len(attempts)), summary(floats(attempts["polls"])[seen], len(attempts)))
 
 
 def dispatched_again(requests: pd.DataFrame) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import csv
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis import locust_csv, rows
+from analysis.locust_csv import Totals
+from analysis.order import settled
 from rig import attempt
-from rig.attempt import COLUMNS, FORMAT, OUTCOMES, complete
+from rig.attempt import COLUMNS, FORMAT, OUTCOMES, one_line
 
 EXAMPLE = "runs/20261121-091502-burst"
 _DTYPES: Mapping[type, str] = {int: "Int64", float: "float64", bool: "boolean", str: "str"}
@@ -21,6 +25,16 @@ ATTEMPTS, EVENTS, GENERATOR, ENDPOINT, STAGES = (
     {column.name: _DTYPES[column.kind] for column in columns}
     for columns in (COLUMNS, attempt.EVENTS, attempt.GENERATOR, attempt.ENDPOINT, attempt.STAGES)
 )
+REPEATED = ("outcome", "phase", "worker_id", "generator", "error")
+"""Texts of an attempt that few values repeat: kept once each, and a small number a row."""
+SMALL = ("attempt", "polls", "status", "platform_retries")
+"""Whole numbers of an attempt that are nowhere near 2³¹."""
+MOST = 1e15
+"""No time, count or size is further from nothing: what is would only overflow. Whole numbers below it are exact as floats too."""
+DEEPEST = 40
+"""Levels of run.json within each other."""
+UNREAD = ("job_id", "first_s", "bytes_out", "bytes_in")
+"""Columns of an attempt that no table and no figure uses: half the memory of a large run."""
 _ABOUT: Mapping[str, tuple[tuple[type, ...], str]] = {
     "id": ((str,), "a text"),
     "question": ((str, type(None)), "a text"),
@@ -43,23 +57,15 @@ class RunError(Exception):
 
 
 @dataclass(frozen=True)
-class Totals:
-    """What a plain ``locust --csv`` tells: rows by request name, history a second, failures by text."""
-
-    stats: pd.DataFrame
-    history: pd.DataFrame | None = None
-    failures: pd.DataFrame | None = None
-
-
-@dataclass(frozen=True)
 class Run:
     """One run as its files tell it.
 
     Attributes:
         path: the run directory, or the prefix of Locust's CSV files.
         about: run.json; empty for plain Locust input.
-        attempts: a row an attempt, the columns of ``rig.attempt.COLUMNS`` (missing ones all empty);
-            None for plain Locust input.
+        attempts: a row an attempt, the columns of ``rig.attempt.COLUMNS`` (missing ones all empty) without UNREAD, those of
+            REPEATED as categories; tries that were followed by another first, then the last one of each request, in
+            order of seq (analysis/order.py). None for plain Locust input.
         events: a row a hook event; None where the file is missing or empty.
         generator: a row a second and generator; None where the file is missing or empty.
         endpoint: a row each time that the endpoint was asked after itself; None where the file is missing or empty.
@@ -82,8 +88,8 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The run's name: from run.json, otherwise the last part of its path."""
-        return str(self.about.get("id") or self.path.name)
+        """The run's name in one line: from run.json, otherwise the last part of its path."""
+        return one_line(str(self.about.get("id") or "")) or one_line(self.path.name)
 
     @property
     def kind(self) -> str:
@@ -99,9 +105,13 @@ def load(path: Path) -> Run:
         RunError: no such run, not a run, damaged, or written by a newer program.
     """
     path = path.absolute() if path.name == "" else path  # "." and "/" have no name to put a file beside
-    if (path / "run.json").is_file():
+    try:
+        recorded, plain = (path / "run.json").is_file(), path.name != "" and locust_csv.there(path)
+    except OSError as error:  # a name that is too long
+        raise RunError(f"{one_line(str(path))} is no run: {error.strerror}; name a run directory, as in {EXAMPLE}") from error
+    if recorded:
         return _directory(path)
-    if path.with_name(f"{path.name}_stats.csv").is_file():
+    if plain:
         return _totals(path)
     if path.is_dir():
         raise RunError(f"{path} is not a run: it has no run.json; name a run directory, as in {EXAMPLE}")
@@ -113,17 +123,31 @@ def load(path: Path) -> Run:
 def _directory(path: Path) -> Run:
     about = _about(path / "run.json")
     notes: list[str] = []
-    attempts = _rows(path / "attempts.csv", ATTEMPTS, notes, ("seq", "attempt", "scheduled_s", "outcome"))
-    if attempts is None:
-        notes.append("attempts.csv is missing: the run was cut before its first row.")
-        attempts = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in ATTEMPTS.items()})
-    _known(attempts)
+    attempts = _attempts(path / "attempts.csv", notes)
     events = _rows(path / "events.csv", EVENTS, notes, ("kind",))
     generator = _rows(path / "generator.csv", GENERATOR, notes, ("at_s",))
     endpoint = _rows(path / "endpoint.csv", ENDPOINT, notes, ("at_s", "view"))
     stages = _filled(_stages(path / "stages.csv", notes))
     settings = _settings(path / "settings.json", notes)
     return Run(path, about, attempts, _filled(events), _filled(generator), None, notes, _filled(endpoint), stages, settings)
+
+
+def _attempts(path: Path, notes: list[str]) -> pd.DataFrame:
+    kinds = dict.fromkeys(REPEATED, "category") | dict.fromkeys(SMALL, "Int32")
+    dtypes = {name: kinds.get(name, dtype) for name, dtype in ATTEMPTS.items() if name not in UNREAD}
+    columns = _columns(path, dtypes, notes, ("seq", "attempt", "scheduled_s", "outcome"))
+    if columns is None:
+        notes.append("attempts.csv is missing: the run was cut before its first row.")
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
+    strange = sorted(set(columns["outcome"].categories) - set(OUTCOMES))
+    if strange:
+        name = one_line(strange[0], 80)
+        raise RunError(f"attempts.csv has the outcome {name!r}, which this program does not know: it may be newer; update coldburst")
+    columns["outcome"] = columns["outcome"].set_categories(list(OUTCOMES))
+    order = settled(columns["seq"], columns["attempt"])
+    if order is not None:
+        rows.sort(columns, order)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _stages(path: Path, notes: list[str]) -> pd.DataFrame | None:
@@ -139,8 +163,8 @@ def _settings(path: Path, notes: list[str]) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        said = _clean(json.loads(path.read_text(encoding="utf-8-sig")))
+    except (OSError, ValueError, RecursionError) as error:
         notes.append(f"{path.name} cannot be read ({error}): whether the endpoint's settings were put back is not known.")
         return {}
     return said if isinstance(said, dict) else {}
@@ -148,28 +172,38 @@ def _settings(path: Path, notes: list[str]) -> dict[str, Any]:
 
 def _about(path: Path) -> dict[str, Any]:
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = _clean(json.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is not whole JSON ({error}): the run cannot be told from its rows alone") from error
     version = about.get("format") if isinstance(about, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise RunError(f'{path} is not a run\'s record: it should be an object with "format": {FORMAT}')
     if version > FORMAT:
         raise RunError(f"{path} has format {version}, newer than this program, which reads {FORMAT}: update coldburst")
     for key, (kinds, right) in _ABOUT.items():
         if key in about and (not isinstance(about[key], kinds) or isinstance(about[key], bool)):
-            raise RunError(f"{path}: {key!r} is {about[key]!r}, but should be {right}")
-    if (about.get("planned") or 0) < 0:
-        raise RunError(f"{path}: 'planned' is {about['planned']}, but no run plans less than nothing")
+            raise RunError(f"{path}: {key!r} is {one_line(repr(about[key]), 80)}, but should be {right}")
+    for key in ("planned", "dispatched", "elapsed_s", "cold_after_s"):
+        if not 0 <= (about.get(key) or 0) <= MOST:  # nor is NaN
+            raise RunError(f"{path}: {key!r} is {one_line(str(about[key]), 30)}, but should be from 0 to {MOST:g}")
     return dict(about)
 
 
-def _known(attempts: pd.DataFrame) -> None:
-    strange = sorted(set(attempts["outcome"].unique()) - set(OUTCOMES))
-    if strange:
-        raise RunError(f"attempts.csv has the outcome {strange[0]!r}, which this program does not know: it may be newer; update coldburst")
+def _clean(value: Any, depth: int = 0) -> Any:
+    """``value`` with its texts in one line each, and without lone surrogates, which no file can hold.
+
+    Raises:
+        ValueError: it is nested too deeply.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    if isinstance(value, dict):
+        return {_clean(key): _clean(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_clean(inner, depth + 1) for inner in value]
+    return one_line(value, len(value)) if isinstance(value, str) and not value.isprintable() else value
 
 
 def _filled(table: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -177,68 +211,67 @@ def _filled(table: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def _rows(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tuple[str, ...]) -> pd.DataFrame | None:
-    """A CSV file's whole lines with the columns of ``dtypes``; a torn last line is told in ``notes``."""
+    """A CSV file's whole lines with the columns of ``dtypes``; a torn last line is told in ``notes``; None: no line, or no file."""
+    columns = _columns(path, dtypes, notes, needed)
+    return None if columns is None else pd.DataFrame(columns, copy=False)
+
+
+def _columns(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tuple[str, ...]) -> dict[str, Any] | None:
+    """The same column by column, as arrays; those that the file has not are all empty."""
     if not path.is_file():
         return None
-    content, told = _content(path)
-    if told:
-        notes.append(f"{told}.")
-    if not content.strip():
-        return None
-    there = content[: content.find("\n")].strip().split(",")
-    lost = [name for name in needed if name not in there]
-    if lost:
-        raise RunError(f"{path} has no column {lost[0]!r}: its first line should begin with '{','.join(list(dtypes)[:4])}'")
-    table = _parse(path, content, {name: dtype for name, dtype in dtypes.items() if name in there})
-    holes = [name for name in needed if table[name].isna().any()]
-    if holes:
-        raise RunError(f"{path} has a row without {holes[0]!r}: each row needs one")
-    endless = [name for name, dtype in dtypes.items() if dtype == "float64" and name in table and np.isinf(table[name]).any()]
-    if endless:
-        raise RunError(f"{path} has an infinite {endless[0]!r}: each should be a plain number or empty")
-    unsaid = {n: pd.Series("" if dtypes[n] == "str" else None, table.index, dtypes[n]) for n in dtypes if n not in there}
-    return table.assign(**unsaid)[list(dtypes)]
-
-
-def _content(path: Path) -> tuple[str, str]:
     try:
-        return complete(path)
+        end, told = rows.whole(path)
+        there = rows.header(path, end)
+        notes += [f"{told}."] if told else []
+        if not there:
+            return None
+        lost = [name for name in needed if name not in there]
+        if lost:
+            raise RunError(f"{path} has no column {lost[0]!r}: its first line should begin with '{','.join(list(dtypes)[:4])}'")
+        read = rows.read(path, end, {name: dtype for name, dtype in dtypes.items() if name in there})
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise RunError(f"{path} cannot be read: {_why(path, dtypes, error)}") from error
+    holes = [name for name in needed if pd.isna(read[name]).any()]
+    if holes:
+        raise RunError(f"{path} has a row without {holes[0]!r}: each row needs one")
+    for name in (name for name in read if dtypes[name] in ("float64", "Int64")):
+        _bounded(path, name, read[name])
+    n = len(read[needed[0]])
+    return {name: read[name] if name in read else _unsaid(n, dtype) for name, dtype in dtypes.items()}
 
 
-def _parse(path: Path, content: str, dtypes: dict[str, str]) -> pd.DataFrame:
-    empty = {name: [""] for name, dtype in dtypes.items() if dtype != "str"}
+def _why(path: Path, dtypes: Mapping[str, str], error: Exception) -> str:
     try:
-        return pd.read_csv(
-            io.StringIO(content),
-            dtype=dtypes,
-            usecols=list(dtypes),
-            keep_default_na=False,
-            na_values=empty,
-        )
-    except (ValueError, TypeError) as error:
-        raise RunError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        return rows.strange(path, dtypes) or one_line(str(error))
+    except (OSError, csv.Error):
+        return one_line(str(error))
+
+
+def _bounded(path: Path, name: str, column: Any) -> None:
+    ends = pd.Series(column, copy=False).agg(["min", "max"]).dropna()
+    far = [float(end) for end in ends if not abs(end) <= MOST]
+    if any(math.isinf(end) for end in far):
+        raise RunError(f"{path} has an infinite {name!r}: each should be a plain number or empty")
+    if far:
+        raise RunError(f"{path} has a {name!r} of {far[0]:.3g}: each should be between -{MOST:g} and {MOST:g}, or empty")
+
+
+def _unsaid(n: int, dtype: str) -> Any:
+    """A column of ``n`` rows that the file has not."""
+    if dtype == "category":
+        return pd.Categorical.from_codes(np.zeros(n, dtype=np.int8), dtype=pd.CategoricalDtype([""]))
+    return pd.Series("" if dtype == "str" else None, range(n), dtype).array
 
 
 def _totals(prefix: Path) -> Run:
-    """Plain Locust input. Its columns are Locust's own; percentiles of empty rows read "N/A"."""
-    frames, notes = {}, []
-    for part in ("stats", "stats_history", "failures"):
-        frames[part], told = _locust_csv(prefix.with_name(f"{prefix.name}_{part}.csv"))
-        notes += [told] if told else []
-    stats = frames["stats"]
-    if stats is None or not {"Type", "Name", "Request Count", "Failure Count", "95%"} <= set(stats.columns):
-        raise RunError(f"{prefix}_stats.csv is not a Locust statistics file: its first line should begin with 'Type,Name,Request Count'")
-    return Run(prefix, {}, totals=Totals(stats, frames["stats_history"], frames["failures"]), notes=notes)
-
-
-def _locust_csv(path: Path) -> tuple[pd.DataFrame | None, str]:
-    if not path.is_file():
-        return None, f"{path.name} is missing."
-    content, told = _content(path)
+    """Plain Locust input, in the columns of today's Locust."""
     try:
-        table = pd.read_csv(io.StringIO(content), keep_default_na=False, na_values=["N/A", ""], dtype={"Name": "str", "Type": "str"})
+        found, notes = locust_csv.totals(prefix)
+    except OSError as error:
+        raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise RunError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    return table, f"{told}." if told else ""
+        raise RunError(str(error)) from error
+    return Run(prefix, {}, totals=found, notes=notes)

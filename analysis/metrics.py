@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from analysis import jobs, tables, totals
+from analysis import jobs, objectives, tables, totals
 from analysis.causes import why
 from analysis.cold_table import cold_starts
 from analysis.models import Percentile
+from analysis.objectives import Measured
 from analysis.sweep.answer import Answer
 from analysis.tables import Tables, Times
 from analysis.tries import tries
@@ -20,7 +21,8 @@ FORMAT = 1
 def metrics(of: Tables, verdict: Verdict, answer: Answer | None = None) -> dict[str, Any]:
     """The content of metrics.json; what was not measured is null, and times are in seconds.
 
-    Keys: ``format``, ``run`` (id, schedule, seed, state, ended_by, elapsed_s), ``verdict`` (state, reasons, notes), then
+    Keys: ``format``, ``run`` (id, schedule, seed, state, ended_by, elapsed_s), ``verdict`` (state, reasons, notes), ``objectives``
+    (null, or a list of objective, metric, state, value, interval, remark, said, passes), then
 
     * ``ledger``: planned, counts, missing, balanced; ``ok_share`` = ok ÷ planned
     * ``response_time_s`` and ``service_time_s``: under ``ok`` and ``ended`` each n, left_out, p50, p90,
@@ -39,14 +41,15 @@ def metrics(of: Tables, verdict: Verdict, answer: Answer | None = None) -> dict[
     * ``sweep`` (or null): question, decision (sentence, change, by, setting), policies, notes, baseline, knee, usl (or why refused),
       memory, ``settings`` and ``stages``, each a list; its figures leave the warm-up out, those above do not
 
-    Plain Locust input has ``totals`` (a list by name) instead of all from ``ledger`` on.
+    Plain Locust input has ``totals`` (a list by name) instead of all from ``ledger`` on. metrics.schema.json says the same as JSON Schema.
     """
     about = of.run.about
     named = {key: about.get(key) for key in ("schedule", "seed", "state", "ended_by", "elapsed_s")}
     said = {"state": verdict.state, "reasons": list(verdict.reasons), "notes": list(verdict.notes)}
     swept = {"sweep": None if answer is None else answer.metrics()}
     body = {**_measured(of), **swept} if of.run.totals is None else {"totals": totals.by_name(of.run.totals).to_dict("records")}
-    content: dict[str, Any] = _plain({"format": FORMAT, "run": {"id": of.run.id, **named}, "verdict": said, **body})
+    kept = objectives.plain(objectives.own(Measured(of, verdict, answer)))
+    content: dict[str, Any] = _plain({"format": FORMAT, "run": {"id": of.run.id, **named}, "verdict": said, "objectives": kept, **body})
     return content
 
 
@@ -77,7 +80,7 @@ def _measured(of: Tables) -> dict[str, Any]:
 def _endpoint(of: Tables) -> dict[str, Any]:
     seen = jobs.polling(of.attempts)
     return {
-        **{f"{name.replace(' ', '_')}_s": _sample(times) for name, times in tables.queue_and_execution(of.requests).items()},
+        **{f"{name.replace(' ', '_')}_s": _sample(times) for name, times in of.queue_and_execution.items()},
         "dispatched_again": jobs.dispatched_again(of.requests),
         "polling": None if seen is None else {"late_s": _sample(seen.late), "polls": _sample(seen.polls)},
     }

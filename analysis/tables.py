@@ -6,23 +6,25 @@ answer are those of its last attempt; the time it was due and its lateness are t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from analysis import cold
-from analysis.load import Run
-from analysis.models import PERCENTS, Percentile, ascending, likeness, percentile
+from analysis import cold, order
+from analysis.load import MOST, Run
+from analysis.models import PERCENTS, Percentile, ascending, likeness, percentile, percentiles
+from analysis.order import Flags, Floats, floats
 from analysis.starts import worker_starts
-from rig.attempt import OUTCOMES, Ledger
+from rig.attempt import OUTCOMES, Ledger, one_line
 
 ENDLESS = ("unfinished", "not_sent")
 POLICIES: Mapping[str, str] = {"ok": "answered ok", "ended": "all that ended"}
 COMMONEST = 3
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Tables:
     @cached_property
     def requests(self) -> pd.DataFrame:
         """See ``requests``; with the columns of ``judged`` instead of the endpoint's own word on ``cold``."""
-        return requests(self.attempts.assign(**{str(name): column.array for name, column in self.judged.items()}))
+        return requests(self.attempts.assign(**{str(name): column for name, column in self.judged.items()}))
 
     @cached_property
     def cold_after_s(self) -> float:
@@ -143,6 +145,11 @@ class Tables:
         return likeness(rows.loc[rows["outcome"] == "ok", "response_s"])
 
     @cached_property
+    def queue_and_execution(self) -> dict[str, Times]:
+        """See ``queue_and_execution``."""
+        return queue_and_execution(self.requests)
+
+    @cached_property
     def service(self) -> dict[str, Times]:
         """Service time under each of POLICIES."""
         return {policy: times(self.requests, "service_s", policy) for policy in POLICIES}
@@ -163,6 +170,20 @@ class Tables:
         return lateness(self.requests)
 
 
+def once(table: Callable[[Tables], T]) -> Callable[[Tables], T]:
+    """``table``, worked out when first asked for and then kept with the Tables that it is of."""
+
+    @wraps(table)
+    def kept(of: Tables) -> T:
+        name = f"{table.__module__}.{table.__qualname__}"
+        if name not in of.__dict__:
+            of.__dict__[name] = table(of)
+        found: T = of.__dict__[name]
+        return found
+
+    return kept
+
+
 def requests(attempts: pd.DataFrame) -> pd.DataFrame:
     """One row a seq, in order of seq: the last attempt's columns, and four that are derived.
 
@@ -174,19 +195,22 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
     Rows that are ``unfinished`` or ``not_sent`` have no end: their times are NaN. Where the row of a first attempt
     was lost, its lateness and what held it back are unknown: another try is late on purpose.
     """
-    rows = attempts.sort_values(["seq", "attempt"], kind="stable")
-    first = rows.drop_duplicates("seq").set_index("seq")
-    last = rows.drop_duplicates("seq", keep="last").set_index("seq")
-    whole = first["attempt"] == 1
-    done_s = last["done_s"].where(~last["outcome"].isin(ENDLESS))
-    return last.assign(
-        scheduled_s=first["scheduled_s"],
-        tries=rows["sent_s"].notna().groupby(rows["seq"]).sum(),
-        done_s=done_s,
-        response_s=done_s - first["scheduled_s"],
-        service_s=done_s - last["sent_s"],
-        lateness_s=(first["sent_s"] - first["scheduled_s"] - first["held_s"].fillna(0.0)).where(whole),
-        held_s=first["held_s"].where(whole),
+    rows, tried = order.last(attempts)
+    done_s, scheduled_s, held_s = floats(rows["done_s"]), *(order.first(rows, tried, name) for name in ("scheduled_s", "held_s"))
+    endless = np.asarray(rows["outcome"].isin(ENDLESS)) & ~np.isnan(done_s)
+    done_s = np.where(endless, np.nan, done_s) if endless.any() else done_s
+    unknown = order.first(rows, tried, "attempt") != 1
+    held_s = np.where(unknown, np.nan, held_s) if unknown.any() else held_s
+    lateness_s = order.first(rows, tried, "sent_s") - scheduled_s
+    lateness_s -= np.where(np.isnan(held_s), 0.0, held_s)
+    lateness_s[unknown] = np.nan
+    changed = {"scheduled_s": scheduled_s, "done_s": done_s, "held_s": held_s}
+    return rows.set_index("seq").assign(
+        **{name: values for name, values in changed.items() if not np.shares_memory(values, floats(rows[name]))},
+        tries=order.sent(rows, tried),
+        response_s=done_s - scheduled_s,
+        service_s=done_s - floats(rows["sent_s"]),
+        lateness_s=lateness_s,
     )
 
 
@@ -196,7 +220,7 @@ def ledger(run: Run, rows: pd.DataFrame) -> Ledger:
     A closed loop that a duration bounds plans no number (``planned`` is null): its ledger is held
     against the number that was dispatched, and in a run without an end against its rows.
     """
-    counts = {str(name): int(count) for name, count in rows["outcome"].value_counts().items()}
+    counts = {str(name): int(count) for name, count in rows["outcome"].value_counts().items() if count}
     promised = run.about.get("planned")
     promised = run.about.get("dispatched") if promised is None else promised
     return Ledger(len(rows) if promised is None else int(promised), {name: counts[name] for name in OUTCOMES if name in counts})
@@ -204,18 +228,20 @@ def ledger(run: Run, rows: pd.DataFrame) -> Ledger:
 
 def times(rows: pd.DataFrame, column: str, policy: str = "ended") -> Times:
     """``column`` of ``requests`` under a policy: ``ok`` = outcome ok only; ``ended`` = every request with an end."""
-    chosen = rows if policy == "ended" else rows[rows["outcome"] == "ok"]
-    return summary(chosen[column], len(rows))
+    values = floats(rows[column])
+    return summary(values if policy == "ended" else values[(rows["outcome"] == "ok").to_numpy()], len(rows))
 
 
 def summary(values: Any, total: int) -> Times:
-    """Percentiles, maximum and mean of ``values`` without the empty ones, out of ``total`` requests."""
-    sample = ascending(values)
+    """Percentiles, maximum and mean of ``values`` in order of time, without the empty ones, out of ``total`` requests."""
+    sample = np.asarray(values, dtype=np.float64)
+    sample = sample[~np.isnan(sample)]
+    sample.sort()
     found = len(sample) > 0
     return Times(
         len(sample),
         total - len(sample),
-        tuple(percentile(sample, percent) for percent in PERCENTS),
+        percentiles(values, ordered=sample),
         float(sample[-1]) if found else None,
         float(sample.mean()) if found else None,
     )
@@ -223,9 +249,12 @@ def summary(values: Any, total: int) -> Times:
 
 def wall_s(rows: pd.DataFrame) -> float | None:
     """Measured wall time: from the first scheduled instant to the last end; None where nothing ended or took time."""
-    ends = rows["done_s"].dropna()
-    span = float(ends.max() - rows["scheduled_s"].min()) if len(ends) else 0.0
-    return span if span > 0 else None
+    return _span(floats(rows["scheduled_s"]), floats(rows["done_s"]))
+
+
+def _span(scheduled_s: Floats, done_s: Floats) -> float | None:
+    span = float(np.fmax.reduce(done_s) - scheduled_s.min()) if len(done_s) else 0.0
+    return span if span > 0 else None  # NaN, where nothing ended, is not above 0
 
 
 def throughput(run: Run, rows: pd.DataFrame) -> Throughput:
@@ -253,19 +282,23 @@ def _stages(run: Run) -> list[dict[str, Any]]:
     """The run's stages as run.json has them: name, planned, duration_s, closed; what is no such stage is left out."""
     kinds = {"name": str, "planned": int | None, "duration_s": int | float | None, "closed": bool}
     stages = [stage for stage in run.about.get("stages") or () if isinstance(stage, dict)]
-    return [stage for stage in stages if all(isinstance(stage.get(key), kind) for key, kind in kinds.items())]
+    stages = [stage for stage in stages if all(isinstance(stage.get(key), kind) for key, kind in kinds.items())]
+    good = [stage for stage in stages if all(0 <= (stage.get(key) or 0) <= MOST for key in ("planned", "duration_s"))]
+    return [{**stage, "name": one_line(stage["name"])} for stage in good]
 
 
 def audio(rows: pd.DataFrame) -> Audio | None:
     """Audio seconds per wall second, and each row's real-time factor; None where no ok row has an audio length."""
-    heard = rows[(rows["outcome"] == "ok") & rows["audio_s"].notna()]
-    if heard.empty:
+    heard = ((rows["outcome"] == "ok") & rows["audio_s"].notna()).to_numpy()
+    if not heard.any():
         return None
-    seconds, span = float(heard["audio_s"].sum()), wall_s(rows)
-    factors = ascending((heard["audio_s"] / heard["service_s"]).replace([np.inf, -np.inf], np.nan))
-    wer = heard["wer"].dropna()
+    audio_s, service_s, wer = (floats(rows[name])[heard] for name in ("audio_s", "service_s", "wer"))
+    seconds, span, wer = float(audio_s.sum()), wall_s(rows), wer[~np.isnan(wer)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factors = audio_s / service_s
+    factors = ascending(factors[np.isfinite(factors)])
     return Audio(
-        len(heard),
+        len(audio_s),
         seconds,
         seconds / span if span else None,
         percentile(factors, 50).value,
@@ -288,16 +321,22 @@ def by_outcome(attempts: pd.DataFrame) -> pd.DataFrame:
     Columns: attempts; first_s and last_s (scheduled_s of the first and the last one seen); statuses
     and errors, each ``[(value, count), …]`` with the commonest first, at most COMMONEST.
     """
-    groups = attempts.groupby("outcome")
-    table = groups["scheduled_s"].agg(attempts="size", first_s="min", last_s="max")
-    table["statuses"] = groups["status"].agg(_commonest)
-    table["errors"] = groups["error"].agg(_commonest)
-    return pd.DataFrame(table.reindex([name for name in OUTCOMES if name in table.index]))
+    groups = ((name, attempts.loc[(attempts["outcome"] == name).to_numpy(), ["scheduled_s", "status", "error"]]) for name in OUTCOMES)
+    rows = {name: _outcome(found) for name, found in groups if len(found)}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["attempts", "first_s", "last_s", "statuses", "errors"])
+
+
+def _outcome(rows: pd.DataFrame) -> tuple[Any, ...]:
+    due = rows["scheduled_s"]
+    return len(rows), float(due.min()), float(due.max()), _commonest(rows["status"]), _commonest(rows["error"])
 
 
 def _commonest(values: pd.Series[Any]) -> list[tuple[Any, int]]:
-    counts = values[values.notna() & (values != "")].value_counts().head(COMMONEST)
-    return [(value, int(count)) for value, count in counts.items()]
+    """Of equally common ones those that came first."""
+    codes, names = pd.factorize(values)
+    counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    common = [place for place in np.argsort(-counts, kind="stable") if names[place] != ""]
+    return [(names[place], int(counts[place])) for place in common[:COMMONEST]]
 
 
 def by_stage(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
@@ -307,18 +346,24 @@ def by_stage(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     of answered ok), throughput_per_s (ok ÷ the stage's own wall time).
     """
     expected = _planned_by_stage(run)
-    names = list(dict.fromkeys([*expected, *rows.sort_values("scheduled_s", kind="stable")["stage"].unique()]))
-    return pd.DataFrame([{"stage": name, "planned": expected.get(name), **_stage(rows[rows["stage"] == name])} for name in names])
+    codes, seen = pd.factorize(rows["stage"])
+    due = pd.Series(floats(rows["scheduled_s"]))
+    first = due.groupby(codes).idxmin()  # the place of the first one due, of several the first row
+    places = [int(code) for code in np.lexsort((first, due[first]))] if len(seen) else []
+    codes_of, ok = {str(seen[code]): code for code in places}, (rows["outcome"] == "ok").to_numpy()
+    found = {name: _stage(rows, codes == codes_of.get(name, -1), ok) for name in dict.fromkeys([*expected, *codes_of])}
+    return pd.DataFrame([{"stage": name, "planned": expected.get(name), **stage} for name, stage in found.items()])
 
 
 def _planned_by_stage(run: Run) -> dict[str, int | None]:
     return {stage["name"]: stage.get("planned") for stage in _stages(run)}
 
 
-def _stage(rows: pd.DataFrame) -> dict[str, float | int | None]:
-    response, span = times(rows, "response_s", "ok"), wall_s(rows)
+def _stage(rows: pd.DataFrame, within: Flags, ok: Flags) -> dict[str, float | int | None]:
+    n, span = int(np.count_nonzero(within)), _span(floats(rows["scheduled_s"])[within], floats(rows["done_s"])[within])
+    response = summary(floats(rows["response_s"])[within & ok], n)
     return {
-        "requests": len(rows),
+        "requests": n,
         "ok": response.n,
         "p50_s": response.at(50).value,
         "p95_s": response.at(95).value,

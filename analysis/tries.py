@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from analysis.tables import Tables
+from analysis.order import whole
+from analysis.tables import Tables, once
 from rig.attempt import OUTCOMES
 
 
@@ -36,30 +38,30 @@ class Tries:
         return self.attempts / self.requests if self.requests else None
 
 
+@once
 def tries(of: Tables) -> Tries | None:
     """See Tries; None where no request was tried again."""
     rows = of.attempts
     if not (rows["attempt"] > 1).any():
         return None
-    sent = rows[rows["sent_s"].notna()]
-    book = of.ledger
-    return Tries(
-        int(sent["seq"].nunique()), len(sent), book.planned, _outcomes(rows, of.requests), _success(sent, of.requests, book.planned)
-    )
+    sent, planned = rows["sent_s"].notna(), of.ledger.planned
+    requests = int((of.requests["tries"] > 0).sum())
+    success = _success(rows.loc[sent, "attempt"], of.requests, planned)
+    return Tries(requests, int(sent.sum()), planned, _outcomes(rows, of.requests), success)
 
 
 def _outcomes(rows: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
-    columns = {"first": rows[rows["attempt"] == 1], "requests": requests, "attempts": rows}
-    counts = pd.DataFrame({name: table["outcome"].value_counts() for name, table in columns.items()})
-    found = counts.reindex([name for name in OUTCOMES if name in counts.index]).fillna(0).astype(int)
-    return found.rename_axis("outcome").reset_index()
+    columns = {"first": rows.loc[rows["attempt"] == 1, "outcome"], "requests": requests["outcome"], "attempts": rows["outcome"]}
+    counts = pd.DataFrame({name: values.astype("category").value_counts() for name, values in columns.items()})
+    found = counts.reindex(list(OUTCOMES)).fillna(0).astype(int)
+    return found[found["attempts"] > 0].rename_axis("outcome").reset_index()
 
 
-def _success(sent: pd.DataFrame, requests: pd.DataFrame, planned: int) -> pd.DataFrame:
+def _success(sent: pd.Series[int], requests: pd.DataFrame, planned: int) -> pd.DataFrame:
     """By the number of the try that a row tells, which holds also where the row of an earlier try was lost."""
-    most = range(1, int(sent["attempt"].max()) + 1) if len(sent) else range(0)
+    most = int(sent.max()) if len(sent) else 0
     by = requests.loc[requests["outcome"] == "ok", "attempt"]
-    ok = [int((by == k).sum()) for k in most]
-    table = pd.DataFrame({"try": list(most), "tried": [int((sent["attempt"] == k).sum()) for k in most], "ok": ok})
+    tried, ok = (np.bincount(numbers[(numbers > 0) & (numbers <= most)], minlength=most + 1)[1:] for numbers in (whole(sent), whole(by)))
+    table = pd.DataFrame({"try": np.arange(1, most + 1), "tried": tried, "ok": ok})
     table["so_far"] = table["ok"].cumsum()
     return table.assign(share=table["so_far"] / planned if planned else float("nan"))

@@ -162,6 +162,6 @@ def _sampled(tables: Tables) -> Iterator[str]:
             f"Neighbouring answers are alike (lag-1 autocorrelation {alike:.2f}), as behind a queue: the interval of independent requests "
             "would be too narrow here, so it is one of blocks of time, or there is none; repeat the run before you decide by it."
         )
-    ok = tables.requests[tables.requests["outcome"] == "ok"]
+    ok = tables.requests.loc[tables.requests["outcome"] == "ok", ["response_s", "cold"]]
     if told := between_modes(ok["response_s"], ok["cold"].fillna(False)):
         yield told

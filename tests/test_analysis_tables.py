@@ -1,5 +1,6 @@
 """Each table against the arithmetic of two small runs that are known by construction (tests/runs/make.py)."""
 
+import math
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,18 @@ def test_response_time_runs_from_the_schedule_and_service_time_from_sending(burs
         known = sorted(unsorted)
         assert [found.at(p).value for p in (50, 90, 95, 99)] == pytest.approx([known[14], known[26], known[28], known[29]])
         assert (found.n, found.maximum, found.mean) == (30, pytest.approx(known[-1]), pytest.approx(statistics.mean(known)))
-        assert (found.at(50).lower, found.at(50).upper) == pytest.approx((known[9], known[20]))
+        assert [found.at(p).remark for p in (50, 95)] == ["neighbours alike: repeat the run", "n too small"]  # both rise with k
+
+
+def test_answers_whose_neighbours_are_not_alike_have_the_interval_of_independent_requests(burst):
+    """Of 30 at P50 the chance that the r-th is above it is P(B <= r - 1), B ~ Binomial(30, 1/2): below 2.5 % for the 10th value
+    (5 s), above it for the 11th (6 s). By Nyblom the end lies between them; the upper one as far below the 21st (11 s)."""
+    mixed_up = changed(burst, done_s=[7 * k % 30 // 2 + 1.0 for k in range(30)], scheduled_s=0.0)
+    tenth, eleventh = (sum(math.comb(30, i) for i in range(r)) / 2**30 for r in (10, 11))
+    part = 1 / (1 + 10 * (eleventh - 0.025) / (20 * (0.025 - tenth)))
+    found = mixed_up.response["ok"].at(50)
+    assert 0.2 < part < 0.3
+    assert (found.value, found.lower, found.upper) == pytest.approx((8.0, 5.0 + part, 11.0 - part))
 
 
 def test_the_two_policies_differ_by_the_failures(mixed):

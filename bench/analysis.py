@@ -1,0 +1,298 @@
+"""What a report costs by the number of rows, beside a bare pyarrow read of the same attempts.csv.
+
+    python -m bench.analysis                     # 1, 2 and 10 million rows: about five minutes, 3.5 GB of disk, 3 GB of memory
+    python -m bench.analysis 100000 200000       # these sizes; --rounds and --keep as in --help
+
+Each size is a run directory made here: jobs of a queue endpoint with every column filled, twenty endpoint workers that start
+now and then, four stages, six outcomes, one row in a hundred a try again, in the order of their ends. ``python -m analysis report``
+and the bare read take turns, each a process of its own. Prints wall seconds, the largest resident memory, the ratio, and
+the growth from one size to the next beside the growth of the rows. ``write`` is what the tests make their runs with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rig import attempt
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZES = (1_000_000, 2_000_000, 10_000_000)
+ROUNDS = 3
+RATE_PER_S, WORKERS, GENERATORS = 1000, 20, 4
+STAGES = {"ramp": 0.1, "steady": 0.5, "peak": 0.3, "after": 0.1}
+"""Share of the requests in each stage."""
+NAMES = np.array([f"worker{k:08x}" for k in range(WORKERS)], dtype=object)
+BEGIN_S, AWAY_S = 30.0, 10.0
+ROUND_S = BEGIN_S * WORKERS
+"""A worker is away for AWAY_S and then ready again, a worker each BEGIN_S."""
+AGAIN = 100
+"""One row in so many is a try again."""
+ENDS = {"ok": 0.97, "failed": 0.01, "queue_timeout": 0.005, "throttled": 0.01, "abandoned": 0.004, "unfinished": 0.001}
+STATUS = {"ok": 200, "failed": 500, "queue_timeout": 200, "throttled": 429}
+CAUSE = {"failed": "service_error", "queue_timeout": "no_capacity", "throttled": "rate_limit", "abandoned": "own_deadline"}
+ERRORS = {
+    "failed": ("HTTP 500: CUDA out of memory", "HTTP 500: model not loaded", 'FAILED, "exit code 1"'),
+    "queue_timeout": ("TIMED_OUT in the queue",),
+    "throttled": ("HTTP 429: too many requests",),
+    "abandoned": ("deadline of 60 s passed",),
+}
+EVENT = 50
+"""One answer in so many is an event ``queued`` beside the failures, which all are one."""
+BLOCK = 500_000
+WHOLE = {column.name for column in (*attempt.COLUMNS, *attempt.EVENTS, *attempt.ENDPOINT) if column.kind is int}
+BARE = "import sys, pyarrow.csv; pyarrow.csv.read_csv(sys.argv[1])"
+
+
+def write(folder: Path, rows: int) -> None:
+    """Makes a run directory of so many rows; the same number gives the same files."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(rows)
+    n = rows - rows // AGAIN
+    columns = _attempts(rng, n, rows // AGAIN)
+    order = np.argsort(np.nan_to_num(columns["done_s"], nan=np.inf), kind="stable")
+    columns = {name: values[order] for name, values in columns.items()}
+    _save(folder / "attempts.csv", attempt.COLUMNS, columns)
+    _save(folder / "events.csv", attempt.EVENTS, _events(rng, columns))
+    _save(folder / "generator.csv", attempt.GENERATOR, _generator(rng, n))
+    _save(folder / "endpoint.csv", attempt.ENDPOINT, _endpoint(rng, n))
+    (folder / "run.json").write_text(json.dumps(_about(n), indent=2) + "\n", encoding="utf-8")
+
+
+def _attempts(rng: np.random.Generator, n: int, again: int) -> dict[str, np.ndarray]:
+    """``n`` requests by seq, then ``again`` more rows: second tries of some that were throttled at first."""
+    seq = np.concatenate([np.arange(n), np.linspace(0, n - 1, again).astype(np.int64)])
+    first = np.arange(len(seq)) < n
+    names = np.array(list(ENDS), dtype=object)
+    outcome = names[rng.choice(len(ENDS), len(seq), p=list(ENDS.values()))]
+    outcome[seq[n:]] = "throttled"
+    scheduled = seq / RATE_PER_S
+    held = np.where(rng.random(len(seq)) < 0.01, rng.exponential(0.05, len(seq)), 0.0)
+    sent = scheduled + held + rng.exponential(0.0005, len(seq)) + np.where(first, 0.0, 1.5)
+    queue = rng.exponential(0.04, len(seq)) + np.where(rng.random(len(seq)) < 0.01, 6.0, 0.0)
+    worker = seq % WORKERS
+    worker = np.where((sent + queue - BEGIN_S * worker) % ROUND_S > ROUND_S - AWAY_S, (worker + 1) % WORKERS, worker)
+    for number, ready_s in enumerate(_ready(n), start=1):
+        waits = np.arange(3) + int((ready_s - 4.0) * RATE_PER_S)
+        worker[waits], queue[waits] = number % WORKERS, ready_s + 0.05 - sent[waits]
+    execution = rng.lognormal(0.2, 0.4, len(seq))
+    ended, ok = outcome != "unfinished", outcome == "ok"
+    worked = ok | (outcome == "failed")
+    done = np.select([worked, outcome == "throttled"], [sent + queue + execution, sent + 0.02], sent + 60.0)
+    seen = worked | (outcome == "queue_timeout")
+    columns = {
+        "seq": seq,
+        "attempt": np.where(first, 1, 2),
+        "stage": np.repeat(list(STAGES), _counts(n)).astype(object)[seq],
+        "scheduled_s": scheduled,
+        "outcome": outcome,
+        "phase": np.full(len(seq), "", dtype=object),
+        "held_s": held,
+        "sent_s": sent,
+        "first_s": sent + 0.01,
+        "done_s": np.where(ended, done, np.nan),
+        "seen_s": np.where(seen, done + rng.random(len(seq)), np.nan),
+        "polls": np.where(seen, rng.integers(1, 20, len(seq)), np.nan),
+        "status": np.select([outcome == name for name in STATUS], list(STATUS.values()), np.nan),
+        "cold": np.full(len(seq), "", dtype=object),
+        "queue_s": np.where(worked, queue, np.nan),
+        "execution_s": np.where(worked, execution, np.nan),
+        "worker_id": np.where(worked, NAMES[worker], ""),
+        "job_id": np.arange(len(seq)),
+        "platform_retries": np.where(rng.random(len(seq)) < 0.001, 1, np.nan),
+        "audio_s": np.where(ended, 5.952, np.nan),
+        "bytes_out": np.full(len(seq), 190_742),
+        "bytes_in": np.where(ended, rng.integers(40, 4000, len(seq)), np.nan),
+        "wer": np.where(ok, rng.integers(0, 40, len(seq)) / 100, np.nan),
+        "generator": np.array([f"g{k}" for k in range(1, GENERATORS + 1)], dtype=object)[seq % GENERATORS],
+        "error": np.full(len(seq), "", dtype=object),
+    }
+    for name, texts in ERRORS.items():
+        at = np.flatnonzero(outcome == name)
+        columns["error"][at] = np.array(texts, dtype=object)[at % len(texts)]
+    return columns
+
+
+def _counts(n: int) -> list[int]:
+    edges = np.rint(np.cumsum([0.0, *STAGES.values()]) * n).astype(int)
+    return list(np.diff(edges))
+
+
+def _ready(n: int) -> np.ndarray:
+    """When workers become ready: the first at BEGIN_S, then in turns, each of them every ROUND_S."""
+    return np.arange(BEGIN_S, n / RATE_PER_S, BEGIN_S)
+
+
+def _events(rng: np.random.Generator, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Each failure and one answer in EVENT; and a start of a worker every ten minutes, before which it was away."""
+    told = np.isin(rows["outcome"], list(CAUSE)) | (rng.random(len(rows["seq"])) < 1 / EVENT) & (rows["outcome"] == "ok")
+    outcome, ready = rows["outcome"][told], _ready(len(rows["seq"]))
+    late = rows["done_s"][told] - rows["sent_s"][told]
+    none, blank = np.full(len(ready), np.nan), np.full(len(ready), "", dtype=object)
+    parts = {
+        "at_s": (rows["done_s"][told], ready),
+        "kind": (np.where(outcome == "ok", "queued", outcome), np.full(len(ready), "worker_ready", dtype=object)),
+        "seq": (rows["seq"][told].astype(np.float64), none),
+        "attempt": (rows["attempt"][told].astype(np.float64), none),
+        "stage": (rows["stage"][told], blank),
+        "worker_id": (rows["worker_id"][told], NAMES[np.arange(1, len(ready) + 1) % WORKERS]),
+        "seconds": (np.where(outcome == "ok", rows["queue_s"][told], late), rng.uniform(5.0, 9.0, len(ready))),
+        "cause": (np.array([CAUSE.get(name, "") for name in outcome], dtype=object), blank),
+        "detail": (rows["error"][told], blank),
+        "generator": (rows["generator"][told], np.full(len(ready), "g1", dtype=object)),
+    }
+    order = np.argsort(np.concatenate(parts["at_s"]), kind="stable")
+    return {name: np.concatenate(both)[order] for name, both in parts.items()}
+
+
+def _generator(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
+    """A row a second and generator."""
+    at_s = np.repeat(np.arange(n // RATE_PER_S + 1, dtype=np.float64), GENERATORS)
+    share = RATE_PER_S / GENERATORS
+    return {
+        "at_s": at_s,
+        "generator": np.tile(np.array([f"g{k}" for k in range(1, GENERATORS + 1)], dtype=object), len(at_s) // GENERATORS),
+        "cpu": rng.uniform(0.3, 0.5, len(at_s)),
+        "rss_bytes": np.full(len(at_s), 8e7),
+        "in_flight": rng.poisson(share * 1.4, len(at_s)),
+        "held": rng.poisson(0.5, len(at_s)),
+        "connections": np.full(len(at_s), 400),
+        "sent": at_s * share,
+        "lateness_max_s": rng.uniform(0.001, 0.005, len(at_s)),
+        "clock_s": np.full(len(at_s), 0.0003),
+        "round_trip_s": np.full(len(at_s), 0.001),
+    }
+
+
+def _endpoint(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
+    """A look at /health and at the list of workers every two seconds."""
+    at_s = np.repeat(np.arange(0.0, n / RATE_PER_S + 1, 2.0), 2)
+    health = np.arange(len(at_s)) % 2 == 0
+    gauges = {"in_queue": 40, "in_progress": 1400, "completed": 0, "failed": 0, "retried": 0, "ready": 20}
+    both = {"idle": 1, "initializing": 1, "running": 20, "throttled": 1, "unhealthy": 0}
+    return {
+        "at_s": at_s,
+        "view": np.where(health, "health", "workers").astype(object),
+        **{name: np.where(health, rng.poisson(mean, len(at_s)), np.nan) for name, mean in gauges.items()},
+        **{name: rng.poisson(mean, len(at_s)) for name, mean in both.items()},
+        "error": np.full(len(at_s), "", dtype=object),
+    }
+
+
+def _about(n: int) -> dict[str, object]:
+    counts = dict(zip(STAGES, map(int, _counts(n)), strict=True))
+    stages = [{"name": name, "planned": count, "duration_s": count / RATE_PER_S, "closed": False} for name, count in counts.items()]
+    return {
+        "format": attempt.FORMAT,
+        "id": f"made-{n}",
+        "question": "sustained",
+        "state": "ended",
+        "ended_by": "schedule",
+        "elapsed_s": n / RATE_PER_S + 60.0,
+        "target": {"kind": "queue", "host": "http://127.0.0.1:40123/v2/demo"},
+        "schedule": ", ".join(f"{name} {count / RATE_PER_S:g}s {RATE_PER_S}/s" for name, count in counts.items()),
+        "stages": stages,
+        "seed": 1,
+        "planned": n,
+    }
+
+
+def _save(path: Path, columns: tuple[attempt.Column, ...], values: dict[str, np.ndarray]) -> None:
+    """The columns as CSV, a block of rows at a time, quoted only where the text needs it."""
+    names = [column.name for column in columns]
+    with path.open("wb") as out:
+        out.write(",".join(names).encode() + b"\n")
+        for start in range(0, len(values[names[0]]), BLOCK):
+            cells = [_cells(name, values[name][start : start + BLOCK]) for name in names]
+            lines = pc.binary_join_element_wise(*cells, ",")
+            out.write(pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_buffer())
+            out.write(b"\n")
+
+
+def _cells(name: str, values: np.ndarray) -> pa.Array:
+    """One column as text; "" where a number is not known."""
+    if name == "job_id":
+        return _ids(values)
+    if values.dtype == object:
+        texts = pa.array(values, pa.string())
+        special = pc.match_substring_regex(texts, '[",]')
+        return pc.if_else(special, pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', ""), texts)
+    numbers = pa.array(np.round(values, 6) if values.dtype == np.float64 else values, from_pandas=True)
+    whole = name in WHOLE and values.dtype == np.float64
+    return pc.fill_null((numbers.cast(pa.int64()) if whole else numbers).cast(pa.string()), "")
+
+
+def _ids(numbers: np.ndarray) -> pa.Array:
+    """Names as the platform gives them: 32 digits in five groups, and -u1."""
+    digits = np.frombuffer(np.random.default_rng(numbers[0]).bytes(16 * len(numbers)).hex().encode(), dtype="S1").reshape(-1, 32)
+    names = np.full((len(numbers), 39), b"-", dtype="S1")
+    for place, (start, stop) in zip((0, 9, 14, 19, 24), ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)), strict=True):
+        names[:, place : place + stop - start] = digits[:, start:stop]
+    names[:, 36:] = np.frombuffer(b"-u1", dtype="S1")
+    return (
+        pa.FixedSizeBinaryArray.from_buffers(pa.binary(39), len(numbers), [None, pa.py_buffer(names.tobytes())])
+        .cast(pa.binary())
+        .cast(pa.string())
+    )
+
+
+def cost(*command: str) -> tuple[float, float]:
+    """Wall seconds and the largest resident memory, in bytes, of a Python process of its own; ends the bench where that fails."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command[:4])} ended with {process.returncode}: see above")
+    return time.perf_counter() - began, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def measure(run: Path, rounds: int) -> tuple[float, float, float]:
+    """Medians of the bare read's and the report's wall seconds, and the largest memory of a report."""
+    bare, whole = [], []
+    for _ in range(rounds):
+        bare.append(cost("-c", BARE, str(run / "attempts.csv"))[0])
+        whole.append(cost("-m", "analysis", "report", str(run), "--quiet"))
+    return statistics.median(bare), statistics.median(wall for wall, _ in whole), max(memory for _, memory in whole)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.analysis", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("rows", metavar="ROWS", type=int, nargs="*", default=SIZES, help=f"sizes of the runs (default: {SIZES})")
+    parser.add_argument("--rounds", metavar="N", type=int, default=ROUNDS, help=f"turns of each, of which the median counts ({ROUNDS})")
+    parser.add_argument(
+        "--keep", metavar="DIR", type=Path, help="make the runs here, or use those that are here (default: a folder that goes)"
+    )
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        place, before = asked.keep or Path(name), None
+        print(f"{'rows':>12}{'file, MB':>10}{'bare, s':>9}{'report, s':>11}{'ratio':>7}{'memory, MB':>12}{'rows ×':>9}{'time ×':>9}")
+        for rows in asked.rows:
+            run = place / f"rows-{rows}"
+            if not run.is_dir():
+                cost(
+                    "-c",
+                    "import sys, pathlib, bench.analysis as b; b.write(pathlib.Path(sys.argv[1]), int(sys.argv[2]))",
+                    str(run),
+                    str(rows),
+                )
+            bare, wall, memory = measure(run, asked.rounds)
+            size = (run / "attempts.csv").stat().st_size
+            grown = f"{rows / before[0]:9.1f}{wall / before[1]:9.1f}" if before else ""
+            print(f"{rows:12,}{size / 1e6:10.0f}{bare:9.1f}{wall:11.1f}{wall / bare:7.1f}{memory / 1e6:12.0f}{grown}", flush=True)
+            before = rows, wall
+
+
+if __name__ == "__main__":
+    main()
