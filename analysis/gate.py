@@ -139,6 +139,8 @@ def _asked(asked: argparse.Namespace, run: Run) -> Objectives:
             return objective.load(asked.objectives)
         except ObjectiveError as error:
             raise RunError(str(error)) from error
+        except RecursionError as error:
+            raise RunError(f"{asked.objectives} is nested too deeply: each objective is a table of its own, [[objective]]") from error
     own, fault = objectives.asked(run.about)
     if fault or not own:
         raise RunError(fault or f"{run.path} was given no objectives: name a file with --objectives objectives.toml")

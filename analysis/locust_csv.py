@@ -149,7 +149,9 @@ def _table(path: Path, names: Mapping[str, str], notes: list[str], *, older: boo
     table = pd.DataFrame(rows, columns=pd.Index(head), dtype="str").replace({"N/A": None, "": None})
     for name in table.columns:
         if names.get(name, name) in TEXTS:
-            table[name] = table[name].map(one_line, na_action="ignore")
+            table[name] = table[name].map(one_line, na_action="ignore").astype("str")  # of a column that is empty too
+        elif names.get(name, name) in COUNTS:
+            table[name] = pd.to_numeric(table[name], errors="coerce")
         else:
             table[name] = _numbers(path, str(name), table[name])
     return table
@@ -193,7 +195,7 @@ def _check(stats: pd.DataFrame, path: Path) -> None:
     if stats.empty:
         raise ValueError(f"{path} has no row but its first line: the run was cut before Locust wrote one")
     for name in COUNTS:
-        wrong = ~(stats[name].ge(0) & stats[name].mod(1).eq(0))
+        wrong = ~(stats[name].between(0, MOST) & stats[name].mod(1).eq(0))
         if wrong.any():
             place = int(wrong.to_numpy().argmax())
             raise ValueError(f"{path}: {name!r} in row {place + 2} should be a whole number, as in 120")

@@ -205,7 +205,7 @@ def load(path: Path) -> Objectives:
         raise ObjectiveError(f"{path}: {error.strerror}: name a file of objectives, as in --objectives objectives.toml") from error
     except ObjectiveError as error:
         raise ObjectiveError(f"{path}: {error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         told = " ".join(str(error).split())
         raise ObjectiveError(f'{path} is no TOML ({told}): a text stands in quotation marks, as in that = "p95 < 2 s"') from error
 

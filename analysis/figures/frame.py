@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ NARROW_IN = 5.0
 DASHED = (0, (5, 3))
 UNITS = ((7200.0, 3600.0, "h"), (600.0, 60.0, "min"), (0.0, 1.0, "s"))
 """From which span on an axis of time counts in which unit: (span in s, seconds in the unit, its name)."""
+MOST_TICKS = 60
 _STEPS = (1, 2, 5, 10, 15, 20, 30, 60)
 _MARGIN_PT = 54.0
 _KEY = {"borderpad": 0.2, "handlelength": 1.4, "handletextpad": 0.5, "columnspacing": 1.2}
@@ -91,10 +93,23 @@ def time_unit(span_s: float) -> tuple[float, str]:
     return next((unit_s, name) for least, unit_s, name in UNITS if max(span_s, 0.0) >= least)
 
 
+class _Steps(MultipleLocator):
+    """A tick every ``step``; a few anywhere, where the axis is far longer than was thought: with a clock that went back by hours."""
+
+    def __init__(self, step: float) -> None:
+        super().__init__(step)
+        self._step = step
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """The ticks from ``vmin`` to ``vmax``."""
+        far = abs(vmax - vmin) > MOST_TICKS * self._step
+        return MaxNLocator(4).tick_values(vmin, vmax) if far else super().tick_values(vmin, vmax)
+
+
 def time_axis(axes: Axes, label: str, end_s: float, start_s: float = 0.0) -> None:
     """The x axis as seconds, minutes or hours; ``label`` without the unit: ``scheduled, {unit} from second 0``."""
     unit_s, name = time_unit(end_s - start_s)
-    axes.xaxis.set_major_locator(MultipleLocator(_step(end_s - start_s, unit_s, 4 if narrow(axes) else 9)))
+    axes.xaxis.set_major_locator(_Steps(_step(end_s - start_s, unit_s, 4 if narrow(axes) else 9)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit_s:g}"))
     axes.set_xlabel(label.format(unit=name))
 

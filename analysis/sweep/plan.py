@@ -94,7 +94,7 @@ def plan(about: Mapping[str, Any]) -> Plan | None:
         cells,
         tuple(_objectives(_list(said, "objectives", notes), notes)),
         _number(said, "worth", 0.7, notes),
-        _number(stop, "gain", 0.05, notes),
+        _number(stop, "gain", 0.05, notes, below=1.0),
         _failures(stop),
         _price(said.get("price"), started, notes),
         _card(said.get("card"), notes),
@@ -119,11 +119,12 @@ def _list(said: Mapping[str, Any], key: str, notes: list[str]) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _number(said: Mapping[str, Any], key: str, default: float, notes: list[str]) -> float:
+def _number(said: Mapping[str, Any], key: str, default: float, notes: list[str], below: float = math.inf) -> float:
     value = said.get(key, default)
-    if finite(value) and value > 0:
+    if finite(value) and 0 < value < below:
         return float(value)
-    notes.append(f"run.json: the sweep's {key} is {_short(value)}, but should be a number above 0; {default:g} is taken.")
+    right = "a number above 0" if below == math.inf else f"between 0 and {below:g}"
+    notes.append(f"run.json: the sweep's {key} is {_short(value)}, but should be {right}; {default:g} is taken.")
     return default
 
 
