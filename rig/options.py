@@ -81,7 +81,7 @@ PLENTY = (
     Option("--deadline", 300.0, "SECONDS", "From sending until a request is abandoned, and its job cancelled"),
     Option("--connect-timeout", 10.0, "SECONDS", "To connect, TLS included"),
     Option("--first-byte-timeout", 300.0, "SECONDS", "From sending to the answer's headers"),
-    Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for what is in flight (Ctrl-C again cuts it); 0: as --deadline"),
+    Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for what is in flight; 0: as --deadline; Ctrl-C again cuts it"),
     Option("--retries", 0, "N", "Further tries at a request that found no room or nobody there; each is a row of its own"),
     Option("--backoff", 1.0, "SECONDS", "Mean pause before the second try; it doubles from try to try, and Retry-After is honoured"),
 )
