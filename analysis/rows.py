@@ -68,8 +68,11 @@ def cells(text: str) -> Iterator[list[str]]:
     Raises:
         csv.Error: it is no CSV.
     """
-    csv.field_size_limit(WIDEST)
-    return csv.reader(io.StringIO(text, newline=""))
+    before = csv.field_size_limit(WIDEST)  # of the whole process
+    try:
+        yield from csv.reader(io.StringIO(text, newline=""))
+    finally:
+        csv.field_size_limit(before)
 
 
 class Odd(ValueError):

@@ -29,7 +29,7 @@ STARTING = threading.Semaphore(1)
 SETTLED_S = 0.5
 """So long before a kill an answer that was given surely became a row."""
 JUDGED = ("--exit-code-on-verdict", "yes")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @contextmanager

@@ -222,6 +222,7 @@ Transcription.ask = ask
         assert "RuntimeError: boom" in run.output
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_stall_shows_in_the_open_loop_and_hides_in_the_closed():
     stalls = ("--service-time", "0.02", "--max-concurrent", "400", "--stall", "2", "--stall-every", "10")

@@ -147,6 +147,7 @@ def test_levels_on_the_way_down_are_all_measured():
         assert metrics(run)["decision"]["setting"] == "c4"
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_level_that_drops_words_does_not_win():
     """Twice the throughput at eight at a time, by leaving two words out of each answer."""
