@@ -158,7 +158,8 @@ def terminal(*arguments):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     before = termios.tcgetattr(slave)
-    env = {**os.environ, "TERM": "xterm-256color", "CI": ""}
+    size = ("COLUMNS", "LINES")  # whoever runs these tests may have set them, and they stand above the terminal's own
+    env = {name: value for name, value in os.environ.items() if name not in size} | {"TERM": "xterm-256color", "CI": ""}
     command = [sys.executable, "-m", "locust", "-f", "locustfiles/burst.py", "--headless", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=env)
     try:
