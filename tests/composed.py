@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -14,9 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rig.attempt import Attempt, Ledger, ledger, read
 from tests.engine import Engine
-from tests.locusts import ROOT
+from tests.locusts import ROOT, Result
 from tests.transcribers import silence, until
 
 SHIPPED = ("Dockerfile", "docker-compose.yml", ".env.example", ".dockerignore", "requirements.txt", "pyproject.toml", "deploy")
@@ -42,27 +40,10 @@ def checkout(folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Result:
+class OnHost(Result):
     """What a run left in its directory on the host."""
 
     folder: Path
-
-    @property
-    def about(self) -> dict:
-        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-
-    @property
-    def rows(self) -> list[Attempt]:
-        return read(self.folder / "attempts.csv")[0]
-
-    @property
-    def ledger(self) -> Ledger:
-        about = self.about
-        return ledger(about["dispatched"] if about["planned"] is None else about["planned"], self.rows)
-
-    def table(self, name: str) -> list[dict[str, str]]:
-        with (self.folder / name).open(encoding="utf-8", newline="") as lines:
-            return list(csv.DictReader(lines))
 
     @property
     def reported(self) -> bool:
@@ -103,14 +84,14 @@ class Project:
             return 0  # it is not up yet
         return sum(one["state"] == "ready" for one in told.get("workers", ()))
 
-    def start(self, generators: int, **form: str) -> Result:
+    def start(self, generators: int, **form: str) -> OnHost:
         """Starts a run in the web UI, as its form does, once so many generators are there."""
         until(lambda: self.generators() >= generators, f"{generators} generators at the master", LONG_S)
         before = set(self.results())
         answer = json.loads(self.ask(f"{WEB}/swarm", **form))
         assert answer["success"], answer
         (made,) = until(lambda: set(self.results()) - before, "directory of the run", LONG_S)
-        return Result(made)
+        return OnHost(made)
 
     def results(self) -> list[Path]:
         """The runs' own directories: those of the generators (ID.g1) are left out."""

@@ -21,21 +21,10 @@ OF_TESTS = {"PYTHONUNBUFFERED": "1", "COLDBURST_EXIT_CODE_ON_VERDICT": "no"}
 """Tests run beside each other: how late their generators are is the machine's doing, and decides no exit code but where it is asked for."""
 
 
-class Locust:
-    """A started Locust; ``wait`` for its end, then ask for what it left."""
+class Result:
+    """What a run left in its directory."""
 
-    def __init__(self, process: subprocess.Popen, runs: Path, output: Path) -> None:
-        self.process, self.runs, self._output = process, runs, output
-
-    @property
-    def output(self) -> str:
-        """Everything that it printed, on both channels."""
-        return self._output.read_text(encoding="utf-8", errors="replace")
-
-    @property
-    def folder(self) -> Path:
-        (folder,) = (path for path in self.runs.iterdir() if not path.name.rpartition(".")[2].startswith("g"))
-        return folder
+    folder: Path
 
     @property
     def about(self) -> dict:
@@ -51,15 +40,32 @@ class Locust:
         about = self.about
         return ledger(about["dispatched"] if about["planned"] is None else about["planned"], self.rows)
 
+    def table(self, name: str) -> list[dict[str, str]]:
+        with (self.folder / name).open(encoding="utf-8", newline="") as lines:
+            return list(csv.DictReader(lines))
+
+
+class Locust(Result):
+    """A started Locust; ``wait`` for its end, then ask for what it left."""
+
+    def __init__(self, process: subprocess.Popen, runs: Path, output: Path) -> None:
+        self.process, self.runs, self._output = process, runs, output
+
+    @property
+    def output(self) -> str:
+        """Everything that it printed, on both channels."""
+        return self._output.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def folder(self) -> Path:
+        (folder,) = (path for path in self.runs.iterdir() if not path.name.rpartition(".")[2].startswith("g"))
+        return folder
+
     def everything(self) -> bytes:
         """All that the run left: every file, report included, and what it printed."""
         files = [path for path in self.runs.rglob("*") if path.is_file()]
         assert any(path.name == "index.html" for path in files)
         return b"".join(path.read_bytes() for path in files) + self.output.encode()
-
-    def table(self, name: str) -> list[dict[str, str]]:
-        with (self.folder / name).open(encoding="utf-8", newline="") as lines:
-            return list(csv.DictReader(lines))
 
     def wait(self, limit_s: float = 60) -> int:
         return self.process.wait(limit_s)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.composed import IMAGE, LONG_S, PROMETHEUS, QUIET, Result, checkout, project
+from tests.composed import IMAGE, LONG_S, PROMETHEUS, QUIET, OnHost, checkout, project
 from tests.engine import engine, first
 from tests.standins import PYTHON
 from tests.transcribers import until
@@ -79,7 +79,7 @@ def test_sweeps_of_the_emulators_workers_and_of_replicas_that_compose_scales(doc
             until(lambda: scraped(services), "figures of the master in Prometheus", LONG_S)
             until(lambda: emulated.reported, "report of the sweep of the emulator's workers", LONG_S)
             assert process.wait(LONG_S) == 0, output.read_text()
-        (replicas,) = (Result(path.parent) for path in tmp_path.glob("*/settings.json"))
+        (replicas,) = (OnHost(path.parent) for path in tmp_path.glob("*/settings.json"))
         for swept in (emulated, replicas):
             assert swept.ledger.balanced
             assert set(swept.ledger.counts) == {"ok"}

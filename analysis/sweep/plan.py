@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,18 +11,11 @@ from typing import Any
 from analysis.load import MOST
 from analysis.sweep.memory import Card
 from rig.attempt import one_line
+from rig.objective import OF_SWEEPS, OPERATORS
 from rig.prices import Price
 
 MOST_FAILURES = 0.05
 QUESTIONS = ("concurrency", "scaling", "matrix")
-METRICS = ("p50", "p90", "p95", "p99", "max", "mean", "success", "wer")
-OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-}
 
 
 @dataclass(frozen=True)
@@ -136,7 +128,7 @@ def _failures(stop: Mapping[str, Any]) -> float:
 
 def _objectives(found: list[Any], notes: list[str]) -> Iterator[Objective]:
     for said in found:
-        good = isinstance(said, dict) and said.get("metric") in METRICS and said.get("op") in OPERATORS and finite(said.get("value"))
+        good = isinstance(said, dict) and said.get("metric") in OF_SWEEPS and said.get("op") in OPERATORS and finite(said.get("value"))
         if good:
             text = said.get("text") or f"{said['metric']}{said['op']}{said['value']:g}"
             yield Objective(said["metric"], said["op"], float(said["value"]), one_line(str(text), 60))
