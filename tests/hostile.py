@@ -88,9 +88,13 @@ def say(run: Path, content: object) -> None:
 
 
 def table(path: Path) -> list[list[str]]:
-    """A CSV file's cells, the first line's too."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
+    """The rows of a CSV file, however long a cell is."""
+    before = csv.field_size_limit(1 << 28)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.reader(file))
+    finally:
+        csv.field_size_limit(before)
 
 
 def put(path: Path, rows: list[list[str]]) -> None:
