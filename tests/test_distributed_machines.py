@@ -69,7 +69,9 @@ def events(crew, kind):
 
 def directory(generator):
     """The generator's own directory."""
-    (folder,) = generator.runs.iterdir()
+    folders = list(generator.runs.iterdir())
+    assert len(folders) == 1, generator.output
+    (folder,) = folders
     return folder
 
 

@@ -20,7 +20,7 @@ from analysis.tables import Tables
 
 SATURATED = 0.8
 WER_LEAST, WER_SMALL_N, WER_POINT = 0.001, 30, 0.01
-"""A word error rate is worse where the interval of the difference excludes 0 and it is above the first; of fewer rows, above a point."""
+"""Worse: the interval of the difference excludes 0 and it is above the first; of fewer rows, or with no interval, above a point."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Sweep:
         if base is None or cell is base or cell.wer.value is None or base.wer.value is None:
             return ""
         apart = more_errors(cell, base)
-        few = min(cell.wer_n, base.wer_n) < WER_SMALL_N
+        few = min(cell.wer_n, base.wer_n) < WER_SMALL_N or apart.lower is None  # neighbours alike, as clips that come round are
         worse = (apart.value or 0.0) > (WER_POINT if few else WER_LEAST)
         if not worse or not (few or (apart.lower or 0.0) > 0):
             return ""
