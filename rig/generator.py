@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import gevent
 from gevent.event import Event
 from locust import runners
+from locust.argument_parser import get_parser
 from locust.exception import RPCError
 
 from rig import circumstances, options
@@ -88,7 +89,7 @@ class Generator:
 
     def __init__(self, environment: Any, question: Any) -> None:
         self._environment, self._runner, self._question = environment, environment.runner, question
-        self._runs = environment.parsed_options.runs  # before Locust overwrites it with the master's
+        self._runs = get_parser().parse_known_args()[0].runs  # its own: to one that joins late Locust may have given the master's already
         self._offset = Offset()
         self._zero_theirs: float | None = None
         self._heard = time.perf_counter()
