@@ -271,6 +271,8 @@ def read(path: Path) -> tuple[list[Attempt], list[str]]:
         ValueError: the file is not an attempts file, or a whole row cannot be read.
     """
     content, told = complete(path)
+    if not content:
+        return [], [f"{path.name} has no row yet: not even its first line was written"]
     rows = csv.DictReader(io.StringIO(content, newline=""))
     if not {"seq", "attempt", "outcome"} <= set(rows.fieldnames or ()):
         raise ValueError(f"{path} is no attempts file: its first line should be '{HEADER.strip()}'")

@@ -108,6 +108,15 @@ def test_what_is_no_attempts_file_is_named(tmp_path):
         read(path)
 
 
+@pytest.mark.parametrize("written", ["", HEADER[:40]])
+def test_a_file_that_is_just_being_begun_has_no_row_yet(tmp_path, written):
+    path = tmp_path / "attempts.csv"
+    path.write_text(written)
+    rows, told = read(path)
+    assert rows == []
+    assert "no row yet" in told[0]
+
+
 def test_the_ledger_counts_requests_not_tries_and_tells_what_is_missing():
     rows = [
         Attempt(0, 1, "burst", 0.0, "busy"),
