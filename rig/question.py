@@ -153,6 +153,12 @@ class Question:
             if self.headless:
                 self._progress = Progress(self.current)
 
+    def time_is_up(self) -> None:
+        """Says that ``--run-time`` is why a run that goes on is about to be ended."""
+        run = self.current
+        if run and not run.load.finished.is_set():
+            run.ended_by = run.ended_by or "--run-time"
+
     def stop(self, reason: str) -> None:
         """Ends the run, if one goes on, closes its files and has it reported; once, whoever calls."""
         run = self.current

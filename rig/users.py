@@ -50,13 +50,19 @@ class ArrivalUser(User):
 
 
 class ScheduleShape(LoadTestShape):
-    """One user until the schedule has ended, then none."""
+    """One user until the schedule has ended, or Locust's ``--run-time`` is over; then none."""
 
     abstract = True
+    use_common_options = True  # or Locust says that it ignores --run-time
 
     def tick(self) -> tuple[int, float] | None:
         """(users, users per second) as Locust asks for it each second; None ends the run."""
-        question: Question = cast("Any", self.runner).environment.coldburst
+        environment = cast("Any", self.runner).environment
+        question: Question = environment.coldburst
+        limit_s = environment.parsed_options.run_time
+        if limit_s and self.get_run_time() >= limit_s:
+            question.time_is_up()
+            return None
         return None if question.over else (1, 1.0)
 
 
@@ -96,6 +102,8 @@ def _starter(asked: Asked) -> Callable[..., None]:
         if isinstance(runner, runners.MasterRunner):
             question.master = Master(environment)
         _listen(question, environment)
+        if parsed.num_users or parsed.spawn_rate:
+            logger.warning("--users and --spawn-rate change nothing here: load is arrivals, as --schedule says")
         gevent.signal_handler(signal.SIGINT, question.interrupt, gevent.getcurrent(), "Ctrl-C")
         if web_ui is None:
             # Locust's own handler is there only after a headless run: until then SIGTERM would kill without a word.
@@ -106,6 +114,7 @@ def _starter(asked: Asked) -> Callable[..., None]:
             except ValueError as error:
                 _refuse(str(error))
         else:
+            environment.shape_class.use_common_options = False  # no fields for users in the form: nothing reads them
             _check_form(question, web_ui)
             exporter.register(web_ui, lambda: question.current)
             feeds = Feeds()
