@@ -6,20 +6,26 @@
 Each size is a run directory made here: jobs of a queue endpoint with every column filled, twenty endpoint workers that start
 now and then, four stages, six outcomes, one row in a hundred a try again, in the order of their ends. ``python -m analysis report``
 and the bare read take turns, each a process of its own. Prints wall seconds, the largest resident memory, the ratio, and
-the growth from one size to the next beside the growth of the rows. ``write`` is what the tests make their runs with.
+the growth from one size to the next beside the growth of the rows. A report begins with some 3 s that no row costs (libraries, drawing):
+the ratio of what the further rows cost, from the first size to the last, is printed by itself. ``write`` is what the tests make
+their runs with. Exit code 1 where a limit is missed: LIMITS, RATIO_LIMIT for the further rows, growth beyond that of the rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +36,9 @@ from rig import attempt
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (1_000_000, 2_000_000, 10_000_000)
 ROUNDS = 3
+LIMITS = {1_000_000: (8.0, 3e9), 10_000_000: (60.0, 3e9)}
+"""Wall seconds and bytes of memory of a report of so many rows, on two cores."""
+RATIO_LIMIT = 5.0
 RATE_PER_S, WORKERS, GENERATORS = 1000, 20, 4
 STAGES = {"ramp": 0.1, "steady": 0.5, "peak": 0.3, "after": 0.1}
 """Share of the requests in each stage."""
@@ -247,6 +256,15 @@ def _ids(numbers: np.ndarray) -> pa.Array:
     )
 
 
+class Found(NamedTuple):
+    """Of one size: wall seconds of the bare read and of the report, and the report's largest memory in bytes."""
+
+    rows: int
+    bare_s: float
+    wall_s: float
+    memory: float
+
+
 def cost(*command: str) -> tuple[float, float]:
     """Wall seconds and the largest resident memory, in bytes, of a Python process of its own; ends the bench where that fails."""
     began = time.perf_counter()
@@ -267,6 +285,24 @@ def measure(run: Path, rounds: int) -> tuple[float, float, float]:
     return statistics.median(bare), statistics.median(wall for wall, _ in whole), max(memory for _, memory in whole)
 
 
+def misses(found: list[Found]) -> Iterator[str]:
+    """What is not as it should be, a sentence each; prints what a further row costs."""
+    for one in found:
+        wall_s, memory = LIMITS.get(one.rows, (math.inf, math.inf))
+        if one.wall_s > wall_s:
+            yield f"{one.rows:,} rows took {one.wall_s:.1f} s, and may take {wall_s:g} s"
+        if one.memory > memory:
+            yield f"{one.rows:,} rows took {one.memory / 1e9:.2f} GB, and may take {memory / 1e9:g} GB"
+    for before, one in itertools.pairwise(found):
+        if one.wall_s / before.wall_s > one.rows / before.rows:
+            yield f"from {before.rows:,} to {one.rows:,} rows the time grew by more than the rows"
+    if found and found[-1].bare_s > 2 * found[0].bare_s:  # below that it is the start of the processes that is told apart
+        ratio = (found[-1].wall_s - found[0].wall_s) / (found[-1].bare_s - found[0].bare_s)
+        print(f"a further row costs {ratio:.1f} times what a bare read of it does")
+        if ratio > RATIO_LIMIT:
+            yield f"that is more than {RATIO_LIMIT:g}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.analysis", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("rows", metavar="ROWS", type=int, nargs="*", default=SIZES, help=f"sizes of the runs (default: {SIZES})")
@@ -276,7 +312,7 @@ def main() -> None:
     )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        place, before = asked.keep or Path(name), None
+        place, found = asked.keep or Path(name), list[Found]()
         print(f"{'rows':>12}{'file, MB':>10}{'bare, s':>9}{'report, s':>11}{'ratio':>7}{'memory, MB':>12}{'rows ×':>9}{'time ×':>9}")
         for rows in asked.rows:
             run = place / f"rows-{rows}"
@@ -289,9 +325,12 @@ def main() -> None:
                 )
             bare, wall, memory = measure(run, asked.rounds)
             size = (run / "attempts.csv").stat().st_size
-            grown = f"{rows / before[0]:9.1f}{wall / before[1]:9.1f}" if before else ""
+            grown = f"{rows / found[-1].rows:9.1f}{wall / found[-1].wall_s:9.1f}" if found else ""
             print(f"{rows:12,}{size / 1e6:10.0f}{bare:9.1f}{wall:11.1f}{wall / bare:7.1f}{memory / 1e6:12.0f}{grown}", flush=True)
-            before = rows, wall
+            found.append(Found(rows, bare, wall, memory))
+    missed = list(misses(found))
+    print(*missed, sep="\n")
+    sys.exit(bool(missed))
 
 
 if __name__ == "__main__":
