@@ -60,7 +60,7 @@ class ScheduleShape(LoadTestShape):
         environment = cast("Any", self.runner).environment
         question: Question = environment.coldburst
         limit_s = environment.parsed_options.run_time
-        if limit_s and self.get_run_time() >= limit_s:
+        if limit_s and cast("Any", self).get_run_time() >= limit_s:
             question.time_is_up()
             return None
         return None if question.over else (1, 1.0)
@@ -119,7 +119,7 @@ def _starter(asked: Asked) -> Callable[..., None]:
             exporter.register(web_ui, lambda: question.current)
             feeds = Feeds()
             environment.events.test_start.add_listener(lambda **_: feeds.begin(question.current))  # after the one that begins it
-            routes.register(web_ui, feeds, parsed.web_base_path or "")
+            routes.register(web_ui, feeds, parsed.web_base_path or "", question.unreported)
 
     return start
 
@@ -161,16 +161,16 @@ def _quieten(parsed: Any) -> None:
 
 
 def _check_form(question: Question, web_ui: Any) -> None:
-    """Has the web UI's form answer with the sentence, where something in it cannot be done."""
+    """Has the web UI's form answer with the sentence, where something in it cannot be done; behind the login, where there is one."""
+    swarm = web_ui.app.view_functions["locust.swarm"]
 
-    @web_ui.app.before_request  # type: ignore[untyped-decorator]
     def check() -> Any:
-        if request.method != "POST" or not request.path.endswith("/swarm"):
-            return None
         try:
             if question.current and question.current.ledger is None:
                 raise OptionError("a run is going on: stop it first")
             question.check(request.form)
         except ValueError as error:
             return jsonify({"success": False, "message": str(error), "host": question.host})
-        return None
+        return swarm()
+
+    web_ui.app.endpoint("locust.swarm")(web_ui.auth_required_if_enabled(check))
