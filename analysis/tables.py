@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import cold, order
-from analysis.load import MOST, Run
+from analysis.load import Run
 from analysis.models import PERCENTS, Percentile, ascending, likeness, percentile, percentiles
 from analysis.order import Flags, Floats, floats
+from analysis.rows import MOST
 from analysis.starts import worker_starts
 from rig.attempt import OUTCOMES, Ledger, one_line
 
@@ -266,7 +267,7 @@ def throughput(run: Run, rows: pd.DataFrame) -> Throughput:
 
 def offered_per_s(run: Run) -> tuple[float | None, str]:
     """The schedule's own rate in arrivals per second, or None and why it has none."""
-    stages = _stages(run)
+    stages = planned_stages(run)
     if not stages:
         return None, "no schedule is known"
     if any(stage.get("closed") for stage in stages):
@@ -278,7 +279,7 @@ def offered_per_s(run: Run) -> tuple[float | None, str]:
     return (None, "no number was planned") if count is None else (count / duration_s, "")
 
 
-def _stages(run: Run) -> list[dict[str, Any]]:
+def planned_stages(run: Run) -> list[dict[str, Any]]:
     """The run's stages as run.json has them: name, planned, duration_s, closed; what is no such stage is left out."""
     kinds = {"name": str, "planned": int | None, "duration_s": int | float | None, "closed": bool}
     stages = [stage for stage in run.about.get("stages") or () if isinstance(stage, dict)]
@@ -356,7 +357,7 @@ def by_stage(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _planned_by_stage(run: Run) -> dict[str, int | None]:
-    return {stage["name"]: stage.get("planned") for stage in _stages(run)}
+    return {stage["name"]: stage.get("planned") for stage in planned_stages(run)}
 
 
 def _stage(rows: pd.DataFrame, within: Flags, ok: Flags) -> dict[str, float | int | None]:

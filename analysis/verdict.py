@@ -11,13 +11,16 @@ from analysis import generators
 from analysis.load import Run
 from analysis.models import between_modes, smallest_sample
 from analysis.prose import counted, percent, seconds
-from analysis.tables import Tables
+from analysis.tables import Tables, planned_stages
 from rig.attempt import Ledger, one_line
 
 LATE_LEAST_S = 0.020
 LATE_SHARE = 0.05
 CPU_FULL = 0.90
 CPU_SHARE = 0.10
+RATE_KEPT = 0.95
+GRACE_S, GRACE_SHARE = 1.0, 0.05
+"""A stage's requests may leave until so long after its last was due: seconds, or a share of its duration."""
 ALIKE = 0.30
 TOTALS = (
     "There is no ledger: Locust's totals do not know how many requests were planned, so a request that never ended is not seen.",
@@ -40,9 +43,10 @@ class Verdict:
 def judge(run: Run, tables: Tables) -> Verdict:
     """The verdict on ``run``: the gravest rule that it breaks decides.
 
-    * invalid: nothing was sent; the ledger of an ended run does not balance; the lateness P99 is above
+    * invalid: nothing was sent; the ledger of an ended run does not balance, and no generator was lost; the lateness P99 is above
       the limit; a generator's CPU was above CPU_FULL of a core for more than CPU_SHARE of its seconds.
-    * degraded: the run did not end, or not by its schedule; requests are unfinished or were not sent;
+    * degraded: the run did not end, or not by its schedule; a generator was lost; requests are unfinished or
+      were not sent; the in-flight cap let less than RATE_KEPT of a stage's requests leave while it lasted;
       the lateness P99 is above half the limit; the input is Locust's totals only.
     * valid: none of these. Failures of the service do not make a measurement of it less valid.
     """
@@ -60,9 +64,10 @@ def lateness_limit_s(tables: Tables) -> float:
 
 
 def busiest(generator: pd.DataFrame) -> tuple[str, float]:
-    """The load generator with the largest share of its seconds above CPU_FULL, and that share."""
-    shares = (generator["cpu"] > CPU_FULL).groupby(generator["generator"]).mean()
-    return str(shares.idxmax()), float(shares.max())
+    """The load generator with the largest share of its seconds above CPU_FULL, and that share; one second alone is the start."""
+    full = (generator["cpu"] > CPU_FULL).groupby(generator["generator"])
+    shares = full.mean()[full.size() > 1]
+    return (str(shares.idxmax()), float(shares.max())) if len(shares) else ("", 0.0)
 
 
 def _nothing_ok(tables: Tables) -> Iterator[str]:
@@ -101,7 +106,7 @@ def _unbalanced(book: Ledger) -> str:
 
 def _too_busy(generator: pd.DataFrame) -> Iterator[str]:
     name, share = busiest(generator)
-    if share > CPU_SHARE and len(generator) > 1:  # one second alone is the start
+    if share > CPU_SHARE:
         yield (
             f"The load generator {one_line(name)!r} was above {percent(CPU_FULL)} of a core in {percent(share)} of its seconds "
             f"(may be {percent(CPU_SHARE)}): its own delays are in the times; spread the load over more generators."
@@ -128,9 +133,28 @@ def _degraded(tables: Tables) -> Iterator[str]:
         yield f"{counted(never, 'request')} never left: {why}."
     if again:
         yield f"{counted(again, 'request')} waited for another try when the run ended: allow more time to drain, or fewer tries."
+    yield from _rate_not_kept(tables)
     late, limit = tables.lateness.times.at(99), lateness_limit_s(tables)
     if late.value is not None and limit / 2 < late.value <= limit:
         yield f"The generator was near its limit: lateness P99 is {seconds(late.value)} of {seconds(limit)} allowed; add a generator."
+
+
+def _rate_not_kept(tables: Tables) -> Iterator[str]:
+    """Stages with a rate of which too many requests left after their end: what was measured is a lower rate. A burst has none."""
+    if not tables.lateness.held:
+        return
+    first = tables.attempts[(tables.attempts["attempt"] == 1) & tables.attempts["sent_s"].notna()]
+    for stage in planned_stages(tables.run):
+        sent = first[first["stage"] == stage["name"]]
+        if stage["closed"] or not stage["duration_s"] or sent.empty:
+            continue
+        ends_s = sent["scheduled_s"].max() + max(GRACE_S, GRACE_SHARE * stage["duration_s"])
+        kept = float((sent["sent_s"] <= ends_s).mean())
+        if kept < RATE_KEPT:
+            yield (
+                f"The rate of stage {stage['name']!r} was not kept: {percent(kept)} of its requests left while it lasted, "
+                "the in-flight cap held the others back; raise --max-in-flight, or plan a rate that the endpoint can take."
+            )
 
 
 def _notes(tables: Tables) -> Iterator[str]:

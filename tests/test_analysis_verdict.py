@@ -30,6 +30,21 @@ def late(run, by_s):
     return {"scheduled_s": due, "held_s": 0.0, "sent_s": due + by_s, "done_s": due + by_s + 1.0}
 
 
+@pytest.mark.parametrize(("in_time", "state"), [(19, "valid"), (18, "degraded")])
+def test_a_rate_that_the_in_flight_cap_does_not_let_through_is_degraded(burst, in_time, state):
+    """Of 20 requests in 20 s, some are held until more than 1 s after the last was due."""
+    due = pd.Series(range(20), dtype=float)
+    held = pd.Series([0.0] * in_time + [25.0] * (20 - in_time))
+    rows = burst.attempts.head(20).assign(stage="steady", scheduled_s=due, held_s=held, sent_s=due + held, done_s=due + held + 1.0)
+    about = {"planned": 20, "stages": [{"name": "steady", "planned": 20, "duration_s": 20.0, "closed": False}]}
+    run = replace(burst, about=burst.about | about, attempts=rows)
+    found = judge(run, Tables(run))
+    assert found.state == state
+    assert [reason for reason in found.reasons if "90 % of its requests left while it lasted" in reason] == list(found.reasons)
+    unrated = replace(run, about=run.about | {"stages": [{"name": "steady", "planned": 20, "duration_s": None, "closed": False}]})
+    assert judge(unrated, Tables(unrated)).state == "valid"
+
+
 def cpu(run, full_seconds):
     return pd.DataFrame(
         {"at_s": range(100), "generator": "local", "in_flight": 1.0, "cpu": [0.95] * full_seconds + [0.2] * (100 - full_seconds)}
@@ -80,6 +95,15 @@ def test_one_overloaded_generator_among_idle_ones_is_found(burst):
     found = verdict(burst, generator=many)
     assert found.state == "invalid"
     assert "'b' was above 90 % of a core in 50 % of its seconds" in found.reasons[0]
+
+
+def test_one_second_alone_is_the_start_of_each_generator(burst):
+    """A generator that came late has one second, full as each first one is; two full ones are no start."""
+    idle, late = cpu(burst, 0), cpu(burst, 2).assign(generator="late")
+    assert verdict(burst, generator=pd.concat([idle, late.head(1)])).state == "valid"
+    assert verdict(burst, generator=late.head(1)).state == "valid"
+    found = verdict(burst, generator=pd.concat([idle, late.head(2)]))
+    assert "'late' was above 90 % of a core in 100 % of its seconds" in found.reasons[0]
 
 
 def test_nothing_sent_is_invalid(burst):
