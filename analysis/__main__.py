@@ -45,9 +45,13 @@ def _report(asked: argparse.Namespace) -> str:
 
 
 def _merge(asked: argparse.Namespace) -> str:
-    done = merge(asked.run, asked.parts)
-    made = report(load(asked.run))
-    page = write(made, asked.run / "report")
+    try:
+        done = merge(asked.run, asked.parts)
+        made = report(load(asked.run))
+        page = write(made, asked.run / "report")
+    except OSError as error:
+        where = f"{error.filename or asked.run}: {error.strerror or error}"
+        raise RunError(f"the merge is not done: {where}; mend that and merge again, nothing is added twice") from error
     return f"{done}\n\n{terminal(made, page)}"
 
 

@@ -49,7 +49,8 @@ def merge(run: Path, parts: Sequence[Path]) -> str:
     for addition in additions:
         _append(addition)
     book, before = Tables(load(run)).ledger, whole.about.get("merged")
-    planned = max(book.planned, book.planned - book.missing) if whole.about.get("planned") is None else book.planned
+    timed = whole.about.get("planned") is None
+    planned = max(book.planned, book.planned - book.missing) if timed else book.planned
     missing = book.missing + planned - book.planned
     merged = {name for name in before if isinstance(name, str)} if isinstance(before, list) else set()
     _record(
@@ -57,7 +58,8 @@ def merge(run: Path, parts: Sequence[Path]) -> str:
         {
             "ledger": {"planned": planned, "counts": dict(book.counts), "missing": missing},
             "merged": sorted({*merged, *(folder.absolute().name for folder in folders)}),
-        },
+        }
+        | ({"dispatched": planned} if timed else {}),
     )
     return f"{len(additions[0].fresh)} attempts added, {missing} of {planned} planned requests are still missing"
 
