@@ -41,15 +41,16 @@ def cost(of: Tables) -> Cost:
 
 
 def worker_seconds(of: Tables) -> float | None:
-    """Endpoint workers that are paid for × time, from second 0 to the run's end, each answer of the worker list holding until the next.
+    """Endpoint workers that are paid for × time, from second 0 to the run's end; None where the worker list was never answered.
 
-    None where the list was never answered.
+    Each answer holds until the next, and the first one back to second 0 too.
     """
     rows = of.run.endpoint
     good = None if rows is None else rows[(rows["view"] == "workers") & (rows["error"] == "")].sort_values("at_s")
     if good is None or good.empty:
         return None
-    at_s = good["at_s"].to_numpy(dtype=np.float64)
+    at_s = good["at_s"].to_numpy(dtype=np.float64).clip(min=0.0)
+    at_s[0] = 0.0
     counts = good[list(BILLED)].astype("float64").fillna(0.0).sum(axis=1).to_numpy()
     end_s = max(float(of.run.about.get("elapsed_s") or 0.0), float(at_s[-1]))
     return float((counts * np.diff(np.append(at_s, end_s))).sum())

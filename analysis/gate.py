@@ -75,7 +75,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--exit-code-on-verdict",
         choices=("yes", "no"),
-        default=os.environ.get(VERDICT_VARIABLE, "yes"),
+        default=os.environ.get(VERDICT_VARIABLE) or "yes",
         help=f"whether a degraded or invalid verdict fails too (default yes; {VERDICT_VARIABLE} in the environment)",
     )
     parser.set_defaults(command=_command)
@@ -85,13 +85,15 @@ def gate(run: Run, asked: Objectives, baseline: Run | None = None, *, by_verdict
     """``run`` held against ``asked``; ``anyway``: against a baseline of other circumstances too.
 
     Raises:
-        RunError: there are limits against a baseline, and there is none.
+        RunError: there are limits against a baseline and there is none, or the other way round.
     """
     of = _measured(run)
     found = objectives.results(of, asked.objectives)
     if asked.changes and baseline is None:
         raise RunError("the objectives hold limits against a baseline, and there is none: name a run with --baseline")
-    if baseline is not None and asked.changes:
+    if baseline is not None and not asked.changes:
+        raise RunError("--baseline needs limits against it: a table [baseline] in --objectives FILE")
+    if baseline is not None:
         base = _measured(baseline)
         found += objectives.changes(of, base, asked.changes, _differ(run, base), anyway=anyway)
     return Gate(run, of.verdict, found, by_verdict)
@@ -100,8 +102,9 @@ def gate(run: Run, asked: Objectives, baseline: Run | None = None, *, by_verdict
 def terminal(of: Gate) -> str:
     """The results in a few lines; the first says it all."""
     cases = of.cases
-    failed = sum(case.state == FAILED for case in cases)
-    first = f"{one_line(of.run.id)}: {'passed' if not of.code else 'failed'}, {len(cases) - failed} of {len(cases)} hold"
+    held, skipped = (sum(case.state == state for case in cases) for state in ("", SKIPPED))
+    first = f"{one_line(of.run.id)}: {'passed' if not of.code else 'failed'}, {held} of {len(cases)} hold"
+    first += f", {skipped} skipped" if skipped else ""
     return "\n".join([first, *(f"  {WORDS[case.state]}  {case.name}: {case.said}" for case in cases), f"exit code {of.code}"])
 
 
@@ -113,9 +116,11 @@ def summary(of: Gate) -> str:
 
 
 def _command(asked: argparse.Namespace) -> tuple[int, str]:
+    if asked.exit_code_on_verdict not in ("yes", "no"):  # argparse does not look at a default
+        raise RunError(f"{VERDICT_VARIABLE} is {one_line(asked.exit_code_on_verdict, 30)!r}, but should be yes or no")
     run = load(asked.run)
     baseline = load(asked.baseline) if asked.baseline else None
-    made = gate(run, _asked(asked, run), baseline, by_verdict=asked.exit_code_on_verdict != "no", anyway=asked.anyway)
+    made = gate(run, _asked(asked, run), baseline, by_verdict=asked.exit_code_on_verdict == "yes", anyway=asked.anyway)
     if asked.junit:
         _write(asked.junit, "w", junit(f"coldburst {run.id}", made.cases, float(run.about.get("elapsed_s") or 0.0)))
     if asked.summary:
@@ -139,8 +144,6 @@ def _asked(asked: argparse.Namespace, run: Run) -> Objectives:
             return objective.load(asked.objectives)
         except ObjectiveError as error:
             raise RunError(str(error)) from error
-        except RecursionError as error:
-            raise RunError(f"{asked.objectives} is nested too deeply: each objective is a table of its own, [[objective]]") from error
     own, fault = objectives.asked(run.about)
     if fault or not own:
         raise RunError(fault or f"{run.path} was given no objectives: name a file with --objectives objectives.toml")

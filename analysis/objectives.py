@@ -16,7 +16,7 @@ from analysis.sweep.answer import Answer
 from analysis.tables import Tables, Times
 from analysis.verdict import Verdict
 from rig import objective
-from rig.attempt import one_line
+from rig.attempt import Ledger, one_line
 from rig.objective import COUNTS, MISSED, OF_TIMES, TIMES, Change, Objective, ObjectiveError
 
 MET, MISS, UNTOLD = "met", "missed", "cannot tell"
@@ -168,7 +168,7 @@ def _change(of: Measured, base: Measured, limit: Change, differ: str, anyway: bo
         reason = reason or (found.why if found.value is None else f"the baseline: {before.why}")
         return _made(limit.text, limit.metric, UNTOLD, Found(None, why=reason), "", reason, False, False)
     most = before.value * (1 + limit.share)
-    met = found.value <= most if limit.share >= 0 and limit.metric not in objective.HIGHER else found.value >= most
+    met = found.value <= most if limit.metric not in objective.HIGHER else found.value >= most
     moved = f"{(found.value / before.value - 1) * 100:+.3g} %" if before.value else "from 0"
     remark = "; ".join(part for part in (moved, _overlap(found, before, limit), differ) if part)
     shown = f"{show(limit.metric, most)} (the baseline has {show(limit.metric, before.value)})"
@@ -243,7 +243,16 @@ _TIMES: Mapping[str, Callable[[Tables], tuple[Times | None, str]]] = {
 
 def _success(of: Measured) -> Found:
     book = of.tables.ledger
-    return _share(book.counts.get("ok", 0), book.planned, "no request was planned")
+    return Found(None, why=_surplus(book)) if book.missing < 0 else _share(book.counts.get("ok", 0), book.planned, "no request was planned")
+
+
+def _missing(of: Measured) -> Found:
+    book = of.tables.ledger
+    return _plainly(float(book.missing) if book.missing >= 0 else None, _surplus(book))
+
+
+def _surplus(book: Ledger) -> str:
+    return f"{-book.missing:,} more requests than were planned"
 
 
 def _cold_share(of: Measured) -> Found:
@@ -314,7 +323,7 @@ def _cost_per_1000(of: Measured) -> Found:
 
 _OTHERS: Mapping[str, Callable[[Measured], Found]] = {
     "success": _success,
-    "missing": lambda of: Found(float(of.tables.ledger.missing)),
+    "missing": _missing,
     "cold_share": _cold_share,
     "wer": _wer,
     "efficiency": _efficiency,
@@ -347,7 +356,8 @@ def _of_totals(of: Measured, metric: str) -> Found:
     columns = {name: f"{name}_s" for name in objective.POINTS}
     if not whole or metric not in (*columns, "success"):
         return Found(None, why="Locust's totals do not tell it: name a run directory")
-    if metric == "success":
-        return _share(int(whole[0]["requests"] - whole[0]["failures"]), int(whole[0]["requests"]), "nothing was sent")
+    sent = int(whole[0]["requests"])
+    if metric == "success" or not sent:
+        return _share(sent - int(whole[0]["failures"]), sent, "nothing was sent")
     value = float(whole[0][columns[metric]])
     return _plainly(None if math.isnan(value) else value, "Locust's totals do not tell it", "failures included")

@@ -128,6 +128,9 @@ def test_cost_is_worker_seconds_times_the_price(even):
     cost, each = gate(run, asked("cost < 0.2 USD", "cost_per_1000 < 0.40")).results
     assert (cost.found.value, cost.state) == (pytest.approx(0.17), "met")
     assert (each.found.value, each.said) == (pytest.approx(1.7), "missed: 1.70 USD")
+    for at_s in ([5.0, 10.0, 50.0], [-9.0, -5.0, 50.0]):  # the first answer holds back to second 0; nothing before it counts
+        moved = replace(run, endpoint=endpoint.assign(at_s=at_s))
+        assert gate(moved, asked("cost < 0.2 USD")).results[0].found.value == pytest.approx(0.17)
     unlisted = replace(even, about=run.about)
     assert states(unlisted, "cost < 1") == ["cannot tell (the endpoint did not list its workers, so nobody knows how long they ran)"]
 
@@ -147,6 +150,20 @@ def test_plain_locust_totals_tell_little():
         "met: 93 %",
         "cannot tell (Locust's totals do not tell it: name a run directory)",
     ]
+
+
+def test_locusts_totals_without_a_request_tell_nothing():
+    run = load(RUNS / "locust" / "plain")
+    stats = run.totals.stats
+    nothing = stats.assign(**{name: 0 for name in stats.columns if name not in ("Type", "Name")})
+    empty = replace(run, totals=replace(run.totals, stats=nothing))
+    assert states(empty, "mean < 2 s", "max < 2 s", "p95 < 2 s", "success > 50 %") == ["cannot tell (nothing was sent)"] * 4
+
+
+def test_of_more_rows_than_were_planned_no_share_and_no_missing_is_told(even):
+    surplus = replace(even, about=even.about | {"planned": 98})
+    assert states(surplus, "missing == 0", "missing < 5 %", "success > 95 %") == ["cannot tell (2 more requests than were planned)"] * 3
+    assert states(replace(even, about=even.about | {"planned": 101}), "missing == 0") == ["missed: 1"]
 
 
 @pytest.mark.parametrize(
@@ -269,6 +286,10 @@ def test_without_a_file_the_runs_own_objectives_are_asked_after(tmp_path, capsys
             "junit.xml cannot be written: No such file or directory",
         ),
         (["--objectives", "{there}/good.toml", "--baseline", "{there}/nowhere"], "no such run"),
+        (
+            ["--objectives", "{there}/good.toml", "--baseline", "{there}/even"],
+            "--baseline needs limits against it: a table [baseline] in --objectives FILE",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_code_2(tmp_path, capsys, words, sentence):
@@ -288,6 +309,11 @@ def test_the_verdict_can_be_left_out_by_option_and_environment(tmp_path, monkeyp
     assert main(["gate", str(run)]) == exits.GOOD
     words = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "the figures may be believed: degraded" in line]
     assert words == ["FAILED", "--", "--"]
+    monkeypatch.setenv(gate_module.VERDICT_VARIABLE, "")
+    assert main(["gate", str(run)]) == exits.DEGRADED
+    monkeypatch.setenv(gate_module.VERDICT_VARIABLE, "No")
+    assert main(["gate", str(run)]) == exits.NOTHING_SENT
+    assert "COLDBURST_EXIT_CODE_ON_VERDICT is 'No', but should be yes or no" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -304,7 +330,7 @@ def test_objectives_in_run_json_that_are_none_are_told_and_pass_no_gate(even, sa
 def test_the_terminal_names_each_result(even):
     text = terminal(gate(even, asked("p95 < 2 s", "wer < 5 %", may_be_missing=True)))
     assert text.splitlines() == [
-        "even: passed, 3 of 3 hold",
+        "even: passed, 2 of 3 hold, 1 skipped",
         "  ok      the figures may be believed: valid",
         "  ok      p95 < 2 s: met: 950 ms",
         "  --      wer < 5 %: cannot tell (no word error rate was measured)",
