@@ -40,7 +40,7 @@ def cold_sheets(of: Tables) -> Iterator[Sheet]:
     yield Sheet("Response time, cold and warm", head, rows, "Of answered ok. Nearest rank; intervals as above.")
     waits = [(*PARTS[part], times) for part, times in found.parts.items()]
     waits += [("queue + cold start", "not told apart: the start of the endpoint worker is not known", found.whole)] if found.whole.n else []
-    shown = tuple((label, f"{t.n:,}", prose.seconds(t.at(50).value), prose.seconds(t.maximum), what) for label, what, t in waits)
+    shown = tuple((label, f"{t.n:,}", prose.point(t.at(50).value, t.n, 50), prose.seconds(t.maximum), what) for label, what, t in waits)
     yield Sheet("What cold requests waited for", ("", "n", "P50", "max", "From → to"), shown)
 
 
@@ -115,8 +115,7 @@ def queue_sheets(of: Tables) -> Iterator[Sheet]:
     """Queue delay and execution time as the endpoint tells them, and how polling saw the ends."""
     found = of.queue_and_execution
     rows = tuple(
-        (label, f"{t.n:,}", prose.seconds(t.at(50).value), prose.seconds(t.at(95).value), prose.seconds(t.maximum))
-        for label, t in found.items()
+        (label, f"{t.n:,}", *(prose.point(t.at(p).value, t.n, p) for p in (50, 95)), prose.seconds(t.maximum)) for label, t in found.items()
     )
     said = ["Of answered ok, as the endpoint tells them; the last attempt of each request.", *_polled(of), *_again(of)]
     yield Sheet("Queue and execution", ("", "n", "P50", "P95", "max"), rows, " ".join(said))
@@ -125,9 +124,9 @@ def queue_sheets(of: Tables) -> Iterator[Sheet]:
 def _polled(of: Tables) -> Iterator[str]:
     seen = jobs.polling(of.attempts)
     if seen is not None:
-        half, tail = (prose.seconds(seen.late.at(p).value) for p in (50, 95))
+        half, tail = (prose.point(seen.late.at(p).value, seen.late.n, p) for p in (50, 95))
         yield (
-            f"Polling saw the ends late by {half} (P50) and {tail} (P95), which is in no time above, "
+            f"Polling saw the ends late by {half} at P50 and {tail} at P95, which is in no time above, "
             f"and asked {prose.number(seen.polls.mean)} times a job (at most {seen.polls.maximum or 0:,.0f}; n = {seen.late.n:,})."
         )
 

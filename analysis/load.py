@@ -16,6 +16,7 @@ import pandas as pd
 from analysis import locust_csv, rows
 from analysis.locust_csv import Totals
 from analysis.order import settled
+from analysis.rows import MOST
 from rig import attempt
 from rig.attempt import COLUMNS, FORMAT, OUTCOMES, one_line
 
@@ -29,8 +30,6 @@ REPEATED = ("outcome", "phase", "worker_id", "generator", "error")
 """Texts of an attempt that few values repeat: kept once each, and a small number a row."""
 SMALL = ("attempt", "polls", "status", "platform_retries")
 """Whole numbers of an attempt that are nowhere near 2³¹."""
-MOST = 1e15
-"""No time, count or size is further from nothing: what is would only overflow. Whole numbers below it are exact as floats too."""
 DEEPEST = 40
 """Levels of run.json within each other."""
 UNREAD = ("job_id", "first_s", "bytes_out", "bytes_in")
@@ -137,7 +136,8 @@ def _attempts(path: Path, notes: list[str]) -> pd.DataFrame:
     dtypes = {name: kinds.get(name, dtype) for name, dtype in ATTEMPTS.items() if name not in UNREAD}
     columns = _columns(path, dtypes, notes, ("seq", "attempt", "scheduled_s", "outcome"))
     if columns is None:
-        notes.append("attempts.csv is missing: the run was cut before its first row.")
+        what = "has no first line" if path.is_file() else "is missing"
+        notes.append(f"attempts.csv {what}: the run was cut before its first row.")
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
     strange = sorted(set(columns["outcome"].categories) - set(OUTCOMES))
     if strange:

@@ -21,11 +21,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.rows import cells
+from analysis.rows import MOST, cells
 from rig.attempt import complete, one_line
 
-MOST = 1e15
-"""No count and no time of a run is above it."""
 PARTS = ("_stats.csv", "_requests.csv")
 """Either makes a prefix one of Locust's."""
 TEXTS = ("Type", "Name", "Error", "First Seen", "Last Seen")
@@ -170,7 +168,7 @@ def _numbers(path: Path, name: str, texts: pd.Series[str]) -> pd.Series[float]:
 
 def _cells(path: Path, content: str) -> list[list[str]]:
     try:
-        return [row for row in cells(content) if row]
+        return [row for row in cells(content.removeprefix("\ufeff")) if row]
     except csv.Error as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 

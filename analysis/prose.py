@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.causes import plain, why
 from analysis.cold_table import cold_starts
-from analysis.models import Percentile
+from analysis.models import Percentile, rank
 from analysis.tables import Tables
 from analysis.tries import tries
 from rig.attempt import OUTCOMES, one_line
@@ -37,11 +37,13 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def _digits(value: float) -> str:
-    """Three digits, never an exponent, never fewer than the whole part has."""
-    near = float(f"{value:.3g}")
-    if near == 0 or abs(near) >= 100:
+    """Three digits, never an exponent, never fewer than the whole part has; at most six after the point."""
+    near = round(float(f"{value:.3g}"), 6)
+    if near == 0:
+        return "0"
+    if abs(near) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.{max(2 - math.floor(math.log10(abs(near))), 0)}f}" if abs(near) >= 0.001 else f"{value:.6f}".rstrip("0")
+    return f"{value:.{max(2 - math.floor(math.log10(abs(near))), 0)}f}" if abs(near) >= 0.001 else f"{near:.6f}".rstrip("0")
 
 
 def percent(share: float | None) -> str:
@@ -52,12 +54,17 @@ def percent(share: float | None) -> str:
         return "> 99.9 %"
     if 0 < share < 0.001:
         return "< 0.1 %"
-    return f"{share * 100:.3g} %"
+    return f"{share * 100:,.0f} %" if abs(share) > 9.99 else f"{share * 100:.3g} %"
 
 
 def counted(n: int, noun: str) -> str:
     """``1 request``, ``2 requests``."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def point(value: float | None, n: int, percent: int) -> str:
+    """A percentile of ``n`` times; says so where it is the largest of them."""
+    return f"{seconds(value)}{' (max)' if rank(n, percent) == n else ''}"
 
 
 def interval(of: Percentile) -> str:

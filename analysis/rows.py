@@ -23,6 +23,8 @@ from pyarrow import csv as arrow
 
 from rig.attempt import ERROR_LENGTH, one_line
 
+MOST = 1e15
+"""No time, count or size is further from nothing: what is would only overflow. Whole numbers below it are exact as floats too."""
 BLOCK = 1 << 24
 WIDEST = 1 << 28
 """Characters of a cell; csv's own limit is 131,072."""

@@ -153,8 +153,8 @@ def _stage(row: dict[Hashable, Any]) -> tuple[str, ...]:
         prose.NONE if pd.isna(row["planned"]) else f"{int(row['planned']):,}",
         f"{row['requests']:,}",
         f"{row['ok']:,}",
-        prose.seconds(row["p50_s"]),
-        prose.seconds(row["p95_s"]),
+        prose.point(row["p50_s"], row["ok"], 50),
+        prose.point(row["p95_s"], row["ok"], 95),
         prose.number(row["throughput_per_s"], "per s"),
     )
 

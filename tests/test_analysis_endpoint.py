@@ -175,7 +175,7 @@ def test_polling_is_told_and_in_no_time(queue):
     assert queue.response["ok"].maximum == pytest.approx(125.6)
     assert jobs.polling(queue.attempts.assign(seen_s=float("nan"))) is None
     remark = sheet(queue, "Queue and execution").remark
-    assert "late by 500 ms (P50) and 1.00 s (P95)" in remark
+    assert "late by 500 ms at P50 and 1.00 s at P95" in remark
     assert "dispatched 1 job again" in remark
 
 
@@ -185,6 +185,17 @@ def test_queue_and_execution_are_of_answered_ok(queue):
         changed(queue, attempts=queue.attempts.assign(outcome=queue.attempts["outcome"].mask(failed, "failed"))).requests
     )
     assert {name: times.n for name, times in found.items()} == {"queue delay": 29, "execution time": 29}
+
+
+@pytest.mark.parametrize(("ok", "marked"), [(19, " (max)"), (20, "")])
+def test_a_percentile_that_is_the_largest_value_is_labelled_so(queue, ok, marked):
+    few = changed(queue, attempts=queue.attempts.head(ok))
+    told = sheet(few, "Queue and execution")
+    assert told.rows[1] == ("execution time", str(ok), "12.0 s", f"12.0 s{marked}", "12.0 s")
+    assert f"at P50 and 1.00 s{marked} at P95" in told.remark
+    (stage,) = (row for row in sheet(few, "By stage").rows if row[3] == str(ok))
+    half, tail = (prose.seconds(few.response["ok"].at(percent).value) for percent in (50, 95))
+    assert stage[4:6] == (half, f"{tail}{marked}")
 
 
 def test_the_endpoint_figure_joins_the_words_and_the_load(queue):

@@ -66,6 +66,22 @@ def test_a_report_is_made_whatever_the_verdict(made, name):
     assert done.stdout.splitlines()[-1] == f"report: {folder / 'index.html'}"
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "attempts.csv is missing: the run was cut before its first row."),
+        (b"", "attempts.csv has no first line: the run was cut before its first row."),
+        (b"seq,att", "attempts.csv has no first line: the run was cut before its first row."),
+    ],
+)
+def test_a_run_without_a_row_says_whether_the_file_is_there(tmp_path, content, said):
+    run = shutil.copytree(RUNS / "burst", tmp_path / "run")
+    (run / "attempts.csv").unlink()
+    if content is not None:
+        (run / "attempts.csv").write_bytes(content)
+    assert load(run).notes[-1] == said
+
+
 def test_the_terminal_shows_ledger_verdict_and_times(made):
     lines = made["mixed"][0].stdout.splitlines()
     equation = "40 planned = 20 ok + 5 failed + 2 queue_timeout + 3 throttled + 4 abandoned + 2 unfinished + 3 not_sent + 1 missing"

@@ -192,13 +192,15 @@ def test_locusts_totals_become_seconds():
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (float("nan"), "–"), (0.0, "0 s"), (0.0004, "0.400 ms"), (0.0321, "32.1 ms"), (0.32, "320 ms"), (5.123, "5.12 s"),
-     (0.9999, "1.00 s"), (15.04, "15.0 s"), (1234.5, "1,234 s"), (-0.0021, "-2.10 ms")],
+     (0.9999, "1.00 s"), (15.04, "15.0 s"), (1234.5, "1,234 s"), (-0.0021, "-2.10 ms"), (4e-7, "0.0004 ms"),
+     (10.3 - 10.1 - 0.2, "0 ms"), (-7e-16, "0 ms")],
 )  # fmt: skip
 def test_seconds_read_well(value, text):
     assert prose.seconds(value) == text
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.5, "50 %"), (1.0, "100 %"), (0.9999, "> 99.9 %"), (0.0001, "< 0.1 %"), (0.0, "0 %")])
+@pytest.mark.parametrize(("share", "text"), [(0.5, "50 %"), (1.0, "100 %"), (0.9999, "> 99.9 %"), (0.0001, "< 0.1 %"), (0.0, "0 %"),
+                                               (9.99, "999 %"), (9.999, "1,000 %"), (12.5, "1,250 %")])  # fmt: skip
 def test_a_part_is_never_rounded_to_the_whole(share, text):
     assert prose.percent(share) == text
 

@@ -176,7 +176,7 @@ def test_the_page_and_its_files(tmp_path, capsys):
 
 def test_three_levels_have_no_law():
     found = scaling(named((1, "one"), (2, "two"), (4, "four")))
-    assert found.law == "3 levels were measured and the law has three parameters: it takes 4 levels or more"
+    assert found.law == "3 levels can be used, and the law has three parameters: it takes 4 or more"
     assert plots(found)[1].caption.endswith(f"No Universal Scalability Law: {found.law}.")
 
 
@@ -233,6 +233,9 @@ def test_older_versions_scale_too(tmp_path):
     assert found.shares[2].efficiency.value == pytest.approx(18.8 / 9.8 / 2, rel=0.001)
     without_users = scaling([f"1={HAND / 'v0.14'}", f"2={written(tmp_path / 'two', per_s=20)}"])
     assert (without_users.base.flow.users, without_users.base.flow.span_s) == (None, 10)
+    told = "At 1 worker: its history has no number of users: the rate is over all its rows, and the start-up of users lowers it."
+    assert told in without_users.verdict.notes
+    assert "where a history has no number of users, with its first row" in without_users.sheets()[1].remark
 
 
 def test_what_the_percentiles_of_a_history_are_over(tmp_path):
@@ -305,6 +308,17 @@ def test_a_torn_last_line_is_left_out_and_told(tmp_path):
     found = scaling([f"1={tmp_path / 'p'}", f"2={written(tmp_path / 'q', per_s=20)}"])
     assert found.shares[2].efficiency.value == pytest.approx(1)
     assert found.base.percentile_s(95) is None
+
+
+def test_a_file_that_a_spreadsheet_saved_again_is_read(tmp_path):
+    """It puts a byte-order mark in front."""
+    prefix = written(tmp_path / "marked")
+    known = totals.by_name(load(prefix).totals)
+    for path in tmp_path.glob("marked_*.csv"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    run = load(prefix)
+    assert totals.by_name(run.totals).equals(known)
+    assert run.totals.history is not None and run.totals.failures is not None
 
 
 def formulas(folder):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from analysis.load import MOST
+from analysis.rows import MOST
 from analysis.sweep.memory import Card
 from rig.attempt import one_line
 from rig.objective import OF_SWEEPS, OPERATORS
