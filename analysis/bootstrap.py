@@ -50,9 +50,9 @@ def over(n: int) -> str:
     return f"over {n} repeats"
 
 
-def t_quantile(degrees: float, level: float = LEVEL) -> float:
+def t_quantile(degrees: float) -> float:
     """The two-sided quantile of Student's t."""
-    return float(stdtrit(degrees, (1 + level) / 2))
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
 def over_repeats(repeats: Sequence[T], statistic: Callable[[Sequence[T]], float | None], least: float = -math.inf) -> Interval:

@@ -72,17 +72,17 @@ def rank(n: int, percent: int) -> int:
     return max(-(-n * percent // 100), 1)
 
 
-def order_statistic_ranks(n: int, percent: int, level: float = LEVEL) -> tuple[float, float] | None:
-    """Ranks (from 1, with a fraction) of the two values that enclose the true percentile with ``level``, if values are independent.
+def order_statistic_ranks(n: int, percent: int) -> tuple[float, float] | None:
+    """Ranks (from 1, with a fraction) of the two values that enclose the true percentile with LEVEL, if values are independent.
 
     With B ~ Binomial(n, p) the chance that the r-th value in ascending order is above the percentile is π(r) = P(B <= r - 1),
-    whatever the distribution (David and Nagaraja, Order Statistics, 3rd ed., 7.1). No whole rank has (1 - level) / 2 exactly: the
+    whatever the distribution (David and Nagaraja, Order Statistics, 3rd ed., 7.1). No whole rank has (1 - LEVEL) / 2 exactly: the
     end lies a part λ of the way from the last rank r below it to the next, λ = 1 ÷ (1 + r (1 - p) (π(r+1) - a) ÷ ((n - r) p (a - π(r))))
-    with a = (1 - level) / 2, and the upper end likewise from above (Nyblom, Note on interpolated order statistics, Statistics and
+    with a = (1 - LEVEL) / 2, and the upper end likewise from above (Nyblom, Note on interpolated order statistics, Statistics and
     Probability Letters 14, 1992; for the median, Hettmansperger and Sheather, the same journal 4, 1986). None where no rank can hold
     a side: for P95 below n = 72, for P99 below n = 368.
     """
-    lower, upper = _lower_rank(n, percent, (1 - level) / 2), _lower_rank(n, 100 - percent, (1 - level) / 2)
+    lower, upper = _lower_rank(n, percent, (1 - LEVEL) / 2), _lower_rank(n, 100 - percent, (1 - LEVEL) / 2)
     return None if lower is None or upper is None else (lower, n + 1 - upper)
 
 
@@ -108,24 +108,24 @@ def at_rank(ascending: NDArray[Any], place: float) -> float:
     return first + part * (float(ascending[whole]) - first) if part else first
 
 
-def percentile(ascending: NDArray[Any], percent: int, level: float = LEVEL) -> Percentile:
+def percentile(ascending: NDArray[Any], percent: int) -> Percentile:
     """A nearest-rank percentile, with the interval of independent values; ``ascending`` is sorted, without NaN."""
     n = len(ascending)
     if n == 0:
         return Percentile(percent, 0, None, None, None, False)
     place = rank(n, percent)
-    ends = order_statistic_ranks(n, percent, level)
+    ends = order_statistic_ranks(n, percent)
     lower, upper = (at_rank(ascending, ends[0]), at_rank(ascending, ends[1])) if ends else (None, None)
     return Percentile(percent, n, float(ascending[place - 1]), lower, upper, place == n)
 
 
-def smallest_sample(percent: int, level: float = LEVEL) -> int:
-    """The least n with a two-sided interval for ``percent`` >= 50: p^n <= (1 - level) / 2."""
-    return math.ceil(math.log((1 - level) / 2) / math.log(percent / 100))
+def smallest_sample(percent: int) -> int:
+    """The least n with a two-sided interval for ``percent`` >= 50: p^n <= (1 - LEVEL) / 2."""
+    return math.ceil(math.log((1 - LEVEL) / 2) / math.log(percent / 100))
 
 
-def percentiles(values: Any, percents: Sequence[int] = PERCENTS, ordered: Floats | None = None) -> tuple[Percentile, ...]:
-    """Percentiles of ``values``, which stand in order of time (NaN is left out), with intervals that know whether neighbours are alike.
+def percentiles(values: Any, ordered: Floats | None = None) -> tuple[Percentile, ...]:
+    """PERCENTS of ``values``, which stand in order of time (NaN is left out), with intervals that know whether neighbours are alike.
 
     Where they are not: those of independent values. Where they are: of BLOCKS blocks of time, if the run is worth BEYOND values
     beyond the percentile; otherwise none. ``ordered`` is what ``ascending`` makes of them, where it is at hand.
@@ -133,7 +133,7 @@ def percentiles(values: Any, percents: Sequence[int] = PERCENTS, ordered: Floats
     plain = np.asarray(values, dtype=np.float64)
     plain = plain[~np.isnan(plain)]
     whole = np.sort(plain) if ordered is None else ordered
-    found = tuple(percentile(whole, percent) for percent in percents)
+    found = tuple(percentile(whole, percent) for percent in PERCENTS)
     worth = independent([plain])
     return found if worth is None else tuple(_tied(plain, of, worth) for of in found)
 
@@ -225,14 +225,14 @@ def ascending(values: Any) -> NDArray[np.float64]:
     return np.sort(plain[~np.isnan(plain)])
 
 
-def over_runs(runs: Sequence[Floats], percents: Sequence[int] = PERCENTS) -> tuple[Percentile, ...]:
-    """Percentiles of all values of two or more repeats, each in order of time and without NaN, with intervals over the repeats.
+def over_runs(runs: Sequence[Floats]) -> tuple[Percentile, ...]:
+    """PERCENTS of all values of two or more repeats, each in order of time and without NaN, with intervals over the repeats.
 
     Where neighbours are alike and the repeats together are worth less than BEYOND values beyond the percentile, there is none.
     """
     whole = np.sort(np.concatenate(runs))
     worth = independent(runs)
-    return tuple(_over(runs, percentile(whole, percent), worth) for percent in percents)
+    return tuple(_over(runs, percentile(whole, percent), worth) for percent in PERCENTS)
 
 
 def _over(runs: Sequence[Floats], of: Percentile, worth: float | None) -> Percentile:

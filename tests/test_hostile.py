@@ -397,5 +397,4 @@ def test_a_path_that_is_no_utf_8_is_printed_all_the_same(tmp_path):
 def test_run_names_are_one_short_line():
     for text in TEXTS:
         name = Run(Path("x"), {"id": text}).id
-        assert len(name) <= 200
-        assert name.isprintable()
+        assert len(name) <= 200 and name.isprintable()
