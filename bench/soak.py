@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.generator import free_port
 from rig.attempt import Attempt, read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,12 +61,6 @@ class Crew:
         """Notes everyone's resident memory."""
         for name, process in self.processes.items():
             self.memory.setdefault(name, []).append((at_s, psutil.Process(process.pid).memory_info().rss))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextmanager

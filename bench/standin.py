@@ -18,9 +18,7 @@ import zmq
 
 from rig.attempt import Attempt, cells, line
 from rig.batches import Outbox
-
-BEAT_S = 0.5
-PLAN, BEAT, ROWS = "coldburst-plan", "coldburst-beat", "coldburst-rows"
+from rig.messages import BEAT, BEAT_S, PLAN, ROWS
 
 
 class StandIn:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from gevent.event import Event
 
 from rig.conductor import Conductor
-from rig.generator import BEAT_S
+from rig.messages import BEAT_S
 from rig.schedule import Stage
 from rig.shared import LEFT_OUT
 
@@ -36,7 +36,7 @@ class Course:
         self._run, self._stages, self._conductor = run, stages, conductor
         self.zero = time.perf_counter()
         self.starts: list[float] = []
-        self.stage = ""
+        self._conducted = ""
         self.skipped: list[Stage] = []
         self.finished = Event()
         self._stopping = Event()
@@ -45,6 +45,17 @@ class Course:
     def now(self) -> float:
         """Seconds since second 0."""
         return time.perf_counter() - self.zero
+
+    @property
+    def stage(self) -> str:
+        """The present stage by the clock, or the one that the conductor prepares or leads; "" before the first."""
+        begun = [stage.name for stage, start_s in zip(self._stages, self.starts, strict=False) if start_s <= self.now()]
+        return self._conducted or (begun[-1] if begun else "")
+
+    @property
+    def begun_s(self) -> float:
+        """When the first stage begins, in seconds from second 0; where the generators have not been told yet, the earliest instant."""
+        return self.starts[0] if self.starts else self.now() + LEAD_S
 
     @property
     def stopping(self) -> bool:
@@ -91,7 +102,7 @@ class Course:
 
     def _begin(self, place: int, stage: Stage, start_s: float) -> float:
         """Begins a stage when it may; when the next one may, at the earliest."""
-        self.stage = stage.name
+        self._conducted = stage.name if self._conductor else ""
         before = self._stages[place - 1] if place else None
         if self._conductor or stage.closed or (before and before.closed):
             self._ended(place - 1)

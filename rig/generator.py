@@ -23,7 +23,10 @@ from rig.aim import OptionError
 from rig.batches import Outbox
 from rig.clocks import Offset, Reading
 from rig.conductor import Conductor, marked
+from rig.exits import LEFT_ALONE
+from rig.messages import BEAT, BEAT_S, CLOCK, PLAN, ROWS
 from rig.options import Plan
+from rig.queue_jobs import QueueJobs
 from rig.recorder import Recorder
 from rig.run import Run
 from rig.schedule import text
@@ -31,8 +34,6 @@ from rig.shared import Orders, SharedDispatcher, shared
 from rig.targets import infer
 
 logger = logging.getLogger("coldburst")
-PLAN, BEAT, ROWS, CLOCK = "coldburst-plan", "coldburst-beat", "coldburst-rows", "coldburst-clock"
-BEAT_S = 0.5
 ASK_S = 0.1
 """Between two beats at least, however much it asks for."""
 SILENT_S = 10.0
@@ -40,8 +41,6 @@ SILENT_S = 10.0
 SHIP_S = 10.0
 """How long a generator that leaves waits for the master to have its rows."""
 NEVER_S = 10**9
-LEFT_ALONE = 3
-"""Exit code of a generator whose master fell silent."""
 ELSEWHERE = (
     "the endpoint that the master started for this run answers on that machine's 127.0.0.1 alone: "
     "name one that every generator can reach, as in --host http://10.0.0.5:8083"
@@ -126,8 +125,9 @@ class Generator:
             if word["loopback"] not in ("", loopback()):
                 raise OptionError(ELSEWHERE)
             said = {**word["options"], "host": word["host"], "runs": self._runs}
-            said["poll_share"] /= word["generators"]  # the platform's limit on polls is the endpoint's, not a generator's
             plan: Plan = self._question.part(said, word["question"], word["keyed"])
+            if self._preparing != word["run"]:
+                return
             self.part = self._part(word, plan)
             self._question.current = self.part.run
         except Exception as error:
@@ -179,18 +179,34 @@ class Generator:
     def _beaten(self, msg: Any, **_: Any) -> None:
         self._heard = time.perf_counter()
         word, part = msg.data, self.part
+        if word["over"] and word["run"] == self._preparing:
+            self._preparing = ""
         if part is None or word["run"] != part.id:
             return
         part.outbox.acknowledged(word["ack"])
+        if word["over"]:
+            gevent.spawn(self._end_too, part, word)
+            return
         for sample in word["samples"]:
             part.run.said.add(sample)
         part.orders.take(word)
+        if isinstance(part.run.target, QueueJobs):
+            part.run.target.share(word["generators"])
         if word["stop"] and not part.load.stopping:
             part.run.ended_by = word["stop"]
             part.load.stop()
         if word["cut"]:
             gevent.spawn(part.load.cut)
-        if word["over"] and part.run.ledger is not None and part.outbox.empty:
+
+    def _end_too(self, part: Part, word: Mapping[str, Any]) -> None:
+        """The run is over; a part that is still open ends: it could not begin, or was not heard of for too long."""
+        if is_open := part.run.ledger is None:
+            why = part.run.ended_by = part.run.ended_by or word["stop"] or "a run that ended without it"
+            part.load.leave(alone=True)
+            if word["cut"]:
+                part.run.cut()
+            part.run.finish(why)
+        if part is self.part and (is_open or part.outbox.empty):
             self.idle.set()
 
     def _answered(self, msg: Any, **_: Any) -> None:

@@ -51,7 +51,7 @@ class Going(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """One moment of a run. Seconds from its second 0.
+    """One moment of a run. Seconds from its second 0, which in a distributed run lies before the schedule's beginning.
 
     Attributes:
         id, question, kind, folder: which run, what it asks, of which kind of endpoint, and where its files are.
@@ -128,6 +128,7 @@ def live(run: Going) -> Live:
     """``run`` as it stands now."""
     plan, load, recorder = run.plan, run.load, run.recorder
     now_s, going = load.now(), run.ledger is None
+    at_s = now_s - getattr(load, "begun_s", 0.0)
     names = [stage.name for stage in plan.schedule]
     words = _words(run, now_s) if going else {}
     return Live(
@@ -139,13 +140,13 @@ def live(run: Going) -> Live:
         place=names.index(load.stage) + 1 if load.stage in names else 0,
         stages=len(names),
         elapsed_s=now_s,
-        left_s=_left_s(run, now_s),
+        left_s=_left_s(run, at_s),
         planned=plan.planned,
         sent=run.sent,
         in_flight=load.in_flight,
         held=load.held,
-        offered_per_s=_offered_per_s(run, now_s),
-        due=None if run.conductor else due(plan.schedule, now_s),
+        offered_per_s=_offered_per_s(run, at_s),
+        due=None if run.conductor else due(plan.schedule, at_s),
         outcomes={outcome: recorder.counts[outcome] for outcome in OUTCOMES},
         attempts={outcome: recorder.rows[outcome] for outcome in OUTCOMES},
         cold_starts=recorder.events["cold_start"],
@@ -162,7 +163,7 @@ def live(run: Going) -> Live:
 
 
 def offered_per_s(stages: Sequence[Stage], at_s: float) -> float | None:
-    """Arrivals per second that ``stages`` plan at ``at_s`` seconds from second 0; 0 after the last stage.
+    """Arrivals per second that ``stages`` plan ``at_s`` seconds after their beginning; 0 before it and after the last stage.
 
     The law's rate at that instant; for recorded arrivals those of the second before it. None in a closed loop, and
     after one, whose end only answers decide. A burst (a count without a duration) has no rate: all are due in one instant.
@@ -173,13 +174,13 @@ def offered_per_s(stages: Sequence[Stage], at_s: float) -> float | None:
             return None
         end_s = start_s + (stage.duration_s or 0.0)
         if at_s < end_s:
-            return _rate(stage, at_s - start_s)
+            return _rate(stage, at_s - start_s) if at_s >= start_s else 0.0
         start_s = end_s
     return 0.0
 
 
 def due(stages: Sequence[Stage], at_s: float) -> float | None:
-    """Arrivals that ``stages`` plan up to ``at_s`` seconds from second 0: the integral of the law's rate, bursts and recorded ones counted.
+    """Arrivals that ``stages`` plan in their first ``at_s`` seconds: the integral of the law's rate, bursts and recorded ones counted.
 
     None where a closed loop is among them: its arrivals are made by completions.
     """
@@ -209,18 +210,18 @@ def _rate(stage: Stage, into_s: float) -> float:
     return stage.rate + (stage.rate_end - stage.rate) * into_s / (stage.duration_s or math.inf)
 
 
-def _offered_per_s(run: Going, now_s: float) -> float | None:
-    rate = None if run.conductor else offered_per_s(run.plan.schedule, now_s)
+def _offered_per_s(run: Going, at_s: float) -> float | None:
+    rate = None if run.conductor else offered_per_s(run.plan.schedule, at_s)
     return 0.0 if run.load.stopping and rate is not None else rate
 
 
-def _left_s(run: Going, now_s: float) -> float | None:
+def _left_s(run: Going, at_s: float) -> float | None:
     """Only of an open loop, or of one closed stage: where a closed one stands among others, answers decide when the next begins."""
     stages = run.plan.schedule
     timed = not run.conductor and (len(stages) == 1 or not any(stage.closed for stage in stages))
     if not timed or run.load.stopping or run.ledger is not None or any(stage.closed and stage.duration_s is None for stage in stages):
         return None
-    left_s = sum(stage.duration_s or 0.0 for stage in stages) - now_s
+    left_s = sum(stage.duration_s or 0.0 for stage in stages) - at_s
     return left_s if left_s > 0 else None
 
 

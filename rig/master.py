@@ -17,7 +17,8 @@ from rig.attempt import Ledger, read_rows
 from rig.batches import Batch, Inbox
 from rig.conductor import Conductor
 from rig.course import Course
-from rig.generator import BEAT, BEAT_S, PLAN, SILENT_S, loopback
+from rig.generator import SILENT_S, loopback
+from rig.messages import BEAT, BEAT_S, PLAN
 from rig.options import Plan
 from rig.peers import Master, Peer
 from rig.recorder import LocustTables, Recorder
@@ -132,8 +133,9 @@ class MasterRun:
         logger.info("%d generators: %s", len(living), ", ".join(f"{peer.name} on {peer.machine}" for peer in living))
 
     def _give_up(self, why: str) -> NoReturn:
-        """Leaves nothing of a run that cannot be begun."""
-        self._over = True
+        """Leaves nothing of a run that cannot be begun; what generators have prepared they end."""
+        self.ended_by, self._over = "the run could not begin", True
+        self.load.cut()
         for peer in self._peers.values():
             self._speak(peer)
         self._locust.close()
@@ -197,13 +199,12 @@ class MasterRun:
             self._speak(peer)
 
     def _join(self, peer: Peer) -> None:
-        """Tells a generator what it is to take part in; again and again, until it answers."""
+        """Tells a generator what it is to take part in; it answers with its beats."""
         peer.inbox, peer.lease_s, peer.lost = Inbox(), 0.0, False
         self._peers[peer.client_id] = peer
         phases = {} if self.conductor is None else {stage.name: self.conductor.phase(stage.name, False) for stage in self.plan.schedule}
         word = {"run": self.id, "name": peer.name, "slot": peer.slot, "question": self._question, "host": self._host}
         word["loopback"] = "" if self.plan.host else loopback()
-        word["generators"] = max(len(self._peers), len(self._master.living()))
         word |= {"options": dict(self.plan.options), "phases": {name: phase for name, phase in phases.items() if phase}}
         self._master.send(PLAN, {**word, "zero": self.load.zero, "keyed": bool(self._key)}, peer)
 
@@ -212,7 +213,10 @@ class MasterRun:
         return [peer for peer in self._peers.values() if not peer.lost and peer.word.get("run") == self.id]
 
     def _refusal(self) -> str:
-        return next((str(peer.word["why"]) for peer in self._peers.values() if peer.word.get("refused") == self.id), "")
+        return next((str(peer.word["why"]) for peer in self._peers.values() if self._refused(peer)), "")
+
+    def _refused(self, peer: Peer) -> bool:
+        return bool(peer.word.get("refused") == self.id)
 
     def _unready(self) -> list[Peer]:
         return [peer for peer in self._peers.values() if peer.word.get("run") != self.id]
@@ -254,8 +258,9 @@ class MasterRun:
             self.load.cut()
 
     def _gone(self, peer: Peer) -> bool:
-        """Whether the generator will not be back: it has left, or been silent so long that it has ended by itself."""
-        return peer.lost and (peer.of(self.id, "leaves", False) or self._master.silent_s(peer) > SILENT_S)
+        """Whether the generator will not send: it has refused, has left, or been silent so long that it has ended by itself."""
+        silent = peer.lost and (peer.of(self.id, "leaves", False) or self._master.silent_s(peer) > SILENT_S)
+        return silent or self._refused(peer)
 
     def _deal(self, names: tuple[str, ...], gone: Sequence[Peer]) -> None:
         """Deals to these from the end of every lease on; tells of each share that changes hands, and how long nobody sent it."""
@@ -284,7 +289,7 @@ class MasterRun:
             peer.lease_s = self.load.now() + LEASE_S
         stop = (self.ended_by or "stop") if self.load.stopping else ""
         word = {"run": self.id, "lease_s": peer.lease_s, "deals": self.deals.plain(), "starts": self.load.starts}
-        word["numbers"] = self._numbers(peer)
+        word |= {"numbers": self._numbers(peer), "generators": max(self.generators, 1)}
         word |= {"ack": peer.inbox.number, "samples": peer.samples, "stop": stop, "cut": self.load.is_cut, "over": self._over}
         peer.samples = []
         self._master.send(BEAT, word, peer)

@@ -100,7 +100,7 @@ RUNPOD = (
     Option("--submit", "run", "", "Queue: submit by /run and poll, or by /runsync", ("run", "runsync")),
     Option("--poll", "auto", "", "Queue: long polls (/status-sync) where they have room, or one kind", ("auto", "status", "status-sync")),
     Option("--poll-interval", 1.0, "SECONDS", "Queue: shortest interval between two polls for a job; all share the platform's limit"),
-    Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's limit on polls (200/s an endpoint) that this process uses"),
+    Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's limit on polls (200/s an endpoint) that the run uses"),
     Option("--execution-timeout", 0.0, "SECONDS", "Queue: the job's policy.executionTimeout; 0: the endpoint's own"),
     Option("--ttl", 0.0, "SECONDS", "Queue: the job's policy.ttl, from submission; 0: the platform's day"),
     Option("--error-at", "error,output.error", "PATHS", "Places in a JSON answer where an error makes it 'failed'"),

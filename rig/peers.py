@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from locust import runners
 
 from rig.batches import Batch, Inbox
-from rig.generator import BEAT, CLOCK, ROWS
+from rig.messages import BEAT, CLOCK, ROWS
 
 LOST_S = 3.0
 """A generator that has not been heard of for so long counts as lost, until it is heard again."""

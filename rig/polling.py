@@ -61,6 +61,12 @@ class Pace:
         self._tokens, self._at = self._burst, now
         self._halvings, self._slowed, self._doubles = 0, now, now
 
+    def change(self, rate: float, burst: float, now: float) -> None:
+        """Another rate from now on; what was saved up stays, as far as ``burst`` goes."""
+        self._refill(now)
+        self._rate, self._burst = rate, max(1.0, burst)
+        self._add(now)
+
     def wait_s(self, now: float) -> float:
         """Seconds until a request may go, 0 = at once."""
         self._refill(now)
@@ -109,6 +115,12 @@ class Budget:
         self._line: OrderedDict[Event, None] = OrderedDict()
         self._open = 0
         self._timer: gevent.Greenlet | None = None
+
+    def allow(self, allowance: Allowance) -> None:
+        """Another allowance from now on, with the burst of BURST_S; turns that were taken stay taken."""
+        self.places = allowance.places
+        self._pace.change(allowance.rate, allowance.rate * BURST_S, time.perf_counter())
+        self._serve()
 
     @property
     def open(self) -> int:

@@ -148,7 +148,8 @@ class QueueJobs:
         self._asking, self._limits, self._key = asking, limits, key
         self.client = Client(host, limits, {"User-Agent": "coldburst", "Accept": "application/json"} | answer.bearer(key))
         self.url = f"{host.rstrip('/')}/{asking.submit}"
-        self.budget = Budget(Allowance(*POLLS, share=asking.share))
+        self._share = asking.share
+        self.budget = Budget(Allowance(*POLLS, share=self._share))
         self._holding = 0
         self._holds = asking.poll != "status"
         self._unended: dict[str, None] = {}
@@ -176,13 +177,18 @@ class QueueJobs:
         final = self._follow(job, exchange)
         return _told(exchange, "", exchange.error) if final is None else self._conclude(job, final, clip, exchange)
 
+    def share(self, generators: int) -> None:
+        """So many load generators ask the endpoint together from now on: each uses its part of the platform's limits."""
+        self._share = self._asking.share / generators
+        self.budget.allow(Allowance(*POLLS, share=self._share))
+
     def close(self) -> int:
         """Cancels the jobs that have not ended, as far as RunPod's limit on it allows within CLOSE_S; the number that may go on."""
         left, self._unended = self._unended, {}
         if left and self._asking.cancel:
             # Half of the limit at once and half over the five seconds: a window has ten.
-            share = self._asking.share
-            budget, waiting = Budget(Allowance(*CANCELS, share=share), burst=CANCELS[0] * share / 2), list(left)[::-1]
+            burst = CANCELS[0] * self._share / 2
+            budget, waiting = Budget(Allowance(*CANCELS, share=self._share), burst=burst), list(left)[::-1]
             lanes = [gevent.spawn(self._cancel, waiting, left, budget) for _ in range(min(budget.places, len(left)))]
             gevent.joinall(lanes, timeout=CLOSE_S)
             gevent.killall(lanes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -86,6 +87,7 @@ class Recorder:
         self.counts: Counter[str] = Counter()
         self.rows: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
+        self._started: set[str] = set()
         self._tallies = {"requests": self.counts, "attempts": self.rows, "events": self.events}
         self._about: dict[str, Any] = {
             "format": attempt.FORMAT,
@@ -158,9 +160,20 @@ class Recorder:
                     self.failed(error)
                     return
         self._count(batch.counts)
+        self.events["cold_start"] -= self._told_again(batch)
         if self.listener:
             for row in attempt.read_rows(batch.lines("attempts")):
                 self.listener(row)
+
+    def _told_again(self, batch: Batch) -> int:
+        """Its cold starts of endpoint workers of which others have told: each generator tells of the first answer that it has seen."""
+        if not batch.counts.get("events", {}).get("cold_start"):
+            return 0
+        rows = csv.DictReader(io.StringIO(batch.lines("events"), newline=""), [column.name for column in attempt.EVENTS])
+        workers = [row["worker_id"] for row in rows if row["kind"] == "cold_start"]
+        fresh = set(workers) - self._started
+        self._started |= fresh
+        return len(workers) - len(fresh)
 
     def note(self, key: str, value: Any) -> None:
         """What run.json is to tell too, at the end."""

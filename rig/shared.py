@@ -12,12 +12,14 @@ from gevent.event import Event
 
 from rig.dispatch import Dispatcher
 from rig.schedule import Arrival, Stage, planned
-from rig.shares import SLOTS, Deals, Numbers, bases
+from rig.shares import SLOTS, Deal, Deals, Numbers, bases
 
 LATE_S = 1.0
 """An arrival that was let go only so long after it was due is not sent any more."""
 LEFT_OUT = -1.0
 """A stage's start in the master's word, where the stage is left out."""
+NOBODY = ""
+"""Whose every arrival is until the master has dealt."""
 TURN = 5000
 """Arrivals of others that are passed over between two turns of the event loop."""
 TURN_S = 0.05
@@ -39,7 +41,7 @@ class Orders:
 
     def __init__(self) -> None:
         self.lease_s = -math.inf
-        self.deals = Deals()
+        self.deals = Deals([Deal(0.0, (NOBODY,))])
         self.starts: list[float] = []
         self.numbers = Numbers()
         self.changed = Event()

@@ -115,12 +115,18 @@ class Trail:
             self._step *= 2
 
     def end(self, one: Sample) -> None:
-        """Takes the sample of the run's end; in the place of the last one, where so little time lies between that rates would be noise."""
+        """Takes the sample of the run's end; in the place of the last one, where so little time lies between that rates would be noise.
+
+        What waited for the next sample to be kept is kept with it.
+        """
         kept = self._samples[-1]
         if 0 < kept.at_s == self.last.at_s and one.at_s - kept.at_s < LEAST_S:
             self._samples[-1] = self.last = _merged([kept, one])
             return
         self.add(one)
+        if self._waiting:
+            self._samples.append(_merged(self._waiting))
+            self._waiting.clear()
 
     def columns(self, since_s: float = -1.0) -> Columns:
         """The samples after ``since_s``, each column of equal length; rates are per second since the sample before."""

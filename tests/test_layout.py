@@ -37,7 +37,6 @@ LOCUST = {
     "generator",
     "master",
     "peers",
-    "course",
 }
 NEVER = {  # room -> top-level packages that it may not import
     "rig": {"pandas", "matplotlib", "aiohttp", "fastapi", "analysis", "endpoints", "locustfiles"},

@@ -235,6 +235,16 @@ def test_a_long_run_keeps_few_samples_and_loses_nothing():
     assert (trail.last.sent, trail.last_second.sent) == (2 * seconds, 2.0)
 
 
+def test_a_runs_end_is_told_also_where_only_every_second_sample_is_kept():
+    trail = Trail(kept=4)
+    for second in range(1, 7):
+        trail.add(Sample(at_s=float(second), sent=second))
+    assert trail.columns()["at_s"] == [2.0, 4.0, 6.0]
+    trail.end(Sample(at_s=6.9, sent=6, lateness_s=0.5))
+    columns = trail.columns()
+    assert (columns["at_s"], columns["sent_per_s"], columns["lateness_s"]) == ([2.0, 4.0, 6.0, 6.9], [1, 1, 1, 0], [0, 0, 0, 0.5])
+
+
 def test_what_is_left_out_when_a_run_is_stopped_was_not_offered():
     run = run_of("steady 60s 4/s", now_s=20.0)
     before = Sample(at_s=10.0, due=40.0)

@@ -60,6 +60,31 @@ def test_a_429_halves_the_rate_for_a_window_and_then_it_doubles():
     assert len(goes(pace, 11.0, 21.0)) == pytest.approx(1000, abs=2)
 
 
+def test_a_rate_can_be_changed_and_what_was_saved_up_is_not_more_than_the_new_one_saves():
+    pace = Pace(100, burst=10, window_s=10, now=0.0)
+    pace.change(20, burst=2, now=1.0)
+    assert len(goes(pace, 1.0, 11.0)) == pytest.approx(2 + 200, abs=1)
+    pace.slow(11.0, sent=10.9)
+    pace.change(40, burst=2, now=11.0)
+    assert len(goes(pace, 11.0, 21.0)) == pytest.approx(200, abs=2)  # a 429 goes on to halve it
+
+
+def test_an_allowance_that_grows_lets_in_who_waited_and_one_that_shrinks_takes_no_turn_back():
+    budget = Budget(LIBERAL)
+    assert budget.enter(1)
+    waiting = gevent.spawn(budget.enter, 5)
+    gevent.sleep(0)
+    budget.allow(Allowance(1_000_000, 2, share=1.0))
+    assert waiting.get(timeout=5)
+    budget.allow(LIBERAL)
+    assert (budget.places, budget.open) == (1, 2)
+    budget.leave()
+    assert not budget.enter(0.001)
+    budget.allow(Allowance(1, 400, share=1.0, window_s=1e6))  # the turn that was saved up, and none for eleven days
+    assert budget.enter(1)
+    assert not budget.enter(0.001)
+
+
 def test_429s_of_requests_that_were_under_way_together_count_once():
     pace = Pace(100, burst=1, window_s=10, now=0.0)
     pace.slow(1.0, sent=0.9)

@@ -1,0 +1,7 @@
+"""What master and generators call their messages, and how often they send one. Standard library only."""
+
+from __future__ import annotations
+
+PLAN, BEAT, ROWS, CLOCK = "coldburst-plan", "coldburst-beat", "coldburst-rows", "coldburst-clock"
+BEAT_S = 0.5
+"""From a beat to the next, of the master's and of a generator's."""
