@@ -39,7 +39,11 @@ def test_generators_find_the_master_and_both_ask_the_same_question():
     assert question in master
     assert question in generator
     assert "--master-host=master" in generator
-    assert SERVICES["generator"]["depends_on"]["master"]["condition"] == "service_healthy"
+
+
+def test_all_that_a_run_needs_is_up_before_the_master_and_stopped_after_it():
+    assert set(SERVICES["master"]["depends_on"]) == set(SERVICES) - {"master", "prometheus", "transcriber"}
+    assert set(SERVICES["nginx"]["depends_on"]) == {"transcriber"}
 
 
 def test_base_images_are_pinned_and_no_build_needs_the_network_for_its_syntax():
