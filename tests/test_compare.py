@@ -16,8 +16,11 @@ from analysis.bootstrap import Interval
 from analysis.compare import differences
 from analysis.compare.compare import compare
 from analysis.compare.differences import between, block_length, correlation_time, of_intervals, own_interval, quantile, share, stream
+from analysis.compare.figures import _line, _mark, plots
+from analysis.figures import ink
 from analysis.load import RunError, load
-from tests.sweeps import guide, write
+from tests.drawn import WIDTHS, faults, texts
+from tests.sweeps import Measure, guide, write
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "tests" / "runs"
@@ -162,6 +165,80 @@ def test_one_burst_is_one_sample():
     assert line(of, "share.ok").word == "no difference shown"
 
 
+def test_runs_of_one_name_under_a_long_path_have_names_of_their_own(tmp_path):
+    deep = tmp_path / ("x" * 90)
+    folders = [run(deep / name / "steady", times(k, 100)) for k, name in enumerate(("monday", "tuesday"))]
+    labels = [side.label for side in compare([load(folder) for folder in folders]).sides]
+    assert [label[0] + label[-len("/monday/steady") :] for label in labels] == ["…/monday/steady", "…tuesday/steady"]
+    alike = [run(tmp_path / name / ("y" * 90), times(k, 100)) for k, name in enumerate(("a", "b"))]
+    of = compare([load(folder) for folder in alike])
+    assert [side.label[-6:] for side in of.sides] == ["y… (1)", "y… (2)"]
+    for plot in plots(of.sides):
+        assert plot.data["run"].nunique() == 2
+
+
+@pytest.mark.parametrize("width_in", WIDTHS)
+def test_names_too_wide_for_the_key_are_cut_in_their_middle_and_stay_apart(tmp_path, monkeypatch, width_in):
+    made = [run(tmp_path / f"{'W' * 60}-{k}", times(k, 100)) for k in (1, 2)]
+    for plot in plots(compare([load(folder) for folder in made]).sides):
+        found = {text for text, _ in texts(monkeypatch, plot, width_in)[1]}
+        assert {text[-4:] for text in found if text.startswith("W")} == {"WW-1", "WW-2"}
+        assert faults(monkeypatch, plot, width_in) == []
+    ends = [load(run(tmp_path / f"{'W' * 25}{k}{'W' * 50}", times(k, 100))) for k in (1, 2)]
+    found = {text for text, _ in texts(monkeypatch, plots(compare(ends).sides)[0], WIDTHS[1])[1]}
+    assert {text[:4] for text in found if "WW" in text} == {"1: W", "2: W"}
+
+
+def test_a_run_looks_the_same_in_every_figure_and_like_no_other():
+    assert len({(look["color"], look["linestyle"]) for look in map(_line, range(36))}) == 36
+    assert len({(look["color"], look["marker"]) for look in map(_mark, range(36))}) == 36
+
+
+def test_a_run_keeps_its_place_where_another_has_nothing_to_draw(tmp_path):
+    made = [
+        run(tmp_path / "none", times(1, 40), failed=range(40)),
+        run(tmp_path / "some", times(2, 40)),
+        run(tmp_path / "more", times(3, 40)),
+    ]
+    percentiles, ecdf, over_time = plots(compare([load(folder) for folder in made]).sides)
+    assert percentiles.data["place"].to_list() == [0, 1, 2] * 2
+    for plot in (ecdf, over_time):
+        assert dict(zip(plot.data["run"], plot.data["place"], strict=True)) == {"some": 1, "more": 2}
+        axes = ink._figure(plot, WIDTHS[0]).axes[0]
+        assert [drawn.get_color() for drawn in axes.get_lines()] == [_line(1)["color"], _line(2)["color"]]
+    assert "some n = 40, more n = 40" in percentiles.caption and "some n = 40, more n = 40" in over_time.caption
+
+
+def test_of_sweeps_no_figure_mixes_settings_and_no_share_has_the_warm_up(tmp_path):
+    sweeps = [load(write(tmp_path / name, list(guide()), "scaling")) for name in ("one", "two")]
+    of = compare([*sweeps, load(RUNS / "burst")], anyway=True)
+    assert {plot.reason for plot in plots(of.sides)} == {"a sweep is among the runs, and its settings would be mixed together in it"}
+    for place, n in ((0, (720, 720)), (1, (720, 30))):
+        assert (line(of, "share.ok", place).n, line(of, "share.ok", place).of.base) == (n, 1.0)  # each warm-up fails
+    assert any(note.startswith("Both are sweeps: shares of outcomes are over all settings together") for note in of.pairs[0].notes)
+    assert any(note.startswith("one is a sweep, and the other is none") for note in of.pairs[1].notes)
+
+
+def test_word_errors_are_counted_by_themselves(tmp_path):
+    heard = [Measure("c1", 40, 1, 4.0, wrong_words=0.02), Measure("c2", 40, 2, 2.0)]
+    of = compare([load(write(tmp_path / name, heard)) for name in ("one", "two")])
+    assert (line(of, "c1.wer").n, line(of, "c1.throughput").n) == ((40, 40), (40, 40))
+    rows = pd.read_csv(tmp_path / "two" / "attempts.csv")
+    rows.loc[rows["scheduled_s"] > 4.0, "wer"] = np.nan
+    rows.to_csv(tmp_path / "two" / "attempts.csv", index=False, lineterminator="\n")
+    of = compare([load(tmp_path / name) for name in ("one", "two")])
+    assert line(of, "c1.wer").n[1] < line(of, "c1.throughput").n[1] == 40
+
+
+def test_the_method_told_is_the_one_that_was_used(tmp_path):
+    sweeps = [load(write(tmp_path / name, list(guide()), "scaling")) for name in ("one", "two")]
+    plain = load(RUNS / "locust" / "plain")
+    rows, of_sweeps, of_totals = (compare(pair).pairs[0].method for pair in ([load(RUNS / "burst")] * 2, sweeps, [plain, plain]))
+    assert rows.startswith("Moving-block bootstrap, 1,000 draws") and "one or two show one by chance" in rows
+    assert of_sweeps.startswith("Settings: from the intervals that each sweep gives") and "Zou and Donner" in of_sweeps
+    assert "bootstrap" not in of_totals and "without intervals" in of_totals
+
+
 def test_sweeps_are_compared_setting_by_setting(tmp_path):
     base = write(tmp_path / "base", list(guide()), "scaling")
     slow = write(tmp_path / "slow", [replace(of, wall_s=of.wall_s * (1.5 if of.cell == "w2" else 1.0)) for of in guide()], "scaling")
@@ -179,6 +256,7 @@ def test_plain_totals_are_compared_without_intervals():
     assert "without rows nothing tells how much a figure varies" in of.pairs[0].headline
     assert {line.word for line in of.pairs[0].lines} == {"cannot tell"}
     assert (line(of, "p95").of.base, line(of, "share.failed").of.base) == (1.0, 0.07)
+    assert {"mean", "max", "requests_per_s"} <= {line.key for line in of.pairs[0].lines}
     with pytest.raises(RunError, match="has Locust's totals only, and burst has rows"):
         compare([plain, load(RUNS / "burst")], anyway=True)
 

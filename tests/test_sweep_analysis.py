@@ -199,6 +199,25 @@ def test_efficiency_of_the_guides_rates(scaling):
     assert figures(scaling)["sweep_efficiency"].data["x"].to_list() == [1, 2, 3]
 
 
+def test_efficiency_counts_from_the_real_base(tmp_path):
+    measures = [Measure(f"w{n}", 40 * n, 4 * n, 4.0, workers=n, per_worker=4, ids=n) for n in (2, 4)]
+    assert answered(write(tmp_path / "run", measures, "scaling")).sweep.relative["w4"].efficiency.value == pytest.approx(1.0)
+
+
+def test_captions_tell_n_and_what_the_intervals_of_all_settings_cover(curve, matrix, scaling, tmp_path):
+    captions = [
+        {name: plot.caption for name, plot in figures(found).items() if isinstance(plot, Plot)} for found in (curve, matrix, scaling)
+    ]
+    for name in ("sweep_throughput", "sweep_multiplier", "sweep_cost", "sweep_quality"):
+        assert "n = 20 to 640 a setting" in captions[0][name]
+    assert "n = 200 a setting that tell both" in captions[1]["sweep_split"]
+    for name in ("sweep_throughput", "sweep_efficiency"):
+        assert "n = 120 to 360 a setting" in captions[2][name] and "95 % intervals over 3 repeats" in captions[2][name]
+    uneven = [Measure("c1", 40, 1, 4.0), *repeated([Measure("c2", 40, 2, 2.1), Measure("c4", 40, 4, 1.1)], 2)]
+    told = figures(answered(write(tmp_path / "run", uneven)))["sweep_throughput"].caption
+    assert "95 % intervals within this run only; over 2 repeats" in told
+
+
 def test_workers_that_scale_cost_the_same_each_and_the_fewest_are_named(scaling):
     cheapest = scaling.decision.choices[2]
     assert cheapest.cell.name == "w1"

@@ -6,7 +6,7 @@ import statistics
 import numpy as np
 import pytest
 
-from analysis.bootstrap import WITHIN, Interval, batch_means, difference, of_mean, over_repeats, quotient
+from analysis.bootstrap import WITHIN, Interval, batch_means, difference, exactly, of_mean, over_repeats, quotient
 from analysis.sweep import ratios, usl
 from analysis.sweep.memory import Card
 from analysis.sweep.usl import Usl, throughput
@@ -17,7 +17,7 @@ LEVELS = [1, 2, 4, 8, 16, 32, 64]
 
 @pytest.mark.parametrize(("c", "wall_s", "times", "lost", "worth"), [(2, 61.2, 1.6732, 0.1634, True), (4, 38.7, 2.6460, 0.3385, False)])
 def test_the_methodologys_own_table(c, wall_s, times, lost, worth):
-    found = ratios.multiplier(20 / wall_s, 20 / 102.4)
+    found = quotient(exactly(20 / wall_s), exactly(20 / 102.4)).value
     assert found == pytest.approx(times, abs=5e-5)
     assert ratios.contention(found, c) == pytest.approx(lost, abs=5e-5)
     assert ratios.worth_it(found, c, 0.7) is worth
@@ -32,15 +32,6 @@ def test_two_workers_do_what_five_did():
     times = 102.4 / 38.7
     assert ratios.savings(times) == pytest.approx(0.622, abs=5e-4)
     assert ratios.workers_needed(5, times) == pytest.approx(1.89, abs=5e-3)
-
-
-@pytest.mark.parametrize(("n", "per_s", "share"), [(2, 20.1, 0.9571), (3, 29.8, 0.9460)])
-def test_efficiency_of_the_guides_table(n, per_s, share):
-    assert ratios.efficiency(per_s, 10.5, n, 1) == pytest.approx(share, abs=5e-5)
-
-
-def test_efficiency_counts_from_the_real_base():
-    assert ratios.efficiency(40.0, 20.0, 4, 2) == 1.0
 
 
 @pytest.mark.parametrize(("per_s", "mean_s", "flying"), [(10.5, 0.476, 5.0), (20.1, 0.498, 10.0), (29.8, 0.512, 15.26)])
@@ -177,10 +168,11 @@ def test_a_line_and_a_plateau_have_no_peak():
 @pytest.mark.parametrize(
     ("levels", "per_s", "said"),
     [
-        ([1, 2, 4], [1.0, 2.0, 3.0], "3 levels were measured"),
-        ([1, 1, 2, 2, 4, 4], [1.0, 1.1, 2.0, 2.1, 3.0, 3.1], "3 levels were measured"),
-        ([1, 2, 4, math.nan, 8], [1.0, 2.0, 3.0, 4.0, math.inf], "3 levels were measured"),
-        ([], [], "0 levels were measured"),
+        ([1, 2, 4], [1.0, 2.0, 3.0], "3 levels can be used, and the law has three parameters: it takes 4 or more"),
+        ([1, 1, 2, 2, 4, 4], [1.0, 1.1, 2.0, 2.1, 3.0, 3.1], "3 levels can be used"),
+        ([1, 2, 4, math.nan, 8], [1.0, 2.0, 3.0, 4.0, math.inf], "3 levels can be used"),
+        ([1, 1], [1.0, 1.1], "1 level can be used"),
+        ([], [], "0 levels can be used"),
         (LEVELS, [10.0, 1.0, 40.0, 2.0, 50.0, 3.0, 60.0], "does not describe these points"),
     ],
 )

@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from analysis.page import PAGE, columns, drawn, render
 from rig.attempt import one_line
 
 FORMAT = 1
+LONGEST, LONGEST_PATH = 80, 4096
+"""Characters of a run's name; of a path, before it is cut to as many."""
 ONE_BASE = "The repeats of a setting are not pooled: each run named stands for itself; a sweep with --repeats measures repeats in one run."
 
 
@@ -44,6 +45,11 @@ class Pair:
     def headline(self) -> str:
         """What it comes to."""
         return sheets.headline(self.base, self.candidate, self.lines)
+
+    @property
+    def method(self) -> str:
+        """How its intervals are made."""
+        return sheets.method(self.base, self.candidate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,17 +118,27 @@ def _pair(base: Side, candidate: Side, *, anyway: bool) -> Pair:
     said = list(circumstances.notes(base.run, candidate.run))
     judged = (base, candidate) if base.run.totals is None else ()
     said += [f"{side.label} is degraded: {side.verdict.reasons[0]}" for side in judged if side.verdict.state == "degraded"]
-    if (base.sweep is None) != (candidate.sweep is None):
-        said.append("One of the two is a sweep: its settings are mixed together in each of these figures.")
+    sweeps = [side.label for side in (base, candidate) if side.sweep is not None]
+    if len(sweeps) == 1:
+        said.append(f"{sweeps[0]} is a sweep, and the other is none: its settings are mixed together in each line, without their warm-up.")
+    elif sweeps:
+        said.append("Both are sweeps: shares of outcomes are over all settings together, without their warm-up.")
     return Pair(base, candidate, tuple(warnings), (*said, ONE_BASE), tuple(lines(base, candidate)))
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """The runs' names; where two have the same, their paths; where those are the same too, their places."""
-    for names in ([run.id for run in runs], [str(run.path) for run in runs]):
-        if max(Counter(names).values()) == 1:
-            return [one_line(name, 80) for name in names]
-    return [f"{one_line(run.id, 80)} ({place})" for place, run in enumerate(runs, start=1)]
+    """The runs' names; where two look the same, their paths' ends; where those do too, the names with their places."""
+    ids = [one_line(run.id, LONGEST) for run in runs]
+    for names in (ids, [_end(run.path) for run in runs]):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name} ({place})" for place, name in enumerate(ids, start=1)]
+
+
+def _end(path: Path) -> str:
+    """A path as far as a name may be long, from its end: what tells runs apart stands there."""
+    whole = one_line(str(path), LONGEST_PATH)
+    return whole if len(whole) <= LONGEST else f"…{whole[1 - LONGEST :]}"
 
 
 def _folder(of: Comparison) -> Path:
@@ -144,7 +160,6 @@ def write(of: Comparison, folder: Path) -> Path:
         "parts": [(pair, sheets.tables(pair.base, pair.candidate, pair.lines)) for pair in of.pairs],
         "ledgers": sheets.ledgers(of.sides),
         "figures": [drawn(plot, folder / "figures") for plot in plots(of.sides)],
-        "method": sheets.METHOD,
     }
     (folder / "compare.json").write_text(json.dumps(content_for_programs(of), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "compare.md").write_text(render("compare.md", content), encoding="utf-8")

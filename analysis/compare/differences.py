@@ -53,15 +53,11 @@ class Estimate:
         value: the figure itself; None where there are no values.
         n: values that it is made of.
         draws: what it might as well have been, one a draw; None with the reason in ``why``.
-        worth: independent values that ``n`` are worth, n ÷ τ.
-        block: length of a block, in values; 0 where there are none.
     """
 
     value: float | None
     n: int
     draws: Values | None = None
-    worth: float = 0.0
-    block: int = 0
     why: str = ""
 
 
@@ -151,7 +147,7 @@ def _quantile(values: Values, ordered: Values, percent: int, time: float, random
     time = max(correlation_time(above), time)
     why = _refusal(n, time, max(smallest_sample(max(percent, 100 - percent)), LEAST), f"P{percent}")
     if why:
-        return Estimate(value, n, None, n / time, 0, why)
+        return Estimate(value, n, why=why)
     block = block_length(n, time)
     cells = _cells(n, block)
     spread = _error(np.add.reduceat(above, cells[:-1], dtype=np.float64), n)
@@ -161,7 +157,7 @@ def _quantile(values: Values, ordered: Values, percent: int, time: float, random
     counts = np.bincount(place, minlength=(len(cells) - 1) * columns).reshape(-1, columns).cumsum(axis=1)
     drawn = _drawn(counts.astype(np.float64), random)
     found = (drawn >= np.ceil(drawn[:, -1:] * percent / 100 - 1e-6)).argmax(axis=1)
-    return Estimate(value, n, _apart(grid[np.minimum(found, len(grid) - 1)], value, n // block), n / time, block)
+    return Estimate(value, n, _apart(grid[np.minimum(found, len(grid) - 1)], value, n // block))
 
 
 def mean(values: Values, random: np.random.Generator) -> Estimate:
@@ -172,11 +168,11 @@ def mean(values: Values, random: np.random.Generator) -> Estimate:
     value, time = float(values.mean()), correlation_time(values)
     why = _refusal(n, time, LEAST, "a mean")
     if why:
-        return Estimate(value, n, None, n / time, 0, why)
+        return Estimate(value, n, why=why)
     block = block_length(n, time)
     cells = _cells(n, block)
     drawn = _drawn(np.column_stack([np.add.reduceat(values, cells[:-1]), np.diff(cells).astype(np.float64)]), random)
-    return Estimate(value, n, _apart(drawn[:, 0] / drawn[:, 1], value, n // block), n / time, block)
+    return Estimate(value, n, _apart(drawn[:, 0] / drawn[:, 1], value, n // block))
 
 
 def rate(at_s: Values, weights: Values, start_s: float, stop_s: float, random: np.random.Generator) -> Estimate:
@@ -189,7 +185,7 @@ def rate(at_s: Values, weights: Values, start_s: float, stop_s: float, random: n
         return Estimate(value, n, why=f"n too small: {n:,} answers, a rate needs {LEAST * A_BIN}")
     of = mean(np.histogram(at_s, bins=many, range=(start_s, stop_s), weights=weights)[0], random)
     draws = None if of.draws is None or not of.value else of.draws / of.value * value
-    return Estimate(value, n, draws, of.worth, of.block, of.why.replace("values", "bins of time"))
+    return Estimate(value, n, draws, of.why.replace("values", "bins of time"))
 
 
 def own_interval(of: Estimate) -> Interval:

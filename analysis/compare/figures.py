@@ -1,12 +1,13 @@
-"""The figures of a comparison: all runs on the same axes, each in a colour and a line of its own."""
+"""The figures of a comparison: all runs on the same axes, each in a colour, a line and a mark of its own, the same in every figure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -19,38 +20,49 @@ from analysis.figures.marks import BLUE, GREEN, INK, ORANGE, PURPLE, RED, Absent
 from analysis.models import ascending
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, INK)
-DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), "-", (0, (4, 1, 1, 1, 1, 1)))
+DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "D", "^", "v", "P")
 STEPS, BINS, A_BIN = 1000, 60, 10
+ECDF = ("compare_ecdf", "Share of answers ok within a time")
+OVER_TIME = ("compare_over_time", "Median response time over time")
+PERCENTILES = ("compare_percentiles", "Response time P50 and P95, with 95 % intervals")
+MIXED = "a sweep is among the runs, and its settings would be mixed together in it"
 
 
 def plots(sides: Sequence[Side]) -> list[Plot | Absent]:
     """Every figure, in the order of the page."""
     if any(side.run.totals is not None for side in sides):
         return [_of_totals(sides)]
+    if any(side.sweep is not None for side in sides):
+        return [Absent(*named, MIXED) for named in (PERCENTILES, ECDF, OVER_TIME)]
     return [_percentiles(sides), _distribution(sides), _over_time(sides)]
 
 
 def _distribution(sides: Sequence[Side]) -> Plot | Absent:
-    name, title = "compare_ecdf", "Share of answers ok within a time"
-    samples = {side.label: ascending(side.ok["response_s"]) for side in sides}
-    if not any(map(len, samples.values())):
-        return Absent(name, title, "no answer was ok")
-    data = pd.concat([_steps(label, values) for label, values in samples.items() if len(values)], ignore_index=True)
-    counts = ", ".join(f"{label} n = {len(values):,}" for label, values in samples.items())
+    samples = [(side, ascending(side.ok["response_s"])) for side in sides]
+    parts = [_steps(side, values) for side, values in samples if len(values)]
+    if not parts:
+        return Absent(*ECDF, "no answer was ok")
+    counts = _counts((side, len(values)) for side, values in samples)
     caption = f"Empirical distributions of response time, answered ok: {counts}; at most {STEPS:,} steps a run, evenly by rank."
-    return Plot(name, title, caption, data, _draw_distribution)
+    return Plot(*ECDF, caption, pd.concat(parts, ignore_index=True), _draw_distribution)
 
 
-def _steps(label: str, values: np.typing.NDArray[np.float64]) -> pd.DataFrame:
+def _counts(of: Any) -> str:
+    """How many values each run has: ``base n = 2,000, candidate n = 1,990``."""
+    return ", ".join(f"{side.label} n = {n:,}" for side, n in of)
+
+
+def _steps(side: Side, values: np.typing.NDArray[np.float64]) -> pd.DataFrame:
     kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), STEPS)).astype(int))
-    return pd.DataFrame({"run": label, "response_s": values[kept], "share": (kept + 1) / len(values)})
+    return pd.DataFrame({"place": side.place, "run": side.label, "response_s": values[kept], "share": (kept + 1) / len(values)})
 
 
 def _draw_distribution(figure: Figure, data: pd.DataFrame) -> None:
     axes = figure.add_subplot()
-    for place, (label, rows) in enumerate(data.groupby("run", sort=False)):
+    for name, place, rows in _runs(axes, data):
         x, y = np.append(0.0, rows["response_s"]), np.append(0.0, rows["share"])
-        axes.step(x, y, where="post", label=_short(label), **_line(place))
+        axes.step(x, y, where="post", label=name, **_line(place))
     axes.set_ylim(0, 1.03)
     axes.set_xlim(left=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
@@ -60,14 +72,12 @@ def _draw_distribution(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def _over_time(sides: Sequence[Side]) -> Plot | Absent:
-    name, title = "compare_over_time", "Median response time over time"
-    parts = [part for side in sides if len(part := _binned(side))]
+    parts = [(side, part) for side in sides if len(part := _binned(side))]
     if not parts:
-        return Absent(name, title, f"no run has {2 * A_BIN} answers ok that were due at different instants")
-    caption = (
-        f"Answered ok, by the instant when due, in at most {BINS} equal stretches of each run; median of each with {A_BIN} answers or more."
-    )
-    return Plot(name, title, caption, pd.concat(parts, ignore_index=True), _draw_over_time)
+        return Absent(*OVER_TIME, f"no run has {2 * A_BIN} answers ok that were due at different instants")
+    caption = f"Answered ok ({_counts((side, part['n'].sum()) for side, part in parts)}), by the instant when due, in at most {BINS} equal "
+    caption += f"stretches of each run; median of each with {A_BIN} answers or more."
+    return Plot(*OVER_TIME, caption, pd.concat([part for _, part in parts], ignore_index=True), _draw_over_time)
 
 
 def _binned(side: Side) -> pd.DataFrame:
@@ -80,15 +90,16 @@ def _binned(side: Side) -> pd.DataFrame:
     place = np.minimum(((due - due[0]) / width_s).astype(int), many - 1)
     found = rows["response_s"].groupby(place).agg(["size", "median"])
     found = found[found["size"] >= A_BIN]
-    return pd.DataFrame(
-        {"run": side.label, "at_s": due[0] + (found.index + 0.5) * width_s, "n": found["size"], "median_s": found["median"]}
-    ).reset_index(drop=True)
+    at_s = due[0] + (found.index + 0.5) * width_s
+    table = {"place": side.place, "run": side.label, "at_s": at_s, "n": found["size"], "median_s": found["median"]}
+    return pd.DataFrame(table).reset_index(drop=True)
 
 
 def _draw_over_time(figure: Figure, data: pd.DataFrame) -> None:
     axes = figure.add_subplot()
-    for place, (label, rows) in enumerate(data.groupby("run", sort=False)):
-        axes.plot(rows["at_s"], rows["median_s"], label=_short(label), marker="o" if len(rows) < 30 else "", markersize=4, **_line(place))
+    for name, place, rows in _runs(axes, data):
+        marker = _mark(place)["marker"] if len(rows) < 30 else ""
+        axes.plot(rows["at_s"], rows["median_s"], label=name, marker=marker, markersize=4, **_line(place))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("due (s from second 0)")
     axes.set_ylabel("median (s)")
@@ -96,21 +107,25 @@ def _draw_over_time(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def _percentiles(sides: Sequence[Side]) -> Plot | Absent:
-    name, title = "compare_percentiles", "Response time P50 and P95, with 95 % intervals"
-    rows = [_percentile(side, percent) for percent in (50, 95) for side in sides]
-    data = pd.DataFrame(rows, columns=["percentile", "run", "n", "value_s", "lower_s", "upper_s"])
+    data = _table([_percentile(side, percent) for percent in (50, 95) for side in sides])
     if data["value_s"].isna().all():
-        return Absent(name, title, "no answer was ok")
-    caption = f"Answered ok; nearest rank. Intervals: each run's own, moving-block bootstrap with {DRAWS:,} draws."
+        return Absent(*PERCENTILES, "no answer was ok")
+    caption = f"Answered ok ({_counts((side, side.estimates['response_ok.p50'].n) for side in sides)}); nearest rank. "
+    caption += f"Intervals: each run's own, moving-block bootstrap with {DRAWS:,} draws."
     without = data[data["lower_s"].isna()]
     told = ", ".join(f"{percentile} of {run}" for percentile, run in zip(without["percentile"], without["run"], strict=True))
-    return Plot(name, title, caption + (f" No interval can be told: {told}." if told else ""), data, _draw_percentiles, _height(len(data)))
+    caption += f" No interval can be told: {told}." if told else ""
+    return Plot(*PERCENTILES, caption, data, _draw_percentiles, _height(len(data)))
 
 
 def _percentile(side: Side, percent: int) -> tuple[object, ...]:
     of = side.estimates[f"response_ok.p{percent}"]
     found = own_interval(of)
-    return f"P{percent}", side.label, of.n, of.value, found.lower, found.upper
+    return f"P{percent}", side.place, side.label, of.n, of.value, found.lower, found.upper
+
+
+def _table(rows: list[tuple[object, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["percentile", "place", "run", "n", "value_s", "lower_s", "upper_s"])
 
 
 def _height(rows: int) -> float:
@@ -119,13 +134,11 @@ def _height(rows: int) -> float:
 
 def _draw_percentiles(figure: Figure, data: pd.DataFrame) -> None:
     axes = figure.add_subplot()
-    runs = list(dict.fromkeys(data["run"]))
-    for row, (of, run, value, lower, upper) in enumerate(
-        data[["percentile", "run", "value_s", "lower_s", "upper_s"]].itertuples(index=False)
-    ):
-        colour = COLOURS[runs.index(run) % len(COLOURS)]
-        axes.plot([lower, upper], [row, row], color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
-        axes.plot([value], [row], "o", color=colour, markersize=7, label=_short(run) if of == data["percentile"].iloc[0] else None)
+    for name, place, rows in _runs(axes, data):
+        colour = COLOURS[place % len(COLOURS)]
+        for row, lower, upper in zip(rows.index, rows["lower_s"], rows["upper_s"], strict=True):
+            axes.plot([lower, upper], [row, row], color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
+        axes.plot(rows["value_s"], rows.index, linestyle="", markersize=7, label=name, **_mark(place))
     names = list(data["percentile"])
     axes.set_yticks(range(len(data)), names)
     axes.set_ylim(len(data) - 0.5, -0.5)
@@ -135,23 +148,36 @@ def _draw_percentiles(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def _of_totals(sides: Sequence[Side]) -> Plot | Absent:
-    name, title = "compare_percentiles", "Response time by Locust's totals"
-    rows = []
-    for percent in (50, 95):
-        for side in sides:
-            if side.run.totals is not None:
-                whole = totals.whole(side.run.totals)
-                value = float(whole[f"p{percent}_s"]) if f"p{percent}_s" in whole else np.nan
-                rows.append((f"P{percent}", side.label, int(whole["requests"]), value, np.nan, np.nan))
-    data = pd.DataFrame(rows, columns=["percentile", "run", "n", "value_s", "lower_s", "upper_s"])
+    name, title = PERCENTILES[0], "Response time by Locust's totals"
+    wholes = [(side, totals.whole(side.run.totals)) for side in sides if side.run.totals is not None]
+    data = _table(
+        [
+            (f"P{percent}", side.place, side.label, int(whole["requests"]), float(whole.get(f"p{percent}_s", np.nan)), np.nan, np.nan)
+            for percent in (50, 95)
+            for side, whole in wholes
+        ]
+    )
     if data["value_s"].isna().all():
         return Absent(name, title, "Locust's totals have no percentile")
-    return Plot(name, title, f"Failures included. No intervals: {WITHOUT_ROWS}.", data, _draw_percentiles, _height(len(data)))
+    caption = f"Failures included ({_counts((side, int(whole['requests'])) for side, whole in wholes)}). No intervals: {WITHOUT_ROWS}."
+    return Plot(name, title, caption, data, _draw_percentiles, _height(len(data)))
+
+
+def _runs(axes: Axes, data: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
+    """Each run's name in the key, its place (0 is the base) and its rows; with its place where another looks the same in the key."""
+    runs = [(int(str(place)), str(rows["run"].iloc[0]), rows) for place, rows in data.groupby("place")]
+    names = [frame.key_name(axes, label) for _, label, _ in runs]
+    if len(set(names)) < len(names):
+        names = [frame.key_name(axes, f"{place + 1}: {label}") for place, label, _ in runs]
+    yield from ((name, place, rows) for name, (place, _, rows) in zip(names, runs, strict=True))
 
 
 def _line(place: int) -> dict[str, Any]:
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)]}
+    """Colour and dashes of a run: 36 places before two are the same."""
+    of = len(COLOURS)
+    return {"color": COLOURS[place % of], "linestyle": DASHES[(place + place // of) % len(DASHES)]}
 
 
-def _short(label: object) -> str:
-    return frame.shortened(str(label), 36)
+def _mark(place: int) -> dict[str, Any]:
+    """Colour and marker of a run, likewise."""
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place // len(COLOURS) % len(MARKERS)]}

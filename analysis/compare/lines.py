@@ -111,7 +111,8 @@ def _setting(base: Cell, candidate: Cell) -> Iterator[Line]:
     yield Line(f"{name}.throughput", group, "throughput", "ok per s", HIGHER, n, flow)
     for percent in (50, 95):
         yield Line(f"{name}.p{percent}", group, f"response time P{percent}", "s", LOWER, n, _cell_percentile(base, candidate, percent))
-    yield Line(f"{name}.wer", group, "word error rate", "%", LOWER, n, differences.of_intervals(base.wer, candidate.wer))
+    wer_n = (base.wer_n, candidate.wer_n)
+    yield Line(f"{name}.wer", group, "word error rate", "%", LOWER, wer_n, differences.of_intervals(base.wer, candidate.wer))
     cost = differences.unknown(base.usd_per_1000, candidate.usd_per_1000, "it follows from the throughput, and differs as that does")
     yield Line(f"{name}.usd_per_1000", group, "1,000 answers ok", "USD", LOWER, n, cost)
 
@@ -147,7 +148,8 @@ def _of_totals(base: Totals, candidate: Totals) -> Iterator[Line]:
     for key, (label, unit, better) in shown.items():
         pair = (_number(one, key), _number(other, key))
         if pair != (None, None):
-            yield Line(key.removesuffix("_s"), "Locust's totals", label, unit, better, n, differences.unknown(*pair, WITHOUT_ROWS))
+            name = key.removesuffix("_s") if unit == "s" else key
+            yield Line(name, "Locust's totals", label, unit, better, n, differences.unknown(*pair, WITHOUT_ROWS))
 
 
 def _share(row: pd.Series[float]) -> float | None:

@@ -13,12 +13,25 @@ from analysis.sheet import Sheet
 from rig.attempt import OUTCOMES
 
 MAIN = ("response_ok.p95", "response_ok.p50")
-METHOD = (
+BLOCKS = (
     f"Moving-block bootstrap, {DRAWS:,} draws a run, of requests in order of the instants when due; a block is at least n^(1/3) "
-    f"requests and {BLOCK_TIMES:g} correlation times long. Shares: Newcombe's interval, n divided by the correlation time. "
-    "Each line stands for itself: of twenty lines without a difference one shows one by chance. "
-    "The intervals are within these runs; what differs from run to run is not in them, so repeat both before a dear decision."
+    f"requests and {BLOCK_TIMES:g} correlation times long."
 )
+SHARES = "Shares: Newcombe's interval, n divided by the correlation time."
+EACH = "Each line stands for itself: of twenty lines without a difference one or two show one by chance."
+
+
+def method(base: Side, candidate: Side) -> str:
+    """How the intervals are made, in sentences: of rows, of two sweeps, or of Locust's totals, which have none."""
+    if base.run.totals is not None:
+        return f"Locust's own figures side by side, without intervals: {WITHOUT_ROWS}."
+    within = "The intervals are within these runs; what differs from run to run is not in them, so repeat both before a dear decision."
+    if base.sweep is None or candidate.sweep is None:
+        return f"{BLOCKS} {SHARES} {EACH} {within}"
+    said = "Settings: from the intervals that each sweep gives, over its repeats or within its run, by the method of variance estimates "
+    said += f"recovery (Zou and Donner); percentiles of a setting with one repeat: {BLOCKS[0].lower()}{BLOCKS[1:]}"
+    few = any(len(cell.each) < 2 for side in (base.sweep, candidate.sweep) for cell in side.deciding)
+    return f"{said} {SHARES} {EACH}{f' {within}' if few else ''}"
 
 
 def headline(base: Side, candidate: Side, found: Sequence[Line]) -> str:

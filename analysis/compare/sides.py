@@ -21,6 +21,8 @@ from analysis.verdict import Verdict, judge
 from rig.attempt import OUTCOMES
 
 SEED = 1
+USED = ["outcome", "phase", "scheduled_s", "done_s", "response_s", "service_s", "queue_s", "execution_s", "audio_s", "wer", "cold"]
+"""Columns of the requests that a comparison looks at."""
 LOWER, HIGHER = -1, 1
 
 
@@ -61,8 +63,9 @@ class Side:
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        """A row a request, in order of the instants at which they were due."""
-        return self.tables.requests.sort_values("scheduled_s", kind="stable")
+        """A row a request, in order of the instants at which they were due; of a sweep without its warm-up."""
+        rows = self.tables.requests[USED].sort_values("scheduled_s", kind="stable")
+        return rows if self.sweep is None else rows[rows["phase"] != "warm-up"]
 
     @cached_property
     def ok(self) -> pd.DataFrame:

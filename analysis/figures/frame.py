@@ -47,8 +47,18 @@ def key(axes: Axes) -> None:
     """Names the labelled parts of a panel above it, in as many columns as its width has room for."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
-        columns = _columns(labels, _room_pt(axes))
+        columns = _columns(labels, room_pt(axes))
         axes.legend(handles, labels, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2, **_KEY)
+
+
+def key_name(axes: Axes, text: str) -> str:
+    """``text`` as far as one entry of a key has room for it, without its middle: the end tells long paths and places apart."""
+    room, short = room_pt(axes) - (_KEY["handlelength"] + _KEY["handletextpad"]) * SMALL, text
+    for kept in range(len(text) - 2, 0, -1):
+        if width_pt(short) <= room:
+            break
+        short = f"{text[: kept // 3]}…{text[kept // 3 - kept :]}"
+    return short
 
 
 def key_of_all(axes: Axes) -> None:
@@ -56,25 +66,43 @@ def key_of_all(axes: Axes) -> None:
     figure = axes.get_figure(root=True)
     handles, labels = axes.get_legend_handles_labels()
     if labels and figure is not None:
-        figure.legend(handles, labels, ncols=_columns(labels, _room_pt(axes, 12.0)), loc="outside upper left", **_KEY)
+        figure.legend(handles, labels, ncols=_columns(labels, room_pt(axes, 12.0)), loc="outside upper left", **_KEY)
 
 
-def _room_pt(axes: Axes, margin_pt: float = _MARGIN_PT) -> float:
+def room_pt(axes: Axes, margin_pt: float = _MARGIN_PT) -> float:
+    """The width of a panel as it is guessed before the figure is laid out."""
     figure = axes.get_figure(root=True)
     return (figure.get_figwidth() * 72 if figure else 0.0) - margin_pt
 
 
 def fits(axes: Axes, texts: Sequence[str]) -> bool:
     """Whether as many texts as wide as the widest stand side by side in the width of the figure."""
-    return len(texts) * (max(map(width_pt, texts), default=0.0) + 4.0) <= _room_pt(axes, _MARGIN_PT + 30)
+    return len(texts) * (max(map(width_pt, texts), default=0.0) + 4.0) <= room_pt(axes)
 
 
-def _columns(labels: Sequence[str], room_pt: float) -> int:
+def rows_of(axes: Axes, x: Sequence[float], texts: Sequence[str]) -> list[int]:
+    """The row of each text, each in the middle of its ``x`` (which rise), so that no two in a row touch: 0 wherever there is room.
+
+    The axis has its limits and its scale already.
+    """
+    along = axes.xaxis.get_transform().transform
+    left, right = along(np.array(axes.get_xlim()))
+    places = (along(np.asarray(x, dtype=np.float64)) - left) / (right - left) * room_pt(axes, _MARGIN_PT + 30)
+    ends: list[float] = []
+    rows = []
+    for place, half in zip(places, (width_pt(text) / 2 + 2 for text in texts), strict=True):
+        row = next((row for row, end in enumerate(ends) if place - half >= end), len(ends))
+        ends[row : row + 1] = [place + half]
+        rows.append(row)
+    return rows
+
+
+def _columns(labels: Sequence[str], room: float) -> int:
     """The most columns that fit: each is as wide as the widest of its labels, which fill column by column."""
     sizes = [width_pt(label) + (_KEY["handlelength"] + _KEY["handletextpad"]) * SMALL for label in labels]
     for columns in range(len(sizes), 1, -1):
         widths = [float(max(column)) for column in np.array_split(sizes, columns)]
-        if sum(widths) + _KEY["columnspacing"] * SMALL * (columns - 1) <= room_pt:
+        if sum(widths) + _KEY["columnspacing"] * SMALL * (columns - 1) <= room:
             return columns
     return 1
 
@@ -159,7 +187,7 @@ def ends(axes: Axes, lines: Sequence[tuple[float, str, str]], panels: int = 1) -
     ``panels`` stand one above the other in the figure, which is how high an axis is guessed before it is laid out.
     """
     low, high = axes.get_ylim()
-    gap = (high - low) * 1.25 * SMALL / _high_pt(axes, panels)
+    gap = (high - low) * 1.25 * SMALL / high_pt(axes, panels)
     places = apart([value for value, _, _ in lines], gap, high)
     for place, (_, text, colour) in zip(places, lines, strict=True):
         axes.annotate(
@@ -189,7 +217,8 @@ def apart(values: Sequence[float], gap: float, high: float) -> list[float]:
     return [moved[place] for place in range(len(values))]
 
 
-def _high_pt(axes: Axes, panels: int) -> float:
+def high_pt(axes: Axes, panels: int = 1) -> float:
+    """The height of a panel, likewise guessed."""
     figure = axes.get_figure(root=True)
     return max((figure.get_figheight() * 72 if figure else 0.0) / panels - 42.0, 20.0)
 
@@ -199,7 +228,7 @@ def name_points(axes: Axes, x: Sequence[float], y: Sequence[float], texts: Seque
     figure = axes.get_figure(root=True)
     wide = (figure.get_figwidth() * 72 if figure else 0.0) - _MARGIN_PT - 10
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    at = [((a - left) / (right - left) * wide, (b - low) / (high - low) * _high_pt(axes, 1)) for a, b in zip(x, y, strict=True)]
+    at = [((a - left) / (right - left) * wide, (b - low) / (high - low) * high_pt(axes)) for a, b in zip(x, y, strict=True)]
     taken = [(px - 4, py - 4, px + 4, py + 4) for px, py in at]
     for (px, py), data, text in zip(at, zip(x, y, strict=True), texts, strict=True):
         size = width_pt(text) + 2

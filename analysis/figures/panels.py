@@ -21,9 +21,10 @@ STATES = {
     "unhealthy": ("unhealthy", FAILED),
 }
 """States of endpoint workers, from the bottom of the stack; ``ready`` counts cached workers too and is no state of its own."""
-MOST_NAMES = 24
 COLD_STARTS = "cold start"
 LANE_IN = 0.27
+MARGINS = 1.1
+"""How much longer than its data an axis of time is, at the most."""
 
 
 def height_in(data: pd.DataFrame) -> float:
@@ -58,10 +59,10 @@ def _shade(axes: Axes, data: pd.DataFrame, *, named: bool) -> None:
     """Every other measured stage darker, their names in one panel; a lost generator's time in the colour of failures."""
     measured = data[data["part"] == "measured"]
     spans = measured[["at_s", "until_s", "stage"]].itertuples(index=False) if len(measured) else ()
-    room = frame.width_pt("M") * 60 / max(len(measured), 1)
+    a_point_s = (float(data["at_s"].max()) - min(float(data["at_s"].min()), 0.0)) * MARGINS / frame.room_pt(axes)
     for place, (at_s, until_s, name) in enumerate(spans):
         axes.axvspan(at_s, until_s, color=FAINT, alpha=0.10 + 0.08 * (place % 2), linewidth=0, zorder=0)
-        if named and len(measured) <= (MOST_NAMES if not frame.narrow(axes) else MOST_NAMES // 3) and frame.width_pt(str(name)) < room:
+        if named and frame.width_pt(str(name)) * a_point_s < until_s - at_s:
             middle = ((at_s + until_s) / 2, 0.98)
             axes.annotate(name, middle, xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=8, color=INK)
     lost = data[data["part"] == "lost"]

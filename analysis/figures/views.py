@@ -8,17 +8,23 @@ from dataclasses import dataclass
 from analysis.figures.marks import Absent, Plot
 
 TOTALS = "Locust's totals have no row a request."
+SCALING = "One prefix of Locust's files was read: python -m analysis scaling 1=PREFIX 2=PREFIX shows several numbers of workers."
+COMPARE = "It takes a second run: python -m analysis compare BASE CANDIDATE writes a page that sets them side by side."
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A view, by what shows it (figures by name, tables by title, the page's own sections), and what it takes where nothing does."""
+    """A view, by what shows it (figures by name, tables by title, the page's own sections), and what it takes where nothing does.
+
+    ``of_totals`` is what it takes where there are Locust's totals only.
+    """
 
     name: str
     figures: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     takes: str = ""
+    of_totals: str = TOTALS
 
 
 VIEWS = (
@@ -30,13 +36,15 @@ VIEWS = (
     Wanted("Timeline", ("timeline", "history")),
     Wanted(
         "Throughput and P95 against concurrency",
-        ("sweep_throughput",),
+        ("sweep_throughput", "scaling_p95"),
         takes="One setting was measured: locustfiles/concurrency.py or matrix.py measures several.",
+        of_totals=SCALING,
     ),
     Wanted(
         "Scaling efficiency against endpoint workers",
         ("sweep_efficiency",),
         takes="One number of endpoint workers was measured: locustfiles/scaling.py measures several.",
+        of_totals=SCALING,
     ),
     Wanted("Anatomy of a request, cold against warm", ("anatomy", "waterfall", "sweep_split")),
     Wanted("Cost against P95", ("sweep_cost",), takes="It takes several settings with a price: a sweep with --price."),
@@ -56,10 +64,7 @@ VIEWS = (
         ("Audio",),
         takes="No audio length is recorded: it takes a transcription, or a job that tells the length.",
     ),
-    Wanted(
-        "Comparison of runs",
-        takes="It takes a second run: python -m analysis compare BASE CANDIDATE writes a page that sets them side by side.",
-    ),
+    Wanted("Comparison of runs", takes=COMPARE, of_totals=COMPARE),
 )
 
 
@@ -82,7 +87,7 @@ def _view(wanted: Wanted, plots: Sequence[Plot | Absent], tables: Mapping[str, s
     links += _links(wanted.tables, tables)
     reasons = [f"{plot.reason[:1].upper()}{plot.reason[1:]}." for plot in plots if isinstance(plot, Absent) and plot.name in wanted.figures]
     alone = "Verdict" in wanted.sections and "Decision" not in sections
-    missing = "" if links and not alone else next(iter(reasons), TOTALS if totals and not alone else wanted.takes)
+    missing = "" if links and not alone else next(iter(reasons), wanted.of_totals if totals and not alone else wanted.takes)
     return View(wanted.name, tuple(links), missing)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.bootstrap import Interval
 from analysis.figures.marks import Absent, Plot
+from analysis.plain.levels import Level
 from analysis.plain.scaling import Scaling
 from analysis.prose import percent
 from analysis.sweep import drawing, ratios
@@ -31,33 +34,38 @@ def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
 
 def _efficiency(of: Scaling) -> Plot | Absent:
     name, title = "sweep_efficiency", "Scaling efficiency against endpoint workers"
-    good = [(n, to.efficiency) for n, to in of.shares.items() if to.efficiency.value is not None]
+    good = [(one, of.shares[one.workers].efficiency) for one in of.levels if of.shares[one.workers].efficiency.value is not None]
     if len(good) < 2:
         return Absent(name, title, "; ".join(dict.fromkeys(to.doubt for to in of.shares.values() if to.doubt)) or "a level gives no rate")
-    rows: list[dict[str, object]] = [
-        {"part": "mean", "x": n, "setting": n, "value": e.value, "lower": e.lower, "upper": e.upper} for n, e in good
-    ]
-    caption = f"(R_n ÷ R_1) ÷ (n ÷ n_1), R in {of.unit} by counts ÷ time where there is a history; "
-    caption += f"n is the command line's, not proven; {_n(of)}. "
-    caption += f"Intervals {good[-1][1].basis}. " if good[-1][1].lower is not None else ""
+    caption = f"(R_n ÷ R_1) ÷ (n ÷ n_1), R in {of.unit} by counts ÷ time where there is a history, {_windows(one for one, _ in good)}; "
+    caption += f"n is the command line's, not proven. {_bars(efficiency for _, efficiency in good[1:])} "
     caption += f"Target above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)} look for a bottleneck."
     left = [str(n) for n, to in of.shares.items() if to.doubt]
     caption += f" Left out, as the load may not saturate: {', '.join(left)}." if left else ""
-    return Plot(name, title, caption, _table(rows), drawing.efficiency)
+    return Plot(name, title, caption, _table([_mean(*each) for each in good]), drawing.efficiency)
 
 
-def _n(of: Scaling) -> str:
-    return "n = " + ", ".join(f"{one.requests:,}" for one in of.levels) + " requests"
+def _mean(one: Level, of: Interval) -> dict[str, object]:
+    return {"part": "mean", "x": one.workers, "setting": one.workers, "value": of.value, "lower": of.lower, "upper": of.upper}
+
+
+def _windows(levels: Iterable[Level]) -> str:
+    """The requests that the rates of these levels are made of."""
+    return f"n = {', '.join(f'{one.flow.n:,}' for one in levels)} requests"
+
+
+def _bars(of: Iterable[Interval]) -> str:
+    """What the bars of a figure are, in a sentence."""
+    told = dict.fromkeys(each.basis for each in of if each.lower is not None)
+    return f"Bars: 95 % intervals, {', '.join(told)}." if told else "No bars, as no level has an interval."
 
 
 def _rate(of: Scaling) -> Plot | Absent:
     name, title = "sweep_throughput", "Rate against endpoint workers"
-    good = [(one.workers, one.flow.per_s) for one in of.levels if one.flow.per_s.value]
+    good = [one for one in of.levels if one.flow.per_s.value]
     if len(good) < 2:
         return Absent(name, title, "fewer than two levels give a rate")
-    rows: list[dict[str, object]] = [
-        {"part": "mean", "x": n, "setting": n, "value": r.value, "lower": r.lower, "upper": r.upper} for n, r in good
-    ]
+    rows = [_mean(one, one.flow.per_s) for one in good]
     law = of.law
     if isinstance(law, Usl):
         along = np.geomspace(*law.levels, CURVE)
@@ -66,7 +74,9 @@ def _rate(of: Scaling) -> Plot | Absent:
         f"Curve: Universal Scalability Law, R² = {law.r_squared:.3f}." if isinstance(law, Usl) else f"No Universal Scalability Law: {law}."
     )
     draw = partial(_draw_rate, unit="ok per s" if of.unit == "ok/s" else "requests per s")
-    return Plot(name, title, f"Counts ÷ time where there is a history, Locust's own figure where not; {_n(of)}. {said}", _table(rows), draw)
+    caption = f"Counts ÷ time where there is a history, Locust's own figure where not; {_windows(good)}. "
+    caption += f"{_bars(one.flow.per_s for one in good)} {said}"
+    return Plot(name, title, caption, _table(rows), draw)
 
 
 def _draw_rate(figure: Figure, data: pd.DataFrame, unit: str) -> None:
@@ -87,7 +97,8 @@ def _times(of: Scaling) -> Plot | Absent:
     if len({row["x"] for row in rows if row["part"] == "p95"}) < 2:
         return Absent(name, title, "fewer than two levels have a P95")
     rows += [{"part": "mean", "x": one.workers, "setting": one.workers, "value": None} for one in of.levels]  # the ticks
-    caption = f"Of each whole run, as Locust rounds them to two digits, failures included, from the instant of sending; {_n(of)}."
+    caption = "Of each whole run, as Locust rounds them to two digits, failures included, from the instant of sending; "
+    caption += f"n = {', '.join(f'{one.requests:,}' for one in of.levels if one.percentile_s(95) is not None)} requests."
     return Plot(name, title, caption, _table(rows), _draw_times)
 
 

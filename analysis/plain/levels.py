@@ -30,6 +30,7 @@ class Flow:
         all_per_s: the same, failures always among them.
         mean_s: mean time of a request within the window; None where it is not known.
         users: Locust's users within the window; None where it is not known.
+        n: requests that ended within the window, failures among them.
         span_s: length of the window; None where it is Locust's own.
         source: how the rate was found, in words.
     """
@@ -38,6 +39,7 @@ class Flow:
     all_per_s: float
     mean_s: float | None
     users: float | None
+    n: int
     span_s: float | None
     source: str
 
@@ -80,7 +82,7 @@ def level(workers: int, run: Run, column: str) -> Level:
 
 
 def _of_history(history: pd.DataFrame, column: str) -> Flow | None:
-    """Counts ÷ time, over the longest stretch of rows with all users; None where the history cannot tell."""
+    """Counts ÷ time, over the longest stretch of rows with all users (all rows where none tells users); None where it cannot tell."""
     known = history.dropna(subset=["at_s", "requests", "failures"])
     fewer = known["users"] < known["users"].max()
     stretch = fewer.cumsum()[~fewer]
@@ -99,6 +101,7 @@ def _of_history(history: pd.DataFrame, column: str) -> Flow | None:
         n / span_s,
         None if math.isnan(mean_s) else float(mean_s),
         None if math.isnan(users) else users,
+        int(n),
         span_s,
         f"{int(n):,} requests in {number(span_s)} s of the history",
     )
@@ -136,6 +139,7 @@ def _of_totals(row: pd.Series[float], column: str) -> Flow:
         per_s if known else 0.0,
         None if math.isnan(mean_s) else mean_s,
         None,
+        int(n),
         None,
         "Locust's own figure",
     )

@@ -120,6 +120,8 @@ class Scaling:
             yield f"{percent(one.failures / one.requests)} of its requests failed, and their times are in every percentile."
         if flow.span_s is None:
             yield "the rate is Locust's own, from its start to the last request: the start-up of users lowers it."
+        elif flow.users is None:
+            yield "its history has no number of users: the rate is over all its rows, and the start-up of users lowers it."
         if flow.users and flow.mean_s and ratios.more_than_asked(flow.all_per_s, flow.mean_s, flow.users):
             held = f"{number(one.in_flight)} in flight by rate × mean time"
             yield f"{held}, and there were {number(flow.users)} users: one of these is wrong."
@@ -171,7 +173,8 @@ class Scaling:
             for one in self.levels
         )
         head = ("Workers", "Prefix", "Rate from", "Users", "In flight", "Mean time")
-        remark = "The window begins when all users are there. In flight = requests/s × mean time, failures included."
+        remark = "The window begins when all users are there; where a history has no number of users, with its first row. "
+        remark += "In flight = requests/s × mean time, failures included."
         return Sheet("How each rate was found", head, rows, remark)
 
     def for_programs(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import WITHIN, Interval, of_mean, over_repeats, share
+from analysis.bootstrap import Interval, of_mean, over_repeats, share
 from analysis.cold import PARTS
 from analysis.models import Percentile, ascending, over_runs, percentiles
 from analysis.sweep import ratios
@@ -207,13 +207,18 @@ class Cell:
         return int(known.fillna(False).sum()), int(known.notna().sum())
 
     @cached_property
+    def told(self) -> pd.DataFrame:
+        """Requests answered ok that tell both queue delay and execution time."""
+        return self.ok[self.ok["queue_s"].notna() & self.ok["execution_s"].notna() & self.ok["service_s"].notna()]
+
+    @cached_property
     def split(self) -> dict[str, float]:
-        """Mean seconds of an answer by part, of answered ok that tell both queue delay and execution time; empty where none does.
+        """Mean seconds of an answer by part, of those ``told``; empty where there are none.
 
         ``cold_s`` is the part of the queue delay that was a cold start (0 where none is known), ``queue_s`` the rest of it,
         ``other_s`` what neither explains: the network, the platform, polling.
         """
-        told = self.ok[self.ok["queue_s"].notna() & self.ok["execution_s"].notna() & self.ok["service_s"].notna()]
+        told = self.told
         if told.empty:
             return {}
         cold = np.minimum(told[PARTS[1]].fillna(0.0), told["queue_s"])
@@ -265,11 +270,6 @@ class Cell:
             if self.price is None or not (self.workers and heard)
             else ratios.usd_per_audio_hour(self.price.usd_per_s, self.workers, heard)
         )
-
-    @property
-    def basis(self) -> str:
-        """What the intervals of this setting cover."""
-        return self.throughput.basis if len(self.each) > 1 else WITHIN
 
 
 def summed(values: Sequence[float]) -> tuple[float, int]:

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from analysis.figures import frame
+from analysis.figures.bins import Floats
 from analysis.figures.frame import DASHED, SMALL
 from analysis.figures.marks import BLUE, FAINT, GREEN, INK, ORANGE, PHASES, PURPLE, RED
 from analysis.prose import percent
@@ -16,6 +17,10 @@ from analysis.sweep.ratios import BOTTLENECK, TARGET
 
 TAILS = {"p50": ("P50", GREEN, "o"), "p95": ("P95", ORANGE, "s"), "p99": ("P99", RED, "^")}
 PARTS = {"queue_s": PHASES["queue_s"], "cold_s": PHASES["cold_s"], "execution_s": PHASES["execution_s"], "other_s": PHASES["rest_s"]}
+
+CLOSE = 0.15
+"""Settings nearer each other than this share of their axis are parted by a logarithmic one, where that parts them better."""
+ROW_PT = 1.4 * SMALL
 
 
 def throughput(figure: Figure, data: pd.DataFrame) -> None:
@@ -65,9 +70,8 @@ def efficiency(figure: Figure, data: pd.DataFrame) -> None:
     for level, _, colour in levels:
         axes.axhline(level, color=colour, linewidth=1.2, linestyle=DASHED)
     _line(axes, data, BLUE, "", "o")
-    _foot(axes, data, [percent(value) for value in data["value"]])
     _sizes(axes, data)
-    axes.set_ylim(0, max(1.1, float(data[["value", "upper"]].max().max()) * 1.05))
+    _foot(axes, data, [percent(value) for value in data["value"]], max(1.1, float(data[["value", "upper"]].max().max()) * 1.05))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
     axes.set_ylabel("scaling efficiency")
     axes.set_xlabel(_axis_name(axes, data))
@@ -80,12 +84,12 @@ def multiplier(figure: Figure, data: pd.DataFrame) -> None:
     for factor, colour in ((1.0, FAINT), (worth, GREEN)):
         axes.plot(data["x"], data["share"] * factor, color=colour, linewidth=1.2, linestyle=DASHED)
     _line(axes, data, BLUE, "", "o")
-    _foot(axes, data, [percent(lost) if abs(lost) > 1e-9 else "baseline" for lost in data["contention"]])
     _sizes(axes, data)
-    axes.set_ylim(0, float(data[["value", "upper"]].max().max()) * 1.6)
+    top = float(data[["value", "upper"]].max().max()) * 1.6
+    _foot(axes, data, [percent(lost) if abs(lost) > 1e-9 else "baseline" for lost in data["contention"]], top)
     axes.set_ylabel("multiplier (×)")
     axes.set_xlabel(_axis_name(axes, data))
-    top, last = axes.get_ylim()[1], float(data["share"].iloc[-1])
+    last = float(data["share"].iloc[-1])
     lines = ((float(data["value"].iloc[-1]), "measured", BLUE), (last * worth, f"{worth:g} of ideal", GREEN), (last, "ideal", FAINT))
     frame.ends(axes, [(min(value, top), text, colour) for value, text, colour in lines])
 
@@ -114,6 +118,7 @@ def split(figure: Figure, data: pd.DataFrame) -> None:
             floor = floor + values
     axes.set_ylabel("mean service time (s)")
     axes.grid(visible=False, axis="x")
+    axes.tick_params(axis="x", labelrotation=0 if frame.fits(axes, list(data["setting"])) else 90)
     frame.key(axes)
 
 
@@ -138,10 +143,10 @@ def _line(axes: Axes, rows: pd.DataFrame, colour: str, label: str, marker: str) 
 
 
 def _sizes(axes: Axes, data: pd.DataFrame) -> None:
-    """The x axis: a tick a setting, in powers of two where the settings span them."""
+    """The x axis: a tick a setting, named where there is room; in powers of two where that parts settings which would be close."""
     sizes = np.sort(data.loc[data["part"].isin(["mean", "wer"]), "x"].unique())
     room = 0.6 / len(sizes)
-    if sizes[-1] >= 8 * sizes[0]:
+    if _nearest(sizes) < min(CLOSE, _nearest(np.log2(sizes))):
         axes.set_xscale("log", base=2)
         axes.set_xlim(sizes[0] / 2 ** (room * 2), sizes[-1] * 2 ** (room * 2))
     else:
@@ -149,7 +154,14 @@ def _sizes(axes: Axes, data: pd.DataFrame) -> None:
         axes.set_xlim(sizes[0] - room, sizes[-1] + room)
     axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    texts = [f"{size:g}" for size in sizes]
+    named = {size: text for size, text, row in zip(sizes, texts, frame.rows_of(axes, list(sizes), texts), strict=True) if row == 0}
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: named.get(value, "")))
+
+
+def _nearest(sizes: Floats) -> float:
+    """The smallest gap as a share of the span; 1 where there are fewer than two sizes."""
+    return float(np.diff(sizes).min() / (sizes[-1] - sizes[0])) if len(sizes) > 1 else 1.0
 
 
 def _axis_name(axes: Axes, data: pd.DataFrame) -> str:
@@ -158,11 +170,12 @@ def _axis_name(axes: Axes, data: pd.DataFrame) -> str:
     return name.replace("concurrency of each endpoint worker", "concurrency of each worker") if frame.narrow(axes) else name
 
 
-def _foot(axes: Axes, data: pd.DataFrame, texts: list[str]) -> None:
-    """A text under each point, at the foot of the figure; every other one higher where they would touch."""
-    steps = 2 if not frame.fits(axes, texts) else 1
-    for place, (x, text) in enumerate(zip(data["x"], texts, strict=True)):
-        up = 6 + place % steps * 1.4 * SMALL
-        axes.annotate(
-            text, (x, 0), (0, up), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", fontsize=SMALL - 1
-        )
+def _foot(axes: Axes, data: pd.DataFrame, texts: list[str], top: float) -> None:
+    """A text under each point, below zero at the foot of the figure, higher where they would touch; the y axis ends at ``top``."""
+    rows = frame.rows_of(axes, list(data["x"]), texts)
+    deep_pt = min(6 + (max(rows) + 1) * ROW_PT, frame.high_pt(axes) / 2)
+    axes.set_ylim(-top * deep_pt / (frame.high_pt(axes) - deep_pt), top)
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in MaxNLocator(5).tick_values(0, top) if 0 <= tick <= top]))
+    for x, text, row in zip(data["x"], texts, rows, strict=True):
+        up = (0, 4 + row * ROW_PT)
+        axes.annotate(text, (x, 0), up, xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", fontsize=SMALL - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,18 @@ def _sized(of: Sweep) -> list[Cell]:
     return [cell for cell in of.deciding if cell.size]
 
 
+def _n(each: Iterable[int]) -> str:
+    """How many values the settings of a figure have: ``n = 20 to 640 a setting``."""
+    counts = sorted(each)
+    return f"n = {counts[0]:,}{f' to {counts[-1]:,}' if counts[-1] > counts[0] else ''} a setting"
+
+
+def _bases(of: Iterable[Interval]) -> str:
+    """What the intervals of a figure cover, all that there are but the baseline's own."""
+    told = dict.fromkeys(each.basis for each in of if each.lower is not None and each.lower != each.upper)
+    return f"95 % intervals {'; '.join(told)}" if told else "no interval can be told"
+
+
 def _ends(of: Interval) -> dict[str, float | None]:
     return {"value": of.value, "lower": of.lower, "upper": of.upper}
 
@@ -42,7 +54,8 @@ def _throughput(of: Sweep) -> Plot | Absent:
     made += [_tail(cell, p) for p in (50, 95, 99) for cell in cells]
     made += [{"part": "knee", "x": of.knee.size, "setting": of.knee.name, "value": of.knee.throughput.value}] if of.knee else []
     made += [{"part": f"limit {o.metric}", "x": 0, "setting": o.text, "value": o.value} for o in of.plan.objectives if o.metric[0] in "pm"]
-    caption = f"Mean over repeats, a dot a repeat; intervals {cells[0].basis}. P50, P95, P99 of answered ok, nearest rank. "
+    caption = f"Answered ok, {_n(len(cell.ok) for cell in cells)}. Throughput: mean over repeats, a dot a repeat; "
+    caption += f"{_bases(cell.throughput for cell in cells)}. P50, P95, P99 of response time: nearest rank. "
     caption += f"Knee: the smallest setting within {percent(of.plan.gain)} of the best throughput."
     data = _axis(pd.DataFrame([*made, *_curve(of, cells)]), of)
     return Plot(name, title, caption + _law(of), data, drawing.throughput, 5.6)
@@ -95,7 +108,8 @@ def _efficiency(of: Sweep) -> Plot | Absent:
         return Absent(name, title, "; ".join(whys) or "it takes the baseline and another number of endpoint workers")
     data = pd.DataFrame([{"part": "mean", "x": cell.size, "setting": cell.name, **_ends(to.efficiency)} for cell, to in good])
     left = [cell.name for cell, to in known if to.efficiency.value is None]
-    caption = f"(R_n ÷ R_1) ÷ (n ÷ n_1), n proven by the answers' worker ids or the control; intervals {good[-1][1].efficiency.basis}."
+    caption = "(R_n ÷ R_1) ÷ (n ÷ n_1), n proven by the answers' worker ids or the control; "
+    caption += f"answered ok, {_n(len(cell.ok) for cell, _ in good)}; {_bases(to.efficiency for _, to in good)}."
     caption += f" Target above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)} look for a bottleneck."
     caption += f" Left out, as their figure would be false: {', '.join(left)}." if left else ""
     return Plot(name, title, caption, _axis(data, of), drawing.efficiency)
@@ -112,7 +126,8 @@ def _multiplier(of: Sweep) -> Plot | Absent:
             for cell, to in known
         ]
     ).assign(worth=of.plan.worth)
-    caption = f"Throughput ÷ that of {known[0][0].name}; dashed: ideal, and {of.plan.worth:g} of it. At the foot the contention."
+    caption = f"Throughput ÷ that of {known[0][0].name}; dashed: ideal, and {of.plan.worth:g} of it. At the foot the contention. "
+    caption += f"Answered ok, {_n(len(cell.ok) for cell, _ in known)}; {_bases(to.multiplier for _, to in known)}."
     return Plot(name, title, caption, _axis(data, of), drawing.multiplier)
 
 
@@ -131,7 +146,8 @@ def _cost(of: Sweep) -> Plot | Absent:
     ).astype({"x": "float64", "value": "float64"})
     data["frontier"] = [not _beaten(data, x, value) for x, value in zip(data["x"], data["value"], strict=True)]
     unit = "USD per 1,000 ok" if priced else "worker-seconds per 1,000 ok"
-    caption = "A mark a setting; joined: the efficient frontier, settings that no other one beats in both."
+    caption = "A mark a setting; joined: the efficient frontier, settings that no other one beats in both. "
+    caption += f"P95 of answered ok, nearest rank, {_n(len(cell.ok) for cell in cells)}; cost by mean throughput."
     caption += "" if priced else " No price was given."
     return Plot(name, title, caption, data.assign(axis="P95 of response time (s)", unit=unit), drawing.cost)
 
@@ -144,13 +160,13 @@ def _beaten(data: pd.DataFrame, x: float, value: float) -> bool:
 
 def _split(of: Sweep) -> Plot | Absent:
     name, title = "sweep_split", "Where the time goes, by setting"
-    rows = [{"setting": cell.name, **cell.split} for cell in of.deciding if cell.split]
-    if not rows:
+    cells = [cell for cell in of.deciding if cell.split]
+    if not cells:
         return Absent(name, title, "the endpoint told no queue delay and execution time")
-    caption = (
-        "Mean service time of answered ok; queue delay and execution time as the endpoint tells them, the cold start taken from the former."
-    )
-    return Plot(name, title, caption, pd.DataFrame(rows)[["setting", *SPLIT]], drawing.split)
+    caption = "Mean service time of answered ok; queue delay and execution time as the endpoint tells them, the cold start taken from "
+    caption += f"the former; {_n(len(cell.told) for cell in cells)} that tell both."
+    data = pd.DataFrame([{"setting": cell.name, **cell.split} for cell in cells])
+    return Plot(name, title, caption, data[["setting", *SPLIT]], drawing.split)
 
 
 def _quality(of: Sweep) -> Plot | Absent:
@@ -159,6 +175,6 @@ def _quality(of: Sweep) -> Plot | Absent:
         return Absent(name, title, "no clip has a text to hold the answers against")
     made = [{"part": "wer", "x": cell.size, "setting": cell.name, **_ends(cell.wer)} for cell in cells]
     made += [{"part": "mean", "x": cell.size, "setting": cell.name, **_ends(cell.throughput)} for cell in cells]
-    n = min(cell.wer_n for cell in cells)
-    caption = f"Mean word error rate of answered ok, n ≥ {n:,} a setting; intervals {cells[0].wer.basis}."
+    caption = f"Mean word error rate of answered ok, {_n(cell.wer_n for cell in cells)}; {_bases(cell.wer for cell in cells)}. "
+    caption += f"Throughput: mean over repeats; {_bases(cell.throughput for cell in cells)}."
     return Plot(name, title, caption, _axis(pd.DataFrame(made), of), drawing.quality, 4.6)

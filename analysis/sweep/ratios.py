@@ -8,11 +8,6 @@ LITTLE_ROOM = 1.02
 """What rounding and the last answers may add to the requests in flight."""
 
 
-def multiplier(per_s: float, base_per_s: float) -> float:
-    """Throughput ÷ baseline throughput (×, higher is better); the baseline's wall ÷ wall where both did the same work."""
-    return per_s / base_per_s
-
-
 def contention(times: float, share: float) -> float:
     """1 − multiplier ÷ (c ÷ c of the baseline): what is lost to the others, 0 to 1, lower is better."""
     return 1 - times / share
@@ -21,11 +16,6 @@ def contention(times: float, share: float) -> float:
 def worth_it(times: float, share: float, worth: float) -> bool:
     """Whether multiplier ≥ worth × (c ÷ c of the baseline); a share of a billionth is forgiven, as rounding."""
     return times >= worth * share * (1 - 1e-9)
-
-
-def efficiency(per_s: float, base_per_s: float, workers: float, base_workers: float) -> float:
-    """(R_n ÷ R_1) ÷ (n ÷ n_1): the share of ideal scaling, higher is better."""
-    return (per_s / base_per_s) / (workers / base_workers)
 
 
 def savings(times: float) -> float:

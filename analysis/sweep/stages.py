@@ -11,12 +11,16 @@ from typing import Any
 import pandas as pd
 
 from analysis.bootstrap import Interval, batch_means
+from analysis.cold import PARTS
 from analysis.sweep.plan import Plan, finite
 from analysis.tables import ENDLESS, Tables
 from rig.attempt import one_line
 
 STATES = ("done", "cut", "skipped", "not reached")
 UNEVEN = 0.10
+OF_ATTEMPTS = ["outcome", "sent_s", "done_s", "worker_id"]
+OF_REQUESTS = ["outcome", "scheduled_s", "done_s", "response_s", "service_s", "queue_s", "execution_s", "audio_s", "wer", "cold", *PARTS]
+"""Columns that a sweep looks at: of its rows only these are copied, stage by stage."""
 NO_END = "no end of it is on record: the run was cut in it"
 
 
@@ -42,7 +46,7 @@ class Window:
         concurrency: requests at a time asked for, whole endpoint; per_worker: for each endpoint worker.
         workers: endpoint workers asked for; workers_seen: as the control saw them. Each None where not known.
         begin_s … end_s: the five instants of stages.csv; the first two are the warm-up's, where there is one.
-        attempts, requests: its rows, as in ``Tables``.
+        attempts, requests: its rows, as in ``Tables``, with the columns of OF_ATTEMPTS and OF_REQUESTS.
     """
 
     stage: str
@@ -53,7 +57,6 @@ class Window:
     concurrency: int | None
     workers: int | None
     per_worker: int | None
-    scaler_value: int | None
     workers_seen: int | None
     begin_s: float | None
     ready_s: float | None
@@ -168,7 +171,10 @@ def _told(of: Tables) -> Iterator[Window]:
 
 def _window(of: Tables, row: dict[str, Any]) -> Window:
     name = str(row["stage"])
-    attempts, requests = (rows[(rows["stage"] == name) & (rows["phase"] != "warm-up")] for rows in (of.attempts, of.requests))
+    attempts, requests = (
+        rows.loc[(rows["stage"] == name) & (rows["phase"] != "warm-up"), used]
+        for rows, used in ((of.attempts, OF_ATTEMPTS), (of.requests, OF_REQUESTS))
+    )
     state = str(row.get("state") or "")
     return Window(
         stage=name,
@@ -179,7 +185,6 @@ def _window(of: Tables, row: dict[str, Any]) -> Window:
         concurrency=_whole(row.get("concurrency")),
         workers=_whole(row.get("workers")),
         per_worker=_whole(row.get("per_worker")),
-        scaler_value=_whole(row.get("scaler_value")),
         workers_seen=_whole(row.get("workers_seen")),
         begin_s=_float(row.get("begin_s")),
         ready_s=_float(row.get("ready_s")),

@@ -18,6 +18,7 @@ from scipy.optimize import least_squares, nnls
 
 from analysis.bootstrap import Interval, t_quantile
 from analysis.models import LEVEL
+from analysis.prose import counted
 
 LEAST_LEVELS = 4
 WORST_FIT = 0.12
@@ -70,7 +71,7 @@ def fit(levels: Sequence[float], per_s: Sequence[float]) -> Usl | str:
     n, x = n[good], x[good]
     distinct = len(np.unique(np.round(n, 1)))
     if distinct < LEAST_LEVELS:
-        return f"{distinct} levels were measured and the law has three parameters: it takes {LEAST_LEVELS} levels or more"
+        return f"{counted(distinct, 'level')} can be used, and the law has three parameters: it takes {LEAST_LEVELS} or more"
     found = _fit(n, x)
     errors = x - throughput(n, found)
     spread = math.sqrt(float(errors @ errors) / (len(x) - 3))
