@@ -56,7 +56,11 @@ class Watchdog:
         self._planned, self._tries, self._ended = planned, tries, 0
 
     def row(self, row: Attempt) -> Objective | None:
-        """The objective that is given up with this row. A row that another try will follow is not judged."""
+        """The objective that is given up with this row. A row that another try may follow is not judged.
+
+        Nor is one that none will follow though tries are left, because the endpoint named too long a time (Retry-After above
+        ``rig.retries.LONGEST_ASKED_S``): that is in no row. The report judges it.
+        """
         if row.outcome in AGAIN and row.attempt <= self._tries:
             return None
         self._ended += 1

@@ -47,10 +47,13 @@ class Progress:
 
     def _show(self) -> None:
         now = self._feed.live
-        if self._terminal:
-            self._terminal.show(now, self._feed.pace)
-        else:
-            print(line(now, self._feed.pace), flush=True)
+        try:
+            if self._terminal:
+                self._terminal.show(now, self._feed.pace)
+            else:
+                print(line(now, self._feed.pace), flush=True)
+        except OSError:  # the reader (head, less) or the terminal has gone, and the run goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def on_terminal() -> bool:

@@ -61,7 +61,11 @@ class Asked:
 
 
 class Question:
-    """One locustfile's question to an endpoint: ``asked``, in Locust's ``environment``."""
+    """One locustfile's question to an endpoint: ``asked``, in Locust's ``environment``.
+
+    Attributes:
+        unreported: the runs, by id, whose report is still to come; of an ended run that is not among them it is made, or never will be.
+    """
 
     def __init__(self, asked: Asked, environment: Any) -> None:
         self._asked, self._environment = asked, environment
@@ -73,6 +77,7 @@ class Question:
         self._started = False
         self._interrupted = False
         self._report: subprocess.Popen[bytes] | None = None
+        self.unreported: set[str] = set()
         self.master: Master | None = None
         self.generator: Any = None
         self.current: Run | MasterRun | None = None
@@ -147,6 +152,7 @@ class Question:
         finally:
             self._started = True  # whatever happened: a shape that waits for a start would never end
         if self.current:
+            self.unreported.add(self.current.recorder.id)
             self._tell_start()
             if self.master:
                 gevent.spawn(self.current.drive)
@@ -169,12 +175,14 @@ class Question:
         ledger = run.finish(reason)
         if ledger is None:
             return
-        if self._progress:
-            self._progress.stop()
-        if run.recorder.fault:
-            logger.error(run.recorder.fault)
         self._environment.process_exit_code = self._exit_code(run, ledger)
-        self._reporter = gevent.spawn(self._make_report, run, ledger)
+        try:
+            if self._progress:
+                self._progress.stop()
+            if run.recorder.fault:
+                logger.error(run.recorder.fault)
+        finally:  # whatever came of showing it
+            self._reporter = gevent.spawn(self._make_report, run, ledger)
 
     def _exit_code(self, run: Run | MasterRun, ledger: Ledger, verdict: str = "", kept: bool | None = None) -> int | None:
         """The process's exit code; None leaves it to Locust, which knows of faults of listeners.
@@ -348,8 +356,12 @@ class Question:
         """Makes the report in a process of its own (pandas has no place in this one); it prints ledger, verdict and table."""
         folder = run.recorder.folder
         command = [sys.executable, "-m", "analysis", "report", str(folder)]
-        self._report = subprocess.Popen(command, env=circumstances.environment(), start_new_session=True)
-        if self._report.wait():
+        try:
+            self._report = subprocess.Popen(command, env=circumstances.environment(), start_new_session=True)
+            failed = self._report.wait()
+        finally:
+            self.unreported.discard(run.recorder.id)
+        if failed:
             self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
             logger.error("No report was made. The ledger: %s. Try again with: python -m analysis report %s", run.ledger, folder)
             return

@@ -25,7 +25,7 @@ from rig.progress import line, on_terminal, table
 from rig.tail import Spread
 from rig.trail import Rates
 from tests.going import HEALTH, LISTED, run_of
-from tests.locusts import PLAIN, ROOT, locust
+from tests.locusts import OF_TESTS, PLAIN, ROOT, locust
 from tests.transcribers import transcriber
 
 FIXED = ("--engine", "fixed", "--service-time", "0.1", "--max-concurrent", "2", "--queue", "3")
@@ -115,6 +115,21 @@ def test_in_a_pipe_there_are_plain_lines():
         assert re.search(r"offered 6\.0/s  achieved \d+\.\d/s  \d s left$", lines[0])
         assert "overall" in lines[-1]
         assert "\x1b" not in run.output
+
+
+@pytest.mark.slow
+def test_a_run_whose_output_nobody_reads_any_more_is_reported_and_ends_as_it_would(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    with transcriber(*FIXED) as service, (tmp_path / "log").open("wb") as log:
+        run = ("--runs", str(tmp_path), "--host", service.url, *PLAIN, "--schedule", "burst 4")
+        command = [sys.executable, "-m", "locust", "-f", "locustfiles/burst.py", "--headless", *run]
+        with subprocess.Popen(command, cwd=ROOT, stdout=write, stderr=log, env=os.environ | OF_TESTS) as process:
+            os.close(write)
+            code = process.wait(60)
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert (code, "Traceback" in said) == (0, False), said
+    assert len(list(tmp_path.glob("*/report/index.html"))) == 1
 
 
 class Seen:

@@ -53,8 +53,11 @@ def overlapping(page):
 
 def test_a_burst_by_clicking_from_start_to_report(browser, tmp_path):
     warm = ("--endpoint", "demo", "--workers-max", "2")
-    with emulator(*MODELLED, *warm) as platform, WebUi("--host", f"{platform.url}/v2/demo", *PLAIN, "--sample", "0.5") as ui:
-        watched = Watched(browser, ui.url, 1280, tmp_path)
+    with (
+        emulator(*MODELLED, *warm) as platform,
+        WebUi("--host", f"{platform.url}/v2/demo", *PLAIN, "--sample", "0.5") as ui,
+        Watched(browser, ui.url, 1280, tmp_path) as watched,
+    ):
         page = watched.page
         page.goto(ui.url)
         start(page, "burst 12, steady 120s 2/s")
@@ -63,8 +66,8 @@ def test_a_burst_by_clicking_from_start_to_report(browser, tmp_path):
         expect(tile(page, "Sent")).to_have_text(re.compile(r"^\d+ of 252$"))
         expect(tile(page, "Stage")).to_have_text("steady")
         ui.locust.until(lambda _: all(len((drawn(page, name) or [[]])[0]) >= 4 for name in CHARTS))
-        told = ui.live()["samples"]
         shown = drawn(page, "load")
+        told = ui.live()["samples"]  # after the page: never fewer
         assert shown[0] == told["at_s"][: len(shown[0])]
         assert shown[1] == told["offered_per_s"][: len(shown[0])]
         assert max(drawn(page, "endpoint")[6]) > 0  # jobs in the queue
@@ -92,8 +95,11 @@ def test_a_burst_by_clicking_from_start_to_report(browser, tmp_path):
 
 def test_on_a_phone_in_the_dark(browser, tmp_path):
     narrow = ("--engine", "fixed", "--service-time", "0.2", "--max-concurrent", "2", "--queue", "4")
-    with transcriber(*narrow) as service, WebUi("--host", service.url, *PLAIN) as ui:
-        watched = Watched(browser, ui.url, 390, tmp_path, "dark")
+    with (
+        transcriber(*narrow) as service,
+        WebUi("--host", service.url, *PLAIN) as ui,
+        Watched(browser, ui.url, 390, tmp_path, "dark") as watched,
+    ):
         page = watched.page
         page.goto(f"{ui.url}/coldburst/")
         expect(page.get_by_role("heading", level=1)).to_have_text("No run yet")
@@ -118,8 +124,11 @@ def test_on_a_phone_in_the_dark(browser, tmp_path):
 
 def test_locusts_page_has_the_tables_and_its_stop_button_ends_the_run(browser, tmp_path):
     warm = ("--endpoint", "demo", "--workers-min", "1", "--workers-max", "2")
-    with emulator(*MODELLED, *warm) as platform, WebUi("--host", f"{platform.url}/v2/demo", *PLAIN, "--sample", "0.5") as ui:
-        watched = Watched(browser, ui.url, 1280, tmp_path)
+    with (
+        emulator(*MODELLED, *warm) as platform,
+        WebUi("--host", f"{platform.url}/v2/demo", *PLAIN, "--sample", "0.5") as ui,
+        Watched(browser, ui.url, 1280, tmp_path) as watched,
+    ):
         page = watched.page
         page.goto(ui.url)
         start(page, "burst 9, steady 120s 2/s")
@@ -136,6 +145,19 @@ def test_locusts_page_has_the_tables_and_its_stop_button_ends_the_run(browser, t
         assert (watched.complaints, watched.elsewhere) == ([], [])
         ui.locust.process.kill()
         expect(page.locator("#lost")).to_be_visible()
+
+
+def test_a_report_in_the_making_is_told_from_one_that_failed(browser, tmp_path):
+    ended = {"finished": True, "ended_by": "stop", "ledger": "1 planned = 1 ok", "verdict": "", "report": "", "download": ""}
+    fault = f"the report could not be made: python -m analysis report {'runs' * 40}/two says why"
+    told = {"run": None, "samples": None, "runs": [{**ended, "id": "one", "fault": ""}, {**ended, "id": "two", "fault": fault}]}
+    with WebUi(*PLAIN) as ui:
+        watched = Watched(browser, ui.url, 390, tmp_path)
+        watched.page.route("**/live.json*", lambda asked: asked.fulfill(json=told))
+        watched.page.goto(f"{ui.url}/coldburst/")
+        expect(watched.page.locator("#runs td", has_text="report in the making")).to_have_count(1)
+        expect(watched.page.locator("#runs td", has_text=fault)).to_have_count(1)
+        assert (watched.fits(), overlapping(watched.page)) == (True, [])
 
 
 def test_each_outcome_has_a_colour_of_its_own():

@@ -128,18 +128,34 @@ def test_what_another_sites_page_posts_starts_nothing():
 
 
 @pytest.mark.slow
-def test_behind_the_login_nothing_of_it_can_be_read():
-    with WebUi(*PLAIN, "--web-login") as ui:
-        for path in (
-            "/coldburst/",
-            "/coldburst/live.json",
-            "/coldburst/static/live.js",
-            "/coldburst/report/x/y",
-            "/coldburst/download/x.zip",
-        ):
-            body = ui.ask(path)[2]
-            assert b"auth" in body
-            assert not any(word in body for word in (b'"runs"', b"live.json", b"Runs of this process"))
+def test_over_plain_http_the_origin_says_whose_page_posts():
+    """Browsers send Sec-Fetch-Site over HTTPS and to this machine only, Origin with every POST."""
+    with WebUi(*PLAIN) as ui:
+        for origin in (OTHER, "null", f"http://127.0.0.1:{ui.port + 1}", "http://192.168.1.5:8089"):
+            for path in ("/swarm", "/stop", "/stats/reset"):
+                assert ui.ask(path, "POST", Origin=origin)[0] == 403, origin
+        assert (ui.state(), list(ui.locust.runs.iterdir())) == ("ready", [])
+        assert ui.ask("/stop", "POST", Origin=ui.url)[0] == 200
+        assert ui.ask("/stop", "POST", Origin="https://load.example", Host="load.example")[0] == 200  # a proxy that passes Host
+        assert ui.ask("/stop", "POST", Origin=OTHER, Sec_Fetch_Site="same-origin")[0] == 200
+        assert ui.ask("/stop", "POST")[0] == 200  # nobody's browser
+
+
+@pytest.mark.slow
+def test_a_report_that_cannot_be_made_is_told_from_one_in_the_making():
+    with transcriber(*FIXED) as service, WebUi("--host", service.url, *PLAIN) as ui:
+        assert ui.post("/swarm", schedule="steady 60s 5/s")["success"]
+        ui.locust.until(lambda run: run.rows)
+        (ui.locust.folder / "report").write_text("in the report's place", encoding="utf-8")
+        assert ui.live()["runs"][0]["fault"] == ""  # it is still to come
+        ui.post("/stop")
+        ui.locust.until(lambda run: "No report was made" in run.output, LIMIT_S)
+        (run,) = ui.live()["runs"]
+        assert run["fault"] == f"the report could not be made: python -m analysis report {ui.locust.folder} says why"
+        (ui.locust.folder / "report").unlink()
+        assert ui.post("/swarm", schedule="burst 2")["success"]
+        ui.locust.until(lambda run: reports(ui) == 1, LIMIT_S)
+        assert [bool(run["fault"]) for run in ui.live()["runs"]] == [False, True]
 
 
 @pytest.mark.slow

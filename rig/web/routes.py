@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
 from typing import Any, cast
 
 import gevent
 from flask import Blueprint, Response, abort, render_template, request, send_file, send_from_directory
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 
 from rig.feed import Feed, Feeds
 from rig.live import Live
@@ -25,19 +27,20 @@ REPORT_POLICY = (
 View = Callable[..., ResponseReturnValue]
 
 
-def register(web_ui: Any, feeds: Feeds, base: str) -> None:
+def register(web_ui: Any, feeds: Feeds, base: str, unreported: Set[str]) -> None:
     """Adds tabs, page and routes.
 
     Args:
         web_ui: Locust's, before it listens.
         feeds: the runs of this process.
         base: what --web-base-path says, "" without.
+        unreported: the runs whose report is still to come, by id.
     """
     prefix = f"{base.rstrip('/')}/coldburst"
     guard = cast("Callable[[View], View]", web_ui.auth_required_if_enabled)
     pages = Blueprint("coldburst", __name__, template_folder=str(HERE / "templates"), url_prefix=prefix)
-    for rule, view in _views(feeds).items():
-        pages.add_url_rule(rule, view.__name__, guard(view))
+    for rule, view in _views(feeds, unreported).items():
+        pages.add_url_rule(rule, view.__name__, guard(_answering(view)))
     web_ui.app.register_blueprint(pages)
     tables.announce(web_ui.template_args, "./coldburst/")
     origin.keep(web_ui)
@@ -58,7 +61,7 @@ LINK = (
 """Locust's page has places for tables, but none for a link to a page beside it."""
 
 
-def _views(feeds: Feeds) -> dict[str, View]:
+def _views(feeds: Feeds, unreported: Set[str]) -> dict[str, View]:
     """What is answered where, below /coldburst."""
     verdicts: dict[str, str] = {}
 
@@ -71,9 +74,8 @@ def _views(feeds: Feeds) -> dict[str, View]:
     def figures() -> ResponseReturnValue:
         since_s = request.args.get("since", -1.0, float)
         known = request.args.get("run", "")
-        return _guarded(
-            Response(json.dumps(_figures(feeds, verdicts, known, since_s), allow_nan=False), mimetype="application/json"), PAGE_POLICY
-        )
+        said = _figures(feeds, unreported, verdicts, known, since_s)
+        return _guarded(Response(json.dumps(said, allow_nan=False), mimetype="application/json"), PAGE_POLICY)
 
     def report(run: str, name: str) -> ResponseReturnValue:
         path = files.offered(_folder(feeds, run)).get(name)
@@ -97,7 +99,7 @@ def _views(feeds: Feeds) -> dict[str, View]:
     }
 
 
-def _figures(feeds: Feeds, verdicts: dict[str, str], known: str, since_s: float) -> dict[str, Any]:
+def _figures(feeds: Feeds, unreported: Set[str], verdicts: dict[str, str], known: str, since_s: float) -> dict[str, Any]:
     """What the page shows; of the samples only those after ``since_s``, where it knows the others of this run."""
     for one in feeds.runs:
         if one.finished and one.id not in verdicts and files.reported(one.folder):
@@ -107,7 +109,7 @@ def _figures(feeds: Feeds, verdicts: dict[str, str], known: str, since_s: float)
     return {
         "run": _present(feed, now) if feed and now else None,
         "samples": feed.trail.columns(since_s if known == now.id else -1.0) if feed and now else None,
-        "runs": [_line(one, verdicts.get(one.id)) for one in feeds.runs],
+        "runs": [_line(one, verdicts.get(one.id), one.id in unreported) for one in feeds.runs],
     }
 
 
@@ -116,15 +118,34 @@ def _present(feed: Feed, now: Live) -> dict[str, Any]:
     return {**told, "ok": now.ok, "not_ok": now.not_ok, "view": now.view, "paid_workers": now.paid_workers, **asdict(feed.pace)}
 
 
-def _line(one: Live, verdict: str | None) -> dict[str, Any]:
-    """A run in the list of runs. The report is made after the run's end, by a process of its own; before, there is no verdict."""
+def _line(one: Live, verdict: str | None, due: bool) -> dict[str, Any]:
+    """A run in the list of runs. The report is made after the run's end, by a process of its own; before, there is no verdict.
+
+    Args:
+        due: whether a report is still to come.
+    """
+    failed = verdict is None and not due
     known = ("id", "question", "finished", "ended_by", "ledger", "elapsed_s")
     return {
         **{name: getattr(one, name) for name in known},
         "verdict": verdict or "",
         "report": "" if verdict is None else f"report/{one.id}/{files.PAGE}",
+        "fault": f"the report could not be made: python -m analysis report {one.folder} says why" if failed else "",
         "download": f"download/{one.id}.zip" if one.finished else "",
     }
+
+
+def _answering(view: View) -> View:
+    """``view`` whose 404 is an answer: behind a login Locust takes each exception for a fault of the login."""
+
+    @wraps(view)
+    def answer(**names: str) -> ResponseReturnValue:
+        try:
+            return view(**names)
+        except HTTPException as error:
+            return _guarded(cast("Response", error.get_response()), PAGE_POLICY)
+
+    return answer
 
 
 def _folder(feeds: Feeds, run: str) -> Path:

@@ -93,7 +93,8 @@ function row(run) {
   const links = [];
   if (run.report) links.push(make("a", { text: "Report", href: run.report }));
   if (run.download) links.push(make("a", { text: "Download (zip)", href: run.download }));
-  const verdict = run.verdict ? make("span", { text: run.verdict, cls: `pill ${run.verdict}` }) : run.finished ? "no report yet" : "";
+  const verdict = run.verdict ? make("span", { text: run.verdict, cls: `pill ${run.verdict}` })
+    : run.fault || (run.finished && !run.report ? "report in the making" : "");
   return make("tr", {}, make("th", { text: run.id, scope: "row" }), make("td", { text: run.finished ? run.ended_by : "going on" }),
     make("td", { text: run.ledger }), make("td", {}, verdict), make("td", {}, ...links));
 }
