@@ -87,10 +87,23 @@ class HandOvers:
     job_s: Floats
 
 
-def judge(attempts: pd.DataFrame, starts: pd.DataFrame, cold_after_s: float) -> pd.DataFrame:
-    """The rule's result, a row an attempt, in the order and with the index of ``attempts``.
+@dataclass(frozen=True)
+class Judged:
+    """What the rule makes of a run.
 
-    Columns:
+    Attributes:
+        attempts: a row an attempt, see ``judge``.
+        starts: a row a start of an endpoint worker, with ready_s, when the worker became ready, and cold_start_s, from its start to then.
+    """
+
+    attempts: pd.DataFrame
+    starts: pd.DataFrame
+
+
+def judge(attempts: pd.DataFrame, starts: pd.DataFrame, cold_after_s: float) -> Judged:
+    """The rule's result: of ``attempts`` in their order and with their index, and of ``starts``.
+
+    Columns of the attempts':
 
     * ``start_s``: the start on the worker; ``first``: in a first hand-over
     * ``wait_s``: the queue delay; without it start − sent where the execution time is told, and otherwise
@@ -117,16 +130,11 @@ def judge(attempts: pd.DataFrame, starts: pd.DataFrame, cold_after_s: float) -> 
         "condition": pd.Categorical.from_codes(condition, dtype=CONDITION_TYPE),
         **_parts(placed, found, starts, cold & told),
     }
-    return pd.DataFrame(columns, attempts.index, copy=False)
+    return Judged(pd.DataFrame(columns, attempts.index, copy=False), _timed(starts, found.job_s))
 
 
-def timed(starts: pd.DataFrame, attempts: pd.DataFrame) -> pd.DataFrame:
-    """``starts`` with ready_s, when the worker became ready, and cold_start_s, from its start to then.
-
-    ready_s = at_s; or the first start of an attempt on the worker, where that is more than SLACK_S before the
-    look that showed it ready.
-    """
-    job_s = _hand_overs(_placed(attempts), starts).job_s
+def _timed(starts: pd.DataFrame, job_s: Floats) -> pd.DataFrame:
+    """ready_s = at_s; or the first start of an attempt there, where that is more than SLACK_S before the look that showed it ready."""
     ready_s = starts["at_s"].mask(job_s < starts["at_s"] - SLACK_S, job_s)
     return starts.assign(ready_s=ready_s, cold_start_s=(starts["seconds"] - (starts["at_s"] - ready_s)).clip(lower=0.0))
 
@@ -171,11 +179,9 @@ def _hand_overs(placed: Placed, starts: pd.DataFrame) -> HandOvers:
 
 def _by_worker(workers: Codes, at_s: Floats) -> dict[int, NDArray[np.intp]]:
     """The places of each worker's rows, in order of ``at_s``; of none (-1) there are none."""
-    order = np.argsort(at_s, kind="stable")
+    order = np.lexsort((at_s, workers))
     codes = workers[order]
-    order, codes = order[codes >= 0], codes[codes >= 0]
-    again = np.argsort(codes, kind="stable")
-    order, codes = order[again], codes[again]
+    order, codes = order[np.searchsorted(codes, 0) :], codes[np.searchsorted(codes, 0) :]
     edges = np.flatnonzero(np.diff(codes, prepend=-1, append=-1))
     return {int(codes[begin]): order[begin:end] for begin, end in pairwise(edges)}
 

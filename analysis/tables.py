@@ -120,14 +120,18 @@ class Tables:
         return cold.COLD_AFTER_S if said is None else float(said)
 
     @cached_property
-    def judged(self) -> pd.DataFrame:
-        """A row an attempt: see ``cold.judge``."""
+    def _judged(self) -> cold.Judged:
         return cold.judge(self.attempts, worker_starts(self.run.events, self.run.endpoint), self.cold_after_s)
 
-    @cached_property
+    @property
+    def judged(self) -> pd.DataFrame:
+        """A row an attempt: see ``cold.judge``."""
+        return self._judged.attempts
+
+    @property
     def starts(self) -> pd.DataFrame:
-        """A row a start of an endpoint worker: see ``starts.worker_starts`` and ``cold.timed``."""
-        return cold.timed(worker_starts(self.run.events, self.run.endpoint), self.attempts)
+        """A row a start of an endpoint worker: see ``starts.worker_starts`` and ``cold.Judged``."""
+        return self._judged.starts
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -143,13 +143,14 @@ def _rate_not_kept(tables: Tables) -> Iterator[str]:
     """Stages with a rate of which too many requests left after their end: what was measured is a lower rate. A burst has none."""
     if not tables.lateness.held:
         return
-    first = tables.attempts[(tables.attempts["attempt"] == 1) & tables.attempts["sent_s"].notna()]
+    rows = tables.attempts
+    first = (rows["attempt"] == 1) & rows["sent_s"].notna()
     for stage in planned_stages(tables.run):
-        sent = first[first["stage"] == stage["name"]]
-        if stage["closed"] or not stage["duration_s"] or sent.empty:
+        of = first & (rows["stage"] == stage["name"])
+        if stage["closed"] or not stage["duration_s"] or not of.any():
             continue
-        ends_s = sent["scheduled_s"].max() + max(GRACE_S, GRACE_SHARE * stage["duration_s"])
-        kept = float((sent["sent_s"] <= ends_s).mean())
+        ends_s = rows["scheduled_s"].where(of).max() + max(GRACE_S, GRACE_SHARE * stage["duration_s"])
+        kept = 1 - int((of & (rows["sent_s"] > ends_s)).sum()) / int(of.sum())
         if kept < RATE_KEPT:
             yield (
                 f"The rate of stage {stage['name']!r} was not kept: {percent(kept)} of its requests left while it lasted, "

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis import cold_table
-from analysis.cold import judge, timed
+from analysis.cold import COLD_AFTER_S, judge
 from analysis.load import ATTEMPTS, ENDPOINT, EVENTS, load
 from analysis.starts import worker_starts
 from analysis.tables import Tables
@@ -48,7 +48,7 @@ def looks(*at_s):
 
 def judged(rows, *told, endpoint=None, cold_after_s=2.0):
     starts = worker_starts(events(told) if told else None, endpoint)
-    return judge(rows, starts, cold_after_s)
+    return judge(rows, starts, cold_after_s).attempts
 
 
 def told(found):
@@ -178,7 +178,7 @@ def test_a_look_at_the_list_that_came_late_makes_no_second_cold_start():
     rows = attempts(job("a", 9.0, 0.5), job("a", 10.5, 0.5))
     late = ready("a", 10.02, 7.52)
     assert told(judged(rows, late, endpoint=looks(0, 2, 4, 6, 8, 10, 12))) == [LISTED, NO]
-    starts = timed(worker_starts(events([late]), looks(6, 8, 10)), rows)
+    starts = judge(rows, worker_starts(events([late]), looks(6, 8, 10)), COLD_AFTER_S).starts
     assert starts["ready_s"].to_list() == [9.0]
     assert starts["cold_start_s"].to_list() == pytest.approx([6.5])  # started at 2.5
 
@@ -207,7 +207,7 @@ def test_a_list_that_tells_whole_seconds_leaves_one_open():
     assert told(judged(rows, ready("a", 12.02, 1.0), endpoint=looks(8, 10, 12))) == [LISTED, NO]
     starts = worker_starts(events([ready("a", 12.02, 1.0), ready("b", 12.02, 1.5)]), looks(8, 10, 12))
     assert starts[["from_s", "seconds"]].to_numpy().tolist() == [pytest.approx([10.02, 1.5]), pytest.approx([10.52, 1.5])]
-    assert timed(starts, rows)["cold_start_s"].to_list() == [0.0, 1.5]
+    assert judge(rows, starts, COLD_AFTER_S).starts["cold_start_s"].to_list() == [0.0, 1.5]
 
 
 def test_a_look_without_an_answer_is_none():

@@ -152,7 +152,7 @@ def held_against(runs, listed):
     """Of the cold starts of the model how many were found, and of the other requests how many were called cold."""
     found, truth = [], []
     for rows, told, asked, cold in runs:
-        judged = judge(rows, worker_starts(events(told) if listed and told else None, asked), 2.0)["cold"]
+        judged = judge(rows, worker_starts(events(told) if listed and told else None, asked), 2.0).attempts["cold"]
         found += judged.fillna(False).to_list()
         truth += cold
     hits = sum(said and true for said, true in zip(found, truth, strict=True))

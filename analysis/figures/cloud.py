@@ -20,6 +20,7 @@ RARE = 2_500
 """Marks drawn above a density, of all kinds together."""
 ACROSS, UP = 180, 72
 """Cells of a density."""
+BLOCK = 1_000_000
 STEEP = 50
 """A largest value of that many medians makes the y axis logarithmic."""
 
@@ -78,9 +79,12 @@ def _marks(of: Cloud, names: list[str], sizes: np.typing.NDArray[np.intp], rows:
 def _cells(x: Floats, y: Floats, *, even: bool) -> pd.DataFrame:
     """The cells that hold something."""
     across, up = _edges(x, ACROSS, even=True), _edges(y, UP, even=even)
-    column = np.clip(((x - across[0]) * (ACROSS / (across[-1] - across[0]))).astype(np.intp), 0, ACROSS - 1)
-    row = np.clip(np.searchsorted(up, y, side="right") - 1, 0, UP - 1)
-    counts = np.bincount(column * UP + row, minlength=ACROSS * UP)
+    counts = np.zeros(ACROSS * UP, dtype=np.intp)
+    for start in range(0, len(x), BLOCK):  # what is reckoned on the way takes no more room than a block
+        along, high = x[start : start + BLOCK], y[start : start + BLOCK]
+        column = np.clip(((along - across[0]) * (ACROSS / (across[-1] - across[0]))).astype(np.intp), 0, ACROSS - 1)
+        row = np.clip(np.searchsorted(up, high, side="right") - 1, 0, UP - 1)
+        counts += np.bincount(column * UP + row, minlength=ACROSS * UP)
     full = np.flatnonzero(counts)
     column, row = full // UP, full % UP
     ends = {"x": across[column], "right": across[column + 1], "y": up[row], "top": up[row + 1]}
