@@ -194,6 +194,7 @@ class Generator:
             part.run.target.share(word["generators"])
         if word["stop"] and not part.load.stopping:
             part.run.ended_by = word["stop"]
+            logger.info("The master ends the run (%s): nothing more is sent", word["stop"])
             part.load.stop()
         if word["cut"]:
             gevent.spawn(part.load.cut)

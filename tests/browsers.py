@@ -31,7 +31,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page of ``width`` × 900, what it complained about, and where else than to ``origin`` it turned."""
+    """A page of ``width`` × 900, what it complained about, and where else than to ``origin`` it turned; ``with`` closes it."""
 
     def __init__(self, browser: Browser, origin: str, width: int, artefacts: Path, scheme: str = "light") -> None:
         self.page: Page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -41,6 +41,12 @@ class Watched:
         self.page.on("console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda asked: None if asked.url.startswith((f"{origin}/", "data:")) else self.elsewhere.append(asked.url))
+
+    def __enter__(self) -> "Watched":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.page.close()
 
     def shot(self, name: str) -> None:
         """Keeps a picture of the whole page."""

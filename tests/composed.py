@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -78,10 +77,7 @@ class Project:
 
     def generators(self) -> int:
         """How many are ready at the master."""
-        try:
-            told = json.loads(self.ask(f"{WEB}/stats/requests"))
-        except (urllib.error.URLError, OSError, ValueError):
-            return 0  # it is not up yet
+        told = json.loads(self.ask(f"{WEB}/stats/requests"))
         return sum(one["state"] == "ready" for one in told.get("workers", ()))
 
     def start(self, generators: int, **form: str) -> OnHost:
@@ -95,7 +91,7 @@ class Project:
 
     def results(self) -> list[Path]:
         """The runs' own directories: those of the generators (ID.g1) are left out."""
-        return [path for path in (self.folder / "runs").iterdir() if (path / "run.json").is_file() and "." not in path.name]
+        return [path for path in (self.folder / "runs").iterdir() if (path / "attempts.csv").is_file() and "." not in path.name]
 
 
 @contextmanager

@@ -156,9 +156,10 @@ def _build(docker: Engine, image: str, context: Path) -> None:
     assert done.returncode == 0, said[-6000:]
 
 
-def first(programs: Sequence[Sequence[str]]) -> Sequence[str]:
-    """The first of these ways to call compose that there is; skips without."""
-    for words in programs:
-        if shutil.which(words[0]) and not subprocess.run([*words, "version"], capture_output=True, check=False).returncode:
-            return words
-    pytest.skip(f"none of these is here: {', '.join(' '.join(words) for words in programs)}")
+def compose(release: str, *words: str) -> Sequence[str]:
+    """``words``, which call compose; skips where they do not, or call another release of it."""
+    asked = [*words, "version", "--short"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout if shutil.which(words[0]) else ""
+    if not said.removeprefix("v").startswith(f"{release}."):
+        pytest.skip(f"not installed: compose {release}, called {' '.join(words)}")
+    return words

@@ -1,12 +1,12 @@
 """Load generators of a distributed run: a master and its Locust workers, as processes of their own."""
 
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from tests.locusts import Locust, locust
 from tests.machines import Machine
+from tests.serving import reserved
 
 
 @dataclass
@@ -49,11 +49,9 @@ def distributed(
 
     ``keyed``: the generators have the master's environment; else its variables are empty there.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(port), "--expect-workers", str(max(generators, 1)))
     with ExitStack() as stack:
+        port = stack.enter_context(reserved())
+        bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(port), "--expect-workers", str(max(generators, 1)))
         crew = Crew(stack.enter_context(locust(*bind, *arguments, file=file, **env)), "127.0.0.1", port, file, stack)
         for _ in range(generators):
             crew.add(**(env if keyed else dict.fromkeys(env, "")))

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rig.attempt import Attempt, Ledger, ledger, read
+from tests.transcribers import until
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = ("--clips", str(ROOT / "samples" / "01-harbour.wav"), "--max-wer", "off")
@@ -74,16 +74,11 @@ class Locust(Result):
         self.process.send_signal(number)
 
     def until(self, true: Callable[["Locust"], object], limit_s: float = 30) -> None:
-        """Waits until ``true(self)``; fails with the output when it does not come."""
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            try:
-                if true(self):
-                    return
-            except (OSError, ValueError):
-                pass  # the directory or its files are not there yet
-            time.sleep(0.02)
-        raise AssertionError(f"what was waited for did not come within {limit_s} s:\n{self.output}")
+        """Waits until ``true(self)``; fails with the output when it does not come, or the process has ended without it."""
+        try:
+            until(lambda: true(self), "sign of what is awaited", limit_s, lambda: self.process.poll() is not None)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.output}") from None
 
 
 @contextmanager

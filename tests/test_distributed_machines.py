@@ -26,7 +26,7 @@ RATE = 30
 AT_ONCE = 5
 STARTING = threading.Semaphore(1)
 """What starts takes all the machine's time: one laboratory after the other, so that none is late for its own beginning."""
-SETTLED_S = 0.5
+SETTLED_S = 2.0
 """So long before a kill an answer that was given surely became a row."""
 JUDGED = ("--exit-code-on-verdict", "yes")
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -191,8 +191,8 @@ def a_master_that_is_killed_while_the_run_drains(folder):
     with laboratory(folder, f"burst {RATE}", "--drain-timeout", "120", service_s=68) as (crew, hosts, received):
         crew.master.until(lambda _: len(received()) == RATE, 60)
         crew.master.interrupt()
-        crew.master.until(lambda run: "Ending the run (Ctrl-C)" in run.output, 10)
-        time.sleep(2)  # generators hear of it with the next beat, twice a second; their being told is nowhere to be seen
+        for generator in crew.generators:
+            generator.until(lambda run: "The master ends the run (Ctrl-C)" in run.output, 10)
         crew.master.interrupt(signal.SIGKILL)
         crew.master.wait(10)
         assert [generator.wait(120) for generator in crew.generators] == [3, 3, 3], crew.generators[0].output
@@ -321,16 +321,7 @@ def an_endpoint_that_only_the_master_reaches(_folder):
         assert list(crew.master.runs.iterdir()) == []
 
 
-def a_soak_of_two_minutes(_folder):
-    """On this machine alone; how late its neighbours make it is no matter here."""
-    command = [sys.executable, "-m", "bench.soak", "--minutes", "2", "--rate", "50", "--drift", "5000"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "6000 planned, 6000 rows, 6000 received" in done.stdout
-
-
 SCENARIOS = (
-    a_soak_of_two_minutes,
     a_control_link_that_is_cut_for_85_s,
     a_master_that_is_killed_while_the_run_drains,
     a_link_that_breaks,
@@ -358,3 +349,11 @@ def outcomes(request, tmp_path_factory):
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_what_happens_is_made_good_or_told(scenario, outcomes):
     outcomes[scenario].result()
+
+
+def test_a_soak_of_two_minutes_loses_nothing_and_drifts_nowhere():
+    """On this machine alone, with the machine for itself."""
+    command = [sys.executable, "-m", "bench.soak", "--minutes", "2", "--rate", "50", "--drift", "50"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6000 planned, 6000 rows, 6000 received" in done.stdout

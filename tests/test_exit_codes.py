@@ -1,7 +1,6 @@
 """How a run's process ends: one table of codes, which of them comes first, and real runs that end with each."""
 
 import json
-import re
 import signal
 import time
 
@@ -14,6 +13,7 @@ from tests.transcribers import transcriber
 from tests.web import WebUi
 
 FIXED = ("--engine", "fixed", "--queue", "1000")
+LONG = ("--service-time", "1", "--max-concurrent", "200")
 BELIEVED = {"COLDBURST_EXIT_CODE_ON_VERDICT": "yes"}
 """The default, which the other tests turn off."""
 
@@ -26,11 +26,6 @@ def rows_of(text, head):
 def test_the_readme_has_the_programs_own_table():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert rows_of(readme, "| exit code | meaning |\n") == [[str(code), meaning] for code, meaning in exits.MEANINGS.items()]
-
-
-def test_a_generator_that_is_left_alone_ends_with_the_tables_code():
-    source = (ROOT / "rig" / "generator.py").read_text(encoding="utf-8")
-    assert re.search(rf"^LEFT_ALONE = (exits\.LEFT_ALONE|{exits.LEFT_ALONE})$", source, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -76,29 +71,42 @@ def found(run):
     return json.loads((run.folder / "report" / "metrics.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_an_untroubled_run_ends_with_the_code_of_its_verdict():
+    """Answers take so long that a twentieth of it, which lateness may be, is well beyond what a quiet machine needs."""
     with (
-        transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "20") as service,
-        locust("--host", service.url, "--schedule", "steady 4s 10/s", *PLAIN, **BELIEVED) as run,
+        transcriber(*FIXED, *LONG) as service,
+        locust("--host", service.url, "--schedule", "steady 4s 40/s", "--max-in-flight", "200", *PLAIN, **BELIEVED) as run,
     ):
-        code = run.wait()
-        state = found(run)["verdict"]["state"]
-        assert code == {"valid": exits.GOOD, **exits.OF_VERDICT}[state], run.output
+        assert (run.wait(), found(run)["verdict"]["state"]) == (exits.GOOD, "valid"), run.output
         assert found(run)["objectives"] is None
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_run_that_is_cut_short_is_degraded():
     with (
         transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "5") as service,
-        locust("--host", service.url, "--max-in-flight", "5", *PLAIN, **BELIEVED) as run,
+        locust("--host", service.url, "--schedule", "burst 300", "--max-in-flight", "5", *PLAIN, **BELIEVED) as run,
     ):
         run.until(lambda run: len(run.rows) >= 5)
         run.interrupt()
-        code = run.wait()
-        state = found(run)["verdict"]["state"]
-        assert (code, state) in ((exits.DEGRADED, "degraded"), (exits.INVALID, "invalid")), run.output  # a machine that stood still
+        assert (run.wait(), found(run)["verdict"]["state"]) == (exits.DEGRADED, "degraded"), run.output
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+def test_an_untroubled_distributed_run_is_good_and_one_that_loses_a_generator_degraded():
+    steady = ("--schedule", "steady 8s 40/s")
+    with transcriber(*FIXED, *LONG) as service:
+        with distributed("--host", service.url, "--schedule", "steady 4s 40/s", *PLAIN, **BELIEVED) as crew:
+            assert (crew.master.wait(), found(crew.master)["verdict"]["state"]) == (exits.GOOD, "valid"), crew.master.output
+        with distributed("--host", service.url, *steady, *PLAIN, **BELIEVED) as crew:
+            crew.master.until(lambda run: len(run.rows) >= 20)
+            crew.generators[0].interrupt(signal.SIGKILL)
+            assert (crew.master.wait(), found(crew.master)["verdict"]["state"]) == (exits.DEGRADED, "degraded"), crew.master.output
+            assert any(" lost: " in reason for reason in found(crew.master)["verdict"]["reasons"])
 
 
 @pytest.mark.slow

@@ -1,21 +1,17 @@
 """The report page in Chromium: at both widths nothing sticks out, no text of a figure touches another, and the console is empty."""
 
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from analysis.load import load
 from analysis.report import report, write
+from tests.browsers import Watched, chromium, needs_chromium
 
 RUNS = Path(__file__).parent / "runs"
-CHROMIUM = shutil.which("chromium")
 SHOWN = ("burst", "mixed", "queue", "retries", "sweep-whisper", "sweep-scaling", "locust/plain")
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-]
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 WIDE = """() => {
   const most = document.documentElement.clientWidth;
@@ -51,49 +47,40 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
-        yield launched
-        launched.close()
+    with chromium() as one:
+        yield one
 
 
 @pytest.fixture
-def look(browser, made):
-    """Opens a run's page: (page, what the console said)."""
-    opened = []
+def look(browser, made, tmp_path):
+    """Opens a run's page, watched."""
+    with ExitStack() as opened:
 
-    def at(name, width, scheme="light"):
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        opened.append(page)
-        said = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: said.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
-        page.goto(made[name].as_uri())
-        return page, said
+        def at(name, width, scheme="light"):
+            watched = opened.enter_context(Watched(browser, "file://", width, tmp_path, scheme))
+            watched.page.goto(made[name].as_uri())
+            return watched
 
-    yield at
-    for page in opened:
-        page.close()
+        yield at
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("name", SHOWN)
 def test_nothing_sticks_out_touches_or_complains(look, name, width):
-    page, said = look(name, width)
+    watched = look(name, width)
+    page = watched.page
     assert page.evaluate(WIDE) == []
     found = page.evaluate(TEXTS)
     assert len(found) >= 1
     for drawing in found:
         assert drawing["texts"] >= 4, drawing["name"]
         assert (drawing["outside"], drawing["touching"], drawing["small"]) == ([], [], []), drawing["name"]
-    assert said == []
+    assert (watched.complaints, watched.elsewhere) == ([], [])
 
 
 def test_each_figure_is_drawn_once_at_each_width(look):
     for width, shown, hidden in ((1280, "wide", "narrow"), (390, "narrow", "wide")):
-        page, _ = look("queue", width)
+        page = look("queue", width).page
         drawings = page.locator("#figures figure .drawing")
         assert drawings.count() == 9
         assert page.locator(f".drawing .{shown} >> visible=true").count() == 9
@@ -105,13 +92,13 @@ def test_a_dark_page_has_light_text_and_a_light_one_dark(look):
       getComputedStyle([...document.querySelectorAll(".drawing .wide svg text")][0]).fill].map(
       colour => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))"""
     for scheme in ("light", "dark"):
-        ground, text = look("burst", 1280, scheme)[0].evaluate(brightness)
+        ground, text = look("burst", 1280, scheme).page.evaluate(brightness)
         assert (ground > text) == (scheme == "light")
         assert abs(ground - text) > 200
 
 
 def test_the_contents_lead_to_every_figure(look):
-    page, _ = look("queue", 390)
+    page = look("queue", 390).page
     page.get_by_text("Contents", exact=True).click()
     page.get_by_role("link", name="Outcomes over time").first.click()
     assert page.url.endswith("#figure-outcomes")
@@ -120,7 +107,7 @@ def test_the_contents_lead_to_every_figure(look):
 
 
 def test_a_print_shows_the_wide_figures_without_the_contents(look):
-    page, _ = look("queue", 1280)
+    page = look("queue", 1280).page
     page.emulate_media(media="print")
     assert page.locator(".contents").is_hidden()
     assert page.locator(".drawing .wide >> visible=true").count() == 9
@@ -128,7 +115,8 @@ def test_a_print_shows_the_wide_figures_without_the_contents(look):
 
 
 def test_hostile_texts_run_no_script(look):
-    page, said = look("mixed", 1280)
+    watched = look("mixed", 1280)
+    page = watched.page
     assert "<script>alert(1)</script>" in page.content().replace("&lt;", "<").replace("&gt;", ">")
     assert page.evaluate("document.scripts.length") == 0
-    assert said == []
+    assert (watched.complaints, watched.elsewhere) == ([], [])

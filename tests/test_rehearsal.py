@@ -4,13 +4,15 @@ import csv
 import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 
 from tests.emulators import emulator
 from tests.locusts import Locust, locust
 
-HOLD_S = 3.0
+HOLD_S, LATE_S = 3.0, 5.0
+"""When the load balancer gives up, and how much later a busy machine may hear of it."""
 SEEDS = range(1, 21)
 WORKERS = ("--worker", "modelled", "--platform", "starting_at_once=0", "--platform", "check_s=0.2", "--platform", "step=0")
 JSON = '{"input": {"seq": "{{seq}}"}}'
@@ -45,7 +47,7 @@ def stress(seed, template, *more):
     balancer = ("--kind", "balancer", "--scaler-value", "1", "--platform", f"hold_s={HOLD_S}", "--platform", "jitter=0.1")
     times = ("--start", "0.5", "--load", "1.5", "--service-time", "0.3", "--idle-timeout", "60", "--ready")
     client = ("--schedule", "burst 30", "--max-in-flight", "15", "--seed", str(seed), "--path", "/any", "--cold-after", "1")
-    hold = ("--hold-from", str(HOLD_S - 1), "--hold-to", str(HOLD_S + 1))
+    hold = ("--hold-from", str(HOLD_S - 1), "--hold-to", str(HOLD_S + LATE_S))
     with (
         emulator(*balancer, *times, *WORKERS, "--seed", str(seed), *more) as platform,
         locust("--host", f"{platform.url}/lb/demo", *client, *hold, *template) as run,
@@ -66,7 +68,7 @@ def cold_stress(seed, template):
     assert len(late) == sum(row["status"] == 400 for row in truth)
     assert set(why) <= {"no_capacity", "slow_start"}  # by what the looks, 2 s apart, happened to see
     assert len(why) == len(late)
-    assert all(abs(row.done_s - row.sent_s - HOLD_S) <= 1.0 for row in late)
+    assert all(-0.1 <= row.done_s - row.sent_s - HOLD_S <= LATE_S for row in late)
     by_name = {row["name"].rsplit("-", 2)[1]: row for row in truth}
     assert cold == {int(seq) for seq, row in by_name.items() if row["cold"]}
     assert len(cold) == 3
@@ -130,8 +132,8 @@ def test_twenty_at_once_on_five_workers_are_four_batches(template):
         by_worker.setdefault(row.worker_id, []).append(row.sent_s + row.queue_s)
     assert sorted(map(len, by_worker.values())) == [4] * 5
     for starts in by_worker.values():
-        assert [round(at_s - starts[0]) for at_s in starts] == [0, 2, 4, 6]
-    assert 7.0 <= max(row.done_s for row in rows) < 8.0
+        assert all(later - at_s > 1.5 for at_s, later in pairwise(starts))  # a busy machine makes it more, and never one
+    assert 7.0 <= max(row.done_s for row in rows) < 9.9
 
 
 @pytest.mark.slow

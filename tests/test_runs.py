@@ -18,12 +18,12 @@ FIXED = ("--engine", "fixed", "--queue", "1000")
 def test_an_untroubled_run_agrees_with_the_services_own_log():
     with (
         transcriber(*FIXED, "--service-time", "0.2", "--max-concurrent", "15", API_TOKEN=KEY) as service,
-        locust("--host", service.url, "--schedule", "steady 2s 10/s, burst 30", *PLAIN, TRANSCRIPTION_API_KEY=KEY) as run,
+        locust("--host", service.url, "--schedule", "steady 2s 10/s, burst 75", *PLAIN, TRANSCRIPTION_API_KEY=KEY) as run,
     ):
         assert run.wait() == 0, run.output
         assert KEY.encode() not in run.everything()
-        assert str(run.ledger) == "50 planned = 50 ok"
-        assert "50 planned = 50 ok" in run.output
+        assert str(run.ledger) == "95 planned = 95 ok"
+        assert "95 planned = 95 ok" in run.output
         assert "verdict" in run.output
         assert "Traceback" not in run.output
         about = run.about
@@ -31,25 +31,25 @@ def test_an_untroubled_run_agrees_with_the_services_own_log():
         assert (run.folder / "report" / "index.html").is_file()
         assert str(run.folder / "report" / "index.html") in run.output
         rows, log = run.rows, {line["request_id"]: line for line in service.log()}
-        assert len(log) == 50
+        assert len(log) == 95
         for row in rows:
             line = log[f"{about['id']}-{row.seq}-1"]
             assert row.queue_s == pytest.approx(line["queue_s"], abs=0.002)
             assert row.execution_s == pytest.approx(line["execution_s"], abs=0.002)
             assert (row.worker_id, row.status) == (line["worker_id"], line["status"])
             assert row.scheduled_s <= row.sent_s <= row.first_s <= row.done_s
-        # the client's own figure against the service's, request by request alone in it
+        # the client's own figure against the service's, request by request alone in it; a busy machine's errands are not half of it
         steady = [row for row in rows if row.stage == "steady"]
         logged = sorted(log[f"{about['id']}-{row.seq}-1"]["total_s"] for row in steady)
-        assert 0.2 <= quantile(service_s(steady), 0.5) < quantile(logged, 0.5) + 0.010
+        assert 0.2 <= quantile(service_s(steady), 0.5) < quantile(logged, 0.5) + 0.1
         # Locust's own table is whole, to the last request
         total = run.table("locust_stats.csv")[-1]
-        assert (total["Request Count"], total["Failure Count"]) == ("50", "0")
-        assert run.table("locust_stats_history.csv")[-1]["Total Request Count"] == "50"
-        # 15 at a time: the second half was held back by the cap, and that is no lateness
-        assert max(row.held_s for row in rows) >= 0.2
+        assert (total["Request Count"], total["Failure Count"]) == ("95", "0")
+        assert run.table("locust_stats_history.csv")[-1]["Total Request Count"] == "95"
+        # 15 at a time: the last of five rounds was held back by the cap for four, and that is no lateness
+        assert max(row.held_s for row in rows) >= 0.8
         assert max(row.sent_s - row.scheduled_s - row.held_s for row in rows) < max(row.held_s for row in rows) / 2
-        assert (run.folder / "attempts.csv").stat().st_size < 50 * 500
+        assert (run.folder / "attempts.csv").stat().st_size < 95 * 500
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_queueing_at_the_service_is_response_time_and_no_lateness():
 def test_a_service_killed_half_way_leaves_a_whole_ledger():
     with (
         transcriber(*FIXED, "--service-time", "0.3", "--max-concurrent", "5") as service,
-        locust("--host", service.url, "--max-in-flight", "5", *PLAIN) as run,
+        locust("--host", service.url, "--schedule", "burst 300", "--max-in-flight", "5", *PLAIN) as run,
     ):
         run.until(lambda run: len(run.rows) >= 10)
         service.process.kill()
@@ -101,7 +101,7 @@ def test_a_port_where_nobody_listens():
 def test_a_run_that_is_ended_from_outside_drains_and_balances(number, name):
     with (
         transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "5") as service,
-        locust("--host", service.url, "--max-in-flight", "5", *PLAIN) as run,
+        locust("--host", service.url, "--schedule", "burst 300", "--max-in-flight", "5", *PLAIN) as run,
     ):
         run.until(lambda run: len(run.rows) >= 5)
         run.interrupt(number)
@@ -148,13 +148,15 @@ def test_a_drain_that_takes_too_long_is_cut():
 def test_a_killed_generator_leaves_its_rows_and_a_report_says_what_is_missing():
     with (
         transcriber(*FIXED, "--service-time", "0.3", "--max-concurrent", "5") as service,
-        locust("--host", service.url, "--max-in-flight", "5", *PLAIN) as run,
+        locust("--host", service.url, "--schedule", "burst 300", "--max-in-flight", "5", *PLAIN) as run,
     ):
         run.until(lambda run: len(run.rows) >= 10)
         run.process.kill()
         run.wait()
         assert run.about["state"] == "running"
-        assert 1 <= run.ledger.missing <= 20
+        rows = run.rows
+        assert run.ledger.missing == 300 - len(rows)
+        assert len(rows) <= len(service.log(len(rows))) <= len(rows) + 5
         report = [sys.executable, "-m", "analysis", "report", str(run.folder)]
         said = subprocess.run(report, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert str(run.ledger) in said

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 
@@ -80,6 +80,7 @@ def lockable(tmp_path, alone_s, locked_s=0.0):
             stop(process)
 
 
+@contextmanager
 def by_hand(run, change):
     """Does what the run asks for by hand, time after time: calls ``change`` with the number asked for, then touches ``continue``."""
 
@@ -89,11 +90,17 @@ def by_hand(run, change):
             change(number)
             (run.folder / "continue").touch()
 
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield
+        except BaseException:
+            run.process.kill()  # nothing more is asked for
+            raise
+        watching.result()
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_service_of_three_slots_gives_the_smaller_of_level_and_slots():
     """1 s fixed, 3 slots: min(c, 3) answers a second at each level; six and twelve at a time bring nothing, so 24 is left out."""
@@ -133,6 +140,7 @@ def test_failures_end_the_climb():
         assert {row.outcome for row in run.rows if row.stage == "c4"} == {"ok", "busy"}
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_levels_on_the_way_down_are_all_measured():
     """Each brings less than the one before it, which is no reason to leave the next one out."""
@@ -181,6 +189,7 @@ def test_a_stage_that_is_cut_while_its_last_answers_are_awaited_is_not_whole():
         assert {row.outcome for row in run.rows} == {"unfinished"}
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_ideal_workers_behind_nginx_scale_one_to_one():
     """1, 2, 3 real services of one slot and a fixed time, started by the run behind a real nginx."""
@@ -196,14 +205,14 @@ def test_ideal_workers_behind_nginx_scale_one_to_one():
         assert efficiencies(found) == [pytest.approx(1.0, abs=0.03)] * 3
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_workers_that_share_a_lock_scale_as_arithmetic_says(tmp_path):
     """0.6 s alone and 0.4 s under a lock: 1, 2 and then 2.5 a second, which the lock allows; told by hand."""
     load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "6", "--warm-up", "3", "--control", "hand")
     with lockable(tmp_path, 0.6, 0.4) as (url, number), locust("--host", url, *load, *PLAIN, file=SCALING) as run:
-        helper = by_hand(run, lambda workers: number.write_text(str(workers)))
-        assert run.wait(120) == 0, run.output
-        helper.join()
+        with by_hand(run, lambda workers: number.write_text(str(workers))):
+            assert run.wait(120) == 0, run.output
         per_s = [6 * workers / locked_wall_s(workers, 6 * workers, 0.6, 0.4) for workers in (1, 2, 3)]
         assert per_s == pytest.approx([1.0, 1.875, 2.308], abs=0.001)  # in the end 1, 2 and 2.5; the first ones wait for each other
         assert [throughput(run, f"w{workers}") for workers in (1, 2, 3)] == pytest.approx(per_s, rel=0.03)
@@ -214,9 +223,8 @@ def test_workers_that_share_a_lock_scale_as_arithmetic_says(tmp_path):
 def test_one_worker_that_is_told_to_be_three_gets_no_efficiency(tmp_path):
     load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "5", "--warm-up", "0", "--control", "hand")
     with lockable(tmp_path, 0.1) as (url, _), locust("--host", url, *load, *PLAIN, file=SCALING) as run:
-        helper = by_hand(run, lambda workers: None)
-        assert run.wait(60) == 0, run.output
-        helper.join()
+        with by_hand(run, lambda workers: None):
+            assert run.wait(60) == 0, run.output
         assert efficiencies(metrics(run))[1:] == [None, None]
         assert "3 workers asked for, 1 seen" in (run.folder / "report" / "report.md").read_text()
         assert any("put back by hand what you changed" in note for note in metrics(run)["notes"])

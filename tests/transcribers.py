@@ -102,12 +102,22 @@ def stop(process: subprocess.Popen[str]) -> None:
         raise
 
 
-def until(look: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """The first true answer of ``look``."""
-    ends_s = time.monotonic() + deadline_s
-    while not (seen := look()):
-        assert time.monotonic() < ends_s, f"no {what} within {deadline_s} s"
-        time.sleep(0.01)
+def until(look: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S, gone: Callable[[], bool] = lambda: False) -> Any:
+    """The first true answer of ``look``; a file or a service that is not there, or not whole yet, is none.
+
+    Args:
+        gone: whether whoever is to bring it about has ended: then there is one last look.
+    """
+    ends_s, seen, why = time.monotonic() + deadline_s, None, ""
+    while not seen:
+        last = "and its process has ended" if gone() else f"within {deadline_s} s" if time.monotonic() > ends_s else ""
+        try:
+            seen, why = look(), ""
+        except (OSError, ValueError) as error:
+            why = f" ({error})"
+        assert seen or not last, f"no {what} {last}{why}"
+        if not seen:
+            time.sleep(0.01)
     return seen
 
 
