@@ -20,6 +20,8 @@ import pytest
 
 from tests.transcribers import DEADLINE_S, ROOT, Answer, ask, stop, until
 
+TERMS = {"error", "status", "title", "detail"}
+"""What each error of the platform has."""
 MODELLED = ("--worker", "modelled", "--start", "0", "--load", "0", "--service-time", "0.01")
 
 

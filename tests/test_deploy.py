@@ -91,6 +91,12 @@ def test_selectors_labels_and_names_fit_together():
     assert {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume} == claims
     kustomization = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "kustomization.yaml").read_text(encoding="utf-8"))
     assert {path.name for path in KUBERNETES} == {*kustomization["resources"], "kustomization.yaml"}
+    containers = [one for pod in DEPLOYMENTS.values() for one in pod["spec"]["template"]["spec"]["containers"]]
+    assert {one["image"] for one in containers} == {one["name"] for one in kustomization["images"]}
+    (values,) = kustomization["configMapGenerator"]
+    used = {name for one in containers for name in re.findall(r"\$\((\w+)\)", str(one["args"]))}
+    assert used == {literal.partition("=")[0] for literal in values["literals"]}
+    assert all({"configMapRef": {"name": values["name"]}} in one["envFrom"] for one in containers)
 
 
 @pytest.mark.parametrize("name", sorted(DEPLOYMENTS))

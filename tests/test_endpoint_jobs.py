@@ -6,12 +6,10 @@ from rig.actions import Deliver, Ended, StopJob
 from rig.jobs import NotFound, Refused
 from tests.virtual import BODY, endpoint, low, serving
 
-WARM = {"workers_min": 1, "workers_max": 1}
-
 
 def warm(want=1, platform=None, **policy):
     """An endpoint with one worker that polls, at second 0."""
-    core = endpoint(platform={"start_s": 0.0, **(platform or {})}, **{**WARM, **policy})
+    core = endpoint(platform={"start_s": 0.0, **(platform or {})}, **{"workers_min": 1, "workers_max": 1, **policy})
     (worker_id,) = serving(core, 0.0, want)
     core.actions(0.0)
     return core, worker_id
