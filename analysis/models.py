@@ -131,7 +131,8 @@ def percentiles(values: Any, ordered: Floats | None = None) -> tuple[Percentile,
     beyond the percentile; otherwise none. ``ordered`` is what ``ascending`` makes of them, where it is at hand.
     """
     plain = np.asarray(values, dtype=np.float64)
-    plain = plain[~np.isnan(plain)]
+    empty = np.isnan(plain)
+    plain = plain[~empty] if empty.any() else plain
     whole = np.sort(plain) if ordered is None else ordered
     found = tuple(percentile(whole, percent) for percent in PERCENTS)
     worth = independent([plain])
@@ -222,7 +223,9 @@ def _inflation(values: Floats) -> float:
 def ascending(values: Any) -> NDArray[np.float64]:
     """``values`` (a Series or sequence) as sorted floats without the empty ones."""
     plain = np.asarray(values, dtype=np.float64)
-    return np.sort(plain[~np.isnan(plain)])
+    known: NDArray[np.float64] = plain[~np.isnan(plain)]
+    known.sort()
+    return known
 
 
 def over_runs(runs: Sequence[Floats]) -> tuple[Percentile, ...]:

@@ -351,13 +351,19 @@ def by_stage(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     of answered ok), throughput_per_s (ok ÷ the stage's own wall time).
     """
     expected = _planned_by_stage(run)
-    codes, seen = pd.factorize(rows["stage"])
+    codes, seen = _coded(rows["stage"])
     due = pd.Series(floats(rows["scheduled_s"]))
     first = due.groupby(codes).idxmin()  # the place of the first one due, of several the first row
     places = [int(code) for code in np.lexsort((first, due[first]))] if len(seen) else []
     codes_of, ok = {str(seen[code]): code for code in places}, (rows["outcome"] == "ok").to_numpy()
     found = {name: _stage(rows, codes == codes_of.get(name, -1), ok) for name in dict.fromkeys([*expected, *codes_of])}
     return pd.DataFrame([{"stage": name, "planned": expected.get(name), **stage} for name, stage in found.items()])
+
+
+def _coded(texts: pd.Series[str]) -> tuple[np.typing.NDArray[np.int32], pd.Index[str]]:
+    """Each text as its place among those that occur, in half the room that pandas takes."""
+    codes, seen = pd.factorize(texts)
+    return codes.astype(np.int32), pd.Index(seen)
 
 
 def _planned_by_stage(run: Run) -> dict[str, int | None]:

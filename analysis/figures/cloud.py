@@ -38,7 +38,7 @@ class Cloud:
 def steep(values: Floats) -> bool:
     """Whether ``values`` spread so far that only a logarithmic axis shows them."""
     known = values[~np.isnan(values)]
-    return len(known) > 0 and float(known.max()) > STEEP * float(np.median(known)) > 0
+    return len(known) > 0 and float(known.max()) > STEEP * float(np.median(known, overwrite_input=True)) > 0
 
 
 def data(of: Cloud, names: list[str], dense: list[str]) -> pd.DataFrame:
@@ -55,10 +55,10 @@ def data(of: Cloud, names: list[str], dense: list[str]) -> pd.DataFrame:
     rare = [place for place, name in enumerate(names) if sizes[place] and name not in dense]
     room = RARE // max(len(rare), 1)
     kept = [_even(of, np.flatnonzero(of.kind == place), room) for place in rare]
+    even = not steep(of.y)
     many = ~np.isin(of.kind, rare) & ~np.isnan(of.y)
-    both = pd.concat(
-        [_cells(of.x[many], of.y[many], even=not steep(of.y)), _marks(of, names, sizes, np.concatenate([*kept, []]))], ignore_index=True
-    )
+    cells = _cells(of.x[many], of.y[many], even=even)
+    both = pd.concat([cells, _marks(of, names, sizes, np.concatenate([*kept, []]))], ignore_index=True)
     return both.astype({"seq": "Int64", "of_kind": "Int64", "count": "Int64"})
 
 
