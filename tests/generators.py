@@ -20,11 +20,11 @@ class Crew:
     stack: ExitStack
     generators: list[Locust] = field(default_factory=list)
 
-    def add(self, on: Machine | None = None, **env: str) -> Locust:
-        """Starts another generator; ``on``: the machine that it runs on."""
+    def add(self, on: Machine | None = None, before: Sequence[str] = (), **env: str) -> Locust:
+        """Starts another generator; ``on``: the machine that it runs on; ``before``: what starts it."""
         words = ("--worker", "--master-host", self.address, "--master-port", str(self.port))
         with on.inside() if on else nullcontext():
-            self.generators.append(self.stack.enter_context(locust(*words, file=self.file, headless=False, **env)))
+            self.generators.append(self.stack.enter_context(locust(*words, file=self.file, headless=False, before=before, **env)))
         return self.generators[-1]
 
 

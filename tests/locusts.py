@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,12 +82,15 @@ class Locust(Result):
 
 
 @contextmanager
-def locust(*arguments: str, file: str | Path = "locustfiles/burst.py", headless: bool = True, **env: str) -> Iterator[Locust]:
-    """``locust -f file arguments`` with a runs directory of its own; killed at the end if it still runs."""
+def locust(
+    *arguments: str, file: str | Path = "locustfiles/burst.py", headless: bool = True, before: Sequence[str] = (), **env: str
+) -> Iterator[Locust]:
+    """``locust -f file arguments`` with a runs directory of its own; killed at the end if it still runs. ``before``: what starts it."""
     with tempfile.TemporaryDirectory() as place:
         runs, output = Path(place) / "results", Path(place) / "output"
         runs.mkdir()
-        command = [sys.executable, "-m", "locust", "-f", str(file), "--runs", str(runs), *(["--headless"] if headless else []), *arguments]
+        command = [*before, sys.executable, "-m", "locust", "-f", str(file), "--runs", str(runs)]
+        command += ["--headless", *arguments] if headless else arguments
         with output.open("wb") as out:
             process = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **OF_TESTS, **env}
