@@ -297,13 +297,16 @@ def audio(rows: pd.DataFrame) -> Audio | None:
     heard = ((rows["outcome"] == "ok") & rows["audio_s"].notna()).to_numpy()
     if not heard.any():
         return None
-    audio_s, service_s, wer = (floats(rows[name])[heard] for name in ("audio_s", "service_s", "wer"))
-    seconds, span, wer = float(audio_s.sum()), wall_s(rows), wer[~np.isnan(wer)]
+    audio_s, factors = (floats(rows[name])[heard] for name in ("audio_s", "service_s"))
+    n, seconds, span = len(audio_s), float(audio_s.sum()), wall_s(rows)
     with np.errstate(divide="ignore", invalid="ignore"):
-        factors = audio_s / service_s
-    factors = ascending(factors[np.isfinite(factors)])
+        np.divide(audio_s, factors, out=factors)
+    del audio_s  # a column of millions of rows
+    factors[~np.isfinite(factors)] = np.nan
+    factors, wer = ascending(factors), floats(rows["wer"])
+    wer = wer[heard & ~np.isnan(wer)]
     return Audio(
-        len(audio_s),
+        n,
         seconds,
         seconds / span if span else None,
         percentile(factors, 50).value,
