@@ -73,8 +73,8 @@ def _draw_distribution(figure: Figure, data: pd.DataFrame) -> None:
 
 def _over_time(sides: Sequence[Side]) -> Plot | Absent:
     parts = [(side, part) for side in sides if len(part := _binned(side))]
-    if not parts:
-        return Absent(*OVER_TIME, f"no run has {2 * A_BIN} answers ok that were due at different instants")
+    if max((len(part) for _, part in parts), default=0) < 2:
+        return Absent(*OVER_TIME, f"no run has {A_BIN} answers ok in each of two stretches of time")
     caption = f"Answered ok ({_counts((side, part['n'].sum()) for side, part in parts)}), by the instant when due, in at most {BINS} equal "
     caption += f"stretches of each run; median of each with {A_BIN} answers or more."
     return Plot(*OVER_TIME, caption, pd.concat([part for _, part in parts], ignore_index=True), _draw_over_time)
