@@ -1,4 +1,4 @@
-"""Locust's own limit on how long a test lasts."""
+"""Locust's own words for how long a test lasts, and for one that starts and ends by itself."""
 
 import pytest
 
@@ -43,3 +43,15 @@ def test_it_holds_for_a_run_from_the_form_which_asks_for_no_users():
         ui.locust.until(lambda run: run.about["state"] == "ended", 60)
         assert ui.locust.about["ended_by"] == "--run-time"
         assert set(ui.locust.ledger.counts) == {"ok", "not_sent"}
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_and_ends_by_itself_has_pages_meanwhile():
+    with (
+        transcriber(*SLOW) as service,
+        WebUi("--autostart", "--autoquit", "1", "--host", service.url, "--schedule", "steady 3s 5/s", *PLAIN) as ui,
+    ):
+        assert b"coldburst_" in ui.get("/metrics")
+        assert ui.locust.wait(60) == 0, ui.locust.output
+        assert str(ui.locust.ledger) == "15 planned = 15 ok"
+        assert (ui.locust.folder / "report" / "index.html").is_file()
