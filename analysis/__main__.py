@@ -51,7 +51,7 @@ def _merge(asked: argparse.Namespace) -> str:
         page = write(made, asked.run / "report")
     except OSError as error:
         where = f"{error.filename or asked.run}: {error.strerror or error}"
-        raise RunError(f"the merge is not done: {where}; mend that and merge again, nothing is added twice") from error
+        raise RunError(f"the merge or its report is not done: {where}; mend that and merge again, nothing is added twice") from error
     return f"{done}\n\n{terminal(made, page)}"
 
 

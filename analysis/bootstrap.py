@@ -40,6 +40,10 @@ class Interval:
         return self.lower <= other.upper and other.lower <= self.upper
 
 
+BY_DEFINITION = "by definition"
+"""The basis of what a baseline is to itself."""
+
+
 def exactly(value: float) -> Interval:
     """A figure that is known, such as a number that was set."""
     return Interval(value, value, value, "exact")

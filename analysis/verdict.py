@@ -146,14 +146,15 @@ def _rate_not_kept(tables: Tables) -> Iterator[str]:
     rows = tables.attempts
     first = (rows["attempt"] == 1) & rows["sent_s"].notna()
     for stage in planned_stages(tables.run):
-        of = first & (rows["stage"] == stage["name"])
-        if stage["closed"] or not stage["duration_s"] or not of.any():
+        of, duration_s = rows["stage"] == stage["name"], stage.get("duration_s")
+        left = first & of
+        if stage["closed"] or not duration_s or not left.any():
             continue
-        ends_s = rows["scheduled_s"].where(of).max() + max(GRACE_S, GRACE_SHARE * stage["duration_s"])
-        kept = 1 - int((of & (rows["sent_s"] > ends_s)).sum()) / int(of.sum())
+        ends_s = rows["scheduled_s"].where(of).max() + max(GRACE_S, GRACE_SHARE * duration_s)
+        kept = 1 - int((left & (rows["sent_s"] > ends_s)).sum()) / int(left.sum())
         if kept < RATE_KEPT:
             yield (
-                f"The rate of stage {stage['name']!r} was not kept: {percent(kept)} of its requests left while it lasted, "
+                f"The rate of stage {stage['name']!r} was not kept: {percent(kept)} of the requests sent left while it lasted, "
                 "the in-flight cap held the others back; raise --max-in-flight, or plan a rate that the endpoint can take."
             )
 

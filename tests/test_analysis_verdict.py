@@ -40,9 +40,25 @@ def test_a_rate_that_the_in_flight_cap_does_not_let_through_is_degraded(burst, i
     run = replace(burst, about=burst.about | about, attempts=rows)
     found = judge(run, Tables(run))
     assert found.state == state
-    assert [reason for reason in found.reasons if "90 % of its requests left while it lasted" in reason] == list(found.reasons)
-    unrated = replace(run, about=run.about | {"stages": [{"name": "steady", "planned": 20, "duration_s": None, "closed": False}]})
-    assert judge(unrated, Tables(unrated)).state == "valid"
+    assert [reason for reason in found.reasons if "90 % of the requests sent left while it lasted" in reason] == list(found.reasons)
+    for unrated in (
+        {"name": "steady", "planned": 20, "duration_s": None, "closed": False},
+        {"name": "steady", "planned": 20, "closed": False},
+    ):
+        without = replace(run, about=run.about | {"stages": [unrated]})
+        assert judge(without, Tables(without)).state == "valid"
+
+
+def test_what_never_left_is_no_part_of_the_rate(burst):
+    """Of 20 due in 20 s the cap let 10 leave, all within the stage; the end of the run came before the others' turn."""
+    due = pd.Series(range(20), dtype=float)
+    sent = due.where(due < 10)
+    rows = burst.attempts.head(20).assign(
+        stage="steady", scheduled_s=due, held_s=due, sent_s=2 * sent, done_s=2 * sent + 0.5, outcome=["ok"] * 10 + ["not_sent"] * 10
+    )
+    stage = {"name": "steady", "planned": 20, "duration_s": 20.0, "closed": False}
+    run = replace(burst, about=burst.about | {"planned": 20, "stages": [stage]}, attempts=rows)
+    assert [reason.partition(":")[0] for reason in judge(run, Tables(run)).reasons] == ["10 requests never left"]
 
 
 def cpu(run, full_seconds):

@@ -120,7 +120,7 @@ def _pair(base: Side, candidate: Side, *, anyway: bool) -> Pair:
     said += [f"{side.label} is degraded: {side.verdict.reasons[0]}" for side in judged if side.verdict.state == "degraded"]
     sweeps = [side.label for side in (base, candidate) if side.sweep is not None]
     if len(sweeps) == 1:
-        said.append(f"{sweeps[0]} is a sweep, and the other is none: its settings are mixed together in each line, without their warm-up.")
+        said.append(f"{sweeps[0]} is a sweep, and the other is none: its settings are mixed in each line, without requests of the warm-up.")
     elif sweeps:
         said.append("Both are sweeps: shares of outcomes are over all settings together, without their warm-up.")
     return Pair(base, candidate, tuple(warnings), (*said, ONE_BASE), tuple(lines(base, candidate)))

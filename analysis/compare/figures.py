@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def _distribution(sides: Sequence[Side]) -> Plot | Absent:
     return Plot(*ECDF, caption, pd.concat(parts, ignore_index=True), _draw_distribution)
 
 
-def _counts(of: Any) -> str:
+def _counts(of: Iterable[tuple[Side, int]]) -> str:
     """How many values each run has: ``base n = 2,000, candidate n = 1,990``."""
     return ", ".join(f"{side.label} n = {n:,}" for side, n in of)
 
@@ -75,7 +75,8 @@ def _over_time(sides: Sequence[Side]) -> Plot | Absent:
     parts = [(side, part) for side in sides if len(part := _binned(side))]
     if max((len(part) for _, part in parts), default=0) < 2:
         return Absent(*OVER_TIME, f"no run has {A_BIN} answers ok in each of two stretches of time")
-    caption = f"Answered ok ({_counts((side, part['n'].sum()) for side, part in parts)}), by the instant when due, in at most {BINS} equal "
+    counts = _counts((side, int(part["n"].sum())) for side, part in parts)
+    caption = f"Answered ok ({counts}), by the instant when due, in at most {BINS} equal "
     caption += f"stretches of each run; median of each with {A_BIN} answers or more."
     return Plot(*OVER_TIME, caption, pd.concat([part for _, part in parts], ignore_index=True), _draw_over_time)
 
@@ -180,4 +181,5 @@ def _line(place: int) -> dict[str, Any]:
 
 def _mark(place: int) -> dict[str, Any]:
     """Colour and marker of a run, likewise."""
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place // len(COLOURS) % len(MARKERS)]}
+    of = len(COLOURS)
+    return {"color": COLOURS[place % of], "marker": MARKERS[(place + place // of) % len(MARKERS)]}

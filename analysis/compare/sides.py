@@ -24,6 +24,7 @@ SEED = 1
 USED = ["outcome", "phase", "scheduled_s", "done_s", "response_s", "service_s", "queue_s", "execution_s", "audio_s", "wer", "cold"]
 """Columns of the requests that a comparison looks at."""
 LOWER, HIGHER = -1, 1
+SETTINGS = "a sweep: its settings and the time between them would be mixed"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Side:
         return found | self._rates()
 
     def _rates(self) -> dict[str, Estimate]:
+        if self.sweep is not None:
+            return {name: Estimate(None, 0, why=SETTINGS) for name in RATES}
         span, ok = wall_s(self.requests), self.ok
         if span is None:
             return {name: Estimate(None, 0, why="no values") for name in RATES}
@@ -112,6 +115,8 @@ class Side:
     def usd_per_1000(self) -> Estimate:
         """USD of 1,000 answers ok, an estimate without draws; the reason where it is not known."""
         found, ok = cost(self.tables), len(self.ok)
+        if self.sweep is not None:
+            return Estimate(None, ok, why=SETTINGS)
         if found.usd is None or not ok:
             return Estimate(None, ok, why=found.why or "nothing was ok")
         return Estimate(found.usd / ok * 1000, ok, why="one sum a run, which has no interval: repeat the run")

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from analysis.bootstrap import Interval, quotient
+from analysis.bootstrap import BY_DEFINITION, Interval, quotient
 from analysis.load import RunError, load
 from analysis.plain.levels import GOODPUT, Level, doubt, level
 from analysis.prose import NONE, counted, number, percent, seconds
@@ -74,7 +74,7 @@ class Scaling:
             said = said or f"the baseline of {counted(self.base.workers, 'worker')}: {its}"
         times = quotient(one.flow.per_s, self.base.flow.per_s)
         if one is self.base and times.value is not None:
-            times = Interval(1.0, 1.0, 1.0, "by definition")
+            times = Interval(1.0, 1.0, 1.0, BY_DEFINITION)
         by = one.workers / self.base.workers
         value, lower, upper = (None if end is None or said else end / by for end in (times.value, times.lower, times.upper))
         return Share(times, Interval(value, lower, upper, said or times.basis), said)

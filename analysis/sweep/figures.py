@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import Interval
+from analysis.bootstrap import BY_DEFINITION, Interval
 from analysis.figures.marks import Absent, Plot
 from analysis.prose import percent
 from analysis.sweep import drawing, ratios
@@ -37,7 +37,7 @@ def _n(each: Iterable[int]) -> str:
 
 def _bases(of: Iterable[Interval]) -> str:
     """What the intervals of a figure cover, all that there are but the baseline's own."""
-    told = dict.fromkeys(each.basis for each in of if each.lower is not None and each.lower != each.upper)
+    told = dict.fromkeys(each.basis for each in of if each.lower is not None and each.basis != BY_DEFINITION)
     return f"95 % intervals {'; '.join(told)}" if told else "no interval can be told"
 
 

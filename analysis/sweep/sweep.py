@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-from analysis.bootstrap import Interval, difference, of_mean, over_repeats, quotient
+from analysis.bootstrap import BY_DEFINITION, Interval, difference, of_mean, over_repeats, quotient
 from analysis.prose import percent
 from analysis.sweep import ratios, usl
 from analysis.sweep.cells import Cell, pooled, summed
@@ -148,7 +148,7 @@ def compared(cell: Cell, base: Cell) -> Interval:
     pairs = [(one.per_s, two.per_s) for one, two in _paired(cell, base) if one.per_s and two.per_s]
     apart = quotient(cell.throughput, base.throughput)
     if cell is base:
-        return Interval(apart.value, apart.value, apart.value, "by definition")
+        return Interval(apart.value, apart.value, apart.value, BY_DEFINITION)
     if len(pairs) < 2 or apart.value is None:
         return apart
     found = over_repeats(pairs, lambda picked: float(np.mean([a for a, _ in picked]) / np.mean([b for _, b in picked])), 0.0)
