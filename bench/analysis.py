@@ -314,7 +314,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place, found = asked.keep or Path(name), list[Found]()
         print(f"{'rows':>12}{'file, MB':>10}{'bare, s':>9}{'report, s':>11}{'ratio':>7}{'memory, MB':>12}{'rows ×':>9}{'time ×':>9}")
-        for rows in asked.rows:
+        for rows in sorted(asked.rows):
             run = place / f"rows-{rows}"
             if not run.is_dir():
                 cost(
@@ -329,7 +329,8 @@ def main() -> None:
             print(f"{rows:12,}{size / 1e6:10.0f}{bare:9.1f}{wall:11.1f}{wall / bare:7.1f}{memory / 1e6:12.0f}{grown}", flush=True)
             found.append(Found(rows, bare, wall, memory))
     missed = list(misses(found))
-    print(*missed, sep="\n")
+    for sentence in missed:
+        print(sentence)
     sys.exit(bool(missed))
 
 

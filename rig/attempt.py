@@ -271,7 +271,7 @@ def read(path: Path) -> tuple[list[Attempt], list[str]]:
         ValueError: the file is not an attempts file, or a whole row cannot be read.
     """
     content, told = complete(path)
-    if not content:
+    if not content and HEADER.encode().startswith(path.read_bytes()):
         return [], [f"{path.name} has no row yet: not even its first line was written"]
     rows = csv.DictReader(io.StringIO(content, newline=""))
     if not {"seq", "attempt", "outcome"} <= set(rows.fieldnames or ()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -39,7 +40,7 @@ class Course:
         self._conducted = ""
         self.skipped: list[Stage] = []
         self.finished = Event()
-        self._stopping = Event()
+        self._stopping, self._stopped_s = Event(), math.inf
         self.is_cut = False
 
     def now(self) -> float:
@@ -49,7 +50,8 @@ class Course:
     @property
     def stage(self) -> str:
         """The present stage by the clock, or the one that the conductor prepares or leads; "" before the first."""
-        begun = [stage.name for stage, start_s in zip(self._stages, self.starts, strict=False) if start_s <= self.now()]
+        at_s = min(self.now(), self._stopped_s)
+        begun = [stage.name for stage, start_s in zip(self._stages, self.starts, strict=False) if start_s <= at_s]
         return self._conducted or (begun[-1] if begun else "")
 
     @property
@@ -83,6 +85,7 @@ class Course:
 
     def stop(self) -> None:
         """Sends nothing more: the generators are told with the next beat."""
+        self._stopped_s = min(self._stopped_s, self.now())
         self._stopping.set()
 
     def cut(self) -> None:

@@ -52,8 +52,12 @@ class Progress:
                 self._terminal.show(now, self._feed.pace)
             else:
                 print(line(now, self._feed.pace), flush=True)
+        except BlockingIOError:
+            return  # full for a moment: the next line tells more anyway
         except OSError:  # the reader (head, less) or the terminal has gone, and the run goes on
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 def on_terminal() -> bool:

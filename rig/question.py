@@ -88,6 +88,11 @@ class Question:
         return self._started and (self.current is None or bool(self.current.load.finished.is_set()))
 
     @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run's second 0; 0 before it has begun."""
+        return float(self.current.load.now()) if self._started and self.current else 0.0
+
+    @property
     def headless(self) -> bool:
         """Whether there is no web UI."""
         return self._environment.web_ui is None
@@ -248,13 +253,13 @@ class Question:
             self._embedded.popitem()[1].stop()
 
     def interrupt(self, main: Any, name: str) -> None:
-        """Ctrl-C, or SIGTERM headless: the first ends the run with a drain, the next cuts it, one during the report leaves that out.
+        """Ctrl-C, or SIGTERM headless: the first ends the run with a drain, one in a drain cuts it, one during the report leaves that out.
 
         The interrupt is thrown into Locust's main greenlet: left to itself it would strike whichever
         greenlet happens to run, and take that one's request with it.
         """
         run = self.current
-        if run and run.ledger is None and self._interrupted:
+        if run and run.ledger is None and (self._interrupted or (self.headless and run.load.stopping)):
             run.cut()
         elif run and run.ledger is not None and self.headless:
             if self._report:
@@ -264,7 +269,7 @@ class Question:
         else:
             self._interrupted = True
             if run and not run.load.finished.is_set():
-                run.ended_by = name
+                run.ended_by = run.ended_by or name
             elif run is None and self.headless:
                 logger.error("%s before anything was sent", name)
                 self._environment.process_exit_code = NOTHING_SENT

@@ -114,7 +114,7 @@ class Happened:
     """What events.csv tells of a run so far.
 
     Attributes:
-        cold_starts: the last of them, newest last, as rows of events.csv.
+        cold_starts: the last of them, newest last, as rows of events.csv; one an endpoint worker.
         mishaps: by outcome and cause.
     """
 
@@ -122,12 +122,15 @@ class Happened:
         self._tail = Tail(folder / "events.csv", EVENTS, [column.name for column in EVENTS], skip=",queued,")
         self.cold_starts: deque[Mapping[str, str]] = deque(maxlen=LAST)
         self.mishaps: dict[tuple[str, str], Mishap] = {}
+        self._started: set[str] = set()
 
     def read(self) -> None:
         """Takes what is new."""
         for row in self._tail.rows():
             if row["kind"] == "cold_start":
-                self.cold_starts.append(row)
+                if row["worker_id"] not in self._started:  # each generator tells of the first answer that it has seen
+                    self._started.add(row["worker_id"])
+                    self.cold_starts.append(row)
             elif row["kind"] in OUTCOMES:
                 self._add(row)
 

@@ -60,7 +60,7 @@ class ScheduleShape(LoadTestShape):
         environment = cast("Any", self.runner).environment
         question: Question = environment.coldburst
         limit_s = environment.parsed_options.run_time
-        if limit_s and cast("Any", self).get_run_time() >= limit_s:
+        if limit_s and question.elapsed_s >= limit_s:
             question.time_is_up()
             return None
         return None if question.over else (1, 1.0)

@@ -106,6 +106,9 @@ def test_what_is_no_attempts_file_is_named(tmp_path):
     path.write_text(HEADER + "one,1,burst\n", encoding="utf-8")
     with pytest.raises(ValueError, match="line 2"):
         read(path)
+    path.write_text("one line of something else", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"attempts\.csv is no attempts file"):
+        read(path)
 
 
 @pytest.mark.parametrize("written", ["", HEADER[:40]])

@@ -45,6 +45,14 @@ def test_stages_that_follow_the_clock_are_present_when_the_clock_says_so():
     assert [at(begun_s + into_s).stage for into_s in (-0.1, 0, 5.9, 6, 99)] == ["", "first", "first", "second", "second"]
 
 
+def test_a_run_that_is_stopped_drains_in_the_stage_in_which_it_was_stopped():
+    load, at = course_of("first 6s 2/s, second 4s 4/s")
+    load.run()
+    at(1.0 + LEAD_S + 5)
+    load.stop()
+    assert at(99.0).stage == "first"
+
+
 def test_a_stage_that_is_prepared_is_the_present_one():
     seen = []
     conductor = SimpleNamespace(before=lambda stage: seen.append((stage.name, load.stage)), after=lambda *_: None)

@@ -188,6 +188,7 @@ def test_what_happened_is_told_by_outcome_and_cause(tmp_path):
         {**told, "at_s": 121.0, "detail": "second"},
         {"kind": "refused", "cause": "bad request", "at_s": 3.0, "detail": "400: no"},
         {"kind": "worker_ready", "at_s": 4},
+        {"kind": "cold_start", "at_s": 5, "worker_id": "w1", "seconds": 3.5},  # another generator's first answer of it
     )
     happened = Happened(tmp_path)
     happened.read()

@@ -25,6 +25,22 @@ def test_a_run_ends_with_a_drain_when_its_run_time_is_over():
 
 
 @pytest.mark.slow
+def test_ctrl_c_in_its_drain_cuts_and_takes_nothing_from_the_reason():
+    endless = ("--engine", "fixed", "--service-time", "600", "--max-concurrent", "50")
+    with (
+        transcriber(*endless) as service,
+        locust("--host", service.url, "--schedule", "steady 600s 5/s", "--run-time", "2s", *PLAIN) as run,
+    ):
+        run.until(lambda run: "Ending the run (--run-time)" in run.output)
+        run.interrupt()
+        assert run.wait() == 1
+        service.process.kill()  # it would wait for its 600 s
+        assert run.about["ended_by"] == "--run-time"
+        assert set(run.ledger.counts) == {"unfinished", "not_sent"}
+        assert run.ledger.balanced
+
+
+@pytest.mark.slow
 def test_a_schedule_that_is_shorter_ends_by_itself():
     with (
         transcriber(*SLOW) as service,

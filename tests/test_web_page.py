@@ -151,8 +151,7 @@ def test_a_report_in_the_making_is_told_from_one_that_failed(browser, tmp_path):
     ended = {"finished": True, "ended_by": "stop", "ledger": "1 planned = 1 ok", "verdict": "", "report": "", "download": ""}
     fault = f"the report could not be made: python -m analysis report {'runs' * 40}/two says why"
     told = {"run": None, "samples": None, "runs": [{**ended, "id": "one", "fault": ""}, {**ended, "id": "two", "fault": fault}]}
-    with WebUi(*PLAIN) as ui:
-        watched = Watched(browser, ui.url, 390, tmp_path)
+    with WebUi(*PLAIN) as ui, Watched(browser, ui.url, 390, tmp_path) as watched:
         watched.page.route("**/live.json*", lambda asked: asked.fulfill(json=told))
         watched.page.goto(f"{ui.url}/coldburst/")
         expect(watched.page.locator("#runs td", has_text="report in the making")).to_have_count(1)
