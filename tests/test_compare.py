@@ -177,6 +177,7 @@ def test_runs_of_one_name_under_a_long_path_have_names_of_their_own(tmp_path):
         assert plot.data["run"].nunique() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width_in", WIDTHS)
 def test_names_too_wide_for_the_key_are_cut_in_their_middle_and_stay_apart(tmp_path, monkeypatch, width_in):
     made = [run(tmp_path / f"{'W' * 60}-{k}", times(k, 100)) for k in (1, 2)]
@@ -303,6 +304,7 @@ def test_an_invalid_run_is_refused(tmp_path):
 # -- the command
 
 
+@pytest.mark.slow
 def test_the_command_writes_page_text_and_json(tmp_path, capsys):
     hostile = "<script>alert(1)</script> |x"
     base, other = run(tmp_path / "base", times(1)), run(tmp_path / "other", times(2), about={"id": hostile, "seed": 7})

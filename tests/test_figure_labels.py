@@ -12,6 +12,8 @@ from analysis.tables import Tables
 from tests.drawn import WIDTHS, faults, texts
 from tests.sweeps import Measure, write
 
+pytestmark = pytest.mark.slow  # each draws
+
 
 def concurrency(folder, sizes):
     measures = [Measure(f"c{c}", 200, 5 * c, 100 / c**0.6, workers=5, per_worker=c, ids=5, queue=True, wrong_words=0.02) for c in sizes]

@@ -48,6 +48,7 @@ def test_a_closed_loop_bounded_by_time_still_misses_what_nobody_kept(halves):
     assert Tables(load(whole)).ledger.missing == 2
 
 
+@pytest.mark.slow
 def test_what_cannot_be_merged_is_one_sentence_of_its_own(halves, capsys):
     """Root may write where others may not: so there is a folder in the place of what is written."""
     whole, part = halves

@@ -261,6 +261,7 @@ def test_twenty_videos_on_five_and_on_twenty_workers(tmp_path):
 # --- the report
 
 
+@pytest.mark.slow
 def test_the_report_of_a_sweep_has_the_decision_on_top_and_in_its_files(tmp_path, curve):
     made = report.report(load(RUNS / "sweep-whisper"))
     page = report.write(made, tmp_path)

@@ -9,6 +9,8 @@ from tests.serving import reserved
 from tests.transcribers import until
 from tests.web import WebUi
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_is_not_there_or_not_whole_is_waited_for():
     looks = iter([FileNotFoundError("attempts.csv"), ValueError("half a line"), 0, 7])
