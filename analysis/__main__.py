@@ -40,7 +40,7 @@ def _report(asked: argparse.Namespace) -> str:
     run = load(asked.run)
     default = asked.run / "report" if run.totals is None else asked.run.with_name(f"{asked.run.name}_report")
     made = report(run)
-    page = write(made, asked.out or default)
+    page = write(made, asked.out or default, figures=asked.figures == "yes")
     return f"report: {page}" if asked.quiet else terminal(made, page)
 
 
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "run", metavar="RUN", type=Path, help="a run directory (runs/20261121-091502-burst), or the PREFIX of locust --csv PREFIX"
     )
     one.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RUN/report, or PREFIX_report)")
+    one.add_argument("--figures", choices=("yes", "no"), default="yes", help="whether to draw them; no saves seconds (default: yes)")
     one.add_argument("--quiet", action="store_true", help="print only the line that names the report")
     one.set_defaults(command=_report)
     two = commands.add_parser(

@@ -23,6 +23,8 @@ from analysis.tables import Tables
 from analysis.verdict import Verdict, judge
 from rig.attempt import OUTCOMES, one_line
 
+UNDRAWN = "--figures no left it out; python -m analysis report RUN draws it"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -60,14 +62,18 @@ def _kept(tables: Tables, verdict: Verdict, found: Answer | None = None) -> Shee
     return objectives.sheet(objectives.own(Measured(tables, verdict, found)))
 
 
-def write(of: Report, folder: Path) -> Path:
+def write(of: Report, folder: Path, *, figures: bool = True) -> Path:
     """Writes the report's files into ``folder`` (made if need be) and returns the page's path.
+
+    Args:
+        figures: whether they are drawn; else the page says of each how to have it.
 
     Raises:
         OSError: the folder or a file cannot be written.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     made = plots.plots(of.tables, of.answer)
+    made = made if figures else [Absent(one.name, one.title, UNDRAWN if isinstance(one, Plot) else one.reason) for one in made]
     content = _content(of, made) | {"figures": [drawn(plot, folder / "figures") for plot in made]}
     _write_cold(of.tables, folder / cold_table.FILE)
     measured = metrics(of.tables, of.verdict, of.answer)

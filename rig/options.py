@@ -115,6 +115,7 @@ RUNPOD = (
 RESULTS = (
     Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),
     Option("--objectives", "", "FILE", "What the run must achieve, in TOML (below); it decides the exit code, and may end the run early"),
+    Option("--figures", "yes", "", "Whether the report draws its figures (2 s); analysis report can draw them later", ("yes", "no")),
     Option("--exit-code-on-verdict", "yes", "", "Whether a degraded verdict ends with code 4, an invalid one with 5", ("yes", "no")),
 )
 GROUPS: Mapping[str, tuple[Option, ...]] = {

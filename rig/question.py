@@ -360,7 +360,7 @@ class Question:
     def _make_report(self, run: Run | MasterRun, ledger: Ledger) -> None:
         """Makes the report in a process of its own (pandas has no place in this one); it prints ledger, verdict and table."""
         folder = run.recorder.folder
-        command = [sys.executable, "-m", "analysis", "report", str(folder)]
+        command = [sys.executable, "-m", "analysis", "report", str(folder), "--figures", run.plan.options["figures"]]
         try:
             self._report = subprocess.Popen(command, env=circumstances.environment(), start_new_session=True)
             failed = self._report.wait()

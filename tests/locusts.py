@@ -17,8 +17,9 @@ from tests.transcribers import until
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = ("--clips", str(ROOT / "samples" / "01-harbour.wav"), "--max-wer", "off")
 """One short clip whose answer is not judged: for a service that recognises nothing."""
-OF_TESTS = {"PYTHONUNBUFFERED": "1", "COLDBURST_EXIT_CODE_ON_VERDICT": "no"}
-"""Tests run beside each other: how late their generators are is the machine's doing, and decides no exit code but where it is asked for."""
+OF_TESTS = {"PYTHONUNBUFFERED": "1", "COLDBURST_EXIT_CODE_ON_VERDICT": "no", "COLDBURST_FIGURES": "no"}
+"""Tests run beside each other: how late their generators are is the machine's doing, and decides no exit code but where it is asked for.
+Nor is a figure drawn but for who looks at it."""
 
 
 class Result:

@@ -23,6 +23,7 @@ from analysis.tables import Tables
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "tests" / "runs"
+DRAWN = ("burst", "mixed")
 FIGURES = ("response_time", "response_time_ecdf", "burst", "anatomy", "waterfall", "timeline", "outcomes", "lateness", "generator")
 
 
@@ -33,11 +34,12 @@ def analysis(*arguments, **other):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The golden runs, reported: by name, what the process said and the folder that it wrote."""
+    """The golden runs, reported, two of them with figures: by name, what the process said and the folder that it wrote."""
     folder = tmp_path_factory.mktemp("reports")
     runs = {"burst": RUNS / "burst", "mixed": RUNS / "mixed", "queue": RUNS / "queue", "plain": RUNS / "locust" / "plain"}
     with ThreadPoolExecutor() as at_once:
-        done = {name: at_once.submit(analysis, "report", run, "--out", folder / name) for name, run in runs.items()}
+        figures = {name: ("--figures", "yes" if name in DRAWN else "no") for name in runs}
+        done = {name: at_once.submit(analysis, "report", run, "--out", folder / name, *figures[name]) for name, run in runs.items()}
     return {name: (process.result(), folder / name) for name, process in done.items()}
 
 
@@ -110,7 +112,7 @@ def test_objectives_stand_between_the_ledger_and_the_figures_where_they_were_giv
 
 
 def test_each_figure_of_the_page_links_to_its_data_and_the_contents_to_each_figure(made):
-    text = page(made["queue"][1])
+    text = page(made["burst"][1])
     for name in FIGURES:
         assert f'href="figures/{name}.csv"' in text
         assert f'<a href="#figure-{name}">' in text
@@ -132,7 +134,8 @@ def test_the_page_is_self_contained_and_its_ids_are_unique(made, name):
     within = [link for link in found.links if link.startswith("#")]
     assert within and {link[1:] for link in within} <= set(found.ids)
     files = [link for link in found.links if not link.startswith(("#", "data:"))]
-    assert files and all((made[name][1] / link).is_file() for link in files)
+    assert files or name not in DRAWN
+    assert all((made[name][1] / link).is_file() for link in files)
 
 
 @pytest.mark.parametrize("name", ["mixed", "plain"])
@@ -240,6 +243,15 @@ def sentence(code, out, err):
 def test_quiet_prints_the_last_line_alone(capsys, tmp_path):
     said = here(capsys, "report", RUNS / "burst", "--out", tmp_path / "r", "--quiet")
     assert said == (0, f"report: {tmp_path / 'r' / 'index.html'}\n", "")
+
+
+def test_without_figures_all_else_is_there_and_each_says_how_to_have_it(capsys, made, tmp_path):
+    assert here(capsys, "report", RUNS / "burst", "--out", tmp_path, "--figures", "no", "--quiet")[0] == 0
+    assert list((tmp_path / "figures").iterdir()) == []
+    assert (tmp_path / "metrics.json").read_bytes() == (made["burst"][1] / "metrics.json").read_bytes()
+    assert "<svg" not in page(tmp_path)
+    left_out = page(tmp_path).count("Not drawn: --figures no left it out; python -m analysis report RUN draws it.")
+    assert left_out == page(made["burst"][1]).count("<figure ") - page(made["burst"][1]).count("Not drawn: ")
 
 
 @pytest.mark.slow

@@ -121,6 +121,7 @@ def test_without_docker_the_next_step_is_told(monkeypatch):
         compose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [["docker", "compose"], ["docker-compose"]], ids=" ".join)
 def test_the_compose_file_is_one(program):
     if not shutil.which(program[0]) or subprocess.run([*program, "version"], capture_output=True, check=False).returncode:

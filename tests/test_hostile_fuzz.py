@@ -29,7 +29,7 @@ JSON = st.sampled_from(VALUES) | st.recursive(
 )
 CELL = st.sampled_from(NUMBERS) | st.sampled_from(TEXTS) | st.text(max_size=12) | st.floats().map(str) | st.integers().map(str)
 CHANGES = ("cells", "bytes", "rows", "column")
-FEW, MANY = 4, 150
+FEW, MANY = 4, 90
 """Examples of a property: those of every test run, and those of the slow ones."""
 
 

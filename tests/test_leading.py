@@ -97,6 +97,7 @@ def test_generators_share_the_polls_of_the_run_also_where_one_joins_late(tmp_pat
     assert told("polls that generators share", tmp_path) == [whole, whole // 2, whole, whole]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["when", "before"])
 def test_a_run_that_cannot_be_begun_leaves_nothing_open(when, tmp_path):
     said = told(f"given up {when} one is ready", tmp_path)

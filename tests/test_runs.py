@@ -30,6 +30,7 @@ def test_an_untroubled_run_agrees_with_the_services_own_log():
         assert (about["state"], about["ended_by"], about["ledger"]["missing"]) == ("ended", "schedule", 0)
         assert (run.folder / "report" / "index.html").is_file()
         assert str(run.folder / "report" / "index.html") in run.output
+        assert list((run.folder / "report" / "figures").iterdir()) == []  # as the tests ask, where nobody looks at them
         rows, log = run.rows, {line["request_id"]: line for line in service.log()}
         assert len(log) == 95
         for row in rows:

@@ -76,7 +76,7 @@ def test_a_burst_by_clicking_from_start_to_report(browser, tmp_path):
     warm = ("--endpoint", "demo", "--workers-max", "2")
     with (
         emulator(*MODELLED, *warm) as platform,
-        WebUi("--host", f"{platform.url}/v2/demo", *PLAIN, "--sample", "0.5") as ui,
+        WebUi("--host", f"{platform.url}/v2/demo", *PLAIN, "--sample", "0.5", "--figures", "yes") as ui,
         Watched(browser, ui.url, 1280, tmp_path) as watched,
     ):
         page = watched.page
@@ -110,6 +110,7 @@ def test_a_burst_by_clicking_from_start_to_report(browser, tmp_path):
         assert downloading.value.suggested_filename == f"{ui.locust.folder.name}.zip"
         report.click()
         expect(page.get_by_role("heading", name=re.compile("^Verdict"))).to_be_visible()
+        expect(page.locator("#figure-response_time svg").first).to_be_attached()
         watched.shot("report-1280")
         assert (watched.complaints, watched.elsewhere) == ([], [])
 

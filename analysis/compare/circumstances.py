@@ -31,7 +31,7 @@ TOLD: Mapping[str, tuple[str, ...]] = {
 }
 """What may differ, and is told."""
 HARMLESS = {"runs", "seed", "schedule", "max_in_flight", "when_full", "cold_after", "price", "objective", "objectives", "yes", "memory"}
-HARMLESS |= {"exit_code_on_verdict", "sample"}
+HARMLESS |= {"exit_code_on_verdict", "figures", "sample"}
 """Options that change no figure, or that stand in MATTERS."""
 OF_SWEEPS = ("question", "repeats", "cells", "control", "stop")
 """Keys of a sweep that decide what was measured; its objectives and its price only judge it."""
