@@ -33,7 +33,7 @@ def cold_sheets(of: Tables) -> Iterator[Sheet]:
     remark = "Over requests, by the rule of docs/methodology.md (Cold starts)."
     remark += " A start counts to the look that showed it ready, or to its first job." if found.starts else ""
     remark += f" {FILE} has only attempts that are cold or among the first on an endpoint worker." if found.known and shortened(of) else ""
-    yield Sheet("Cold starts", ("", "Value", "How"), tuple(_cold(found)), remark, FILE if found.known else "")
+    yield Sheet("Cold starts", ("", "Value", "How"), tuple(_cold(found)), remark, FILE if found.known else "", aside=True)
     conditions = _conditions(of.cold_after_s)
     rows = tuple((name, *_half_and_tail(found.response[name]), which) for name, which in conditions.items() if name in found.response)
     head = ("", "n", "P50", "95 % interval", "P95", "95 % interval", "max", "Which")
@@ -41,7 +41,7 @@ def cold_sheets(of: Tables) -> Iterator[Sheet]:
     waits = [(*PARTS[part], times) for part, times in found.parts.items()]
     waits += [("queue + cold start", "not told apart: the start of the endpoint worker is not known", found.whole)] if found.whole.n else []
     shown = tuple((label, f"{t.n:,}", prose.point(t.at(50).value, t.n, 50), prose.seconds(t.maximum), what) for label, what, t in waits)
-    yield Sheet("What cold requests waited for", ("", "n", "P50", "max", "From → to"), shown)
+    yield Sheet("What cold requests waited for", ("", "n", "P50", "max", "From → to"), shown, aside=True)
 
 
 def _cold(found: ColdStarts) -> Iterator[tuple[str, str, str]]:
@@ -90,7 +90,7 @@ def why_sheets(of: Tables) -> Iterator[Sheet]:
     unsaid = int((~of.attempts["outcome"].isin(["ok", "unfinished", "not_sent"])).sum()) - int(found["attempts"].sum())
     remark = "Requests: those that ended so in the end. After: median time from sent to the end."
     remark += f" {prose.counted(unsaid, 'attempt')} without a cause on record are not here." if unsaid > 0 else ""
-    yield Sheet("Why", ("Outcome", "Cause", "Requests", "Attempts", "After", "In plain words"), rows, remark)
+    yield Sheet("Why", ("Outcome", "Cause", "Requests", "Attempts", "After", "In plain words"), rows, remark, aside=True)
 
 
 def tries_sheets(of: Tables) -> Iterator[Sheet]:

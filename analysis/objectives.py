@@ -108,7 +108,8 @@ def sheet(found: Sequence[Result]) -> Sheet | None:
     if not found:
         return None
     rows = tuple((one.text, one.state, one.shown, one.interval, one.remark) for one in found)
-    return Sheet("Objectives", ("Objective", "Result", "Found", "95 % interval", "Remark"), rows, "Intervals hold within this run only.")
+    head = ("Objective", "Result", "Found", "95 % interval", "Remark")
+    return Sheet("Objectives", head, rows, "Intervals hold within this run only.", aside=True)
 
 
 def plain(found: Sequence[Result]) -> list[dict[str, Any]] | None:
@@ -169,7 +170,8 @@ def _change(of: Measured, base: Measured, limit: Change, differ: str, anyway: bo
         return _made(limit.text, limit.metric, UNTOLD, Found(None, why=reason), "", reason, False, False)
     most = before.value * (1 + limit.share)
     met = found.value <= most if limit.metric not in objective.HIGHER else found.value >= most
-    moved = f"{(found.value / before.value - 1) * 100:+.3g} %" if before.value else "from 0"
+    by = found.value / before.value - 1 if before.value else 0.0
+    moved = f"{'+' if by >= 0 else ''}{prose.brief(by * 100)} %" if before.value else "from 0"
     remark = "; ".join(part for part in (moved, _overlap(found, before, limit), differ) if part)
     shown = f"{show(limit.metric, most)} (the baseline has {show(limit.metric, before.value)})"
     return _made(limit.text, limit.metric, MET if met else MISS, found, shown, remark, met, False)

@@ -46,6 +46,13 @@ def _digits(value: float) -> str:
     return f"{value:.{max(2 - math.floor(math.log10(abs(near))), 0)}f}" if abs(near) >= 0.001 else f"{near:.6f}".rstrip("0")
 
 
+def brief(value: float | None) -> str:
+    """At most three digits, and all of a whole part that has more: 31.2, 5, 1,520; never an exponent of a large one."""
+    if value is None:
+        return NONE
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+
+
 def percent(share: float | None) -> str:
     """A share of one as a percentage: 0.5 is "50 %"; a part is never rounded to the whole or to nothing."""
     if share is None or not math.isfinite(share):

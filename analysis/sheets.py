@@ -61,7 +61,7 @@ def _ledger(of: Tables) -> Sheet:
     if book.missing:
         counts.append(("missing", book.missing, "planned, and no row tells what became of it"))
     rows = tuple((name, f"{n:,}", _share(n, book.planned), meaning) for name, n, meaning in counts)
-    return Sheet("Ledger", ("Outcome", "Requests", "Share", "Meaning"), rows, "A retried request counts with its last attempt.")
+    return Sheet("Ledger", ("Outcome", "Requests", "Share", "Meaning"), rows, "A retried request counts with its last attempt.", aside=True)
 
 
 def _share(part: int, whole: int) -> str:
@@ -97,7 +97,7 @@ def _throughput(of: Tables) -> Sheet:
         ("throughput", prose.number(found.per_s, "ok per s"), "ok ÷ measured wall time; failures never count"),
         ("measured wall time", prose.seconds(found.wall_s), "first scheduled to last done"),
     )
-    return Sheet("Throughput", ("", "Value", "How"), rows)
+    return Sheet("Throughput", ("", "Value", "How"), rows, aside=True)
 
 
 def _lateness(of: Tables) -> Sheet:
@@ -123,7 +123,8 @@ def _audio(of: Tables) -> Iterator[Sheet]:
     if heard.wer_n:
         rows.append(("word error rate, mean", prose.percent(heard.wer_mean), f"n = {heard.wer_n:,}; lower is better"))
         rows.append(("word error rate, max", prose.percent(heard.wer_max), ""))
-    yield Sheet("Audio", ("", "Value", "How"), tuple(rows), f"n = {heard.n:,} rows answered ok, {prose.number(heard.seconds)} s of audio.")
+    remark = f"n = {heard.n:,} rows answered ok, {prose.number(heard.seconds)} s of audio."
+    yield Sheet("Audio", ("", "Value", "How"), tuple(rows), remark, aside=True)
 
 
 def _outcomes(of: Tables) -> Sheet:
@@ -134,7 +135,7 @@ def _outcomes(of: Tables) -> Sheet:
     )
     head = ("Outcome", "Attempts", "First due", "Last due", "Statuses", "Commonest errors")
     remark = f"Over attempts, so a failure that was retried shows here. At most {tables.COMMONEST} statuses and errors."
-    return Sheet("By outcome", head, rows, remark)
+    return Sheet("By outcome", head, rows, remark, aside=True)
 
 
 def _counts(pairs: list[tuple[Any, int]]) -> str:
@@ -178,7 +179,7 @@ def _plain(of: Tables) -> Iterator[Sheet]:
         errors = zip(worst["Name"], worst["Error"], worst["Occurrences"], strict=True)
         found_errors = tuple((one_line(str(name)), f"{n:,}", one_line(str(error), ERROR_SHOWN)) for name, error, n in errors)
         if found_errors:
-            yield Sheet("Failures", ("Request", "Occurrences", "Error"), found_errors, "The commonest first, at most 20.")
+            yield Sheet("Failures", ("Request", "Occurrences", "Error"), found_errors, "The commonest first, at most 20.", aside=True)
 
 
 def _name(row: dict[Hashable, Any]) -> tuple[str, ...]:

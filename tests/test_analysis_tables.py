@@ -205,6 +205,13 @@ def test_a_part_is_never_rounded_to_the_whole(share, text):
     assert prose.percent(share) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(31.24, "31.2"), (5.0, "5"), (999.4, "999"), (999.6, "1,000"), (-1519.6, "-1,520"), (None, "–")]
+)
+def test_a_brief_number_has_no_exponent(value, text):
+    assert prose.brief(value) == text
+
+
 def test_the_headline_is_the_finding(burst, mixed):
     assert prose.headline(burst) == (
         "30 requests at once: 30 of 30 ok; half answered within 8.00 s, 95 % within 15.0 s (n = 30: the P95 has no interval)."

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.__main__ import main
 from analysis.load import load
 from analysis.report import report, write
 from tests.browsers import Watched, chromium, needs_chromium
@@ -36,6 +37,14 @@ TEXTS = """() => {
   }
   return found;
 }"""
+
+
+ASIDES = """() => [...document.querySelectorAll(".aside td:last-child span:not(.none)")].filter(e => e.textContent).map(e => {
+  const table = e.closest(".scroll"), row = e.closest("tr").firstElementChild.getBoundingClientRect();
+  table.scrollLeft = 1000;
+  const at = e.getBoundingClientRect();
+  return {beneath: at.top >= row.bottom - 1, within: at.left >= 0 && at.right <= document.documentElement.clientWidth};
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +85,32 @@ def test_nothing_sticks_out_touches_or_complains(look, name, width):
         assert drawing["texts"] >= 4, drawing["name"]
         assert (drawing["outside"], drawing["touching"], drawing["small"]) == ([], [], []), drawing["name"]
     assert (watched.complaints, watched.elsewhere) == ([], [])
+
+
+@pytest.mark.parametrize(("name", "width"), [("queue", 390), ("sweep-scaling", 390), ("queue", 1280)])
+def test_sentences_of_a_table_stand_beneath_their_rows_where_it_is_narrow(look, name, width):
+    """Also where the figures before them have been scrolled."""
+    page = look(name, width).page
+    found = page.evaluate(ASIDES)
+    assert len(found) >= 4
+    assert {(one["beneath"], one["within"]) for one in found} == {(width == 390, True)}
+    assert page.locator(".aside .none >> visible=true").count() == (0 if width == 390 else page.locator(".aside .none").count())
+    assert page.evaluate("[...document.querySelectorAll('.scroll:has(.about)')].map(e => e.scrollWidth <= e.clientWidth)") == [True]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_comparison_fits_too(browser, tmp_path, width):
+    """Its many columns go into a wide page; why there is no interval stands beneath a row at each width."""
+    assert main(["compare", str(RUNS / "burst"), str(RUNS / "queue"), "--anyway", "--out", str(tmp_path / "out")]) == 0
+    with Watched(browser, "file://", width, tmp_path) as watched:
+        watched.page.goto((tmp_path / "out" / "index.html").as_uri())
+        watched.shot(f"comparison-{width}")
+        assert watched.page.evaluate(WIDE) == []
+        found = watched.page.evaluate(ASIDES)
+        assert {(one["beneath"], one["within"]) for one in found} == {(True, True)}
+        sideways = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+        assert (watched.page.evaluate(sideways) == 0) == (width == 1280)
+        assert (watched.complaints, watched.elsewhere) == ([], [])
 
 
 def test_each_figure_is_drawn_once_at_each_width(look):

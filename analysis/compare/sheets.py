@@ -99,7 +99,7 @@ def _between(of: Interval, said: Callable[[float], str], of_ends: Callable[[floa
 
 
 def _percent(share: float) -> str:
-    return f"{share * 100:.3g}".replace("-", "−") + " %"
+    return prose.brief(share * 100).replace("-", "−") + " %"
 
 
 def _in_unit(value: float | None, unit: str) -> str:
@@ -127,7 +127,7 @@ def _sheet(title: str, labels: tuple[str, str], found: Sequence[Line], named: Ca
     if any(line.of.why for line in found):
         head = (*head, "why no interval")
         rows = [(*row, line.of.why) for row, line in zip(rows, found, strict=True)]
-    return Sheet(title, head, tuple(rows))
+    return Sheet(title, head, tuple(rows), aside=any(line.of.why for line in found))
 
 
 def _row(line: Line) -> tuple[str, ...]:

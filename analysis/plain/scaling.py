@@ -255,7 +255,7 @@ def _ends(of: Interval, *, of_share: bool = False) -> str:
 def _law(law: Usl | str) -> Sheet:
     title, head, form = "Universal Scalability Law", ("", "Value", "95 % interval", "Meaning"), "X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1))"
     if isinstance(law, str):
-        return Sheet(title, head, (("no fit", NONE, NONE, law),), f"{form}.")
+        return Sheet(title, head, (("no fit", NONE, NONE, law),), f"{form}.", aside=True)
     meanings = (("λ", law.rate, "rate at N = 1"), ("σ", law.sigma, "contention"), ("κ", law.kappa, "coherency"), ("N*", law.peak, "peak"))
     rows = tuple(
         (name, number(of.value) if name != "N*" or not law.peak_note else NONE, _ends(of) if name != "N*" or not law.peak_note else NONE,
@@ -263,7 +263,7 @@ def _law(law: Usl | str) -> Sheet:
         for name, of, meaning in meanings
     )  # fmt: skip
     remark = f"{form}, N the workers named; levels whose load may not saturate left out; R² = {law.r_squared:.3f}."
-    return Sheet(title, head, rows, remark)
+    return Sheet(title, head, rows, remark, aside=True)
 
 
 def _plain(of: Interval) -> dict[str, float | None]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.bootstrap import BY_DEFINITION, Interval
 from analysis.figures.marks import Absent, Plot
-from analysis.prose import percent
+from analysis.prose import brief, percent
 from analysis.sweep import drawing, ratios
 from analysis.sweep.cells import SPLIT, Cell
 from analysis.sweep.sweep import Sweep
@@ -87,7 +87,7 @@ def _curve(of: Sweep, cells: list[Cell]) -> Iterator[dict[str, object]]:
 def _law(of: Sweep) -> str:
     if not isinstance(of.law, Usl):
         return f" No Universal Scalability Law: {of.law}."
-    peak = f"N* = {of.law.peak.value:.3g}" if not of.law.peak_note else of.law.peak_note
+    peak = f"N* = {brief(of.law.peak.value)}" if not of.law.peak_note else of.law.peak_note
     return f" Curve: Universal Scalability Law, R² = {of.law.r_squared:.3f}; {peak}."
 
 

@@ -32,15 +32,15 @@ def policies(of: Sweep, decision: Decision) -> Sheet:
         (
             choice.policy,
             NONE if choice.cell is None else choice.cell.name,
+            "yes" if choice is decision.main else "no",
             "; ".join([choice.why, *([f"no difference shown from {names(choice.rivals)}"] if choice.rivals else [])]),
             choice.change or NONE,
-            "yes" if choice is decision.main else "no",
         )
         for choice in decision.choices
     )
-    head = ("Policy", "Setting", "Because", "What would change it", "Decides")
+    head = ("Policy", "Setting", "Decides", "Because", "What would change it")
     rules = "; ".join(f"{choice.policy}: {choice.rule}" for choice in decision.choices)
-    return Sheet("Decision", head, rows, f"{rules[0].upper()}{rules[1:]}. No difference is shown where intervals overlap.")
+    return Sheet("Decision", head, rows, f"{rules[0].upper()}{rules[1:]}. No difference is shown where intervals overlap.", aside=True)
 
 
 def settings(of: Sweep) -> Sheet:
@@ -210,7 +210,7 @@ def _law(of: Sweep) -> Sheet:
     title, head = "Universal Scalability Law", ("", "Value", "95 % interval", "Meaning")
     law = of.law
     if not isinstance(law, Usl):
-        return Sheet(title, head, (("no fit", NONE, NONE, law),), "X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)).")
+        return Sheet(title, head, (("no fit", NONE, NONE, law),), "X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)).", aside=True)
     peak = law.peak
     end = "no upper end" if peak.upper is None else number(peak.upper)
     rows = (
@@ -228,7 +228,7 @@ def _law(of: Sweep) -> Sheet:
     remark = (
         f"X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)) on {axis}; R² = {law.r_squared:.3f}; points lie {percent(law.misfit)} of the mean off it."
     )
-    return Sheet(title, head, rows, remark)
+    return Sheet(title, head, rows, remark, aside=True)
 
 
 def _memory(of: Sweep) -> Iterator[Sheet]:
@@ -246,7 +246,7 @@ def _stages(of: Sweep) -> Sheet:
     rows = tuple(map(_stage, sorted(of.windows, key=_begin)))
     head = ("Stage", "Setting", "Repeat", "State", "Settling", "Sending", "ok", "Throughput", "95 % interval within it", "Why")
     remark = "Settling: from the turn to this setting until the endpoint showed it. The warm-up is in no table and stays in attempts.csv."
-    return Sheet("Stages of the sweep", head, rows, remark)
+    return Sheet("Stages of the sweep", head, rows, remark, aside=True)
 
 
 def _begin(window: Window) -> float:

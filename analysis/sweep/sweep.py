@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 
 from analysis.bootstrap import BY_DEFINITION, Interval, difference, of_mean, over_repeats, quotient
-from analysis.prose import percent
+from analysis.prose import brief, percent
 from analysis.sweep import ratios, usl
 from analysis.sweep.cells import Cell, pooled, summed
 from analysis.sweep.plan import Plan, plan
@@ -193,7 +193,7 @@ def _refused(window: Window) -> str:
     if window.concurrency < needed:
         return f"{window.concurrency} requests at a time do not fill {asked} × {window.per_worker}: the load did not saturate the workers"
     if (window.in_flight or 0.0) < SATURATED * needed:
-        return f"{window.in_flight or 0.0:.3g} of {needed} requests in flight: the load did not saturate the workers"
+        return f"{brief(window.in_flight or 0.0)} of {needed} requests in flight: the load did not saturate the workers"
     return ""
 
 

@@ -18,7 +18,7 @@ from scipy.optimize import least_squares, nnls
 
 from analysis.bootstrap import Interval, t_quantile
 from analysis.models import LEVEL
-from analysis.prose import counted
+from analysis.prose import brief, counted
 
 LEAST_LEVELS = 4
 WORST_FIT = 0.12
@@ -148,15 +148,15 @@ def _peak(n: Floats, of: Floats, spread: float) -> Interval:
 
 
 def _note(peak: Interval, levels: tuple[float, float]) -> str:
-    within = f"no peak within the levels measured ({levels[0]:.3g} to {levels[1]:.3g})"
+    within = f"no peak within the levels measured ({brief(levels[0])} to {brief(levels[1])})"
     if peak.value is None:
         return within
     if peak.value > levels[1]:
-        return f"{within}; the curve's own lies beyond, near {peak.value:.3g}"
+        return f"{within}; the curve's own lies beyond, near {brief(peak.value)}"
     return (
         ""
         if peak.upper is not None
-        else f"no peak is shown: it may lie anywhere from {peak.lower:.3g} on (the curve's own is near {peak.value:.3g})"
+        else f"no peak is shown: it may lie anywhere from {brief(peak.lower)} on (the curve's own is near {brief(peak.value)})"
     )
 
 
