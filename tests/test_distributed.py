@@ -240,7 +240,7 @@ def test_a_master_that_stands_still_for_a_while_gives_nobody_up():
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (None, "--run-time")])
 def test_a_run_that_is_ended_at_the_master_drains_and_the_ledger_balances(number, name):
-    words = ("--schedule", f"steady 60s {RATE}/s", *(() if number else ("--run-time", "3s")))
+    words = ("--schedule", f"steady 60s {RATE}/s", *(() if number else ("--run-time", "8s")))
     with transcriber(*FAST) as service, distributed("--host", service.url, *words, *PLAIN) as crew:
         if number:
             crew.master.until(lambda run: len(run.rows) >= RATE, 60)

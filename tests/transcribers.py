@@ -78,7 +78,7 @@ def transcriber(*args: str, ready: bool = True, **env: str) -> Iterator[Transcri
                 assert line.startswith("listening on http://"), f"the service said {line!r} and ended with {process.poll()}"
                 service = Transcriber(line.split()[-1], process, access_log)
                 if ready:
-                    until(lambda: service.health()[0] == 200, "a healthy service")
+                    until(lambda: service.health()[0] == 200, "a healthy service", 3 * DEADLINE_S)
                 yield service
             finally:
                 stop(process)
