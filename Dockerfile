@@ -18,9 +18,8 @@ COPY --from=install /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONPYCACHEPREFIX=/tmp/bytecode HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib
 WORKDIR /app
 COPY pyproject.toml ./
-COPY rig ./rig
+COPY coldburst ./coldburst
 COPY analysis ./analysis
-COPY endpoints ./endpoints
 COPY locustfiles ./locustfiles
 COPY samples ./samples
 RUN mkdir -m 777 runs

@@ -14,7 +14,7 @@ from analysis.load import RunError, load
 from analysis.merge import merge
 from analysis.plain import command as scaling
 from analysis.report import report, terminal, write
-from rig.attempt import one_line
+from coldburst.record.attempt import one_line
 
 LONGEST = 1000
 """Characters of a refusal: a file may hold any text, and a terminal a few lines."""

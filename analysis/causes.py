@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.models import ascending, percentile
 from analysis.order import whole
 from analysis.tables import Tables, once
-from rig.attempt import OUTCOMES
+from coldburst.record.attempt import OUTCOMES
 
 CAUSES: Mapping[str, str] = {
     "no_capacity": "every endpoint worker that may run was busy",
@@ -33,7 +33,7 @@ CAUSES: Mapping[str, str] = {
     "unreachable": "nothing was reached at the address, or the connection broke",
     "unknown": "nothing proves a cause",
 }
-"""Those of rig/cause.py, whose words an event's ``cause`` is one of."""
+"""Those of coldburst/targets/cause.py, whose words an event's ``cause`` is one of."""
 
 
 def plain(cause: str) -> str:

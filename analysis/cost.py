@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from analysis.tables import Tables
-from rig import prices
-from rig.prices import PriceError
+from coldburst.record import prices
+from coldburst.record.prices import PriceError
 
 BILLED = ("initializing", "idle", "running")
 """States of the worker list in which an endpoint worker is paid for: from its start to its stop."""

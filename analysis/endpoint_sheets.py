@@ -10,7 +10,7 @@ from analysis.cold_table import FILE, ColdStarts, cold_starts, shortened
 from analysis.sheet import Sheet
 from analysis.tables import Tables, Times
 from analysis.tries import Tries, tries
-from rig.attempt import one_line
+from coldburst.record.attempt import one_line
 
 TOLD_BY: Mapping[str, str] = {
     "said": "the endpoint said so",

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import objectives
+from analysis import objective_results
 from analysis.compare import circumstances
 from analysis.junit import FAILED, SKIPPED, Case, junit
 from analysis.load import Run, RunError, load
 from analysis.markdown import shown
-from analysis.objectives import MET, UNTOLD, Measured, Result
+from analysis.objective_results import MET, UNTOLD, Measured, Result
 from analysis.sweep.answer import answer
 from analysis.tables import Tables
 from analysis.verdict import Verdict, judge
-from rig import exits, objective
-from rig.attempt import one_line
-from rig.objective import ObjectiveError, Objectives
+from coldburst.record import exit_codes, objectives
+from coldburst.record.attempt import one_line
+from coldburst.record.objectives import ObjectiveError, Objectives
 
 MARKS = {"": "✅", FAILED: "❌", SKIPPED: "➖"}
 WORDS = {"": "ok    ", FAILED: "FAILED", SKIPPED: "--    "}
@@ -44,7 +44,7 @@ class Gate:
     @property
     def code(self) -> int:
         """The exit code."""
-        return exits.code(verdict=self.verdict.state if self.by_verdict else "", kept=all(one.passes for one in self.results))
+        return exit_codes.code(verdict=self.verdict.state if self.by_verdict else "", kept=all(one.passes for one in self.results))
 
     @property
     def cases(self) -> list[Case]:
@@ -52,7 +52,7 @@ class Gate:
         said = "; ".join((self.verdict.state, *self.verdict.reasons))
         doubted = FAILED if self.by_verdict else SKIPPED
         return [
-            Case("the figures may be believed", doubted if self.verdict.state in exits.OF_VERDICT else "", said),
+            Case("the figures may be believed", doubted if self.verdict.state in exit_codes.OF_VERDICT else "", said),
             *map(_case, self.results),
         ]
 
@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
         "gate",
         help="whether a run meets its objectives, for CI",
         description="Holds a run against objectives, and against a baseline; prints what is met and ends with an exit code.",
-        epilog=f"OBJECTIVES, in TOML:\n\n{textwrap.indent(objective.FILE_EXAMPLE, '  ')}\n{objective.HELP}\nExit codes:\n{_codes()}",
+        epilog=f"OBJECTIVES, in TOML:\n\n{textwrap.indent(objectives.FILE_EXAMPLE, '  ')}\n{objectives.HELP}\nExit codes:\n{_codes()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory (runs/20261121-091502-burst)")
@@ -88,14 +88,14 @@ def gate(run: Run, asked: Objectives, baseline: Run | None = None, *, by_verdict
         RunError: there are limits against a baseline and there is none, or the other way round.
     """
     of = _measured(run)
-    found = objectives.results(of, asked.objectives)
+    found = objective_results.results(of, asked.objectives)
     if asked.changes and baseline is None:
         raise RunError("the objectives hold limits against a baseline, and there is none: name a run with --baseline")
     if baseline is not None and not asked.changes:
         raise RunError("--baseline needs limits against it: a table [baseline] in --objectives FILE")
     if baseline is not None:
         base = _measured(baseline)
-        found += objectives.changes(of, base, asked.changes, _differ(run, base), anyway=anyway)
+        found += objective_results.changes(of, base, asked.changes, _differ(run, base), anyway=anyway)
     return Gate(run, of.verdict, found, by_verdict)
 
 
@@ -141,10 +141,10 @@ def _write(path: Path, mode: str, text: str) -> None:
 def _asked(asked: argparse.Namespace, run: Run) -> Objectives:
     if asked.objectives:
         try:
-            return objective.load(asked.objectives)
+            return objectives.load(asked.objectives)
         except ObjectiveError as error:
             raise RunError(str(error)) from error
-    own, fault = objectives.asked(run.about)
+    own, fault = objective_results.asked(run.about)
     if fault or not own:
         raise RunError(fault or f"{run.path} was given no objectives: name a file with --objectives objectives.toml")
     return Objectives(own)
@@ -177,5 +177,5 @@ def _shown(text: str) -> str:
 
 
 def _codes() -> str:
-    codes = (exits.GOOD, exits.NOTHING_SENT, exits.DEGRADED, exits.INVALID, exits.MISSED)
-    return "\n".join(f"  {code}  {exits.MEANINGS[code].replace('`', '')}" for code in codes)
+    codes = (exit_codes.GOOD, exit_codes.NOTHING_SENT, exit_codes.DEGRADED, exit_codes.INVALID, exit_codes.MISSED)
+    return "\n".join(f"  {code}  {exit_codes.MEANINGS[code].replace('`', '')}" for code in codes)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from analysis.load import Run
 from analysis.prose import seconds
-from rig.attempt import one_line
+from coldburst.record.attempt import one_line
 
 CLOCK_S = 0.02
 """A difference between a generator's clock and the master's above this is told."""

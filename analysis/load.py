@@ -17,8 +17,8 @@ from analysis import locust_csv, rows
 from analysis.locust_csv import Totals
 from analysis.order import settled
 from analysis.rows import MOST
-from rig import attempt
-from rig.attempt import COLUMNS, FORMAT, OUTCOMES, one_line
+from coldburst.record import attempt
+from coldburst.record.attempt import COLUMNS, FORMAT, OUTCOMES, one_line
 
 EXAMPLE = "runs/20261121-091502-burst"
 _DTYPES: Mapping[type, str] = {int: "Int64", float: "float64", bool: "boolean", str: "str"}
@@ -62,7 +62,7 @@ class Run:
     Attributes:
         path: the run directory, or the prefix of Locust's CSV files.
         about: run.json; empty for plain Locust input.
-        attempts: a row an attempt, the columns of ``rig.attempt.COLUMNS`` (missing ones all empty) without UNREAD, those of
+        attempts: a row an attempt, the columns of ``coldburst.record.attempt.COLUMNS`` (missing ones all empty) without UNREAD, those of
             REPEATED as categories; tries that were followed by another first, then the last one of each request, in
             order of seq (analysis/order.py). None for plain Locust input.
         events: a row a hook event; None where the file is missing or empty.

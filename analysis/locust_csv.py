@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.rows import MOST, cells
-from rig.attempt import complete, one_line
+from coldburst.record.attempt import complete, one_line
 
 PARTS = ("_stats.csv", "_requests.csv")
 """Either makes a prefix one of Locust's."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from analysis import jobs, objectives, tables, totals
+from analysis import jobs, objective_results, tables, totals
 from analysis.causes import why
 from analysis.cold_table import cold_starts
 from analysis.models import Percentile
-from analysis.objectives import Measured
+from analysis.objective_results import Measured
 from analysis.sweep.answer import Answer
 from analysis.tables import Tables, Times
 from analysis.tries import tries
@@ -48,7 +48,7 @@ def metrics(of: Tables, verdict: Verdict, answer: Answer | None = None) -> dict[
     said = {"state": verdict.state, "reasons": list(verdict.reasons), "notes": list(verdict.notes)}
     swept = {"sweep": None if answer is None else answer.metrics()}
     body = {**_measured(of), **swept} if of.run.totals is None else {"totals": totals.by_name(of.run.totals).to_dict("records")}
-    kept = objectives.plain(objectives.own(Measured(of, verdict, answer)))
+    kept = objective_results.plain(objective_results.own(Measured(of, verdict, answer)))
     content: dict[str, Any] = _plain({"format": FORMAT, "run": {"id": of.run.id, **named}, "verdict": said, "objectives": kept, **body})
     return content
 

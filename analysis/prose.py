@@ -11,7 +11,7 @@ from analysis.cold_table import cold_starts
 from analysis.models import Percentile, rank
 from analysis.tables import Tables
 from analysis.tries import tries
-from rig.attempt import OUTCOMES, one_line
+from coldburst.record.attempt import OUTCOMES, one_line
 
 NONE = "–"
 RUNPOD = ("queue", "balancer")

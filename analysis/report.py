@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import cold_table, objectives, prose, sheets, spreadsheet, totals
+from analysis import cold_table, objective_results, prose, sheets, spreadsheet, totals
 from analysis.figures import plots
 from analysis.figures.ink import THEMED
 from analysis.figures.marks import MARKS, Absent, Plot
 from analysis.figures.views import views
 from analysis.load import Run
 from analysis.metrics import metrics
-from analysis.objectives import Measured
+from analysis.objective_results import Measured
 from analysis.page import PAGE, columns, drawn, render, slug
 from analysis.sheet import Sheet
 from analysis.sweep.answer import Answer, answer
 from analysis.tables import Tables
 from analysis.verdict import Verdict, judge
-from rig.attempt import OUTCOMES, one_line
+from coldburst.record.attempt import OUTCOMES, one_line
 
 UNDRAWN = "--figures no left it out; python -m analysis report RUN draws it"
 
@@ -59,7 +59,7 @@ def report(run: Run) -> Report:
 
 def _kept(tables: Tables, verdict: Verdict, found: Answer | None = None) -> Sheet | None:
     """What became of the objectives that the run was given."""
-    return objectives.sheet(objectives.own(Measured(tables, verdict, found)))
+    return objective_results.sheet(objective_results.own(Measured(tables, verdict, found)))
 
 
 def write(of: Report, folder: Path, *, figures: bool = True) -> Path:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from pyarrow import compute
 from pyarrow import csv as arrow
 
-from rig.attempt import ERROR_LENGTH, one_line
+from coldburst.record.attempt import ERROR_LENGTH, one_line
 
 MOST = 1e15
 """No time, count or size is further from nothing: what is would only overflow. Whole numbers below it are exact as floats too."""

@@ -12,7 +12,7 @@ from analysis.models import PERCENTS
 from analysis.sheet import Sheet
 from analysis.sweep.answer import Answer
 from analysis.tables import ENDLESS, POLICIES, Tables, Times
-from rig.attempt import OUTCOMES, one_line
+from coldburst.record.attempt import OUTCOMES, one_line
 
 ERROR_SHOWN = 120
 

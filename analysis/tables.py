@@ -1,7 +1,6 @@
 """The figures of a run, one function a table. Seconds throughout; percentiles are nearest rank over rows.
 
-A *request* is a ``seq``; an *attempt* is a row. Where a request was retried, its outcome, its end and its
-answer are those of its last attempt; the time it was due and its lateness are those of its first.
+A *request* is a ``seq``; an *attempt* is a row. The outcome, end and answer of a request are its last attempt's, its lateness its first's.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from analysis.models import PERCENTS, Percentile, ascending, likeness, percentil
 from analysis.order import Flags, Floats, floats
 from analysis.rows import MOST
 from analysis.starts import worker_starts
-from rig.attempt import OUTCOMES, Ledger, one_line
+from coldburst.record.attempt import OUTCOMES, one_line
+from coldburst.record.ledger import Ledger
 
 ENDLESS = ("unfinished", "not_sent")
 POLICIES: Mapping[str, str] = {"ok": "answered ok", "ended": "all that ended"}

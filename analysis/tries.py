@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.order import whole
 from analysis.tables import Tables, once
-from rig.attempt import OUTCOMES
+from coldburst.record.attempt import OUTCOMES
 
 
 @dataclass(frozen=True)

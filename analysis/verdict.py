@@ -12,7 +12,8 @@ from analysis.load import Run
 from analysis.models import between_modes, smallest_sample
 from analysis.prose import counted, percent, seconds
 from analysis.tables import Tables, planned_stages
-from rig.attempt import Ledger, one_line
+from coldburst.record.attempt import one_line
+from coldburst.record.ledger import Ledger
 
 LATE_LEAST_S = 0.020
 LATE_SHARE = 0.05
@@ -33,7 +34,7 @@ TOTALS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """``state`` is one of ``rig.objective.VERDICTS``; ``reasons`` explain it, gravest first; ``notes`` stand beside it."""
+    """``state`` is one of ``coldburst.record.objectives.VERDICTS``; ``reasons`` explain it, gravest first; ``notes`` stand beside it."""
 
     state: str
     reasons: tuple[str, ...] = ()

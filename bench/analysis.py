@@ -31,7 +31,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rig import attempt
+from coldburst.record import attempt
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (1_000_000, 2_000_000, 10_000_000)

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import psutil
 
 from bench.generator import NGINX, clip, free_port
-from rig.attempt import read
+from coldburst.record.attempt import read
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_INS = 4

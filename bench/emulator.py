@@ -27,8 +27,8 @@ from typing import cast
 import uvloop
 from aiohttp import web
 
-from rig.polling import BURST_S, Allowance
-from rig.queue_jobs import POLLS, JobAsking
+from coldburst.targets.queue import POLLS, QueueOptions
+from coldburst.targets.rate_limit import BURST_S, RateLimit
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS, SECONDS, LANES = 3, 3, 16
@@ -36,7 +36,7 @@ HANG_S = 30
 IN_FLIGHT = 5000
 JOBS_PER_S, KIB_A_JOB = 1000, 25
 """Targets: at least, at most."""
-EMULATOR = ("endpoints.emulator", "--until-stdin-closes", "--ready", "--worker", "modelled", "--start", "0", "--load", "0",
+EMULATOR = ("coldburst.emulator", "--until-stdin-closes", "--ready", "--worker", "modelled", "--start", "0", "--load", "0",
             "--workers-min", "10", "--workers-max", "10", "--concurrency", "1000", "--platform", "limits_on=false")  # fmt: skip
 BARE = ("bench.emulator", "bare")
 BODY = b'{"input": {"prompt": "hello", "n": 1}}'
@@ -201,14 +201,14 @@ def _shares(number: int) -> list[int]:
 
 
 def polled(core: int) -> bool:
-    asking = JobAsking()
+    asking = QueueOptions()
     with server(core, *EMULATOR, "--service-time", "3600") as (url, pid):
         before = rss_kib(pid)
         command = [sys.executable, "-m", "bench.poller", f"{url}/v2/demo", str(IN_FLIGHT)]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
         each = (rss_kib(pid) - before) / IN_FLIGHT
     got = json.loads(done.stdout)
-    rate = Allowance(*POLLS, share=asking.share).rate
+    rate = RateLimit(*POLLS, share=asking.share).rate
     print(
         f"\ngenerator: {got['in_flight']} jobs in flight, {got['kib_a_job']:.1f} KiB a job (RSS; the emulator {each:.1f}), "
         f"{got['cpu_cores']:.2f} cores while it polls\n"

@@ -22,7 +22,7 @@ import time
 import wave
 from pathlib import Path
 
-from rig.attempt import read
+from coldburst.record.attempt import read
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 3

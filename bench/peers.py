@@ -45,7 +45,7 @@ def stop(**_):
 
 
 if CONTENDER == "coldburst":
-    from rig.users import ArrivalUser, ScheduleShape, ask
+    from coldburst.users import ArrivalUser, ScheduleShape, ask
 
     ask("bench", schedule="level 5s 32 at a time", max_in_flight=1000)
 
@@ -57,7 +57,7 @@ if CONTENDER == "coldburst":
 
 
 if CONTENDER == "FastHttpUser":
-    from rig.transcription import load_clips, multipart
+    from coldburst.targets.transcription import load_clips, multipart
 
     class Bare(FastHttpUser):
         """FastHttpUser with the body built once, nothing recorded but Locust's own statistics."""

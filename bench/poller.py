@@ -21,9 +21,9 @@ from pathlib import Path
 
 import gevent
 
-from rig.payload import Payload
-from rig.queue_jobs import JobAsking, QueueJobs
-from rig.wire import Client, Exchange, Limits
+from coldburst.targets.http import Exchange, HttpClient, Timeouts
+from coldburst.targets.payload import Payload
+from coldburst.targets.queue import QueueOptions, QueueTarget
 
 PER_S = 500
 """Submissions."""
@@ -40,7 +40,7 @@ def cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-class Counted(Client):
+class Counted(HttpClient):
     """Keeps when each poll was sent, and how many were not answered 200."""
 
     def __init__(self, *arguments):
@@ -56,8 +56,8 @@ class Counted(Client):
 
 
 def follow(host: str, number: int) -> dict[str, float]:
-    limits = Limits(10, 30, 3600)
-    jobs = QueueJobs(host, Payload({"prompt": "hello", "n": "{{seq}}"}, ()), JobAsking(), limits)
+    limits = Timeouts(10, 30, 3600)
+    jobs = QueueTarget(host, Payload({"prompt": "hello", "n": "{{seq}}"}, ()), QueueOptions(), limits)
     jobs.client = client = Counted(host, limits, {"User-Agent": "coldburst", "Accept": "application/json"})
     exchanges = [Exchange() for _ in range(number)]
     asking = [gevent.spawn(jobs.ask, 0, "warm-up", Exchange())]

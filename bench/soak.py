@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 
 from bench.generator import free_port
-from rig.attempt import Attempt, read
+from coldburst.record.attempt import Attempt, read
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCUST = (sys.executable, "-m", "locust", "-f", "locustfiles/sustained.py", "--headless")
@@ -77,7 +77,7 @@ def running(seconds: float, rate: float, place: Path) -> Iterator[Crew]:
             return process
 
         target = str(free_port())
-        start(sys.executable, "-m", "tests.counting", "--port", target, "--log", str(log), output="target")
+        start(sys.executable, "-m", "tests.support.counting", "--port", target, "--log", str(log), output="target")
         (runs / "own").mkdir(parents=True)
         (runs / "master").mkdir()
         clip = ("--clips", "samples/01-harbour.wav", "--max-wer", "off", "--exit-code-on-verdict", "no")

@@ -2,7 +2,8 @@
 
     python -m bench.standin PORT ROWS_PER_SECOND
 
-It speaks a generator's messages (rig/generator.py) over Locust's own, for one stage, and prints how many rows were acknowledged.
+It speaks a generator's messages (coldburst/distributed/generator.py) over Locust's own for one stage,
+and prints how many rows were acknowledged.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any
 import msgpack
 import zmq
 
-from rig.attempt import Attempt, cells, line
-from rig.batches import Outbox
-from rig.messages import BEAT, BEAT_S, PLAN, ROWS
+from coldburst.distributed.messages import BEAT, BEAT_S, PLAN, ROWS
+from coldburst.record.attempt import Attempt, cells, line
+from coldburst.record.batches import Outbox
 
 
 class StandIn:

@@ -8,7 +8,7 @@
 their wait counts: response time runs from the moment of the burst.
 """
 
-from rig.users import ArrivalUser, ScheduleShape, ask
+from coldburst.users import ArrivalUser, ScheduleShape, ask
 
 ask("burst", schedule="burst 30", max_in_flight=15)
 

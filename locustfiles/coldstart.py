@@ -8,10 +8,10 @@ worker warm, and so on: each cold answer has its control beside it. The endpoint
 must be 0.
 """
 
-from rig import coldstarts
-from rig.users import ArrivalUser, ScheduleShape, ask
+from coldburst.load import scale_to_zero
+from coldburst.users import ArrivalUser, ScheduleShape, ask
 
-ask("coldstart", schedule="", max_in_flight=1, more=coldstarts.OPTIONS, stages=coldstarts.stages, conduct=coldstarts.ScaleToZero)
+ask("coldstart", schedule="", max_in_flight=1, more=scale_to_zero.OPTIONS, stages=scale_to_zero.stages, conduct=scale_to_zero.ScaleToZero)
 
 
 class ColdStart(ArrivalUser):

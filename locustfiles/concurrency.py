@@ -8,8 +8,8 @@ The report names the level of the best goodput, the one that is worth it by the 
 within the objective.
 """
 
-from rig.sweep import CONCURRENCY as sweep
-from rig.users import ArrivalUser, ScheduleShape, ask
+from coldburst.sweep.runner import CONCURRENCY as sweep
+from coldburst.users import ArrivalUser, ScheduleShape, ask
 
 ask(**sweep.question, embedded=("--concurrency", "4"))
 

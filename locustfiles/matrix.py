@@ -8,8 +8,8 @@ the concurrency; the smallest setting is the baseline. The endpoint's handler mu
 environment (--concurrency-env).
 """
 
-from rig.sweep import MATRIX as sweep
-from rig.users import ArrivalUser, ScheduleShape, ask
+from coldburst.sweep.runner import MATRIX as sweep
+from coldburst.users import ArrivalUser, ScheduleShape, ask
 
 ask(**sweep.question)
 

@@ -7,8 +7,8 @@ A trace is a CSV file with a column of instants, in seconds or as dates and time
 replayed, not what was answered: requests leave at the recorded intervals, whatever the endpoint does.
 """
 
-from rig import replay
-from rig.users import ArrivalUser, ScheduleShape, ask
+from coldburst.schedule import replay
+from coldburst.users import ArrivalUser, ScheduleShape, ask
 
 ask("replay", schedule="", max_in_flight=500, more=replay.OPTIONS, stages=replay.stages)
 

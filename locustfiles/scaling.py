@@ -8,8 +8,8 @@ settings back. Without a host and with --target transcription, transcription ser
 on this machine.
 """
 
-from rig.sweep import SCALING as sweep
-from rig.users import ArrivalUser, ScheduleShape, ask
+from coldburst.sweep.runner import SCALING as sweep
+from coldburst.users import ArrivalUser, ScheduleShape, ask
 
 ask(**sweep.question)
 

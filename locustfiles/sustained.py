@@ -6,7 +6,7 @@
 Requests leave when they are due, whether or not earlier ones were answered (open loop).
 """
 
-from rig.users import ArrivalUser, ScheduleShape, ask
+from coldburst.users import ArrivalUser, ScheduleShape, ask
 
 ask("sustained", schedule="warm 5s 1/s, steady 20s 2/s poisson", max_in_flight=500)
 

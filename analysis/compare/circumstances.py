@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.load import Run
 from analysis.prose import counted
-from rig.attempt import one_line
+from coldburst.record.attempt import one_line
 
 MATTERS: Mapping[str, tuple[str, ...]] = {
     "question": ("question",),

@@ -18,7 +18,7 @@ from analysis.compare.lines import Line, lines
 from analysis.compare.sides import Side
 from analysis.load import Run, RunError, load
 from analysis.page import PAGE, columns, drawn, render
-from rig.attempt import one_line
+from coldburst.record.attempt import one_line
 
 FORMAT = 1
 LONGEST, LONGEST_PATH = 80, 4096

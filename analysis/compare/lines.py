@@ -14,7 +14,7 @@ from analysis.compare.differences import Difference, Estimate
 from analysis.compare.sides import HIGHER, LOWER, RATES, SAMPLES, SEED, Side, plain
 from analysis.locust_csv import Totals
 from analysis.sweep.cells import Cell
-from rig.attempt import OUTCOMES, one_line
+from coldburst.record.attempt import OUTCOMES, one_line
 
 CANNOT_TELL, NOT_SHOWN = "cannot tell", "no difference shown"
 WITHOUT_ROWS = "Locust's totals have no row a request, and without rows nothing tells how much a figure varies"

@@ -10,7 +10,7 @@ from analysis.compare.differences import BLOCK_TIMES, DRAWS
 from analysis.compare.lines import CANNOT_TELL, NOT_SHOWN, WITHOUT_ROWS, Line
 from analysis.compare.sides import Side
 from analysis.sheet import Sheet
-from rig.attempt import OUTCOMES
+from coldburst.record.attempt import OUTCOMES
 
 MAIN = ("response_ok.p95", "response_ok.p50")
 BLOCKS = (

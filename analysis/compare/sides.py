@@ -18,7 +18,7 @@ from analysis.load import Run
 from analysis.sweep.sweep import Sweep, sweep
 from analysis.tables import Tables, wall_s
 from analysis.verdict import Verdict, judge
-from rig.attempt import OUTCOMES
+from coldburst.record.attempt import OUTCOMES
 
 SEED = 1
 USED = ["outcome", "phase", "scheduled_s", "done_s", "response_s", "service_s", "queue_s", "execution_s", "audio_s", "wer", "cold"]

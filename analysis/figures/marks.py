@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rig.attempt import OUTCOMES
+from coldburst.record.attempt import OUTCOMES
 
 INK, FAINT, GRID = "#22303c", "#6b7885", "#dfe4e9"
 BLUE, SKY, GREEN, ORANGE, RED, PURPLE, YELLOW = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#e3d12b"

@@ -10,7 +10,7 @@ from analysis.figures import bins, frame
 from analysis.figures.bins import codes, floats
 from analysis.figures.marks import MARKS, Absent, Plot
 from analysis.tables import Tables
-from rig.attempt import OUTCOMES
+from coldburst.record.attempt import OUTCOMES
 
 BINS = 96
 

@@ -14,7 +14,7 @@ from analysis.figures.marks import Absent, Plot
 from analysis.figures.panels import COLD_STARTS
 from analysis.prose import counted
 from analysis.tables import ENDLESS, Tables
-from rig.attempt import OUTCOMES
+from coldburst.record.attempt import OUTCOMES
 
 NAME, TITLE = "timeline", "Timeline: load, answers, endpoint, and what went wrong"
 STROKES = 400

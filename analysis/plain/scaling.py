@@ -17,7 +17,7 @@ from analysis.sheet import Sheet
 from analysis.sweep import ratios, usl
 from analysis.sweep.usl import Usl
 from analysis.verdict import TOTALS, Verdict
-from rig.attempt import one_line
+from coldburst.record.attempt import one_line
 
 EXAMPLE = "1=results/one 2=results/two 4=results/four"
 FORMAT = 1

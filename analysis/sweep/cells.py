@@ -16,7 +16,7 @@ from analysis.models import Percentile, ascending, over_runs, percentiles
 from analysis.sweep import ratios
 from analysis.sweep.plan import Objective
 from analysis.sweep.stages import Window
-from rig.prices import Price
+from coldburst.record.prices import Price
 
 UNSENT = ("skipped", "not reached")
 SPLIT = ("queue_s", "cold_s", "execution_s", "other_s")

@@ -10,8 +10,8 @@ from analysis.sweep import ratios
 from analysis.sweep.stages import Window
 from analysis.sweep.sweep import Sweep
 from analysis.tables import Tables
-from rig.attempt import one_line
-from rig.prices import stale
+from coldburst.record.attempt import one_line
+from coldburst.record.prices import stale
 
 DRAINED = 0.9
 ENDED_WITH_IT = ("none", "replicas")
@@ -32,7 +32,7 @@ def _settings(of: Tables) -> Iterator[str]:
     if settings.get("way") == "hand":
         yield f"The endpoint was changed by hand: {note or f'put back what you changed ({where})'}."
         return
-    command = f"python -m rig.restore {of.run.path}{' --yes' if settings.get('harmless') is False else ''}"
+    command = f"python -m coldburst restore {of.run.path}{' --yes' if settings.get('harmless') is False else ''}"
     yield f"The endpoint's settings were not put back{f' ({where})' if where else ''}: {command} does that. {note}".strip()
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from analysis.rows import MOST
 from analysis.sweep.memory import Card
-from rig.attempt import one_line
-from rig.objective import OF_SWEEPS, OPERATORS
-from rig.prices import Price
+from coldburst.record.attempt import one_line
+from coldburst.record.objectives import OF_SWEEPS, OPERATORS
+from coldburst.record.prices import Price
 
 MOST_FAILURES = 0.05
 QUESTIONS = ("concurrency", "scaling", "matrix")

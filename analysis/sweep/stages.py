@@ -14,7 +14,7 @@ from analysis.bootstrap import Interval, batch_means
 from analysis.cold import PARTS
 from analysis.sweep.plan import Plan, finite
 from analysis.tables import ENDLESS, Tables
-from rig.attempt import one_line
+from coldburst.record.attempt import one_line
 
 STATES = ("done", "cut", "skipped", "not reached")
 UNEVEN = 0.10

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rig.attempt import COLUMNS, ENDPOINT, EVENTS, GENERATOR, Attempt, Column, cells, ledger, line
-from rig.schedule import parse
-from rig.schedule import planned as planned_by
+from coldburst.record.attempt import COLUMNS, ENDPOINT, EVENTS, GENERATOR, Attempt, Column, cells, line
+from coldburst.record.ledger import ledger
+from coldburst.schedule.stages import parse
+from coldburst.schedule.stages import planned as planned_by
 
 HERE = Path(__file__).parent
 FORMER = {"seen_s", "polls"}

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from rig.attempt import ENDPOINT, line
-from tests.sweeps import P95, PRICE, cut, guide, methodology, whisper, write
+from coldburst.record.attempt import ENDPOINT, line
+from tests.support.sweeps import P95, PRICE, cut, guide, methodology, whisper, write
 
 HERE = Path(__file__).parent
 CARD = {"vram_gb": 24.0, "shared_gb": 3.4, "per_worker_gb": 3.3, "headroom": 0.9}

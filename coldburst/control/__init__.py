@@ -1,0 +1,1 @@
+"""Changes an endpoint between the stages of a sweep, and restores it."""

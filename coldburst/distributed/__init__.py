@@ -1,0 +1,1 @@
+"""Distributed runs: a master deals the schedule over generators, and loses nothing."""

@@ -1,0 +1,291 @@
+"""A load generator of a distributed run: Locust's worker process. It sends what the master lets it, keeps its rows, and ships them.
+
+It has a directory of its own with all its rows, RUN.NAME beside other runs, whatever becomes of the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gevent
+from gevent.event import Event
+from locust import runners
+from locust.argument_parser import get_parser
+from locust.exception import RPCError
+
+from coldburst.distributed.clock_sync import ClockOffset, ClockReading
+from coldburst.distributed.messages import BEAT, BEAT_S, CLOCK, PLAN, ROWS
+from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDispatcher, shared_dispatcher
+from coldburst.load import run_options
+from coldburst.load.run import LoadRun
+from coldburst.load.run_options import RunPlan
+from coldburst.load.stage_hooks import StageHooks, attempt_phase
+from coldburst.option import OptionError
+from coldburst.record import provenance
+from coldburst.record.batches import Outbox
+from coldburst.record.exit_codes import LEFT_ALONE
+from coldburst.record.run_directory import Recorder
+from coldburst.schedule.stages import text
+from coldburst.targets.address import infer
+from coldburst.targets.queue import QueueTarget
+
+logger = logging.getLogger("coldburst")
+ASK_S = 0.1
+"""Between two beats at least, however much it asks for."""
+SILENT_S = 10.0
+"""Without a word from the master for so long a generator ends: what it sends costs money, and nobody counts it."""
+SHIP_S = 10.0
+"""How long a generator that leaves waits for the master to have its rows."""
+NEVER_S = 10**9
+ELSEWHERE = (
+    "the endpoint that the master started for this run answers on that machine's 127.0.0.1 alone: "
+    "name one that every generator can reach, as in --host http://10.0.0.5:8083"
+)
+
+
+def loopback() -> str:
+    """What tells one 127.0.0.1 from another: containers and network namespaces have their own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/net').readlink()}"
+    except OSError:  # not Linux
+        return platform.node()
+
+
+class PhaseHooks(StageHooks):
+    """The part of a sweep's conductor that a generator needs: which phase a stage is."""
+
+    def __init__(self, phases: Mapping[str, str]) -> None:
+        self._phases = phases
+
+    def phase(self, stage: str, draining: bool) -> str:
+        """See Conductor."""
+        return attempt_phase(self._phases.get(stage, ""), draining)
+
+
+class GeneratorRun(NamedTuple):
+    """A generator's part of one run."""
+
+    id: str
+    run: LoadRun
+    load: SharedDispatcher
+    orders: MasterInstructions
+    outbox: Outbox
+
+
+class Generator:
+    """Speaks with the master, for as long as the process lives.
+
+    Args:
+        environment: Locust's; its runner is a WorkerRunner.
+        question: of the locustfile (``coldburst.session.Session``): checks options with this process's own environment,
+            and is told which run goes on.
+    """
+
+    def __init__(self, environment: Any, question: Any) -> None:
+        self._environment, self._runner, self._question = environment, environment.runner, question
+        self._runs = get_parser().parse_known_args()[0].runs  # its own: to one that joins late Locust may have given the master's already
+        self._offset = ClockOffset()
+        self._zero_theirs: float | None = None
+        self._heard = time.perf_counter()
+        self._refusal = ("", "")
+        self._clock: dict[str, float] = {}
+        self._preparing = ""
+        self._interrupted = False
+        self.part: GeneratorRun | None = None
+        self.idle = Event()
+        self.idle.set()
+        for kind, listener in ((PLAN, self._planned), (BEAT, self._beaten), (CLOCK, self._answered)):
+            self._runner.register_message(kind, listener)
+        self._greenlet = gevent.spawn(self._beat)
+
+    def quit(self) -> None:
+        """Ends the generator; what is in flight is cut, and every row is on its own disk."""
+        if part := self.part:
+            self._end(part, "the generator was ended")
+            self._tell()
+        self._greenlet.kill()
+
+    def _planned(self, msg: Any, **_: Any) -> None:
+        """The master asks for a part in a run; answered by beats, once it is prepared."""
+        word = msg.data
+        if self._preparing == word["run"] or (self.part and self.part.id == word["run"]):
+            return
+        self._preparing = word["run"]
+        gevent.spawn(self._prepare, word)
+
+    def _prepare(self, word: Mapping[str, Any]) -> None:
+        try:
+            if self.part:
+                self._end(self.part, "another run")
+            if word["loopback"] not in ("", loopback()):
+                raise OptionError(ELSEWHERE)
+            said = {**word["options"], "host": word["host"], "runs": self._runs}
+            plan: RunPlan = self._question.part(said, word["question"], word["keyed"])
+            if self._preparing != word["run"]:
+                return
+            self.part = self._part(word, plan)
+            self._question.current = self.part.run
+        except Exception as error:
+            self._refusal = (word["run"], f"generator {word['name']} ({platform.node()}): {error}")
+            if not isinstance(error, ValueError | OSError):
+                raise  # a fault of this program's own: its log tells more
+            logger.error(error)
+            return
+        self.idle.clear()
+        gevent.spawn(self._drive, self.part)
+
+    def _part(self, word: Mapping[str, Any], plan: RunPlan) -> GeneratorRun:
+        key = run_options.key(plan)
+        target = plan.aim(infer(plan.host, plan.kind), plan.limits, key)
+        outbox, orders = Outbox(), MasterInstructions()
+        about = {
+            "question": word["question"],
+            "part_of": word["run"],
+            "generator": word["name"],
+            "schedule": text(plan.schedule),
+            "options": dict(plan.options),
+            "machine": provenance.machine(),
+            "cold_after_s": plan.cold_after_s,
+            **({"sweep": {}} if word["phases"] else {}),
+        }
+        recorder = Recorder(plan.runs, about, generator=word["name"], name=f"{word['run']}.{word['name']}", outbox=outbox)
+        load = shared_dispatcher(word["name"], word["slot"], orders)
+        conductor = PhaseHooks(word["phases"]) if word["phases"] else None
+        run = LoadRun(self._environment, plan, target, recorder, where=None, key=key, conductor=conductor, load=load, tables=False)
+        assert isinstance(run.load, SharedDispatcher)
+        self._zero_theirs = float(word["zero"])
+        return GeneratorRun(word["run"], run, run.load, orders, outbox)
+
+    def _drive(self, part: GeneratorRun) -> None:
+        self._set_zero(part)
+        part.run.drive()
+        part.run.finish("schedule")
+        self._runner._send_stats()  # Locust's own, which it sends only every 3 s
+
+    def _end(self, part: GeneratorRun, why: str) -> None:
+        part.load.leave(alone=True)
+        part.run.cut()
+        part.run.finish(why)
+
+    def _set_zero(self, part: GeneratorRun) -> None:
+        if len(self._offset) and self._zero_theirs is not None:
+            part.load.set_zero(self._zero_theirs - self._offset.best.offset_s)
+
+    def _beaten(self, msg: Any, **_: Any) -> None:
+        self._heard = time.perf_counter()
+        word, part = msg.data, self.part
+        if word["over"] and word["run"] == self._preparing:
+            self._preparing = ""
+        if part is None or word["run"] != part.id:
+            return
+        part.outbox.acknowledged(word["ack"])
+        if word["over"]:
+            gevent.spawn(self._end_too, part, word)
+            return
+        for sample in word["samples"]:
+            part.run.said.add(sample)
+        part.orders.take(word)
+        if isinstance(part.run.target, QueueTarget):
+            part.run.target.share(word["generators"])
+        if word["stop"] and not part.load.stopping:
+            part.run.ended_by = word["stop"]
+            logger.info("The master ends the run (%s): nothing more is sent", word["stop"])
+            part.load.stop()
+        if word["cut"]:
+            gevent.spawn(part.load.cut)
+
+    def _end_too(self, part: GeneratorRun, word: Mapping[str, Any]) -> None:
+        """The run is over; a part that is still open ends: it could not begin, or was not heard of for too long."""
+        if is_open := part.run.ledger is None:
+            why = part.run.ended_by = part.run.ended_by or word["stop"] or "a run that ended without it"
+            part.load.leave(alone=True)
+            if word["cut"]:
+                part.run.cut()
+            part.run.finish(why)
+        if part is self.part and (is_open or part.outbox.empty):
+            self.idle.set()
+
+    def _answered(self, msg: Any, **_: Any) -> None:
+        """The master's clock, as asked by the last beat."""
+        answered_s = self._heard = time.perf_counter()
+        reading = ClockReading(msg.data["asked_s"], msg.data["theirs_s"], answered_s)
+        self._offset.add(reading)
+        if self._offset.best is reading:
+            ahead_s = time.time() - reading.round_trip_s / 2 - msg.data["wall_s"]
+            self._clock = {"clock_s": ahead_s, "round_trip_s": reading.round_trip_s}
+        if self.part:
+            self.part.run.clock = self._clock
+        if self.part and not self.part.load.finished.is_set():
+            self._set_zero(self.part)
+
+    def _beat(self) -> None:
+        while True:
+            self._tell()
+            self._insist()
+            gevent.sleep(ASK_S)
+            if part := self.part:
+                part.load.asks.wait(BEAT_S - ASK_S)
+            else:
+                gevent.sleep(BEAT_S - ASK_S)
+
+    def _tell(self) -> None:
+        """Sends the rows that the master has not, then how it stands: by then they are counted in its ``last``."""
+        part = self.part
+        batches = part.outbox.due() if part else []
+        state = self._state()
+        try:
+            for batch in batches:
+                self._runner.send_message(ROWS, {"run": state["run"], **batch.plain()})
+            self._runner.send_message(BEAT, state)
+        except RPCError as error:
+            logger.warning("The master cannot be told (%s)", error)
+
+    def _state(self) -> dict[str, Any]:
+        word: dict[str, Any] = {"asked_s": time.perf_counter(), "machine": platform.node()}
+        best = self._offset.best if len(self._offset) else None  # by the master's clock now, or a little later: never too old
+        word["said_s"] = word["asked_s"] + best.offset_s + best.round_trip_s / 2 if best else None
+        word |= {"leaves": self._interrupted, "refused": self._refusal[0], "why": self._refusal[1], "run": ""}
+        if part := self.part:
+            run, load = part.run, part.load
+            word |= {"run": part.id, "ended": load.ended, "dispatched": load.dispatched, "sent": run.sent, "lateness_s": run.lateness_s}
+            word |= {"wants": load.wants, "asks": load.asks.is_set()}
+            load.asks.clear()
+            word |= {"in_flight": load.in_flight, "held": load.held, "closed": run.ledger is not None, "last": part.outbox.last}
+        return word
+
+    def _insist(self) -> None:
+        """Ends the process where the master has fallen silent in the middle of a run."""
+        part, silent_s = self.part, time.perf_counter() - self._heard
+        if part is None or self.idle.is_set() or silent_s < SILENT_S or self._interrupted:
+            return
+        self._interrupted = True
+        runners.MASTER_HEARTBEAT_TIMEOUT = NEVER_S  # Locust's own switch would cut after 60 s what is still in flight
+        logger.error("The master has been silent for %.0f s: nothing more is sent; the rows are in %s", silent_s, part.run.recorder.folder)
+        gevent.spawn(self._leave, part, "a master that fell silent", LEFT_ALONE)
+
+    def interrupt(self, name: str) -> None:
+        """Ctrl-C or SIGTERM here: it sends nothing more, waits for its answers, ships its rows and ends. Again: at once."""
+        part = self.part
+        if part is None or self.idle.is_set() or self._interrupted:
+            if part:
+                part.run.cut()
+            self._runner.quit()
+            return
+        self._interrupted = True
+        gevent.spawn(self._leave, part, name, 0)
+
+    def _leave(self, part: GeneratorRun, why: str, code: int) -> None:
+        part.run.ended_by = why
+        part.load.leave(alone=code == LEFT_ALONE)
+        part.run.finish(why)
+        with gevent.Timeout(SHIP_S, False):
+            while not part.outbox.empty:
+                gevent.sleep(BEAT_S)
+        self._environment.process_exit_code = code
+        self._runner.quit()

@@ -1,0 +1,361 @@
+"""The master of a distributed run: it begins the stages, deals the arrivals over the generators that live, and writes their rows."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import gevent
+from gevent.event import Event
+from gevent.lock import RLock
+
+from coldburst.distributed.assignment import LEASE_S, Assignment, Assignments, SequencePool, bases
+from coldburst.distributed.generator import SILENT_S, loopback
+from coldburst.distributed.generators import GeneratorRegistry, GeneratorState
+from coldburst.distributed.messages import BEAT, BEAT_S, PLAN
+from coldburst.distributed.shared_dispatcher import LEFT_OUT
+from coldburst.distributed.stage_sequencer import StageSequencer
+from coldburst.load.run_options import RunPlan
+from coldburst.load.stage_hooks import StageHooks
+from coldburst.option import OptionError
+from coldburst.record.attempt import read_rows
+from coldburst.record.batches import Batch, Inbox
+from coldburst.record.ledger import Ledger
+from coldburst.record.run_directory import LocustCsv, Recorder
+from coldburst.schedule.stages import planned
+from coldburst.targets.address import EndpointAddress
+from coldburst.targets.endpoint_samples import EndpointSamples
+from coldburst.targets.status_sampler import StatusSampler
+
+logger = logging.getLogger("coldburst")
+FIRST_S, READY_S = 30.0, 30.0
+"""How long the first generator, and the answers to the plan, are waited for."""
+FLUSH_S = 10.0
+"""After the drain: how long the last rows are waited for."""
+STALL_S = 1.5
+"""Where a beat of the master's own comes so late, it could not listen either."""
+
+
+class DistributedRun:
+    """One distributed run, as a Run is one in a single process.
+
+    Args:
+        environment: Locust's.
+        master: who hears the generators.
+        where, key, conductor: see Run.
+        question: its name; generators have the same locustfile.
+        host: the endpoint's address, as the generators are to use it.
+    """
+
+    def __init__(
+        self,
+        environment: Any,
+        plan: RunPlan,
+        recorder: Recorder,
+        *,
+        master: GeneratorRegistry,
+        where: EndpointAddress,
+        host: str,
+        question: str,
+        key: str = "",
+        conductor: StageHooks | None = None,
+    ) -> None:
+        self.plan, self.recorder, self.conductor = plan, recorder, conductor
+        self._environment, self._master, self._where, self._key = environment, master, where, key
+        self._host, self._question = host, question
+        self.ended_by = self.failed = ""
+        self._sent = 0
+        self.ledger: Ledger | None = None
+        self.watch: StatusSampler | None = None
+        self.said = EndpointSamples()
+        self.spoken = Event()
+        self.deals = Assignments()
+        self.load = StageSequencer(self, plan.schedule, conductor)
+        self.id = recorder.id
+        self._over = False
+        self._locust = LocustCsv(environment, recorder)
+        self._ending = RLock()
+        self._peers: dict[str, GeneratorState] = {}
+        self._pools: dict[int, SequencePool] = {}
+        self._beats: gevent.Greenlet | None = None
+        if conductor:
+            conductor.begin(self)
+
+    @property
+    def sent(self) -> int:
+        """Requests sent, as the generators said last."""
+        if self.ledger is None:
+            self._sent = sum(self.told("sent"))
+        return self._sent
+
+    @property
+    def lateness_s(self) -> float:
+        """Largest lateness of the last seconds, as the generators said last."""
+        return max(self.told("lateness_s"), default=0.0)
+
+    @property
+    def generators(self) -> int:
+        """Generators that live and have a part."""
+        return len(self._parts())
+
+    def told(self, name: str) -> list[Any]:
+        """What each generator with a part said last, of this run; of the lost ones only what counts for ever."""
+        peers = self._peers.values() if name in ("dispatched", "sent") else self._parts()
+        return [peer.of(self.id, name, 0) for peer in peers]
+
+    def has_ended(self, place: int) -> bool:
+        """Whether each generator that has a part has all answers up to that stage, and its rows are here."""
+        parts = self._parts()
+        return bool(parts) and all(peer.word["ended"] >= place and peer.inbox.number >= peer.word["last"] for peer in parts)
+
+    def prepare(self) -> None:
+        """Gives each generator its part.
+
+        Raises:
+            OptionError: there is none, or one of them cannot take part; one sentence that names it.
+        """
+        living = self._await(self._master.living, FIRST_S)
+        if not living:
+            self._give_up(f"no generator within {FIRST_S:g} s: start one with locust -f … --worker --master-host (this machine's address)")
+        self._master.run = self
+        self.load.zero = time.perf_counter()
+        self.deals = Assignments([Assignment(0.0, tuple(peer.name for peer in living))])
+        for peer in living:
+            self._join(peer)
+        waiting = self._await(lambda: self._refusal() or not self._unready(), READY_S)
+        if refused := self._refusal():
+            self._give_up(refused)
+        if not waiting:
+            names = ", ".join(f"{peer.name} ({peer.machine})" for peer in self._unready())
+            self._give_up(f"no answer to the plan within {READY_S:g} s from generator {names}: look at its log")
+        logger.info("%d generators: %s", len(living), ", ".join(f"{peer.name} on {peer.machine}" for peer in living))
+
+    def _give_up(self, why: str) -> NoReturn:
+        """Leaves nothing of a run that cannot be begun; what generators have prepared they end."""
+        self.ended_by, self._over = "the run could not begin", True
+        self.load.cut()
+        for peer in self._peers.values():
+            self._speak(peer)
+        self._locust.close()
+        self.recorder.discard()
+        raise OptionError(why)
+
+    def drive(self) -> None:
+        """Runs the whole schedule, once; returns when each generator has ended its part."""
+        if self._beats is None:
+            self._beats = gevent.spawn(self._beat)
+            self.watch = StatusSampler(self._where, self._key, self.plan.sample_s, now=self.load.now, row=self._sample, ready=self._ready)
+            self.said = self.watch.said
+            self.load.run()
+            if self._deserted():
+                self.ended_by = self.ended_by or "no generator left"
+        self.load.finished.wait()
+
+    def _deserted(self) -> bool:
+        """Whether each generator left, though there was more to send."""
+        left = self.told("leaves")
+        return bool(left) and all(left) and not self.load.stopping and self.load.dispatched < (self.plan.planned or math.inf)
+
+    def finish(self, reason: str) -> Ledger | None:
+        """Ends the run and closes its files; None where another caller did. See Run."""
+        with self._ending:
+            if self.ledger is not None:
+                return None
+            if not self.load.finished.is_set():
+                self.ended_by = self.ended_by or reason
+                self.load.stop()
+                if not self.load.finished.wait(self.plan.drain_s + BEAT_S):
+                    self.load.cut()
+                self.drive()
+            self._await(self._flushed, FLUSH_S)
+            return self._close()
+
+    def cut(self) -> None:
+        """Ends what is in flight at once; ``finish`` then returns."""
+        self.load.cut()
+
+    def event(self, kind: str, about: Mapping[str, Any]) -> None:
+        """A row in events.csv."""
+        self.recorder.event(kind, {"at_s": self.load.now(), "generator": "master", **about})
+
+    def take(self, peer: GeneratorState, batch: Batch) -> None:
+        """Writes a batch of rows, if it is the next one."""
+        if self.ledger is not None or self._over or not peer.inbox.takes(batch):
+            return
+        self.recorder.append(batch)
+        if self.conductor:
+            for row in read_rows(batch.lines("attempts")):
+                self.conductor.attempt(row)
+        self.spoken.set()
+        if self.recorder.fault and not self.load.stopping:
+            self.ended_by = "a disk that cannot be written"
+            self.load.stop()
+
+    def heard(self, peer: GeneratorState) -> None:
+        """Answers at once a generator that asks for more numbers: its places wait for them."""
+        if self._beats and peer.of(self.id, "asks", False):
+            self._speak(peer)
+
+    def _join(self, peer: GeneratorState) -> None:
+        """Tells a generator what it is to take part in; it answers with its beats."""
+        peer.inbox, peer.lease_s, peer.lost = Inbox(), 0.0, False
+        self._peers[peer.client_id] = peer
+        phases = {} if self.conductor is None else {stage.name: self.conductor.phase(stage.name, False) for stage in self.plan.schedule}
+        word = {"run": self.id, "name": peer.name, "slot": peer.slot, "question": self._question, "host": self._host}
+        word["loopback"] = "" if self.plan.host else loopback()
+        word |= {"options": dict(self.plan.options), "phases": {name: phase for name, phase in phases.items() if phase}}
+        self._master.send(PLAN, {**word, "zero": self.load.zero, "keyed": bool(self._key)}, peer)
+
+    def _parts(self) -> list[GeneratorState]:
+        """The generators that live and have a part: not one that joined and could not."""
+        return [peer for peer in self._peers.values() if not peer.lost and peer.word.get("run") == self.id]
+
+    def _refusal(self) -> str:
+        return next((str(peer.word["why"]) for peer in self._peers.values() if self._refused(peer)), "")
+
+    def _refused(self, peer: GeneratorState) -> bool:
+        return bool(peer.word.get("refused") == self.id)
+
+    def _unready(self) -> list[GeneratorState]:
+        return [peer for peer in self._peers.values() if peer.word.get("run") != self.id]
+
+    def _beat(self) -> None:
+        due_s = time.perf_counter()
+        while not self._over:
+            if time.perf_counter() > due_s + STALL_S:
+                self._master.woke(due_s)
+            self._count_the_living()
+            for peer in self._peers.values():
+                self._speak(peer)
+            self.spoken.set()
+            due_s = time.perf_counter() + BEAT_S
+            gevent.sleep(BEAT_S)
+
+    def _count_the_living(self) -> None:
+        """Notices who is lost, who is back and who is new, and deals again."""
+        living = {peer.client_id: peer for peer in self._master.living()}
+        for client_id, peer in self._peers.items():
+            if peer.lost == (client_id in living):
+                peer.lost = not peer.lost
+                if peer.lost:
+                    self._notice("generator_lost", peer, seconds=time.perf_counter() - peer.heard_s)
+                else:
+                    self._notice("generator_back", peer)
+        for client_id, peer in living.items():
+            if client_id not in self._peers and not self.load.stopping:
+                self._join(peer)
+                self._notice("generator_joined", peer)
+        names = tuple(peer.name for peer in self._peers.values() if not peer.lost and self._takes_part(peer))
+        members = set(self.deals.last.members)
+        gone = [peer for peer in self._peers.values() if peer.name in members - set(names) and not self._has_done(peer)]
+        if names and (gone or set(names) - members) and not self.load.stopping:
+            self._deal(names, gone)
+        elif not names and not self.load.is_cut and all(map(self._gone, self._peers.values())):
+            logger.error("No generator lives: the run is ended")
+            self.ended_by = self.ended_by or "no generator left"
+            self.load.cut()
+
+    def _gone(self, peer: GeneratorState) -> bool:
+        """Whether the generator will not send: it has refused, has left, or been silent so long that it has ended by itself."""
+        silent = peer.lost and (peer.of(self.id, "leaves", False) or self._master.silent_s(peer) > SILENT_S)
+        return silent or self._refused(peer)
+
+    def _deal(self, names: tuple[str, ...], gone: Sequence[GeneratorState]) -> None:
+        """Deals to these from the end of every lease on; tells of each share that changes hands, and how long nobody sent it."""
+        deal = Assignment(self.load.now() + LEASE_S + BEAT_S, names)
+        self.deals.add(deal)
+        for peer in gone:
+            self._notice("share_dealt", peer, at_s=deal.from_s, seconds=self.load.zero + deal.from_s - peer.heard_s)
+
+    def _has_done(self, peer: GeneratorState) -> bool:
+        """Whether the generator has ended its part because there is nothing more to send."""
+        return bool(peer.of(self.id, "closed", False) and not peer.of(self.id, "leaves", False))
+
+    def _takes_part(self, peer: GeneratorState) -> bool:
+        """Whether the generator is ready, and neither leaves nor has ended its part."""
+        return not peer.of(self.id, "closed", True) and not peer.of(self.id, "leaves", True)
+
+    def _notice(self, kind: str, peer: GeneratorState, **about: float) -> None:
+        """Tells the log and the listeners of a hook, events.csv among them."""
+        logger.warning("%s: %s on %s", kind.replace("_", " "), peer.name, peer.machine)
+        told = {"at_s": self.load.now(), "detail": f"{peer.name} on {peer.machine}", "generator": peer.name, **about}
+        getattr(self._environment.events, kind).fire(**told)
+
+    def _speak(self, peer: GeneratorState) -> None:
+        """The master's word to a generator; to a lost one too, without a longer lease: it may be back."""
+        if not peer.lost:
+            peer.lease_s = self.load.now() + LEASE_S
+        stop = (self.ended_by or "stop") if self.load.stopping else ""
+        word = {"run": self.id, "lease_s": peer.lease_s, "deals": self.deals.plain(), "starts": self.load.starts}
+        word |= {"numbers": self._numbers(peer), "generators": max(self.generators, 1)}
+        word |= {"ack": peer.inbox.number, "samples": peer.samples, "stop": stop, "cut": self.load.is_cut, "over": self._over}
+        peer.samples = []
+        self._master.send(BEAT, word, peer)
+
+    def _numbers(self, peer: GeneratorState) -> list[Any]:
+        """What is given to a generator of the stage's numbers, and whether there are no more (see ``Numbers.hear``)."""
+        stage = len(self.load.starts) - 1
+        pool = self._pool(stage)
+        if pool is None:
+            return [stage, 0, [], True]
+        (told, whole, got), leaves = peer.of(self.id, "wants", (-1, 0, 0)), peer.of(self.id, "leaves", False)
+        if self.load.stopping and peer is next(filter(self._takes_part, self._parts()), None):
+            pool.rest(peer.name)  # to be told as not sent
+        elif told == stage and not (peer.lost or leaves or self.load.stopping):
+            pool.give(peer.name, whole)
+        return [stage, *pool.after(peer.name, got if told == stage else 0), pool.dry or leaves]
+
+    def _pool(self, stage: int) -> SequencePool | None:
+        """Of a stage that has begun and is a closed loop bounded by a count."""
+        if stage < 0 or self.load.starts[stage] == LEFT_OUT or not self.plan.schedule[stage].closed:
+            return None
+        if (count := self.plan.schedule[stage].count) is not None and stage not in self._pools:
+            first = bases(self.plan.schedule, [planned([one], self.plan.seed) for one in self.plan.schedule])[stage]
+            self._pools[stage] = SequencePool(range(first, first + count))
+        return self._pools.get(stage)
+
+    def _sample(self, row: Mapping[str, Any]) -> None:
+        self.recorder.endpoint(row)
+        for peer in self._peers.values():
+            peer.samples.append(dict(row))
+
+    def _ready(self, about: Mapping[str, Any]) -> None:
+        self._environment.events.worker_ready.fire(**about)
+
+    def _flushed(self) -> bool:
+        """Whether every generator that has a part has closed its files, and all their rows are here."""
+        return all(peer.word["closed"] and peer.inbox.number >= peer.word["last"] for peer in self._parts())
+
+    def _close(self) -> Ledger:
+        elapsed_s = self.load.now()
+        if self.conductor:
+            self.conductor.end()
+        if self.watch:
+            self.watch.stop()
+        self._over = True
+        for peer in self._peers.values():
+            self._speak(peer)
+        if self._beats:
+            self._beats.kill()
+        self._locust.close()
+        skipped = planned(self.load.skipped, self.plan.seed) or 0
+        count = None if self.plan.planned is None else self.plan.planned - skipped
+        about = [
+            {"name": peer.name, "machine": peer.machine, "lost": peer.lost, "rows_in_batches": peer.inbox.number}
+            for peer in self._peers.values()
+        ]
+        self.recorder.note("generators", about)
+        self._sent = sum(self.told("sent"))
+        second_0 = time.time() - self.load.now()
+        self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, count, self.load.dispatched)
+        return self.ledger
+
+    def _await(self, done: Any, limit_s: float) -> Any:
+        """The first true answer of ``done``, or its last one."""
+        ends_s = time.perf_counter() + limit_s
+        while not (answer := done()) and time.perf_counter() < ends_s:
+            gevent.sleep(0.05)
+        return answer

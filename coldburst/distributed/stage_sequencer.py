@@ -1,0 +1,137 @@
+"""The course of a distributed run's schedule: the master begins the stages, and waits for the generators between them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from gevent.event import Event
+
+from coldburst.distributed.messages import BEAT_S
+from coldburst.distributed.shared_dispatcher import LEFT_OUT
+from coldburst.load.stage_hooks import StageHooks
+from coldburst.schedule.stages import Stage
+
+LEAD_S = 0.3
+"""From the master's word to a stage's start: longer than a message takes."""
+
+
+class GeneratorStatus(Protocol):
+    """What the generators tell; ``spoken`` is set when there may be something new."""
+
+    spoken: Event
+
+    def told(self, name: str) -> list[Any]:
+        """What each of them said last."""
+
+    def has_ended(self, place: int) -> bool:
+        """Whether each that lives has all answers up to that stage."""
+
+
+class StageSequencer:
+    """What a Dispatcher is in one process: the schedule's course, here as the generators tell it."""
+
+    def __init__(self, run: GeneratorStatus, stages: tuple[Stage, ...], conductor: StageHooks | None) -> None:
+        self._run, self._stages, self._conductor = run, stages, conductor
+        self.zero = time.perf_counter()
+        self.starts: list[float] = []
+        self._conducted = ""
+        self.skipped: list[Stage] = []
+        self.finished = Event()
+        self._stopping, self._stopped_s = Event(), math.inf
+        self.is_cut = False
+
+    def now(self) -> float:
+        """Seconds since second 0."""
+        return time.perf_counter() - self.zero
+
+    @property
+    def stage(self) -> str:
+        """The present stage by the clock, or the one that the conductor prepares or leads; "" before the first."""
+        at_s = min(self.now(), self._stopped_s)
+        begun = [stage.name for stage, start_s in zip(self._stages, self.starts, strict=False) if start_s <= at_s]
+        return self._conducted or (begun[-1] if begun else "")
+
+    @property
+    def begun_s(self) -> float:
+        """When the first stage begins, in seconds from second 0; where the generators have not been told yet, the earliest instant."""
+        return self.starts[0] if self.starts else self.now() + LEAD_S
+
+    @property
+    def stopping(self) -> bool:
+        """Whether stop() was called."""
+        return bool(self._stopping.is_set())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight, as the generators said last."""
+        return sum(self._run.told("in_flight"))
+
+    @property
+    def held(self) -> int:
+        """Arrivals that wait at the in-flight cap."""
+        return sum(self._run.told("held"))
+
+    @property
+    def dispatched(self) -> int:
+        """Requests that the generators have taken on, the lost ones' as they said last."""
+        return sum(self._run.told("dispatched"))
+
+    def rest(self, seconds: float) -> bool:
+        """Waits, but not longer than until stop(); whether the run goes on."""
+        return not self._stopping.wait(seconds)
+
+    def stop(self) -> None:
+        """Sends nothing more: the generators are told with the next beat."""
+        self._stopped_s = min(self._stopped_s, self.now())
+        self._stopping.set()
+
+    def cut(self) -> None:
+        """Ends what is in flight, at once."""
+        self.is_cut = True
+        self.stop()
+
+    def run(self) -> None:
+        """Begins stage after stage; returns when every generator that lives has ended its part."""
+        try:
+            start_s = self.now() + LEAD_S
+            for place, stage in enumerate(self._stages):
+                start_s = self._begin(place, stage, start_s)
+            self._wait(lambda: all(self._run.told("closed") or [False]))  # where all are lost, one may be back yet
+        finally:
+            self.finished.set()
+
+    def _begin(self, place: int, stage: Stage, start_s: float) -> float:
+        """Begins a stage when it may; when the next one may, at the earliest."""
+        self._conducted = stage.name if self._conductor else ""
+        before = self._stages[place - 1] if place else None
+        if self._conductor or stage.closed or (before and before.closed):
+            self._ended(place - 1)
+            if self._conductor and not self.stopping and not self._conductor.before(stage) and not self.stopping:
+                self.skipped.append(stage)
+                self.starts.append(LEFT_OUT)
+                return start_s
+            start_s = self.now() + LEAD_S
+        if self.stopping:
+            if self._conductor:
+                self._conductor.after(stage, self.now(), self.now())
+            return start_s
+        self.starts.append(start_s)
+        if not self._conductor:
+            return start_s + (stage.duration_s or 0.0)
+        self._ended(place)
+        stop_s = self.now() if stage.duration_s is None else min(start_s + stage.duration_s, self.now())
+        self._conductor.after(stage, start_s, stop_s)
+        return self.now()
+
+    def _ended(self, place: int) -> None:
+        """Waits until every generator has all answers up to that stage, and the master their rows."""
+        if place >= 0:
+            self._wait(lambda: self._run.has_ended(place))
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        while not (done() or self.is_cut):
+            self._run.spoken.clear()
+            self._run.spoken.wait(BEAT_S)

@@ -1,0 +1,8 @@
+"""``python -m coldburst.emulator``."""
+
+import sys
+
+from coldburst.emulator.emulator import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The client's side of a queue endpoint: /v2/NAME/run and its neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from coldburst.emulator.api.responses import RefusedError, answer, content
+from coldburst.emulator.hosted_endpoint import HostedEndpoint
+from coldburst.serverless.job import NotFound, Refused
+
+STATUS_WAIT_S = (1.0, 90.0)
+"""Bounds of ``wait`` of /status-sync, by the JavaScript and Go SDKs."""
+PURGED = "completed"
+
+Serve = Callable[[HostedEndpoint, web.BaseRequest, str], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: its verbs, what serves it, whether its path ends in a job's id, and whether a load balancer has it too."""
+
+    methods: tuple[str, ...]
+    serve: Serve
+    of_job: bool = False
+    of_balancer: bool = False
+
+
+async def body_of(hosted: HostedEndpoint, request: web.BaseRequest, most: float) -> bytes:
+    """The request's body.
+
+    Raises:
+        RefusedError: more than ``most`` bytes.
+    """
+    too_large = RefusedError(hosted.options.too_large_status, f"the body is larger than {most / 1e6:g} MB")
+    if (request.content_length or 0) > most:
+        raise too_large
+    try:
+        found = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    if len(found) > most:
+        raise too_large
+    return found
+
+
+async def _run(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    body = content(await body_of(hosted, request, hosted.platform.run_bytes))
+    job = hosted.endpoint.submit(body, hosted.now())
+    hosted.pump()
+    return answer({"id": job.id, "status": "IN_QUEUE"})
+
+
+async def _runsync(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    platform = hosted.platform
+    wait_s = _wait_s(request, platform.sync_wait_s, (platform.sync_wait_min_s, platform.sync_wait_max_s))
+    body = content(await body_of(hosted, request, platform.sync_bytes))
+    job = hosted.endpoint.submit(body, hosted.now(), sync=True)
+    hosted.pump()
+    await hosted.wait(job, wait_s)
+    return answer(job.view())
+
+
+def _wait_s(request: web.BaseRequest, default_s: float, bounds_s: tuple[float, float]) -> float:
+    """``wait`` of the query, milliseconds, brought into its bounds; what RunPod does outside of them is not known."""
+    wait_s = _asked_s(request, "wait")
+    return default_s if wait_s is None else min(max(wait_s, bounds_s[0]), bounds_s[1])
+
+
+def _asked_s(request: web.BaseRequest, name: str) -> float | None:
+    """A time of the query, which has it in milliseconds; None = it is not there."""
+    text = request.query.get(name) if request.query_string else None
+    if text is None:
+        return None
+    try:
+        asked_s = float(text) / 1000
+    except ValueError:
+        asked_s = math.nan
+    if math.isnan(asked_s):
+        raise RefusedError(400, f"{name}={text[:60]} is no time: give milliseconds, as in {name}=90000")
+    return asked_s
+
+
+async def _status(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+    """The job; with ``ttl`` its result is kept for no longer than that from now."""
+    life_s = _asked_s(request, "ttl")
+    job = hosted.endpoint.job(job_id, hosted.now())
+    if life_s is not None:
+        hosted.endpoint.shorten(job_id, max(life_s, 0.0), hosted.now())
+        hosted.pump()
+    return answer(job.view())
+
+
+async def _status_sync(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+    wait_s = _wait_s(request, STATUS_WAIT_S[1], STATUS_WAIT_S)
+    job = hosted.endpoint.job(job_id, hosted.now())
+    await hosted.wait(job, wait_s)
+    return answer(job.view())
+
+
+async def _stream(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+    chunks = hosted.endpoint.drain_stream(job_id, hosted.now())
+    return answer({"status": hosted.endpoint.job(job_id, hosted.now()).state, "stream": [{"output": chunk} for chunk in chunks]})
+
+
+async def _cancel(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+    job = hosted.endpoint.cancel(job_id, hosted.now())
+    hosted.pump()
+    return answer({"id": job.id, "status": job.state})
+
+
+async def _retry(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+    job = hosted.endpoint.retry(job_id, hosted.now())
+    hosted.pump()
+    return answer({"id": job.id, "status": "IN_QUEUE"})
+
+
+async def _purge(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    removed = hosted.endpoint.purge(hosted.now())
+    hosted.pump()
+    return answer({"removed": removed, "status": PURGED})
+
+
+async def _health(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    return answer(hosted.endpoint.health(hosted.now()))
+
+
+async def _requests(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    """Jobs that have not ended; the shape of the platform's own answer is not known."""
+    return answer({"requests": [job.view() for job in hosted.endpoint.open_jobs()]})
+
+
+OPERATIONS: dict[str, Operation] = {
+    "run": Operation(("POST",), _run),
+    "runsync": Operation(("POST",), _runsync),
+    "status": Operation(("GET", "POST"), _status, of_job=True),
+    "status-sync": Operation(("GET", "POST"), _status_sync, of_job=True),
+    "stream": Operation(("GET", "POST"), _stream, of_job=True),
+    "cancel": Operation(("POST",), _cancel, of_job=True),
+    "retry": Operation(("POST",), _retry, of_job=True),
+    "purge-queue": Operation(("POST",), _purge),
+    "health": Operation(("GET",), _health, of_balancer=True),
+    "requests": Operation(("GET",), _requests),
+}
+
+
+async def serve(hosted: HostedEndpoint, request: web.BaseRequest, name: str, job_id: str) -> web.StreamResponse:
+    """The answer to one request of a client's.
+
+    Raises:
+        RefusedError: with the status and the sentence of the error.
+    """
+    operation = OPERATIONS[name]
+    if request.method not in operation.methods:
+        raise RefusedError(405, f"{request.method} is not for /{name}: use {operation.methods[0]}", {"Allow": ", ".join(operation.methods)})
+    if bool(job_id) != operation.of_job:
+        raise RefusedError(
+            404, f"no such path: /{name} {'needs a job id, as in' if operation.of_job else 'stands alone, as in'} {_form(name)}"
+        )
+    if not (operation.of_balancer or hosted.is_queue):
+        raise RefusedError(400, "not allowed for LB API")
+    hosted.meet_faults(request, name)
+    if (again_s := hosted.endpoint.admit(name, hosted.now())) is not None:
+        raise _too_many(hosted, name, again_s)
+    try:
+        return await operation.serve(hosted, request, job_id)
+    except NotFound as error:
+        raise RefusedError(404, str(error)) from None
+    except Refused as error:
+        raise RefusedError(error.status, str(error)) from None
+    finally:
+        hosted.endpoint.release(name)
+
+
+def _form(name: str) -> str:
+    return f"/v2/NAME/{name}/JOB" if OPERATIONS[name].of_job else f"/v2/NAME/{name}"
+
+
+def _too_many(hosted: HostedEndpoint, name: str, again_s: float) -> RefusedError:
+    headers = {"Retry-After": str(max(1, math.ceil(again_s)))} if hosted.platform.retry_after else {}
+    return RefusedError(429, f"too many requests to /{name}: try again in {again_s:.1f} s", headers)

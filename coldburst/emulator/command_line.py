@@ -1,0 +1,228 @@
+"""The words of the emulator's command line: its own options, those of an endpoint, and what --help says."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+from typing import Any, NoReturn
+
+from coldburst.emulator import faults
+from coldburst.emulator.service_times import ServiceTime, service_time
+from coldburst.serverless.policy import Policy
+from coldburst.transcriber import recognisers
+
+PROGRAM = "python -m coldburst.emulator"
+ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
+KINDS = {"queue": "QUEUE", "balancer": "LOAD_BALANCER"}
+SCALERS = {"queue-delay": "QUEUE_DELAY", "request-count": "REQUEST_COUNT"}
+MOST_CONCURRENCY = 1000
+MOST_WORKERS = 10_000
+WORKERS = ("sdk", "modelled", "command")
+DESCRIPTION = """\
+RunPod's serverless platform on this machine: queue and load-balancing endpoints, with real workers (the runpod SDK,
+or a command of yours) or modelled ones. Prints 'listening on URL' first, then the URLs of each endpoint.
+Environment: RUNPOD_API_KEY, the key that clients must show (none: open to all)."""
+EXAMPLES = f"""examples:
+  python -m coldburst.emulator --port 8090
+      one queue endpoint, 'demo', whose workers transcribe with PocketSphinx through the runpod SDK
+  python -m coldburst.emulator --port 8090 --worker command --command 'python handler.py' --workers-max 2
+      your own handler file, as RunPod would run it
+  python -m coldburst.emulator --worker modelled --service-time exp:0.5 --concurrency 4 --start 8 --load 20 --workers-max 10
+      ten workers' worth of load and nothing computed: service times are drawn
+  python -m coldburst.emulator --kind balancer --scaler-value 4 --platform hold_s=10
+      a load balancer before transcription services, which gives up after 10 s instead of 120
+  python -m coldburst.emulator --config endpoints.toml
+      several endpoints: a table [endpoints.NAME] each, with the options' names as keys
+  python -m coldburst.emulator --platform help
+      every parameter of the platform, its default, and how well it is known
+
+what it did: --log FILE takes a line of JSON for each job, request and worker; GET /emulator and GET /emulator/NAME show
+queue, workers and bill at this moment.
+
+limits:
+  times in the query are milliseconds: wait of /runsync and /status-sync, brought within its bounds; ttl of /status, which
+  shortens the life of an ended job's result from now on (a job that has not ended keeps its own). Others are ignored.
+  a policy.ttl or policy.executionTimeout outside of its bounds is refused (400); what the platform does then is not known.
+  /stream cuts texts longer than chunk_bytes; other values stay whole, however large.
+  bodies with a Content-Encoding reach a balancer's workers as they are; the other routes take none.
+  modelled workers give an input back up to 1000 characters, and take sleep_s of at most 7 days.
+  there is no batch API, no REST v1 and no GraphQL, and workers_max does not sink after days without a request.
+
+{faults.HELP}
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def everything() -> argparse.ArgumentParser:
+    """The whole command line, with --help."""
+    return _Parser(
+        prog=PROGRAM,
+        usage="%(prog)s [options]",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[of_emulator(), of_endpoint()],
+        allow_abbrev=False,
+    )
+
+
+def of_emulator() -> argparse.ArgumentParser:
+    """The options of the emulator itself."""
+    parser = _Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    add = parser.add_argument_group("emulator").add_argument
+    add("--host", type=_named, default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=_whole(0, 65_535), default=0, metavar="N", help="port to listen on; 0: the kernel chooses (default: 0)")
+    add("--endpoint", default="demo", metavar="NAME", help="name of the endpoint, where there is no --config (default: %(default)s)")
+    add("--config", default="", metavar="FILE", help="TOML: the emulator's options, and a table [endpoints.NAME] for each endpoint")
+    add("--https", action="store_true", help="speak TLS with a certificate made at the start; the authority's file is printed")
+    add("--log", default="", metavar="FILE", help="truth log, a line of JSON an event; '-': stdout (default: none)")
+    add("--seed", type=_whole(0, 2**63), default=0, metavar="N", help="of everything that is drawn (default: 0)")
+    add("--ready", action="store_true", help="print 'listening on' only when every endpoint's minimum of workers is ready")
+    add("--until-stdin-closes", action="store_true", help="end when standard input does, as when the parent is killed")
+    _add_time(add, "--poll-hold", 20.0, "how long a worker's poll for jobs is held", least=0.05)
+    _add_time(add, "--grace", 3.0, "a worker's SIGTERM to its SIGKILL")
+    _add_time(add, "--health-every", 1.0, "between two checks of a balancer's worker that is ready", least=0.01)
+    add(
+        "--health-failures",
+        type=_whole(1, 1000),
+        default=3,
+        metavar="N",
+        help="failed checks in a row that take it out of service (default: 3)",
+    )
+    _add_time(add, "--health-timeout", 5.0, "after which such a check counts as failed", least=0.01)
+    add("--too-large-status", type=_whole(400, 499), default=413, metavar="N", help="answer to a body that is too large (default: 413)")
+    add(
+        "--webhook-waits",
+        dest="webhook_waits_s",
+        type=_times,
+        default=(5.0, 15.0),
+        metavar="S,S",
+        help="pauses before the 2nd and the 3rd try at a webhook (s, default: 5,15)",
+    )
+    _add_time(add, "--webhook-timeout", 10.0, "after which a try at a webhook counts as failed", least=0.01)
+    add(
+        "--management-per-minute",
+        type=_whole(1, 10**6),
+        default=60,
+        metavar="N",
+        help="requests to REST v2 in a minute, 429 above (default: 60)",
+    )
+    return parser
+
+
+def of_endpoint() -> argparse.ArgumentParser:
+    """The options of one endpoint; on the command line they hold for every endpoint whose table does not say otherwise."""
+    parser = _Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    _add_policy(parser.add_argument_group("endpoint, as its operator sets it").add_argument)
+    _add_work(parser.add_argument_group("workers").add_argument)
+    _add_platform(parser.add_argument_group("platform").add_argument)
+    return parser
+
+
+def _add_policy(add: Any) -> None:
+    add("--kind", choices=KINDS, default="queue", help="queue of jobs, or load balancer before HTTP servers (default: %(default)s)")
+    add("--workers-min", type=_whole(0, MOST_WORKERS), default=0, metavar="N", help="workers that are never stopped (default: 0)")
+    add("--workers-max", type=_whole(0, MOST_WORKERS), default=3, metavar="N", help="workers at most (default: 3)")
+    _add_time(add, "--idle-timeout", 5.0, "after which a worker without work stops; 1 to 3600")
+    add("--scaler", choices=SCALERS, help="what makes more workers (default: queue-delay; request-count for a balancer)")
+    add("--scaler-value", type=_number(0), default=4.0, metavar="X", help="seconds in the queue, or requests a worker (default: 4)")
+    _add_time(add, "--execution-timeout", 600.0, "after which a running job is ended; 0: never")
+    add("--flashboot", action="store_true", help="stopped workers are kept frozen for a while, and resume fast")
+    add("--gpu", default=Policy().gpu, metavar="NAME", help="name of the card (default: %(default)s)")
+    add("--price", dest="price_per_s", type=_number(0), default=0.0, metavar="USD", help="of a worker-second, for the bill (default: 0)")
+
+
+def _add_work(add: Any) -> None:
+    add(
+        "--worker",
+        choices=WORKERS,
+        default="sdk",
+        help="sdk: coldburst/emulator/workers/sdk_worker.py, for a balancer coldburst/transcriber/server.py; modelled: in this process, "
+        "and nothing is computed; command: yours (default: %(default)s)",
+    )
+    add("--command", default="", metavar="WORDS", help="the worker's command line; a balancer's worker must listen on 127.0.0.1 at $PORT")
+    add(
+        "--concurrency",
+        type=_whole(1, MOST_CONCURRENCY),
+        default=1,
+        metavar="N",
+        help="jobs that an sdk or modelled worker runs at a time (default: 1)",
+    )
+    add("--engine", choices=ENGINES, default="pocketsphinx", help="recogniser of sdk workers; 'fixed' only waits (default: %(default)s)")
+    add("--model", default="", metavar="DIR", help="folder of the model, for engine 'whisper'")
+    add(
+        "--service-time",
+        type=_service_time,
+        default="0.5",
+        metavar="TEXT",
+        help="of modelled workers and engine 'fixed': seconds, exp:MEAN or uniform:LOW:HIGH (default: 0.5)",
+    )
+    _add_time(add, "--first-extra", 0.0, "what the first job of a worker takes longer")
+    add(
+        "--health-path",
+        default="",
+        metavar="PATH",
+        help="a balancer's worker is ready when it answers 200 there (default: /ping; /health for sdk)",
+    )
+    add("--card-gb", type=_number(0), default=0.0, metavar="GB", help="memory of the card, in which a job finds room or fails; 0: no bound")
+    add("--shared-gb", type=_number(0), default=0.0, metavar="GB", help="memory that the model takes")
+    add("--job-gb", type=_number(0), default=0.0, metavar="GB", help="memory that each running job takes")
+    add("--fault", action="append", default=[], metavar="JSON", help="a fault from the start on; see below")
+
+
+def _add_platform(add: Any) -> None:
+    add("--pull", type=_number(0), metavar="SECONDS", help="image pull (s); the same as --platform pull_s=SECONDS")
+    add("--start", type=_number(0), metavar="SECONDS", help="container start (s); the same as --platform start_s=SECONDS")
+    add(
+        "--load",
+        type=_number(0),
+        metavar="SECONDS",
+        help="model load (s): of modelled workers; of sdk workers on top of their own (default: 6, and 0)",
+    )
+    add("--platform", action="append", default=[], metavar="NAME=VALUE", help="what the platform does; '--platform help' lists all")
+
+
+def _add_time(add: Any, name: str, default: float, what: str, least: float = 0.0) -> None:
+    dest = f"{name.removeprefix('--').replace('-', '_')}_s"
+    add(name, dest=dest, type=_number(least), default=default, metavar="SECONDS", help=f"{what} (s, default: {default:g})")
+
+
+def _whole(least: int, most: int) -> Any:
+    def whole(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} to {most}")
+        return int(text)
+
+    return whole
+
+
+def _named(text: str) -> str:
+    if text:
+        return text
+    raise argparse.ArgumentTypeError("'' is no address: write one as in '127.0.0.1', or '0.0.0.0' for every one of this machine")
+
+
+def _number(least: float) -> Any:
+    def number(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if least <= (found := float(text)) < math.inf:
+                return found
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least {least:g}: write it as in '2.5'")
+
+    return number
+
+
+def _times(text: str) -> tuple[float, ...]:
+    return tuple(map(_number(0), text.split(","))) if text else ()
+
+
+def _service_time(text: str) -> ServiceTime:
+    try:
+        return service_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

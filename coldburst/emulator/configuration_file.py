@@ -1,0 +1,72 @@
+"""The emulator's configuration file. A table of it is read as the words of a command line, so both have the same names and checks."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import shlex
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from coldburst.emulator.command_line import of_emulator, of_endpoint
+
+
+def configured(own: argparse.Namespace, words: list[str]) -> tuple[argparse.Namespace, list[tuple[str, list[str]]]]:
+    """The emulator's options, and for each endpoint its name and its words.
+
+    Args:
+        own: what the command line says of the emulator; it goes before the file.
+        words: that command line.
+
+    Raises:
+        ValueError: the file is missing, or not right; one sentence.
+    """
+    if not own.config:
+        return own, [(own.endpoint, [])]
+    try:
+        file = tomllib.loads(Path(own.config).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"'--config {own.config}' cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"'--config {own.config}' is no TOML: {error}") from None
+    tables = file.pop("endpoints", None)
+    if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
+        raise ValueError(f"'{own.config}' has no endpoint: write a table for each, as in [endpoints.demo]")
+    own, _ = of_emulator().parse_known_args([*_words(file, of_emulator(), own.config), *words])
+    return own, [(name, _words(table, of_endpoint(), f"{own.config}, [endpoints.{name}]")) for name, table in tables.items()]
+
+
+def _words(table: Mapping[str, Any], parser: argparse.ArgumentParser, where: str) -> list[str]:
+    """A table as the words of a command line."""
+    known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings} - {"config", "endpoint"}
+    words = []
+    for key, value in table.items():
+        name = {"faults": "fault"}.get(key, key.replace("_", "-"))
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            hint = f": did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
+            raise ValueError(f"{where}: there is no setting '{key}'{hint}")
+        words += _option(name, value)
+    return words
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if name == "platform" and isinstance(value, dict):
+        return [word for parameter, said in value.items() for word in ("--platform", f"{parameter}={text_of(said)}")]
+    if name == "fault":
+        return [word for asked in (value if isinstance(value, list) else [value]) for word in ("--fault", json.dumps(asked, default=str))]
+    if name == "command" and isinstance(value, list):
+        return [f"--command={shlex.join(map(text_of, value))}"]
+    if isinstance(value, bool):
+        return [f"--{name}"] if value else []
+    if isinstance(value, list):
+        return [f"--{name}={','.join(map(text_of, value))}"]
+    return [f"--{name}={text_of(value)}"]
+
+
+def text_of(value: Any) -> str:
+    """A value as it stands on a command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,84 @@
+"""The platform's parameters as text: set by NAME=VALUE, and listed with how well each is known."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coldburst.emulator.configuration_file import text_of
+from coldburst.serverless.policy import Platform
+
+OF_EMULATOR = (
+    ("--poll-hold", "20", "s", "unverified", "how long a worker's poll for jobs is held", "not published; below the SDK's own 90"),
+    ("--webhook-waits", "5,15", "s", "measured", "pauses before the 2nd and the 3rd try at a webhook", "live; the documents say 10"),
+    ("--health-every", "1", "s", "unverified", "between two checks of a balancer's worker that is ready", "not published"),
+    ("--health-failures", "3", "", "unverified", "failed checks in a row that take it out of service", "not published"),
+    ("--health-timeout", "5", "s", "unverified", "after which such a check counts as failed", "not published"),
+    ("--webhook-timeout", "10", "s", "unverified", "after which a try at a webhook counts as failed", "not published"),
+    ("--too-large-status", "413", "", "unverified", "answer to a body that is too large", "not published"),
+    ("--grace", "3", "s", "unverified", "a worker's SIGTERM to its SIGKILL", "not published"),
+    ("--management-per-minute", "60", "requests", "documented", "requests to REST v2 in a minute", "the example of its specification"),
+)
+"""Parameters of the platform that are options of their own, because they are met at its edge."""
+
+
+def platform_of(settings: Sequence[str], shortcuts: Mapping[str, float]) -> Platform:
+    """The platform with ``NAME=VALUE`` settings; a shortcut counts where a setting does not name the same parameter.
+
+    Raises:
+        ValueError: an unknown name, or a value that does not fit.
+    """
+    chosen: dict[str, Any] = dict(shortcuts)
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        chosen[name] = _value(name, text)
+    return dataclasses.replace(Platform(), **chosen)
+
+
+def _parameters() -> dict[str, dataclasses.Field[Any]]:
+    """The platform's parameters that one value says."""
+    scalar = (bool, int, float, str, type(None))
+    return {field.name: field for field in dataclasses.fields(Platform) if isinstance(getattr(Platform(), field.name), scalar)}
+
+
+def _value(name: str, text: str) -> Any:
+    fields = _parameters()
+    if name not in fields:
+        near = difflib.get_close_matches(name, fields, 1, 0.4)
+        raise ValueError(
+            f"the platform has no parameter '{name}'{f': did you mean {near[0]}?' if near else ''} ('--platform help' lists all)"
+        )
+    kind, default = str(fields[name].type), getattr(Platform(), name)
+    if "None" in kind and text.lower() == "none":
+        return None
+    if isinstance(default, bool) or kind == "bool":
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ValueError(f"'--platform {name}={text}' is neither true nor false: write {name}=true")
+    with contextlib.suppress(ValueError):
+        if isinstance(default, str):
+            return text
+        number = float(text)
+        if math.isfinite(number) and ("float" in kind or number == int(number)):
+            return number if "float" in kind else int(number)
+    raise ValueError(f"'--platform {name}={text}' is no value for it: its default is {default}")
+
+
+def platform_table() -> str:
+    """Every parameter of the platform (name, default, unit, how it is known, meaning, source) and the rate limits: Markdown tables."""
+    rows = ["| parameter | default | unit | known | meaning | source |", "|---|---|---|---|---|---|"]
+    for name, field in _parameters().items():
+        about = field.metadata
+        default = getattr(Platform(), name)
+        default = f"{default:g}" if isinstance(default, float) else text_of(default)
+        rows.append(f"| `{name}` | {default} | {about['unit']} | {about['known']} | {about['meaning']} | {about['source']} |")
+    rows += [f"| `{name}` | {' | '.join(cells)} |" for name, *cells in OF_EMULATOR]
+    limits = next(field for field in dataclasses.fields(Platform) if field.name == "limits").metadata
+    rows += ["", f"Rate limits ({limits['known']}: {limits['source']}):", ""]
+    rows += ["| operation | per `window_s` | at a time | per `window_s` and running worker |", "|---|---|---|---|"]
+    rows += [f"| /{row.operation} | {row.per_window} | {row.concurrent or 'no limit'} | {row.per_worker} |" for row in Platform().limits]
+    return "\n".join(rows) + "\n"

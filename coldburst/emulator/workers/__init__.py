@@ -1,0 +1,1 @@
+"""The emulator's workers: real processes on the runpod SDK, or modelled ones."""

@@ -1,0 +1,200 @@
+"""Workers that are processes of their own: the runpod SDK's for a queue, HTTP servers for a load balancer."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import aiohttp
+
+from coldburst.emulator.api.worker_polls import WorkerPolls
+from coldburst.emulator.hosted_endpoint import HostedEndpoint
+from coldburst.emulator.options import WorkerSpec
+from coldburst.emulator.workers.processes import OrphanReaper, ProcessStart, WorkerProcesses, free_port, outside, sdk_block
+from coldburst.serverless.actions import Action, Changed, Deliver, Kill, Launch, Resume, Stop, StopJob
+from coldburst.serverless.simulation import WorkerResult
+
+CRASH = (sys.executable, "-c", "raise SystemExit(1)")
+"""A worker that exits before it is ready."""
+BEFORE_READY_S = 0.05
+"""Between two checks of a balancer's worker that is not ready yet; afterwards the interval is a setting."""
+
+
+class ProcessBackend:
+    """See hosted.Crew.
+
+    Args:
+        base: URL at which workers reach the emulator.
+        folder, warden: see Processes.
+    """
+
+    def __init__(self, hosted: HostedEndpoint, base: str, folder: Path, warden: OrphanReaper) -> None:
+        self._hosted, self._base = hosted, base
+        self.work = hosted.hosting.work
+        self.lines = WorkerPolls(hosted)
+        self.addresses: dict[str, str] = {}
+        self._processes = WorkerProcesses(folder, warden, hosted.options.grace_s, self._gone)
+        self._frozen: set[str] = set()
+        self._checks: dict[str, asyncio.Task[None]] = {}
+        self._key = secrets.token_hex(16)
+        self._session: aiohttp.ClientSession | None = None
+
+    def actions(self, now: float) -> Iterable[Action]:
+        """See hosted.Crew."""
+        return self._hosted.endpoint.actions(now)
+
+    def wake_s(self) -> float | None:
+        """See hosted.Crew."""
+        return self._hosted.endpoint.wake_s()
+
+    def carry_out(self, action: Action | WorkerResult, now: float) -> None:
+        """See hosted.Crew."""
+        match action:
+            case Deliver():
+                self.lines.deliver(action)
+            case StopJob():
+                self.lines.stop_job(action)
+            case Launch(worker_id):
+                self._launch(worker_id)
+            case Changed(worker_id, "CACHED"):
+                self._frozen.add(worker_id)
+                self._processes.freeze(worker_id)
+            case Resume(worker_id):
+                self._frozen.discard(worker_id)
+                self._processes.thaw(worker_id)
+            case Stop(worker_id):
+                self._stop(worker_id)
+            case Kill(worker_id):
+                self.kill(worker_id)
+
+    def kill(self, worker_id: str) -> None:
+        """See hosted.Crew."""
+        self._processes.kill(worker_id)
+
+    def change(self, work: WorkerSpec) -> None:
+        """See hosted.Crew."""
+        self.work = work
+
+    async def end(self) -> None:
+        """See hosted.Crew."""
+        for check in list(self._checks.values()):
+            check.cancel()
+        await self._processes.end()
+        if self._session:
+            await self._session.close()
+
+    def _launch(self, worker_id: str) -> None:
+        hosted = self._hosted
+        self.lines.open(worker_id)
+        crash = hosted.crash_starts > 0
+        hosted.crash_starts -= crash
+        port = 0 if hosted.is_queue else free_port()
+        environment = self._environment(worker_id, port)
+        self._processes.start(
+            worker_id, ProcessStart(CRASH if crash else self._command(port), environment, quiet=self.work.worker == "sdk")
+        )
+        if port:
+            self.addresses[worker_id] = f"http://127.0.0.1:{port}"
+            self._checks[worker_id] = asyncio.create_task(self._check(worker_id))
+
+    def _stop(self, worker_id: str) -> None:
+        """The signal goes first: a worker whose polls end asks again, unless it knows already that it is to end."""
+        if worker_id in self._frozen:
+            self._processes.kill(worker_id)
+        else:
+            self._processes.stop(worker_id)
+        self.lines.end(worker_id)
+
+    def _gone(self, worker_id: str) -> None:
+        self._frozen.discard(worker_id)
+        self.lines.close(worker_id)
+        self.addresses.pop(worker_id, None)
+        if check := self._checks.pop(worker_id, None):
+            check.cancel()
+        self._hosted.endpoint.gone(worker_id, self._hosted.now())
+        self._hosted.pump()
+
+    def _environment(self, worker_id: str, port: int) -> dict[str, str]:
+        hosted = self._hosted
+        if port:
+            ports = {"PORT": str(port), "PORT_HEALTH": str(port), "HEALTH_CHECK_PATH": self.work.health_path}
+            return outside() | dict(self.work.env) | {"RUNPOD_POD_ID": worker_id, "RUNPOD_ENDPOINT_ID": hosted.name} | ports
+        block = sdk_block(self._base, hosted.name, worker_id, hosted.endpoint.policy.gpu, self._key, hosted.platform.ping_s)
+        return {"RUNPOD_LOG_LEVEL": "ERROR"} | outside() | dict(self.work.env) | block
+
+    def _command(self, port: int) -> list[str]:
+        if self.work.worker == "command":
+            return list(self.work.command)
+        return _transcriber(self.work, port) if port else _sdk_worker(self.work)
+
+    # health checks of a balancer's workers
+
+    async def _check(self, worker_id: str) -> None:
+        """Asks the worker's health path: 200 is healthy, 204 is still starting, anything else is out of the pool."""
+        endpoint, options, now = self._hosted.endpoint, self._hosted.options, self._hosted.now
+        ready, failures = False, 0
+        while True:
+            status = await self._health(worker_id)
+            if status == 200:
+                failures = 0
+                if not ready:
+                    ready = True
+                    endpoint.ready(worker_id, now())
+                    self._hosted.pump()
+            elif ready and worker_id not in self._frozen:
+                failures += 1
+                if failures == options.health_failures:
+                    ready = False
+                    endpoint.unhealthy(worker_id, now(), f"{self.work.health_path} answers {status or 'nothing'}")
+                    self._hosted.pump()
+            await asyncio.sleep(options.health_every_s if ready else min(BEFORE_READY_S, options.health_every_s))
+
+    async def _health(self, worker_id: str) -> int:
+        """Status of the worker's health path; 0 without an answer."""
+        timeout = aiohttp.ClientTimeout(self._hosted.options.health_timeout_s)
+        try:
+            async with self.session.get(self.addresses[worker_id] + self.work.health_path, timeout=timeout) as said:
+                return said.status
+        except (aiohttp.ClientError, TimeoutError):
+            return 0
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """For health checks and the requests that are passed on: no bound of its own, nothing added, nothing kept."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(None),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            )
+        return self._session
+
+
+def _sdk_worker(work: WorkerSpec) -> list[str]:
+    options = {
+        "--concurrency": work.concurrency,
+        "--engine": work.engine,
+        "--model": work.model and str(Path(work.model).absolute()),
+        "--service-time": work.service_time.fixed_s,
+        "--extra-load": work.extra_load_s,
+        "--first-extra": work.first_extra_s,
+        "--card-gb": work.card_gb,
+        "--shared-gb": work.shared_gb,
+        "--job-gb": work.job_gb,
+    }
+    words = [word for option, value in options.items() if value not in (None, "") for word in (option, str(value))]
+    return [sys.executable, "-m", "coldburst.emulator.workers.sdk_worker", *words]
+
+
+def _transcriber(work: WorkerSpec, port: int) -> list[str]:
+    words = ["--port", str(port), "--max-concurrent", str(work.concurrency), "--queue", "1000", "--engine", work.engine]
+    if work.model:
+        words += ["--model", str(Path(work.model).absolute())]
+    if work.service_time.fixed_s is not None:
+        words += ["--service-time", str(work.service_time.fixed_s)]
+    return [sys.executable, "-m", "coldburst.transcriber", *words]

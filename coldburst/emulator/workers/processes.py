@@ -1,0 +1,200 @@
+"""Worker processes: how one is started as on the platform, ended, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote_plus
+
+ROOT = Path(__file__).resolve().parents[3]
+KEPT = ("RUNPOD_LOG_LEVEL", "RUNPOD_DEBUG_LEVEL")
+"""Variables of the SDK that a developer may set for his workers; the others are the platform's to set."""
+SECRETS = ("API_TOKEN", "TRANSCRIPTION_API_KEY")
+"""Of other parts of this project: no worker needs them."""
+
+
+class OrphanReaper:
+    """The process that outlives this one to end its workers; see coldburst/emulator/workers/orphan_reaper.py."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "coldburst.emulator.workers.orphan_reaper", str(folder)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+
+    def began(self, group: int) -> None:
+        """A process group of ours lives."""
+        self._tell(f"+{group}\n")
+
+    def ended(self, group: int) -> None:
+        """It lives no more."""
+        self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        """Ends what is left, the warden too."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode())
+        self._process.stdin.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStart:
+    """What a worker process is started with; ``quiet``: what it prints on standard output is for nobody."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    quiet: bool = False
+
+
+class WorkerProcesses:
+    """The worker processes of one endpoint, by worker id; each in a session and an empty folder of its own.
+
+    Args:
+        folder: below it each has its folder while it lives.
+        warden: is told of each.
+        grace_s: seconds from SIGTERM to SIGKILL.
+        gone: called with the worker's id when its process has ended, whoever ended it.
+    """
+
+    def __init__(self, folder: Path, warden: OrphanReaper, grace_s: float, gone: Callable[[str], None]) -> None:
+        self._folder, self._warden, self._grace_s, self._gone = folder, warden, grace_s, gone
+        self._lives: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, Process] = {}
+        self._graces: dict[str, asyncio.TimerHandle] = {}
+        self._doomed: set[str] = set()
+        self._ending = False
+
+    def start(self, worker_id: str, how: ProcessStart) -> None:
+        """Starts a worker's process; none any more once all are being ended."""
+        if self._ending:
+            return
+        self._lives[worker_id] = asyncio.create_task(self._live(worker_id, how))
+
+    def stop(self, worker_id: str) -> None:
+        """Tells it to end (SIGTERM), and ends it once the grace is over (SIGKILL)."""
+        process = self._running.get(worker_id)
+        if process is None:
+            self.kill(worker_id)
+        elif worker_id not in self._graces:
+            self._graces[worker_id] = asyncio.get_running_loop().call_later(self._grace_s, self.kill, worker_id)
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+
+    def kill(self, worker_id: str) -> None:
+        """Ends it and its children at once (SIGKILL)."""
+        if worker_id in self._lives:
+            self._doomed.add(worker_id)  # its process may be on its way still
+            self._signal(worker_id, signal.SIGKILL)
+
+    def freeze(self, worker_id: str) -> None:
+        """Stops its clock, memory kept: as near to a FlashBoot cache as a process comes."""
+        self._signal(worker_id, signal.SIGSTOP)
+
+    def thaw(self, worker_id: str) -> None:
+        """Lets it go on."""
+        self._signal(worker_id, signal.SIGCONT)
+
+    async def end(self) -> None:
+        """Ends all, at once, and returns when they have ended."""
+        self._ending = True
+        for worker_id in list(self._lives):
+            self.kill(worker_id)
+        await asyncio.gather(*self._lives.values())
+
+    def _signal(self, worker_id: str, number: int) -> None:
+        if process := self._running.get(worker_id):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+
+    async def _live(self, worker_id: str, how: ProcessStart) -> None:
+        folder = Path(tempfile.mkdtemp(prefix=f"{worker_id}-", dir=self._folder))
+        try:
+            await self._run(worker_id, how, folder)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the command
+            print(f"worker {worker_id} cannot be started: {error}", file=sys.stderr)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            del self._lives[worker_id]
+            self._doomed.discard(worker_id)
+            self._gone(worker_id)
+
+    async def _run(self, worker_id: str, how: ProcessStart, folder: Path) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *how.command,
+            cwd=folder,
+            env=dict(how.environment),
+            stdin=DEVNULL,
+            stdout=DEVNULL if how.quiet else sys.stderr.fileno(),
+            start_new_session=True,
+        )
+        self._warden.began(process.pid)
+        self._running[worker_id] = process
+        if worker_id in self._doomed:
+            self.kill(worker_id)
+        try:
+            await process.wait()
+        finally:
+            self._signal(worker_id, signal.SIGKILL)  # its children
+            del self._running[worker_id]
+            if grace := self._graces.pop(worker_id, None):
+                grace.cancel()
+            self._warden.ended(process.pid)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def outside() -> dict[str, str]:
+    """The environment here as far as workers may see it: no keys, nothing of another platform."""
+    kept = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith("RUNPOD_")}
+    for secret in SECRETS:
+        kept.pop(secret, None)
+    path = [str(ROOT), str(Path.cwd()), *filter(None, [kept.get("PYTHONPATH")])]
+    local = ",".join(filter(None, [kept.get("no_proxy"), "127.0.0.1,localhost"]))
+    return kept | {"PYTHONPATH": os.pathsep.join(path), "no_proxy": local, "NO_PROXY": local}
+
+
+def sdk_block(base: str, endpoint: str, worker_id: str, gpu: str, key: str, ping_s: float) -> dict[str, str]:
+    """The variables by which the runpod SDK finds its platform (read by its serverless modules, version 1.12.0).
+
+    Args:
+        base: URL of the emulator, without a path.
+        endpoint, worker_id: names.
+        gpu: name of the card, told in each request.
+        key: sent in Authorization; without one the SDK sends no pings.
+        ping_s: between two pings; the SDK counts whole seconds.
+    """
+    api, card = f"{base}/v2/{endpoint}", f"gpu={quote_plus(gpu)}"
+    return {
+        "RUNPOD_WEBHOOK_GET_JOB": f"{api}/job-take/$ID?{card}",
+        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{api}/job-done/$RUNPOD_POD_ID/$ID?{card}",
+        "RUNPOD_WEBHOOK_POST_STREAM": f"{api}/job-stream/$RUNPOD_POD_ID/$ID?{card}",
+        "RUNPOD_WEBHOOK_PING": f"{api}/ping/$RUNPOD_POD_ID?{card}",
+        "RUNPOD_POD_ID": worker_id,
+        "RUNPOD_POD_HOSTNAME": worker_id,
+        "RUNPOD_ENDPOINT_ID": endpoint,
+        "RUNPOD_AI_API_KEY": key,
+        "RUNPOD_PING_INTERVAL": str(1000 * max(1, round(ping_s))),
+        "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+        "RUNPOD_SKIP_GPU_CHECK": "true",
+    }

@@ -1,0 +1,204 @@
+"""A worker of a queue endpoint, on the real runpod SDK: a handler with a real recogniser behind it.
+
+    python -m coldburst.emulator.workers.sdk_worker --help
+
+The emulator starts it by default; on RunPod the same command serves the same jobs. It takes jobs only where
+the environment names a platform (RUNPOD_WEBHOOK_GET_JOB and its neighbours). This module is light on purpose:
+each slot process imports it again.
+"""
+
+# ruff: noqa: PLC0415 - each slot process imports this file, and pays for what it imports
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import binascii
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from coldburst.transcriber import recognisers
+
+if TYPE_CHECKING:
+    from coldburst.transcriber.slots import Slots
+
+ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
+DESCRIPTION = """\
+A worker of a RunPod queue endpoint on the runpod SDK. The job's "input" is an object with
+  audio_base64       a sound file (WAV, FLAC, Ogg, MP3); the answer has text, language, audio_seconds, processing_seconds
+  language, prompt   wishes for the recogniser, as in OpenAI's transcription route
+  sleep_s            seconds to sleep first, without holding the other jobs up
+  echo               any JSON, given back
+  fail               a text: the job fails with it
+The answer also has model_load_seconds (start of the process to the model in memory) and jobs_before (how many jobs
+this worker had begun before this one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What the command line asks for; seconds in ``_s``."""
+
+    concurrency: int = 1
+    engine: str = "pocketsphinx"
+    model: str = ""
+    service_time_s: float = 0.5
+    extra_load_s: float = 0.0
+    first_extra_s: float = 0.0
+    card_gb: float = 0.0
+    shared_gb: float = 0.0
+    job_gb: float = 0.0
+
+
+def parse(words: Sequence[str] | None = None) -> WorkerOptions:
+    """Options from the command line; words that are not ours are left to the SDK, which has options of its own."""
+    parser = argparse.ArgumentParser(
+        "python -m coldburst.emulator.workers.sdk_worker", description=DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
+    )
+    concurrency = int(os.environ.get("CONCURRENCY", "1"))
+    parser.add_argument(
+        "--concurrency", type=int, default=concurrency, metavar="N", help="jobs at a time (default: environment variable CONCURRENCY, or 1)"
+    )
+    parser.add_argument("--engine", choices=ENGINES, default="pocketsphinx", help="what recognises; 'fixed' only waits")
+    parser.add_argument("--model", default="", metavar="DIR", help="folder of the model, for engine 'whisper'")
+    for name, dest, what in (
+        ("--service-time", "service_time_s", "of a recording, for engine 'fixed' (s, default: 0.5)"),
+        ("--extra-load", "extra_load_s", "added to the load of the model (s)"),
+        ("--first-extra", "first_extra_s", "added to the first job (s)"),
+        ("--card-gb", "card_gb", "memory of the card in GB; 0: no bound"),
+        ("--shared-gb", "shared_gb", "memory that the model takes, whatever the number of jobs (GB)"),
+        ("--job-gb", "job_gb", "memory that each running job takes (GB)"),
+    ):
+        parser.add_argument(name, dest=dest, type=float, default=getattr(WorkerOptions(), dest), metavar="X", help=what)
+    known, _ = parser.parse_known_args(words)
+    return WorkerOptions(**vars(known))
+
+
+class SdkWorker:
+    """The handler and what it works with.
+
+    Args:
+        options: of the command line.
+        slots: what recognises, one slot for each job at a time.
+        began_s: when the process began, by ``time.monotonic``.
+    """
+
+    def __init__(self, options: WorkerOptions, slots: Slots, began_s: float) -> None:
+        self._options, self._slots, self._began_s = options, slots, began_s
+        self._free: asyncio.Queue[int] | None = None
+        self._begun = self._running = 0
+        self._load_s = 0.0
+
+    def load(self) -> None:
+        """Loads the model into every slot and waits out the extra load time.
+
+        Raises:
+            DiedError, RuntimeError: a slot cannot be loaded.
+        """
+        asyncio.run(self._load())
+        time.sleep(self._options.extra_load_s)
+        self._load_s = time.monotonic() - self._began_s
+
+    async def _load(self) -> None:
+        await asyncio.gather(*map(self._slots.load, range(self._options.concurrency)))
+
+    async def handle(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Output of one job; see DESCRIPTION.
+
+        Raises:
+            RuntimeError: it was to fail, or has no room on the card.
+            ValueError: its recording cannot be used.
+        """
+        wants = job["input"]
+        if not isinstance(wants, Mapping):
+            raise ValueError(f'the input is no object: send one, as in {{"echo": {wants!r}}}')
+        before, self._begun = self._begun, self._begun + 1
+        self._running += 1
+        try:
+            self._allocate()
+            await asyncio.sleep(float(wants.get("sleep_s", 0)) + (0 if before else self._options.first_extra_s))
+            if "fail" in wants:
+                raise RuntimeError(str(wants["fail"]))
+            heard = await self._transcribe(wants) if "audio_base64" in wants else {}
+        finally:
+            self._running -= 1
+        echo = {"echo": wants["echo"]} if "echo" in wants else {}
+        return {**heard, **echo, "model_load_seconds": round(self._load_s, 6), "jobs_before": before}
+
+    def _allocate(self) -> None:
+        options = self._options
+        needed = options.shared_gb + self._running * options.job_gb
+        if options.card_gb and needed > options.card_gb:
+            raise RuntimeError(f"CUDA out of memory: {self._running} jobs at a time need {needed:g} GB of {options.card_gb:g} GB")
+
+    async def _transcribe(self, wants: Mapping[str, Any]) -> dict[str, Any]:
+        order = recognisers.RecognitionRequest(_sound(wants), str(wants.get("language") or ""), str(wants.get("prompt") or ""))
+        # A stopped job leaves here at once, but its slot recognises on and must not be given to the next before it is done.
+        heard, processing_s = await asyncio.shield(asyncio.create_task(self._recognise(order)))
+        return {
+            "text": heard.text,
+            "language": heard.language,
+            "audio_seconds": round(heard.duration_s, 6),
+            "processing_seconds": round(processing_s, 6),
+        }
+
+    async def _recognise(self, order: recognisers.RecognitionRequest) -> tuple[recognisers.Transcript, float]:
+        from coldburst.transcriber.slots import DiedError
+
+        if self._free is None:  # made here: a queue belongs to the event loop that first waits on it
+            self._free = asyncio.Queue()
+            for number in range(self._options.concurrency):
+                self._free.put_nowait(number)
+        slot = await self._free.get()
+        began_s = time.perf_counter()
+        try:
+            return await self._slots.recognise(slot, order), time.perf_counter() - began_s
+        except DiedError:
+            await self._slots.load(slot)
+            raise
+        finally:
+            self._free.put_nowait(slot)
+
+
+def _sound(wants: Mapping[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(wants["audio_base64"], validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise ValueError("audio_base64 is no Base64: send a sound file's bytes, as in 'UklGRi…'") from error
+
+
+def start_slots(options: WorkerOptions) -> Slots:
+    """The slots that the options ask for, loading already when they are processes."""
+    from coldburst.transcriber.slots import FixedSlots, ProcessSlots
+
+    if options.engine == "fixed":
+        return FixedSlots(options.service_time_s)
+    slots = ProcessSlots(options.concurrency, options.engine, options.model)
+    for slot in range(options.concurrency):
+        slots.start(slot)
+    return slots
+
+
+def main() -> int:
+    """Serve jobs until told to stop; the exit code."""
+    began_s = time.monotonic()
+    options = parse()
+    slots = start_slots(options)
+    worker = SdkWorker(options, slots, began_s)
+
+    import runpod  # while the slots load
+
+    try:
+        worker.load()
+        runpod.serverless.start({"handler": worker.handle, "concurrency_modifier": lambda _: options.concurrency})
+    finally:
+        slots.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

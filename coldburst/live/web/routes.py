@@ -1,0 +1,162 @@
+"""The live page /coldburst, its figures as JSON, and the files of this process's runs, on Locust's web UI and behind its login."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Set
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Any, cast
+
+import gevent
+from flask import Blueprint, Response, abort, render_template, request, send_file, send_from_directory
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from coldburst.live.run_monitor import RunMonitor, RunMonitors
+from coldburst.live.snapshot import RunSnapshot
+from coldburst.live.web import files, origin, tables
+
+HERE = Path(__file__).parent
+PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'"
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'none'; sandbox allow-popups allow-downloads"
+)
+"""A report is drawn without a script; should a text in it ever come to be one, it can do nothing to the web UI."""
+View = Callable[..., ResponseReturnValue]
+
+
+def register(web_ui: Any, feeds: RunMonitors, base: str, unreported: Set[str]) -> None:
+    """Adds tabs, page and routes.
+
+    Args:
+        web_ui: Locust's, before it listens.
+        feeds: the runs of this process.
+        base: what --web-base-path says, "" without.
+        unreported: the runs whose report is still to come, by id.
+    """
+    prefix = f"{base.rstrip('/')}/coldburst"
+    guard = cast("Callable[[View], View]", web_ui.auth_required_if_enabled)
+    pages = Blueprint("coldburst", __name__, template_folder=str(HERE / "templates"), url_prefix=prefix)
+    for rule, view in _views(feeds, unreported).items():
+        pages.add_url_rule(rule, view.__name__, guard(_answering(view)))
+    web_ui.app.register_blueprint(pages)
+    tables.announce(web_ui.template_args, "./coldburst/")
+    origin.keep(web_ui)
+
+    @web_ui.app.after_request  # type: ignore[untyped-decorator]
+    def fill(response: Response) -> Response:
+        if request.endpoint == "locust.request_stats" and response.is_json:
+            response.set_data(json.dumps({**response.get_json(), "extended_stats": tables.filled(feeds.latest)}))
+        elif request.endpoint == "locust.index" and response.mimetype == "text/html":
+            response.set_data(response.get_data(as_text=True).replace("</body>", f"{LINK}</body>"))
+        return response
+
+
+LINK = (
+    '<a href="./coldburst/" style="position:fixed;left:1rem;bottom:1rem;z-index:1300;padding:.55rem .9rem;border-radius:2rem;'
+    'background:#0072b2;color:#fff;font:600 .9rem system-ui,sans-serif;text-decoration:none">Live page and reports</a>'
+)
+"""Locust's page has places for tables, but none for a link to a page beside it."""
+
+
+def _views(feeds: RunMonitors, unreported: Set[str]) -> dict[str, View]:
+    """What is answered where, below /coldburst."""
+    verdicts: dict[str, str] = {}
+
+    def page() -> ResponseReturnValue:
+        return _guarded(Response(render_template("coldburst.html")), PAGE_POLICY)
+
+    def static(name: str) -> ResponseReturnValue:
+        return _guarded(send_from_directory(HERE / "static", name), PAGE_POLICY)
+
+    def figures() -> ResponseReturnValue:
+        since_s = request.args.get("since", -1.0, float)
+        known = request.args.get("run", "")
+        said = _figures(feeds, unreported, verdicts, known, since_s)
+        return _guarded(Response(json.dumps(said, allow_nan=False), mimetype="application/json"), PAGE_POLICY)
+
+    def report(run: str, name: str) -> ResponseReturnValue:
+        path = files.offered(_folder(feeds, run)).get(name)
+        if path is None:
+            abort(404)
+        return _guarded(send_file(path.resolve(), max_age=0), REPORT_POLICY)
+
+    def download(run: str) -> ResponseReturnValue:
+        folder = _folder(feeds, run)
+        if any(not one.finished for one in feeds.runs):
+            return Response("a run goes on, and packing would make it late: download when it has ended", 409, mimetype="text/plain")
+        file = gevent.get_hub().threadpool.apply(files.packed, (folder,))
+        return _guarded(send_file(file, "application/zip", as_attachment=True, download_name=f"{folder.name}.zip"), REPORT_POLICY)
+
+    return {
+        "/": page,
+        "/static/<path:name>": static,
+        "/live.json": figures,
+        "/report/<run>/<path:name>": report,
+        "/download/<run>.zip": download,
+    }
+
+
+def _figures(feeds: RunMonitors, unreported: Set[str], verdicts: dict[str, str], known: str, since_s: float) -> dict[str, Any]:
+    """What the page shows; of the samples only those after ``since_s``, where it knows the others of this run."""
+    for one in feeds.runs:
+        if one.finished and one.id not in verdicts and files.reported(one.folder):
+            verdicts[one.id] = files.verdict(one.folder)  # read once: the page asks each second
+    feed = feeds.latest
+    now = feed.snapshot if feed else None
+    return {
+        "run": _present(feed, now) if feed and now else None,
+        "samples": feed.trail.columns(since_s if known == now.id else -1.0) if feed and now else None,
+        "runs": [_line(one, verdicts.get(one.id), one.id in unreported) for one in feeds.runs],
+    }
+
+
+def _present(feed: RunMonitor, now: RunSnapshot) -> dict[str, Any]:
+    told = {key: value for key, value in asdict(now).items() if key not in ("folder", "due", "usd_per_s")}
+    return {**told, "ok": now.ok, "not_ok": now.not_ok, "view": now.view, "paid_workers": now.paid_workers, **asdict(feed.pace)}
+
+
+def _line(one: RunSnapshot, verdict: str | None, due: bool) -> dict[str, Any]:
+    """A run in the list of runs. The report is made after the run's end, by a process of its own; before, there is no verdict.
+
+    Args:
+        due: whether a report is still to come.
+    """
+    failed = verdict is None and not due
+    known = ("id", "question", "finished", "ended_by", "ledger", "elapsed_s")
+    return {
+        **{name: getattr(one, name) for name in known},
+        "verdict": verdict or "",
+        "report": "" if verdict is None else f"report/{one.id}/{files.PAGE}",
+        "fault": f"the report could not be made: python -m analysis report {one.folder} says why" if failed else "",
+        "download": f"download/{one.id}.zip" if one.finished else "",
+    }
+
+
+def _answering(view: View) -> View:
+    """``view`` whose 404 is an answer: behind a login Locust takes each exception for a fault of the login."""
+
+    @wraps(view)
+    def answer(**names: str) -> ResponseReturnValue:
+        try:
+            return view(**names)
+        except HTTPException as error:
+            return _guarded(cast("Response", error.get_response()), PAGE_POLICY)
+
+    return answer
+
+
+def _folder(feeds: RunMonitors, run: str) -> Path:
+    """The directory of a run of this process; 404 for any other name."""
+    folder = next((one.folder for one in feeds.runs if one.id == run), None)
+    return folder if folder is not None else abort(404)
+
+
+def _guarded(response: Response, policy: str) -> Response:
+    """With what a browser may do with it."""
+    response.headers["Content-Security-Policy"] = f"{policy}; base-uri 'none'; frame-ancestors 'none'"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response

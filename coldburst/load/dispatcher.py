@@ -1,0 +1,246 @@
+"""The load itself: arrivals sent when they are due (open loop), or N at a time (closed loop).
+
+One dispatcher a process, a greenlet for each request in flight. The dispatcher never waits for an
+answer: when the in-flight cap is reached, arrivals wait in a line (or are shed), and how long they
+waited is kept, so that a late send is never taken for a quick answer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import gevent
+from gevent.event import Event
+
+from coldburst.load.stage_hooks import StageHooks
+from coldburst.schedule.stages import Arrival, Stage, arrivals
+
+TIMER_STEP_S = 0.0012
+"""libev rounds its timers up to whole milliseconds (epoll's unit): the last one is waited out turn by turn."""
+SPIN_FROM_S = 0.010
+"""Only before arrivals at least this far off: at higher rates the turns would cost more of a core than they are worth."""
+REFUSE_BATCH = 500
+"""Rows of arrivals that never left, written between two turns of the event loop."""
+
+
+class Send(Protocol):
+    """Sends one arrival and returns when it has ended; ``held_s`` is how long the in-flight cap held it back."""
+
+    def __call__(self, arrival: Arrival, held_s: float) -> None:
+        """Must record what came of it, also when its greenlet is killed."""
+
+
+class Dispatcher:
+    """Runs a schedule once.
+
+    Args:
+        stages, seed: the load.
+        send: called in a greenlet of its own for each request.
+        refuse: called for each arrival that never leaves.
+        cap: requests in flight at most (open loop; a closed loop has its own).
+        shed: at the cap, refuse arrivals instead of letting them wait.
+        conductor: called before and after each stage. Without it stages follow each other by the clock.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        seed: int,
+        send: Send,
+        refuse: Callable[[Arrival], None],
+        *,
+        cap: int,
+        shed: bool = False,
+        conductor: StageHooks | None = None,
+    ) -> None:
+        self._stages, self._seed = stages, seed
+        self._send, self._refuse = send, refuse
+        self._cap, self._shed, self._conductor = cap, shed, conductor
+        self._zero = time.perf_counter()
+        self._line: deque[tuple[Arrival, float]] = deque()
+        self._flying: set[gevent.Greenlet] = set()
+        self._stopping, self._quiet = Event(), Event()
+        self._quiet.set()
+        self._refused = 0
+        self._stop_s = math.inf
+        self.stage = ""
+        self.skipped: list[Stage] = []
+        self.dispatched = 0
+        self.finished = Event()
+
+    @property
+    def zero(self) -> float:
+        """Second 0 by ``time.perf_counter``."""
+        return self._zero
+
+    @property
+    def stopping(self) -> bool:
+        """Whether stop() was called."""
+        return bool(self._stopping.is_set())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have left (or are leaving) and have not ended."""
+        return len(self._flying)
+
+    @property
+    def held(self) -> int:
+        """Arrivals that are due and wait at the in-flight cap."""
+        return len(self._line)
+
+    @property
+    def cap(self) -> int:
+        """Requests in flight at most, in an open loop."""
+        return self._cap
+
+    @property
+    def draining(self) -> bool:
+        """Whether the present stage sends nothing more, and waits for its last answers."""
+        return self.now() > self._stop_s
+
+    def now(self) -> float:
+        """Seconds since second 0."""
+        return time.perf_counter() - self._zero
+
+    def run(self) -> None:
+        """Sends the whole schedule; returns when every request has ended. ``dispatched`` is their number then."""
+        try:
+            self._run()
+        finally:
+            self.finished.set()
+
+    def _run(self) -> None:
+        self._zero = time.perf_counter()
+        seq, start_s = 0, 0.0
+        for stage in self._stages:
+            self.stage, self._stop_s = stage.name, math.inf
+            if self._conductor:
+                self._quiet.wait()
+                if not self.stopping and not self._conductor.before(stage) and not self.stopping:
+                    self.skipped.append(stage)
+                    continue
+                start_s = self.now()
+            if stage.closed:
+                self._wait_until(start_s)  # a rest before it has no arrival to wait for
+                self._quiet.wait()
+                seq, begun_s = self._closed(stage, seq), start_s
+                start_s = self.now()
+            else:
+                seq, begun_s = self._open(stage, seq, start_s), start_s
+                start_s += stage.duration_s or 0.0
+            self._stop_s = min(self._stop_s, self.now())
+            if self._conductor:
+                self._quiet.wait()
+                self._conductor.after(stage, begun_s, self._stop_s)
+        self._quiet.wait()
+        self.dispatched = seq
+
+    def rest(self, seconds: float) -> bool:
+        """Waits, but not longer than until stop(); whether the run goes on."""
+        return not self._stopping.wait(seconds)
+
+    def stop(self) -> None:
+        """Sends nothing more: what is not yet on its way is refused, what is in flight goes on."""
+        self._stop_s = min(self._stop_s, self.now())
+        self._stopping.set()
+        while self._line:
+            self._refuse(self._line.popleft()[0])
+
+    def cut(self) -> None:
+        """Ends what is in flight, at once."""
+        self.stop()
+        gevent.sleep(0)  # a greenlet killed before its first turn would leave no row
+        gevent.killall(list(self._flying), block=True)
+
+    def _open(self, stage: Stage, seq: int, start_s: float) -> int:
+        for arrival in arrivals([stage], self._seed, seq, start_s):
+            seq = arrival.seq + 1
+            if not self._mine(arrival):
+                continue
+            self._wait_until(arrival.scheduled_s)
+            if self.stopping:
+                self._drop(arrival)
+            elif self.in_flight < self.cap and not self._line:
+                self._launch(arrival, 0.0)
+            elif self._shed:
+                self._drop(arrival)
+            else:
+                self._line.append((arrival, self.now()))
+        return seq
+
+    def _mine(self, arrival: Arrival) -> bool:
+        """Whether this process is to send the arrival: all of them, where there is no other."""
+        return True
+
+    def _wait_until(self, due_s: float) -> None:
+        if self.stopping:
+            return
+        wait_s = due_s - self.now()
+        if wait_s <= 0:
+            gevent.sleep(0)  # late already: let answers in before the next one goes out
+        elif wait_s < SPIN_FROM_S:
+            self._stopping.wait(wait_s)
+        else:
+            self._stopping.wait(wait_s - TIMER_STEP_S)
+            while self.now() < due_s and not self.stopping:
+                gevent.sleep(0)
+
+    def _launch(self, arrival: Arrival, held_s: float) -> gevent.Greenlet:
+        self._quiet.clear()
+        greenlet = gevent.Greenlet(self._fly, arrival, held_s)
+        self._flying.add(greenlet)
+        greenlet.start()
+        return greenlet
+
+    def _fly(self, arrival: Arrival, held_s: float) -> None:
+        try:
+            self._send(arrival, held_s)
+        finally:
+            self._flying.discard(gevent.getcurrent())
+            if self._line and self.in_flight < self.cap:
+                waiting, since_s = self._line.popleft()
+                self._launch(waiting, self.now() - since_s)
+            elif not self._flying and not self._line:
+                self._quiet.set()
+
+    def _closed(self, stage: Stage, first_seq: int) -> int:
+        """``concurrency`` requests at a time, each sent when one ends; the first number not used."""
+        end_s = self.now() + stage.duration_s if stage.duration_s is not None else math.inf
+        numbers = itertools.count(first_seq) if stage.count is None else self._until_last(range(first_seq, first_seq + stage.count))
+        self._stop_s = end_s
+        lanes = [gevent.spawn(self._lane, stage.name, numbers, end_s) for _ in range(stage.concurrency or 0)]
+        last = max(int(lane.get()) for lane in lanes)
+        if stage.count is not None:
+            for seq in numbers:
+                last = seq
+                self._drop(Arrival(seq, self.now(), stage.name))
+        return max(last + 1, first_seq)
+
+    def _until_last(self, numbers: Sequence[int]) -> Iterator[int]:
+        """``numbers`` in their order; with the last one nothing more is sent."""
+        for seq in numbers:
+            if seq == numbers[-1]:
+                self._stop_s = min(self._stop_s, self.now())
+            yield seq
+
+    def _lane(self, stage: str, numbers: Iterator[int], end_s: float) -> int:
+        """One of the places of a closed loop; the last number it used, or -1."""
+        last = -1
+        while not self.stopping and self.now() < end_s:
+            seq = next(numbers, None)
+            if seq is None:
+                break
+            last = seq
+            self._launch(Arrival(seq, self.now(), stage), 0.0).join()
+        return last
+
+    def _drop(self, arrival: Arrival) -> None:
+        self._refuse(arrival)
+        self._refused += 1
+        if self._refused % REFUSE_BATCH == 0:
+            gevent.sleep(0)

@@ -1,0 +1,282 @@
+"""What a run can be told: options on the command line, fields in the web UI. Times in seconds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+from urllib.parse import urlsplit
+
+from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
+from coldburst.load.retries import Retries
+from coldburst.option import Option, OptionError, attribute
+from coldburst.record import objectives, prices
+from coldburst.schedule import stages as schedule_module
+from coldburst.schedule.stages import Stage, parse, planned, text
+from coldburst.targets import factory
+from coldburst.targets.address import KINDS, infer
+from coldburst.targets.factory import TargetFactory
+from coldburst.targets.http import Timeouts
+
+DEFAULT_RUNS = "runs"
+HELP = "--help-coldburst"
+BESIDES = f"""\
+The endpoint is named by Locust's own --host: https://api.runpod.ai/v2/ID (a queue endpoint),
+https://ID.api.runpod.ai (a load balancer), or any other service, as in https://example.com:8083;
+--target says which kind it is where the host does not. Without a host an endpoint of that kind (a
+queue's, where none is said) is started on this machine, with workers of its own, and stopped again.
+Keys are read from {RUNPOD_KEY} and {TRANSCRIPTION_KEY} in the environment, and from nowhere else.
+Each option can be set in the environment too: COLDBURST_SEED=2 for --seed 2.
+
+OBJECTIVES, a file such as
+
+{indent(objectives.FILE_EXAMPLE, "    ")}
+{objectives.HELP}"""
+EMBEDDED = "embedded"
+"""The host that stands for the endpoint that a run starts for itself; no host at all means the same."""
+MOST_REQUESTS = 10_000_000
+MAY_BE_0 = ("--drain-timeout", "--execution-timeout", "--ttl", "--sample", "--hold-from")
+SPARE_FILES = 100
+"""File descriptors left for everything but the requests in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """One run's settings, checked. Times in seconds; ``host`` is "" for the embedded endpoint of that ``kind``."""
+
+    host: str
+    kind: str
+    aim: TargetFactory
+    schedule: tuple[Stage, ...]
+    seed: int
+    planned: int | None
+    max_in_flight: int
+    shed: bool
+    limits: Timeouts
+    drain_s: float
+    retries: Retries
+    sample_s: float
+    cold_after_s: float
+    runs: Path
+    options: Mapping[str, Any]
+
+
+PLENTY = (
+    Option("--seed", 1, "N", "Seed of everything random: the same seed gives the same arrivals"),
+    Option("--when-full", "wait", "", "What an arrival does at the in-flight cap: wait in line, or be shed", ("wait", "shed")),
+    Option("--deadline", 300.0, "SECONDS", "From sending until a request is abandoned, and its job cancelled"),
+    Option("--connect-timeout", 10.0, "SECONDS", "To connect, TLS included"),
+    Option("--first-byte-timeout", 300.0, "SECONDS", "From sending to the answer's headers"),
+    Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for what is in flight; 0: as --deadline; Ctrl-C again cuts it"),
+    Option("--retries", 0, "N", "Further tries at a request that found no room or nobody there; each is a row of its own"),
+    Option("--backoff", 1.0, "SECONDS", "Mean pause before the second try; it doubles from try to try, and Retry-After is honoured"),
+)
+SENT = (
+    Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
+    Option("--max-wer", "0.5", "RATE", "Word error rate above which an answer is 'wrong', where the clip's text is known, or 'off'"),
+    Option("--input", "", "FILE", "JSON to send instead of the clips; it may hold {{seq}}, {{name}}, {{audio_base64}} (README)"),
+    Option("--path", "/v1/audio/transcriptions", "PATH", "Route below the host (transcription services, load balancers)"),
+    Option("--method", "POST", "VERB", "Verb of a load balancer's route"),
+    Option("--model", "whisper-1", "NAME", "Form field 'model' of a transcription; many services ignore it"),
+    Option("--language", "en", "CODE", "Form field 'language' of a transcription; empty: not sent"),
+    Option("--auth", "bearer", "", f"How the key in {TRANSCRIPTION_KEY} travels: Bearer or X-API-Key", ("bearer", "x-api-key")),
+)
+RUNPOD = (
+    Option("--target", "auto", "", "Kind of endpoint; auto tells it from the host", ("auto", *KINDS)),
+    Option("--submit", "run", "", "Queue: submit by /run and poll, or by /runsync", ("run", "runsync")),
+    Option("--poll", "auto", "", "Queue: long polls (/status-sync) where they have room, or one kind", ("auto", "status", "status-sync")),
+    Option("--poll-interval", 1.0, "SECONDS", "Queue: shortest interval between two polls for a job; all share the platform's limit"),
+    Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's limit on polls (200/s an endpoint) that the run uses"),
+    Option("--execution-timeout", 0.0, "SECONDS", "Queue: the job's policy.executionTimeout; 0: the endpoint's own"),
+    Option("--ttl", 0.0, "SECONDS", "Queue: the job's policy.ttl, from submission; 0: the platform's day"),
+    Option("--error-at", "error,output.error", "PATHS", "Places in a JSON answer where an error makes it 'failed'"),
+    Option("--cancel", "yes", "", "Queue: cancel jobs that the run gave up or left behind (they would go on costing)", ("yes", "no")),
+    Option("--affinity", "", "WORKER", "Load balancer: the endpoint worker that is asked for: ID, 'strict ID' or 'strict-resume ID'"),
+    Option("--hold-from", 110.0, "SECONDS", "Load balancer: a 400 after this long is the platform's time-out, a faster one 'refused'"),
+    Option("--hold-to", 135.0, "SECONDS", "Load balancer: and up to this long"),
+    Option("--sample", 2.0, "SECONDS", "How often the endpoint is asked after itself (/health, worker list) for endpoint.csv; 0: never"),
+    Option("--cold-after", 2.0, "SECONDS", "Wait from which an endpoint worker's first answer counts as a cold start"),
+    Option("--price", "", "GPU|USD", "What a worker costs: a GPU, as in 4090 (RunPod's flex price), or USD a second, as in 0.00031"),
+)
+RESULTS = (
+    Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),
+    Option("--objectives", "", "FILE", "What the run must achieve, in TOML (below); it decides the exit code, and may end the run early"),
+    Option("--figures", "yes", "", "Whether the report draws its figures (2 s); analysis report can draw them later", ("yes", "no")),
+    Option("--exit-code-on-verdict", "yes", "", "Whether a degraded verdict ends with code 4, an invalid one with 5", ("yes", "no")),
+)
+GROUPS: Mapping[str, tuple[Option, ...]] = {
+    "the load, and its limits": PLENTY,
+    "what is sent": SENT,
+    "RunPod endpoints": RUNPOD,
+    "results": RESULTS,
+}
+OPTIONS = tuple(option for group in GROUPS.values() for option in group)
+
+
+def add(parser: Any, question: str, schedule: str, max_in_flight: int, more: Sequence[Option] = ()) -> None:
+    """Adds the options to Locust's parser (or another of argparse).
+
+    Args:
+        question: the locustfile's name.
+        schedule: default of --schedule; "" = the question makes its schedule itself.
+        max_in_flight: default of --max-in-flight.
+        more: the question's own options.
+    """
+    load = (Option("--schedule", schedule, "STAGES", "Load, stage by stage"),) if schedule else ()
+    cap = Option("--max-in-flight", max_in_flight, "N", "Requests in flight at most (open loop; a closed loop has its own number)")
+    for title, group in ({f"the question: {question}": (*load, *more, cap)} | dict(GROUPS)).items():
+        section = parser.add_argument_group(f"coldburst, {title}")
+        for option in group:
+            _add(section, option)
+    explain = {"question": question, "schedule": schedule, "max_in_flight": max_in_flight, "more": more}
+    section.add_argument(HELP, action=_Explain, explain=explain, nargs=0, dest=argparse.SUPPRESS, help="Show these options alone, and exit")
+
+
+def _add(section: Any, option: Option) -> None:
+    values: dict[str, Any] = {"choices": option.choices} if option.choices else {"metavar": option.metavar}
+    default = f" (default {option.default})" if option.default != "" else ""
+    action = section.add_argument(option.name, type=type(option.default), default=option.default, help=f"{option.what}{default}", **values)
+    # What Locust's own add_argument would note; a group's does not, and the web UI would show no field.
+    action.include_in_web_ui, action.is_secret, action.is_required, action.is_multiple = True, False, False, False
+    action.env_var = f"COLDBURST_{attribute(option).upper()}"
+
+
+class _Explain(argparse.Action):
+    """Prints the help of these options: Locust's own --help is printed before it reads a locustfile."""
+
+    def __init__(self, explain: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._explain = explain
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        alone = argparse.ArgumentParser(
+            prog=f"locust -f locustfiles/{self._explain['question']}.py",
+            usage="%(prog)s [--headless] [--host URL] [options]",
+            description=__doc__,
+            epilog=f"STAGES\n\n{schedule_module.__doc__}\n{BESIDES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
+        )
+        add(alone, **self._explain)
+        alone.print_help()
+        parser.exit()
+
+
+def names(schedule: str, more: Sequence[Option]) -> tuple[str, ...]:
+    """The options' names as attributes of Locust's parsed options, for a question that was added with ``schedule`` and ``more``."""
+    return (*(("schedule",) if schedule else ()), "max_in_flight", *(attribute(option) for option in (*more, *OPTIONS)))
+
+
+def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -> RunPlan:
+    """The plan that ``options`` (by name, with ``host``) ask for; ``stages`` in the place of a text's where the question makes them.
+
+    Raises:
+        ValueError: one sentence that names what is wrong and what would be right.
+    """
+    stages = stages or parse(str(options["schedule"]))
+    count = _count(stages, options["seed"])
+    for option in OPTIONS:
+        value = options[attribute(option)]
+        if option.choices and value not in option.choices:
+            raise OptionError(f"{option.name} '{value}' is not one of {', '.join(option.choices)}")
+        if option.metavar == "SECONDS" and not (0 < value < float("inf") or (value == 0 and option.name in MAY_BE_0)):
+            raise OptionError(f"{option.name} {value:g} is no stretch of time: give seconds above 0, as in {option.default or 300:g}")
+    if options["retries"] < 0:
+        raise OptionError(f"--retries {options['retries']} is no number of tries: give 0 or more, as in 3")
+    if options["price"]:
+        prices.read(options["price"], date.today())
+    host = _host(str(options.get("host") or ""))
+    kind = factory.kind(host, options["target"])
+    return RunPlan(
+        host=host,
+        kind=kind,
+        schedule=stages,
+        seed=options["seed"],
+        planned=count,
+        max_in_flight=_in_flight(options["max_in_flight"], stages),
+        shed=options["when_full"] == "shed",
+        limits=Timeouts(options["connect_timeout"], min(options["first_byte_timeout"], options["deadline"]), options["deadline"]),
+        drain_s=options["drain_timeout"] or options["deadline"],
+        retries=Retries(options["retries"], options["backoff"]),
+        sample_s=options["sample"],
+        cold_after_s=options["cold_after"],
+        aim=factory.prepare(kind, options),
+        runs=_runs(Path(options["runs"])),
+        options=dict(options),
+    )
+
+
+def _count(stages: tuple[Stage, ...], seed: int) -> int | None:
+    if (expected := sum(stage.expected for stage in stages)) > MOST_REQUESTS:
+        raise OptionError(f"--schedule '{text(stages)}' asks for {expected:.3g} requests: one run sends at most {MOST_REQUESTS:,}")
+    count = planned(stages, seed)
+    if count == 0:
+        raise OptionError(f"--schedule '{text(stages)}' asks for no request at all: raise a rate, a count or a duration")
+    return count
+
+
+def key(plan: RunPlan) -> str:
+    """The API key for the endpoint of ``plan``, from the environment only.
+
+    Raises:
+        OptionError: it holds what cannot stand in a header; the message does not show it.
+    """
+    variable = key_variable(plan)
+    value = os.environ.get(variable, "").strip()
+    if not (value.isascii() and value.isprintable()):
+        raise OptionError(f"the key in {variable} holds a character that cannot stand in a header: set it again, without line breaks")
+    return value
+
+
+def key_variable(plan: RunPlan) -> str:
+    """The environment variable that holds the key for the endpoint of ``plan``."""
+    of_runpod = plan.kind != "transcription" or (plan.host and infer(plan.host, plan.kind).endpoint_id)
+    return RUNPOD_KEY if of_runpod else TRANSCRIPTION_KEY
+
+
+def _host(host: str) -> str:
+    if host in ("", EMBEDDED):
+        return ""
+    try:
+        url = urlsplit(host)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+        (url.hostname or "").encode("idna")
+    except ValueError:
+        url, usable = urlsplit(""), False
+    if url.username or url.password:
+        raise OptionError(f"--host holds a name or password: leave it out, the key is read from {RUNPOD_KEY} or {TRANSCRIPTION_KEY}")
+    if not usable or url.query or url.fragment or any(map(str.isspace, host)):
+        raise OptionError(f"--host '{host}' is no address: write scheme, name and port, as in http://127.0.0.1:8083 or https://example.com")
+    return host.rstrip("/")
+
+
+def _in_flight(cap: int, stages: tuple[Stage, ...]) -> int:
+    if cap < 1:
+        raise OptionError(f"--max-in-flight {cap} lets nothing out: give 1 or more, as in 15")
+    most = max([cap, *(stage.concurrency or 0 for stage in stages)])
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit != resource.RLIM_INFINITY and most + SPARE_FILES > limit:
+        raise OptionError(
+            f"{most} requests in flight need {most + SPARE_FILES} open files, and this process may have {limit}: "
+            "lower --max-in-flight or raise 'ulimit -n'"
+        )
+    return cap
+
+
+def _runs(folder: Path) -> Path:
+    if str(folder) == DEFAULT_RUNS:
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OptionError(f"cannot make the directory '{folder}' here: {error.strerror}; name another with --runs") from error
+    if not folder.is_dir():
+        raise OptionError(f"--runs '{folder}' is no directory: make it first (mkdir -p {folder}), or leave the option out for 'runs'")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OptionError(f"--runs '{folder}' is not writable: name a directory of yours")
+    return folder

@@ -1,0 +1,65 @@
+"""What a figure cannot be judged without: versions, commit, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+PACKAGES = ("locust", "gevent", "geventhttpclient", "runpod")
+SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY)
+"""Variables that no process of ours hands to another: the embedded service is open, and a report needs no key."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program, Python and the packages that make the load, where installed."""
+    found = {"coldburst": VERSION, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> dict[str, Any]:
+    """``commit`` and whether the files differ from it (``dirty``); None where this is no git checkout."""
+    changes = _git("status", "--porcelain")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+
+
+def environment() -> dict[str, str]:
+    """The environment for a process of this project's own: without secrets, and able to find its packages."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS} | {"PYTHONPATH": str(ROOT)}
+
+
+def machine() -> dict[str, Any]:
+    """System, cores this process may use, processor and memory (bytes)."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"system": f"{platform.system()} {platform.release()}", "cpus": cpus, "cpu_model": _cpu_model(), "memory_bytes": memory}
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu_model() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

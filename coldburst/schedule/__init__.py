@@ -1,0 +1,1 @@
+"""Load as data: text to stages, stages to arrivals."""

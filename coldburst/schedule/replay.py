@@ -1,0 +1,126 @@
+"""Recorded arrivals as a schedule: an earlier run's, or a list of instants from elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from coldburst.option import Option
+from coldburst.record.attempt import complete, one_line
+from coldburst.schedule.stages import ScheduleError, Stage
+
+INSTANTS = ("scheduled_s", "timestamp", "time", "at_s")
+"""Columns that may hold the instants; without any of them the file's first column does."""
+ATTEMPTS = "attempts.csv"
+STAGE = "replay"
+LEAST_SPEED, MOST_SPEED = 0.001, 1000.0
+LONGEST_S = 30 * 86400.0
+OPTIONS = (
+    Option(
+        "--arrivals", "samples/arrivals.csv", "PATH", "A run's directory, or a CSV file with a column of instants (seconds or ISO 8601)"
+    ),
+    Option("--speed", 1.0, "FACTOR", "2 replays in half the time"),
+)
+
+Recorded = tuple[float, str]
+
+
+def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """See ``recorded``."""
+    return recorded_arrivals(Path(options["arrivals"]), options["speed"])
+
+
+def recorded_arrivals(place: Path, speed: float) -> tuple[Stage, ...]:
+    """The stages whose arrivals stand in ``place``, ``speed`` times as fast.
+
+    Args:
+        place: a run's directory, its attempts.csv, or a CSV file with a column of instants: seconds, or
+            dates and times in ISO 8601. They count from the first one, in any order.
+        speed: 2 = in half the time.
+
+    Raises:
+        ScheduleError: one sentence that says what cannot be read and what would do.
+    """
+    if not LEAST_SPEED <= speed <= MOST_SPEED:
+        raise ScheduleError(
+            f"--speed {speed:g} is no speed: 2 replays in half the time, 0.5 in twice the time ({LEAST_SPEED:g} to {MOST_SPEED:g})"
+        )
+    path = place / ATTEMPTS if place.is_dir() else place
+    arrivals = sorted(_arrivals(path))
+    if not arrivals:
+        raise ScheduleError(f"no arrivals in '{path}': it has no row but its first line")
+    begin_s, end_s = arrivals[0][0], arrivals[-1][0]
+    if (lasts_s := (end_s - begin_s) / speed) > LONGEST_S:
+        raise ScheduleError(
+            f"the arrivals in '{path}' take {lasts_s:.3g} s at --speed {speed:g}, and a run {LONGEST_S:.3g} s at most: "
+            "are they in seconds? --speed 1000 replays milliseconds"
+        )
+    return _stages([((at_s - begin_s) / speed, stage) for at_s, stage in arrivals])
+
+
+def _stages(arrivals: list[Recorded]) -> tuple[Stage, ...]:
+    """A stage for each stretch of the recorded run, or one for all where its stages overlapped."""
+    stretches = [(name, [at_s for at_s, _ in rows]) for name, rows in groupby(arrivals, key=lambda arrival: arrival[1])]
+    if len({name for name, _ in stretches}) < len(stretches):
+        stretches = [(STAGE, [at_s for at_s, _ in arrivals])]
+    ends = [later[0] for _, later in stretches[1:]] + [stretches[-1][1][-1]]
+    return tuple(
+        Stage(name, duration_s=end_s - at_s[0], at=tuple(moment - at_s[0] for moment in at_s))
+        for (name, at_s), end_s in zip(stretches, ends, strict=True)
+    )
+
+
+def _arrivals(path: Path) -> Iterator[Recorded]:
+    try:
+        content = complete(path)[0] if path.name == ATTEMPTS else path.read_bytes().decode("utf-8-sig", errors="replace")
+    except OSError as error:
+        raise ScheduleError(
+            f"cannot read the arrivals '{path}': {error.strerror}; name a run's directory or a CSV file of instants"
+        ) from error
+    rows = csv.DictReader(io.StringIO(content, newline=""))
+    try:
+        column = _column(list(rows.fieldnames or ()), path)
+        for row in rows:
+            if (row.get("attempt") or "1") == "1":
+                yield _cell(row[column], path, rows.line_num, column), row.get("stage") or STAGE
+    except csv.Error as error:
+        raise ScheduleError(f"'{path}' is no CSV file with a column of instants (line {rows.line_num}: {error})") from error
+
+
+def _column(columns: list[str], path: Path) -> str:
+    """The column that holds the instants."""
+    if not columns or _instant(columns[0]) is not None:
+        shown = f", and not be '{one_line(columns[0], 40)}'" if columns else ""
+        raise ScheduleError(f"no arrivals in '{path}': its first line should name the columns, as in 'timestamp'{shown}")
+    return next((name for name in INSTANTS if name in columns), columns[0])
+
+
+def _cell(cell: str | None, path: Path, number: int, column: str) -> float:
+    instant_s = _instant(cell or "")
+    if instant_s is None:
+        shown = one_line((cell or "").strip(), 40)
+        raise ScheduleError(
+            f"'{shown}' in '{path}', line {number}, column '{one_line(column, 40)}' is no instant: "
+            "write seconds (12.5) or 2026-11-21T10:00:00Z"
+        )
+    return instant_s
+
+
+def _instant(cell: str) -> float | None:
+    """Seconds, or a date and time in ISO 8601 (where it names no zone, of UTC: the same on every machine)."""
+    try:
+        seconds = float(cell)
+        return seconds if math.isfinite(seconds) else None
+    except ValueError:
+        pass  # no number: perhaps a date
+    try:
+        named = datetime.fromisoformat(cell.strip())
+        return named.replace(tzinfo=named.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None

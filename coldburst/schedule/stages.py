@@ -1,0 +1,259 @@
+"""Load as data: stages from one text notation, and the arrivals that they mean.
+
+A schedule is stages separated by commas; a stage is a name and what happens in it::
+
+    burst 30                      30 requests at once
+    steady 60s 3/s                one every third of a second for a minute
+    steady 60s 3/s poisson        the same number, at random instants (3/s x 60 s = 180, pinned)
+    steady 60s 3/s poisson free   the number is random too (180 +- 13)
+    climb 2m 1/s..10/s            the rate grows in a straight line
+    rest 10s 0/s                  nothing, until the next stage
+    level 60s 4 at a time         closed loop: 4 requests in flight, the next when one ends
+    level 100 4 at a time         the same until 100 requests are done
+
+Times: ms, s, m, h. Rates: /s, /min (or /m), /h.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from coldburst.randomness import stream
+
+EXAMPLE = "warm 20s 1/s, steady 60s 3/s poisson"
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PER_SECOND = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
+_NAME = re.compile(r"[a-z][a-z0-9_-]*", re.IGNORECASE)
+_COUNT = re.compile(r"[0-9]+")
+_DURATION = re.compile(rf"(?P<value>{_NUMBER})(?P<unit>ms|s|m|h)")
+_RATE = re.compile(rf"(?P<value>{_NUMBER})/(?P<unit>s|min|m|h)")
+_NEGATIVE = re.compile(rf"-{_NUMBER}.*")
+
+
+class ScheduleError(ValueError):
+    """A schedule's text cannot be read; the message names the word and shows a right one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stretch of load. ``str(stage)`` is the text that it is read from.
+
+    Attributes:
+        name: unique within a schedule.
+        duration_s: seconds; None where ``count`` bounds the stage.
+        count: requests; None where ``duration_s`` bounds the stage.
+        rate, rate_end: offered rate in requests per second at the start and at the end (open loop).
+        poisson: random instants instead of an even spacing.
+        free: with ``poisson``, the number of arrivals is random too.
+        concurrency: requests in flight at a time (closed loop); None in an open loop.
+        at: recorded instants instead of a law: seconds from the stage's start, ascending (coldburst/schedule/replay.py
+            reads them; the notation only tells how many there are, and cannot be read back).
+    """
+
+    name: str
+    duration_s: float | None = None
+    count: int | None = None
+    rate: float = 0.0
+    rate_end: float = 0.0
+    poisson: bool = False
+    free: bool = False
+    concurrency: int | None = None
+    at: tuple[float, ...] = ()
+
+    @property
+    def closed(self) -> bool:
+        """Whether completions cause the next request (closed loop)."""
+        return self.concurrency is not None
+
+    @property
+    def expected(self) -> float:
+        """Mean number of arrivals of an open stage: the integral of its rate, or its count."""
+        if self.at:
+            return float(len(self.at))
+        if self.count is not None:
+            return float(self.count)
+        return (self.rate + self.rate_end) / 2 * (self.duration_s or 0.0)
+
+    def __str__(self) -> str:
+        """The stage in the notation of this module; reading it gives the stage back, but for recorded arrivals."""
+        if self.at:
+            return f"{self.name} {len(self.at)} as recorded"
+        words = [self.name, str(self.count) if self.duration_s is None else f"{_plain(self.duration_s)}s"]
+        if self.closed:
+            words.append(f"{self.concurrency} at a time")
+        elif self.duration_s is not None:
+            ramp = "" if self.rate_end == self.rate else f"..{_plain(self.rate_end)}/s"
+            words.append(f"{_plain(self.rate)}/s{ramp}")
+        words += [word for word, said in (("poisson", self.poisson), ("free", self.free)) if said]
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request that is due: ``seq`` from 0 over the whole schedule, ``scheduled_s`` from second 0."""
+
+    seq: int
+    scheduled_s: float
+    stage: str
+
+
+def parse(text: str) -> tuple[Stage, ...]:
+    """Stages from the notation above.
+
+    Raises:
+        ScheduleError: one sentence that names the offending word and gives a right example.
+    """
+    stages = tuple(_stage(part.split()) for part in text.split(","))
+    names = [stage.name for stage in stages]
+    for name in names:
+        if names.count(name) > 1:
+            raise ScheduleError(f"two stages are called '{name}': give each its own name, as in '{EXAMPLE}'")
+    return stages
+
+
+def text(stages: Iterable[Stage]) -> str:
+    """The notation of ``stages``; ``parse(text(stages)) == stages``."""
+    return ", ".join(map(str, stages))
+
+
+def offsets(stage: Stage, seed: int) -> Iterator[float]:
+    """Instants of an open stage's arrivals, in seconds from the stage's start, in order.
+
+    The rate's integral L(t) = r t + (r' - r) t^2 / 2d is turned round at the positions k that the
+    stage's law gives: 0, 1, 2, … when even; a Poisson process of rate 1 otherwise. Its count is
+    pinned to round(L(d)) unless the stage is ``free``: given the count, the positions of a Poisson
+    process are the order statistics of as many uniform variables (Ross, Introduction to
+    Probability Models, 5.3).
+    """
+    if stage.at:
+        yield from stage.at
+        return
+    if stage.duration_s is None:
+        yield from (0.0 for _ in range(stage.count or 0))
+        return
+    slope = (stage.rate_end - stage.rate) / stage.duration_s
+    for k in _positions(stage, seed):
+        root = math.sqrt(max(stage.rate**2 + 2 * slope * k, 0.0))
+        yield min(2 * k / (stage.rate + root), stage.duration_s) if k > 0 else 0.0
+
+
+def arrivals(stages: Sequence[Stage], seed: int, start_seq: int = 0, start_s: float = 0.0) -> Iterator[Arrival]:
+    """Every arrival of open-loop ``stages``, in order; the same for the same seed, in every process.
+
+    Raises:
+        ValueError: a closed-loop stage, whose arrivals only completions can tell.
+    """
+    seq = start_seq
+    for stage in stages:
+        if stage.closed:
+            raise ValueError(f"stage '{stage}' is a closed loop: its arrivals follow from its completions")
+        for offset in offsets(stage, seed):
+            yield Arrival(seq, start_s + offset, stage.name)
+            seq += 1
+        start_s += stage.duration_s or 0.0
+
+
+def planned(stages: Iterable[Stage], seed: int) -> int | None:
+    """How many requests the schedule asks for; None where a closed loop's duration decides it."""
+    total = 0
+    for stage in stages:
+        if stage.count is None and stage.closed:
+            return None
+        if stage.count is not None:
+            total += stage.count
+        else:  # only a free stage has to be drawn to be counted
+            total += sum(1 for _ in offsets(stage, seed)) if stage.free else round(stage.expected)
+    return total
+
+
+def share(whole: Iterable[Arrival], index: int, of: int) -> Iterator[Arrival]:
+    """The part of the arrivals that generator ``index`` (from 0) of ``of`` sends: dealt like cards."""
+    return (arrival for arrival in whole if arrival.seq % of == index)
+
+
+def _positions(stage: Stage, seed: int) -> Iterator[float]:
+    """Places of the arrivals on the axis of expected counts, 0 … L(d), ascending."""
+    total = stage.expected
+    if not stage.poisson:
+        yield from range(round(total))
+        return
+    draw = stream(seed, f"arrivals {stage.name}").random
+    if stage.free:
+        position = -math.log(1 - draw())
+        while position < total:
+            yield position
+            position -= math.log(1 - draw())
+        return
+    below = 0.0  # share of the axis used up: each next order statistic is the least of the uniforms left
+    count = round(total)
+    for left in range(count, 0, -1):
+        below = 1 - (1 - below) * (1 - draw()) ** (1 / left)
+        yield below * total
+
+
+def _stage(words: list[str]) -> Stage:
+    whole = " ".join(words)
+    if len(words) < 2 or not _NAME.fullmatch(words[0]):
+        raise ScheduleError(f"'{whole}' is no stage: a stage is a name and what happens in it, as in 'burst 30' or '{EXAMPLE}'")
+    name, extent, *rest = words
+    for word in words[1:]:
+        if _NEGATIVE.fullmatch(word):
+            raise ScheduleError(f"'{word}' in stage '{whole}' is negative: rates, counts and durations are not, as in 'steady 60s 3/s'")
+    count = int(extent) if _COUNT.fullmatch(extent) else None
+    duration_s = None if count is not None else _duration(extent, whole)
+    if rest[1:3] == ["at", "a"] and rest[3:4] == ["time"] and rest[0].isascii() and rest[0].isdigit() and int(rest[0]) > 0:
+        _nothing_left(rest[4:], whole)
+        return Stage(name, duration_s, count, concurrency=int(rest[0]))
+    if rest == ["as", "recorded"]:
+        raise ScheduleError(f"stage '{whole}' tells of recorded arrivals without their times: replay them with locustfiles/replay.py")
+    if duration_s is None:
+        _nothing_left(rest, whole)
+        return Stage(name, count=count)
+    if not rest:
+        raise ScheduleError(f"stage '{whole}' has a duration but no rate: say how many requests per second, as in 'steady 60s 3/s'")
+    rate, rate_end = _rates(rest[0], whole)
+    flags = rest[1:]
+    if flags in (["poisson"], ["poisson", "free"], []):
+        return Stage(name, duration_s, None, rate, rate_end, bool(flags), "free" in flags)
+    _nothing_left(flags[1:] if flags[0] == "poisson" else flags, whole)
+    raise AssertionError("unreachable")
+
+
+def _nothing_left(words: list[str], whole: str) -> None:
+    if words:
+        raise ScheduleError(
+            f"unknown word '{words[0]}' in stage '{whole}': after the rate may stand 'poisson' or 'poisson free', "
+            f"after a count or duration 'N at a time', as in '{EXAMPLE}' or 'level 60s 4 at a time'"
+        )
+
+
+def _duration(word: str, whole: str) -> float:
+    match = _DURATION.fullmatch(word)
+    if not match:
+        raise ScheduleError(
+            f"'{word}' in stage '{whole}' is neither a count nor a duration: write '30' or '60s' (ms, s, m, h), as in '{EXAMPLE}'"
+        )
+    seconds = float(match["value"]) * _SECONDS[match["unit"]]
+    if not 0 < seconds < math.inf:
+        raise ScheduleError(f"'{word}' in stage '{whole}' is no stretch of time: write a duration above zero, as in '60s'")
+    return seconds
+
+
+def _rates(word: str, whole: str) -> tuple[float, float]:
+    """The rates per second at the start and the end of ``3/s`` or ``1/s..10/s``."""
+    rates = []
+    for side in word.split("..", 1):
+        match = _RATE.fullmatch(side)
+        if not match or not math.isfinite(float(match["value"])):
+            raise ScheduleError(f"'{word}' in stage '{whole}' is no rate: write '3/s', '90/min' or '1/s..10/s', as in '{EXAMPLE}'")
+        rates.append(float(match["value"]) / _PER_SECOND[match["unit"]])
+    return rates[0], rates[-1]
+
+
+def _plain(number: float) -> str:
+    """The shortest text that reads back as ``number``."""
+    return repr(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)

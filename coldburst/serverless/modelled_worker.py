@@ -1,0 +1,284 @@
+"""A modelled endpoint worker: no process, but the pull loop of the real SDK, with its ceiling.
+
+What is modelled, as measured with runpod 1.12.0 (its ``rp_scale`` module):
+
+* two loops. One takes jobs: it asks for ``concurrency - occupancy`` and waits for the answer; where
+  nothing is to be asked for it sleeps a whole second. The other picks taken jobs up: 100 ms after it
+  looked last, and at once when a job ends. So a job waits from 0 to 100 ms, which is not drawn: it
+  follows from when that loop looked last (at random instants 50 ms in the mean; measured 40 to 72 in
+  the median, 101 at most), and two workers that are asked alike answer alike;
+* a job that was taken and not picked up yet counts twice in the occupancy;
+* the number asked for stays as it was when the poll began, until the poll is answered or its hold ends;
+* a ping every 10 s from a process of its own, with the jobs that the worker has;
+* word to stop a job that was not picked up yet is forgotten: the job is run, and its result is nobody's.
+
+So a worker of concurrency 1 takes a job every ceil(p + d) seconds, p being that wait and d the job's time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from coldburst.serverless.job import Job
+
+TICK_S = 0.1
+FULL_S = 1.0
+ECHO_MOST = 1000
+"""Characters of an input that are given back; what is longer, such as a recording, is not."""
+TURN_S = 0.002
+"""From the answer to a poll to the arrival of the next, over loopback: jobs that come together are taken together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The model is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The process has ended by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Asks for up to ``want`` jobs."""
+
+    want: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Lives, and has these jobs."""
+
+    job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The body of job-done, or of the answer to a request."""
+
+    id: str
+    body: dict[str, Any]
+
+
+Word = Ready | Crashed | Poll | Ping | Result
+
+
+class ModelledWorker:
+    """One worker; told by the driver what happens, it says what it does in ``act``.
+
+    Args:
+        concurrency: jobs at a time, constant.
+        load_s: launch to ready; None = it never becomes ready.
+        service: seconds for a job; called once for each, with ``rng``.
+        first_extra_s: what the first job after the launch takes longer.
+        memory_gb_per_job, card_gb, shared_gb: n jobs at a time need shared + n × per job; beyond the card the last one fails at once.
+        never_acks: takes jobs and is not heard of again, as the SDK does with a job without input.
+        crash_after_s: launch to the end of its process; None = it does not end by itself.
+        ping_s, hold_s: time between pings; how long the platform holds a poll.
+        turn_s: from the answer to a poll to the next poll.
+    """
+
+    def __init__(
+        self,
+        worker_id: str,
+        *,
+        concurrency: int = 1,
+        load_s: float | None,
+        service: Callable[[Job, random.Random], float],
+        rng: random.Random,
+        first_extra_s: float = 0.0,
+        memory_gb_per_job: float = 0.0,
+        card_gb: float = 0.0,
+        shared_gb: float = 0.0,
+        never_acks: bool = False,
+        crash_after_s: float | None = None,
+        ping_s: float = 10.0,
+        hold_s: float = 20.0,
+        turn_s: float = TURN_S,
+    ) -> None:
+        self.id, self.concurrency = worker_id, concurrency
+        self._load_s, self._crash_after_s = load_s, crash_after_s
+        self._service, self._rng = service, rng
+        self._extra_s = first_extra_s
+        self._memory_gb, self._card_gb, self._shared_gb = memory_gb_per_job, card_gb, shared_gb
+        self._never_acks, self._ping_s, self._hold_s, self._turn_s = never_acks, ping_s, hold_s, turn_s
+        self._ready_s: float | None = None
+        self._crash_s: float | None = None
+        self._origin_s = 0.0
+        self._anchor_s = 0.0
+        self._look_s: float | None = None
+        self._polled: tuple[float, int] | None = None
+        self._to_send = 0
+        self._queue: deque[Job] = deque()
+        self._queued_s = 0.0
+        self._running: dict[str, int] = {}
+        self._failing: set[str] = set()
+        self._ends: list[tuple[float, int, str, dict[str, Any]]] = []
+        self._begun = 0
+        self._pinged = 0
+
+    @property
+    def occupancy(self) -> int:
+        """As the SDK counts it: a job that waits to be picked up counts twice."""
+        return len(self._running) + 2 * len(self._queue)
+
+    # what happens to it
+
+    def launch(self, now: float) -> None:
+        """Its container has started."""
+        self._origin_s = now
+        self._ready_s = None if self._load_s is None else now + self._load_s
+        self._crash_s = None if self._crash_after_s is None else now + self._crash_after_s
+
+    def deliver(self, jobs: Iterable[Job], now: float) -> None:
+        """The answer to its poll."""
+        self._skip_pings(now)
+        want = self._polled[1] if self._polled else 1
+        self._polled = None
+        kept = [job for job in jobs if not (self._never_acks or (want == 1 and "input" not in job.payload()))]
+        if not self._queue:
+            self._queued_s = now
+        self._queue.extend(kept)
+        needed = self.concurrency - self.occupancy
+        self._to_send = max(needed, 0)
+        self._look_s = now + (self._turn_s if needed > 0 else FULL_S)
+
+    def stop_job(self, job_id: str, now: float) -> None:
+        """Told through job-stop: the job is dropped, and nothing is said of it. A job that does not run yet is not known."""
+        if self._running.pop(job_id, None) is not None:
+            self._failing.discard(job_id)
+            self._anchor_s = now
+
+    def serve(self, request_id: str, now: float) -> None:
+        """A request from the balancer."""
+        self._skip_pings(now)
+        self._begin(Job(request_id, True, {"input": {}}, "IN_PROGRESS", now, now, 0.0), now)
+
+    def drop(self, request_id: str) -> None:
+        """The request is cut off."""
+        self._running.pop(request_id, None)
+        self._failing.discard(request_id)
+
+    # what it does
+
+    def wake_s(self) -> float | None:
+        """When it will do something by itself."""
+        while self._ends and self._running.get(self._ends[0][2]) != self._ends[0][1]:
+            heapq.heappop(self._ends)
+        at = [self._ready_s, self._crash_s, self._look_s, self._stale_s(), self._tick_s(), self._ping_due_s()]
+        if self._ends:
+            at.append(self._ends[0][0])
+        return min((instant for instant in at if instant is not None), default=None)
+
+    def act(self, now: float) -> list[Word]:
+        """What it does at ``now``, in order; to be called at wake_s()."""
+        if _due(self._crash_s, now):
+            self._crash_s = self._ready_s = None
+            return [Crashed()]
+        said: list[Word] = []
+        if _due(self._ready_s, now):
+            self._ready_s, self._anchor_s, self._look_s = None, now, now
+            said.append(Ready())
+        said += self._finish(now)
+        if _due(self._tick_s(), now):
+            self._anchor_s = now
+            self._pick_up(now)
+        if _due(self._stale_s(), now):
+            self._polled, self._look_s = None, now
+        if _due(self._look_s, now):
+            said += self._look(now)
+        if _due(self._ping_due_s(), now):
+            self._pinged = round((now - self._origin_s) / self._ping_s)
+            said.append(Ping((*self._running, *(job.id for job in self._queue))))
+        return said
+
+    # the loop that takes jobs
+
+    def _look(self, now: float) -> list[Word]:
+        want, self._to_send = self._to_send or self.concurrency - self.occupancy, 0
+        if want <= 0:
+            self._look_s = now + FULL_S
+            return []
+        self._look_s, self._polled = None, (now, want)
+        return [Poll(want)]
+
+    def _stale_s(self) -> float | None:
+        """When the hold of a poll ends that asks for another number than would be asked for now."""
+        if self._polled is None or self._polled[1] == self.concurrency - self.occupancy:
+            return None
+        return self._polled[0] + self._hold_s
+
+    # the loop that picks them up
+
+    def _tick_s(self) -> float | None:
+        if not self._queue or len(self._running) >= self.concurrency:
+            return None
+        ticks = math.floor(round((self._queued_s - self._anchor_s) / TICK_S, 6)) + 1
+        return max(self._anchor_s + ticks * TICK_S, self._queued_s)
+
+    def _finish(self, now: float) -> list[Word]:
+        said: list[Word] = []
+        while self._ends and self._ends[0][0] <= now:
+            _, number, job_id, body = heapq.heappop(self._ends)
+            if self._running.get(job_id) == number:
+                del self._running[job_id]
+                self._failing.discard(job_id)
+                said.append(Result(job_id, body))
+        if said:
+            self._anchor_s = now
+            self._pick_up(now)
+        return said
+
+    def _pick_up(self, now: float) -> None:
+        while self._queue and len(self._running) < self.concurrency:
+            self._begin(self._queue.popleft(), now)
+
+    def _begin(self, job: Job, now: float) -> None:
+        self._begun += 1
+        self._running[job.id] = self._begun
+        body: dict[str, Any]
+        resident = len(self._running) - len(self._failing)
+        needed_gb = self._shared_gb + resident * self._memory_gb
+        if self._card_gb and needed_gb > self._card_gb:
+            self._failing.add(job.id)
+            took_s, body = 0.0, {"error": self._out_of_memory(resident, needed_gb)}
+        else:
+            took_s, self._extra_s = self._service(job, self._rng) + self._extra_s, 0.0
+            body = {"output": {**_echo(job.input["input"]), "service_s": took_s}}
+        heapq.heappush(self._ends, (now + took_s, self._begun, job.id, body))
+
+    def _out_of_memory(self, resident: int, needed_gb: float) -> str:
+        message = f"out of memory: {resident} jobs at a time need {needed_gb:g} GB, the card has {self._card_gb:g} GB"
+        return json.dumps({"error_type": "<class 'torch.OutOfMemoryError'>", "error_message": message, "worker_id": self.id})
+
+    def _skip_pings(self, now: float) -> None:
+        """Those that were not sent for want of a job are not made up for."""
+        if not self._running and not self._queue:
+            self._pinged = math.floor((now - self._origin_s) / self._ping_s)
+
+    def _ping_due_s(self) -> float | None:
+        if not self._running and not self._queue:
+            return None
+        return self._origin_s + (self._pinged + 1) * self._ping_s
+
+
+def _echo(given: Any) -> dict[str, Any]:
+    """The input given back, or word that it is too long."""
+    left, parts = ECHO_MOST, [given]
+    while parts and left >= 0:
+        part = parts.pop()
+        left -= len(part) if isinstance(part, str) else 1
+        parts += (*part, *part.values()) if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return {"echo": given} if left >= 0 else {"echo_left_out": f"more than {ECHO_MOST} characters"}
+
+
+def _due(instant: float | None, now: float) -> bool:
+    return instant is not None and instant <= now

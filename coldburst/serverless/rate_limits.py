@@ -1,0 +1,49 @@
+"""Rate limits: so many requests in a window, so many at a time, for each operation of an endpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from coldburst.serverless.policy import Limit, Platform
+
+AGAIN_S = 1.0
+"""When to try again where the number at a time is the limit; nobody can know when one ends."""
+
+
+class RateLimits:
+    """Fixed windows, counted from ``origin_s``.
+
+        requests in a window <= max(base, running workers × requests per worker)
+
+    Args:
+        running: number of running workers now.
+    """
+
+    def __init__(self, platform: Platform, running: Callable[[], int], origin_s: float) -> None:
+        self._platform, self._running, self._origin_s = platform, running, origin_s
+        self._rows: dict[str, Limit] = {row.operation: row for row in platform.limits} if platform.limits_on else {}
+        self._window: dict[str, tuple[int, int]] = {}
+        self._open: dict[str, int] = {}
+
+    def admit(self, operation: str, now: float) -> float | None:
+        """None = let in, until ``release``; else the seconds after which to try again."""
+        row = self._rows.get(operation)
+        if row is None:
+            return None
+        if row.concurrent is not None and self._open.get(operation, 0) >= row.concurrent:
+            return AGAIN_S
+        number = math.floor((now - self._origin_s) / self._platform.window_s)
+        window, used = self._window.get(operation, (number, 0))
+        if window != number:
+            used = 0
+        if used >= max(row.per_window, self._running() * row.per_worker):
+            return self._origin_s + (number + 1) * self._platform.window_s - now
+        self._window[operation] = (number, used + 1)
+        self._open[operation] = self._open.get(operation, 0) + 1
+        return None
+
+    def release(self, operation: str) -> None:
+        """End a request that was let in."""
+        if self._open.get(operation, 0):
+            self._open[operation] -= 1

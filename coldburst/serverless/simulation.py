@@ -1,0 +1,136 @@
+"""The platform and its modelled workers together, driven by either clock.
+
+A wall clock calls ``pump`` when something came in and at ``wake_s``; virtual time jumps from ``wake_s``
+to ``wake_s``. All that is due by ``now`` is done at its own instant and in order, so that a late call
+decides nothing otherwise. What comes in from outside counts from its own instant: a driver whose clock
+may be late calls ``pump`` before it hands something in, too, if the order within those milliseconds matters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from coldburst.serverless.actions import Action, Cut, Deliver, Forward, Kill, Launch, Resume, Stop, StopJob
+from coldburst.serverless.endpoint import Endpoint
+from coldburst.serverless.modelled_worker import Crashed, ModelledWorker, Ping, Poll, Ready, Word
+from coldburst.serverless.timers import Timer, Timers
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerResult:
+    """A modelled worker has answered a request of the balancer."""
+
+    request_id: str
+    worker_id: str
+    output: dict[str, Any]
+
+
+class Simulation:
+    """Drives an endpoint and its modelled workers.
+
+    Args:
+        make_worker: makes the worker of an id when its container starts.
+    """
+
+    def __init__(self, endpoint: Endpoint, make_worker: Callable[[str], ModelledWorker]) -> None:
+        self.endpoint = endpoint
+        self._make_worker = make_worker
+        self._workers: dict[str, ModelledWorker] = {}
+        self._timers = Timers()
+        self._alarm: dict[str, Timer] = {}
+        self._told: list[Action | WorkerResult] = []
+
+    def wake_s(self) -> float | None:
+        """The next instant at which ``pump`` would do something; None = never, unless something happens."""
+        theirs = self.endpoint.wake_s()
+        due_s = min(self._timers.due_s(), math.inf if theirs is None else theirs)
+        return None if due_s == math.inf else due_s
+
+    def pump(self, now: float) -> list[Action | WorkerResult]:
+        """Let endpoint and workers act on all that is due by ``now``.
+
+        Returns:
+            What is of use outside: Ended, Changed, Forward, Answered, GiveUp and Cut.
+        """
+        while (at := self.wake_s()) is not None and at <= now:
+            actions = self.endpoint.actions(at)
+            for action in actions:
+                self._do(action, at)
+            if not actions:
+                self._timers.fire(at)
+        told, self._told = self._told, []
+        return told
+
+    def kill(self, worker_id: str, now: float) -> None:
+        """End a worker's process, as an error would."""
+        self._forget(worker_id)
+        self.endpoint.gone(worker_id, now)
+
+    def _do(self, action: Action, now: float) -> None:
+        if isinstance(action, Launch):
+            worker = self._workers[action.worker_id] = self._make_worker(action.worker_id)
+            worker.launch(now)
+        elif isinstance(action, Stop | Kill):
+            self.kill(action.worker_id, now)
+        elif isinstance(action, Deliver):
+            self._deliver(action, now)
+        elif isinstance(action, StopJob | Forward | Cut):
+            self._at_worker(action, now)
+        if isinstance(action, Launch | Deliver | StopJob | Forward | Cut):
+            self._set_alarm(action.worker_id)
+        if not isinstance(action, Launch | Resume | Stop | Kill | Deliver | StopJob):
+            self._told.append(action)
+
+    def _deliver(self, action: Deliver, now: float) -> None:
+        worker = self._workers.get(action.worker_id)
+        if worker is None:
+            self.endpoint.give_back(action.worker_id, [job.id for job in action.jobs], now)
+        else:
+            worker.deliver(action.jobs, now)
+
+    def _at_worker(self, action: StopJob | Forward | Cut, now: float) -> None:
+        worker = self._workers.get(action.worker_id)
+        if worker is None:
+            return
+        if isinstance(action, StopJob):
+            worker.stop_job(action.job_id, now)
+        elif isinstance(action, Forward):
+            worker.serve(action.request_id, now)
+        else:
+            worker.drop(action.request_id)
+
+    def _set_alarm(self, worker_id: str) -> None:
+        self._timers.cancel(self._alarm.pop(worker_id, None))
+        worker = self._workers.get(worker_id)
+        wake_s = worker.wake_s() if worker is not None else None
+        if wake_s is not None:
+            self._alarm[worker_id] = self._timers.at(wake_s, partial(self._act, worker_id))
+
+    def _act(self, worker_id: str, now: float) -> None:
+        for word in self._workers[worker_id].act(now):
+            self._say(worker_id, word, now)
+        self._set_alarm(worker_id)
+
+    def _say(self, worker_id: str, word: Word, now: float) -> None:
+        endpoint = self.endpoint
+        if isinstance(word, Ready):
+            endpoint.ready(worker_id, now)
+        elif isinstance(word, Crashed):
+            self.kill(worker_id, now)
+        elif isinstance(word, Poll):
+            endpoint.poll(worker_id, word.want, now)
+        elif isinstance(word, Ping):
+            endpoint.ping(worker_id, word.job_ids, now)
+        elif endpoint.policy.kind == "QUEUE":
+            endpoint.done(worker_id, word.id, word.body, now)
+        else:
+            endpoint.left(word.id, now)
+            self._told.append(WorkerResult(word.id, worker_id, word.body))
+
+    def _forget(self, worker_id: str) -> None:
+        self._workers.pop(worker_id, None)
+        self._timers.cancel(self._alarm.pop(worker_id, None))

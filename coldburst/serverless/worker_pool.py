@@ -1,0 +1,371 @@
+"""The workers of one endpoint and their life: host, image pull, container, model, jobs, cache, end.
+
+    THROTTLED → PULLING → STARTING → LOADING → READY ⇄ RUNNING → DRAINING → STOPPED
+                                                 ↓ ↑ RESUMING
+                                               CACHED                     UNHEALTHY
+
+Waits of no length are passed over. What has a process and what has not is the driver's word:
+Launch asks for one, ``gone`` says that it ended.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from coldburst.serverless.actions import Action, Changed, Kill, Launch, Resume, Stop
+from coldburst.serverless.billing import EXECUTION, IDLE, START, BillingMeter, Span
+from coldburst.serverless.policy import Platform, Policy
+from coldburst.serverless.timers import Timer, Timers
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+ID_LENGTH = 14
+WAITING = ("PULLING", "STARTING", "LOADING", "RESUMING")
+SERVING = ("READY", "RUNNING")
+WANTED = ("THROTTLED", *WAITING, *SERVING)
+STATES = (*WANTED, "DRAINING", "CACHED", "UNHEALTHY", "STOPPED", "")
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One worker; only the fleet writes its state.
+
+    Attributes:
+        state: see this module's picture.
+        since_s: when it entered that state.
+        started_s: when its container started last.
+        ready_s: when it became ready last.
+        process: whether it has a process, as far as the driver has told.
+        load: jobs or requests that it has now.
+        handovers: how often it was given something since it became ready last.
+        want: jobs that its standing poll asks for; 0 = no poll.
+        turn: number of the last request that the balancer gave it.
+        cached: whether FlashBoot keeps its state, so that it comes back by RESUMING.
+        reason: why it is unhealthy.
+    """
+
+    id: str
+    created_s: float
+    state: str = ""
+    since_s: float = 0.0
+    started_s: float | None = None
+    ready_s: float | None = None
+    process: bool = False
+    load: int = 0
+    handovers: int = 0
+    want: int = 0
+    turn: int = 0
+    cached: bool = False
+    reason: str = ""
+    span: Span = field(default_factory=Span)
+    timer: Timer | None = None
+
+
+class WorkerPool:
+    """All workers that are not STOPPED.
+
+    Args:
+        moved: called after each change of state, with the worker and the state before.
+
+    Attributes:
+        wanted: workers that there are or will be, as the scaler counts them.
+        starting: those that initialize on a host.
+        serving: those that can be given work.
+        idle: those without work, longest first.
+        held_until_s: no worker is added before; set by failed starts.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        platform: Platform,
+        timers: Timers,
+        tell: Callable[[Action], None],
+        moved: Callable[[Worker, str, float], None],
+        *,
+        ids: random.Random,
+        luck: random.Random,
+    ) -> None:
+        self.policy, self.platform = policy, platform
+        self.hosts = platform.hosts
+        self.meter = BillingMeter()
+        self.workers: OrderedDict[str, Worker] = OrderedDict()
+        self.count = dict.fromkeys(STATES, 0)
+        self.wanted = self.starting = self.serving = 0
+        self.idle: OrderedDict[str, Worker] = OrderedDict()
+        self.held_until_s = -math.inf
+        self.failed_starts = 0
+        self._unhealthy_processes = 0
+        self._timers, self._tell, self._moved = timers, tell, moved
+        self._ids, self._luck = ids, luck
+
+    # what it is asked
+
+    @property
+    def most(self) -> int:
+        """Workers at most."""
+        return self.policy.workers_max + self.platform.extra_workers if self.policy.workers_max else 0
+
+    def in_state(self, *states: str) -> Iterator[Worker]:
+        """Workers in one of ``states``, oldest first."""
+        return (worker for worker in self.workers.values() if worker.state in states)
+
+    def idle_due_s(self) -> float:
+        """When the idle time-out stops the next worker; infinity = none."""
+        if not self.idle or not self.policy.idles or self.serving <= self.policy.workers_min:
+            return math.inf
+        return next(iter(self.idle.values())).since_s + self.policy.idle_timeout_s
+
+    # growing and shrinking
+
+    def add(self, now: float) -> None:
+        """One worker more: the one cached last, or a new one."""
+        cached = list(self.in_state("CACHED"))
+        if cached:
+            self.wake(max(cached, key=lambda worker: worker.since_s), now)
+            return
+        worker = Worker("".join(self._ids.choice(ALPHABET) for _ in range(ID_LENGTH)), now)
+        self.workers[worker.id] = worker
+        self._enter(worker, "THROTTLED" if self._full else self._first_phase(), now)
+
+    def wake(self, worker: Worker, now: float) -> None:
+        """Resume a CACHED worker, as soon as a host has room."""
+        worker.cached = True
+        self._enter(worker, "THROTTLED" if self._full else "RESUMING", now)
+
+    def stop(self, worker: Worker, now: float, *, keep: bool = True) -> None:
+        """Scale one worker down: cached with FlashBoot, else ended once it has no work."""
+        if worker.state in ("THROTTLED", "PULLING", "STARTING", "RESUMING"):
+            self._drop(worker, now, keep=keep)
+        elif worker.state == "READY" and keep and self.policy.flashboot:
+            self._enter(worker, "CACHED", now)
+        elif worker.state in ("LOADING", "CACHED", *SERVING):
+            self._enter(worker, "DRAINING", now)
+            if not worker.load:
+                self._tell(Stop(worker.id))
+
+    def stop_idle(self, now: float) -> None:
+        """Scale the worker down that has been without work for longest."""
+        self.stop(next(iter(self.idle.values())), now)
+
+    def trim(self, now: float) -> None:
+        """Bring the number of workers down to ``most`` at once: those that cost least first, the busy finish their work."""
+        while self.wanted > self.most:
+            self.stop(self._dispensable(), now)
+
+    def _dispensable(self) -> Worker:
+        for states in (("THROTTLED",), WAITING):
+            found = list(self.in_state(*states))
+            if found:
+                return found[-1]
+        return next(iter(self.idle.values())) if self.idle else list(self.in_state("RUNNING"))[-1]
+
+    def _drop(self, worker: Worker, now: float, *, keep: bool) -> None:
+        if worker.cached and keep:
+            self._enter(worker, "CACHED", now)
+        elif worker.cached:
+            self._enter(worker, "DRAINING", now)
+            self._tell(Stop(worker.id))
+        else:
+            self._remove(worker, now)
+        self.place(now)
+
+    def _remove(self, worker: Worker, now: float) -> None:
+        del self.workers[worker.id]
+        self._enter(worker, "STOPPED", now)
+
+    # hosts
+
+    @property
+    def _full(self) -> bool:
+        if self.hosts is None:
+            return False
+        return self.starting + self.serving + self.count["DRAINING"] + self._unhealthy_processes >= self.hosts
+
+    def place(self, now: float) -> None:
+        """Give hosts that have room to throttled workers, oldest first."""
+        while self.count["THROTTLED"] and not self._full:
+            worker = next(self.in_state("THROTTLED"))
+            self._enter(worker, "RESUMING" if worker.cached else self._first_phase(), now)
+
+    # from a host to ready
+
+    def _first_phase(self) -> str:
+        if self.platform.pull_s > 0:
+            return "PULLING"
+        return "STARTING" if self.platform.start_s > 0 else "LOADING"
+
+    def _after(self, worker: Worker, seconds: float, then: Callable[[Worker, float], None], now: float) -> None:
+        spread = self.platform.jitter
+        if spread:
+            seconds *= self._luck.uniform(1 - spread, 1 + spread)
+        worker.timer = self._timers.at(now + seconds, partial(then, worker))
+
+    def _pulled(self, worker: Worker, now: float) -> None:
+        self._enter(worker, "STARTING" if self.platform.start_s > 0 else "LOADING", now)
+
+    def _started(self, worker: Worker, now: float) -> None:
+        self._enter(worker, "LOADING", now)
+
+    def _resumed(self, worker: Worker, now: float) -> None:
+        worker.cached = False
+        self._tell(Resume(worker.id))
+        self._serve(worker, now)
+
+    def _launch(self, worker: Worker, now: float) -> None:
+        worker.process = True
+        limit_s = self.platform.init_limit_s if self.policy.kind == "QUEUE" else self.platform.lb_init_limit_s
+        since_s = now if worker.started_s is None else worker.started_s
+        worker.timer = self._timers.at(since_s + limit_s, partial(self._too_slow, worker))
+        self._tell(Launch(worker.id))
+
+    def _too_slow(self, worker: Worker, now: float) -> None:
+        self.unhealthy(worker, now, "not ready within the init limit")
+
+    def ready(self, worker: Worker, now: float) -> None:
+        """The worker can be given work: its load has ended, or its checks succeed again."""
+        if worker.state == "LOADING" or (worker.state == "UNHEALTHY" and worker.process and worker.ready_s is not None):
+            if worker.state == "UNHEALTHY":
+                self._unhealthy_processes -= 1
+            self._serve(worker, now)
+            self.trim(now)
+
+    def _serve(self, worker: Worker, now: float) -> None:
+        self.failed_starts, self.held_until_s = 0, -math.inf
+        worker.ready_s, worker.handovers = now, 0
+        for healed in [other for other in self.in_state("UNHEALTHY") if not other.process]:
+            self._remove(healed, now)
+        self._enter(worker, "RUNNING" if worker.load else "READY", now)
+
+    # at work
+
+    def occupy(self, worker: Worker, number: int, now: float) -> bool:
+        """The worker was given ``number`` jobs or requests; whether it is the first hand-over since it became ready."""
+        first = worker.handovers == 0
+        worker.handovers += 1
+        worker.load += number
+        if worker.state == "READY":
+            self._enter(worker, "RUNNING", now)
+        return first
+
+    def vacate(self, worker: Worker, now: float) -> None:
+        """One of the worker's jobs or requests has left it."""
+        worker.load = max(worker.load - 1, 0)
+        if worker.load:
+            return
+        if worker.state == "RUNNING":
+            self._enter(worker, "READY", now)
+        elif worker.state == "DRAINING":
+            self.meter.move(worker.span, self._phase(worker), now)
+            self._tell(Stop(worker.id))
+
+    # ends
+
+    def unhealthy(self, worker: Worker, now: float, reason: str) -> None:
+        """The worker is out of service. A load balancer's worker that was ready may come back; others are killed."""
+        if worker.state not in ("LOADING", *SERVING):
+            return
+        worker.reason = reason
+        starting = worker.state == "LOADING"
+        self._unhealthy_processes += 1
+        self._enter(worker, "UNHEALTHY", now)
+        if self.policy.kind == "LOAD_BALANCER" and not starting:
+            worker.timer = self._timers.at(now + self.platform.lb_init_limit_s, partial(self._give_up, worker))
+            return
+        if starting:
+            self._failed_start(now)
+        self._tell(Kill(worker.id))
+
+    def _give_up(self, worker: Worker, now: float) -> None:
+        self._tell(Kill(worker.id))
+
+    def _failed_start(self, now: float) -> None:
+        """Begin a pause, twice as long as the one before; failures within a pause do not lengthen it."""
+        if now < self.held_until_s:
+            return
+        pause_s = self.platform.unhealthy_retry_s * 2.0 ** min(self.failed_starts, 30)
+        self.failed_starts += 1
+        self.held_until_s = now + min(pause_s, self.platform.unhealthy_retry_max_s)
+
+    def gone(self, worker: Worker, now: float) -> None:
+        """The worker's process has ended, whoever ended it; before it was ready, that was a failed start."""
+        if worker.state == "UNHEALTHY" and not worker.process:
+            return
+        self._timers.cancel(worker.timer)
+        worker.process, worker.load = False, 0
+        if worker.state == "LOADING":
+            worker.reason = "ended before it was ready"
+            self._failed_start(now)
+            self._enter(worker, "UNHEALTHY", now)
+        elif worker.state == "UNHEALTHY":
+            self._unhealthy_processes -= 1
+            self.meter.move(worker.span, "", now)
+        else:
+            self._remove(worker, now)
+        self._forget_unhealthy(now)
+        self.place(now)
+
+    def _forget_unhealthy(self, now: float) -> None:
+        """No more failed starts are shown than there may be workers."""
+        dead = [worker for worker in self.in_state("UNHEALTHY") if not worker.process]
+        for worker in dead[: max(len(dead) - max(self.policy.workers_max, 1), 0)]:
+            self._remove(worker, now)
+
+    # states
+
+    def _enter(self, worker: Worker, state: str, now: float) -> None:
+        before = worker.state
+        self._timers.cancel(worker.timer)
+        self.count[before] -= 1
+        self.count[state] += 1
+        self.wanted += (state in WANTED) - (before in WANTED)
+        self.starting += (state in WAITING) - (before in WAITING)
+        self.serving += (state in SERVING) - (before in SERVING)
+        if before == "READY":
+            del self.idle[worker.id]
+        worker.state, worker.since_s = state, now
+        if state == "READY":
+            self.idle[worker.id] = worker
+        self.meter.move(worker.span, self._phase(worker), now)
+        self._tell(Changed(worker.id, state))
+        self._begin(worker, state, now)
+        self._moved(worker, before, now)
+
+    def _begin(self, worker: Worker, state: str, now: float) -> None:
+        platform = self.platform
+        if state == "PULLING":
+            self._after(worker, platform.pull_s, self._pulled, now)
+        elif state == "STARTING":
+            worker.started_s = now
+            self._after(worker, platform.start_s, self._started, now)
+        elif state == "LOADING":
+            if platform.start_s <= 0:
+                worker.started_s = now
+            self._launch(worker, now)
+        elif state == "RESUMING":
+            worker.started_s = now
+            self._after(worker, platform.resume_s, self._resumed, now)
+        elif state == "CACHED":
+            worker.timer = self._timers.at(now + platform.keep_s, partial(self._kept_long_enough, worker))
+            self.place(now)
+
+    def _kept_long_enough(self, worker: Worker, now: float) -> None:
+        worker.cached = False
+        self.stop(worker, now)
+
+    def _phase(self, worker: Worker) -> str:
+        """What a worker's time is billed as in its state; "" = not at all. Source: RunPod's pricing page."""
+        state = worker.state
+        if state == "RUNNING":
+            return EXECUTION
+        if state == "READY":
+            return IDLE
+        if state == "DRAINING":  # from CACHED there is no container that could be billed
+            return (EXECUTION if worker.load else IDLE) if worker.span.phase else ""
+        if state in ("STARTING", "LOADING", "RESUMING") or (state == "UNHEALTHY" and worker.process):
+            return START
+        return START if state == "PULLING" and self.platform.bill_pull else ""

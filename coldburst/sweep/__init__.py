@@ -1,0 +1,1 @@
+"""One setting after the other, each measured alone."""

@@ -1,0 +1,346 @@
+"""A sweep while it runs: sets the endpoint before each cell, tells each stage as it ends, and puts back what it changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from coldburst.control import choice, restore
+from coldburst.control.desired_state import Control, ControlError, DesiredState
+from coldburst.control.manual import ManualControl
+from coldburst.control.rest import RestControl, patiently
+from coldburst.load.run import LoadRun
+from coldburst.load.run_options import RunPlan
+from coldburst.load.stage_hooks import MEASURE, StageHooks, attempt_phase
+from coldburst.option import Option, OptionError
+from coldburst.record import objectives, prices
+from coldburst.record.attempt import Attempt
+from coldburst.record.prices import Price
+from coldburst.schedule.stages import Stage
+from coldburst.sweep import settings
+from coldburst.sweep.early_stop import GAIN, LEVELS, EarlyStop, LevelOutcome
+from coldburst.sweep.settings import SweepStep
+from coldburst.targets.address import EndpointAddress, infer
+
+logger = logging.getLogger("coldburst")
+ENDED = "the run ended before it"
+
+
+@dataclass(frozen=True)
+class SweepKind:
+    """One kind of sweep: its name, its options, and the steps that it makes of them.
+
+    ``one_worker``: levels against the same worker; higher ones are left out where more at a time brings nothing.
+    """
+
+    name: str
+    options: tuple[Option, ...]
+    steps: Callable[[Mapping[str, Any]], tuple[SweepStep, ...]]
+    one_worker: bool = False
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What ``coldburst.users.ask`` takes."""
+        return {
+            "name": self.name,
+            "schedule": "",
+            "max_in_flight": 64,
+            "more": (*self.options, *choice.OPTIONS),
+            "stages": self.stages,
+            "conduct": self.conduct,
+            "consent": self.consent,
+        }
+
+    def stages(self, options: Mapping[str, Any]) -> tuple[Stage, ...]:
+        """The schedule; every option of the sweep is checked on the way (OptionError)."""
+        _about(options)
+        if options["yes"] not in ("yes", "no"):
+            raise OptionError(f"--yes '{options['yes']}' is neither yes nor no")
+        if not 0 < options["settle_timeout"] < float("inf"):
+            raise OptionError(f"--settle-timeout {options['settle_timeout']:g} is no stretch of time: give seconds above 0, as in 600")
+        return settings.stages(self.steps(options))
+
+    def control(self, where: EndpointAddress, key: str, options: Mapping[str, Any]) -> Control:
+        """What changes the endpoint.
+
+        Raises:
+            ControlError: it cannot be changed; one sentence.
+        """
+        way = options["control"]
+        if way == "auto" and self.one_worker and where.url and not where.management:
+            way = "none"  # a service as it is: there is nothing to scale, and nobody needs to be asked
+        return choice.make(choice.choose(way, where), where, key, options)
+
+    def consent(self, options: Mapping[str, Any]) -> None:
+        """Checks that an endpoint elsewhere may be changed; nothing is asked of it.
+
+        Raises:
+            OptionError: nobody agreed; the message says to what.
+        """
+        if options["yes"] == "yes" or not options["host"]:
+            return
+        where = infer(str(options["host"]), options["target"])
+        try:
+            changer = self.control(where, "", options)
+        except ControlError as error:
+            raise OptionError(str(error)) from error
+        name, harmless = changer.where, changer.harmless
+        changer.close()
+        if not harmless:
+            workers = ", ".join(dict.fromkeys(str(step.cell.wanted.workers) for step in self.steps(options)))
+            raise OptionError(f"this run would change {name}, which costs money (workers: {workers}): agree with 'yes' in the field 'yes'")
+
+    def conduct(self, plan: RunPlan, key: str) -> SweepRunner:
+        """The conductor of a run."""
+        return SweepRunner(self, plan, key)
+
+
+CONCURRENCY = SweepKind("concurrency", settings.CONCURRENCY, settings.concurrency, one_worker=True)
+SCALING = SweepKind("scaling", settings.SCALING, settings.scaling)
+MATRIX = SweepKind("matrix", settings.MATRIX, settings.matrix)
+
+
+class SweepRunner(StageHooks):
+    """Conducts one run of a sweep.
+
+    Args:
+        asking: the question.
+        plan: with its options.
+        key: API key, or "".
+    """
+
+    def __init__(self, asking: SweepKind, plan: RunPlan, key: str) -> None:
+        self._asking, self._plan, self._key = asking, plan, key
+        self._steps = {step.stage.name: step for step in asking.steps(plan.options)}
+        self._tallies = {name: LevelOutcome() for name in self._steps}
+        self._rule = EarlyStop(plan.options["most_failures"]) if asking.one_worker else None
+        self._left_out: dict[str, str] = {}
+        self._control: Control | None = None
+        self._before: dict[str, Any] | None = None
+        self._present = DesiredState()
+        self._seen: int | None = None
+        self._turned, self._begin_s = "", 0.0
+        self._ready_s: float | None = None
+        self._measured = False
+        self.host = ""
+
+    def aim(self, where: EndpointAddress) -> None:
+        """Chooses what changes the endpoint, and says what it will change.
+
+        Raises:
+            OptionError: the endpoint is not on this machine, and nobody agreed to its being changed.
+            ControlError: it cannot be changed; one sentence.
+        """
+        self._control = self._asking.control(where, self._key, self._plan.options)
+        self.host = getattr(self._control, "url", "")
+        price = self._plan.options["price"]
+        if price and (stale := prices.stale(prices.read(price, date.today()), date.today())):
+            logger.warning(stale)
+        told = self._control.tell(list(dict.fromkeys(step.cell.wanted for step in self._steps.values())))
+        logger.info(told)
+        if not self._control.harmless and self._plan.options["yes"] != "yes":
+            raise OptionError(
+                f"{self._control.where} is not on this machine: agree to the changes above with --yes yes, "
+                "or leave it as it is with --control none"
+            )
+
+    def about(self) -> dict[str, Any]:
+        """What run.json has of the sweep."""
+        way = self._control.way if self._control else "none"
+        names = list(dict.fromkeys(step.cell.name for step in self._steps.values()))
+        repeats = max(step.repeat for step in self._steps.values())
+        rule = {"failures": self._plan.options["most_failures"], "gain": GAIN, "levels": LEVELS} if self._rule else None
+        return {
+            "sweep": {
+                "question": self._asking.name,
+                "repeats": repeats,
+                "cells": names,
+                "control": way,
+                "stop": rule,
+                **_about(self._plan.options),
+            }
+        }
+
+    def begin(self, run: LoadRun) -> None:
+        """The run that is conducted from now on."""
+        self._run = run
+        if isinstance(self._control, ManualControl):
+            self._control.folder = run.recorder.folder
+        if isinstance(self._control, RestControl):
+            self._control.pause = run.load.rest  # a change that has to wait is not waited for when the run is stopped
+
+    def before(self, stage: Stage) -> bool:
+        """Makes the endpoint what the stage's cell needs, and waits until it shows; False: not to be had, or not worth it."""
+        step = self._steps[stage.name]
+        self._turned, self._begin_s, self._ready_s = stage.name, self._run.load.now(), None
+        if why := self._left_out.get(step.cell.name, ""):
+            self._tell(step, "skipped", why, workers_seen=None)
+            return False
+        if step.first:
+            self._left_out[_turn(step)] = self._set(step)
+        if self._run.load.stopping:
+            return True  # what it would have sent is refused, a row each
+        if why := self._left_out[_turn(step)]:
+            self._tell(step, "skipped", why)
+            return False
+        self._ready_s = self._run.load.now()
+        logger.info("%s: %s", step.phase, stage)
+        return True
+
+    def after(self, stage: Stage, start_s: float, stop_s: float) -> None:
+        """Tells what the stage was, and decides whether higher ones are worth it."""
+        step, tally = self._steps[stage.name], self._tallies[stage.name]
+        sent = tally.ended >= stage.count if stage.count is not None else stop_s - start_s >= (stage.duration_s or 0.0)
+        whole = sent and not tally.unfinished
+        ended_by = self._run.ended_by or "stopped"
+        self._measured = self._measured or (whole and step.phase == MEASURE)
+        if not (tally.ended or tally.unfinished) and self._run.load.stopping:
+            self._tell(step, "skipped", f"{ENDED} ({ended_by})")
+            return
+        times = {"start_s": start_s, "stop_s": stop_s, "end_s": max(tally.last_s, stop_s)}
+        self._tell(step, "done" if whole else "cut", "" if whole else f"the run ended in it ({ended_by})", **times)
+        if self._rule and step.phase == MEASURE and step.repeat == 1 and whole:
+            self._leave_out_after(step, self._rule.after(step.cell.name, step.cell.concurrency, tally))
+
+    def phase(self, stage: str, draining: bool) -> str:
+        """See Conductor."""
+        return attempt_phase(self._steps[stage].phase, draining)
+
+    def attempt(self, row: Attempt) -> None:
+        """Counts it."""
+        self._tallies[row.stage].add(row)
+
+    def end(self) -> None:
+        """Puts back what was changed, and ends what was started."""
+        if self._control is None:
+            return
+        if self._before or (self._before is not None and isinstance(self._control, ManualControl)):
+            self._restore(self._control, self._before)
+        self._control.close()
+        self._control = None
+        if self._turned and not (self._measured or self._run.failed or self._run.ended_by):
+            self._run.failed = "no setting was measured"
+
+    def _set(self, step: SweepStep) -> str:
+        """Sets the endpoint for a cell; why it does not show what was asked for, or ""."""
+        wanted, changer = step.cell.wanted, self._control
+        if changer is None or wanted == self._present:
+            return ""
+        try:
+            if self._before is None:
+                self._save(changer)
+            changer.change(wanted)
+            seen = choice.wait_shown(
+                changer, wanted, timeout_s=self._plan.options["settle_timeout"], rest=self._run.load.rest, say=logger.info
+            )
+        except ControlError as error:
+            self._present = DesiredState()
+            self._fail(str(error))
+            return str(error)
+        self._present, self._seen = (wanted if seen.ready else DesiredState()), seen.workers
+        return "" if seen.ready else f"{seen.text}, after {self._plan.options['settle_timeout']:g} s"
+
+    def _save(self, changer: Control) -> None:
+        """The present settings, on the disk before the first of them is changed; nothing where there is nothing to put back."""
+        self._before = dict(changer.before())
+        if not self._before:
+            return
+        folder = self._run.recorder.folder
+        try:
+            restore.save(folder, self._settings(changer, restored=False))
+        except OSError as error:
+            raise ControlError(f"the endpoint's settings cannot be kept ({error.strerror}), so they are not changed") from error
+        logger.info("The endpoint's settings are kept in %s", folder / restore.FILE)
+
+    def _restore(self, changer: Control, before: Mapping[str, Any]) -> None:
+        """Puts the settings back, and notes whether that went well; what only a person can put back is said."""
+        folder = self._run.recorder.folder
+        if isinstance(changer, RestControl):
+            changer.pause = patiently
+        restored: bool | None = True
+        note = ""
+        try:
+            said = changer.restore(before)
+            if isinstance(changer, ManualControl):
+                restored, note = None, said
+            logger.log(logging.WARNING if note else logging.INFO, said)
+        except ControlError as error:
+            restored, note = False, str(error)
+            self._run.failed = self._run.failed or f"settings that were not put back: {note}"
+            again = f"python -m coldburst restore {folder}{'' if changer.harmless else ' --yes'}"
+            logger.error("The endpoint's settings could not be put back: %s. Try again with: %s", error, again)
+        try:
+            restore.save(folder, self._settings(changer, restored, note))
+        except OSError as error:
+            logger.error("That it was put back cannot be noted in %s: %s", folder / restore.FILE, error.strerror)
+
+    def _settings(self, changer: Control, restored: bool | None, note: str = "") -> dict[str, Any]:
+        about = {"way": changer.way, "where": changer.where, "harmless": changer.harmless}
+        return {**about, "before": self._before, "restored": restored, "note": note}
+
+    def _fail(self, why: str) -> None:
+        logger.error(why)
+        self._run.failed = why
+        self._run.ended_by = self._run.ended_by or f"an endpoint that cannot be set: {why}"
+        self._run.load.stop()
+
+    def _leave_out_after(self, step: SweepStep, why: str) -> None:
+        if not why:
+            return
+        others = dict.fromkeys(other.cell for other in self._steps.values())
+        higher = [cell.name for cell in others if cell.concurrency > step.cell.concurrency and not self._tallies[cell.name].ended]
+        if higher:
+            logger.info("%s: %s are left out", why, ", ".join(higher))
+            self._left_out |= dict.fromkeys(higher, why)
+
+    def _tell(self, step: SweepStep, state: str, why: str, **more: float | None) -> None:
+        """A row of stages.csv."""
+        cell, turned = step.cell, self._turned == step.stage.name
+        self._run.recorder.stage(
+            {
+                "stage": step.stage.name,
+                "cell": cell.name,
+                "repeat": step.repeat,
+                "phase": step.phase,
+                "concurrency": cell.concurrency,
+                "workers": cell.wanted.workers,
+                "per_worker": cell.per_worker,
+                "scaler_value": cell.wanted.scaler_value,
+                "begin_s": self._begin_s if turned else None,
+                "ready_s": self._ready_s if turned else None,
+                "workers_seen": self._seen if turned else None,
+                "state": state,
+                "why": why,
+                **more,
+            }
+        )
+
+
+def _priced(price: Price | None) -> dict[str, Any] | None:
+    return None if price is None else {**asdict(price), "date": price.date.isoformat()}
+
+
+def _turn(step: SweepStep) -> str:
+    """A cell's turn in one repeat."""
+    return f"{step.cell.name} in repeat {step.repeat}"
+
+
+def _about(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of run.json's sweep that options alone decide; each of them is checked.
+
+    Raises:
+        OptionError: one sentence that names the option and a right value.
+    """
+    if not 0 < options["worth"] <= 1:
+        raise OptionError(f"--worth {options['worth']:g} is no part of the ideal: give a share from above 0 to 1, as in 0.7")
+    if not 0 <= options.get("most_failures", 0) <= 1:
+        raise OptionError(f"--most-failures {options['most_failures']:g} is no share: give one from 0 to 1, as in 0.05")
+    try:
+        parsed = objectives.parse(options["objective"])
+        price = prices.read(options["price"], date.today()) if options["price"] else None
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    return {"objectives": parsed, "worth": options["worth"], "price": _priced(price), "card": settings.memory(options)}

@@ -1,0 +1,1 @@
+"""The kinds of endpoint: how each is called, and what its answers mean."""

@@ -1,0 +1,100 @@
+"""Which kind of endpoint a host names, and where else it can be asked after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from urllib.parse import SplitResult, urlsplit
+
+KINDS = ("queue", "balancer", "transcription")
+OPERATIONS = ("run", "runsync", "status", "status-sync", "stream", "cancel", "retry", "purge-queue", "health", "requests")
+RUNPOD = "runpod.ai"
+JOBS_HOST = "api.runpod.ai"
+MANAGEMENT = "https://api.runpod.io/v2"
+QUEUE_FORM = "https://api.runpod.ai/v2/ENDPOINT_ID"
+BALANCER_FORM = "https://ENDPOINT_ID.api.runpod.ai"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointAddress:
+    """An endpoint and the places around it.
+
+    Attributes:
+        kind: one of KINDS.
+        url: what requests go to; a path in it stands before theirs.
+        endpoint_id: RunPod's name for it, "" elsewhere.
+        api: the queue API that answers /health, "" if none.
+        management: REST v2 (worker list, settings), "" if none.
+    """
+
+    kind: str
+    url: str
+    endpoint_id: str = ""
+    api: str = ""
+    management: str = ""
+
+
+def infer(host: str, told: str = "auto") -> EndpointAddress:
+    """What ``host`` names, by the forms of RunPod's addresses and of the emulator's; anything else is a transcription service.
+
+    ``https://api.runpod.ai/v2/ID`` and any ``http(s)://HOST:PORT/v2/ID`` are queue endpoints, ``https://ID.api.runpod.ai``
+    and ``http://HOST:PORT/lb/ID`` load-balancing ones. An address below /v2/ID/openai is a service behind a queue endpoint.
+
+    Args:
+        host: an address; "" = none yet (a transcription service, unless told otherwise).
+        told: one of KINDS, which has the last word, or "auto".
+
+    Raises:
+        ValueError: the address contradicts itself, or what was told; one sentence.
+    """
+    if told not in (*KINDS, "auto"):
+        raise ValueError(f"'{told}' is no kind of endpoint: give one of {', '.join(KINDS)}, or auto")
+    host = host.strip().rstrip("/")
+    if not host:
+        return EndpointAddress("transcription" if told == "auto" else told, "")
+    found = _found(host, urlsplit(host), told)
+    if told in ("auto", found.kind):
+        return found
+    if told == "transcription":
+        return replace(found, kind=told)
+    if told == "queue" and found.kind == "balancer":
+        raise ValueError(f"--host '{host}' is a load-balancing endpoint's address: its queue would be {found.api}")
+    if told == "queue":
+        raise ValueError(f"--host '{host}' holds no endpoint id: a queue endpoint's address is {QUEUE_FORM}")
+    if found.kind == "queue":
+        form = BALANCER_FORM if _of_runpod(urlsplit(host)) else "http://HOST:PORT/lb/ENDPOINT_ID"
+        raise ValueError(f"--host '{host}' is a queue endpoint's address: a load-balancing one's is {form}")
+    return replace(found, kind=told)
+
+
+def _found(host: str, url: SplitResult, told: str) -> EndpointAddress:
+    name, parts = (url.hostname or "").lower(), [part for part in url.path.split("/") if part]
+    if _of_runpod(url) and url.scheme == "http":
+        raise ValueError(f"--host '{host}' would send the key unencrypted: RunPod's addresses begin with https://")
+    origin = f"{url.scheme}://{url.netloc}"
+    if name.endswith(f".{JOBS_HOST}"):
+        endpoint_id = name.removesuffix(f".{JOBS_HOST}")
+        return EndpointAddress("balancer", host, endpoint_id, f"https://{JOBS_HOST}/v2/{endpoint_id}", MANAGEMENT)
+    if parts[:1] == ["v2"] and len(parts) > 1:
+        return _below_v2(host, origin, name, parts[1], parts[2:], told)
+    if parts[:1] == ["lb"] and len(parts) > 1:
+        return EndpointAddress("balancer", host, parts[1], f"{origin}/v2/{parts[1]}", f"{origin}/v2")
+    if name == JOBS_HOST:
+        raise ValueError(f"--host '{host}' holds no endpoint id: a queue endpoint's address is {QUEUE_FORM}")
+    return EndpointAddress("transcription", host)
+
+
+def _below_v2(host: str, origin: str, name: str, endpoint_id: str, rest: list[str], told: str) -> EndpointAddress:
+    api, management = f"{origin}/v2/{endpoint_id}", MANAGEMENT if name == JOBS_HOST else f"{origin}/v2"
+    if name != JOBS_HOST and name.endswith(f".{RUNPOD}"):
+        management = ""  # another of RunPod's hosts: nothing is known of a REST v2 beside it
+    if not rest:
+        return EndpointAddress("queue", api, endpoint_id, api, management)
+    if told == "queue" or (told == "auto" and rest[0] in OPERATIONS):
+        raise ValueError(f"--host '{host}' ends in '/{'/'.join(rest)}': name the endpoint alone, as in {api}")
+    if rest[0] == "openai":
+        return EndpointAddress("transcription", host, endpoint_id, api, management)
+    return EndpointAddress("transcription", host)
+
+
+def _of_runpod(url: SplitResult) -> bool:
+    return (url.hostname or "").lower().endswith(f".{RUNPOD}")

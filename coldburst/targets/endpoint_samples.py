@@ -1,0 +1,36 @@
+"""What an endpoint has said of itself lately: the samples of endpoint.csv, while a run goes. Standard library only."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+Row = Mapping[str, Any]
+KEPT = 3000
+
+
+class EndpointSamples:
+    """The last samples, oldest first."""
+
+    def __init__(self) -> None:
+        self._samples: deque[Row] = deque(maxlen=KEPT)
+
+    def add(self, sample: Row) -> None:
+        """The endpoint's latest word, a row of endpoint.csv."""
+        self._samples.append(sample)
+
+    @property
+    def latest(self) -> Row | None:
+        """The last answer of /health; None before the first."""
+        return next((sample for sample in reversed(self._samples) if sample["view"] == "health" and not sample["error"]), None)
+
+    def between(self, from_s: float, to_s: float) -> list[Row]:
+        """What the endpoint said in that stretch, and the last word before it."""
+        found: list[Row] = []
+        for sample in reversed(self._samples):
+            if sample["at_s"] <= to_s:
+                found.append(sample)
+            if sample["at_s"] < from_s and sample["view"] == "health":
+                break
+        return found[::-1]

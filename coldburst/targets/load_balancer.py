@@ -1,0 +1,144 @@
+"""RunPod's load-balancing endpoints: any path and verb, answered by an endpoint worker itself.
+
+Nothing is queued: a request that finds no worker is held for two minutes and then answered 400 (documented), one that
+takes longer than five and a half minutes is cut with 524. That 400 has to be told from a worker's own. Its body has been seen as
+``{"error": "no workers available"}`` and as ``timed out waiting for worker``, but no document promises either, so the
+time decides: a 400 between ``hold_from_s`` and ``hold_to_s`` after sending is the platform's. The words are only noted.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from coldburst.keys import RUNPOD_KEY
+from coldburst.redact import redact
+from coldburst.targets import answer
+from coldburst.targets.http import Exchange, HttpClient, Timeouts
+from coldburst.targets.outcome import Evidence
+from coldburst.targets.payload import BodyTemplate, Payload, form_bodies, json_bodies
+from coldburst.targets.transcription import form_fields, judge, judge_text, timing, transcript, warm_up
+
+WORKER_HEADER = "X-Runpod-Worker-Id"
+NO_WORKER = re.compile(r"no workers? available|timed out waiting for (a )?worker|worker_timeout", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancerOptions:
+    """How a load-balancing endpoint is asked.
+
+    Attributes:
+        path, method: the worker's route. Clips without a template go as a transcription service's form.
+        model, language: that form's fields.
+        affinity: the worker that is asked for, as RunPod's header says it ("ID", "strict ID", "strict-resume ID"); "" = any.
+        hold_from_s, hold_to_s: time from sending within which a 400 is the platform's own (documented: about 120 s;
+            the bounds leave room for connecting and uploading). "strict" waits about 300 s.
+        error_at: places in a JSON answer where an error stands (answer.error_in); only with a template.
+        max_wer: an answer with a word error rate above this is ``wrong``; None = no check.
+
+    Raises:
+        ValueError: bounds that hold nothing, a verb or an affinity that cannot stand in a request.
+    """
+
+    path: str = "/"
+    method: str = "POST"
+    model: str = "whisper-1"
+    language: str = "en"
+    affinity: str = ""
+    hold_from_s: float = 110.0
+    hold_to_s: float = 135.0
+    error_at: tuple[str, ...] = ("error",)
+    max_wer: float | None = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hold_from_s < self.hold_to_s:
+            raise ValueError(
+                f"a hold from {self.hold_from_s:g} to {self.hold_to_s:g} s holds nothing: give two rising times, as in 110 and 135"
+            )
+        if not re.fullmatch(r"[A-Z]+", self.method):
+            raise ValueError(f"'{self.method}' is no verb of HTTP: give one in capitals, as in POST")
+
+
+class LoadBalancerTarget:
+    """One load-balancing endpoint: ``ask`` sends a request and reads the answer.
+
+    Args:
+        host: the endpoint's address, as in ``https://ID.api.runpod.ai``.
+        payload: a template, clips, or neither: then requests have no body.
+        key: API key, or "".
+
+    Raises:
+        ValueError: the payload cannot be sent; one sentence.
+    """
+
+    kind: ClassVar[str] = "balancer"
+
+    def __init__(self, host: str, payload: Payload, asking: LoadBalancerOptions, limits: Timeouts, key: str = "") -> None:
+        boundary = uuid.uuid4().hex
+        self._form = payload.tree is None and bool(payload.clips)
+        if self._form:
+            self._parcels = form_bodies(payload, form_fields(asking.model, asking.language), boundary)
+        else:
+            self._parcels = (BodyTemplate(None, (b"",)),) if payload.tree is None else json_bodies(payload)
+        body = f"multipart/form-data; boundary={boundary}" if self._form else "application/json" if payload.tree is not None else ""
+        headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": body, WORKER_HEADER: asking.affinity}
+        self._asking, self._key = asking, key
+        self.client = HttpClient(host, limits, {name: value for name, value in headers.items() if value} | answer.bearer(key))
+        self.url = host.rstrip("/") + asking.path
+        warm_up(payload.clips, asking.max_wer)
+
+    def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+        """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
+        parcel = self._parcels[seq % len(self._parcels)]
+        body, known = parcel.body(seq, name), exchange.known
+        known["bytes_out"] = len(body)
+        if parcel.clip:
+            known["audio_s"] = parcel.clip.audio_s
+        self.client.send(exchange, self._asking.method, self._asking.path, body, {"X-Request-ID": name})
+        redact(exchange, self._key)
+        if exchange.fault:
+            return Evidence(measured=known | {"error": exchange.error})
+        known |= {"bytes_in": len(exchange.body)} | timing(exchange.headers)
+        if isinstance(worker := exchange.headers.get(WORKER_HEADER.lower()), str) and worker:
+            known["worker_id"] = worker
+        if not 200 <= (exchange.status or 0) < 300:
+            return self._refused(exchange, known)
+        if self._form and parcel.clip:
+            return judge(exchange, parcel.clip.text, self._asking.max_wer, known)
+        return self._judge(exchange, parcel.clip.text if parcel.clip else "", known)
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        self.client.close()
+
+    def _refused(self, exchange: Exchange, known: Mapping[str, Any]) -> Evidence:
+        """What an answer outside 200..299 says; here a 400 is told to be the platform's or the worker's, by its time."""
+        evidence = answer.refusal(exchange, answer.content(exchange.body), known)
+        hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or answer.address_hint(
+            exchange.status, "the --path, or the id in --host,"
+        )
+        error = str(evidence.measured["error"]) + ("" if "affinity" in str(evidence.measured["error"]) else hint)
+        if exchange.status != 400:
+            return Evidence(evidence.says, {**known, "error": error})
+        took_s, named = (exchange.done or 0.0) - (exchange.sent or 0.0), bool(NO_WORKER.search(error))
+        held = self._asking.hold_from_s <= took_s <= self._asking.hold_to_s
+        note = f" (after {took_s:.1f} s)"
+        if held != named:
+            note = (
+                f" (after {took_s:.1f} s; by its time {'the platform gave up waiting' if held else 'not the end of a wait for a worker'})"
+            )
+        return Evidence("gave_up_waiting" if held else "", {**known, "error": error + note})
+
+    def _judge(self, exchange: Exchange, reference: str, known: Mapping[str, Any]) -> Evidence:
+        said = answer.content(exchange.body)
+        if inner := answer.error_in(said, self._asking.error_at):
+            return Evidence("error", {**known, "error": f"an error inside a {exchange.status}: {inner}"})
+        if not reference or self._asking.max_wer is None:
+            return Evidence("", known)
+        text = transcript(said)
+        if text is None:
+            return Evidence("wrong", {**known, "error": f"{exchange.status} without a 'text': {answer.excerpt(exchange.body)}"})
+        return judge_text(text, reference, self._asking.max_wer, known)

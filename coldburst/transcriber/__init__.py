@@ -1,0 +1,1 @@
+"""A transcription service with a real recogniser to aim at."""

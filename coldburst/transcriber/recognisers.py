@@ -1,0 +1,256 @@
+"""What hears: the engines that turn a recording into text, and the process that one of them lives in.
+
+A slot process is started by ``coldburst.transcriber.slots``; it loads its engine, says so, and then answers one
+order at a time. It ends when its parent does, however the parent ended. Whatever is slow to import
+is imported where it is used, so that a slot loads only what it needs.
+"""
+
+# ruff: noqa: PLC0415 - each slot process imports this file, and pays for what it imports
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import multiprocessing
+import os
+import signal
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Sound = NDArray[np.float32]
+
+RATE = 16_000  # samples per second that both engines were trained at
+LONGEST_S = 15.0  # one utterance holds the interpreter until it is decoded: this bounds how long an orphaned slot can live
+_SEARCH_S = 5.0
+_FRAME_S = 0.1
+
+
+class UndecodableError(ValueError):
+    """The bytes are no sound in a format that libsndfile reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecognitionRequest:
+    """What a slot is asked: the bytes of a sound file, and the request's wishes ("" = none)."""
+
+    content: bytes
+    language: str = ""
+    prompt: str = ""
+    task: str = "transcribe"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of the recording and its text; ``start`` and ``end`` in seconds.
+
+    ``avg_logprob`` and ``no_speech_prob`` are the engine's own; 0 where it has none (PocketSphinx).
+    """
+
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...] = ()
+    avg_logprob: float = 0.0
+    no_speech_prob: float = 0.0
+
+    @property
+    def compression_ratio(self) -> float:
+        """Bytes of the text ÷ its bytes in zlib: above about 2.4 a text repeats itself (OpenAI's Whisper, decoding.py)."""
+        content = self.text.encode()
+        return len(content) / len(zlib.compress(content))
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What a slot answers. ``duration_s`` is the length of the recording, silence included."""
+
+    text: str
+    language: str
+    duration_s: float
+    segments: tuple[Segment, ...]
+
+
+class Recogniser(Protocol):
+    """An engine once it is loaded."""
+
+    def hear(self, sound: Sound, order: RecognitionRequest) -> tuple[str, list[Segment]]:
+        """Language and segments of ``sound``: mono, RATE samples per second, −1 to 1."""
+
+
+class PocketSphinx:
+    """CMU PocketSphinx with the American English model of its wheel; the language asked for is ignored."""
+
+    def __init__(self, model: str = "") -> None:
+        from pocketsphinx import Decoder
+
+        # Means over each utterance alone: the default carries them over, so answers would depend on who asked before.
+        self._decoder = Decoder(loglevel="FATAL", cmn="batch")
+
+    def hear(self, sound: Sound, order: RecognitionRequest) -> tuple[str, list[Segment]]:
+        """See Recogniser; one segment for each piece in which words were found."""
+        texts = [(start, end, self._words(sound[start:end])) for start, end in pieces(sound)]
+        return "en", [Segment(start / RATE, end / RATE, text) for start, end, text in texts if text]
+
+    def _words(self, piece: Sound) -> str:
+        import numpy as np
+
+        self._decoder.start_utt()
+        if len(piece):
+            self._decoder.process_raw((np.clip(piece, -1, 1) * 32767).astype(np.int16).tobytes(), full_utt=True)
+        self._decoder.end_utt()
+        found = self._decoder.hyp()
+        return found.hypstr if found else ""
+
+
+class Whisper:
+    """faster-whisper with a converted model from a folder of this machine; nothing is ever fetched."""
+
+    def __init__(self, model: str) -> None:
+        from faster_whisper import WhisperModel
+
+        self._model = WhisperModel(model, device="cpu", compute_type="int8", local_files_only=True)
+
+    def hear(self, sound: Sound, order: RecognitionRequest) -> tuple[str, list[Segment]]:
+        """See Recogniser; the segments are the model's own."""
+        found, about = self._model.transcribe(
+            sound, language=order.language or None, initial_prompt=order.prompt or None, task=order.task or "transcribe"
+        )
+        return about.language, [
+            Segment(part.start, part.end, part.text, tuple(part.tokens), part.avg_logprob, part.no_speech_prob) for part in found
+        ]
+
+
+PROCESS_ENGINES: dict[str, Any] = {"pocketsphinx": PocketSphinx, "whisper": Whisper}
+
+
+def check(engine: str, model: str) -> None:
+    """Nothing, when ``engine`` can be loaded.
+
+    Raises:
+        ValueError: one sentence on what is missing.
+    """
+    module = {"pocketsphinx": "pocketsphinx", "whisper": "faster_whisper", "fixed": "soundfile"}[engine]
+    if importlib.util.find_spec(module) is None:
+        raise ValueError(f"engine '{engine}' needs a package that is not installed: 'pip install {module.replace('_', '-')}'")
+    if engine != "whisper":
+        return
+    if not model:
+        raise ValueError("engine 'whisper' needs its model: name its folder, as in '--model models/whisper-tiny'")
+    if not Path(model).is_dir():
+        raise ValueError(f"there is no folder '{model}': '--model' names a folder with a converted model, which is never downloaded")
+
+
+def duration_s(content: bytes) -> float:
+    """Length in seconds of a sound file's bytes, from its header.
+
+    Raises:
+        UndecodableError: no sound that libsndfile reads.
+    """
+    import soundfile
+
+    try:
+        about = soundfile.info(io.BytesIO(content))
+    except soundfile.SoundFileError as error:
+        raise UndecodableError("The file is no audio that can be decoded: send WAV, FLAC, Ogg or MP3") from error
+    return float(about.frames / about.samplerate)
+
+
+def decode(content: bytes) -> tuple[Sound, float]:
+    """Samples (mono, RATE per second, −1 to 1) and length in seconds of a sound file's bytes.
+
+    Raises:
+        UndecodableError: no sound that libsndfile reads.
+    """
+    import numpy as np
+    import soundfile
+
+    try:
+        sound, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise UndecodableError("The file is no audio that can be decoded: send WAV, FLAC, Ogg or MP3") from error
+    mono = np.nan_to_num(sound.mean(axis=1))
+    return resample(mono, rate), len(sound) / rate
+
+
+def resample(sound: Sound, rate: int) -> Sound:
+    """``sound`` at RATE instead of ``rate`` samples per second.
+
+    Band-limited: the spectrum is cut off, or filled up with zeros, at the lower of the two Nyquist
+    frequencies (Oppenheim and Schafer, Discrete-Time Signal Processing, 4.6). Exact for a periodic
+    sound; a speech clip rings for a few milliseconds at its two ends.
+    """
+    import numpy as np
+
+    length = round(len(sound) * RATE / rate)
+    if rate == RATE or not length:
+        return sound[:length]
+    spectrum = np.fft.rfft(sound)[: length // 2 + 1]
+    return (np.fft.irfft(spectrum, length) * (length / len(sound))).astype(np.float32)
+
+
+def pieces(sound: Sound) -> Iterator[tuple[int, int]]:
+    """Start and end (in samples) of pieces of at most LONGEST_S that make up ``sound``, cut where it is quietest."""
+    import numpy as np
+
+    longest, search, frame = (round(length_s * RATE) for length_s in (LONGEST_S, _SEARCH_S, _FRAME_S))
+    start = 0
+    while len(sound) - start > longest:
+        first = start + longest - search
+        loudness = np.abs(sound[first : start + longest]).reshape(-1, frame).mean(axis=1)
+        end = first + int(loudness.argmin()) * frame + frame // 2
+        yield start, end
+        start = end
+    yield start, len(sound)
+
+
+def serve(line: Connection, engine: str, model: str) -> None:
+    """Run a slot process: load, send None, then answer each Order with Heard or an exception, until the line closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides when slots end
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        recogniser = _warm(PROCESS_ENGINES[engine](model))
+    except Exception as error:
+        line.send(RuntimeError(f"engine '{engine}' could not be loaded: {error}"))
+        return
+    line.send(None)
+    try:
+        while True:
+            line.send(_answer(recogniser, line.recv()))
+    except (EOFError, OSError):
+        return
+
+
+def _warm(recogniser: Recogniser) -> Recogniser:
+    """``recogniser`` after a first half second of silence, so that no request pays for first uses and imports."""
+    import numpy as np
+    import soundfile  # noqa: F401 - for decode
+
+    recogniser.hear(np.zeros(RATE // 2, np.float32), RecognitionRequest(b""))
+    return recogniser
+
+
+def _answer(recogniser: Recogniser, order: RecognitionRequest) -> Transcript | Exception:
+    try:
+        sound, length_s = decode(order.content)
+        language, segments = recogniser.hear(sound, order)
+    except UndecodableError as error:
+        return error
+    except Exception as error:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return Transcript(" ".join(segment.text.strip() for segment in segments), language, length_s, tuple(segments))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

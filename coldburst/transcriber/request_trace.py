@@ -1,0 +1,142 @@
+"""A request from its first byte to its last: what the access log tells, and the frame around the service.
+
+The frame is an ASGI application around another (asgi.readthedocs.io, HTTP scope): it stalls, counts
+the bytes that come in, names the endpoint worker in every answer and writes the access log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import asdict, dataclass
+from typing import Any, TextIO
+
+ROUTE = "/v1/audio/transcriptions"
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+class TooLargeError(Exception):
+    """More bytes came in than a request may have."""
+
+
+@dataclass(slots=True)
+class RequestTrace:
+    """One transcription request; its fields are those of a line of the access log. None = it did not come to that.
+
+    Attributes:
+        received_at: when its headers were there, in seconds since 1970.
+        request_id: the client's X-Request-ID, cut to 200 characters; "" without.
+        status: HTTP status; None when the client left before it had the answer.
+        queue_s: seconds from asking for a slot to having one, or to giving up.
+        execution_s: seconds from having a slot to the text, decoding of the clip included.
+        total_s: seconds from its headers to the answer's last byte handed to the kernel, a stall included.
+        bytes_in: bytes of the request's body.
+        audio_s: length of the clip in seconds.
+        worker_id: this service's name.
+        slot: number of the slot, from 0.
+        left: whether the client left; not in the log, where it empties the status.
+    """
+
+    received_at: float
+    request_id: str
+    worker_id: str
+    status: int | None = None
+    queue_s: float | None = None
+    execution_s: float | None = None
+    total_s: float = 0.0
+    bytes_in: int = 0
+    audio_s: float | None = None
+    slot: int | None = None
+    left: bool = False
+
+    def line(self) -> str:
+        """The visit as one line of JSON, seconds to the microsecond."""
+        row = {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        if row.pop("left"):
+            row["status"] = None
+        return json.dumps(row) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A server that stands still for the first ``length_s`` of each ``every_s`` seconds, from ``start_s`` on."""
+
+    start_s: float
+    length_s: float
+    every_s: float
+
+    def left_s(self, now_s: float) -> float:
+        """How long an arrival at ``now_s`` has to wait until the server moves again; 0 when it does."""
+        return max(0.0, self.length_s - (now_s - self.start_s) % self.every_s)
+
+
+class AccessLogMiddleware:
+    """The ASGI application that surrounds the service.
+
+    Args:
+        app: the service; it finds its Visit in the scope's state.
+        worker_id: goes into X-Worker-Id of every answer.
+        max_bytes: of a request's body.
+        stall: None for a server that never stands still.
+        log: where the access log goes, if anywhere.
+    """
+
+    def __init__(self, app: App, worker_id: str, max_bytes: int, stall: Stall | None, log: TextIO | None) -> None:
+        self._app = app
+        self._worker_id = worker_id
+        self._max_bytes = max_bytes
+        self._stall = stall
+        self._log = log
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """One request, as ASGI has it."""
+        start_s = time.monotonic()
+        visit = RequestTrace(time.time(), _header(scope, b"x-request-id")[:200], self._worker_id)
+        scope["state"]["visit"] = visit
+        try:
+            if self._stall:
+                await asyncio.sleep(self._stall.left_s(start_s))
+            await self._app(scope, self._counted(receive, visit), self._named(send, visit))
+        except asyncio.CancelledError:  # uvicorn's end of patience, once the service was told to stop
+            if visit.status is None:
+                await _stopping(self._named(send, visit))
+        finally:
+            visit.total_s = time.monotonic() - start_s
+            if self._log and scope["path"] == ROUTE:
+                self._log.write(visit.line())
+                self._log.flush()
+
+    def _counted(self, receive: Receive, visit: RequestTrace) -> Receive:
+        async def counted() -> Message:
+            message = await receive()
+            visit.bytes_in += len(message.get("body", b""))
+            if visit.bytes_in > self._max_bytes:
+                raise TooLargeError
+            return message
+
+        return counted
+
+    def _named(self, send: Send, visit: RequestTrace) -> Send:
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                visit.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-worker-id", self._worker_id.encode())]
+            await send(message)
+
+        return named
+
+
+async def _stopping(send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"1"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"detail":"Service is stopping. Please retry later."}'})
+
+
+def _header(scope: MutableMapping[str, Any], name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")

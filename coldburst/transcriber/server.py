@@ -1,0 +1,211 @@
+"""A transcription service with an OpenAI-style surface and a real recogniser: the stand-in for a GPU box.
+
+    python -m coldburst.transcriber --help
+
+This module is light on purpose: each slot process imports it again.
+"""
+
+# ruff: noqa: PLC0415 - each slot process imports this file, and pays for what it imports
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from coldburst.transcriber import recognisers
+
+if TYPE_CHECKING:
+    from coldburst.transcriber.slots import Slots
+
+ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
+MEGABYTE = 1 << 20
+BACKLOG = 2048
+DESCRIPTION = """\
+A transcription service: POST /v1/audio/transcriptions and GET /health.
+Prints its address once it accepts connections; the recogniser loads meanwhile.
+Environment: API_TOKEN, the token that requests must show (none: open to all); HEALTH_CHECK_PATH, set where it is a
+worker of a RunPod load balancer: that path answers 204 while the recogniser loads and 200 from then on."""
+EXAMPLES = """examples:
+  python -m coldburst.transcriber --port 8000
+      two slots of PocketSphinx, ten places to wait
+  python -m coldburst.transcriber --engine fixed --service-time 0.5 --max-concurrent 4 --queue 100
+      no recogniser: every answer takes half a second, to check a load generator by
+  python -m coldburst.transcriber --engine fixed --stall 2 --stall-every 10
+      as above, and at a standstill for the first two of every ten seconds
+  API_TOKEN=secret python -m coldburst.transcriber --fail-fast
+      requests show a token (X-API-Key or Bearer), and nobody waits: 503 when both slots are busy
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriberOptions:
+    """What the command line asks for; seconds in ``_s``."""
+
+    host: str
+    port: int
+    engine: str
+    model: str
+    service_time_s: float
+    max_concurrent: int
+    queue: int
+    fail_fast: bool
+    retry_after: int
+    max_megabytes: int
+    stall_s: float
+    stall_every_s: float
+    worker_id: str
+    access_log: str
+    until_stdin_closes: bool
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest request body in bytes."""
+        return self.max_megabytes * MEGABYTE
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def parse(words: Sequence[str] | None = None) -> TranscriberOptions:
+    """Options from the command line; exits with code 2 and one sentence on stderr when they are not right."""
+    parser = _parser()
+    options = TranscriberOptions(**vars(parser.parse_args(words)))
+    if options.stall_s and options.stall_s >= options.stall_every_s:
+        parser.error(
+            f"--stall {options.stall_s:g} is not shorter than --stall-every {options.stall_every_s:g}: the service would never move"
+        )
+    if not options.worker_id.isascii() or not options.worker_id.isprintable() or not options.worker_id.strip():
+        parser.error(f"--worker-id '{options.worker_id}' cannot stand in a header: use printable ASCII, as in 'transcriber-1'")
+    try:
+        recognisers.check(options.engine, options.model)
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m coldburst.transcriber",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_recogniser(parser.add_argument_group("recogniser"))
+    _add_admission(parser.add_argument_group("admission"))
+    _add_service(parser.add_argument_group("service"))
+    return parser
+
+
+def _add_recogniser(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--engine", choices=ENGINES, default="pocketsphinx", help="what recognises; 'fixed' only waits (default: %(default)s)"
+    )
+    group.add_argument("--model", metavar="DIR", default="", help="folder of the model, for engine 'whisper' (faster-whisper's format)")
+    _add_time(group, "--service-time", "service_time_s", 0.5, "from slot to answer, for engine 'fixed'")
+
+
+def _add_admission(group: argparse._ArgumentGroup) -> None:
+    _add_count(group, "--max-concurrent", 2, "slots: requests that are recognised at a time, each slot a process", least=1)
+    _add_count(group, "--queue", 10, "places to wait when every slot is taken")
+    group.add_argument("--fail-fast", action="store_true", help="nobody waits: 503 at once when no slot is free")
+    _add_count(group, "--retry-after", 1, "seconds that a 503 names in Retry-After")
+    _add_count(group, "--max-megabytes", 50, "largest request body, in units of 1,048,576 bytes; 413 above", least=1)
+    _add_time(
+        group, "--stall", "stall_s", 0.0, "standstill at the start of each --stall-every; requests that arrive in it wait for its end"
+    )
+    _add_time(group, "--stall-every", "stall_every_s", 10.0, "from one standstill's start to the next, from the start of service on")
+
+
+def _add_service(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    _add_count(group, "--port", 0, "port to listen on; 0: the kernel chooses", most=65_535)
+    group.add_argument(
+        "--worker-id", default=f"transcriber-{os.getpid()}", help="name in X-Worker-Id and /health (default: transcriber-<pid>)"
+    )
+    group.add_argument(
+        "--access-log", metavar="FILE", default="", help="one line of JSON a transcription request; '-': stdout (default: none)"
+    )
+    group.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, as when the parent is killed")
+
+
+def _add_time(group: argparse._ArgumentGroup, name: str, dest: str, default: float, what: str) -> None:
+    group.add_argument(name, type=_seconds, dest=dest, metavar="SECONDS", default=default, help=f"{what} (s, default: %(default)s)")
+
+
+def _add_count(group: argparse._ArgumentGroup, name: str, default: int, what: str, least: int = 0, most: int = 1_000_000) -> None:
+    def count(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} to {most}, as in '{default}'")
+        return int(text)
+
+    group.add_argument(name, type=count, metavar="N", default=default, help=f"{what} (default: %(default)s)")
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (seconds := float(text)) < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f"'{text}' is no time in seconds: write a number of at least 0, as in '0.5'")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections already; they wait in the kernel until they are served.
+
+    Raises:
+        OSError: the address is taken or not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def start_slots(options: TranscriberOptions) -> Slots:
+    """The slots that the options ask for, loading already when they are processes."""
+    from coldburst.transcriber.slots import FixedSlots, ProcessSlots
+
+    if options.engine == "fixed":
+        return FixedSlots(options.service_time_s)
+    slots = ProcessSlots(options.max_concurrent, options.engine, options.model)
+    for slot in range(options.max_concurrent):
+        slots.start(slot)
+    return slots
+
+
+def _log(file: str) -> TextIO | None:
+    if file in ("", "-"):
+        return sys.stdout if file else None
+    return open(file, "a", encoding="utf-8")  # noqa: PTH123 - open until the process ends
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the service; the exit code: 0 when told to stop, 1 when it could not load, 2 when the options are not right."""
+    options = parse(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        log = _log(options.access_log)
+        listening = listen(options.host, options.port)
+    except OSError as error:
+        what = f"write '{error.filename}'" if error.filename else f"listen on {options.host}:{options.port}"
+        print(f"python -m coldburst.transcriber: cannot {what}: {str(error.strerror).partition(' (')[0]}", file=sys.stderr)
+        return 2
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    try:
+        print(f"listening on http://{host}:{listening.getsockname()[1]}", flush=True)
+    except BrokenPipeError:  # whoever started it has gone already
+        os._exit(0)
+    slots = start_slots(options)
+
+    import uvloop
+
+    from coldburst.transcriber.service import serve  # while the slots load
+
+    return uvloop.run(serve(options, listening, slots, log))

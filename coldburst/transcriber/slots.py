@@ -1,0 +1,133 @@
+"""The service's side of its slots: processes with a recogniser each, or a fixed service time."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import multiprocessing
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Protocol
+
+from coldburst.transcriber.recognisers import RecognitionRequest, Segment, Transcript, duration_s, serve
+
+FIXED_TEXT = "the quick brown fox jumps over the lazy dog"
+
+
+class DiedError(Exception):
+    """The slot's process is gone."""
+
+
+class Slots(Protocol):
+    """What recognises, by number of the slot, one order a slot at a time."""
+
+    async def load(self, slot: int) -> None:
+        """Make a slot ready, in place of what was there before."""
+
+    async def recognise(self, slot: int, order: RecognitionRequest) -> Transcript:
+        """What is said in the order's recording."""
+
+    def stop(self) -> None:
+        """End every process."""
+
+
+class FixedSlots:
+    """No recogniser: each order takes ``service_time_s`` from slot to answer, reading the header of the clip included."""
+
+    def __init__(self, service_time_s: float) -> None:
+        self._service_time_s = service_time_s
+
+    async def load(self, slot: int) -> None:
+        """Import what the first order needs, so that it takes no longer than the others."""
+        await asyncio.to_thread(importlib.import_module, "soundfile")
+
+    async def recognise(self, slot: int, order: RecognitionRequest) -> Transcript:
+        """FIXED_TEXT, once the service time is over.
+
+        Raises:
+            UndecodableError: no sound.
+        """
+        ends_s = time.monotonic() + self._service_time_s
+        length_s = await asyncio.to_thread(duration_s, order.content)
+        while (left_s := ends_s - time.monotonic()) > 0:  # uvloop's timers count whole milliseconds and may come early
+            await asyncio.sleep(left_s)
+        return Transcript(FIXED_TEXT, "en", length_s, (Segment(0.0, length_s, FIXED_TEXT),))
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+
+class ProcessSlots:
+    """A process for each slot, in which the engine is loaded; a thread for each waits for its answers.
+
+    That an idle process has died shows when the next order comes.
+    """
+
+    def __init__(self, slots: int, engine: str, model: str) -> None:
+        self._engine = engine
+        self._model = model
+        self._threads = ThreadPoolExecutor(slots)
+        self._running: dict[int, tuple[SpawnProcess, Connection]] = {}
+
+    def start(self, slot: int) -> None:
+        """Start the slot's process without waiting for it."""
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(target=serve, args=(there, self._engine, self._model), name=f"slot-{slot}", daemon=True)
+        process.start()
+        there.close()
+        self._running[slot] = process, here
+
+    async def load(self, slot: int) -> None:
+        """Start the slot's process unless it is on its way, and wait until its engine is loaded.
+
+        Raises:
+            DiedError: the process ended before it was ready.
+            RuntimeError: the engine says why it cannot load.
+        """
+        if slot not in self._running:
+            self.start(slot)
+        await self._receive(slot)
+
+    async def recognise(self, slot: int, order: RecognitionRequest) -> Transcript:
+        """What is said in the order's recording.
+
+        Raises:
+            UndecodableError: no sound.
+            DiedError: the process is gone; the slot has to be loaded again.
+            RuntimeError: the engine failed with this recording, and goes on.
+        """
+        heard = await self._receive(slot, order)
+        assert heard is not None
+        return heard
+
+    def stop(self) -> None:
+        """End every process, and the threads that wait for them."""
+        for slot in list(self._running):
+            self._end(slot)
+        self._threads.shutdown()
+
+    async def _receive(self, slot: int, order: RecognitionRequest | None = None) -> Transcript | None:
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, _exchange, self._running[slot][1], order)
+        except (EOFError, OSError) as error:
+            if slot in self._running:
+                self._end(slot)
+            raise DiedError(f"the process of slot {slot} ended") from error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _end(self, slot: int) -> None:
+        process, _ = self._running.pop(slot)
+        process.kill()
+        process.join()
+
+
+def _exchange(line: Connection, order: RecognitionRequest | None) -> Transcript | Exception | None:
+    if order is not None:
+        line.send(order)
+    answer: Transcript | Exception | None = line.recv()
+    return answer

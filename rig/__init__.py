@@ -1,1 +1,0 @@
-"""The library behind the locustfiles: schedules, attempts, the wire, the run directory."""

@@ -1,0 +1,157 @@
+"""The report page in Chromium: at both widths nothing sticks out, no text of a figure touches another, and the console is empty."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from analysis.__main__ import main
+from analysis.load import load
+from analysis.report import report, write
+from tests.support.browsers import Watched, chromium, needs_chromium
+
+RUNS = Path(__file__).parents[1] / "runs"
+SHOWN = ("burst", "mixed", "queue", "retries", "sweep-whisper", "sweep-scaling", "locust/plain")
+pytestmark = [pytest.mark.slow, needs_chromium]
+
+WIDE = """() => {
+  const most = document.documentElement.clientWidth;
+  const out = [...document.querySelectorAll("main *")].filter(e => !e.closest(".scroll") && !e.closest("svg"));
+  const wide = out.filter(e => e.getBoundingClientRect().right > most + 0.5).map(e => `${e.tagName} ${e.className}`);
+  return document.documentElement.scrollWidth > most ? ["the page scrolls sideways", ...wide] : wide;
+}"""
+TEXTS = """() => {
+  const found = [];
+  for (const svg of document.querySelectorAll(".drawing svg")) {
+    const frame = svg.getBoundingClientRect(), scale = frame.width / svg.viewBox.baseVal.width;
+    if (!frame.width) continue;
+    const texts = [...svg.querySelectorAll("text")].filter(t => t.textContent.trim()).map(
+      t => [t.textContent.trim(), t.getBoundingClientRect(), parseFloat(getComputedStyle(t).fontSize) * scale]);
+    const outside = texts.filter(([, r]) =>
+      r.left < frame.left - 1 || r.right > frame.right + 1 || r.top < frame.top - 1 || r.bottom > frame.bottom + 1);
+    const touching = texts.flatMap(([t, a], i) => texts.slice(i + 1).filter(([, b]) =>
+      Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2
+    ).map(([u]) => `${t} | ${u}`));
+    const small = texts.filter(([, , px]) => px < 9.5).map(([t, , px]) => `${t}: ${px} px`);
+    found.push({name: svg.getAttribute("aria-label"), texts: texts.length, outside: outside.map(([t]) => t), touching, small});
+  }
+  return found;
+}"""
+
+
+ASIDES = """() => [...document.querySelectorAll(".aside td:last-child span:not(.none)")].filter(e => e.textContent).map(e => {
+  const table = e.closest(".scroll"), row = e.closest("tr").firstElementChild.getBoundingClientRect();
+  table.scrollLeft = 1000;
+  const at = e.getBoundingClientRect();
+  return {beneath: at.top >= row.bottom - 1, within: at.left >= 0 && at.right <= document.documentElement.clientWidth};
+})"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The small runs' pages, by name."""
+    folder = tmp_path_factory.mktemp("pages")
+    return {name: write(report(load(RUNS / name)), folder / name.replace("/", "-")) for name in SHOWN}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def look(browser, made, tmp_path):
+    """Opens a run's page, watched."""
+    with ExitStack() as opened:
+
+        def at(name, width, scheme="light"):
+            watched = opened.enter_context(Watched(browser, "file://", width, tmp_path, scheme))
+            watched.page.goto(made[name].as_uri())
+            return watched
+
+        yield at
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", SHOWN)
+def test_nothing_sticks_out_touches_or_complains(look, name, width):
+    watched = look(name, width)
+    page = watched.page
+    assert page.evaluate(WIDE) == []
+    found = page.evaluate(TEXTS)
+    assert len(found) >= 1
+    for drawing in found:
+        assert drawing["texts"] >= 4, drawing["name"]
+        assert (drawing["outside"], drawing["touching"], drawing["small"]) == ([], [], []), drawing["name"]
+    assert (watched.complaints, watched.elsewhere) == ([], [])
+
+
+@pytest.mark.parametrize(("name", "width"), [("queue", 390), ("sweep-scaling", 390), ("queue", 1280)])
+def test_sentences_of_a_table_stand_beneath_their_rows_where_it_is_narrow(look, name, width):
+    """Also where the figures before them have been scrolled."""
+    page = look(name, width).page
+    found = page.evaluate(ASIDES)
+    assert len(found) >= 4
+    assert {(one["beneath"], one["within"]) for one in found} == {(width == 390, True)}
+    assert page.locator(".aside .none >> visible=true").count() == (0 if width == 390 else page.locator(".aside .none").count())
+    assert page.evaluate("[...document.querySelectorAll('.scroll:has(.about)')].map(e => e.scrollWidth <= e.clientWidth)") == [True]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_comparison_fits_too(browser, tmp_path, width):
+    """Its many columns go into a wide page; why there is no interval stands beneath a row at each width."""
+    assert main(["compare", str(RUNS / "burst"), str(RUNS / "queue"), "--anyway", "--out", str(tmp_path / "out")]) == 0
+    with Watched(browser, "file://", width, tmp_path) as watched:
+        watched.page.goto((tmp_path / "out" / "index.html").as_uri())
+        watched.shot(f"comparison-{width}")
+        assert watched.page.evaluate(WIDE) == []
+        found = watched.page.evaluate(ASIDES)
+        assert {(one["beneath"], one["within"]) for one in found} == {(True, True)}
+        sideways = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+        assert (watched.page.evaluate(sideways) == 0) == (width == 1280)
+        assert (watched.complaints, watched.elsewhere) == ([], [])
+
+
+def test_each_figure_is_drawn_once_at_each_width(look):
+    for width, shown, hidden in ((1280, "wide", "narrow"), (390, "narrow", "wide")):
+        page = look("queue", width).page
+        drawings = page.locator("#figures figure .drawing")
+        assert drawings.count() == 9
+        assert page.locator(f".drawing .{shown} >> visible=true").count() == 9
+        assert page.locator(f".drawing .{hidden} >> visible=true").count() == 0
+
+
+def test_a_dark_page_has_light_text_and_a_light_one_dark(look):
+    brightness = """() => [getComputedStyle(document.body).backgroundColor,
+      getComputedStyle([...document.querySelectorAll(".drawing .wide svg text")][0]).fill].map(
+      colour => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))"""
+    for scheme in ("light", "dark"):
+        ground, text = look("burst", 1280, scheme).page.evaluate(brightness)
+        assert (ground > text) == (scheme == "light")
+        assert abs(ground - text) > 200
+
+
+def test_the_contents_lead_to_every_figure(look):
+    page = look("queue", 390).page
+    page.get_by_text("Contents", exact=True).click()
+    page.get_by_role("link", name="Outcomes over time").first.click()
+    assert page.url.endswith("#figure-outcomes")
+    top = page.evaluate("document.getElementById('figure-outcomes').getBoundingClientRect().top")
+    assert -5 < top < 900
+
+
+def test_a_print_shows_the_wide_figures_without_the_contents(look):
+    page = look("queue", 1280).page
+    page.emulate_media(media="print")
+    assert page.locator(".contents").is_hidden()
+    assert page.locator(".drawing .wide >> visible=true").count() == 9
+    assert page.evaluate(WIDE) == []
+
+
+def test_hostile_texts_run_no_script(look):
+    watched = look("mixed", 1280)
+    page = watched.page
+    assert "<script>alert(1)</script>" in page.content().replace("&lt;", "<").replace("&gt;", ">")
+    assert page.evaluate("document.scripts.length") == 0
+    assert (watched.complaints, watched.elsewhere) == ([], [])

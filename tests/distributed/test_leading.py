@@ -1,0 +1,110 @@
+"""Who leads whom in a distributed run: the course of the stages, and what master and generator make of each other's words."""
+
+from types import SimpleNamespace
+
+import pytest
+from gevent.event import Event
+
+from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDispatcher
+from coldburst.distributed.stage_sequencer import LEAD_S, StageSequencer
+from coldburst.live.snapshot import snapshot
+from coldburst.schedule.stages import parse
+from tests.support.going import run_of
+from tests.support.leading import told
+
+
+class Answered:
+    """Generators that have all answers, at once."""
+
+    spoken = Event()
+
+    def told(self, _name):
+        return [True]
+
+    def has_ended(self, _place):
+        return True
+
+
+def course_of(schedule, conductor=None):
+    """A course whose generators answer at once, and whose clock ``at`` sets; it stands at 1.0."""
+    load = StageSequencer(Answered(), parse(schedule), conductor)
+
+    def at(now_s):
+        load.now = lambda: now_s
+        return load
+
+    return at(1.0), at
+
+
+def test_stages_that_follow_the_clock_are_present_when_the_clock_says_so():
+    load, at = course_of("first 6s 2/s, second 4s 4/s")
+    assert load.stage == ""
+    load.run()
+    begun_s = 1.0 + LEAD_S
+    assert load.starts == [begun_s, begun_s + 6]
+    assert [at(begun_s + into_s).stage for into_s in (-0.1, 0, 5.9, 6, 99)] == ["", "first", "first", "second", "second"]
+
+
+def test_a_run_that_is_stopped_drains_in_the_stage_in_which_it_was_stopped():
+    load, at = course_of("first 6s 2/s, second 4s 4/s")
+    load.run()
+    at(1.0 + LEAD_S + 5)
+    load.stop()
+    assert at(99.0).stage == "first"
+
+
+def test_a_stage_that_is_prepared_is_the_present_one():
+    seen = []
+    conductor = SimpleNamespace(before=lambda stage: seen.append((stage.name, load.stage)), after=lambda *_: None)
+    load, _ = course_of("first 6s 2/s, second 4s 4/s", conductor)
+    load.run()
+    assert seen == [("first", "first"), ("second", "second")]
+
+
+def test_a_schedule_is_counted_from_its_own_beginning_on():
+    load, at = course_of("burst 5, steady 60s 4/s")
+    run = run_of("burst 5, steady 60s 4/s", load=load)
+    now = snapshot(run)
+    assert (now.due, now.offered_per_s, now.left_s, now.elapsed_s) == (0.0, 0.0, pytest.approx(60 + LEAD_S), 1.0)
+    load.run()
+    assert snapshot(run).due == 0.0
+    at(1.0 + LEAD_S + 10)
+    now = snapshot(run)
+    assert (now.due, now.offered_per_s, now.left_s) == (pytest.approx(45), 4.0, pytest.approx(50))
+    assert now.elapsed_s == 11.0 + LEAD_S
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+@pytest.mark.parametrize("schedule", ["steady 10s 10/s", "level 5 2 at a time", "level 2s 2 at a time, burst 5"])
+def test_a_part_that_is_stopped_before_the_masters_first_word_has_nothing_to_send_or_to_tell_of(schedule, leaves):
+    told_of = []
+    orders = MasterInstructions()
+    load = SharedDispatcher(parse(schedule), 1, told_of.append, told_of.append, cap=5, name="g1", slot=0, orders=orders)
+    if leaves:
+        load.leave(alone=True)
+    load.stop()
+    load.run()
+    assert (told_of, load.dispatched, load.finished.is_set()) == ([], 0, True)
+
+
+def test_a_latecomer_that_refuses_keeps_no_run_alive(tmp_path):
+    said = told("a latecomer that refuses", tmp_path)
+    assert said == {"before": False, "after": True, "ended_by": "no generator left"}
+
+
+def test_generators_share_the_polls_of_the_run_also_where_one_joins_late(tmp_path):
+    whole = int(400 * 0.8)
+    assert told("polls that generators share", tmp_path) == [whole, whole // 2, whole, whole]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["when", "before"])
+def test_a_run_that_cannot_be_begun_leaves_nothing_open(when, tmp_path):
+    said = told(f"given up {when} one is ready", tmp_path)
+    ended = {"state": "ended", "ended_by": "the run could not begin", "dispatched": 0}
+    assert said == {"why": "g2 cannot", "idle": True, "parts": [ended] if when == "when" else [], "master": []}
+
+
+def test_a_cold_start_that_two_generators_have_seen_is_one(tmp_path):
+    said = told("cold starts that two have seen", tmp_path)
+    assert said == {"counts": [[2, 1], [3, 2], [3, 3]], "rows": 7}

@@ -1,0 +1,84 @@
+"""One endpoint of the emulator in this process, by a clock that the test sets."""
+
+import asyncio
+
+import pytest
+
+from coldburst.emulator.faults import fault
+from coldburst.emulator.hosted_endpoint import HostedEndpoint, WallClock
+from coldburst.emulator.options import parse
+from coldburst.emulator.truth_log import TruthLog
+from coldburst.emulator.webhooks import Webhooks
+from coldburst.emulator.workers.modelled_backend import ModelledBackend
+
+
+class Hands(WallClock):
+    """A clock that stands where it is put."""
+
+    def __init__(self):
+        self.zero_s = self.at_s = 0.0
+
+    def now(self):
+        return self.at_s
+
+
+def hosted(*words):
+    options, (hosting,) = parse(["--worker", "modelled", "--start", "0", "--load", "0", *words])
+    made = HostedEndpoint(hosting, options, Hands(), TruthLog(None, 0.0), Webhooks((), 1.0))
+    made.crew = ModelledBackend(made)
+    made.pump()
+    return made
+
+
+def played(play):
+    """Runs ``play`` where there is an event loop, whose own timers never come to anything here."""
+
+    async def within():
+        play()
+
+    asyncio.run(within())
+
+
+def test_what_is_due_at_the_instant_of_a_request_comes_before_it():
+    """A job of 2 s, taken at 5.05 and picked up at 5.1, ends at 7.1; its worker is killed at that very instant."""
+
+    def play():
+        endpoint = hosted("--workers-min", "1", "--workers-max", "1", "--service-time", "2")
+        endpoint.clock.at_s = 5.05
+        job = endpoint.endpoint.submit({"input": {"a": 1}}, endpoint.now())
+        endpoint.pump()
+        while endpoint.crew.wake_s() < 7.1 - 1e-6:
+            endpoint.clock.at_s = endpoint.crew.wake_s()
+            endpoint.pump()
+        assert (job.state, endpoint.crew.wake_s()) == ("IN_PROGRESS", pytest.approx(7.1))
+        endpoint.clock.at_s = endpoint.crew.wake_s()
+        endpoint.inject(fault({"kill": "all"}))
+        assert (job.state, job.finished_s) == ("COMPLETED", endpoint.clock.at_s)
+
+    played(play)
+
+
+def test_a_job_that_is_done_does_not_keep_its_input_and_one_that_failed_does():
+    def play():
+        endpoint = hosted("--workers-min", "1", "--workers-max", "1", "--service-time", "1", "--concurrency", "3")
+        done = endpoint.endpoint.submit({"input": {"audio": "x" * 100}}, 1.0)
+        cut = endpoint.endpoint.submit({"input": {"sleep_s": 60}, "policy": {"executionTimeout": 5000}}, 1.0)
+        endpoint.clock.at_s = 10.0
+        endpoint.pump()
+        assert (done.state, done.input) == ("COMPLETED", {"input": None})
+        assert (cut.state, cut.payload()["input"]) == ("TIMED_OUT", {"sleep_s": 60})
+        assert endpoint.endpoint.retry(cut.id, endpoint.now()).state == "IN_PROGRESS"
+
+    played(play)
+
+
+def test_a_rolling_release_makes_the_minimum_up_at_once():
+    def play():
+        endpoint = hosted("--workers-min", "2", "--workers-max", "2")
+        endpoint.clock.at_s = 1.25  # between two checks of the scaler
+        before = set(endpoint.states)
+        endpoint.release(endpoint.crew.work)
+        assert len(endpoint.states) == 2
+        assert not before & set(endpoint.states)
+
+    played(play)

@@ -1,0 +1,37 @@
+"""The real runpod SDK on both ends, in as little time as its imports take; tests/test_runpod_sdk.py has all of it."""
+
+import socket
+import sys
+
+import pytest
+
+from tests.support.emulators import ROOT, emulator, limit
+from tests.support.transcribers import DEADLINE_S
+
+ECHO = f"{sys.executable} {ROOT / 'tests/support/handlers/echo.py'}"
+
+
+def test_a_job_goes_from_the_sdks_client_to_the_sdks_worker_and_back(monkeypatch):
+    words = ("--worker", "command", "--command", ECHO, "--start", "0", "--workers-min", "1", "--workers-max", "1")
+    with limit(2 * DEADLINE_S), emulator(*words) as running:
+        import runpod  # while the worker does the same
+
+        monkeypatch.setattr(runpod, "endpoint_url_base", f"{running.url}/v2")
+        demo = runpod.Endpoint("demo", api_key="any")
+        try:
+            assert demo.run_sync({"input": {"a": [1, None]}}) == {"a": [1, None]}
+        finally:
+            demo.rp_client.rp_session.close()
+        (row,) = running.truth("job")
+        assert (row["state"], row["worker_id"] != "") == ("COMPLETED", True)
+
+
+def test_a_platform_that_never_answers_fails_a_test_and_does_not_hold_it(monkeypatch):
+    import runpod
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(runpod, "endpoint_url_base", f"http://127.0.0.1:{silent.getsockname()[1]}/v2")
+        demo = runpod.Endpoint("demo", api_key="any")
+        with pytest.raises(pytest.fail.Exception, match=r"not done within 0\.2 s"), limit(DEADLINE_S), limit(0.2):
+            demo.run_sync({"input": {"a": 1}})
+        demo.rp_client.rp_session.close()

@@ -1,0 +1,140 @@
+"""The record: outcomes decided in one place, rows that survive any text, a ledger that tells what is missing."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coldburst.record.attempt import COLUMNS, HEADER, OUTCOMES, Attempt, cells, line, one_line, read
+from coldburst.record.ledger import Ledger, ledger
+from coldburst.targets.outcome import FAULTS, WORDS, decide
+
+TEXTS = st.text(st.characters(), max_size=300)
+NUMBERS = st.none() | st.floats(0, 1e6).map(lambda value: round(value, 6))
+ROWS = st.builds(
+    Attempt,
+    seq=st.integers(0, 10**9),
+    attempt=st.integers(1, 9),
+    stage=st.sampled_from(["burst", "steady"]),
+    scheduled_s=st.floats(0, 1e6).map(lambda value: round(value, 6)),
+    outcome=st.sampled_from(list(OUTCOMES)),
+    sent_s=NUMBERS,
+    status=st.none() | st.integers(100, 599),
+    cold=st.none() | st.booleans(),
+    worker_id=TEXTS,
+    error=TEXTS,
+)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "outcome"),
+    [
+        ({"status": 200}, "ok"),
+        ({"status": 204}, "ok"),
+        ({"status": 200, "says": "error"}, "failed"),
+        ({"status": 200, "says": "wrong"}, "wrong"),
+        ({"status": 302}, "wrong"),
+        ({"status": 500}, "failed"),
+        ({"status": 503, "says": "busy"}, "busy"),
+        ({"status": 503}, "failed"),
+        ({"status": 502}, "unreachable"),
+        ({"status": 524}, "timed_out"),
+        ({"status": 429}, "throttled"),
+        ({"status": 400}, "refused"),
+        ({"status": 401}, "refused"),
+        ({"status": 400, "says": "gave_up_waiting"}, "queue_timeout"),
+        ({"status": 200, "says": "out_of_time"}, "timed_out"),
+        ({"fault": "connect"}, "unreachable"),
+        ({"fault": "reset"}, "unreachable"),
+        ({"fault": "deadline"}, "abandoned"),
+        ({"cut": True}, "unfinished"),
+        ({"sent": False}, "not_sent"),
+        ({"sent": False, "cut": True}, "not_sent"),
+    ],
+)
+def test_the_outcome_follows_from_the_evidence(evidence, outcome):
+    assert decide(**evidence) == outcome
+
+
+def test_every_evidence_has_an_outcome_of_the_closed_set_and_every_outcome_its_evidence():
+    whole = {decide(status=status, says=says) for status, says in itertools.product(range(100, 1000), ("", *WORDS))}
+    broken = {decide(fault=fault) for fault in FAULTS} | {decide(cut=True), decide(sent=False)}
+    assert whole | broken == set(OUTCOMES)
+
+
+def test_evidence_outside_the_closed_sets_is_an_error():
+    for evidence in ({}, {"fault": "gremlin"}, {"status": 200, "says": "maybe"}):
+        with pytest.raises(ValueError, match=r"evidence|status"):
+            decide(**evidence)
+
+
+@given(st.lists(ROWS, max_size=5))
+def test_rows_read_back_and_each_is_one_line(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("rows") / "attempts.csv"
+    content = HEADER + "".join(line(cells(row)) for row in rows)
+    path.write_text(content, encoding="utf-8", newline="")
+    assert len(content.splitlines()) == len(rows) + 1
+    back, told = read(path)
+    assert told == []
+    assert [(row.seq, row.sent_s, row.status, row.cold) for row in back] == [(row.seq, row.sent_s, row.status, row.cold) for row in rows]
+    for row, text in zip(back, (row.error for row in rows), strict=True):
+        assert row.error in (text, one_line(text))
+        assert len(row.error) <= 200
+
+
+def test_a_row_is_small_and_holds_no_infinity():
+    row = Attempt(1, 1, "burst", 0.1, "failed", wer=float("nan"), queue_s=float("inf"), error="<" * 10_000)
+    assert len(line(cells(row))) < 500
+    assert ",nan" not in line(cells(row)).lower()
+    assert "inf" not in line(cells(row))
+
+
+def test_a_torn_last_line_is_told_and_left_out(tmp_path):
+    path = tmp_path / "attempts.csv"
+    rows = [Attempt(seq, 1, "burst", 0.0, "ok") for seq in range(3)]
+    path.write_text((HEADER + "".join(line(cells(row)) for row in rows))[:-30], encoding="utf-8")
+    back, told = read(path)
+    assert back == rows[:2]
+    assert len(told) == 1
+    assert "torn off" in told[0]
+
+
+def test_what_is_no_attempts_file_is_named(tmp_path):
+    path = tmp_path / "attempts.csv"
+    path.write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"attempts\.csv is no attempts file"):
+        read(path)
+    path.write_text(HEADER + "one,1,burst\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="line 2"):
+        read(path)
+    path.write_text("one line of something else", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"attempts\.csv is no attempts file"):
+        read(path)
+
+
+@pytest.mark.parametrize("written", ["", HEADER[:40]])
+def test_a_file_that_is_just_being_begun_has_no_row_yet(tmp_path, written):
+    path = tmp_path / "attempts.csv"
+    path.write_text(written)
+    rows, told = read(path)
+    assert rows == []
+    assert "no row yet" in told[0]
+
+
+def test_the_ledger_counts_requests_not_tries_and_tells_what_is_missing():
+    rows = [
+        Attempt(0, 1, "burst", 0.0, "busy"),
+        Attempt(0, 2, "burst", 0.0, "ok"),
+        Attempt(1, 1, "burst", 0.0, "queue_timeout"),
+    ]
+    found = ledger(3, rows)
+    assert (found.counts, found.missing, found.balanced) == ({"ok": 1, "queue_timeout": 1}, 1, False)
+    assert str(found) == "3 planned = 1 ok + 1 queue_timeout + 1 missing"
+    assert Ledger(2, {"ok": 2}).balanced
+    assert str(Ledger(0, {})) == "0 planned = 0"
+
+
+def test_each_column_says_what_it_holds():
+    assert all(column.meaning and column.source for column in COLUMNS)
+    assert all(column.unit == "s" for column in COLUMNS if column.name.endswith("_s"))

@@ -1,0 +1,119 @@
+"""Locust as a process of its own, and what it left in its run directory."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from coldburst.record.attempt import Attempt, read
+from coldburst.record.ledger import Ledger, ledger
+from tests.support.transcribers import until
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAIN = ("--clips", str(ROOT / "samples" / "01-harbour.wav"), "--max-wer", "off")
+"""One short clip whose answer is not judged: for a service that recognises nothing."""
+OF_TESTS = {"PYTHONUNBUFFERED": "1", "COLDBURST_EXIT_CODE_ON_VERDICT": "no", "COLDBURST_FIGURES": "no"}
+"""Tests run beside each other: how late their generators are is the machine's doing, and decides no exit code but where it is asked for.
+Nor is a figure drawn but for who looks at it."""
+
+
+class Result:
+    """What a run left in its directory."""
+
+    folder: Path
+
+    @property
+    def about(self) -> dict:
+        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+
+    @property
+    def rows(self) -> list[Attempt]:
+        return read(self.folder / "attempts.csv")[0]
+
+    @property
+    def ledger(self) -> Ledger:
+        """From the rows on disk against the number planned (a closed loop bounded by time: dispatched)."""
+        about = self.about
+        return ledger(about["dispatched"] if about["planned"] is None else about["planned"], self.rows)
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        with (self.folder / name).open(encoding="utf-8", newline="") as lines:
+            return list(csv.DictReader(lines))
+
+
+class Locust(Result):
+    """A started Locust; ``wait`` for its end, then ask for what it left."""
+
+    def __init__(self, process: subprocess.Popen, runs: Path, output: Path) -> None:
+        self.process, self.runs, self._output = process, runs, output
+
+    @property
+    def output(self) -> str:
+        """Everything that it printed, on both channels."""
+        return self._output.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def folder(self) -> Path:
+        (folder,) = (path for path in self.runs.iterdir() if not path.name.rpartition(".")[2].startswith("g"))
+        return folder
+
+    def everything(self) -> bytes:
+        """All that the run left: every file, report included, and what it printed."""
+        files = [path for path in self.runs.rglob("*") if path.is_file()]
+        assert any(path.name == "index.html" for path in files)
+        return b"".join(path.read_bytes() for path in files) + self.output.encode()
+
+    def wait(self, limit_s: float = 60) -> int:
+        return self.process.wait(limit_s)
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        self.process.send_signal(number)
+
+    def until(self, true: Callable[["Locust"], object], limit_s: float = 30) -> None:
+        """Waits until ``true(self)``; fails with the output when it does not come, or the process has ended without it."""
+        try:
+            until(lambda: true(self), "sign of what is awaited", limit_s, lambda: self.process.poll() is not None)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.output}") from None
+
+
+@contextmanager
+def locust(
+    *arguments: str, file: str | Path = "locustfiles/burst.py", headless: bool = True, before: Sequence[str] = (), **env: str
+) -> Iterator[Locust]:
+    """``locust -f file arguments`` with a runs directory of its own; killed at the end if it still runs. ``before``: what starts it."""
+    with tempfile.TemporaryDirectory() as place:
+        runs, output = Path(place) / "results", Path(place) / "output"
+        runs.mkdir()
+        command = [*before, sys.executable, "-m", "locust", "-f", str(file), "--runs", str(runs)]
+        command += ["--headless", *arguments] if headless else arguments
+        with output.open("wb") as out:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **OF_TESTS, **env}
+            )
+            try:
+                yield Locust(process, runs, output)
+            finally:
+                process.kill()
+                process.wait()
+
+
+def service_s(rows: list[Attempt]) -> list[float]:
+    """Sorted service times (done - sent) of the rows that ended."""
+    return sorted(row.done_s - row.sent_s for row in rows if row.done_s is not None)
+
+
+def response_s(rows: list[Attempt]) -> list[float]:
+    """Sorted response times (done - scheduled) of the rows that ended."""
+    return sorted(row.done_s - row.scheduled_s for row in rows if row.done_s is not None)
+
+
+def quantile(ordered: list[float], share: float) -> float:
+    """Nearest rank."""
+    return ordered[max(-(-len(ordered) * round(share * 1000) // 1000), 1) - 1]

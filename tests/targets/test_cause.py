@@ -1,0 +1,116 @@
+"""Why nobody took a request: tables of what an endpoint said of itself, and the one reading that they allow."""
+
+import pytest
+
+from coldburst.record.attempt import ENDPOINT, OUTCOMES
+from coldburst.targets.cause import CAUSES, cause
+
+COUNTS = ("in_queue", "in_progress", "completed", "idle", "initializing", "ready", "running", "throttled", "unhealthy")
+
+
+def said(*rows, retried=None):
+    """Samples of /health, one a row, in the order of COUNTS; ``retried`` is a column of its own."""
+    samples = [dict(zip(COUNTS, row, strict=True)) | {"view": "health", "error": "", "failed": 0, "retried": 0} for row in rows]
+    for sample, count in zip(samples, retried or (), strict=False):
+        sample["retried"] = count
+    return samples
+
+
+#     queue busy done idle init ready run throttled unhealthy
+BUSY = [(20, 3, 100, 0, 0, 0, 3, 0, 0), (19, 3, 101, 0, 0, 0, 3, 0, 0), (25, 3, 103, 0, 0, 0, 3, 0, 0)]
+LONG_JOBS = [(20, 3, 100, 0, 0, 0, 3, 0, 0)] * 3
+MIN_WORKER = [(4, 1, 7, 0, 0, 0, 1, 0, 0)] * 3
+PHANTOM = [(20, 0, 100, 0, 1, 0, 3, 0, 0), (20, 0, 100, 0, 0, 0, 3, 0, 0), (25, 0, 100, 0, 0, 0, 3, 0, 0)]
+UNHEALTHY = [(5, 0, 0, 0, 1, 0, 1, 0, 0), (5, 0, 0, 0, 0, 0, 0, 0, 1), (5, 0, 0, 0, 1, 0, 1, 0, 0)]
+FLAPPING = [(5, 0, 0, 0, 2, 0, 2, 0, 0), (5, 0, 0, 0, 1, 0, 2, 0, 0), (5, 0, 0, 0, 2, 0, 2, 0, 0)]
+CACHED = [(5, 0, 9, 1, 0, 1, 1, 0, 0), (5, 0, 9, 1, 0, 1, 1, 0, 1)]
+STARTING = [(5, 0, 0, 0, 1, 0, 1, 0, 0)] * 3
+SCALING = [(9, 1, 3, 0, 0, 0, 1, 0, 0), (9, 1, 4, 0, 1, 0, 2, 0, 0), (9, 1, 5, 0, 1, 0, 2, 0, 0)]
+THROTTLED = [(9, 2, 3, 0, 0, 0, 2, 3, 0), (9, 2, 5, 0, 0, 0, 2, 3, 0)]
+THROTTLED_ONLY = [(9, 0, 3, 0, 0, 0, 0, 3, 0)] * 2
+NOTHING = [(9, 0, 3, 0, 0, 0, 0, 0, 0)] * 3
+DYING_AT_WORK = [(9, 1, 3, 0, 0, 0, 1, 0, 0), (9, 1, 3, 0, 0, 0, 1, 0, 0)]
+IDLE = [(1, 0, 3, 1, 0, 1, 1, 0, 0), (1, 0, 4, 1, 0, 1, 1, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "retried", "expected"),
+    [
+        (BUSY, None, "no_capacity"),
+        (LONG_JOBS, None, "no_capacity"),  # nothing completes, but work is in progress
+        (MIN_WORKER, None, "no_capacity"),  # never in `ready`, and at work
+        (PHANTOM, None, "crash_loop"),  # three "running", a queue, none to spare: it looks like a lack of capacity
+        (UNHEALTHY, None, "crash_loop"),
+        (FLAPPING, None, "crash_loop"),
+        (CACHED, None, "crash_loop"),  # `ready` is a cached worker whose resume fails
+        (DYING_AT_WORK, (0, 1), "crash_loop"),
+        (DYING_AT_WORK, (1, 1), "no_capacity"),
+        (STARTING, None, "slow_start"),
+        (SCALING, None, "slow_start"),
+        (THROTTLED, None, "throttled_hosts"),
+        (THROTTLED_ONLY, None, "throttled_hosts"),
+        (NOTHING, None, "switched_off"),
+        (IDLE, None, "unknown"),
+        ([], None, "unknown"),
+    ],
+)  # fmt: skip
+def test_a_wait_in_vain_is_explained_by_what_the_endpoint_said(rows, retried, expected):
+    samples = said(*rows, retried=retried)
+    assert cause("queue_timeout", 120.0, 400, "no workers available", samples) == expected
+    assert cause("refused", 120.0, 400, "400: whatever", samples) == expected
+    assert cause("refused", 0.1, 400, "400: no workers available", samples) == expected
+    abandoned = "own_deadline" if expected == "unknown" else expected
+    assert cause("abandoned", 300.0, 200, "still IN_QUEUE after 300 s", samples) == abandoned
+    assert cause("abandoned", 300.0, 200, "still IN_PROGRESS after 300 s", samples) == "own_deadline"
+    assert cause("abandoned", 300.0, 200, "COMPLETED, but later than 300 s", samples) == "own_deadline"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "elapsed_s", "status", "error", "expected"),
+    [
+        ("ok", 1.0, 200, "", ""),
+        ("unfinished", None, None, "", ""),
+        ("not_sent", None, None, "", ""),
+        ("throttled", 0.1, 429, "429: slow down", "rate_limit"),
+        ("busy", 0.1, 503, "503: busy", "busy"),
+        ("timed_out", 330.0, 524, "524", "execution_limit"),
+        ("unreachable", 0.1, None, "refused", "unreachable"),
+        ("wrong", 1.0, 200, "COMPLETED without output", "wrong_answer"),
+        ("refused", 0.1, 400, "400: no such voice", "bad_request"),
+        ("refused", None, 413, "413", "bad_request"),
+        ("refused", 0.1, 401, "401: invalid api key", "bad_key"),
+        ("refused", 0.1, 403, "403", "bad_key"),
+        ("refused", 120.0, 404, "404", "wrong_address"),
+        ("failed", 1.0, 200, "RuntimeError: CUDA out of memory. Tried to allocate 2 GiB", "out_of_memory"),
+        ("failed", 1.0, 200, "MemoryError", "out_of_memory"),
+        ("failed", 82.0, 200, "job timed out after 1 retries", "worker_lost"),
+        ("failed", 1.0, 200, "CANCELLED, and not by this run", "cancelled"),
+        ("failed", 1.0, 200, "ValueError: no room", "service_error"),
+        ("queue_timeout", 120.0, 400, "no workers available", "unknown"),
+        ("abandoned", 300.0, None, "no first byte within 300 s", "own_deadline"),
+    ],
+)
+def test_without_samples_only_time_and_words_prove_anything(outcome, elapsed_s, status, error, expected):
+    assert cause(outcome, elapsed_s, status, error) == expected
+
+
+def test_samples_that_say_nothing_prove_nothing():
+    failed = [{"view": "health", "error": "500: boom"}]
+    records = [{"view": "workers", "error": "", "running": 3, "idle": 0, "initializing": 0, "throttled": 0, "unhealthy": 0}]
+    jobs_only = [{"view": "health", "error": "", "in_queue": 5, "in_progress": 0}]
+    for samples in (failed, records, jobs_only):
+        assert cause("queue_timeout", 120.0, 400, "", samples) == "unknown"
+
+
+def test_the_worker_list_counts_where_the_gauge_is_silent():
+    health = said(*STARTING)
+    records = [{"view": "workers", "error": "", "running": 0, "idle": 0, "initializing": 0, "throttled": 0, "unhealthy": 2}]
+    assert cause("queue_timeout", 120.0, 400, "", health) == "slow_start"
+    assert cause("queue_timeout", 120.0, 400, "", [*health, *records]) == "crash_loop"
+
+
+def test_causes_are_a_closed_set_and_samples_have_the_columns_of_the_endpoints_file():
+    found = {cause(outcome, 1.0, 400, "") for outcome in OUTCOMES}
+    assert found <= {*CAUSES, ""}
+    assert set(said(BUSY[0])[0]) <= {column.name for column in ENDPOINT}
+    assert all(meaning for meaning in CAUSES.values())

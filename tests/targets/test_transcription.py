@@ -1,0 +1,147 @@
+"""Transcription services: the form that is sent, and every way in which an answer can be less than one."""
+
+import email
+import json
+
+import pytest
+
+from coldburst.targets.http import Exchange, Timeouts
+from coldburst.targets.outcome import decide
+from coldburst.targets.transcription import (
+    Clip,
+    ClipError,
+    TranscriptionOptions,
+    TranscriptionTarget,
+    judge,
+    load_clips,
+    multipart,
+    normal,
+    timing,
+    word_error_rate,
+)
+from tests.support.locusts import ROOT
+from tests.support.scripted import says, scripted
+
+SAID = "the cat sat on the mat"
+LIMITS = Timeouts(2, 2, 2)
+
+
+def answered(status, body, content_type="application/json"):
+    body = json.dumps(body).encode() if isinstance(body, dict | list) else body
+    return Exchange(0.0, 0.1, 0.2, status, {"content-type": content_type}, body)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome", "words"),
+    [
+        (200, {"text": "The cat sat on the mat."}, "ok", ""),
+        (200, {"text": "the bat sat on the mat"}, "ok", ""),
+        (200, {"text": "a dog ran in a park"}, "wrong", "word error rate 1.00 is above 0.5"),
+        (200, {"text": ""}, "wrong", "the transcript is empty"),
+        (200, {"text": None}, "wrong", "without a 'text'"),
+        (200, b"the cat sat on the mat", "wrong", "no JSON object"),
+        (200, [1], "wrong", "no JSON object"),
+        (200, b"\xff\xfe", "wrong", "no JSON object"),
+        (200, {"error": "CUDA out of memory"}, "failed", "CUDA out of memory"),
+        (200, {"success": False, "message": "model fell over"}, "failed", "model fell over"),
+        (200, {"status": "FAILED", "detail": "no GPU"}, "failed", "no GPU"),
+        (503, {"detail": "Service busy. Please retry later."}, "busy", "503: Service busy"),
+        (503, b"<html><h1>503 Service Temporarily Unavailable</h1></html>", "failed", "not the service's own word"),
+        (429, b"<html><h1>429 Too Many Requests</h1></html>", "throttled", "429 Too Many"),
+        (502, b"<html>502 Bad Gateway</html>", "unreachable", "502 Bad Gateway"),
+        (500, {"error": {"message": "boom", "type": "x"}}, "failed", "boom"),
+        (401, {"detail": "Invalid or missing API token"}, "refused", "Invalid or missing API token"),
+        (413, b"", "refused", "413"),
+        (422, {"detail": [{"msg": "field required"}]}, "refused", "field required"),
+    ],
+)
+def test_an_answer_is_named_for_what_it_is(status, body, outcome, words):
+    content_type = "text/html" if isinstance(body, bytes) and body.startswith(b"<") else "application/json"
+    evidence = judge(answered(status, body, content_type), SAID, 0.5, {})
+    assert decide(status=status, says=evidence.says) == outcome
+    assert words in evidence.measured.get("error", "")
+    assert bool(evidence.measured.get("error")) == (outcome != "ok")
+
+
+def test_without_a_reference_text_or_a_limit_no_transcript_is_wrong():
+    for reference, limit in (("", 0.5), (SAID, None)):
+        evidence = judge(answered(200, {"text": ""}), reference, limit, {"audio_s": 1.0})
+        assert (evidence.says, evidence.measured) == ("", {"audio_s": 1.0})
+
+
+def test_word_error_rates_of_known_answers():
+    assert word_error_rate(SAID, "The CAT sat, on the mat!") == 0
+    assert word_error_rate(SAID, "the cat sat on mat") == pytest.approx(1 / 6)  # one deletion
+    assert word_error_rate(SAID, "the bat sat on the the mat") == pytest.approx(2 / 6)  # a substitution and an insertion
+    assert word_error_rate(SAID, "") == 1
+    assert normal("Don’t — it's  3 o'clock…") == "don t its 3 oclock"
+
+
+def test_the_form_holds_the_fields_and_the_clip_to_the_byte():
+    data = bytes(range(256)) * 3 + b"\r\n--edge"
+    body = multipart(Clip('a"b.wav', 1.0, "", data), {"model": "whisper-1", "language": "en"}, "edge7")
+    message = email.message_from_bytes(b"Content-Type: multipart/form-data; boundary=edge7\r\n\r\n" + body)
+    parts = {part.get_param("name", header="content-disposition"): part for part in message.get_payload()}
+    assert list(parts) == ["model", "language", "file"]
+    assert parts["model"].get_payload() == "whisper-1"
+    assert parts["file"].get_filename() == "a_b.wav"
+    assert parts["file"].get_payload(decode=True) == data
+
+
+def test_clips_are_sent_in_turn_over_and_over_and_the_same_bytes_each_time():
+    clips = [Clip(f"{name}.wav", 1.0, "", name.encode() * 50) for name in "abc"]
+    with scripted(says(b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"text": "hi"}')) as server:
+        service = TranscriptionTarget(server.url, clips, TranscriptionOptions(), LIMITS, key="k1")
+        found = [service.ask(seq, f"run-{seq}-1", Exchange()) for seq in range(7)]
+        service.client.close()
+    sent = [next(clip.name for clip in clips if clip.data in request) for request in server.requests]
+    assert sent == ["a.wav", "b.wav", "c.wav", "a.wav", "b.wav", "c.wav", "a.wav"]
+    assert b"Authorization: Bearer k1\r\n" in server.requests[0]
+    assert b"X-Request-ID: run-6-1\r\n" in server.requests[6]
+    assert all(evidence.says == "" for evidence in found)
+    assert {evidence.measured["bytes_in"] for evidence in found} == {14}
+    bodies = {request.partition(b"\r\n\r\n")[2] for request in server.requests}
+    assert len(bodies) == 3
+
+
+def test_a_key_that_the_service_repeats_is_blotted_out():
+    with scripted(
+        says(b"HTTP/1.1 401 No\r\nX-Worker-Id: w-k1secret\r\nContent-Length: 128\r\n\r\n" + b"x" * 115 + b"bad k1secret ")
+    ) as server:
+        service = TranscriptionTarget(server.url, [Clip("a.wav", 1.0, "", b"a")], TranscriptionOptions(), LIMITS, key="k1secret")
+        measured = service.ask(0, "run-0-1", Exchange()).measured
+        service.client.close()
+    assert "k1" not in measured["error"]  # not even the part of it that stands before the cut
+    assert measured["worker_id"] == "w-[key]"
+
+
+def test_server_timing_gives_queue_and_execution_in_seconds():
+    headers = {"server-timing": "cache;desc=x, queue;dur=12.5, exec; dur=501", "x-worker-id": "w1"}
+    assert timing(headers) == {"queue_s": 0.0125, "execution_s": 0.501, "worker_id": "w1"}
+    for hostile in ("queue;dur=nan", "queue;dur=-1", "queue;dur=inf", "queue;dur=x", "queue", ";;,,==", "exec;dur="):
+        assert timing({"server-timing": hostile}) == {}
+
+
+def test_the_samples_load_with_length_and_text():
+    clips = load_clips(ROOT / "samples")
+    assert len(clips) >= 6
+    assert all(2 <= clip.audio_s <= 12 and clip.text and clip.data[:4] == b"RIFF" for clip in clips)
+    one = load_clips(ROOT / "samples" / clips[0].name)
+    assert one == clips[:1]
+
+
+def test_clips_that_cannot_be_used_are_named(tmp_path):
+    with pytest.raises(ClipError, match="no clips at"):
+        load_clips(tmp_path)
+    (tmp_path / "noise.wav").write_bytes(b"this is no audio")
+    with pytest.raises(ClipError, match=r"noise\.wav': it is no audio"):
+        load_clips(tmp_path)
+    (tmp_path / "noise.wav").write_bytes((ROOT / "samples" / "01-harbour.wav").read_bytes())
+    (tmp_path / "transcripts.csv").write_bytes("file,text\nnoise.wav,caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ClipError, match=r"transcripts\.csv' as UTF-8"):
+        load_clips(tmp_path)
+    (tmp_path / "transcripts.csv").write_bytes("\ufefffile,text\nnoise.wav,hello\n".encode())
+    assert load_clips(tmp_path)[0].text == "hello"
+    (tmp_path / "transcripts.csv").write_text("name,words\n")
+    with pytest.raises(ClipError, match="file,text"):
+        load_clips(tmp_path)
