@@ -26,9 +26,10 @@ from coldburst.emulator.truth_log import TruthLog
 from coldburst.emulator.webhooks import Webhooks
 from coldburst.serverless.actions import Action, Changed, Cut, Ended, Forward, GiveUp
 from coldburst.serverless.endpoint import Endpoint
-from coldburst.serverless.job import Job
-from coldburst.serverless.policy import TERMINAL, Platform, shown
-from coldburst.serverless.simulation import WorkerResult
+from coldburst.serverless.errors import short_repr
+from coldburst.serverless.job import TERMINAL_STATES, Job
+from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.simulation.driver import WorkerResult
 
 ALIVE = ("LOADING", "READY", "RUNNING", "DRAINING", "CACHED", "RESUMING")
 """States of workers that have a process."""
@@ -237,7 +238,7 @@ class HostedEndpoint:
 
     async def wait(self, job: Job, wait_s: float) -> None:
         """Returns when the job has ended, or ``wait_s`` is over."""
-        if job.state in TERMINAL:
+        if job.state in TERMINAL_STATES:
             return
         ending = asyncio.get_running_loop().create_future()
         self.endings.setdefault(job.id, []).append(ending)
@@ -268,7 +269,7 @@ class HostedEndpoint:
         if isinstance(url := job.input.get("webhook"), str) and url:
             self._webhooks.post(url, job.view() | {"input": job.input["input"], "webhook": url})
         if job.state == "COMPLETED":
-            job.spend()
+            job.drop_input()
 
     def _changed(self, change: Changed, now: float) -> None:
         if change.state == "STOPPED":
@@ -366,7 +367,8 @@ class HostedEndpoint:
     def _kill(self, whom: str) -> None:
         alive = [worker_id for worker_id, state in self.states.items() if state in ALIVE]
         if whom not in ("all", "one", *alive):
-            raise FaultError(f"there is no worker {shown(whom)} to kill: name one of {', '.join(alive[:5]) or 'none (none has a process)'}")
+            names = ", ".join(alive[:5]) or "none (none has a process)"
+            raise FaultError(f"there is no worker {short_repr(whom)} to kill: name one of {names}")
         for worker_id in alive if whom == "all" else alive[:1] if whom == "one" else [whom]:
             self.crew.kill(worker_id)
 

@@ -18,7 +18,9 @@ from coldburst.emulator.configuration_file import configured
 from coldburst.emulator.faults import Fault, FaultError
 from coldburst.emulator.platform_parameters import platform_of, platform_table
 from coldburst.emulator.service_times import ServiceTime
-from coldburst.serverless.policy import Platform, Policy, PolicyError
+from coldburst.serverless.errors import PolicyError
+from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.policy import Policy
 from coldburst.transcriber import recognisers
 
 RESERVED = ("serverless",)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coldburst.emulator.configuration_file import text_of
-from coldburst.serverless.policy import Platform
+from coldburst.serverless.platform_parameters import Platform
 
 OF_EMULATOR = (
     ("--poll-hold", "20", "s", "unverified", "how long a worker's poll for jobs is held", "not published; below the SDK's own 90"),

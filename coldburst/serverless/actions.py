@@ -1,4 +1,4 @@
-"""What the core wants done or says has happened."""
+"""What the model wants its driver to do, or reports to have happened."""
 
 from __future__ import annotations
 

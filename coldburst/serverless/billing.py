@@ -1,4 +1,4 @@
-"""What workers cost: seconds from container start to full stop, told apart by what was done in them."""
+"""The bill: what workers cost, in seconds from container start to full stop and by what the worker did in them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ceil_s(seconds: float) -> int:
 
 @dataclass(slots=True)
 class Span:
-    """The meter of one worker.
+    """The billed time of one worker.
 
     Attributes:
         phase: what its time counts as now; "" = not billed.
@@ -48,7 +48,7 @@ class Span:
 
 @dataclass(slots=True)
 class BillingMeter:
-    """Adds up the spans of all workers."""
+    """Adds up the billed time of all workers."""
 
     spent_s: dict[str, float] = field(default_factory=lambda: {START: 0.0, EXECUTION: 0.0, IDLE: 0.0})
     billed_s: int = 0

@@ -1,4 +1,4 @@
-"""A job: its record, what a client is shown of it and what a worker is given."""
+"""The record of one job, what a client is shown of it and what a worker is given."""
 
 from __future__ import annotations
 
@@ -6,30 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coldburst.serverless.policy import Platform, shown
-from coldburst.serverless.timers import Timer
-
+TERMINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 TO_WORKER = ("webhook", "policy", "s3Config")
 """Keys beside ``input`` that reach the handler; the rest of a body is dropped."""
-
-
-class NotFound(KeyError):
-    """No such job, or not any more."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
-
-
-class Refused(ValueError):
-    """Not accepted; the message is one sentence.
-
-    Attributes:
-        status: the HTTP status that goes with it.
-    """
-
-    def __init__(self, sentence: str, status: int = 400) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +52,6 @@ class Job:
     reason: str = ""
     lease_until_s: float = 0.0
     own_execution_timeout_s: float | None = None
-    timer: Timer | None = field(default=None, repr=False)
 
     @property
     def delay_s(self) -> float | None:
@@ -87,23 +65,23 @@ class Job:
 
     def view(self) -> dict[str, Any]:
         """RunPod's job object, milliseconds, with only the keys that are present."""
-        shown: dict[str, Any] = {"id": self.id, "status": self.state}
+        view: dict[str, Any] = {"id": self.id, "status": self.state}
         if self.taken_s is not None:
-            shown["delayTime"] = round((self.taken_s - self.submitted_s) * 1000)
+            view["delayTime"] = round((self.taken_s - self.submitted_s) * 1000)
             if self.finished_s is not None:
-                shown["executionTime"] = round((self.finished_s - self.taken_s) * 1000)
+                view["executionTime"] = round((self.finished_s - self.taken_s) * 1000)
         if self.worker_id:
-            shown["workerId"] = self.worker_id
+            view["workerId"] = self.worker_id
         if self.has_output:
-            shown["output"] = self.output
+            view["output"] = self.output
         if self.error is not None:
-            shown["error"] = self.error
+            view["error"] = self.error
         if self.retries:
-            shown["retries"] = self.retries
-        return shown
+            view["retries"] = self.retries
+        return view
 
-    def spend(self) -> None:
-        """Let go of the input, which may be large, once nobody can be given it again."""
+    def drop_input(self) -> None:
+        """Free the input, which may be large, once no worker can be given it again."""
         self.input = {"input": None}
 
     def payload(self) -> dict[str, Any]:
@@ -115,8 +93,8 @@ class Job:
         return given
 
 
-def pieces(chunk: Any, most_bytes: float) -> list[Any]:
-    """A stream's chunk, where it is a text longer than ``most_bytes`` in UTF-8 cut between characters; other values stay whole."""
+def split_chunk(chunk: Any, most_bytes: float) -> list[Any]:
+    """The parts of a stream's chunk: a text longer than ``most_bytes`` in UTF-8 is cut between characters, other values stay whole."""
     text = chunk.encode("utf-8", "surrogatepass") if isinstance(chunk, str) else b""
     if len(text) <= most_bytes:
         return [chunk]
@@ -128,39 +106,3 @@ def pieces(chunk: Any, most_bytes: float) -> list[Any]:
         found.append(text[cut:end].decode("utf-8", "surrogatepass"))
         cut = end
     return found
-
-
-def opened(job_id: str, body: Mapping[str, Any], now: float, *, sync: bool, platform: Platform) -> Job:
-    """A new job from a request's body.
-
-    Raises:
-        Refused: no ``input``, or a ``policy`` outside its bounds.
-    """
-    if "input" not in body or body["input"] is None:
-        raise Refused('the body has no "input": send {"input": {...}}')
-    policy = body.get("policy")
-    if policy is None:
-        return Job(job_id, sync, body, "IN_QUEUE", now, now, platform.ttl_s)
-    if not isinstance(policy, Mapping):
-        raise Refused(f'"policy" is {shown(policy)}: send an object such as {{"executionTimeout": 60000}}')
-    ttl_s = _seconds(policy, "ttl", platform.ttl_min_s, platform.policy_max_s)
-    return Job(
-        job_id,
-        sync,
-        body,
-        "IN_QUEUE",
-        now,
-        now,
-        platform.ttl_s if ttl_s is None else ttl_s,
-        low_priority=policy.get("lowPriority") is True,
-        own_execution_timeout_s=_seconds(policy, "executionTimeout", platform.execution_timeout_min_s, platform.policy_max_s),
-    )
-
-
-def _seconds(policy: Mapping[str, Any], key: str, least_s: float, most_s: float) -> float | None:
-    value = policy.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least_s * 1000 <= value <= most_s * 1000:
-        raise Refused(f'"policy.{key}" is {shown(value)}: give milliseconds from {least_s * 1000:.0f} to {most_s * 1000:.0f}')
-    return value / 1000

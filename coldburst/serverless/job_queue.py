@@ -1,51 +1,56 @@
-"""The jobs of a queue endpoint: first in, first out, lent to workers, each ended exactly once."""
+"""The job queue of an endpoint: leases, retries, expiry, and the one end of each job."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
 from coldburst.serverless.actions import Action, Ended, StopJob
-from coldburst.serverless.job import Job, NotFound, Refused, opened
-from coldburst.serverless.policy import TERMINAL, Platform
-from coldburst.serverless.timers import Timers
+from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
+from coldburst.serverless.job import TERMINAL_STATES, Job
+from coldburst.serverless.job_request import job_from_request
+from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.timers import Timer, Timers
 
 
 class JobQueue:
-    """All jobs that can still be asked after.
+    """All jobs that a client can still ask for, first in, first out.
 
     A job that a worker has is on lease: silence for ``lease_s`` ends the lease. Queues are ordered
     dictionaries, so that taking, cancelling and putting back cost the same at any length.
 
     Args:
-        left: called with a job that its worker has no more; the job still names the worker.
+        emit: takes the actions for the driver.
+        on_released: called with a job that its worker no longer has; the job still names the worker.
 
     Attributes:
         waiting: jobs of normal priority in the queue; ``waiting_low`` those of low priority.
-        lent: jobs of normal priority that workers have; ``lent_low`` those of low priority.
+        leased: jobs of normal priority that workers have; ``leased_low`` those of low priority.
     """
 
     def __init__(
         self,
         platform: Platform,
         timers: Timers,
-        tell: Callable[[Action], None],
-        left: Callable[[Job, float], None],
+        emit: Callable[[Action], None],
+        on_released: Callable[[Job, float], None],
         new_id: Callable[[bool], str],
     ) -> None:
         self._platform, self._timers = platform, timers
-        self._tell, self._left, self._new_id = tell, left, new_id
+        self._emit, self._on_released, self._new_id = emit, on_released, new_id
         self._jobs: dict[str, Job] = {}
+        self._deadlines: dict[str, Timer] = {}
         self.waiting: OrderedDict[str, Job] = OrderedDict()
         self.waiting_low: OrderedDict[str, Job] = OrderedDict()
-        self.lent: dict[str, Job] = {}
-        self.lent_low: dict[str, Job] = {}
+        self.leased: dict[str, Job] = {}
+        self.leased_low: dict[str, Job] = {}
         self.completed = self.failed = self.retried = 0
         self._kept: dict[bool, deque[tuple[float, Job]]] = {True: deque(), False: deque()}
 
-    # what it is asked
+    # look-ups and counts
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -54,12 +59,12 @@ class JobQueue:
         """A job by its id.
 
         Raises:
-            NotFound: there is none, or its result is not kept any more.
+            JobNotFoundError: there is none, or its result is not kept any more.
         """
         try:
             return self._jobs[job_id]
         except KeyError:
-            raise NotFound(f"there is no job {job_id!r}, or its result is not kept any more") from None
+            raise JobNotFoundError(f"there is no job {job_id!r}, or its result is not kept any more") from None
 
     def at_worker(self, worker_id: str, job_id: str) -> Job | None:
         """The job if this worker has it now."""
@@ -74,11 +79,21 @@ class JobQueue:
     @property
     def working(self) -> int:
         """Jobs that workers have, of either priority."""
-        return len(self.lent) + len(self.lent_low)
+        return len(self.leased) + len(self.leased_low)
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by what became of them, with the names of RunPod's /health."""
+        return {
+            "completed": self.completed,
+            "failed": self.failed,
+            "inProgress": self.working,
+            "inQueue": self.queued,
+            "retried": self.retried,
+        }
 
     def open_jobs(self) -> list[Job]:
         """Jobs that have not ended: those that workers have, then the queue in its order."""
-        return [*self.lent.values(), *self.lent_low.values(), *self.waiting.values(), *self.waiting_low.values()]
+        return [*self.leased.values(), *self.leased_low.values(), *self.waiting.values(), *self.waiting_low.values()]
 
     def oldest_s(self) -> float | None:
         """Since when the first job of normal priority waits."""
@@ -90,19 +105,19 @@ class JobQueue:
         """A new job at the end of its queue.
 
         Raises:
-            Refused: the body is not accepted, or the queue is full.
+            RequestRefusedError: the body is not accepted, or the queue is full.
         """
         limit = self._platform.queue_limit
         if limit is not None and self.queued >= limit:
-            raise Refused(f"the queue is full: {self.queued} jobs wait, and at most {limit} may", status=429)
-        job = opened(self._new_id(sync), body, now, sync=sync, platform=self._platform)
+            raise RequestRefusedError(f"the queue is full: {self.queued} jobs wait, and at most {limit} may", status=429)
+        job = job_from_request(self._new_id(sync), body, now, sync=sync, platform=self._platform)
         self._jobs[job.id] = job
         self._enqueue(job, now)
         return job
 
     def cancel(self, job: Job, now: float) -> None:
         """End a job that has not ended."""
-        if job.state not in TERMINAL:
+        if job.state not in TERMINAL_STATES:
             self._stop_at_worker(job)
             self.end(job, "CANCELLED", "cancelled", now)
 
@@ -110,10 +125,10 @@ class JobQueue:
         """A failed job once more, with its own id and input, at the end of the queue.
 
         Raises:
-            Refused: it has not failed.
+            RequestRefusedError: it has not failed.
         """
         if job.state not in ("FAILED", "TIMED_OUT"):
-            raise Refused(f"job {job.id} is {job.state}: only FAILED and TIMED_OUT jobs can be tried again")
+            raise RequestRefusedError(f"job {job.id} is {job.state}: only FAILED and TIMED_OUT jobs can be tried again")
         job.output, job.has_output, job.error, job.reason = None, False, None, ""
         job.finished_s = None
         job.retries = 0
@@ -123,12 +138,12 @@ class JobQueue:
 
     def shorten(self, job: Job, life_s: float, now: float) -> None:
         """Keep the result of a job that has ended for no longer than ``life_s``; one that has not is left as it is."""
-        if job.state not in TERMINAL or job.finished_s is None:
+        if job.state not in TERMINAL_STATES or job.finished_s is None:
             return
         keep_s = self._platform.keep_sync_s if job.sync else self._platform.keep_run_s
-        if now + life_s < (job.finished_s + keep_s if job.timer is None else job.timer.due_s):
-            self._timers.cancel(job.timer)
-            job.timer = self._timers.at(now + life_s, lambda now: self._outlive(job, now))
+        deadline = self._deadlines.get(job.id)
+        if now + life_s < (job.finished_s + keep_s if deadline is None else deadline.due_s):
+            self._set_timer(job, now + life_s, self._ttl_expired)
 
     def purge(self, now: float) -> int:
         """End all queued jobs; how many they were."""
@@ -140,7 +155,7 @@ class JobQueue:
     # what workers do
 
     def take(self, worker_id: str, number: int, execution_timeout_s: float, now: float) -> list[Job]:
-        """Lend up to ``number`` jobs to a worker: normal ones first."""
+        """Lease up to ``number`` jobs to a worker: those of normal priority first."""
         taken: list[Job] = []
         while len(taken) < number and (self.waiting or self.waiting_low):
             job = (self.waiting or self.waiting_low).popitem(last=False)[1]
@@ -148,20 +163,20 @@ class JobQueue:
             job.taken_s, job.lease_until_s = now, now + self._platform.lease_s
             own_s = job.own_execution_timeout_s
             job.execution_timeout_s = execution_timeout_s if own_s is None else own_s
-            (self.lent_low if job.low_priority else self.lent)[job.id] = job
-            self._arm(job)
+            (self.leased_low if job.low_priority else self.leased)[job.id] = job
+            self._set_deadline(job)
             taken.append(job)
         return taken
 
     def give_back(self, job: Job, now: float) -> None:
         """The job never reached its worker: to the head of the queue, as if it had not been taken."""
-        self._unlend(job, now)
+        self._end_lease(job, now)
         self._enqueue(job, job.queued_s, head=True)
 
     def renew(self, job: Job, now: float) -> None:
-        """Its worker was heard of."""
+        """Extend the lease: the worker has reported on the job."""
         job.lease_until_s = now + self._platform.lease_s
-        self._arm(job)
+        self._set_deadline(job)
 
     def done(self, job: Job, body: Mapping[str, Any], now: float) -> None:
         """The result that its worker sent. Source of the rules: production, and the SDK's own shapes.
@@ -178,20 +193,19 @@ class JobQueue:
         job.error = error
         self.end(job, "COMPLETED" if error is None else "FAILED", "done" if error is None else "error", now)
 
-    # ends
+    # the end of a job
 
     def end(self, job: Job, state: str, reason: str, now: float) -> None:
         """The job's one end."""
-        lent = job.state == "IN_PROGRESS"
-        if not lent:
+        leased = job.state == "IN_PROGRESS"
+        if not leased:
             (self.waiting_low if job.low_priority else self.waiting).pop(job.id)
-        self._timers.cancel(job.timer)
-        job.timer = None
+        self._timers.cancel(self._deadlines.pop(job.id, None))
         job.state, job.reason, job.finished_s = state, reason, now
         self._keep(job, now)
-        self._tell(Ended(job))
-        if lent:
-            self._unlend(job, now)
+        self._emit(Ended(job))
+        if leased:
+            self._end_lease(job, now)
 
     def _keep(self, job: Job, now: float) -> None:
         """Count the end, and hold the result for as long as it is kept."""
@@ -204,59 +218,66 @@ class JobQueue:
         if due_s <= job.submitted_s + job.ttl_s:
             self._kept[job.sync].append((due_s, job))
         else:
-            self._arm(job)
+            self._set_deadline(job)
 
-    def forget(self, now: float) -> None:
+    def drop_expired_results(self, now: float) -> None:
         """Drop results that are not kept any more."""
         for sync, kept in self._kept.items():
             keep_s = self._platform.keep_sync_s if sync else self._platform.keep_run_s
             while kept and kept[0][0] <= now:
                 due_s, job = kept.popleft()
                 if job.finished_s is not None and job.finished_s + keep_s == due_s:
-                    self._jobs.pop(job.id, None)
+                    self._remove(job)
 
-    # time
+    def _remove(self, job: Job) -> None:
+        self._jobs.pop(job.id, None)
+        self._timers.cancel(self._deadlines.pop(job.id, None))
 
-    def _arm(self, job: Job) -> None:
+    # deadlines
+
+    def _set_deadline(self, job: Job) -> None:
         """Set the job's one timer to the first of its deadlines."""
-        self._timers.cancel(job.timer)
         due_s = job.submitted_s + job.ttl_s
         if job.state == "IN_PROGRESS":
-            due_s = min(due_s, job.lease_until_s, self._too_long_s(job))
-        job.timer = self._timers.at(due_s, lambda now: self._expire(job, now))
+            due_s = min(due_s, job.lease_until_s, self._execution_deadline_s(job))
+        self._set_timer(job, due_s, self._expire)
+
+    def _set_timer(self, job: Job, due_s: float, call: Callable[[Job, float], None]) -> None:
+        self._timers.cancel(self._deadlines.get(job.id))
+        self._deadlines[job.id] = self._timers.at(due_s, partial(call, job))
 
     @staticmethod
-    def _too_long_s(job: Job) -> float:
+    def _execution_deadline_s(job: Job) -> float:
         limit_s = job.execution_timeout_s
         return (job.taken_s or 0.0) + limit_s if limit_s else float("inf")
 
     def _expire(self, job: Job, now: float) -> None:
         if job.submitted_s + job.ttl_s <= now:
-            self._outlive(job, now)
-        elif self._too_long_s(job) <= now:
+            self._ttl_expired(job, now)
+        elif self._execution_deadline_s(job) <= now:
             self._stop_at_worker(job)
             job.error = self._platform.execution_timeout_error
             self.end(job, self._platform.execution_timeout_state, "execution time-out", now)
         else:
-            self._lapse(job, now)
+            self._lease_expired(job, now)
 
-    def _outlive(self, job: Job, now: float) -> None:
-        """Its ttl is over: gone in any state, and asking after it gives 404."""
-        if job.state in TERMINAL:
-            self._jobs.pop(job.id, None)
+    def _ttl_expired(self, job: Job, now: float) -> None:
+        """The job's ttl is over: it is removed in any state, and asking for it gives 404."""
+        if job.state in TERMINAL_STATES:
+            self._remove(job)
             return
         self._stop_at_worker(job)
         self.end(job, "TIMED_OUT", "ttl", now)
 
-    def _lapse(self, job: Job, now: float) -> None:
-        """Its worker was silent for too long: dispatched again, or failed."""
+    def _lease_expired(self, job: Job, now: float) -> None:
+        """The worker was silent for the whole lease: the job is queued again, or has failed."""
         if job.retries >= self._platform.job_retries:
             job.error = f"job timed out after {job.retries} retries"
             self.end(job, "FAILED", "lease expired", now)
             return
         job.retries += 1
         self.retried += 1
-        self._unlend(job, now)
+        self._end_lease(job, now)
         if not self._platform.requeue_first:
             self._enqueue(job, now)
             return
@@ -275,12 +296,12 @@ class JobQueue:
         queue[job.id] = job
         if head:
             queue.move_to_end(job.id, last=False)
-        self._arm(job)
+        self._set_deadline(job)
 
-    def _unlend(self, job: Job, now: float) -> None:
-        del (self.lent_low if job.low_priority else self.lent)[job.id]
-        self._left(job, now)
+    def _end_lease(self, job: Job, now: float) -> None:
+        del (self.leased_low if job.low_priority else self.leased)[job.id]
+        self._on_released(job, now)
 
     def _stop_at_worker(self, job: Job) -> None:
         if job.state == "IN_PROGRESS":
-            self._tell(StopJob(job.worker_id, job.id))
+            self._emit(StopJob(job.worker_id, job.id))

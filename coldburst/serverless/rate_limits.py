@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from coldburst.serverless.policy import Limit, Platform
+from coldburst.serverless.platform_parameters import Platform, RateLimit
 
-AGAIN_S = 1.0
+RETRY_S = 1.0
 """When to try again where the number at a time is the limit; nobody can know when one ends."""
 
 
@@ -22,7 +22,7 @@ class RateLimits:
 
     def __init__(self, platform: Platform, running: Callable[[], int], origin_s: float) -> None:
         self._platform, self._running, self._origin_s = platform, running, origin_s
-        self._rows: dict[str, Limit] = {row.operation: row for row in platform.limits} if platform.limits_on else {}
+        self._rows: dict[str, RateLimit] = {row.operation: row for row in platform.limits} if platform.limits_on else {}
         self._window: dict[str, tuple[int, int]] = {}
         self._open: dict[str, int] = {}
 
@@ -32,7 +32,7 @@ class RateLimits:
         if row is None:
             return None
         if row.concurrent is not None and self._open.get(operation, 0) >= row.concurrent:
-            return AGAIN_S
+            return RETRY_S
         number = math.floor((now - self._origin_s) / self._platform.window_s)
         window, used = self._window.get(operation, (number, 0))
         if window != number:

@@ -1,4 +1,4 @@
-"""How many workers there shall be: both of RunPod's formulas, in periodic checks.
+"""The scaler: decides in periodic checks how many workers there are to be, by both of RunPod's formulas.
 
     REQUEST_COUNT   desired = clamp(ceil((in queue + in progress) / value), min, max)
     QUEUE_DELAY     one more when a request has waited longer than value seconds
@@ -37,96 +37,96 @@ def request_count(load: Load, value: float, least: int, most: int) -> int:
 class Scaler:
     """Checks every ``check_s``, counted from ``origin_s``."""
 
-    def __init__(self, fleet: WorkerPool, load: Callable[[], Load], origin_s: float) -> None:
-        self._fleet, self._load = fleet, load
+    def __init__(self, pool: WorkerPool, load: Callable[[], Load], origin_s: float) -> None:
+        self._pool, self._load = pool, load
         self._origin_s = origin_s
         self._checked = -1
 
-    def first(self, now: float) -> None:
+    def scale_from_zero(self, now: float) -> None:
         """Add a worker at once where there is none and something waits."""
-        fleet = self._fleet
-        if fleet.platform.first_at_once and not fleet.wanted and fleet.most and now >= fleet.held_until_s:
-            fleet.add(now)
+        pool = self._pool
+        if pool.platform.first_at_once and not pool.wanted and pool.limit and now >= pool.paused_until_s:
+            pool.add(now)
 
     def due_s(self, now: float) -> float:
         """The next check that would change something, if nothing else changes before it; infinity = none would."""
-        since_s = min(self._surplus_since(), self._short_since())
+        since_s = min(self._surplus_since(), self._shortage_since())
         if since_s == math.inf:
             return since_s
-        check_s = self._fleet.platform.check_s
+        check_s = self._pool.platform.check_s
         number = max(self._checked, math.floor((max(since_s, now) - self._origin_s) / check_s)) + 1
         return self._origin_s + number * check_s
 
     def check(self, now: float) -> None:
         """One check."""
-        self._checked = round((now - self._origin_s) / self._fleet.platform.check_s)
-        if self._short_since() < now:
+        self._checked = round((now - self._origin_s) / self._pool.platform.check_s)
+        if self._shortage_since() < now:
             for _ in range(self._to_add()):
-                self._fleet.add(now)
+                self._pool.add(now)
         while self._surplus_since() <= now:
-            self._shed(now)
+            self._remove_one(now)
 
-    def _short_since(self) -> float:
+    def _shortage_since(self) -> float:
         """A check after this instant adds a worker; infinity = none does as things stand."""
-        fleet = self._fleet
-        policy, wanted = fleet.policy, fleet.wanted
+        pool = self._pool
+        policy, wanted = pool.policy, pool.wanted
         if wanted < policy.workers_min:
-            return fleet.held_until_s
-        if wanted >= fleet.most:
+            return pool.paused_until_s
+        if wanted >= pool.limit:
             return math.inf
         load = self._load()
         if policy.scaler == "REQUEST_COUNT":
             short = self._desired(load) > wanted
-            return fleet.held_until_s if short and self._starts_left() != 0 else math.inf
-        if load.oldest_s is None or self._starts_left() == 0:
+            return pool.paused_until_s if short and self._starts_allowed() != 0 else math.inf
+        if load.oldest_s is None or self._starts_allowed() == 0:
             return math.inf
-        return max(load.oldest_s + policy.scaler_value, fleet.held_until_s) if wanted else fleet.held_until_s
+        return max(load.oldest_s + policy.scaler_value, pool.paused_until_s) if wanted else pool.paused_until_s
 
     def _desired(self, load: Load) -> int:
-        policy = self._fleet.policy
-        return request_count(load, policy.scaler_value, policy.workers_min, self._fleet.most)
+        policy = self._pool.policy
+        return request_count(load, policy.scaler_value, policy.workers_min, self._pool.limit)
 
-    def _starts_left(self) -> int | None:
+    def _starts_allowed(self) -> int | None:
         """Workers that may begin to initialize now; None = no bound."""
-        platform = self._fleet.platform
-        bound = platform.starting_after_failure if self._fleet.failed_starts else platform.starting_at_once
-        return max(bound - self._fleet.starting, 0) if bound else None
+        platform = self._pool.platform
+        bound = platform.starting_after_failure if self._pool.failed_starts else platform.starting_at_once
+        return max(bound - self._pool.starting, 0) if bound else None
 
     def _to_add(self) -> int:
-        fleet, policy = self._fleet, self._fleet.policy
-        if fleet.wanted < policy.workers_min:
-            return policy.workers_min - fleet.wanted
-        step = fleet.platform.step
+        pool, policy = self._pool, self._pool.policy
+        if pool.wanted < policy.workers_min:
+            return policy.workers_min - pool.wanted
+        step = pool.platform.step
         if policy.scaler == "REQUEST_COUNT":
-            number = self._desired(self._load()) - fleet.wanted
+            number = self._desired(self._load()) - pool.wanted
             number = min(number, step) if step else number
         else:
-            number = min(fleet.most - fleet.wanted, step or 1)
-        left = self._starts_left()
+            number = min(pool.limit - pool.wanted, step or 1)
+        left = self._starts_allowed()
         return number if left is None else min(number, left)
 
     def _surplus_since(self) -> float:
         """A check from this instant on takes a worker away; infinity = none does as things stand."""
-        fleet = self._fleet
+        pool = self._pool
         if not self._surplus():
             return math.inf
-        return -math.inf if fleet.count["THROTTLED"] else next(iter(fleet.idle.values())).since_s + fleet.platform.surplus_s
+        return -math.inf if pool.count["THROTTLED"] else next(iter(pool.idle.values())).since_s + pool.platform.surplus_s
 
     def _surplus(self) -> int:
         """Workers that a check takes away: throttled ones that nothing waits for; without an idle time-out also idle ones."""
-        fleet = self._fleet
-        throttled = fleet.count["THROTTLED"]
-        if fleet.policy.idles:
-            return 0 if not throttled or self._load().waiting else min(throttled, max(fleet.wanted - fleet.policy.workers_min, 0))
-        if not throttled and not fleet.idle:
+        pool = self._pool
+        throttled = pool.count["THROTTLED"]
+        if pool.policy.idles:
+            return 0 if not throttled or self._load().waiting else min(throttled, max(pool.wanted - pool.policy.workers_min, 0))
+        if not throttled and not pool.idle:
             return 0
         desired = self._desired(self._load())
-        idle = max(min(len(fleet.idle), fleet.serving - desired), 0)
-        return max(min(throttled + idle, fleet.wanted - desired), 0)
+        idle = max(min(len(pool.idle), pool.serving - desired), 0)
+        return max(min(throttled + idle, pool.wanted - desired), 0)
 
-    def _shed(self, now: float) -> None:
-        throttled = list(self._fleet.in_state("THROTTLED"))
+    def _remove_one(self, now: float) -> None:
+        throttled = list(self._pool.in_state("THROTTLED"))
         if throttled:
-            self._fleet.stop(throttled[-1], now)
+            self._pool.stop(throttled[-1], now)
         else:
-            self._fleet.stop_idle(now)
+            self._pool.stop_idle(now)

@@ -1,4 +1,4 @@
-"""What is to happen when: a heap of calls, each of which can be called off."""
+"""Timers without a clock: a heap of calls that are due at an instant, each of which can be cancelled."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable
 
 DEAD_FROM = 1000
-"""Called-off entries that are borne with before the heap is cleared of them."""
+"""Cancelled entries that are tolerated before the heap is cleared of them."""
 
 
 class Timer:
-    """One call that is due; called off by Timers.cancel."""
+    """One call that is due; cancelled by Timers.cancel."""
 
     __slots__ = ("call", "due_s")
 
@@ -39,7 +39,7 @@ class Timers:
         return timer
 
     def cancel(self, timer: Timer | None) -> None:
-        """Call ``timer`` off; nothing where there is none, or it was made already."""
+        """Cancel ``timer``; nothing where there is none, or its call was made already."""
         if timer is None or timer.call is None:
             return
         timer.call = None

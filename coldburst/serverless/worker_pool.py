@@ -4,7 +4,7 @@
                                                  ↓ ↑ RESUMING
                                                CACHED                     UNHEALTHY
 
-Waits of no length are passed over. What has a process and what has not is the driver's word:
+Waits of no length are passed over. What has a process and what has not is the driver's to report:
 Launch asks for one, ``gone`` says that it ended.
 """
 
@@ -19,7 +19,8 @@ from functools import partial
 
 from coldburst.serverless.actions import Action, Changed, Kill, Launch, Resume, Stop
 from coldburst.serverless.billing import EXECUTION, IDLE, START, BillingMeter, Span
-from coldburst.serverless.policy import Platform, Policy
+from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.policy import Policy
 from coldburst.serverless.timers import Timer, Timers
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -32,14 +33,14 @@ STATES = (*WANTED, "DRAINING", "CACHED", "UNHEALTHY", "STOPPED", "")
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One worker; only the fleet writes its state.
+    """One worker; only the pool writes its state.
 
     Attributes:
         state: see this module's picture.
         since_s: when it entered that state.
         started_s: when its container started last.
         ready_s: when it became ready last.
-        process: whether it has a process, as far as the driver has told.
+        process: whether it has a process, as far as the driver has reported.
         load: jobs or requests that it has now.
         handovers: how often it was given something since it became ready last.
         want: jobs that its standing poll asks for; 0 = no poll.
@@ -69,14 +70,16 @@ class WorkerPool:
     """All workers that are not STOPPED.
 
     Args:
-        moved: called after each change of state, with the worker and the state before.
+        emit: takes the actions for the driver.
+        on_change: called after each change of state, with the worker and the state before.
+        ids, jitter: random streams for worker ids and for the spread of start times.
 
     Attributes:
         wanted: workers that there are or will be, as the scaler counts them.
         starting: those that initialize on a host.
         serving: those that can be given work.
         idle: those without work, longest first.
-        held_until_s: no worker is added before; set by failed starts.
+        paused_until_s: no worker is added before; set by failed starts.
     """
 
     def __init__(
@@ -84,30 +87,30 @@ class WorkerPool:
         policy: Policy,
         platform: Platform,
         timers: Timers,
-        tell: Callable[[Action], None],
-        moved: Callable[[Worker, str, float], None],
+        emit: Callable[[Action], None],
+        on_change: Callable[[Worker, str, float], None],
         *,
         ids: random.Random,
-        luck: random.Random,
+        jitter: random.Random,
     ) -> None:
         self.policy, self.platform = policy, platform
         self.hosts = platform.hosts
-        self.meter = BillingMeter()
+        self.billing = BillingMeter()
         self.workers: OrderedDict[str, Worker] = OrderedDict()
         self.count = dict.fromkeys(STATES, 0)
         self.wanted = self.starting = self.serving = 0
         self.idle: OrderedDict[str, Worker] = OrderedDict()
-        self.held_until_s = -math.inf
+        self.paused_until_s = -math.inf
         self.failed_starts = 0
         self._unhealthy_processes = 0
-        self._timers, self._tell, self._moved = timers, tell, moved
-        self._ids, self._luck = ids, luck
+        self._timers, self._emit, self._on_change = timers, emit, on_change
+        self._ids, self._jitter = ids, jitter
 
-    # what it is asked
+    # look-ups
 
     @property
-    def most(self) -> int:
-        """Workers at most."""
+    def limit(self) -> int:
+        """The most workers that there may be."""
         return self.policy.workers_max + self.platform.extra_workers if self.policy.workers_max else 0
 
     def in_state(self, *states: str) -> Iterator[Worker]:
@@ -146,15 +149,15 @@ class WorkerPool:
         elif worker.state in ("LOADING", "CACHED", *SERVING):
             self._enter(worker, "DRAINING", now)
             if not worker.load:
-                self._tell(Stop(worker.id))
+                self._emit(Stop(worker.id))
 
     def stop_idle(self, now: float) -> None:
         """Scale the worker down that has been without work for longest."""
         self.stop(next(iter(self.idle.values())), now)
 
     def trim(self, now: float) -> None:
-        """Bring the number of workers down to ``most`` at once: those that cost least first, the busy finish their work."""
-        while self.wanted > self.most:
+        """Bring the number of workers down to ``limit`` at once: those that cost least first, the busy finish their work."""
+        while self.wanted > self.limit:
             self.stop(self._dispensable(), now)
 
     def _dispensable(self) -> Worker:
@@ -169,7 +172,7 @@ class WorkerPool:
             self._enter(worker, "CACHED", now)
         elif worker.cached:
             self._enter(worker, "DRAINING", now)
-            self._tell(Stop(worker.id))
+            self._emit(Stop(worker.id))
         else:
             self._remove(worker, now)
         self.place(now)
@@ -199,10 +202,10 @@ class WorkerPool:
             return "PULLING"
         return "STARTING" if self.platform.start_s > 0 else "LOADING"
 
-    def _after(self, worker: Worker, seconds: float, then: Callable[[Worker, float], None], now: float) -> None:
+    def _schedule(self, worker: Worker, seconds: float, then: Callable[[Worker, float], None], now: float) -> None:
         spread = self.platform.jitter
         if spread:
-            seconds *= self._luck.uniform(1 - spread, 1 + spread)
+            seconds *= self._jitter.uniform(1 - spread, 1 + spread)
         worker.timer = self._timers.at(now + seconds, partial(then, worker))
 
     def _pulled(self, worker: Worker, now: float) -> None:
@@ -213,17 +216,17 @@ class WorkerPool:
 
     def _resumed(self, worker: Worker, now: float) -> None:
         worker.cached = False
-        self._tell(Resume(worker.id))
+        self._emit(Resume(worker.id))
         self._serve(worker, now)
 
     def _launch(self, worker: Worker, now: float) -> None:
         worker.process = True
         limit_s = self.platform.init_limit_s if self.policy.kind == "QUEUE" else self.platform.lb_init_limit_s
         since_s = now if worker.started_s is None else worker.started_s
-        worker.timer = self._timers.at(since_s + limit_s, partial(self._too_slow, worker))
-        self._tell(Launch(worker.id))
+        worker.timer = self._timers.at(since_s + limit_s, partial(self._init_timeout, worker))
+        self._emit(Launch(worker.id))
 
-    def _too_slow(self, worker: Worker, now: float) -> None:
+    def _init_timeout(self, worker: Worker, now: float) -> None:
         self.unhealthy(worker, now, "not ready within the init limit")
 
     def ready(self, worker: Worker, now: float) -> None:
@@ -235,7 +238,7 @@ class WorkerPool:
             self.trim(now)
 
     def _serve(self, worker: Worker, now: float) -> None:
-        self.failed_starts, self.held_until_s = 0, -math.inf
+        self.failed_starts, self.paused_until_s = 0, -math.inf
         worker.ready_s, worker.handovers = now, 0
         for healed in [other for other in self.in_state("UNHEALTHY") if not other.process]:
             self._remove(healed, now)
@@ -260,8 +263,8 @@ class WorkerPool:
         if worker.state == "RUNNING":
             self._enter(worker, "READY", now)
         elif worker.state == "DRAINING":
-            self.meter.move(worker.span, self._phase(worker), now)
-            self._tell(Stop(worker.id))
+            self.billing.move(worker.span, self._billed_phase(worker), now)
+            self._emit(Stop(worker.id))
 
     # ends
 
@@ -274,22 +277,22 @@ class WorkerPool:
         self._unhealthy_processes += 1
         self._enter(worker, "UNHEALTHY", now)
         if self.policy.kind == "LOAD_BALANCER" and not starting:
-            worker.timer = self._timers.at(now + self.platform.lb_init_limit_s, partial(self._give_up, worker))
+            worker.timer = self._timers.at(now + self.platform.lb_init_limit_s, partial(self._terminate, worker))
             return
         if starting:
             self._failed_start(now)
-        self._tell(Kill(worker.id))
+        self._emit(Kill(worker.id))
 
-    def _give_up(self, worker: Worker, now: float) -> None:
-        self._tell(Kill(worker.id))
+    def _terminate(self, worker: Worker, now: float) -> None:
+        self._emit(Kill(worker.id))
 
     def _failed_start(self, now: float) -> None:
         """Begin a pause, twice as long as the one before; failures within a pause do not lengthen it."""
-        if now < self.held_until_s:
+        if now < self.paused_until_s:
             return
         pause_s = self.platform.unhealthy_retry_s * 2.0 ** min(self.failed_starts, 30)
         self.failed_starts += 1
-        self.held_until_s = now + min(pause_s, self.platform.unhealthy_retry_max_s)
+        self.paused_until_s = now + min(pause_s, self.platform.unhealthy_retry_max_s)
 
     def gone(self, worker: Worker, now: float) -> None:
         """The worker's process has ended, whoever ended it; before it was ready, that was a failed start."""
@@ -303,13 +306,13 @@ class WorkerPool:
             self._enter(worker, "UNHEALTHY", now)
         elif worker.state == "UNHEALTHY":
             self._unhealthy_processes -= 1
-            self.meter.move(worker.span, "", now)
+            self.billing.move(worker.span, "", now)
         else:
             self._remove(worker, now)
-        self._forget_unhealthy(now)
+        self._limit_unhealthy(now)
         self.place(now)
 
-    def _forget_unhealthy(self, now: float) -> None:
+    def _limit_unhealthy(self, now: float) -> None:
         """No more failed starts are shown than there may be workers."""
         dead = [worker for worker in self.in_state("UNHEALTHY") if not worker.process]
         for worker in dead[: max(len(dead) - max(self.policy.workers_max, 1), 0)]:
@@ -330,34 +333,34 @@ class WorkerPool:
         worker.state, worker.since_s = state, now
         if state == "READY":
             self.idle[worker.id] = worker
-        self.meter.move(worker.span, self._phase(worker), now)
-        self._tell(Changed(worker.id, state))
-        self._begin(worker, state, now)
-        self._moved(worker, before, now)
+        self.billing.move(worker.span, self._billed_phase(worker), now)
+        self._emit(Changed(worker.id, state))
+        self._on_enter(worker, state, now)
+        self._on_change(worker, before, now)
 
-    def _begin(self, worker: Worker, state: str, now: float) -> None:
+    def _on_enter(self, worker: Worker, state: str, now: float) -> None:
         platform = self.platform
         if state == "PULLING":
-            self._after(worker, platform.pull_s, self._pulled, now)
+            self._schedule(worker, platform.pull_s, self._pulled, now)
         elif state == "STARTING":
             worker.started_s = now
-            self._after(worker, platform.start_s, self._started, now)
+            self._schedule(worker, platform.start_s, self._started, now)
         elif state == "LOADING":
             if platform.start_s <= 0:
                 worker.started_s = now
             self._launch(worker, now)
         elif state == "RESUMING":
             worker.started_s = now
-            self._after(worker, platform.resume_s, self._resumed, now)
+            self._schedule(worker, platform.resume_s, self._resumed, now)
         elif state == "CACHED":
-            worker.timer = self._timers.at(now + platform.keep_s, partial(self._kept_long_enough, worker))
+            worker.timer = self._timers.at(now + platform.keep_s, partial(self._cache_expired, worker))
             self.place(now)
 
-    def _kept_long_enough(self, worker: Worker, now: float) -> None:
+    def _cache_expired(self, worker: Worker, now: float) -> None:
         worker.cached = False
         self.stop(worker, now)
 
-    def _phase(self, worker: Worker) -> str:
+    def _billed_phase(self, worker: Worker) -> str:
         """What a worker's time is billed as in its state; "" = not at all. Source: RunPod's pricing page."""
         state = worker.state
         if state == "RUNNING":

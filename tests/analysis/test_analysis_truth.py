@@ -12,7 +12,7 @@ import pytest
 from analysis.cold import judge
 from analysis.starts import worker_starts
 from coldburst.serverless.actions import Forward
-from coldburst.serverless.simulation import WorkerResult
+from coldburst.serverless.simulation.driver import WorkerResult
 from tests.analysis.test_analysis_cold import attempts, events, job, looks, ready
 from tests.support import virtual
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from coldburst.record.attempt import COLUMNS, OUTCOMES
-from coldburst.serverless.policy import Platform
+from coldburst.serverless.platform_parameters import Platform
 from tests.support.emulators import emulator
 from tests.support.locusts import ROOT, locust
 from tests.support.transcribers import transcriber

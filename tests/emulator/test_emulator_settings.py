@@ -12,7 +12,7 @@ from coldburst.emulator.options import parse
 from coldburst.emulator.service_times import service_time
 from coldburst.emulator.workers.orphan_reaper import left_over
 from coldburst.emulator.workers.processes import outside, sdk_block
-from coldburst.serverless.policy import Platform
+from coldburst.serverless.platform_parameters import Platform
 
 
 def refusal(capsys, *words):

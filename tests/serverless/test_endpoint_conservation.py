@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coldburst.serverless.actions import Deliver, Ended, Kill, Launch, Stop
-from coldburst.serverless.job import NotFound, Refused
-from coldburst.serverless.policy import TERMINAL, Platform, Policy
+from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
+from coldburst.serverless.job import TERMINAL_STATES
+from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.policy import Policy
 from tests.support.virtual import Logged, endpoint, serving
 
 LOAD = ("STARTING", "LOADING", "RESUMING")
@@ -34,15 +36,15 @@ class Watched(Logged):
             assert stayed == [name for name in before if name in set(line)], "none overtakes"
             assert line == [name for name in line if name in self.handed] + fresh, "what a worker had is before what none had"
             assert fresh == [name for name in stayed if name in fresh] + [name for name in fresh if name not in stayed], "last come, last"
-        told = len(self._out)
+        before = len(self._actions)
         super()._dispatch(now)
-        given_out = [job.id for action in self._out[told:] if isinstance(action, Deliver) for job in action.jobs]
+        given_out = [job.id for action in self._actions[before:] if isinstance(action, Deliver) for job in action.jobs]
         assert given_out == [*lines[0], *lines[1]][: len(given_out)], "the head of the queue, and normal jobs first"
         self.handed.update(given_out)
         self.lines = self._lines()
 
     def _lines(self):
-        return list(self._book.waiting), list(self._book.waiting_low)
+        return list(self._queue.waiting), list(self._queue.waiting_low)
 
 
 class Play:
@@ -75,7 +77,7 @@ class Play:
         known = Counter(job.id for job in self.core.open_jobs())
         ends = Counter(name for name, _ in self.ended)
         for job in self.jobs:
-            is_open = job.state not in TERMINAL
+            is_open = job.state not in TERMINAL_STATES
             assert (known[job.id], ends[job.id]) == (is_open, job.opened - is_open), job
 
     def advance(self, seconds):
@@ -143,14 +145,14 @@ class Play:
         """Whether it can be asked after still: not after its ttl, nor after the retention of its result."""
         try:
             return self.core.job(job.id, self.now) is job
-        except NotFound:
-            assert job.state in TERMINAL, "a job that has not ended is always found"
+        except JobNotFoundError:
+            assert job.state in TERMINAL_STATES, "a job that has not ended is always found"
             return False
 
     def cancel(self, a, b):
         if self.jobs and self.known(job := self.jobs[a % len(self.jobs)]):
             before = job.state
-            assert self.core.cancel(job.id, self.now).state == (before if before in TERMINAL else "CANCELLED")
+            assert self.core.cancel(job.id, self.now).state == (before if before in TERMINAL_STATES else "CANCELLED")
 
     def retry(self, a, b):
         failed = [job for job in self.jobs if job.state in ("FAILED", "TIMED_OUT") and self.known(job)]
@@ -159,7 +161,7 @@ class Play:
             self.core.retry(job.id, self.now)
         for job in self.jobs[:1]:
             if job not in failed and self.known(job):
-                with pytest.raises(Refused):
+                with pytest.raises(RequestRefusedError):
                     self.core.retry(job.id, self.now)
 
     def purge(self, a, b):

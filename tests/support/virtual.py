@@ -7,9 +7,10 @@ import random
 from coldburst.randomness import stream
 from coldburst.serverless.actions import Deliver, Ended
 from coldburst.serverless.endpoint import Endpoint
-from coldburst.serverless.modelled_worker import ModelledWorker, Poll, Ready, Result
-from coldburst.serverless.policy import Platform, Policy
-from coldburst.serverless.simulation import Simulation
+from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.policy import Policy
+from coldburst.serverless.simulation.driver import Simulation
+from coldburst.serverless.simulation.modelled_worker import Finished, ModelledWorker, Poll, Ready
 
 BODY = {"input": {"n": 1}}
 AT_ONCE = {"start_s": 0.0, "starting_at_once": 0, "step": 0}
@@ -27,7 +28,7 @@ class PromptWorker:
 
     def deliver(self, jobs, now):
         (job,) = jobs
-        self._next = (now + self._service(job, self._rng), Result(job.id, {"output": 1}))
+        self._next = (now + self._service(job, self._rng), Finished(job.id, {"output": 1}))
 
     def wake_s(self):
         return self._next[0] if self._next else None
@@ -69,7 +70,7 @@ def endpoint(now=0.0, seed=0, platform=None, **policy):
     return Logged(Policy(**policy), Platform(**(platform or {})), now=now, seed=seed)
 
 
-def rehearsal(core, service=1.0, **worker):
+def simulation(core, service=1.0, **worker):
     """With modelled workers of one service time; each draws from a stream of its own."""
     numbers = itertools.count()
     law = service if callable(service) else lambda job, rng: service
@@ -86,36 +87,36 @@ def prompt(core, service):
     return Simulation(core, lambda worker_id: PromptWorker(service, stream(next(numbers), "service")))
 
 
-def jump(rehearsed, inputs=(), until_s=1e9):
-    """Drive from wake_s() to wake_s(); ``inputs`` are (instant, call of the instant). What pump told, with its instants."""
-    told = []
+def jump(simulated, inputs=(), until_s=1e9):
+    """Drive from wake_s() to wake_s(); ``inputs`` are (instant, call of the instant). What pump reported, with its instants."""
+    reported = []
     line = [(at_s, number, call) for number, (at_s, call) in enumerate(inputs)]
     heapq.heapify(line)
     while True:
-        wake_s = rehearsed.wake_s()
+        wake_s = simulated.wake_s()
         due_s = min(x for x in (wake_s, line[0][0] if line else None, until_s) if x is not None)
-        told += [(due_s, action) for action in rehearsed.pump(due_s)]
+        reported += [(due_s, action) for action in simulated.pump(due_s)]
         while line and line[0][0] <= due_s:
             heapq.heappop(line)[2](due_s)
-        if due_s >= until_s or (rehearsed.wake_s() is None and not line):
-            return told + [(due_s, action) for action in rehearsed.pump(due_s)]
+        if due_s >= until_s or (simulated.wake_s() is None and not line):
+            return reported + [(due_s, action) for action in simulated.pump(due_s)]
 
 
-def drift(rehearsed, inputs, until_s, rng: random.Random):
+def drift(simulated, inputs, until_s, rng: random.Random):
     """The same by an irregular clock: called too often, and up to 4 ms late where something is due."""
     now, line = 0.0, sorted(inputs, key=lambda entry: entry[0])
     while now < until_s:
-        wake_s = rehearsed.wake_s()
+        wake_s = simulated.wake_s()
         late_s = until_s if wake_s is None else wake_s + rng.uniform(0, 0.004)
         step_s = now + rng.expovariate(2.0)
         now = min(max(now, min(late_s, step_s)), until_s)
         if line and line[0][0] <= now:
             at_s, call = line.pop(0)
             now = at_s
-            rehearsed.pump(now)
+            simulated.pump(now)
             call(now)
         for _ in range(rng.randrange(3)):
-            rehearsed.pump(now)
+            simulated.pump(now)
 
 
 def submit(core, body=BODY, sync=False, into=None):

@@ -20,7 +20,7 @@ from coldburst.emulator.api.responses import PROBLEM, RefusedError, answer, cont
 from coldburst.emulator.command_line import MOST_CONCURRENCY, MOST_WORKERS
 from coldburst.emulator.hosted_endpoint import HostedEndpoint, WallClock
 from coldburst.emulator.options import WorkerSpec
-from coldburst.serverless.policy import PolicyError, shown
+from coldburst.serverless.errors import PolicyError, short_repr
 
 WINDOW_S = 60.0
 BODY_BYTES = 1e6
@@ -149,7 +149,7 @@ class Management:
             if name in NOT_HERE:
                 raise RefusedError(422, f"'{name}' cannot be changed here: the emulator changes {', '.join(_FIELDS)}, env")
             if name not in _FIELDS:
-                raise RefusedError(422, f"unknown field {shown(name)}: there are {', '.join(_FIELDS)}, env")
+                raise RefusedError(422, f"unknown field {short_repr(name)}: there are {', '.join(_FIELDS)}, env")
             settings |= _FIELDS[name](value)
         policy = hosted.endpoint.policy
         try:
@@ -177,11 +177,12 @@ def _environment(hosted: HostedEndpoint, value: Any) -> WorkerSpec:
     """The workers with another environment; CONCURRENCY in it is how many jobs a worker of this project runs at a time."""
     if not isinstance(value, dict) or not all(map(_variable, value.items())):
         raise RefusedError(
-            422, f"env is {shown(value)}: send an object of texts (names without '=', nothing with a NUL), as in {{'CONCURRENCY': '4'}}"
+            422,
+            f"env is {short_repr(value)}: send an object of texts (names without '=', nothing with a NUL), as in {{'CONCURRENCY': '4'}}",
         )
     concurrency = value.get("CONCURRENCY", str(hosted.crew.work.concurrency))
     if not (concurrency.isascii() and concurrency.isdigit() and len(concurrency) < 10) or not 1 <= int(concurrency) <= MOST_CONCURRENCY:
-        raise RefusedError(422, f"CONCURRENCY {shown(concurrency)} is no whole number from 1 to {MOST_CONCURRENCY}")
+        raise RefusedError(422, f"CONCURRENCY {short_repr(concurrency)} is no whole number from 1 to {MOST_CONCURRENCY}")
     return replace(hosted.crew.work, concurrency=int(concurrency), env=value)
 
 
@@ -208,16 +209,16 @@ def _of_scaling(value: Any) -> dict[str, Any]:
     unit = {"QUEUE_DELAY": "queueDelay", "REQUEST_COUNT": "requestCount"}.get(str(kind))
     if unit is None or unit not in value:
         example = "{'type': 'QUEUE_DELAY', 'queueDelay': 4} or {'type': 'REQUEST_COUNT', 'requestCount': 4}"
-        raise RefusedError(422, f"scaling {shown(value)} does not fit: write {example}")
+        raise RefusedError(422, f"scaling {short_repr(value)} does not fit: write {example}")
     return _read("scaling", value, {"type": ("scaler", str), unit: ("scaler_value", _number)})
 
 
 def _read(field: str, value: Any, known: Mapping[str, tuple[str, Callable[[Any], Any]]]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise RefusedError(422, f"{field} is {shown(value)}: send an object with {', '.join(known)}")
+        raise RefusedError(422, f"{field} is {short_repr(value)}: send an object with {', '.join(known)}")
     unknown = [name for name in value if name not in known]
     if unknown:
-        raise RefusedError(422, f"unknown field {shown(f'{field}.{unknown[0]}')}: there are {', '.join(known)}")
+        raise RefusedError(422, f"unknown field {short_repr(f'{field}.{unknown[0]}')}: there are {', '.join(known)}")
     return {known[name][0]: known[name][1](said) for name, said in value.items()}
 
 
@@ -225,7 +226,7 @@ def _whole(most: int) -> Callable[[Any], int]:
     def whole(value: Any) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most:
             return value
-        raise RefusedError(422, f"{shown(value)} is no whole number from 0 to {most}")
+        raise RefusedError(422, f"{short_repr(value)} is no whole number from 0 to {most}")
 
     return whole
 
@@ -233,12 +234,12 @@ def _whole(most: int) -> Callable[[Any], int]:
 def _number(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST:
         return float(value)
-    raise RefusedError(422, f"{shown(value)} is no number up to {MOST}")
+    raise RefusedError(422, f"{short_repr(value)} is no number up to {MOST}")
 
 
 def _flashboot(value: Any) -> dict[str, Any]:
     if not isinstance(value, str) or value not in FLASHBOOT:
-        raise RefusedError(422, f"flashboot {shown(value)} is unknown: it is one of {', '.join(FLASHBOOT)}")
+        raise RefusedError(422, f"flashboot {short_repr(value)} is unknown: it is one of {', '.join(FLASHBOOT)}")
     return {"flashboot": FLASHBOOT[value]}
 
 

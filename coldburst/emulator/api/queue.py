@@ -10,7 +10,7 @@ from aiohttp import web
 
 from coldburst.emulator.api.responses import RefusedError, answer, content
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
-from coldburst.serverless.job import NotFound, Refused
+from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
 
 STATUS_WAIT_S = (1.0, 90.0)
 """Bounds of ``wait`` of /status-sync, by the JavaScript and Go SDKs."""
@@ -167,9 +167,9 @@ async def serve(hosted: HostedEndpoint, request: web.BaseRequest, name: str, job
         raise _too_many(hosted, name, again_s)
     try:
         return await operation.serve(hosted, request, job_id)
-    except NotFound as error:
+    except JobNotFoundError as error:
         raise RefusedError(404, str(error)) from None
-    except Refused as error:
+    except RequestRefusedError as error:
         raise RefusedError(error.status, str(error)) from None
     finally:
         hosted.endpoint.release(name)

@@ -11,7 +11,8 @@ from coldburst.emulator.api.queue import body_of
 from coldburst.emulator.api.responses import RefusedError, answer, content
 from coldburst.emulator.api.worker_polls import WorkerPolls
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
-from coldburst.serverless.job import Job, NotFound
+from coldburst.serverless.errors import JobNotFoundError
+from coldburst.serverless.job import Job
 
 MOST_JOBS = 1000
 
@@ -66,7 +67,7 @@ async def _done(hosted: HostedEndpoint, lines: WorkerPolls, request: web.BaseReq
 def _most_bytes(hosted: HostedEndpoint, job_id: str) -> float:
     try:
         sync = hosted.endpoint.job(job_id, hosted.now()).sync
-    except NotFound:
+    except JobNotFoundError:
         sync = False
     return hosted.platform.sync_bytes if sync else hosted.platform.run_bytes
 

@@ -9,8 +9,8 @@ from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.options import WorkerSpec
 from coldburst.serverless.actions import Action
 from coldburst.serverless.job import Job
-from coldburst.serverless.modelled_worker import ModelledWorker
-from coldburst.serverless.simulation import Simulation, WorkerResult
+from coldburst.serverless.simulation.driver import Simulation, WorkerResult
+from coldburst.serverless.simulation.modelled_worker import ModelledWorker
 
 CRASH_S = 0.05
 """Launch to exit of a worker that crashes before it is ready: about what an interpreter takes."""

@@ -15,7 +15,7 @@ from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.options import WorkerSpec
 from coldburst.emulator.workers.processes import OrphanReaper, ProcessStart, WorkerProcesses, free_port, outside, sdk_block
 from coldburst.serverless.actions import Action, Changed, Deliver, Kill, Launch, Resume, Stop, StopJob
-from coldburst.serverless.simulation import WorkerResult
+from coldburst.serverless.simulation.driver import WorkerResult
 
 CRASH = (sys.executable, "-c", "raise SystemExit(1)")
 """A worker that exits before it is ready."""

@@ -3,10 +3,10 @@
 import pytest
 
 from coldburst.serverless.actions import Cut, Forward, GiveUp, Kill, Stop
-from coldburst.serverless.job import Refused
+from coldburst.serverless.errors import RequestRefusedError
 from coldburst.serverless.load_balancer import parse_affinity
-from coldburst.serverless.simulation import WorkerResult
-from tests.support.virtual import AT_ONCE, endpoint, jump, rehearsal
+from coldburst.serverless.simulation.driver import WorkerResult
+from tests.support.virtual import AT_ONCE, endpoint, jump, simulation
 
 LB = {"kind": "LOAD_BALANCER", "scaler": "REQUEST_COUNT", "scaler_value": 2}
 
@@ -124,9 +124,9 @@ def test_the_same_id_twice_and_a_queue_are_refused():
     core, _ = balancer()
     arrive(core, "1", *map(str, range(2, 6)))
     for name in ("1", "5"):
-        with pytest.raises(Refused, match=f"request '{name}' already"):
+        with pytest.raises(RequestRefusedError, match=f"request '{name}' already"):
             core.arrive(name, 2.0)
-    with pytest.raises(Refused, match="not allowed for QB API"):
+    with pytest.raises(RequestRefusedError, match="not allowed for QB API"):
         endpoint().arrive("1", 0.0)
 
 
@@ -259,17 +259,17 @@ def test_strict_resume_wakes_a_worker_whose_state_is_kept():
 
 def test_modelled_workers_answer_requests():
     core = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1, **LB)
-    driven = rehearsal(core, 2.5, load_s=3.0)
-    told = jump(driven, [(1.0, lambda now: core.arrive("1", now)), (4.0, lambda now: core.arrive("2", now))], until_s=60.0)
+    driven = simulation(core, 2.5, load_s=3.0)
+    reported = jump(driven, [(1.0, lambda now: core.arrive("1", now)), (4.0, lambda now: core.arrive("2", now))], until_s=60.0)
     (worker_id,) = (worker["id"] for worker in core.workers(60.0))
-    answers = [(at_s, action) for at_s, action in told if isinstance(action, WorkerResult)]
+    answers = [(at_s, action) for at_s, action in reported if isinstance(action, WorkerResult)]
     assert [(at_s, action.request_id, action.worker_id) for at_s, action in answers] == [(5.5, "1", worker_id), (6.5, "2", worker_id)]
     assert answers[0][1].output == {"output": {"echo": {}, "service_s": 2.5}}
-    assert [action.request_id for _, action in told if isinstance(action, Forward)] == ["1", "2"]
+    assert [action.request_id for _, action in reported if isinstance(action, Forward)] == ["1", "2"]
     assert core.health(60.0)["jobs"]["completed"] == 2
 
 
 def test_a_request_that_is_cut_is_dropped_by_its_modelled_worker():
     core = endpoint(platform={**AT_ONCE, "processing_s": 2.0}, workers_min=1, workers_max=1, **LB)
-    told = jump(rehearsal(core, 5.0), [(1.0, lambda now: core.arrive("1", now))], until_s=60.0)
-    assert [type(action) for _, action in told if isinstance(action, WorkerResult | Cut)] == [Cut]
+    reported = jump(simulation(core, 5.0), [(1.0, lambda now: core.arrive("1", now))], until_s=60.0)
+    assert [type(action) for _, action in reported if isinstance(action, WorkerResult | Cut)] == [Cut]

@@ -1,4 +1,4 @@
-"""The platform and its modelled workers together, driven by either clock.
+"""The simulation: drives an endpoint and its modelled workers, by a wall clock or in virtual time.
 
 A wall clock calls ``pump`` when something came in and at ``wake_s``; virtual time jumps from ``wake_s``
 to ``wake_s``. All that is due by ``now`` is done at its own instant and in order, so that a late call
@@ -16,7 +16,7 @@ from typing import Any
 
 from coldburst.serverless.actions import Action, Cut, Deliver, Forward, Kill, Launch, Resume, Stop, StopJob
 from coldburst.serverless.endpoint import Endpoint
-from coldburst.serverless.modelled_worker import Crashed, ModelledWorker, Ping, Poll, Ready, Word
+from coldburst.serverless.simulation.modelled_worker import Crashed, ModelledWorker, Ping, Poll, Ready, WorkerEvent
 from coldburst.serverless.timers import Timer, Timers
 
 
@@ -41,36 +41,36 @@ class Simulation:
         self._make_worker = make_worker
         self._workers: dict[str, ModelledWorker] = {}
         self._timers = Timers()
-        self._alarm: dict[str, Timer] = {}
-        self._told: list[Action | WorkerResult] = []
+        self._wake_ups: dict[str, Timer] = {}
+        self._reported: list[Action | WorkerResult] = []
 
     def wake_s(self) -> float | None:
         """The next instant at which ``pump`` would do something; None = never, unless something happens."""
-        theirs = self.endpoint.wake_s()
-        due_s = min(self._timers.due_s(), math.inf if theirs is None else theirs)
+        endpoint_due_s = self.endpoint.wake_s()
+        due_s = min(self._timers.due_s(), math.inf if endpoint_due_s is None else endpoint_due_s)
         return None if due_s == math.inf else due_s
 
     def pump(self, now: float) -> list[Action | WorkerResult]:
         """Let endpoint and workers act on all that is due by ``now``.
 
         Returns:
-            What is of use outside: Ended, Changed, Forward, Answered, GiveUp and Cut.
+            What is of use outside: Ended, Changed, Forward, WorkerResult, GiveUp and Cut.
         """
         while (at := self.wake_s()) is not None and at <= now:
             actions = self.endpoint.actions(at)
             for action in actions:
-                self._do(action, at)
+                self._carry_out(action, at)
             if not actions:
                 self._timers.fire(at)
-        told, self._told = self._told, []
-        return told
+        reported, self._reported = self._reported, []
+        return reported
 
     def kill(self, worker_id: str, now: float) -> None:
         """End a worker's process, as an error would."""
         self._forget(worker_id)
         self.endpoint.gone(worker_id, now)
 
-    def _do(self, action: Action, now: float) -> None:
+    def _carry_out(self, action: Action, now: float) -> None:
         if isinstance(action, Launch):
             worker = self._workers[action.worker_id] = self._make_worker(action.worker_id)
             worker.launch(now)
@@ -81,9 +81,9 @@ class Simulation:
         elif isinstance(action, StopJob | Forward | Cut):
             self._at_worker(action, now)
         if isinstance(action, Launch | Deliver | StopJob | Forward | Cut):
-            self._set_alarm(action.worker_id)
+            self._set_wake_up(action.worker_id)
         if not isinstance(action, Launch | Resume | Stop | Kill | Deliver | StopJob):
-            self._told.append(action)
+            self._reported.append(action)
 
     def _deliver(self, action: Deliver, now: float) -> None:
         worker = self._workers.get(action.worker_id)
@@ -103,34 +103,34 @@ class Simulation:
         else:
             worker.drop(action.request_id)
 
-    def _set_alarm(self, worker_id: str) -> None:
-        self._timers.cancel(self._alarm.pop(worker_id, None))
+    def _set_wake_up(self, worker_id: str) -> None:
+        self._timers.cancel(self._wake_ups.pop(worker_id, None))
         worker = self._workers.get(worker_id)
         wake_s = worker.wake_s() if worker is not None else None
         if wake_s is not None:
-            self._alarm[worker_id] = self._timers.at(wake_s, partial(self._act, worker_id))
+            self._wake_ups[worker_id] = self._timers.at(wake_s, partial(self._let_act, worker_id))
 
-    def _act(self, worker_id: str, now: float) -> None:
-        for word in self._workers[worker_id].act(now):
-            self._say(worker_id, word, now)
-        self._set_alarm(worker_id)
+    def _let_act(self, worker_id: str, now: float) -> None:
+        for event in self._workers[worker_id].act(now):
+            self._report(worker_id, event, now)
+        self._set_wake_up(worker_id)
 
-    def _say(self, worker_id: str, word: Word, now: float) -> None:
+    def _report(self, worker_id: str, event: WorkerEvent, now: float) -> None:
         endpoint = self.endpoint
-        if isinstance(word, Ready):
+        if isinstance(event, Ready):
             endpoint.ready(worker_id, now)
-        elif isinstance(word, Crashed):
+        elif isinstance(event, Crashed):
             self.kill(worker_id, now)
-        elif isinstance(word, Poll):
-            endpoint.poll(worker_id, word.want, now)
-        elif isinstance(word, Ping):
-            endpoint.ping(worker_id, word.job_ids, now)
+        elif isinstance(event, Poll):
+            endpoint.poll(worker_id, event.want, now)
+        elif isinstance(event, Ping):
+            endpoint.ping(worker_id, event.job_ids, now)
         elif endpoint.policy.kind == "QUEUE":
-            endpoint.done(worker_id, word.id, word.body, now)
+            endpoint.done(worker_id, event.id, event.body, now)
         else:
-            endpoint.left(word.id, now)
-            self._told.append(WorkerResult(word.id, worker_id, word.body))
+            endpoint.left(event.id, now)
+            self._reported.append(WorkerResult(event.id, worker_id, event.body))
 
     def _forget(self, worker_id: str) -> None:
         self._workers.pop(worker_id, None)
-        self._timers.cancel(self._alarm.pop(worker_id, None))
+        self._timers.cancel(self._wake_ups.pop(worker_id, None))

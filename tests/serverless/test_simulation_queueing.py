@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 import pytest
 
 from coldburst.randomness import stream
-from tests.support.virtual import AT_ONCE, endpoint, jump, prompt, rehearsal, submit
+from tests.support.virtual import AT_ONCE, endpoint, jump, prompt, simulation, submit
 
 BATCHES, JOBS = 20, 600
 T_99 = 2.861
@@ -88,7 +88,7 @@ def test_twenty_at_once_on_five_workers_of_one_are_four_batches(phase_s):
     """
     core = endpoint(platform=AT_ONCE, workers_min=5, workers_max=5)
     jobs = []
-    jump(rehearsal(core, 60.0), [(10.0 + phase_s, submit(core, into=jobs)) for _ in range(20)])
+    jump(simulation(core, 60.0), [(10.0 + phase_s, submit(core, into=jobs)) for _ in range(20)])
     assert max(job.finished_s for job in jobs) - (10.0 + phase_s) == pytest.approx(4 * 60 + 3 * 1 + 0.1 - phase_s, abs=1e-6)
     by_worker = {}
     for job in jobs:

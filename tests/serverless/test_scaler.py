@@ -2,9 +2,10 @@
 
 import pytest
 
-from coldburst.serverless.policy import Policy, PolicyError
+from coldburst.serverless.errors import PolicyError
+from coldburst.serverless.policy import Policy
 from coldburst.serverless.scaler import Load, request_count
-from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, low, rehearsal, serving, submit
+from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, low, serving, simulation, submit
 
 
 def wanted(core, now):
@@ -104,7 +105,7 @@ def test_a_live_trace_is_plausible():
     a third never ran; with QUEUE_DELAY 4 there were two as well. The first was ready after 8 s, so the second took about 20 s."""
     for scaler in ({"scaler": "REQUEST_COUNT", "scaler_value": 1}, {"scaler": "QUEUE_DELAY", "scaler_value": 4.0}):
         core = endpoint(workers_max=3, **scaler)
-        driven, loads, jobs = rehearsal(core, 8.0), iter([6.0, 18.0, 18.0]), []
+        driven, loads, jobs = simulation(core, 8.0), iter([6.0, 18.0, 18.0]), []
         make = driven._make_worker
 
         def slower(worker_id, make=make, loads=loads):
@@ -139,20 +140,20 @@ def test_low_priority_starts_nothing_and_is_not_counted():
 
 def test_a_worker_without_work_stops_after_the_idle_timeout():
     core = endpoint(platform=AT_ONCE, idle_timeout_s=7.0)
-    jump(rehearsal(core, 2.5), [(0.2, submit(core))], until_s=100.0)
+    jump(simulation(core, 2.5), [(0.2, submit(core))], until_s=100.0)
     assert stopped(core) == [pytest.approx(0.2 + 0.1 + 2.5 + 7.0)]  # 0.1 s until the job is picked up
 
 
 def test_a_job_within_the_idle_timeout_keeps_the_worker():
     core = endpoint(platform=AT_ONCE, idle_timeout_s=7.0)
-    jump(rehearsal(core, 2.0), [(0.0, submit(core)), (8.5, submit(core))], until_s=100.0)
+    jump(simulation(core, 2.0), [(0.0, submit(core)), (8.5, submit(core))], until_s=100.0)
     assert stopped(core) == [pytest.approx(8.5 + 0.1 + 2.0 + 7.0)]
     assert len(started(core)) == 1
 
 
 def test_the_minimum_is_there_from_the_start_and_stays():
     core = endpoint(platform=AT_ONCE, workers_min=2, workers_max=5, idle_timeout_s=1.0)
-    driven = rehearsal(core, 30.0)
+    driven = simulation(core, 30.0)
     jump(driven, [(10.0, submit(core)) for _ in range(5)], until_s=500.0)
     assert started(core)[:2] == [0.0, 0.0] and len(started(core)) > 2
     assert len(stopped(core)) == len(started(core)) - 2
@@ -169,7 +170,7 @@ def test_a_worker_of_the_minimum_that_crashes_is_replaced_at_the_next_check():
 def test_request_count_on_a_queue_scales_down_to_desired_at_the_next_check_without_idle_timeout():
     core = endpoint(platform=AT_ONCE, workers_max=4, scaler="REQUEST_COUNT", scaler_value=1, idle_timeout_s=3600.0)
     jobs = []
-    jump(rehearsal(core, 10.0, load_s=1.0), [(0.0, submit(core, into=jobs)) for _ in range(4)], until_s=100.0)
+    jump(simulation(core, 10.0, load_s=1.0), [(0.0, submit(core, into=jobs)) for _ in range(4)], until_s=100.0)
     assert max(job.finished_s for job in jobs) == pytest.approx(12.1, abs=0.1)
     assert stopped(core) == [12.0, 13.0, 13.0, 13.0]  # the first worker started a second before the others
 

@@ -4,7 +4,7 @@ import pytest
 
 from coldburst.serverless.actions import Kill, Launch, Resume, Stop
 from coldburst.serverless.billing import BillingMeter, Span, ceil_s
-from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, rehearsal, serving, submit
+from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, serving, simulation, submit
 
 
 def kinds(core, now, *wanted):
@@ -22,7 +22,7 @@ def idle_sum(core, now):
 
 def test_a_cold_worker_goes_through_pull_start_and_load():
     core = endpoint(platform={"pull_s": 10.0, "start_s": 2.0}, idle_timeout_s=5.0)
-    jump(rehearsal(core, 3.0, load_s=6.0), [(1.0, submit(core))], until_s=100.0)
+    jump(simulation(core, 3.0, load_s=6.0), [(1.0, submit(core))], until_s=100.0)
     (worker_id,) = {entry[2] for entry in core.log if entry[1] == "Launch"}
     assert core.states(worker_id) == [
         (1.0, "PULLING"),
@@ -39,7 +39,7 @@ def test_a_cold_worker_goes_through_pull_start_and_load():
 def test_jitter_varies_the_waits_by_its_share_and_by_the_seed():
     def launched(seed, jitter):
         core = endpoint(seed=seed, platform={"pull_s": 10.0, "start_s": 10.0, "jitter": jitter}, workers_min=20, workers_max=20)
-        jump(rehearsal(core), until_s=100.0)
+        jump(simulation(core), until_s=100.0)
         return [entry[0] for entry in core.log if entry[1] == "Launch"]
 
     assert launched(1, 0.0) == [20.0] * 20
@@ -108,7 +108,7 @@ def test_a_start_beyond_the_init_limit_is_unhealthy_and_killed():
 def test_a_crash_loop_grows_the_unhealthy_and_backs_off():
     core = endpoint(platform={**AT_ONCE, "unhealthy_retry_s": 10.0, "unhealthy_retry_max_s": 60.0}, workers_max=4)
     core.submit(BODY, 0.0)
-    driven = rehearsal(core, load_s=None, crash_after_s=1.0)
+    driven = simulation(core, load_s=None, crash_after_s=1.0)
     jump(driven, until_s=300.0)
     launches = [entry[0] for entry in core.log if entry[1] == "Launch"]
     # each start ends after 1 s; then a pause of 10, 20, 40, 60, 60 ... s, and the check after it
@@ -120,7 +120,7 @@ def test_a_crash_loop_grows_the_unhealthy_and_backs_off():
 def test_the_unhealthy_count_grows_while_nothing_becomes_ready():
     core = endpoint(platform={**AT_ONCE, "unhealthy_retry_s": 1.0, "unhealthy_retry_max_s": 1.0}, workers_max=3)
     core.submit(BODY, 0.0)
-    driven, seen = rehearsal(core, load_s=None, crash_after_s=0.5), []
+    driven, seen = simulation(core, load_s=None, crash_after_s=0.5), []
     for now in range(1, 12):
         jump(driven, until_s=float(now))
         seen.append(core.health(float(now))["workers"])
@@ -132,7 +132,7 @@ def test_the_unhealthy_count_grows_while_nothing_becomes_ready():
 
 def test_starts_that_fail_together_make_one_pause():
     core = endpoint(platform={**AT_ONCE, "unhealthy_retry_s": 10.0}, workers_min=3, workers_max=3)
-    jump(rehearsal(core, load_s=None, crash_after_s=1.0), until_s=50.0)
+    jump(simulation(core, load_s=None, crash_after_s=1.0), until_s=50.0)
     launches = [entry[0] for entry in core.log if entry[1] == "Launch"]
     assert launches == [0.0] * 3 + [12.0] * 3 + [34.0] * 3
 
@@ -191,7 +191,7 @@ def test_what_is_told_of_unknown_workers_is_ignored():
 def test_with_flashboot_a_worker_is_kept_and_comes_back_with_its_id():
     core = endpoint(platform={**AT_ONCE, "resume_s": 0.5}, flashboot=True, idle_timeout_s=5.0, workers_max=1)
     jobs = []
-    driven = rehearsal(core, 1.0, load_s=9.0)
+    driven = simulation(core, 1.0, load_s=9.0)
     jump(driven, [(0.0, submit(core, into=jobs)), (100.0, submit(core, into=jobs)), (100.0, submit(core, into=jobs))], until_s=300.0)
     (worker_id,) = {job.worker_id for job in jobs}
     assert core.states(worker_id) == [
@@ -215,7 +215,7 @@ def test_with_flashboot_a_worker_is_kept_and_comes_back_with_its_id():
 
 def test_a_kept_state_is_lost_in_the_end():
     core = endpoint(platform={**AT_ONCE, "keep_s": 50.0}, flashboot=True, idle_timeout_s=5.0)
-    jump(rehearsal(core, 1.0), [(0.0, submit(core))], until_s=300.0)
+    jump(simulation(core, 1.0), [(0.0, submit(core))], until_s=300.0)
     assert [entry[0] for entry in core.log if entry[1] == "Stop"] == [56.1]
     assert core.workers(300.0) == []
 
@@ -302,12 +302,12 @@ def test_the_bill_counts_from_container_start_to_full_stop_and_rounds_each_stret
 
 
 def test_each_stretch_is_rounded_by_itself_and_a_running_one_too():
-    meter, spans = BillingMeter(), [Span(), Span()]
+    billing, spans = BillingMeter(), [Span(), Span()]
     for span in spans:
-        meter.move(span, "start", 0.0)
-        meter.move(span, "idle", 1.0)
-    meter.move(spans[0], "", 1.1)
-    bill = meter.bill(spans, 1.3, 1.0)
+        billing.move(span, "start", 0.0)
+        billing.move(span, "idle", 1.0)
+    billing.move(spans[0], "", 1.1)
+    bill = billing.bill(spans, 1.3, 1.0)
     assert (bill.start_s, bill.idle_s, bill.billed_s) == (2.0, pytest.approx(0.4), 4)
     assert ceil_s(0.1 + 0.2 + 0.7) == 1 and ceil_s(1.00001) == 2  # a rest of the arithmetic is no second
 
@@ -317,7 +317,7 @@ def test_the_image_pull_is_billed_if_so_told_and_a_kept_state_is_not():
     core.submit(BODY, 0.0)
     assert core.bill(101.0).start_s == 101.0
     core = endpoint(platform={**AT_ONCE, "resume_s": 1.0}, flashboot=True, idle_timeout_s=5.0)
-    jump(rehearsal(core, 1.0), [(0.0, submit(core)), (50.0, submit(core))], until_s=100.0)
+    jump(simulation(core, 1.0), [(0.0, submit(core)), (50.0, submit(core))], until_s=100.0)
     bill = core.bill(100.0)
     assert (bill.start_s, bill.execution_s, bill.idle_s) == pytest.approx((1.0, 2.2, 10.0))
     assert bill.billed_s == 7 + 8  # 6.1 s and 7.1 s, each rounded up

@@ -5,8 +5,8 @@ import pytest
 from coldburst.randomness import stream
 from coldburst.serverless.actions import Ended
 from coldburst.serverless.job import Job
-from coldburst.serverless.modelled_worker import TURN_S, Crashed, ModelledWorker, Ping, Poll, Ready, Result
-from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, rehearsal, submit
+from coldburst.serverless.simulation.modelled_worker import TURN_S, Crashed, Finished, ModelledWorker, Ping, Poll, Ready
+from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, simulation, submit
 
 
 def worker(service_s=60.0, **settings):
@@ -21,11 +21,11 @@ def jobs(number, body=None):
     return [Job(f"job{n}", False, body or {"input": {"n": n}}, "IN_PROGRESS", 0.0, 0.0, 0.0) for n in range(number)]
 
 
-def said(made, until_s):
-    """(instant, word) of all that it does up to ``until_s``."""
+def events_until(made, until_s):
+    """(instant, event) of all that it does up to ``until_s``."""
     found = []
     while (wake_s := made.wake_s()) is not None and wake_s <= until_s:
-        found += [(round(wake_s, 6), word) for word in made.act(wake_s)]
+        found += [(round(wake_s, 6), event) for event in made.act(wake_s)]
     return found
 
 
@@ -33,7 +33,7 @@ def burst(number, at_s=10.05, **settings):
     """So many jobs at once for one worker through the core."""
     core = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1)
     found = []
-    jump(rehearsal(core, **settings), [(at_s, submit(core, into=found)) for _ in range(number)])
+    jump(simulation(core, **settings), [(at_s, submit(core, into=found)) for _ in range(number)])
     return found
 
 
@@ -59,8 +59,8 @@ def test_jobs_begin_a_whole_number_of_seconds_apart(service_s, at_s, gap_s):
 def test_a_full_worker_looks_again_after_a_whole_second_whenever_its_job_ended():
     made = worker(0.2)
     made.deliver(jobs(1), 5.05)
-    assert said(made, 6.049) == [(5.3, Result("job0", {"output": {"echo": {"n": 0}, "service_s": 0.2}}))]
-    assert said(made, 6.05) == [(6.05, Poll(1))]
+    assert events_until(made, 6.049) == [(5.3, Finished("job0", {"output": {"echo": {"n": 0}, "service_s": 0.2}}))]
+    assert events_until(made, 6.05) == [(6.05, Poll(1))]
 
 
 def test_a_job_that_was_just_taken_counts_twice():
@@ -69,39 +69,42 @@ def test_a_job_that_was_just_taken_counts_twice():
     for made in (two, four):
         made.deliver(jobs(1), 5.05)
         assert made.occupancy == 2
-    assert said(two, 6.049) == []
-    assert said(two, 6.05) == [(6.05, Poll(1))]
-    assert said(four, 5.06) == [(5.05 + TURN_S, Poll(2))]
+    assert events_until(two, 6.049) == []
+    assert events_until(two, 6.05) == [(6.05, Poll(1))]
+    assert events_until(four, 5.06) == [(5.05 + TURN_S, Poll(2))]
 
 
 def test_jobs_are_picked_up_each_100_ms():
     """Ready at 0, so ticks at 5.0, 5.1, …: a job of 60 s taken at 5.03 ends at 65.1."""
     made = worker()
     made.deliver(jobs(1), 5.03)
-    assert [at_s for at_s, word in said(made, 70.0) if isinstance(word, Result)] == [65.1]
+    assert [at_s for at_s, event in events_until(made, 70.0) if isinstance(event, Finished)] == [65.1]
 
 
 def test_a_poll_keeps_its_number_until_its_hold_ends():
     """Of four places one is given out at 5.05; the poll for two stands, though three are free from 5.1 on, until 20 s later."""
     made = worker(concurrency=4, hold_s=20.0)
     made.deliver(jobs(1), 5.05)
-    polls = [(at_s, word.want) for at_s, word in said(made, 30.0) if isinstance(word, Poll)]
+    polls = [(at_s, event.want) for at_s, event in events_until(made, 30.0) if isinstance(event, Poll)]
     assert polls == [(5.052, 2), (25.052, 3)]
 
 
 def test_pings_come_each_10_s_and_only_with_jobs():
     made = worker(25.0)
-    assert said(made, 12.0) == []
+    assert events_until(made, 12.0) == []
     made.deliver(jobs(1), 12.0)
-    assert [entry for entry in said(made, 100.0) if isinstance(entry[1], Ping)] == [(20.0, Ping(("job0",))), (30.0, Ping(("job0",)))]
+    assert [entry for entry in events_until(made, 100.0) if isinstance(entry[1], Ping)] == [
+        (20.0, Ping(("job0",))),
+        (30.0, Ping(("job0",))),
+    ]
 
 
 def test_a_stopped_job_is_not_heard_of_again():
     made = worker(3.0)
     made.deliver(jobs(1), 5.0)
-    said(made, 6.0)
+    events_until(made, 6.0)
     made.stop_job("job0", 6.5)
-    assert [word for _, word in said(made, 30.0)] == [Poll(1)]
+    assert [event for _, event in events_until(made, 30.0)] == [Poll(1)]
 
 
 def test_word_to_stop_a_job_that_was_not_picked_up_yet_is_forgotten():
@@ -109,7 +112,7 @@ def test_word_to_stop_a_job_that_was_not_picked_up_yet_is_forgotten():
     made = worker(3.0)
     made.deliver(jobs(1), 5.03)
     made.stop_job("job0", 5.05)
-    assert [(at_s, word.id) for at_s, word in said(made, 30.0) if isinstance(word, Result)] == [(8.1, "job0")]
+    assert [(at_s, event.id) for at_s, event in events_until(made, 30.0) if isinstance(event, Finished)] == [(8.1, "job0")]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_word_to_stop_a_job_that_was_not_picked_up_yet_is_forgotten():
 def test_an_input_is_given_back_unless_it_is_large(given, kept):
     made = worker(1.0)
     made.deliver(jobs(1, {"input": given}), 5.0)
-    (output,) = [word.body["output"] for _, word in said(made, 30.0) if isinstance(word, Result)]
+    (output,) = [event.body["output"] for _, event in events_until(made, 30.0) if isinstance(event, Finished)]
     assert output == {"service_s": 1.0} | ({"echo": given} if kept else {"echo_left_out": "more than 1000 characters"})
 
 
@@ -127,27 +130,27 @@ def test_a_single_job_without_input_is_dropped_as_the_sdk_drops_it():
     for concurrency, results in ((1, 0), (2, 1)):
         made = worker(1.0, concurrency=concurrency)
         made.deliver(jobs(1, {"input": {}}), 5.0)
-        assert sum(isinstance(word, Result) for _, word in said(made, 30.0)) == results
+        assert sum(isinstance(event, Finished) for _, event in events_until(made, 30.0)) == results
 
 
 def test_a_worker_that_never_acknowledges_takes_jobs_and_says_nothing_of_them():
     made = worker(1.0, never_acks=True)
     made.deliver(jobs(1), 5.0)
-    assert {type(word) for _, word in said(made, 30.0)} == {Poll}
+    assert {type(event) for _, event in events_until(made, 30.0)} == {Poll}
 
 
 def test_the_job_beyond_the_cards_memory_fails_at_once():
     """2 GB shared and 3 GB a job: two need 8 GB, three 11 GB; the card has 10."""
     made = worker(5.0, concurrency=3, shared_gb=2.0, memory_gb_per_job=3.0, card_gb=10.0)
     made.deliver(jobs(3), 5.05)
-    results = [(at_s, word.id, "error" in word.body) for at_s, word in said(made, 30.0) if isinstance(word, Result)]
+    results = [(at_s, event.id, "error" in event.body) for at_s, event in events_until(made, 30.0) if isinstance(event, Finished)]
     assert results == [(5.1, "job2", True), (10.1, "job0", False), (10.1, "job1", False)]
 
 
 def test_what_failed_for_want_of_memory_does_not_count_against_the_card():
     made = worker(5.0, concurrency=5, shared_gb=2.0, memory_gb_per_job=3.0, card_gb=10.0)
     made.deliver(jobs(5), 5.0)
-    errors = [word.body["error"] for _, word in said(made, 30.0) if isinstance(word, Result) and "error" in word.body]
+    errors = [event.body["error"] for _, event in events_until(made, 30.0) if isinstance(event, Finished) and "error" in event.body]
     assert len(errors) == 3
     assert all("3 jobs at a time need 11 GB, the card has 10 GB" in error for error in errors)
 
@@ -155,16 +158,16 @@ def test_what_failed_for_want_of_memory_does_not_count_against_the_card():
 def test_the_first_job_pays_the_warm_up():
     made = worker(1.0, first_extra_s=4.0)
     made.deliver(jobs(1), 5.05)
-    assert [at_s for at_s, word in said(made, 12.0) if isinstance(word, Result)] == [10.1]
+    assert [at_s for at_s, event in events_until(made, 12.0) if isinstance(event, Finished)] == [10.1]
     made.deliver(jobs(1), 13.05)
-    assert [at_s for at_s, word in said(made, 20.0) if isinstance(word, Result)] == [14.1]
+    assert [at_s for at_s, event in events_until(made, 20.0) if isinstance(event, Finished)] == [14.1]
 
 
 def test_it_loads_crashes_or_never_gets_ready():
-    for load_s, crash_s, words in ((6.0, None, [(6.0, Ready()), (6.0, Poll(1))]), (6.0, 2.0, [(2.0, Crashed())]), (None, None, [])):
+    for load_s, crash_s, events in ((6.0, None, [(6.0, Ready()), (6.0, Poll(1))]), (6.0, 2.0, [(2.0, Crashed())]), (None, None, [])):
         made = ModelledWorker("w", load_s=load_s, crash_after_s=crash_s, service=lambda job, rng: 1.0, rng=stream(1, "service"))
         made.launch(0.0)
-        assert said(made, 10.0) == words
+        assert events_until(made, 10.0) == events
 
 
 # with the core
@@ -174,7 +177,7 @@ def test_it_loads_crashes_or_never_gets_ready():
 def test_one_closed_loop_user_waits_a_second_below_concurrency_3(concurrency, each_s):
     """Measured with jobs of 20 ms: 1.0, 1.0, 0.1 and 0.1 s a job."""
     core = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1)
-    driven = rehearsal(core, 0.02, concurrency=concurrency)
+    driven = simulation(core, 0.02, concurrency=concurrency)
     driven.pump(0.0)
     sent = [core.submit(BODY, 5.0)]
     while len(sent) < 12:
@@ -193,7 +196,7 @@ def test_of_four_jobs_at_once_the_fourth_begins_a_second_later():
 def test_short_jobs_beside_a_long_one():
     """Measured at concurrency 4, three jobs sent 1.5 s into one of 4 s: 1.52, 1.52, 2.52 s."""
     core, found = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1), []
-    driven = rehearsal(core, lambda job, rng: 4.0 if job.submitted_s == 5.0 else 0.1, concurrency=4)
+    driven = simulation(core, lambda job, rng: 4.0 if job.submitted_s == 5.0 else 0.1, concurrency=4)
     jump(driven, [(at_s, submit(core, into=found)) for at_s in (5.0, 6.5, 6.505, 6.51)])
     assert [round(job.taken_s - 5.0, 1) for job in found] == [0.0, 1.5, 1.5, 2.5]
     assert found[3].finished_s < found[0].finished_s
@@ -201,7 +204,7 @@ def test_short_jobs_beside_a_long_one():
 
 def test_pick_ups_are_spread_evenly_over_100_ms():
     core, found = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1), []
-    jump(rehearsal(core, 1.0), [(5.0 + 7.0137 * number, submit(core, into=found)) for number in range(100)])
+    jump(simulation(core, 1.0), [(5.0 + 7.0137 * number, submit(core, into=found)) for number in range(100)])
     late = sorted(job.finished_s - 1.0 - job.taken_s for job in found)
     assert 0.0 <= late[0] < 0.01 and 0.09 < late[-1] <= 0.1 + 1e-6
     assert 0.04 < late[50] < 0.06
@@ -210,7 +213,7 @@ def test_pick_ups_are_spread_evenly_over_100_ms():
 def test_jobs_that_are_not_acknowledged_fail_after_two_leases():
     """An empty input at concurrency 1: live, FAILED about 80 s later, while the job behind it is done."""
     core, found = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1), []
-    jump(rehearsal(core), [(5.0, submit(core, {"input": {}}, into=found)), (5.0, submit(core, into=found))], until_s=200.0)
+    jump(simulation(core), [(5.0, submit(core, {"input": {}}, into=found)), (5.0, submit(core, into=found))], until_s=200.0)
     assert [(job.state, job.error) for job in found] == [("FAILED", "job timed out after 1 retries"), ("COMPLETED", None)]
     assert found[0].finished_s == pytest.approx(85.0, abs=0.01)
 
@@ -218,7 +221,7 @@ def test_jobs_that_are_not_acknowledged_fail_after_two_leases():
 def test_a_cancelled_job_makes_room():
     core, found = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1), []
     inputs = [(5.0, submit(core, into=found)), (5.0, submit(core, into=found)), (7.5, lambda now: core.cancel(found[0].id, now))]
-    jump(rehearsal(core, 100.0), inputs, until_s=300.0)
+    jump(simulation(core, 100.0), inputs, until_s=300.0)
     assert (found[0].state, found[0].execution_s) == ("CANCELLED", 2.5)
     assert (found[1].taken_s, round(found[1].execution_s)) == (8.0, 100)
 
@@ -230,7 +233,7 @@ def test_long_jobs_live_by_their_workers_pings():
 
 def test_a_killed_workers_job_is_done_by_another():
     core, found = endpoint(platform=AT_ONCE, workers_min=2, workers_max=2), []
-    driven = rehearsal(core, 10.0)
+    driven = simulation(core, 10.0)
     jump(driven, [(5.0, submit(core, into=found)), (7.0, lambda now: driven.kill(found[0].worker_id, now))], until_s=200.0)
     assert (found[0].state, found[0].retries, found[0].taken_s) == ("COMPLETED", 1, 45.0)
     assert core.bill(200.0).execution_s == pytest.approx(2.0 + 0.1 + 10.0)
@@ -238,7 +241,7 @@ def test_a_killed_workers_job_is_done_by_another():
 
 def test_jobs_for_a_worker_that_was_killed_meanwhile_are_given_back():
     core = endpoint(platform=AT_ONCE, workers_min=2, workers_max=2)
-    driven = rehearsal(core, 1.0)
+    driven = simulation(core, 1.0)
     driven.pump(0.0)
     job = core.submit(BODY, 5.0)
     driven.kill(job.worker_id, 5.0)

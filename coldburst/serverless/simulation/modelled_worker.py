@@ -1,4 +1,4 @@
-"""A modelled endpoint worker: no process, but the pull loop of the real SDK, with its ceiling.
+"""A modelled endpoint worker: no process, but the pull loop of the runpod SDK, with its ceiling on jobs per second.
 
 What is modelled, as measured with runpod 1.12.0 (its ``rp_scale`` module):
 
@@ -10,7 +10,7 @@ What is modelled, as measured with runpod 1.12.0 (its ``rp_scale`` module):
 * a job that was taken and not picked up yet counts twice in the occupancy;
 * the number asked for stays as it was when the poll began, until the poll is answered or its hold ends;
 * a ping every 10 s from a process of its own, with the jobs that the worker has;
-* word to stop a job that was not picked up yet is forgotten: the job is run, and its result is nobody's.
+* an order to stop a job that was not picked up yet is forgotten: the job is run, and its result goes to nobody.
 
 So a worker of concurrency 1 takes a job every ceil(p + d) seconds, p being that wait and d the job's time.
 """
@@ -61,18 +61,18 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Finished:
     """The body of job-done, or of the answer to a request."""
 
     id: str
     body: dict[str, Any]
 
 
-Word = Ready | Crashed | Poll | Ping | Result
+WorkerEvent = Ready | Crashed | Poll | Ping | Finished
 
 
 class ModelledWorker:
-    """One worker; told by the driver what happens, it says what it does in ``act``.
+    """One worker: the driver reports what happens, and ``act`` returns what the worker does.
 
     Args:
         concurrency: jobs at a time, constant.
@@ -113,24 +113,24 @@ class ModelledWorker:
         self._ready_s: float | None = None
         self._crash_s: float | None = None
         self._origin_s = 0.0
-        self._anchor_s = 0.0
-        self._look_s: float | None = None
+        self._last_pickup_s = 0.0
+        self._next_poll_s: float | None = None
         self._polled: tuple[float, int] | None = None
         self._to_send = 0
         self._queue: deque[Job] = deque()
         self._queued_s = 0.0
         self._running: dict[str, int] = {}
         self._failing: set[str] = set()
-        self._ends: list[tuple[float, int, str, dict[str, Any]]] = []
-        self._begun = 0
-        self._pinged = 0
+        self._job_ends: list[tuple[float, int, str, dict[str, Any]]] = []
+        self._jobs_started = 0
+        self._pings_sent = 0
 
     @property
     def occupancy(self) -> int:
         """As the SDK counts it: a job that waits to be picked up counts twice."""
         return len(self._running) + 2 * len(self._queue)
 
-    # what happens to it
+    # reports of the driver
 
     def launch(self, now: float) -> None:
         """Its container has started."""
@@ -149,18 +149,18 @@ class ModelledWorker:
         self._queue.extend(kept)
         needed = self.concurrency - self.occupancy
         self._to_send = max(needed, 0)
-        self._look_s = now + (self._turn_s if needed > 0 else FULL_S)
+        self._next_poll_s = now + (self._turn_s if needed > 0 else FULL_S)
 
     def stop_job(self, job_id: str, now: float) -> None:
-        """Told through job-stop: the job is dropped, and nothing is said of it. A job that does not run yet is not known."""
+        """Told through job-stop: the job is dropped, and nothing is events of it. A job that does not run yet is not known."""
         if self._running.pop(job_id, None) is not None:
             self._failing.discard(job_id)
-            self._anchor_s = now
+            self._last_pickup_s = now
 
     def serve(self, request_id: str, now: float) -> None:
         """A request from the balancer."""
         self._skip_pings(now)
-        self._begin(Job(request_id, True, {"input": {}}, "IN_PROGRESS", now, now, 0.0), now)
+        self._start_job(Job(request_id, True, {"input": {}}, "IN_PROGRESS", now, now, 0.0), now)
 
     def drop(self, request_id: str) -> None:
         """The request is cut off."""
@@ -171,43 +171,43 @@ class ModelledWorker:
 
     def wake_s(self) -> float | None:
         """When it will do something by itself."""
-        while self._ends and self._running.get(self._ends[0][2]) != self._ends[0][1]:
-            heapq.heappop(self._ends)
-        at = [self._ready_s, self._crash_s, self._look_s, self._stale_s(), self._tick_s(), self._ping_due_s()]
-        if self._ends:
-            at.append(self._ends[0][0])
+        while self._job_ends and self._running.get(self._job_ends[0][2]) != self._job_ends[0][1]:
+            heapq.heappop(self._job_ends)
+        at = [self._ready_s, self._crash_s, self._next_poll_s, self._stale_s(), self._tick_s(), self._ping_due_s()]
+        if self._job_ends:
+            at.append(self._job_ends[0][0])
         return min((instant for instant in at if instant is not None), default=None)
 
-    def act(self, now: float) -> list[Word]:
-        """What it does at ``now``, in order; to be called at wake_s()."""
+    def act(self, now: float) -> list[WorkerEvent]:
+        """What the worker does at ``now``, in order; to be called at wake_s()."""
         if _due(self._crash_s, now):
             self._crash_s = self._ready_s = None
             return [Crashed()]
-        said: list[Word] = []
+        events: list[WorkerEvent] = []
         if _due(self._ready_s, now):
-            self._ready_s, self._anchor_s, self._look_s = None, now, now
-            said.append(Ready())
-        said += self._finish(now)
+            self._ready_s, self._last_pickup_s, self._next_poll_s = None, now, now
+            events.append(Ready())
+        events += self._finish(now)
         if _due(self._tick_s(), now):
-            self._anchor_s = now
+            self._last_pickup_s = now
             self._pick_up(now)
         if _due(self._stale_s(), now):
-            self._polled, self._look_s = None, now
-        if _due(self._look_s, now):
-            said += self._look(now)
+            self._polled, self._next_poll_s = None, now
+        if _due(self._next_poll_s, now):
+            events += self._poll(now)
         if _due(self._ping_due_s(), now):
-            self._pinged = round((now - self._origin_s) / self._ping_s)
-            said.append(Ping((*self._running, *(job.id for job in self._queue))))
-        return said
+            self._pings_sent = round((now - self._origin_s) / self._ping_s)
+            events.append(Ping((*self._running, *(job.id for job in self._queue))))
+        return events
 
     # the loop that takes jobs
 
-    def _look(self, now: float) -> list[Word]:
+    def _poll(self, now: float) -> list[WorkerEvent]:
         want, self._to_send = self._to_send or self.concurrency - self.occupancy, 0
         if want <= 0:
-            self._look_s = now + FULL_S
+            self._next_poll_s = now + FULL_S
             return []
-        self._look_s, self._polled = None, (now, want)
+        self._next_poll_s, self._polled = None, (now, want)
         return [Poll(want)]
 
     def _stale_s(self) -> float | None:
@@ -221,29 +221,29 @@ class ModelledWorker:
     def _tick_s(self) -> float | None:
         if not self._queue or len(self._running) >= self.concurrency:
             return None
-        ticks = math.floor(round((self._queued_s - self._anchor_s) / TICK_S, 6)) + 1
-        return max(self._anchor_s + ticks * TICK_S, self._queued_s)
+        ticks = math.floor(round((self._queued_s - self._last_pickup_s) / TICK_S, 6)) + 1
+        return max(self._last_pickup_s + ticks * TICK_S, self._queued_s)
 
-    def _finish(self, now: float) -> list[Word]:
-        said: list[Word] = []
-        while self._ends and self._ends[0][0] <= now:
-            _, number, job_id, body = heapq.heappop(self._ends)
+    def _finish(self, now: float) -> list[WorkerEvent]:
+        events: list[WorkerEvent] = []
+        while self._job_ends and self._job_ends[0][0] <= now:
+            _, number, job_id, body = heapq.heappop(self._job_ends)
             if self._running.get(job_id) == number:
                 del self._running[job_id]
                 self._failing.discard(job_id)
-                said.append(Result(job_id, body))
-        if said:
-            self._anchor_s = now
+                events.append(Finished(job_id, body))
+        if events:
+            self._last_pickup_s = now
             self._pick_up(now)
-        return said
+        return events
 
     def _pick_up(self, now: float) -> None:
         while self._queue and len(self._running) < self.concurrency:
-            self._begin(self._queue.popleft(), now)
+            self._start_job(self._queue.popleft(), now)
 
-    def _begin(self, job: Job, now: float) -> None:
-        self._begun += 1
-        self._running[job.id] = self._begun
+    def _start_job(self, job: Job, now: float) -> None:
+        self._jobs_started += 1
+        self._running[job.id] = self._jobs_started
         body: dict[str, Any]
         resident = len(self._running) - len(self._failing)
         needed_gb = self._shared_gb + resident * self._memory_gb
@@ -253,7 +253,7 @@ class ModelledWorker:
         else:
             took_s, self._extra_s = self._service(job, self._rng) + self._extra_s, 0.0
             body = {"output": {**_echo(job.input["input"]), "service_s": took_s}}
-        heapq.heappush(self._ends, (now + took_s, self._begun, job.id, body))
+        heapq.heappush(self._job_ends, (now + took_s, self._jobs_started, job.id, body))
 
     def _out_of_memory(self, resident: int, needed_gb: float) -> str:
         message = f"out of memory: {resident} jobs at a time need {needed_gb:g} GB, the card has {self._card_gb:g} GB"
@@ -262,22 +262,22 @@ class ModelledWorker:
     def _skip_pings(self, now: float) -> None:
         """Those that were not sent for want of a job are not made up for."""
         if not self._running and not self._queue:
-            self._pinged = math.floor((now - self._origin_s) / self._ping_s)
+            self._pings_sent = math.floor((now - self._origin_s) / self._ping_s)
 
     def _ping_due_s(self) -> float | None:
         if not self._running and not self._queue:
             return None
-        return self._origin_s + (self._pinged + 1) * self._ping_s
+        return self._origin_s + (self._pings_sent + 1) * self._ping_s
 
 
-def _echo(given: Any) -> dict[str, Any]:
-    """The input given back, or word that it is too long."""
-    left, parts = ECHO_MOST, [given]
+def _echo(job_input: Any) -> dict[str, Any]:
+    """The input given back, or a note that it is too long."""
+    left, parts = ECHO_MOST, [job_input]
     while parts and left >= 0:
         part = parts.pop()
         left -= len(part) if isinstance(part, str) else 1
         parts += (*part, *part.values()) if isinstance(part, dict) else part if isinstance(part, list) else ()
-    return {"echo": given} if left >= 0 else {"echo_left_out": f"more than {ECHO_MOST} characters"}
+    return {"echo": job_input} if left >= 0 else {"echo_left_out": f"more than {ECHO_MOST} characters"}
 
 
 def _due(instant: float | None, now: float) -> bool:

@@ -1,10 +1,10 @@
-"""Edges of the core: results that are given up early, streams in pieces, what a release leaves, guesses that are parameters."""
+"""Edges of the core: results that are given up early, streams in split_chunk, what a release leaves, guesses that are parameters."""
 
 import pytest
 
 from coldburst.serverless.actions import Deliver, Forward, Stop
-from coldburst.serverless.job import NotFound, pieces
-from coldburst.serverless.policy import PolicyError, shown
+from coldburst.serverless.errors import JobNotFoundError, PolicyError, short_repr
+from coldburst.serverless.job import split_chunk
 from tests.support.virtual import AT_ONCE, BODY, endpoint, serving
 
 LB = {"kind": "LOAD_BALANCER", "scaler": "REQUEST_COUNT"}
@@ -28,7 +28,7 @@ def test_a_result_is_kept_for_no_longer_than_was_asked_and_never_longer_than_wit
     job = ended(core)
     core.shorten(job.id, life_s, 10.0)
     assert gone_s <= 10.0 or core.job(job.id, gone_s - 0.001) is job
-    with pytest.raises(NotFound):
+    with pytest.raises(JobNotFoundError):
         core.job(job.id, gone_s)
 
 
@@ -37,7 +37,7 @@ def test_a_longer_life_does_not_undo_a_shorter_one():
     job = ended(core)
     core.shorten(job.id, 5.0, 10.0)
     core.shorten(job.id, 100.0, 11.0)
-    with pytest.raises(NotFound):
+    with pytest.raises(JobNotFoundError):
         core.job(job.id, 15.0)
 
 
@@ -62,12 +62,12 @@ def test_a_job_that_has_not_ended_keeps_its_life():
 
 
 def test_a_text_is_cut_between_its_characters_and_other_values_stay_whole():
-    assert pieces("abcdefg", 3) == ["abc", "def", "g"]
-    assert pieces("aéé", 4) == ["aé", "é"]  # 1 + 2 + 2 bytes
-    assert pieces("€€€", 4) == ["€", "€", "€"]
-    assert pieces("\ud800ab", 4) == ["\ud800a", "b"]
-    assert pieces({"text": "abcdefg"}, 3) == [{"text": "abcdefg"}]
-    assert pieces("abc", 3) == ["abc"]
+    assert split_chunk("abcdefg", 3) == ["abc", "def", "g"]
+    assert split_chunk("aéé", 4) == ["aé", "é"]  # 1 + 2 + 2 bytes
+    assert split_chunk("€€€", 4) == ["€", "€", "€"]
+    assert split_chunk("\ud800ab", 4) == ["\ud800a", "b"]
+    assert split_chunk({"text": "abcdefg"}, 3) == [{"text": "abcdefg"}]
+    assert split_chunk("abc", 3) == ["abc"]
 
 
 def test_a_streams_chunk_above_1_mb_comes_in_several():
@@ -169,6 +169,6 @@ def test_how_a_purged_job_ends(state):
 
 
 def test_what_a_sentence_shows_of_a_strangers_value_is_short():
-    assert shown({"a": 1}) == "{'a': 1}"
+    assert short_repr({"a": 1}) == "{'a': 1}"
     for value in ("x" * 5000, list(range(5000)), 10**400, {str(number): number for number in range(5000)}):
-        assert len(shown(value)) < 100
+        assert len(short_repr(value)) < 100

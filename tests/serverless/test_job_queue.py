@@ -3,7 +3,7 @@
 import pytest
 
 from coldburst.serverless.actions import Deliver, Ended, StopJob
-from coldburst.serverless.job import NotFound, Refused
+from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
 from tests.support.virtual import BODY, endpoint, low, serving
 
 
@@ -118,7 +118,7 @@ def test_a_worker_is_not_given_an_empty_input_nor_unknown_keys():
 )
 def test_a_wrong_body_is_refused_in_one_sentence(body, says):
     core = endpoint()
-    with pytest.raises(Refused, match=says) as refused:
+    with pytest.raises(RequestRefusedError, match=says) as refused:
         core.submit(body, 0.0)
     assert refused.value.status == 400
     assert core.health(0.0)["jobs"]["inQueue"] == 0
@@ -128,7 +128,7 @@ def test_a_full_queue_refuses_with_429():
     core = endpoint(workers_max=0, platform={"queue_limit": 2})
     core.submit(BODY, 0.0)
     core.submit(low(), 0.0)
-    with pytest.raises(Refused, match="2 jobs wait, and at most 2 may") as refused:
+    with pytest.raises(RequestRefusedError, match="2 jobs wait, and at most 2 may") as refused:
         core.submit(BODY, 0.0)
     assert refused.value.status == 429
 
@@ -278,7 +278,7 @@ def test_ttl_deletes_a_job_in_any_state(taken):
         core.unpoll(worker_id)
     job = core.submit({"input": {"a": 1}, "policy": {"ttl": 10_000}}, 1.0)
     assert core.job(job.id, 10.999) is job
-    with pytest.raises(NotFound):
+    with pytest.raises(JobNotFoundError):
         core.job(job.id, 11.0)
     out = core.actions(11.0)
     assert [action for action in out if isinstance(action, Ended)] == [Ended(job)]
@@ -292,7 +292,7 @@ def test_ttl_ends_a_result_that_would_have_been_kept():
     job = core.submit({"input": {"a": 1}, "policy": {"ttl": 20_000}}, 0.0)
     core.done(worker_id, job.id, {}, 5.0)
     assert core.job(job.id, 19.9) is job
-    with pytest.raises(NotFound):
+    with pytest.raises(JobNotFoundError):
         core.job(job.id, 20.0)
     assert [entry[1] for entry in core.log].count("Ended") + len(found(core, 20.0, Ended)) == 1
 
@@ -304,7 +304,7 @@ def test_results_are_kept_for_a_while(sync, kept_s):
     core.done(worker_id, job.id, {}, 5.0)
     core.actions(5.0)
     assert core.job(job.id, 5.0 + kept_s - 0.001) is job
-    with pytest.raises(NotFound, match=f"no job '{job.id}'"):
+    with pytest.raises(JobNotFoundError, match=f"no job '{job.id}'"):
         core.job(job.id, 5.0 + kept_s)
 
 
@@ -325,14 +325,14 @@ def test_cancel_in_each_state():
     ]
     assert core.cancel(running.id, 3.0).finished_s == 2.0 and core.actions(3.0) == []
     assert core.done(worker_id, running.id, {}, 3.0) is False
-    with pytest.raises(NotFound):
+    with pytest.raises(JobNotFoundError):
         core.cancel("unknown", 3.0)
 
 
 def test_retry_opens_a_failed_job_again_visibly():
     core, worker_id = warm()
     job = core.submit(BODY, 0.0)
-    with pytest.raises(Refused, match="is IN_PROGRESS: only FAILED and TIMED_OUT"):
+    with pytest.raises(RequestRefusedError, match="is IN_PROGRESS: only FAILED and TIMED_OUT"):
         core.retry(job.id, 0.5)
     core.done(worker_id, job.id, {"error": "broken", "output": 1}, 1.0)
     behind = core.submit(BODY, 1.0)

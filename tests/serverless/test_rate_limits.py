@@ -4,10 +4,11 @@ from dataclasses import fields
 
 import pytest
 
-from coldburst.serverless.policy import Limit, Platform, PolicyError
+from coldburst.serverless.errors import PolicyError
+from coldburst.serverless.platform_parameters import Platform, RateLimit
 from tests.support.virtual import AT_ONCE, endpoint, serving
 
-TABLE = (Limit("run", 4, 2, 3), Limit("purge-queue", 2, None, 0))
+TABLE = (RateLimit("run", 4, 2, 3), RateLimit("purge-queue", 2, None, 0))
 
 
 def admitted(core, operation, now, number=1):

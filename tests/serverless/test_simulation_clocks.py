@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldburst.serverless.policy import TERMINAL
-from tests.support.virtual import BODY, drift, endpoint, jump, low, rehearsal, submit
+from coldburst.serverless.job import TERMINAL_STATES
+from tests.support.virtual import BODY, drift, endpoint, jump, low, simulation, submit
 
 BODIES = (
     BODY,
@@ -34,7 +34,7 @@ def scenario(seed):
     platform = {"pull_s": 1.3, "start_s": 0.7, "resume_s": 0.4, "keep_s": 6.0, "jitter": 0.4, "starting_at_once": rng.randrange(3)}
     platform |= {"lease_s": 12.0, "hold_s": 4.0, "processing_s": 7.0, "hosts": rng.choice((None, 2))}
     core = endpoint(seed=seed, platform=platform, **policy)
-    driven = rehearsal(
+    driven = simulation(
         core, lambda job, work: work.expovariate(0.5), load_s=2.1, concurrency=rng.choice((1, 3)), first_extra_s=0.5, ping_s=3.0
     )
     return core, driven, list(traffic(core, driven, rng, balancer))
@@ -49,7 +49,7 @@ def traffic(core, driven, rng, balancer):
             driven.kill(workers[-1], at_s)
 
     def cancel(at_s):
-        waiting = [job for job in jobs if job.state not in TERMINAL]
+        waiting = [job for job in jobs if job.state not in TERMINAL_STATES]
         if waiting:
             core.cancel(waiting[len(waiting) // 2].id, at_s)
 
@@ -90,7 +90,7 @@ def test_virtual_time_and_a_wall_clock_take_the_same_decisions_on_the_same_sched
 
 
 def kept(core):
-    return [core._book.find(job_id) for job_id in core._book._jobs]
+    return [core._queue.find(job_id) for job_id in core._queue._jobs]
 
 
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)
