@@ -8,7 +8,7 @@ from importlib import import_module
 VERBS = {
     "restore": "coldburst.control.restore",
     "emulator": "coldburst.emulator.emulator",
-    "transcriber": "coldburst.transcriber.server",
+    "transcriber": "coldburst.transcriber.command",
 }
 
 

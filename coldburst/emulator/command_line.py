@@ -142,7 +142,7 @@ def _add_work(add: Any) -> None:
         "--worker",
         choices=WORKERS,
         default="sdk",
-        help="sdk: coldburst/emulator/workers/sdk_worker.py, for a balancer coldburst/transcriber/server.py; modelled: in this process, "
+        help="sdk: coldburst/emulator/workers/sdk_worker.py, for a balancer coldburst/transcriber; modelled: in this process, "
         "and nothing is computed; command: yours (default: %(default)s)",
     )
     add("--command", default="", metavar="WORDS", help="the worker's command line; a balancer's worker must listen on 127.0.0.1 at $PORT")

@@ -34,7 +34,7 @@ from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.modelled_backend import ModelledBackend
 from coldburst.emulator.workers.process_backend import ProcessBackend
 from coldburst.emulator.workers.processes import OrphanReaper
-from coldburst.transcriber.server import BACKLOG, listen
+from coldburst.transcriber.service_process import BACKLOG, listen
 
 SHUTDOWN_S = 0.1
 """For answers that are being written when the emulator is told to end."""

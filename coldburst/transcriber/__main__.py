@@ -2,7 +2,7 @@
 
 import sys
 
-from coldburst.transcriber.server import main
+from coldburst.transcriber.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,7 @@
-"""What hears: the engines that turn a recording into text, and the process that one of them lives in.
+"""The recognisers: the engines that turn a recording into text, and the process that runs one of them.
 
-A slot process is started by ``coldburst.transcriber.slots``; it loads its engine, says so, and then answers one
-order at a time. It ends when its parent does, however the parent ended. Whatever is slow to import
+A slot process is started by ``coldburst.transcriber.slots``; it loads its engine, reports it, and then answers one
+request at a time. It ends when its parent does, however the parent ended. Whatever is slow to import
 is imported where it is used, so that a slot loads only what it needs.
 """
 
@@ -40,7 +40,7 @@ class UndecodableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RecognitionRequest:
-    """What a slot is asked: the bytes of a sound file, and the request's wishes ("" = none)."""
+    """What a slot is to recognise: the bytes of a sound file, and the client's hints ("" = none)."""
 
     content: bytes
     language: str = ""
@@ -71,7 +71,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What a slot answers. ``duration_s`` is the length of the recording, silence included."""
+    """A slot's answer. ``duration_s`` is the length of the recording, silence included."""
 
     text: str
     language: str
@@ -82,7 +82,7 @@ class Transcript:
 class Recogniser(Protocol):
     """An engine once it is loaded."""
 
-    def hear(self, sound: Sound, order: RecognitionRequest) -> tuple[str, list[Segment]]:
+    def recognise(self, sound: Sound, request: RecognitionRequest) -> tuple[str, list[Segment]]:
         """Language and segments of ``sound``: mono, RATE samples per second, −1 to 1."""
 
 
@@ -92,15 +92,15 @@ class PocketSphinx:
     def __init__(self, model: str = "") -> None:
         from pocketsphinx import Decoder
 
-        # Means over each utterance alone: the default carries them over, so answers would depend on who asked before.
+        # Means over each utterance alone: the default carries them over, so answers would depend on the requests before.
         self._decoder = Decoder(loglevel="FATAL", cmn="batch")
 
-    def hear(self, sound: Sound, order: RecognitionRequest) -> tuple[str, list[Segment]]:
+    def recognise(self, sound: Sound, request: RecognitionRequest) -> tuple[str, list[Segment]]:
         """See Recogniser; one segment for each piece in which words were found."""
-        texts = [(start, end, self._words(sound[start:end])) for start, end in pieces(sound)]
+        texts = [(start, end, self._text(sound[start:end])) for start, end in split_at_pauses(sound)]
         return "en", [Segment(start / RATE, end / RATE, text) for start, end, text in texts if text]
 
-    def _words(self, piece: Sound) -> str:
+    def _text(self, piece: Sound) -> str:
         import numpy as np
 
         self._decoder.start_utt()
@@ -119,13 +119,13 @@ class Whisper:
 
         self._model = WhisperModel(model, device="cpu", compute_type="int8", local_files_only=True)
 
-    def hear(self, sound: Sound, order: RecognitionRequest) -> tuple[str, list[Segment]]:
+    def recognise(self, sound: Sound, request: RecognitionRequest) -> tuple[str, list[Segment]]:
         """See Recogniser; the segments are the model's own."""
-        found, about = self._model.transcribe(
-            sound, language=order.language or None, initial_prompt=order.prompt or None, task=order.task or "transcribe"
+        parts, info = self._model.transcribe(
+            sound, language=request.language or None, initial_prompt=request.prompt or None, task=request.task or "transcribe"
         )
-        return about.language, [
-            Segment(part.start, part.end, part.text, tuple(part.tokens), part.avg_logprob, part.no_speech_prob) for part in found
+        return info.language, [
+            Segment(part.start, part.end, part.text, tuple(part.tokens), part.avg_logprob, part.no_speech_prob) for part in parts
         ]
 
 
@@ -158,10 +158,10 @@ def duration_s(content: bytes) -> float:
     import soundfile
 
     try:
-        about = soundfile.info(io.BytesIO(content))
+        info = soundfile.info(io.BytesIO(content))
     except soundfile.SoundFileError as error:
         raise UndecodableError("The file is no audio that can be decoded: send WAV, FLAC, Ogg or MP3") from error
-    return float(about.frames / about.samplerate)
+    return float(info.frames / info.samplerate)
 
 
 def decode(content: bytes) -> tuple[Sound, float]:
@@ -197,7 +197,7 @@ def resample(sound: Sound, rate: int) -> Sound:
     return (np.fft.irfft(spectrum, length) * (length / len(sound))).astype(np.float32)
 
 
-def pieces(sound: Sound) -> Iterator[tuple[int, int]]:
+def split_at_pauses(sound: Sound) -> Iterator[tuple[int, int]]:
     """Start and end (in samples) of pieces of at most LONGEST_S that make up ``sound``, cut where it is quietest."""
     import numpy as np
 
@@ -212,19 +212,19 @@ def pieces(sound: Sound) -> Iterator[tuple[int, int]]:
     yield start, len(sound)
 
 
-def serve(line: Connection, engine: str, model: str) -> None:
-    """Run a slot process: load, send None, then answer each Order with Heard or an exception, until the line closes."""
+def run_slot(connection: Connection, engine: str, model: str) -> None:
+    """Run a slot process: load, send None, then answer each request by a Transcript or an exception until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides when slots end
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
         recogniser = _warm(PROCESS_ENGINES[engine](model))
     except Exception as error:
-        line.send(RuntimeError(f"engine '{engine}' could not be loaded: {error}"))
+        connection.send(RuntimeError(f"engine '{engine}' could not be loaded: {error}"))
         return
-    line.send(None)
+    connection.send(None)
     try:
         while True:
-            line.send(_answer(recogniser, line.recv()))
+            connection.send(_answer(recogniser, connection.recv()))
     except (EOFError, OSError):
         return
 
@@ -234,14 +234,14 @@ def _warm(recogniser: Recogniser) -> Recogniser:
     import numpy as np
     import soundfile  # noqa: F401 - for decode
 
-    recogniser.hear(np.zeros(RATE // 2, np.float32), RecognitionRequest(b""))
+    recogniser.recognise(np.zeros(RATE // 2, np.float32), RecognitionRequest(b""))
     return recogniser
 
 
-def _answer(recogniser: Recogniser, order: RecognitionRequest) -> Transcript | Exception:
+def _answer(recogniser: Recogniser, request: RecognitionRequest) -> Transcript | Exception:
     try:
-        sound, length_s = decode(order.content)
-        language, segments = recogniser.hear(sound, order)
+        sound, length_s = decode(request.content)
+        language, segments = recogniser.recognise(sound, request)
     except UndecodableError as error:
         return error
     except Exception as error:
@@ -249,7 +249,7 @@ def _answer(recogniser: Recogniser, order: RecognitionRequest) -> Transcript | E
     return Transcript(" ".join(segment.text.strip() for segment in segments), language, length_s, tuple(segments))
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -9,14 +9,12 @@ import asyncio
 import contextlib
 import hmac
 import os
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
@@ -25,13 +23,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
+from coldburst.transcriber.access_log import ROUTE, AccessLogMiddleware, Receive, RequestTrace, Stall, TooLargeError
 from coldburst.transcriber.admission import Admission, NoRoomError
 from coldburst.transcriber.recognisers import RecognitionRequest, Segment, Transcript, UndecodableError
-from coldburst.transcriber.request_trace import ROUTE, AccessLogMiddleware, Receive, RequestTrace, Stall, TooLargeError
+from coldburst.transcriber.service_process import on_stop
+from coldburst.transcriber.settings import TranscriberOptions
 from coldburst.transcriber.slots import DiedError, Slots
-
-if TYPE_CHECKING:
-    from coldburst.transcriber.server import TranscriberOptions
 
 GRACE_S = 5.0  # for requests that are running when the service is told to stop
 KEEP_ALIVE_S = 75.0  # longer than clients keep idle connections, so that they close them and no request meets a closing one
@@ -39,20 +36,20 @@ RELOAD_PAUSE_S = 1.0
 
 
 class TranscriptionService:
-    """The routes and the slots behind them.
+    """The service: its routes and the slots behind them.
 
     Args:
         options: of the command line.
         slots: what recognises; ``load`` puts them in service.
-        token: that requests must show; "" lets everyone in.
-        checked: path that a RunPod load balancer asks, with answers by its contract; "" = it has none.
+        token: that requests must show; "" lets all_slots in.
+        health_path: path that a RunPod load balancer asks, with answers by its contract; "" = it has none.
     """
 
-    def __init__(self, options: TranscriberOptions, slots: Slots, token: str, checked: str = "") -> None:
+    def __init__(self, options: TranscriberOptions, slots: Slots, token: str, health_path: str = "") -> None:
         self._options = options
         self._slots = slots
         self._token = token
-        self._checked = checked
+        self._health_path = health_path
         self._admission = Admission(options.queue, options.fail_fast)
         self._reloading: set[asyncio.Task[None]] = set()
         self._started = datetime.now(UTC)
@@ -60,8 +57,8 @@ class TranscriptionService:
     def app(self) -> FastAPI:
         """The routes as an ASGI application."""
         app = FastAPI(title="coldburst transcriber", openapi_url=None)
-        if self._checked.startswith("/"):  # the first of one path counts, so that it may be /health
-            app.add_api_route(self._checked, self.check, methods=["GET"], response_model=None)
+        if self._health_path.startswith("/"):  # the first of one path counts, so that it may be /health
+            app.add_api_route(self._health_path, self.check, methods=["GET"], response_model=None)
         app.add_api_route("/health", self.health, methods=["GET"])
         app.add_api_route(ROUTE, self.transcribe, methods=["POST"], response_model=None)
         return app
@@ -72,9 +69,9 @@ class TranscriptionService:
         Raises:
             DiedError, RuntimeError: a slot cannot be loaded.
         """
-        everyone = range(self._options.max_concurrent)
-        await asyncio.gather(*map(self._slots.load, everyone))
-        for slot in everyone:
+        all_slots = range(self._options.max_concurrent)
+        await asyncio.gather(*map(self._slots.load, all_slots))
+        for slot in all_slots:
             self._admission.offer(slot)
 
     async def health(self) -> JSONResponse:
@@ -98,18 +95,19 @@ class TranscriptionService:
 
     async def transcribe(self, request: Request) -> Response:
         """Text of the clip in a multipart form; who is let in is decided before the body is read."""
-        visit: RequestTrace = request.state.visit
+        trace: RequestTrace = request.state.trace
         self._permit(request)
         try:
-            order = await _order(request)
-            heard = await self._in_turn(order, visit, request.receive)
+            recognition = await _recognition_request(request)
+            transcript = await self._queue_and_recognise(recognition, trace, request.receive)
         except ClientDisconnect:
-            visit.left = True
-            return Response()  # to nobody
+            trace.disconnected = True
+            # Nobody reads it.
+            return Response()
         except TooLargeError:
             raise self._too_large() from None
-        timing = f"queue;dur={_ms(visit.queue_s)}, exec;dur={_ms(visit.execution_s)}"
-        return JSONResponse(body(heard), headers={"Server-Timing": timing})
+        timing = f"queue;dur={_ms(trace.queue_s)}, exec;dur={_ms(trace.execution_s)}"
+        return JSONResponse(verbose_json(transcript), headers={"Server-Timing": timing})
 
     def _permit(self, request: Request) -> None:
         shown = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -121,22 +119,22 @@ class TranscriptionService:
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"The request is larger than {self._options.max_megabytes} megabytes")
 
-    async def _in_turn(self, order: RecognitionRequest, visit: RequestTrace, receive: Receive) -> Transcript:
-        """What is heard once a slot is free. A client that leaves gives its place back; what runs already runs to its end."""
+    async def _queue_and_recognise(self, recognition: RecognitionRequest, trace: RequestTrace, receive: Receive) -> Transcript:
+        """The transcript, once a slot has been free for it. A client that leaves gives its place back; what runs goes on."""
         entered_s = time.monotonic()
         place = self._enter()
-        leaving: asyncio.Future[Any] = asyncio.create_task(_leaving(receive, visit))
+        disconnect: asyncio.Future[Any] = asyncio.create_task(_watch_for_disconnect(receive, trace))
         try:
             try:
-                await asyncio.wait([place, leaving], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([place, disconnect], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                visit.queue_s = time.monotonic() - entered_s
-            if visit.left:
+                trace.queue_s = time.monotonic() - entered_s
+            if trace.disconnected:
                 raise ClientDisconnect
-            visit.slot = place.result()
-            return await self._hear(order, visit, visit.slot)
+            trace.slot = place.result()
+            return await self._recognise(recognition, trace, trace.slot)
         finally:
-            leaving.cancel()
+            disconnect.cancel()
             self._admission.leave(place)
 
     def _enter(self) -> asyncio.Future[int]:
@@ -145,10 +143,10 @@ class TranscriptionService:
         except NoRoomError as error:
             raise HTTPException(503, str(error), {"Retry-After": str(self._options.retry_after)}) from None
 
-    async def _hear(self, order: RecognitionRequest, visit: RequestTrace, slot: int) -> Transcript:
+    async def _recognise(self, recognition: RecognitionRequest, trace: RequestTrace, slot: int) -> Transcript:
         began_s = time.monotonic()
         try:
-            heard = await self._slots.recognise(slot, order)
+            transcript = await self._slots.recognise(slot, recognition)
         except UndecodableError as error:
             raise HTTPException(400, str(error)) from None
         except DiedError:
@@ -157,9 +155,9 @@ class TranscriptionService:
         except RuntimeError as error:
             raise HTTPException(500, f"The recogniser failed: {error}") from None
         finally:
-            visit.execution_s = time.monotonic() - began_s
-        visit.audio_s = heard.duration_s
-        return heard
+            trace.execution_s = time.monotonic() - began_s
+        trace.audio_s = transcript.duration_s
+        return transcript
 
     def _replace(self, slot: int) -> None:
         self._admission.retire(slot)
@@ -179,13 +177,13 @@ class TranscriptionService:
                 return
 
 
-def body(heard: Transcript) -> dict[str, Any]:
+def verbose_json(transcript: Transcript) -> dict[str, Any]:
     """The answer's JSON, as OpenAI's verbose_json; ``duration`` is the real length of the clip in seconds, silence included."""
     return {
-        "text": heard.text,
-        "language": heard.language,
-        "duration": heard.duration_s,
-        "segments": [_segment(number, segment) for number, segment in enumerate(heard.segments)],
+        "text": transcript.text,
+        "language": transcript.language,
+        "duration": transcript.duration_s,
+        "segments": [_segment(number, segment) for number, segment in enumerate(transcript.segments)],
     }
 
 
@@ -206,7 +204,7 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
     }
 
 
-async def _order(request: Request) -> RecognitionRequest:
+async def _recognition_request(request: Request) -> RecognitionRequest:
     async with request.form() as form:
         file, model = form.get("file"), form.get("model")
         content = await file.read() if isinstance(file, UploadFile) else b""
@@ -214,14 +212,14 @@ async def _order(request: Request) -> RecognitionRequest:
         if missing:
             errors = [{"type": "missing", "loc": ("body", name), "msg": "Field required", "input": None} for name in missing]
             raise RequestValidationError(errors)
-        wishes = {name: value for name in ("language", "prompt", "task") if isinstance(value := form.get(name), str)}
-        return RecognitionRequest(content, **wishes)
+        hints = {name: value for name in ("language", "prompt", "task") if isinstance(value := form.get(name), str)}
+        return RecognitionRequest(content, **hints)
 
 
-async def _leaving(receive: Receive, visit: RequestTrace) -> None:
+async def _watch_for_disconnect(receive: Receive, trace: RequestTrace) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    visit.left = True
+    trace.disconnected = True
 
 
 def _ms(seconds: float | None) -> str:
@@ -230,6 +228,10 @@ def _ms(seconds: float | None) -> str:
 
 class _Server(uvicorn.Server):
     """uvicorn that leaves signals to its caller: its own way ends the process by the signal instead of with exit code 0."""
+
+    def stop(self) -> None:
+        """Answer what runs, and end."""
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -240,9 +242,9 @@ async def serve(options: TranscriberOptions, listening: socket.socket, slots: Sl
     """Answer requests on ``listening`` until told to stop; the exit code: 0, or 1 when no slot could be loaded."""
     service = TranscriptionService(options, slots, os.environ.get("API_TOKEN", ""), os.environ.get("HEALTH_CHECK_PATH", ""))
     stall = Stall(time.monotonic(), options.stall_s, options.stall_every_s) if options.stall_s else None
-    frame = AccessLogMiddleware(service.app(), options.worker_id, options.max_bytes, stall, log)
+    application = AccessLogMiddleware(service.app(), options.worker_id, options.max_bytes, stall, log)
     config = uvicorn.Config(
-        frame,
+        application,
         lifespan="off",
         ws="none",
         log_config=None,
@@ -253,7 +255,7 @@ async def serve(options: TranscriberOptions, listening: socket.socket, slots: Sl
         timeout_graceful_shutdown=round(GRACE_S),
     )
     server = _Server(config)
-    _on_end(server, options.until_stdin_closes)
+    on_stop(server.stop, until_stdin_closes=options.until_stdin_closes)
     loading = asyncio.create_task(_load(service, server))
     try:
         await server.serve(sockets=[listening])
@@ -271,22 +273,3 @@ async def _load(service: TranscriptionService, server: uvicorn.Server) -> bool:
         server.should_exit = True
         return False
     return True
-
-
-def _on_end(server: uvicorn.Server, until_stdin_closes: bool) -> None:
-    def stop() -> None:
-        server.should_exit = True
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    if until_stdin_closes:
-        threading.Thread(target=_await_stdin, args=(loop, stop), daemon=True).start()
-
-
-def _await_stdin(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
-    with contextlib.suppress(OSError):
-        while os.read(0, 65536):
-            pass
-    with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-        loop.call_soon_threadsafe(stop)

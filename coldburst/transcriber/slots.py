@@ -1,4 +1,4 @@
-"""The service's side of its slots: processes with a recogniser each, or a fixed service time."""
+"""The slots of the service: processes with a recogniser each, or a fixed service time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
-from coldburst.transcriber.recognisers import RecognitionRequest, Segment, Transcript, duration_s, serve
+from coldburst.transcriber.recognisers import RecognitionRequest, Segment, Transcript, duration_s, run_slot
 
 FIXED_TEXT = "the quick brown fox jumps over the lazy dog"
 
@@ -21,36 +21,36 @@ class DiedError(Exception):
 
 
 class Slots(Protocol):
-    """What recognises, by number of the slot, one order a slot at a time."""
+    """What recognises, by number of the slot, one request a slot at a time."""
 
     async def load(self, slot: int) -> None:
         """Make a slot ready, in place of what was there before."""
 
-    async def recognise(self, slot: int, order: RecognitionRequest) -> Transcript:
-        """What is said in the order's recording."""
+    async def recognise(self, slot: int, request: RecognitionRequest) -> Transcript:
+        """The transcript of the request's recording."""
 
     def stop(self) -> None:
         """End every process."""
 
 
 class FixedSlots:
-    """No recogniser: each order takes ``service_time_s`` from slot to answer, reading the header of the clip included."""
+    """No recogniser: each request takes ``service_time_s`` from slot to answer, reading the header of the clip included."""
 
     def __init__(self, service_time_s: float) -> None:
         self._service_time_s = service_time_s
 
     async def load(self, slot: int) -> None:
-        """Import what the first order needs, so that it takes no longer than the others."""
+        """Import what the first request needs, so that it takes no longer than the others."""
         await asyncio.to_thread(importlib.import_module, "soundfile")
 
-    async def recognise(self, slot: int, order: RecognitionRequest) -> Transcript:
+    async def recognise(self, slot: int, request: RecognitionRequest) -> Transcript:
         """FIXED_TEXT, once the service time is over.
 
         Raises:
             UndecodableError: no sound.
         """
         ends_s = time.monotonic() + self._service_time_s
-        length_s = await asyncio.to_thread(duration_s, order.content)
+        length_s = await asyncio.to_thread(duration_s, request.content)
         while (left_s := ends_s - time.monotonic()) > 0:  # uvloop's timers count whole milliseconds and may come early
             await asyncio.sleep(left_s)
         return Transcript(FIXED_TEXT, "en", length_s, (Segment(0.0, length_s, FIXED_TEXT),))
@@ -62,7 +62,7 @@ class FixedSlots:
 class ProcessSlots:
     """A process for each slot, in which the engine is loaded; a thread for each waits for its answers.
 
-    That an idle process has died shows when the next order comes.
+    That an idle process has died shows when the next request comes.
     """
 
     def __init__(self, slots: int, engine: str, model: str) -> None:
@@ -74,11 +74,11 @@ class ProcessSlots:
     def start(self, slot: int) -> None:
         """Start the slot's process without waiting for it."""
         context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        process = context.Process(target=serve, args=(there, self._engine, self._model), name=f"slot-{slot}", daemon=True)
+        ours, theirs = context.Pipe()
+        process = context.Process(target=run_slot, args=(theirs, self._engine, self._model), name=f"slot-{slot}", daemon=True)
         process.start()
-        there.close()
-        self._running[slot] = process, here
+        theirs.close()
+        self._running[slot] = process, ours
 
     async def load(self, slot: int) -> None:
         """Start the slot's process unless it is on its way, and wait until its engine is loaded.
@@ -91,17 +91,17 @@ class ProcessSlots:
             self.start(slot)
         await self._receive(slot)
 
-    async def recognise(self, slot: int, order: RecognitionRequest) -> Transcript:
-        """What is said in the order's recording.
+    async def recognise(self, slot: int, request: RecognitionRequest) -> Transcript:
+        """The transcript of the request's recording.
 
         Raises:
             UndecodableError: no sound.
             DiedError: the process is gone; the slot has to be loaded again.
             RuntimeError: the engine failed with this recording, and goes on.
         """
-        heard = await self._receive(slot, order)
-        assert heard is not None
-        return heard
+        transcript = await self._receive(slot, request)
+        assert transcript is not None
+        return transcript
 
     def stop(self) -> None:
         """End every process, and the threads that wait for them."""
@@ -109,9 +109,9 @@ class ProcessSlots:
             self._end(slot)
         self._threads.shutdown()
 
-    async def _receive(self, slot: int, order: RecognitionRequest | None = None) -> Transcript | None:
+    async def _receive(self, slot: int, request: RecognitionRequest | None = None) -> Transcript | None:
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._threads, _exchange, self._running[slot][1], order)
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, _exchange, self._running[slot][1], request)
         except (EOFError, OSError) as error:
             if slot in self._running:
                 self._end(slot)
@@ -126,8 +126,8 @@ class ProcessSlots:
         process.join()
 
 
-def _exchange(line: Connection, order: RecognitionRequest | None) -> Transcript | Exception | None:
-    if order is not None:
-        line.send(order)
-    answer: Transcript | Exception | None = line.recv()
+def _exchange(connection: Connection, request: RecognitionRequest | None) -> Transcript | Exception | None:
+    if request is not None:
+        connection.send(request)
+    answer: Transcript | Exception | None = connection.recv()
     return answer

@@ -69,6 +69,6 @@ def word_error_rate(recogniser, clip):
     import jiwer
 
     sound, _ = decode(clip.read_bytes())
-    _, segments = recogniser.hear(sound, RecognitionRequest(b""))
+    _, segments = recogniser.recognise(sound, RecognitionRequest(b""))
     plain = re.sub(r"[^a-z ]", "", make.SENTENCES[clip.name].lower())
     return jiwer.wer(plain, " ".join(segment.text for segment in segments))

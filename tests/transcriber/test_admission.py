@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coldburst.transcriber.access_log import Stall
 from coldburst.transcriber.admission import Admission, NoRoomError
-from coldburst.transcriber.request_trace import Stall
 
 
 def opened(slots, places=10, **how):

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coldburst.transcriber import recognisers
-from coldburst.transcriber.recognisers import LONGEST_S, RATE, Segment, UndecodableError, check, decode, duration_s, pieces, resample
+from coldburst.transcriber.recognisers import (
+    LONGEST_S,
+    RATE,
+    Segment,
+    UndecodableError,
+    check,
+    decode,
+    duration_s,
+    resample,
+    split_at_pauses,
+)
 
 
 def tone(rate, length_s=1.0, hz=440.0):
@@ -59,13 +69,13 @@ def test_a_long_recording_is_cut_where_it_is_quiet():
     sound = np.ones(40 * RATE, np.float32)
     for quiet_s in (12.0, 25.0):
         sound[round(quiet_s * RATE) : round((quiet_s + 0.3) * RATE)] = 0
-    cuts = [end / RATE for _, end in pieces(sound)]
+    cuts = [end / RATE for _, end in split_at_pauses(sound)]
     assert cuts == pytest.approx([12.15, 25.15, 40.0], abs=0.15)
 
 
 @given(st.integers(0, 50 * RATE))
 def test_pieces_make_up_the_whole(samples):
-    found = list(pieces(np.zeros(samples, np.float32)))
+    found = list(split_at_pauses(np.zeros(samples, np.float32)))
     assert found[0][0] == 0
     assert found[-1][1] == samples
     assert all(end == start for (_, end), (start, _) in itertools.pairwise(found))
@@ -93,7 +103,7 @@ def test_the_recogniser_says_nothing_of_nothing_and_forgets_whom_it_heard_before
     recogniser = recognisers.PocketSphinx()
     order = recognisers.RecognitionRequest(b"")
     hum = 0.3 * tone(RATE, 1.0, 200.0)
-    first = recogniser.hear(hum, order)
-    assert recogniser.hear(np.zeros(0, np.float32), order) == ("en", [])
-    recogniser.hear(0.9 * tone(RATE, 1.0, 900.0), order)
-    assert recogniser.hear(hum, order) == first
+    first = recogniser.recognise(hum, order)
+    assert recogniser.recognise(np.zeros(0, np.float32), order) == ("en", [])
+    recogniser.recognise(0.9 * tone(RATE, 1.0, 900.0), order)
+    assert recogniser.recognise(hum, order) == first

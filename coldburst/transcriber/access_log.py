@@ -1,6 +1,6 @@
-"""A request from its first byte to its last: what the access log tells, and the frame around the service.
+"""The access log: a trace of each request, written by a layer around the service.
 
-The frame is an ASGI application around another (asgi.readthedocs.io, HTTP scope): it stalls, counts
+The layer is an ASGI application around another (asgi.readthedocs.io, HTTP scope): it stalls, counts
 the bytes that come in, names the endpoint worker in every answer and writes the access log.
 """
 
@@ -40,7 +40,7 @@ class RequestTrace:
         audio_s: length of the clip in seconds.
         worker_id: this service's name.
         slot: number of the slot, from 0.
-        left: whether the client left; not in the log, where it empties the status.
+        disconnected: whether the client left; not in the log, where it empties the status.
     """
 
     received_at: float
@@ -53,19 +53,19 @@ class RequestTrace:
     bytes_in: int = 0
     audio_s: float | None = None
     slot: int | None = None
-    left: bool = False
+    disconnected: bool = False
 
     def line(self) -> str:
-        """The visit as one line of JSON, seconds to the microsecond."""
+        """The trace as one line of JSON, seconds to the microsecond."""
         row = {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
-        if row.pop("left"):
+        if row.pop("disconnected"):
             row["status"] = None
         return json.dumps(row) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A server that stands still for the first ``length_s`` of each ``every_s`` seconds, from ``start_s`` on."""
+    """A simulated standstill: the server does nothing for the first ``length_s`` of each ``every_s`` seconds, from ``start_s`` on."""
 
     start_s: float
     length_s: float
@@ -80,7 +80,7 @@ class AccessLogMiddleware:
     """The ASGI application that surrounds the service.
 
     Args:
-        app: the service; it finds its Visit in the scope's state.
+        app: the service; it finds its RequestTrace in the scope's state.
         worker_id: goes into X-Worker-Id of every answer.
         max_bytes: of a request's body.
         stall: None for a server that never stands still.
@@ -97,35 +97,35 @@ class AccessLogMiddleware:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One request, as ASGI has it."""
         start_s = time.monotonic()
-        visit = RequestTrace(time.time(), _header(scope, b"x-request-id")[:200], self._worker_id)
-        scope["state"]["visit"] = visit
+        trace = RequestTrace(time.time(), _header(scope, b"x-request-id")[:200], self._worker_id)
+        scope["state"]["trace"] = trace
         try:
             if self._stall:
                 await asyncio.sleep(self._stall.left_s(start_s))
-            await self._app(scope, self._counted(receive, visit), self._named(send, visit))
+            await self._app(scope, self._counted(receive, trace), self._named(send, trace))
         except asyncio.CancelledError:  # uvicorn's end of patience, once the service was told to stop
-            if visit.status is None:
-                await _stopping(self._named(send, visit))
+            if trace.status is None:
+                await _stopping(self._named(send, trace))
         finally:
-            visit.total_s = time.monotonic() - start_s
+            trace.total_s = time.monotonic() - start_s
             if self._log and scope["path"] == ROUTE:
-                self._log.write(visit.line())
+                self._log.write(trace.line())
                 self._log.flush()
 
-    def _counted(self, receive: Receive, visit: RequestTrace) -> Receive:
+    def _counted(self, receive: Receive, trace: RequestTrace) -> Receive:
         async def counted() -> Message:
             message = await receive()
-            visit.bytes_in += len(message.get("body", b""))
-            if visit.bytes_in > self._max_bytes:
+            trace.bytes_in += len(message.get("body", b""))
+            if trace.bytes_in > self._max_bytes:
                 raise TooLargeError
             return message
 
         return counted
 
-    def _named(self, send: Send, visit: RequestTrace) -> Send:
+    def _named(self, send: Send, trace: RequestTrace) -> Send:
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                visit.status = message["status"]
+                trace.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-worker-id", self._worker_id.encode())]
             await send(message)
 

@@ -1,11 +1,7 @@
-"""A transcription service with an OpenAI-style surface and a real recogniser: the stand-in for a GPU box.
-
-    python -m coldburst.transcriber --help
+"""The transcriber's settings: its command line, checked.
 
 This module is light on purpose: each slot process imports it again.
 """
-
-# ruff: noqa: PLC0415 - each slot process imports this file, and pays for what it imports
 
 from __future__ import annotations
 
@@ -13,21 +9,15 @@ import argparse
 import contextlib
 import math
 import os
-import signal
-import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from coldburst.transcriber import recognisers
-
-if TYPE_CHECKING:
-    from coldburst.transcriber.slots import Slots
+from coldburst.transcriber.service_process import CommandParser
 
 ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
 MEGABYTE = 1 << 20
-BACKLOG = 2048
+PROGRAM = "python -m coldburst.transcriber"
 DESCRIPTION = """\
 A transcription service: POST /v1/audio/transcriptions and GET /health.
 Prints its address once it accepts connections; the recogniser loads meanwhile.
@@ -71,11 +61,6 @@ class TranscriberOptions:
         return self.max_megabytes * MEGABYTE
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def parse(words: Sequence[str] | None = None) -> TranscriberOptions:
     """Options from the command line; exits with code 2 and one sentence on stderr when they are not right."""
     parser = _parser()
@@ -94,8 +79,8 @@ def parse(words: Sequence[str] | None = None) -> TranscriberOptions:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m coldburst.transcriber",
+    parser = CommandParser(
+        prog=PROGRAM,
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -156,56 +141,3 @@ def _seconds(text: str) -> float:
         if 0 <= (seconds := float(text)) < math.inf:
             return seconds
     raise argparse.ArgumentTypeError(f"'{text}' is no time in seconds: write a number of at least 0, as in '0.5'")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections already; they wait in the kernel until they are served.
-
-    Raises:
-        OSError: the address is taken or not of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
-
-
-def start_slots(options: TranscriberOptions) -> Slots:
-    """The slots that the options ask for, loading already when they are processes."""
-    from coldburst.transcriber.slots import FixedSlots, ProcessSlots
-
-    if options.engine == "fixed":
-        return FixedSlots(options.service_time_s)
-    slots = ProcessSlots(options.max_concurrent, options.engine, options.model)
-    for slot in range(options.max_concurrent):
-        slots.start(slot)
-    return slots
-
-
-def _log(file: str) -> TextIO | None:
-    if file in ("", "-"):
-        return sys.stdout if file else None
-    return open(file, "a", encoding="utf-8")  # noqa: PTH123 - open until the process ends
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """Run the service; the exit code: 0 when told to stop, 1 when it could not load, 2 when the options are not right."""
-    options = parse(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        log = _log(options.access_log)
-        listening = listen(options.host, options.port)
-    except OSError as error:
-        what = f"write '{error.filename}'" if error.filename else f"listen on {options.host}:{options.port}"
-        print(f"python -m coldburst.transcriber: cannot {what}: {str(error.strerror).partition(' (')[0]}", file=sys.stderr)
-        return 2
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    try:
-        print(f"listening on http://{host}:{listening.getsockname()[1]}", flush=True)
-    except BrokenPipeError:  # whoever started it has gone already
-        os._exit(0)
-    slots = start_slots(options)
-
-    import uvloop
-
-    from coldburst.transcriber.service import serve  # while the slots load
-
-    return uvloop.run(serve(options, listening, slots, log))
