@@ -7,7 +7,7 @@ from importlib import import_module
 
 VERBS = {
     "restore": "coldburst.control.restore",
-    "emulator": "coldburst.emulator.emulator",
+    "emulator": "coldburst.emulator.command",
     "transcriber": "coldburst.transcriber.command",
 }
 

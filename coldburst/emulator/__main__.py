@@ -2,7 +2,7 @@
 
 import sys
 
-from coldburst.emulator.emulator import main
+from coldburst.emulator.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

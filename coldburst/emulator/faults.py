@@ -1,63 +1,30 @@
-"""Faults on demand: their vocabulary, and those that meet requests. Standard library only, no clock.
-
-The same JSON objects are taken by ``--fault``, by ``faults`` in a configuration file and by
-``POST /emulator/NAME/fault``.
-"""
+"""The faults in force at an endpoint: how each is put in force, and which requests and workers it hits."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+import socket
+import struct
+from dataclasses import replace
+from typing import Protocol
 
-HELP = """\
-faults, as JSON for --fault or POST /emulator/NAME/fault:
-  {"kill": "all"}                  end worker processes by SIGKILL: "all", "one" or a worker's id
-  {"throttle": 1}                  the hosts have room for one worker only; null: no bound
-  {"crash_starts": 3}              the next three workers exit before they are ready; true: every one; 0: none
-  {"never_ack": "all"}             workers take jobs and never acknowledge them: "all" or a worker's id; null: none
-  {"memory": {"card_gb": 24, "shared_gb": 6, "job_gb": 10}}
-                                   of workers that start from now on: a job that finds no room fails
-  {"status": 429, "share": 0.2, "for_s": 10, "operation": "status", "retry_after_s": 2}
-                                   an error for a share of the requests, for a time, to one operation (default: all, for ever, to any)
-  {"status": 500, "times": 3}      an error for the next three requests
-  {"reset": true, "share": 0.1}    the connection is reset instead of an answer
-  {"clear": true}                  an end to all of them"""
+from aiohttp import web
 
+from coldburst.emulator.api.responses import HttpError
+from coldburst.emulator.settings.fault_notation import Fault, FaultError, FaultRule
+from coldburst.emulator.workers.backend import WorkerBackend
+from coldburst.serverless.endpoint import Endpoint
+from coldburst.serverless.errors import short_repr
+from coldburst.serverless.platform_parameters import Platform
 
-MOST = 1e9
-"""Of seconds and gigabytes."""
-
-
-class FaultError(ValueError):
-    """No such fault; the message is one sentence."""
-
-
-@dataclass(slots=True)
-class FaultRule:
-    """Requests that meet an error.
-
-    Attributes:
-        status: of the answer; 0 resets the connection instead.
-        share: of the requests, 0 to 1.
-        until_s: by the endpoint's clock.
-        left: how many requests more.
-        operation: "" = any.
-        retry_after_s: told in Retry-After; None = not.
-    """
-
-    status: int
-    share: float = 1.0
-    until_s: float = math.inf
-    left: float = math.inf
-    operation: str = ""
-    retry_after_s: float | None = None
+ALIVE = ("LOADING", "READY", "RUNNING", "DRAINING", "CACHED", "RESUMING")
+"""States of workers that have a process."""
 
 
 class FaultRules:
-    """The rules in force; which requests a share hits depends on the seed alone."""
+    """The rules in force for requests; which requests a share hits depends on the seed alone."""
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"{seed} faults")
@@ -71,8 +38,8 @@ class FaultRules:
         """Puts all out of force."""
         self._rules = []
 
-    def meet(self, operation: str, now: float) -> FaultRule | None:
-        """The rule that a request of the client's meets, if any."""
+    def hit(self, operation: str, now: float) -> FaultRule | None:
+        """The rule that hits a client's request, if any."""
         if not self._rules:
             return None
         self._rules = [rule for rule in self._rules if rule.left > 0 and now < rule.until_s]
@@ -83,82 +50,102 @@ class FaultRules:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One fault as it was asked for: what, with which value, and for requests the rule (its ``until_s`` counted from now)."""
+class FaultTarget(Protocol):
+    """The part of an endpoint that faults act on; ``worker_states`` are by worker id."""
 
-    what: str
-    value: Any = None
-    rule: FaultRule | None = None
+    core: Endpoint
+    backend: WorkerBackend
+    worker_states: dict[str, str]
+
+    @property
+    def platform(self) -> Platform:
+        """What the platform does without faults."""
+
+    def now(self) -> float:
+        """Seconds by the endpoint's clock."""
+
+    def pump(self) -> None:
+        """Let the endpoint act on what has changed."""
 
 
-def fault(asked: Mapping[str, Any]) -> Fault:
-    """The fault that a JSON object asks for.
+class FaultInjector:
+    """Puts faults in force at one endpoint.
 
-    Raises:
-        FaultError: none that there is.
+    Args:
+        seed: decides which requests a share hits.
     """
-    if "status" in asked or "reset" in asked:
-        return Fault("rule", rule=_rule(asked))
-    if len(asked) != 1 or next(iter(asked)) not in _VALUES:
-        raise FaultError(f'{_said(asked)} is no fault: name one of {", ".join((*_VALUES, "status, reset"))}, as in {{"kill": "all"}}')
-    what, value = next(iter(asked.items()))
-    right, example = _VALUES[what]
-    if not right(value):
-        raise FaultError(f"{_said(asked)} does not fit the fault '{what}': write it as in {example}")
-    return Fault(what, value)
+
+    def __init__(self, target: FaultTarget, seed: int) -> None:
+        self._target = target
+        self._rules = FaultRules(seed)
+        self._crash_starts: float = 0
+        self._never_ack: str | None = None
+
+    def inject(self, fault: Fault) -> None:
+        """Put a fault in force.
+
+        Raises:
+            FaultError: there is no such worker.
+        """
+        target = self._target
+        match fault.kind, fault.value:
+            case "rule", _:
+                assert fault.rule is not None
+                self._rules.add(replace(fault.rule, until_s=target.now() + fault.rule.until_s))
+            case "kill", worker:
+                self._kill(worker)
+            case "throttle", hosts:
+                target.core.throttle(hosts, target.now())
+            case "crash_starts", starts:
+                self._crash_starts = math.inf if starts is True else int(starts)
+            case "never_ack", worker:
+                self._never_ack = worker
+            case "memory", memory:
+                target.backend.change(replace(target.backend.spec, **memory))
+            case _:  # clear
+                self._rules.clear()
+                self._crash_starts, self._never_ack = 0, None
+                target.core.throttle(target.platform.hosts, target.now())
+        target.pump()
+
+    def check_request(self, request: web.BaseRequest, operation: str) -> None:
+        """Nothing, where no fault hits a client's request.
+
+        Raises:
+            HttpError: the request gets an error.
+            CancelledError: its connection was reset.
+        """
+        rule = self._rules.hit(operation, self._target.now())
+        if rule is None:
+            return
+        if not rule.status:
+            _reset(request)
+            raise asyncio.CancelledError
+        headers = {} if rule.retry_after_s is None else {"Retry-After": f"{rule.retry_after_s:g}"}
+        raise HttpError(rule.status, f"a fault that was asked for: {rule.status}", headers)
+
+    def use_crash_start(self) -> bool:
+        """Whether the worker that starts now is to crash; counts it as one of the crashes asked for."""
+        crash = self._crash_starts > 0
+        self._crash_starts -= crash
+        return crash
+
+    def never_acks(self, worker_id: str) -> bool:
+        """Whether the worker takes jobs and never acknowledges them."""
+        return self._never_ack in ("all", worker_id)
+
+    def _kill(self, worker: str) -> None:
+        alive = [worker_id for worker_id, state in self._target.worker_states.items() if state in ALIVE]
+        if worker not in ("all", "one", *alive):
+            names = ", ".join(alive[:5]) or "none (none has a process)"
+            raise FaultError(f"there is no worker {short_repr(worker)} to kill: name one of {names}")
+        for worker_id in alive if worker == "all" else alive[:1] if worker == "one" else [worker]:
+            self._target.backend.kill(worker_id)
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST
-
-
-def _memory(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) <= {"card_gb", "shared_gb", "job_gb"} and all(map(_number, value.values()))
-
-
-_VALUES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "kill": (lambda value: isinstance(value, str), '{"kill": "all"}'),
-    "throttle": (lambda value: value is None or _count(value), '{"throttle": 1}'),
-    "crash_starts": (lambda value: isinstance(value, bool) or _count(value), '{"crash_starts": 3}'),
-    "never_ack": (lambda value: value is None or isinstance(value, str), '{"never_ack": "all"}'),
-    "memory": (_memory, '{"memory": {"card_gb": 24, "shared_gb": 6, "job_gb": 10}}'),
-    "clear": (lambda value: value is True, '{"clear": true}'),
-}
-_RULE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "status": (lambda value: _count(value) and 400 <= value <= 599, '"status": 429'),
-    "reset": (lambda value: value is True, '"reset": true'),
-    "share": (lambda value: _number(value) and value <= 1, '"share": 0.2'),
-    "for_s": (_number, '"for_s": 10'),
-    "times": (_count, '"times": 3'),
-    "operation": (lambda value: isinstance(value, str), '"operation": "status"'),
-    "retry_after_s": (_number, '"retry_after_s": 2'),
-}
-
-
-def _rule(asked: Mapping[str, Any]) -> FaultRule:
-    for name, value in asked.items():
-        if name not in _RULE:
-            raise FaultError(f"a fault of requests has no '{name}': it may have {', '.join(_RULE)}")
-        right, example = _RULE[name]
-        if not right(value):
-            raise FaultError(f"{_said({name: value})} does not fit a fault of requests: write it as in {example}")
-    if "status" in asked and "reset" in asked:
-        raise FaultError("a request gets an error or its connection is reset, not both: leave 'status' or 'reset' out")
-    return FaultRule(
-        asked.get("status", 0),
-        asked.get("share", 1.0),
-        asked.get("for_s", math.inf),
-        asked.get("times", math.inf),
-        asked.get("operation", ""),
-        asked.get("retry_after_s"),
-    )
-
-
-def _said(asked: Mapping[str, Any]) -> str:
-    text = str(dict(asked))
-    return text if len(text) <= 80 else text[:79] + "…"
+def _reset(request: web.BaseRequest) -> None:
+    """Break the connection off by a reset (RST), as a crashed peer does."""
+    if request.transport is not None:
+        if sock := request.transport.get_extra_info("socket"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()

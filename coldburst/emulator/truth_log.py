@@ -1,4 +1,4 @@
-"""The truth log: what the emulator did, one line of JSON each, for a load tester's figures to be held against."""
+"""The truth log: what the emulator did, one line of JSON an event, to hold a load tester's figures against."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from coldburst.serverless.actions import Changed, Forward
+from coldburst.serverless.job import Job
+
 
 class TruthLog:
-    """Writes lines; each is on its way to the file before ``tell`` returns.
+    """Writes lines; each is handed to the system before the call returns.
 
     Args:
         out: where the lines go; None = nowhere.
@@ -19,8 +22,64 @@ class TruthLog:
     def __init__(self, out: TextIO | None, zero_s: float) -> None:
         self._out, self._zero_s = out, zero_s
 
-    def tell(self, kind: str, endpoint: str, instants: Mapping[str, float | None], **more: Any) -> None:
-        """One line.
+    def job_ended(self, endpoint: str, job: Job) -> None:
+        """Write that a job has ended."""
+        self._write(
+            "job",
+            endpoint,
+            {"submitted": job.submitted_s, "taken": job.taken_s, "finished": job.finished_s, "worker_ready": job.worker_ready_s},
+            id=job.id,
+            state=job.state,
+            reason=job.reason,
+            worker_id=job.worker_id,
+            cold=job.cold,
+            retries=job.retries,
+            delay_s=job.delay_s,
+            execution_s=job.execution_s,
+        )
+
+    def request_ended(
+        self,
+        endpoint: str,
+        request_id: str,
+        client_name: str,
+        between_s: tuple[float, float],
+        forward: Forward | None,
+        status: int | None,
+        reason: str,
+    ) -> None:
+        """Write that a request to a load balancer has ended.
+
+        Args:
+            endpoint: its name.
+            request_id, client_name: the emulator's name for the request, and the client's own.
+            between_s: when it came, and when it ended.
+            forward: who got it; None = no worker did.
+            status: of its answer; None = its client went away.
+            reason: why it ended.
+        """
+        arrived_s, ended_s = between_s
+        taken_s = arrived_s + forward.waited_s if forward else None
+        self._write(
+            "request",
+            endpoint,
+            {"submitted": arrived_s, "taken": taken_s, "finished": ended_s},
+            id=request_id,
+            name=client_name,
+            status=status,
+            reason=reason,
+            worker_id=forward.worker_id if forward else "",
+            cold=forward.cold if forward else False,
+            delay_s=forward.waited_s if forward else None,
+            execution_s=None if taken_s is None else ended_s - taken_s,
+        )
+
+    def worker_changed(self, endpoint: str, change: Changed, now: float) -> None:
+        """Write that a worker is in another state."""
+        self._write("worker", endpoint, {"at": now}, worker_id=change.worker_id, state=change.state)
+
+    def _write(self, kind: str, endpoint: str, instants: Mapping[str, float | None], **more: Any) -> None:
+        """Write one line.
 
         Args:
             kind: "job", "request" (of a load balancer) or "worker".
@@ -38,6 +97,7 @@ class TruthLog:
         try:
             self._out.write(json.dumps(row) + "\n")
             self._out.flush()
-        except OSError as error:  # jobs go on: what was promised to clients counts for more
+        # Jobs go on: what was promised to clients counts for more.
+        except OSError as error:
             print(f"the truth log cannot be written any more, and ends here: {error.strerror}", file=sys.stderr)
             self._out = None

@@ -1,4 +1,4 @@
-"""Webhooks: a job's end told to a URL of the client's, up to three times."""
+"""Webhooks: a job that has ended is posted to a URL of the client's, in up to three tries."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Webhooks:
         self._posting: set[asyncio.Task[None]] = set()
 
     def post(self, url: str, body: Mapping[str, Any]) -> None:
-        """Starts to tell ``body`` to ``url``; what comes of it changes nothing for the job."""
+        """Start to post ``body`` to ``url``; whether it succeeds changes nothing for the job."""
         task = asyncio.create_task(self._post(url, json.dumps(body).encode()))
         self._posting.add(task)
         task.add_done_callback(self._posting.discard)
 
     async def close(self) -> None:
-        """Gives up what is under way."""
+        """Give up what is under way."""
         for task in self._posting:
             task.cancel()
         await asyncio.gather(*self._posting, return_exceptions=True)
@@ -42,14 +42,15 @@ class Webhooks:
     async def _post(self, url: str, body: bytes) -> None:
         for wait_s in (0.0, *self._waits_s):
             await asyncio.sleep(wait_s)
-            if await self._told(url, body):
+            if await self._accepted(url, body):
                 return
 
-    async def _told(self, url: str, body: bytes) -> bool:
+    async def _accepted(self, url: str, body: bytes) -> bool:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(self._timeout_s))
         try:
-            async with self._session.post(url, data=body, headers=HEADERS) as told:
-                return 200 <= told.status < 300
-        except (aiohttp.ClientError, TimeoutError, ValueError):  # ValueError: no URL
+            async with self._session.post(url, data=body, headers=HEADERS) as answer:
+                return 200 <= answer.status < 300
+        # ValueError: it is no URL.
+        except (aiohttp.ClientError, TimeoutError, ValueError):
             return False

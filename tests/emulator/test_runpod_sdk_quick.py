@@ -1,4 +1,4 @@
-"""The real runpod SDK on both ends, in as little time as its imports take; tests/test_runpod_sdk.py has all of it."""
+"""The real runpod SDK on both ends, in as little time as its imports take; tests/emulator/test_runpod_sdk.py has all of it."""
 
 import socket
 import sys

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from coldburst.emulator.api.responses import RefusedError, answer, content
+from coldburst.emulator.api.responses import HttpError, answer, content
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
 
@@ -29,13 +29,13 @@ class Operation:
     of_balancer: bool = False
 
 
-async def body_of(hosted: HostedEndpoint, request: web.BaseRequest, most: float) -> bytes:
+async def body_of(endpoint: HostedEndpoint, request: web.BaseRequest, most: float) -> bytes:
     """The request's body.
 
     Raises:
-        RefusedError: more than ``most`` bytes.
+        HttpError: more than ``most`` bytes.
     """
-    too_large = RefusedError(hosted.options.too_large_status, f"the body is larger than {most / 1e6:g} MB")
+    too_large = HttpError(endpoint.options.too_large_status, f"the body is larger than {most / 1e6:g} MB")
     if (request.content_length or 0) > most:
         raise too_large
     try:
@@ -47,90 +47,90 @@ async def body_of(hosted: HostedEndpoint, request: web.BaseRequest, most: float)
     return found
 
 
-async def _run(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
-    body = content(await body_of(hosted, request, hosted.platform.run_bytes))
-    job = hosted.endpoint.submit(body, hosted.now())
-    hosted.pump()
+async def _run(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    body = content(await body_of(endpoint, request, endpoint.platform.run_bytes))
+    job = endpoint.core.submit(body, endpoint.now())
+    endpoint.pump()
     return answer({"id": job.id, "status": "IN_QUEUE"})
 
 
-async def _runsync(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
-    platform = hosted.platform
+async def _runsync(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    platform = endpoint.platform
     wait_s = _wait_s(request, platform.sync_wait_s, (platform.sync_wait_min_s, platform.sync_wait_max_s))
-    body = content(await body_of(hosted, request, platform.sync_bytes))
-    job = hosted.endpoint.submit(body, hosted.now(), sync=True)
-    hosted.pump()
-    await hosted.wait(job, wait_s)
+    body = content(await body_of(endpoint, request, platform.sync_bytes))
+    job = endpoint.core.submit(body, endpoint.now(), sync=True)
+    endpoint.pump()
+    await endpoint.wait(job, wait_s)
     return answer(job.view())
 
 
 def _wait_s(request: web.BaseRequest, default_s: float, bounds_s: tuple[float, float]) -> float:
     """``wait`` of the query, milliseconds, brought into its bounds; what RunPod does outside of them is not known."""
-    wait_s = _asked_s(request, "wait")
+    wait_s = _query_s(request, "wait")
     return default_s if wait_s is None else min(max(wait_s, bounds_s[0]), bounds_s[1])
 
 
-def _asked_s(request: web.BaseRequest, name: str) -> float | None:
+def _query_s(request: web.BaseRequest, name: str) -> float | None:
     """A time of the query, which has it in milliseconds; None = it is not there."""
     text = request.query.get(name) if request.query_string else None
     if text is None:
         return None
     try:
-        asked_s = float(text) / 1000
+        time_s = float(text) / 1000
     except ValueError:
-        asked_s = math.nan
-    if math.isnan(asked_s):
-        raise RefusedError(400, f"{name}={text[:60]} is no time: give milliseconds, as in {name}=90000")
-    return asked_s
+        time_s = math.nan
+    if math.isnan(time_s):
+        raise HttpError(400, f"{name}={text[:60]} is no time: give milliseconds, as in {name}=90000")
+    return time_s
 
 
-async def _status(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+async def _status(endpoint: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
     """The job; with ``ttl`` its result is kept for no longer than that from now."""
-    life_s = _asked_s(request, "ttl")
-    job = hosted.endpoint.job(job_id, hosted.now())
+    life_s = _query_s(request, "ttl")
+    job = endpoint.core.job(job_id, endpoint.now())
     if life_s is not None:
-        hosted.endpoint.shorten(job_id, max(life_s, 0.0), hosted.now())
-        hosted.pump()
+        endpoint.core.shorten(job_id, max(life_s, 0.0), endpoint.now())
+        endpoint.pump()
     return answer(job.view())
 
 
-async def _status_sync(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+async def _status_sync(endpoint: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
     wait_s = _wait_s(request, STATUS_WAIT_S[1], STATUS_WAIT_S)
-    job = hosted.endpoint.job(job_id, hosted.now())
-    await hosted.wait(job, wait_s)
+    job = endpoint.core.job(job_id, endpoint.now())
+    await endpoint.wait(job, wait_s)
     return answer(job.view())
 
 
-async def _stream(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
-    chunks = hosted.endpoint.drain_stream(job_id, hosted.now())
-    return answer({"status": hosted.endpoint.job(job_id, hosted.now()).state, "stream": [{"output": chunk} for chunk in chunks]})
+async def _stream(endpoint: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+    chunks = endpoint.core.drain_stream(job_id, endpoint.now())
+    return answer({"status": endpoint.core.job(job_id, endpoint.now()).state, "stream": [{"output": chunk} for chunk in chunks]})
 
 
-async def _cancel(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
-    job = hosted.endpoint.cancel(job_id, hosted.now())
-    hosted.pump()
+async def _cancel(endpoint: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+    job = endpoint.core.cancel(job_id, endpoint.now())
+    endpoint.pump()
     return answer({"id": job.id, "status": job.state})
 
 
-async def _retry(hosted: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
-    job = hosted.endpoint.retry(job_id, hosted.now())
-    hosted.pump()
+async def _retry(endpoint: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
+    job = endpoint.core.retry(job_id, endpoint.now())
+    endpoint.pump()
     return answer({"id": job.id, "status": "IN_QUEUE"})
 
 
-async def _purge(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
-    removed = hosted.endpoint.purge(hosted.now())
-    hosted.pump()
+async def _purge(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    removed = endpoint.core.purge(endpoint.now())
+    endpoint.pump()
     return answer({"removed": removed, "status": PURGED})
 
 
-async def _health(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
-    return answer(hosted.endpoint.health(hosted.now()))
+async def _health(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    return answer(endpoint.core.health(endpoint.now()))
 
 
-async def _requests(hosted: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+async def _requests(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
     """Jobs that have not ended; the shape of the platform's own answer is not known."""
-    return answer({"requests": [job.view() for job in hosted.endpoint.open_jobs()]})
+    return answer({"requests": [job.view() for job in endpoint.core.open_jobs()]})
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -147,38 +147,38 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-async def serve(hosted: HostedEndpoint, request: web.BaseRequest, name: str, job_id: str) -> web.StreamResponse:
+async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, name: str, job_id: str) -> web.StreamResponse:
     """The answer to one request of a client's.
 
     Raises:
-        RefusedError: with the status and the sentence of the error.
+        HttpError: with the status and the sentence of the error.
     """
     operation = OPERATIONS[name]
     if request.method not in operation.methods:
-        raise RefusedError(405, f"{request.method} is not for /{name}: use {operation.methods[0]}", {"Allow": ", ".join(operation.methods)})
+        raise HttpError(405, f"{request.method} is not for /{name}: use {operation.methods[0]}", {"Allow": ", ".join(operation.methods)})
     if bool(job_id) != operation.of_job:
-        raise RefusedError(
+        raise HttpError(
             404, f"no such path: /{name} {'needs a job id, as in' if operation.of_job else 'stands alone, as in'} {_form(name)}"
         )
-    if not (operation.of_balancer or hosted.is_queue):
-        raise RefusedError(400, "not allowed for LB API")
-    hosted.meet_faults(request, name)
-    if (again_s := hosted.endpoint.admit(name, hosted.now())) is not None:
-        raise _too_many(hosted, name, again_s)
+    if not (operation.of_balancer or endpoint.is_queue):
+        raise HttpError(400, "not allowed for LB API")
+    endpoint.faults.check_request(request, name)
+    if (again_s := endpoint.core.admit(name, endpoint.now())) is not None:
+        raise _too_many(endpoint, name, again_s)
     try:
-        return await operation.serve(hosted, request, job_id)
+        return await operation.serve(endpoint, request, job_id)
     except JobNotFoundError as error:
-        raise RefusedError(404, str(error)) from None
+        raise HttpError(404, str(error)) from None
     except RequestRefusedError as error:
-        raise RefusedError(error.status, str(error)) from None
+        raise HttpError(error.status, str(error)) from None
     finally:
-        hosted.endpoint.release(name)
+        endpoint.core.release(name)
 
 
 def _form(name: str) -> str:
     return f"/v2/NAME/{name}/JOB" if OPERATIONS[name].of_job else f"/v2/NAME/{name}"
 
 
-def _too_many(hosted: HostedEndpoint, name: str, again_s: float) -> RefusedError:
-    headers = {"Retry-After": str(max(1, math.ceil(again_s)))} if hosted.platform.retry_after else {}
-    return RefusedError(429, f"too many requests to /{name}: try again in {again_s:.1f} s", headers)
+def _too_many(endpoint: HostedEndpoint, name: str, again_s: float) -> HttpError:
+    headers = {"Retry-After": str(max(1, math.ceil(again_s)))} if endpoint.platform.retry_after else {}
+    return HttpError(429, f"too many requests to /{name}: try again in {again_s:.1f} s", headers)

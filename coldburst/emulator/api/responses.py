@@ -13,7 +13,7 @@ JSON = {"Content-Type": "application/json"}
 PROBLEM = {"Content-Type": "application/problem+json"}
 
 
-class RefusedError(Exception):
+class HttpError(Exception):
     """A request that gets an error for an answer.
 
     Args:
@@ -43,7 +43,7 @@ def answer(content: Any, status: int = 200, headers: Mapping[str, str] = JSON) -
     return web.Response(body=json.dumps(content).encode(), status=status, headers=headers)
 
 
-def refusal(error: RefusedError, kind: Mapping[str, str] = JSON) -> web.Response:
+def refusal(error: HttpError, kind: Mapping[str, str] = JSON) -> web.Response:
     """The answer to a request that was refused."""
     return answer(error.body, error.status, {**kind, **error.headers})
 
@@ -52,12 +52,12 @@ def content(body: bytes, what: str = "the request's body") -> dict[str, Any]:
     """The JSON object in ``body``.
 
     Raises:
-        RefusedError: 400, it is none.
+        HttpError: 400, it is none.
     """
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        raise RefusedError(400, f'{what} is no JSON: send an object, as in {{"input": {{…}}}}') from None
+        raise HttpError(400, f'{what} is no JSON: send an object, as in {{"input": {{…}}}}') from None
     if not isinstance(found, dict):
-        raise RefusedError(400, f'{what} is no JSON object: send one, as in {{"input": {{…}}}}')
+        raise HttpError(400, f'{what} is no JSON object: send one, as in {{"input": {{…}}}}')
     return found

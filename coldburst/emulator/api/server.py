@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import HttpVersion11, web
 
-from coldburst.emulator.api.responses import RefusedError, refusal
+from coldburst.emulator.api.responses import HttpError, refusal
 
 KEEP_ALIVE_S = 75.0
 """Longer than clients keep idle connections, so that they close them and no request meets a closing one."""
@@ -30,7 +30,7 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         reason = next(filter(None, map(str.strip, (message or "").splitlines())), type(exc).__name__)
-        response = refusal(RefusedError(status, f"this cannot be read as HTTP/1.1: {reason[:100].rstrip(':')}"))
+        response = refusal(HttpError(status, f"this cannot be read as HTTP/1.1: {reason[:100].rstrip(':')}"))
         response.force_close()
         return response
 
@@ -63,7 +63,7 @@ class Server(web.Server):
         expected = request.headers.get("Expect", "")
         if expected and request.version == HttpVersion11:
             if expected.lower() != "100-continue":
-                return refusal(RefusedError(417, f"nothing is known of 'Expect: {expected[:60]}': leave it out, or send 100-continue"))
+                return refusal(HttpError(417, f"nothing is known of 'Expect: {expected[:60]}': leave it out, or send 100-continue"))
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # the answer itself has not begun
         return await self._answer(request)

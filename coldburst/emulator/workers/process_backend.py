@@ -10,9 +10,9 @@ from pathlib import Path
 
 import aiohttp
 
-from coldburst.emulator.api.worker_polls import WorkerPolls
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
-from coldburst.emulator.options import WorkerSpec
+from coldburst.emulator.settings.specs import WorkerSpec
+from coldburst.emulator.workers.long_polls import LongPolls
 from coldburst.emulator.workers.processes import OrphanReaper, ProcessStart, WorkerProcesses, free_port, outside, sdk_block
 from coldburst.serverless.actions import Action, Changed, Deliver, Kill, Launch, Resume, Stop, StopJob
 from coldburst.serverless.simulation.driver import WorkerResult
@@ -24,39 +24,39 @@ BEFORE_READY_S = 0.05
 
 
 class ProcessBackend:
-    """See hosted.Crew.
+    """See WorkerBackend.
 
     Args:
         base: URL at which workers reach the emulator.
-        folder, warden: see Processes.
+        folder, reaper: see WorkerProcesses.
     """
 
-    def __init__(self, hosted: HostedEndpoint, base: str, folder: Path, warden: OrphanReaper) -> None:
-        self._hosted, self._base = hosted, base
-        self.work = hosted.hosting.work
-        self.lines = WorkerPolls(hosted)
+    def __init__(self, endpoint: HostedEndpoint, base: str, folder: Path, reaper: OrphanReaper) -> None:
+        self._endpoint, self._base = endpoint, base
+        self.spec = endpoint.spec.workers
+        self.polls = LongPolls(endpoint)
         self.addresses: dict[str, str] = {}
-        self._processes = WorkerProcesses(folder, warden, hosted.options.grace_s, self._gone)
+        self._processes = WorkerProcesses(folder, reaper, endpoint.options.grace_s, self._gone)
         self._frozen: set[str] = set()
         self._checks: dict[str, asyncio.Task[None]] = {}
         self._key = secrets.token_hex(16)
         self._session: aiohttp.ClientSession | None = None
 
     def actions(self, now: float) -> Iterable[Action]:
-        """See hosted.Crew."""
-        return self._hosted.endpoint.actions(now)
+        """See WorkerBackend."""
+        return self._endpoint.core.actions(now)
 
     def wake_s(self) -> float | None:
-        """See hosted.Crew."""
-        return self._hosted.endpoint.wake_s()
+        """See WorkerBackend."""
+        return self._endpoint.core.wake_s()
 
     def carry_out(self, action: Action | WorkerResult, now: float) -> None:
-        """See hosted.Crew."""
+        """See WorkerBackend."""
         match action:
             case Deliver():
-                self.lines.deliver(action)
+                self.polls.deliver(action)
             case StopJob():
-                self.lines.stop_job(action)
+                self.polls.stop_job(action)
             case Launch(worker_id):
                 self._launch(worker_id)
             case Changed(worker_id, "CACHED"):
@@ -71,15 +71,15 @@ class ProcessBackend:
                 self.kill(worker_id)
 
     def kill(self, worker_id: str) -> None:
-        """See hosted.Crew."""
+        """See WorkerBackend."""
         self._processes.kill(worker_id)
 
-    def change(self, work: WorkerSpec) -> None:
-        """See hosted.Crew."""
-        self.work = work
+    def change(self, spec: WorkerSpec) -> None:
+        """See WorkerBackend."""
+        self.spec = spec
 
     async def end(self) -> None:
-        """See hosted.Crew."""
+        """See WorkerBackend."""
         for check in list(self._checks.values()):
             check.cancel()
         await self._processes.end()
@@ -87,15 +87,12 @@ class ProcessBackend:
             await self._session.close()
 
     def _launch(self, worker_id: str) -> None:
-        hosted = self._hosted
-        self.lines.open(worker_id)
-        crash = hosted.crash_starts > 0
-        hosted.crash_starts -= crash
-        port = 0 if hosted.is_queue else free_port()
+        endpoint = self._endpoint
+        self.polls.open(worker_id)
+        crash = endpoint.faults.use_crash_start()
+        port = 0 if endpoint.is_queue else free_port()
         environment = self._environment(worker_id, port)
-        self._processes.start(
-            worker_id, ProcessStart(CRASH if crash else self._command(port), environment, quiet=self.work.worker == "sdk")
-        )
+        self._processes.start(worker_id, ProcessStart(CRASH if crash else self._command(port), environment, quiet=self.spec.kind == "sdk"))
         if port:
             self.addresses[worker_id] = f"http://127.0.0.1:{port}"
             self._checks[worker_id] = asyncio.create_task(self._check(worker_id))
@@ -106,35 +103,35 @@ class ProcessBackend:
             self._processes.kill(worker_id)
         else:
             self._processes.stop(worker_id)
-        self.lines.end(worker_id)
+        self.polls.end(worker_id)
 
     def _gone(self, worker_id: str) -> None:
         self._frozen.discard(worker_id)
-        self.lines.close(worker_id)
+        self.polls.close(worker_id)
         self.addresses.pop(worker_id, None)
         if check := self._checks.pop(worker_id, None):
             check.cancel()
-        self._hosted.endpoint.gone(worker_id, self._hosted.now())
-        self._hosted.pump()
+        self._endpoint.core.gone(worker_id, self._endpoint.now())
+        self._endpoint.pump()
 
     def _environment(self, worker_id: str, port: int) -> dict[str, str]:
-        hosted = self._hosted
+        endpoint = self._endpoint
         if port:
-            ports = {"PORT": str(port), "PORT_HEALTH": str(port), "HEALTH_CHECK_PATH": self.work.health_path}
-            return outside() | dict(self.work.env) | {"RUNPOD_POD_ID": worker_id, "RUNPOD_ENDPOINT_ID": hosted.name} | ports
-        block = sdk_block(self._base, hosted.name, worker_id, hosted.endpoint.policy.gpu, self._key, hosted.platform.ping_s)
-        return {"RUNPOD_LOG_LEVEL": "ERROR"} | outside() | dict(self.work.env) | block
+            ports = {"PORT": str(port), "PORT_HEALTH": str(port), "HEALTH_CHECK_PATH": self.spec.health_path}
+            return outside() | dict(self.spec.env) | {"RUNPOD_POD_ID": worker_id, "RUNPOD_ENDPOINT_ID": endpoint.name} | ports
+        block = sdk_block(self._base, endpoint.name, worker_id, endpoint.core.policy.gpu, self._key, endpoint.platform.ping_s)
+        return {"RUNPOD_LOG_LEVEL": "ERROR"} | outside() | dict(self.spec.env) | block
 
     def _command(self, port: int) -> list[str]:
-        if self.work.worker == "command":
-            return list(self.work.command)
-        return _transcriber(self.work, port) if port else _sdk_worker(self.work)
+        if self.spec.kind == "command":
+            return list(self.spec.command)
+        return _transcriber(self.spec, port) if port else _sdk_worker(self.spec)
 
     # health checks of a balancer's workers
 
     async def _check(self, worker_id: str) -> None:
         """Asks the worker's health path: 200 is healthy, 204 is still starting, anything else is out of the pool."""
-        endpoint, options, now = self._hosted.endpoint, self._hosted.options, self._hosted.now
+        core, options, now = self._endpoint.core, self._endpoint.options, self._endpoint.now
         ready, failures = False, 0
         while True:
             status = await self._health(worker_id)
@@ -142,22 +139,22 @@ class ProcessBackend:
                 failures = 0
                 if not ready:
                     ready = True
-                    endpoint.ready(worker_id, now())
-                    self._hosted.pump()
+                    core.ready(worker_id, now())
+                    self._endpoint.pump()
             elif ready and worker_id not in self._frozen:
                 failures += 1
                 if failures == options.health_failures:
                     ready = False
-                    endpoint.unhealthy(worker_id, now(), f"{self.work.health_path} answers {status or 'nothing'}")
-                    self._hosted.pump()
+                    core.unhealthy(worker_id, now(), f"{self.spec.health_path} answers {status or 'nothing'}")
+                    self._endpoint.pump()
             await asyncio.sleep(options.health_every_s if ready else min(BEFORE_READY_S, options.health_every_s))
 
     async def _health(self, worker_id: str) -> int:
         """Status of the worker's health path; 0 without an answer."""
-        timeout = aiohttp.ClientTimeout(self._hosted.options.health_timeout_s)
+        timeout = aiohttp.ClientTimeout(self._endpoint.options.health_timeout_s)
         try:
-            async with self.session.get(self.addresses[worker_id] + self.work.health_path, timeout=timeout) as said:
-                return said.status
+            async with self.session.get(self.addresses[worker_id] + self.spec.health_path, timeout=timeout) as answer:
+                return answer.status
         except (aiohttp.ClientError, TimeoutError):
             return 0
 
@@ -175,26 +172,26 @@ class ProcessBackend:
         return self._session
 
 
-def _sdk_worker(work: WorkerSpec) -> list[str]:
+def _sdk_worker(spec: WorkerSpec) -> list[str]:
     options = {
-        "--concurrency": work.concurrency,
-        "--engine": work.engine,
-        "--model": work.model and str(Path(work.model).absolute()),
-        "--service-time": work.service_time.fixed_s,
-        "--extra-load": work.extra_load_s,
-        "--first-extra": work.first_extra_s,
-        "--card-gb": work.card_gb,
-        "--shared-gb": work.shared_gb,
-        "--job-gb": work.job_gb,
+        "--concurrency": spec.concurrency,
+        "--engine": spec.engine,
+        "--model": spec.model and str(Path(spec.model).absolute()),
+        "--service-time": spec.service_time.fixed_s,
+        "--extra-load": spec.extra_load_s,
+        "--first-extra": spec.first_extra_s,
+        "--card-gb": spec.card_gb,
+        "--shared-gb": spec.shared_gb,
+        "--job-gb": spec.job_gb,
     }
     words = [word for option, value in options.items() if value not in (None, "") for word in (option, str(value))]
     return [sys.executable, "-m", "coldburst.emulator.workers.sdk_worker", *words]
 
 
-def _transcriber(work: WorkerSpec, port: int) -> list[str]:
-    words = ["--port", str(port), "--max-concurrent", str(work.concurrency), "--queue", "1000", "--engine", work.engine]
-    if work.model:
-        words += ["--model", str(Path(work.model).absolute())]
-    if work.service_time.fixed_s is not None:
-        words += ["--service-time", str(work.service_time.fixed_s)]
+def _transcriber(spec: WorkerSpec, port: int) -> list[str]:
+    words = ["--port", str(port), "--max-concurrent", str(spec.concurrency), "--queue", "1000", "--engine", spec.engine]
+    if spec.model:
+        words += ["--model", str(Path(spec.model).absolute())]
+    if spec.service_time.fixed_s is not None:
+        words += ["--service-time", str(spec.service_time.fixed_s)]
     return [sys.executable, "-m", "coldburst.transcriber", *words]

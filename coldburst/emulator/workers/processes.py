@@ -31,7 +31,7 @@ class OrphanReaper:
         command = [sys.executable, "-m", "coldburst.emulator.workers.orphan_reaper", str(folder)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
-    def began(self, group: int) -> None:
+    def started(self, group: int) -> None:
         """A process group of ours lives."""
         self._tell(f"+{group}\n")
 
@@ -40,7 +40,7 @@ class OrphanReaper:
         self._tell(f"-{group}\n")
 
     def close(self) -> None:
-        """Ends what is left, the warden too."""
+        """Ends what is left, the reaper too."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -66,39 +66,39 @@ class WorkerProcesses:
 
     Args:
         folder: below it each has its folder while it lives.
-        warden: is told of each.
+        reaper: is told of each.
         grace_s: seconds from SIGTERM to SIGKILL.
-        gone: called with the worker's id when its process has ended, whoever ended it.
+        on_exit: called with the worker's id when its process has ended, whoever ended it.
     """
 
-    def __init__(self, folder: Path, warden: OrphanReaper, grace_s: float, gone: Callable[[str], None]) -> None:
-        self._folder, self._warden, self._grace_s, self._gone = folder, warden, grace_s, gone
-        self._lives: dict[str, asyncio.Task[None]] = {}
+    def __init__(self, folder: Path, reaper: OrphanReaper, grace_s: float, on_exit: Callable[[str], None]) -> None:
+        self._folder, self._reaper, self._grace_s, self._on_exit = folder, reaper, grace_s, on_exit
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Process] = {}
-        self._graces: dict[str, asyncio.TimerHandle] = {}
-        self._doomed: set[str] = set()
+        self._kill_timers: dict[str, asyncio.TimerHandle] = {}
+        self._to_kill: set[str] = set()
         self._ending = False
 
     def start(self, worker_id: str, how: ProcessStart) -> None:
         """Starts a worker's process; none any more once all are being ended."""
         if self._ending:
             return
-        self._lives[worker_id] = asyncio.create_task(self._live(worker_id, how))
+        self._tasks[worker_id] = asyncio.create_task(self._run(worker_id, how))
 
     def stop(self, worker_id: str) -> None:
         """Tells it to end (SIGTERM), and ends it once the grace is over (SIGKILL)."""
         process = self._running.get(worker_id)
         if process is None:
             self.kill(worker_id)
-        elif worker_id not in self._graces:
-            self._graces[worker_id] = asyncio.get_running_loop().call_later(self._grace_s, self.kill, worker_id)
+        elif worker_id not in self._kill_timers:
+            self._kill_timers[worker_id] = asyncio.get_running_loop().call_later(self._grace_s, self.kill, worker_id)
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
 
     def kill(self, worker_id: str) -> None:
         """Ends it and its children at once (SIGKILL)."""
-        if worker_id in self._lives:
-            self._doomed.add(worker_id)  # its process may be on its way still
+        if worker_id in self._tasks:
+            self._to_kill.add(worker_id)  # its process may be on its way still
             self._signal(worker_id, signal.SIGKILL)
 
     def freeze(self, worker_id: str) -> None:
@@ -112,28 +112,28 @@ class WorkerProcesses:
     async def end(self) -> None:
         """Ends all, at once, and returns when they have ended."""
         self._ending = True
-        for worker_id in list(self._lives):
+        for worker_id in list(self._tasks):
             self.kill(worker_id)
-        await asyncio.gather(*self._lives.values())
+        await asyncio.gather(*self._tasks.values())
 
     def _signal(self, worker_id: str, number: int) -> None:
         if process := self._running.get(worker_id):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
 
-    async def _live(self, worker_id: str, how: ProcessStart) -> None:
+    async def _run(self, worker_id: str, how: ProcessStart) -> None:
         folder = Path(tempfile.mkdtemp(prefix=f"{worker_id}-", dir=self._folder))
         try:
-            await self._run(worker_id, how, folder)
+            await self._run_in(folder, worker_id, how)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the command
             print(f"worker {worker_id} cannot be started: {error}", file=sys.stderr)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            del self._lives[worker_id]
-            self._doomed.discard(worker_id)
-            self._gone(worker_id)
+            del self._tasks[worker_id]
+            self._to_kill.discard(worker_id)
+            self._on_exit(worker_id)
 
-    async def _run(self, worker_id: str, how: ProcessStart, folder: Path) -> None:
+    async def _run_in(self, folder: Path, worker_id: str, how: ProcessStart) -> None:
         process = await asyncio.create_subprocess_exec(
             *how.command,
             cwd=folder,
@@ -142,18 +142,18 @@ class WorkerProcesses:
             stdout=DEVNULL if how.quiet else sys.stderr.fileno(),
             start_new_session=True,
         )
-        self._warden.began(process.pid)
+        self._reaper.started(process.pid)
         self._running[worker_id] = process
-        if worker_id in self._doomed:
+        if worker_id in self._to_kill:
             self.kill(worker_id)
         try:
             await process.wait()
         finally:
             self._signal(worker_id, signal.SIGKILL)  # its children
             del self._running[worker_id]
-            if grace := self._graces.pop(worker_id, None):
-                grace.cancel()
-            self._warden.ended(process.pid)
+            if timer := self._kill_timers.pop(worker_id, None):
+                timer.cancel()
+            self._reaper.ended(process.pid)
 
 
 def free_port() -> int:

@@ -90,7 +90,7 @@ class SdkWorker:
     def __init__(self, options: WorkerOptions, slots: Slots, began_s: float) -> None:
         self._options, self._slots, self._began_s = options, slots, began_s
         self._free: asyncio.Queue[int] | None = None
-        self._begun = self._running = 0
+        self._jobs_started = self._running = 0
         self._load_s = 0.0
 
     def load(self) -> None:
@@ -113,21 +113,21 @@ class SdkWorker:
             RuntimeError: it was to fail, or has no room on the card.
             ValueError: its recording cannot be used.
         """
-        wants = job["input"]
-        if not isinstance(wants, Mapping):
-            raise ValueError(f'the input is no object: send one, as in {{"echo": {wants!r}}}')
-        before, self._begun = self._begun, self._begun + 1
+        job_input = job["input"]
+        if not isinstance(job_input, Mapping):
+            raise ValueError(f'the input is no object: send one, as in {{"echo": {job_input!r}}}')
+        jobs_before, self._jobs_started = self._jobs_started, self._jobs_started + 1
         self._running += 1
         try:
             self._allocate()
-            await asyncio.sleep(float(wants.get("sleep_s", 0)) + (0 if before else self._options.first_extra_s))
-            if "fail" in wants:
-                raise RuntimeError(str(wants["fail"]))
-            heard = await self._transcribe(wants) if "audio_base64" in wants else {}
+            await asyncio.sleep(float(job_input.get("sleep_s", 0)) + (0 if jobs_before else self._options.first_extra_s))
+            if "fail" in job_input:
+                raise RuntimeError(str(job_input["fail"]))
+            transcript = await self._transcribe(job_input) if "audio_base64" in job_input else {}
         finally:
             self._running -= 1
-        echo = {"echo": wants["echo"]} if "echo" in wants else {}
-        return {**heard, **echo, "model_load_seconds": round(self._load_s, 6), "jobs_before": before}
+        echo = {"echo": job_input["echo"]} if "echo" in job_input else {}
+        return {**transcript, **echo, "model_load_seconds": round(self._load_s, 6), "jobs_before": jobs_before}
 
     def _allocate(self) -> None:
         options = self._options
@@ -135,18 +135,20 @@ class SdkWorker:
         if options.card_gb and needed > options.card_gb:
             raise RuntimeError(f"CUDA out of memory: {self._running} jobs at a time need {needed:g} GB of {options.card_gb:g} GB")
 
-    async def _transcribe(self, wants: Mapping[str, Any]) -> dict[str, Any]:
-        order = recognisers.RecognitionRequest(_sound(wants), str(wants.get("language") or ""), str(wants.get("prompt") or ""))
+    async def _transcribe(self, job_input: Mapping[str, Any]) -> dict[str, Any]:
+        request = recognisers.RecognitionRequest(
+            _audio(job_input), str(job_input.get("language") or ""), str(job_input.get("prompt") or "")
+        )
         # A stopped job leaves here at once, but its slot recognises on and must not be given to the next before it is done.
-        heard, processing_s = await asyncio.shield(asyncio.create_task(self._recognise(order)))
+        transcript, processing_s = await asyncio.shield(asyncio.create_task(self._recognise(request)))
         return {
-            "text": heard.text,
-            "language": heard.language,
-            "audio_seconds": round(heard.duration_s, 6),
+            "text": transcript.text,
+            "language": transcript.language,
+            "audio_seconds": round(transcript.duration_s, 6),
             "processing_seconds": round(processing_s, 6),
         }
 
-    async def _recognise(self, order: recognisers.RecognitionRequest) -> tuple[recognisers.Transcript, float]:
+    async def _recognise(self, request: recognisers.RecognitionRequest) -> tuple[recognisers.Transcript, float]:
         from coldburst.transcriber.slots import DiedError
 
         if self._free is None:  # made here: a queue belongs to the event loop that first waits on it
@@ -156,7 +158,7 @@ class SdkWorker:
         slot = await self._free.get()
         began_s = time.perf_counter()
         try:
-            return await self._slots.recognise(slot, order), time.perf_counter() - began_s
+            return await self._slots.recognise(slot, request), time.perf_counter() - began_s
         except DiedError:
             await self._slots.load(slot)
             raise
@@ -164,9 +166,9 @@ class SdkWorker:
             self._free.put_nowait(slot)
 
 
-def _sound(wants: Mapping[str, Any]) -> bytes:
+def _audio(job_input: Mapping[str, Any]) -> bytes:
     try:
-        return base64.b64decode(wants["audio_base64"], validate=True)
+        return base64.b64decode(job_input["audio_base64"], validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
         raise ValueError("audio_base64 is no Base64: send a sound file's bytes, as in 'UklGRi…'") from error
 

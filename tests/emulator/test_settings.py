@@ -6,11 +6,12 @@ import sys
 
 import pytest
 
-from coldburst.emulator import configuration_file, faults
-from coldburst.emulator.faults import FaultError, FaultRule, FaultRules, fault
-from coldburst.emulator.options import parse
-from coldburst.emulator.service_times import service_time
-from coldburst.emulator.workers.orphan_reaper import left_over
+from coldburst.emulator.faults import FaultRules
+from coldburst.emulator.settings.command_line import text_of
+from coldburst.emulator.settings.fault_notation import Fault, FaultError, FaultRule, parse_fault
+from coldburst.emulator.settings.parsing import parse
+from coldburst.emulator.settings.service_times import service_time
+from coldburst.emulator.workers.orphan_reaper import groups_left
 from coldburst.emulator.workers.processes import outside, sdk_block
 from coldburst.serverless.platform_parameters import Platform
 
@@ -28,16 +29,16 @@ def refusal(capsys, *words):
 
 
 def test_without_words_there_is_one_endpoint_with_real_workers():
-    options, (hosting,) = parse([])
+    options, (spec,) = parse([])
     assert (options.host, options.port, options.https, options.poll_hold_s) == ("127.0.0.1", 0, False, 20.0)
-    assert (hosting.name, hosting.work.worker, hosting.work.engine, hosting.work.extra_load_s) == ("demo", "sdk", "pocketsphinx", 0.0)
-    assert (hosting.policy.kind, hosting.policy.scaler, hosting.policy.workers_min, hosting.policy.workers_max) == (
+    assert (spec.name, spec.workers.kind, spec.workers.engine, spec.workers.extra_load_s) == ("demo", "sdk", "pocketsphinx", 0.0)
+    assert (spec.policy.kind, spec.policy.scaler, spec.policy.workers_min, spec.policy.workers_max) == (
         "QUEUE",
         "QUEUE_DELAY",
         0,
         3,
     )
-    assert hosting.platform == Platform()
+    assert spec.platform == Platform()
 
 
 def test_every_setting_has_its_place():
@@ -48,8 +49,8 @@ def test_every_setting_has_its_place():
     platform = (
         "--pull 1 --start 2 --load 3 --platform hold_s=10 --platform per_worker=5 --platform limits_on=false --platform choose=round_robin"
     )
-    _, (hosting,) = parse([*words.split(), *work.split(), *platform.split(), "--fault", '{"throttle": 1}'])
-    policy, one = hosting.policy, hosting.platform
+    _, (spec,) = parse([*words.split(), *work.split(), *platform.split(), "--fault", '{"throttle": 1}'])
+    policy, one = spec.policy, spec.platform
     assert (policy.kind, policy.scaler, policy.scaler_value, policy.idle_timeout_s) == ("LOAD_BALANCER", "REQUEST_COUNT", 2.0, 9.0)
     assert (policy.workers_min, policy.workers_max, policy.execution_timeout_s, policy.flashboot) == (1, 4, 0.0, True)
     assert (one.pull_s, one.start_s, one.load_s, one.hold_s, one.per_worker, one.limits_on, one.choose) == (
@@ -61,8 +62,8 @@ def test_every_setting_has_its_place():
         False,
         "round_robin",
     )
-    assert (hosting.work.concurrency, hosting.work.first_extra_s, hosting.work.card_gb, hosting.price_per_s) == (3, 1.0, 24.0, 0.5)
-    assert hosting.faults == (faults.Fault("throttle", 1),)
+    assert (spec.workers.concurrency, spec.workers.first_extra_s, spec.workers.card_gb, spec.price_per_s) == (3, 1.0, 24.0, 0.5)
+    assert spec.faults == (Fault("throttle", 1),)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +107,9 @@ def test_what_is_not_right_is_told_in_one_sentence(capsys, words, part):
 def test_a_command_finds_its_files_from_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "handler.py").touch()
-    _, (hosting,) = parse(["--worker", "command", "--command", f"{sys.executable} -u handler.py --x 1"])
-    assert hosting.work.command == (sys.executable, "-u", str(tmp_path / "handler.py"), "--x", "1")
-    assert hosting.work.health_path == "/ping"
+    _, (spec,) = parse(["--worker", "command", "--command", f"{sys.executable} -u handler.py --x 1"])
+    assert spec.workers.command == (sys.executable, "-u", str(tmp_path / "handler.py"), "--x", "1")
+    assert spec.workers.health_path == "/ping"
 
 
 def test_the_table_of_the_platform_names_every_parameter_with_how_it_is_known(capsys):
@@ -144,10 +145,10 @@ faults = [{ status = 429, share = 0.5 }, { throttle = 1 }]
 """)
     options, (one, two) = parse(["--config", str(file), "--seed", "4", "--workers-max", "5", "--worker", "modelled"])
     assert (options.port, options.seed) == (8090, 4)
-    assert (one.name, one.policy.workers_max, one.work.command[1:]) == ("one", 7, ("a b",))
-    assert (two.policy.kind, two.policy.workers_max, two.work.worker, two.policy.flashboot) == ("LOAD_BALANCER", 5, "modelled", True)
+    assert (one.name, one.policy.workers_max, one.workers.command[1:]) == ("one", 7, ("a b",))
+    assert (two.policy.kind, two.policy.workers_max, two.workers.kind, two.policy.flashboot) == ("LOAD_BALANCER", 5, "modelled", True)
     assert (two.platform.hold_s, two.platform.hosts, two.platform.limits_on) == (5.0, 2, False)
-    assert [fault.what for fault in two.faults] == ["rule", "throttle"]
+    assert [fault.kind for fault in two.faults] == ["rule", "throttle"]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_a_file_that_is_not_right_is_told_in_one_sentence(capsys, tmp_path, text
 
 
 def test_a_value_stands_on_a_command_line_as_it_is_written_there():
-    assert [configuration_file.text_of(value) for value in (True, 0.5, "x")] == ["true", "0.5", "x"]
+    assert [text_of(value) for value in (True, 0.5, "x")] == ["true", "0.5", "x"]
 
 
 # service times
@@ -202,18 +203,18 @@ def test_rules_hold_for_a_time_and_a_number_of_requests():
     rules = FaultRules(1)
     rules.add(FaultRule(429, until_s=10.0))
     rules.add(FaultRule(500, left=1))
-    assert [getattr(rules.meet("run", now), "status", None) for now in (0.0, 9.9, 10.0, 10.0)] == [429, 429, 500, None]
+    assert [getattr(rules.hit("run", now), "status", None) for now in (0.0, 9.9, 10.0, 10.0)] == [429, 429, 500, None]
 
 
 def test_a_rule_for_one_operation_leaves_the_others_alone():
     rules = FaultRules(1)
     rules.add(FaultRule(0, operation="status"))
-    assert rules.meet("run", 0.0) is None
-    assert rules.meet("status", 0.0) is not None
+    assert rules.hit("run", 0.0) is None
+    assert rules.hit("status", 0.0) is not None
 
 
 def test_faults_are_read_with_their_defaults():
-    read = fault({"status": 429}).rule
+    read = parse_fault({"status": 429}).rule
     assert (read.status, read.share, read.until_s, read.left, read.operation, read.retry_after_s) == (
         429,
         1.0,
@@ -222,8 +223,10 @@ def test_faults_are_read_with_their_defaults():
         "",
         None,
     )
-    assert fault({"reset": True, "share": 0.1}).rule.status == 0
-    assert (fault({"kill": "all"}).what, fault({"crash_starts": True}).value, fault({"throttle": None}).value) == ("kill", True, None)
+    assert parse_fault({"reset": True, "share": 0.1}).rule.status == 0
+    assert parse_fault({"kill": "all"}).kind == "kill"
+    assert parse_fault({"crash_starts": True}).value is True
+    assert parse_fault({"throttle": None}).value is None
 
 
 @pytest.mark.parametrize(
@@ -236,7 +239,7 @@ def test_faults_are_read_with_their_defaults():
 )
 def test_what_is_no_fault_is_told_in_one_sentence(asked):
     with pytest.raises(FaultError) as told:
-        fault(asked)
+        parse_fault(asked)
     assert str(told.value).count("\n") == 0
     assert any(help_ in str(told.value) for help_ in ("as in", "it may have", "leave"))
 
@@ -245,8 +248,8 @@ def test_what_is_no_fault_is_told_in_one_sentence(asked):
 
 
 def test_what_is_left_over_is_what_began_and_did_not_end():
-    assert left_over(["+1\n", "+2\n", "-1\n", "+3\n", "-3\n", "-9\n"]) == {2}
-    assert left_over([]) == set()
+    assert groups_left(["+1\n", "+2\n", "-1\n", "+3\n", "-3\n", "-9\n"]) == {2}
+    assert groups_left([]) == set()
 
 
 def test_workers_see_no_key_and_no_other_platform(monkeypatch):

@@ -1,23 +1,24 @@
-"""The words of the emulator's command line: its own options, those of an endpoint, and what --help says."""
+"""The emulator's command line: its own options, those of an endpoint, and the text of --help."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import math
-from typing import Any, NoReturn
+from typing import Any
 
-from coldburst.emulator import faults
-from coldburst.emulator.service_times import ServiceTime, service_time
+from coldburst.emulator.settings import fault_notation
+from coldburst.emulator.settings.service_times import ServiceTime, service_time
 from coldburst.serverless.policy import Policy
 from coldburst.transcriber import recognisers
+from coldburst.transcriber.service_process import CommandParser
 
 PROGRAM = "python -m coldburst.emulator"
 ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
 KINDS = {"queue": "QUEUE", "balancer": "LOAD_BALANCER"}
 SCALERS = {"queue-delay": "QUEUE_DELAY", "request-count": "REQUEST_COUNT"}
-MOST_CONCURRENCY = 1000
-MOST_WORKERS = 10_000
+MAX_CONCURRENCY = 1000
+MAX_WORKERS = 10_000
 WORKERS = ("sdk", "modelled", "command")
 DESCRIPTION = """\
 RunPod's serverless platform on this machine: queue and load-balancing endpoints, with real workers (the runpod SDK,
@@ -49,33 +50,28 @@ limits:
   modelled workers give an input back up to 1000 characters, and take sleep_s of at most 7 days.
   there is no batch API, no REST v1 and no GraphQL, and workers_max does not sink after days without a request.
 
-{faults.HELP}
+{fault_notation.HELP}
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def everything() -> argparse.ArgumentParser:
+def full_parser() -> argparse.ArgumentParser:
     """The whole command line, with --help."""
-    return _Parser(
+    return CommandParser(
         prog=PROGRAM,
         usage="%(prog)s [options]",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[of_emulator(), of_endpoint()],
+        parents=[emulator_parser(), endpoint_parser()],
         allow_abbrev=False,
     )
 
 
-def of_emulator() -> argparse.ArgumentParser:
+def emulator_parser() -> argparse.ArgumentParser:
     """The options of the emulator itself."""
-    parser = _Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    parser = CommandParser(prog=PROGRAM, add_help=False, allow_abbrev=False)
     add = parser.add_argument_group("emulator").add_argument
-    add("--host", type=_named, default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--host", type=_address, default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_whole(0, 65_535), default=0, metavar="N", help="port to listen on; 0: the kernel chooses (default: 0)")
     add("--endpoint", default="demo", metavar="NAME", help="name of the endpoint, where there is no --config (default: %(default)s)")
     add("--config", default="", metavar="FILE", help="TOML: the emulator's options, and a table [endpoints.NAME] for each endpoint")
@@ -115,19 +111,19 @@ def of_emulator() -> argparse.ArgumentParser:
     return parser
 
 
-def of_endpoint() -> argparse.ArgumentParser:
+def endpoint_parser() -> argparse.ArgumentParser:
     """The options of one endpoint; on the command line they hold for every endpoint whose table does not say otherwise."""
-    parser = _Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    parser = CommandParser(prog=PROGRAM, add_help=False, allow_abbrev=False)
     _add_policy(parser.add_argument_group("endpoint, as its operator sets it").add_argument)
-    _add_work(parser.add_argument_group("workers").add_argument)
+    _add_workers(parser.add_argument_group("workers").add_argument)
     _add_platform(parser.add_argument_group("platform").add_argument)
     return parser
 
 
 def _add_policy(add: Any) -> None:
     add("--kind", choices=KINDS, default="queue", help="queue of jobs, or load balancer before HTTP servers (default: %(default)s)")
-    add("--workers-min", type=_whole(0, MOST_WORKERS), default=0, metavar="N", help="workers that are never stopped (default: 0)")
-    add("--workers-max", type=_whole(0, MOST_WORKERS), default=3, metavar="N", help="workers at most (default: 3)")
+    add("--workers-min", type=_whole(0, MAX_WORKERS), default=0, metavar="N", help="workers that are never stopped (default: 0)")
+    add("--workers-max", type=_whole(0, MAX_WORKERS), default=3, metavar="N", help="workers at most (default: 3)")
     _add_time(add, "--idle-timeout", 5.0, "after which a worker without work stops; 1 to 3600")
     add("--scaler", choices=SCALERS, help="what makes more workers (default: queue-delay; request-count for a balancer)")
     add("--scaler-value", type=_number(0), default=4.0, metavar="X", help="seconds in the queue, or requests a worker (default: 4)")
@@ -137,7 +133,7 @@ def _add_policy(add: Any) -> None:
     add("--price", dest="price_per_s", type=_number(0), default=0.0, metavar="USD", help="of a worker-second, for the bill (default: 0)")
 
 
-def _add_work(add: Any) -> None:
+def _add_workers(add: Any) -> None:
     add(
         "--worker",
         choices=WORKERS,
@@ -148,7 +144,7 @@ def _add_work(add: Any) -> None:
     add("--command", default="", metavar="WORDS", help="the worker's command line; a balancer's worker must listen on 127.0.0.1 at $PORT")
     add(
         "--concurrency",
-        type=_whole(1, MOST_CONCURRENCY),
+        type=_whole(1, MAX_CONCURRENCY),
         default=1,
         metavar="N",
         help="jobs that an sdk or modelled worker runs at a time (default: 1)",
@@ -201,7 +197,7 @@ def _whole(least: int, most: int) -> Any:
     return whole
 
 
-def _named(text: str) -> str:
+def _address(text: str) -> str:
     if text:
         return text
     raise argparse.ArgumentTypeError("'' is no address: write one as in '127.0.0.1', or '0.0.0.0' for every one of this machine")
@@ -226,3 +222,8 @@ def _service_time(text: str) -> ServiceTime:
         return service_time(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def text_of(value: Any) -> str:
+    """A value as it stands on a command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The platform's parameters as text: set by NAME=VALUE, and listed with how well each is known."""
+"""The option --platform: parameters set by NAME=VALUE, and the table that lists them all."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coldburst.emulator.configuration_file import text_of
+from coldburst.emulator.settings.command_line import text_of
 from coldburst.serverless.platform_parameters import Platform
 
-OF_EMULATOR = (
+EMULATOR_PARAMETERS = (
     ("--poll-hold", "20", "s", "unverified", "how long a worker's poll for jobs is held", "not published; below the SDK's own 90"),
     ("--webhook-waits", "5,15", "s", "measured", "pauses before the 2nd and the 3rd try at a webhook", "live; the documents say 10"),
     ("--health-every", "1", "s", "unverified", "between two checks of a balancer's worker that is ready", "not published"),
@@ -26,7 +26,7 @@ OF_EMULATOR = (
 """Parameters of the platform that are options of their own, because they are met at its edge."""
 
 
-def platform_of(settings: Sequence[str], shortcuts: Mapping[str, float]) -> Platform:
+def parse_platform(settings: Sequence[str], shortcuts: Mapping[str, float]) -> Platform:
     """The platform with ``NAME=VALUE`` settings; a shortcut counts where a setting does not name the same parameter.
 
     Raises:
@@ -48,9 +48,9 @@ def _parameters() -> dict[str, dataclasses.Field[Any]]:
 def _value(name: str, text: str) -> Any:
     fields = _parameters()
     if name not in fields:
-        near = difflib.get_close_matches(name, fields, 1, 0.4)
+        similar = difflib.get_close_matches(name, fields, 1, 0.4)
         raise ValueError(
-            f"the platform has no parameter '{name}'{f': did you mean {near[0]}?' if near else ''} ('--platform help' lists all)"
+            f"the platform has no parameter '{name}'{f': did you mean {similar[0]}?' if similar else ''} ('--platform help' lists all)"
         )
     kind, default = str(fields[name].type), getattr(Platform(), name)
     if "None" in kind and text.lower() == "none":
@@ -72,11 +72,11 @@ def platform_table() -> str:
     """Every parameter of the platform (name, default, unit, how it is known, meaning, source) and the rate limits: Markdown tables."""
     rows = ["| parameter | default | unit | known | meaning | source |", "|---|---|---|---|---|---|"]
     for name, field in _parameters().items():
-        about = field.metadata
+        metadata = field.metadata
         default = getattr(Platform(), name)
         default = f"{default:g}" if isinstance(default, float) else text_of(default)
-        rows.append(f"| `{name}` | {default} | {about['unit']} | {about['known']} | {about['meaning']} | {about['source']} |")
-    rows += [f"| `{name}` | {' | '.join(cells)} |" for name, *cells in OF_EMULATOR]
+        rows.append(f"| `{name}` | {default} | {metadata['unit']} | {metadata['known']} | {metadata['meaning']} | {metadata['source']} |")
+    rows += [f"| `{name}` | {' | '.join(cells)} |" for name, *cells in EMULATOR_PARAMETERS]
     limits = next(field for field in dataclasses.fields(Platform) if field.name == "limits").metadata
     rows += ["", f"Rate limits ({limits['known']}: {limits['source']}):", ""]
     rows += ["| operation | per `window_s` | at a time | per `window_s` and running worker |", "|---|---|---|---|"]

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from coldburst.emulator.faults import fault
-from coldburst.emulator.hosted_endpoint import HostedEndpoint, WallClock
-from coldburst.emulator.options import parse
+from coldburst.emulator.hosted_endpoint import HostedEndpoint
+from coldburst.emulator.settings.fault_notation import parse_fault
+from coldburst.emulator.settings.parsing import parse
 from coldburst.emulator.truth_log import TruthLog
+from coldburst.emulator.wall_clock import WallClock
 from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.modelled_backend import ModelledBackend
 
@@ -23,9 +24,9 @@ class Hands(WallClock):
 
 
 def hosted(*words):
-    options, (hosting,) = parse(["--worker", "modelled", "--start", "0", "--load", "0", *words])
-    made = HostedEndpoint(hosting, options, Hands(), TruthLog(None, 0.0), Webhooks((), 1.0))
-    made.crew = ModelledBackend(made)
+    options, (spec,) = parse(["--worker", "modelled", "--start", "0", "--load", "0", *words])
+    made = HostedEndpoint(spec, options, Hands(), TruthLog(None, 0.0), Webhooks((), 1.0))
+    made.backend = ModelledBackend(made)
     made.pump()
     return made
 
@@ -45,14 +46,14 @@ def test_what_is_due_at_the_instant_of_a_request_comes_before_it():
     def play():
         endpoint = hosted("--workers-min", "1", "--workers-max", "1", "--service-time", "2")
         endpoint.clock.at_s = 5.05
-        job = endpoint.endpoint.submit({"input": {"a": 1}}, endpoint.now())
+        job = endpoint.core.submit({"input": {"a": 1}}, endpoint.now())
         endpoint.pump()
-        while endpoint.crew.wake_s() < 7.1 - 1e-6:
-            endpoint.clock.at_s = endpoint.crew.wake_s()
+        while endpoint.backend.wake_s() < 7.1 - 1e-6:
+            endpoint.clock.at_s = endpoint.backend.wake_s()
             endpoint.pump()
-        assert (job.state, endpoint.crew.wake_s()) == ("IN_PROGRESS", pytest.approx(7.1))
-        endpoint.clock.at_s = endpoint.crew.wake_s()
-        endpoint.inject(fault({"kill": "all"}))
+        assert (job.state, endpoint.backend.wake_s()) == ("IN_PROGRESS", pytest.approx(7.1))
+        endpoint.clock.at_s = endpoint.backend.wake_s()
+        endpoint.faults.inject(parse_fault({"kill": "all"}))
         assert (job.state, job.finished_s) == ("COMPLETED", endpoint.clock.at_s)
 
     played(play)
@@ -61,13 +62,13 @@ def test_what_is_due_at_the_instant_of_a_request_comes_before_it():
 def test_a_job_that_is_done_does_not_keep_its_input_and_one_that_failed_does():
     def play():
         endpoint = hosted("--workers-min", "1", "--workers-max", "1", "--service-time", "1", "--concurrency", "3")
-        done = endpoint.endpoint.submit({"input": {"audio": "x" * 100}}, 1.0)
-        cut = endpoint.endpoint.submit({"input": {"sleep_s": 60}, "policy": {"executionTimeout": 5000}}, 1.0)
+        done = endpoint.core.submit({"input": {"audio": "x" * 100}}, 1.0)
+        cut = endpoint.core.submit({"input": {"sleep_s": 60}, "policy": {"executionTimeout": 5000}}, 1.0)
         endpoint.clock.at_s = 10.0
         endpoint.pump()
         assert (done.state, done.input) == ("COMPLETED", {"input": None})
         assert (cut.state, cut.payload()["input"]) == ("TIMED_OUT", {"sleep_s": 60})
-        assert endpoint.endpoint.retry(cut.id, endpoint.now()).state == "IN_PROGRESS"
+        assert endpoint.core.retry(cut.id, endpoint.now()).state == "IN_PROGRESS"
 
     played(play)
 
@@ -76,9 +77,9 @@ def test_a_rolling_release_makes_the_minimum_up_at_once():
     def play():
         endpoint = hosted("--workers-min", "2", "--workers-max", "2")
         endpoint.clock.at_s = 1.25  # between two checks of the scaler
-        before = set(endpoint.states)
-        endpoint.release(endpoint.crew.work)
-        assert len(endpoint.states) == 2
-        assert not before & set(endpoint.states)
+        before = set(endpoint.worker_states)
+        endpoint.roll_out(endpoint.backend.spec)
+        assert len(endpoint.worker_states) == 2
+        assert not before & set(endpoint.worker_states)
 
     played(play)

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coldburst.emulator.command_line import of_emulator, of_endpoint
+from coldburst.emulator.settings.command_line import emulator_parser, endpoint_parser, text_of
 
 
-def configured(own: argparse.Namespace, words: list[str]) -> tuple[argparse.Namespace, list[tuple[str, list[str]]]]:
+def read_configuration(own: argparse.Namespace, words: list[str]) -> tuple[argparse.Namespace, list[tuple[str, list[str]]]]:
     """The emulator's options, and for each endpoint its name and its words.
 
     Args:
@@ -35,11 +35,11 @@ def configured(own: argparse.Namespace, words: list[str]) -> tuple[argparse.Name
     tables = file.pop("endpoints", None)
     if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
         raise ValueError(f"'{own.config}' has no endpoint: write a table for each, as in [endpoints.demo]")
-    own, _ = of_emulator().parse_known_args([*_words(file, of_emulator(), own.config), *words])
-    return own, [(name, _words(table, of_endpoint(), f"{own.config}, [endpoints.{name}]")) for name, table in tables.items()]
+    own, _ = emulator_parser().parse_known_args([*_words(file, emulator_parser(), own.config), *words])
+    return own, [(name, _words(table, endpoint_parser(), f"{own.config}, [endpoints.{name}]")) for name, table in tables.items()]
 
 
-def _words(table: Mapping[str, Any], parser: argparse.ArgumentParser, where: str) -> list[str]:
+def _words(table: Mapping[str, Any], parser: argparse.ArgumentParser, place: str) -> list[str]:
     """A table as the words of a command line."""
     known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings} - {"config", "endpoint"}
     words = []
@@ -48,16 +48,16 @@ def _words(table: Mapping[str, Any], parser: argparse.ArgumentParser, where: str
         if name not in known:
             near = difflib.get_close_matches(name, known, 1, 0.5)
             hint = f": did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
-            raise ValueError(f"{where}: there is no setting '{key}'{hint}")
+            raise ValueError(f"{place}: there is no setting '{key}'{hint}")
         words += _option(name, value)
     return words
 
 
 def _option(name: str, value: Any) -> list[str]:
     if name == "platform" and isinstance(value, dict):
-        return [word for parameter, said in value.items() for word in ("--platform", f"{parameter}={text_of(said)}")]
+        return [word for parameter, entry in value.items() for word in ("--platform", f"{parameter}={text_of(entry)}")]
     if name == "fault":
-        return [word for asked in (value if isinstance(value, list) else [value]) for word in ("--fault", json.dumps(asked, default=str))]
+        return [word for fault in (value if isinstance(value, list) else [value]) for word in ("--fault", json.dumps(fault, default=str))]
     if name == "command" and isinstance(value, list):
         return [f"--command={shlex.join(map(text_of, value))}"]
     if isinstance(value, bool):
@@ -65,8 +65,3 @@ def _option(name: str, value: Any) -> list[str]:
     if isinstance(value, list):
         return [f"--{name}={','.join(map(text_of, value))}"]
     return [f"--{name}={text_of(value)}"]
-
-
-def text_of(value: Any) -> str:
-    """A value as it stands on a command line."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The long polls of a queue endpoint's workers: where each waits for jobs, and for word to stop one."""
+"""The long polls of a queue endpoint's workers: where each waits for jobs, and for an order to stop one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PAUSE_S = 0.5
 
 
 @dataclass(slots=True, eq=False)
-class WorkerPoll:
+class OpenPolls:
     """One worker's polls.
 
     Attributes:
         poll: waits for jobs.
-        stop_poll: waits for word to stop jobs.
+        stop_poll: waits for an order to stop jobs.
         to_stop: ids of jobs that it has not been told to stop yet.
         ready: whether it has polled for jobs already.
         ending: it is given nothing more.
@@ -32,92 +32,92 @@ class WorkerPoll:
     ending: bool = False
 
 
-class WorkerPolls:
+class LongPolls:
     """All workers' polls, by worker id."""
 
-    def __init__(self, hosted: HostedEndpoint) -> None:
-        self._hosted = hosted
-        self._lines: dict[str, WorkerPoll] = {}
+    def __init__(self, endpoint: HostedEndpoint) -> None:
+        self._endpoint = endpoint
+        self._polls: dict[str, OpenPolls] = {}
 
     def open(self, worker_id: str) -> None:
         """A worker is on its way."""
-        self._lines[worker_id] = WorkerPoll()
+        self._polls[worker_id] = OpenPolls()
 
     def end(self, worker_id: str) -> None:
         """A worker is given nothing more: its polls are answered, so that it can end."""
-        if line := self._lines.get(worker_id):
-            line.ending = True
-            for poll, nothing in ((line.poll, ()), (line.stop_poll, None)):
+        if polls := self._polls.get(worker_id):
+            polls.ending = True
+            for poll, nothing in ((polls.poll, ()), (polls.stop_poll, None)):
                 if poll is not None and not poll.done():
                     poll.set_result(nothing)  # type: ignore[arg-type]
 
     def close(self, worker_id: str) -> None:
         """A worker is gone."""
         self.end(worker_id)
-        self._lines.pop(worker_id, None)
+        self._polls.pop(worker_id, None)
 
     async def take(self, worker_id: str, want: int) -> tuple[Job, ...]:
         """Up to ``want`` jobs for a worker, as soon as there are any; none once the poll's time is over."""
-        line, hosted = self._lines.get(worker_id), self._hosted
-        if line is None or line.ending:
-            await asyncio.sleep(min(PAUSE_S, hosted.options.poll_hold_s))
+        polls, endpoint = self._polls.get(worker_id), self._endpoint
+        if polls is None or polls.ending:
+            await asyncio.sleep(min(PAUSE_S, endpoint.options.poll_hold_s))
             return ()
-        if line.poll is not None and not line.poll.done():
-            line.poll.set_result(())  # the SDK asks one at a time: the older one is dead
+        if polls.poll is not None and not polls.poll.done():
+            polls.poll.set_result(())  # the SDK asks one at a time: the older one is dead
         poll: asyncio.Future[tuple[Job, ...]] = asyncio.get_running_loop().create_future()
-        line.poll = poll
-        if not line.ready:
-            line.ready = True
-            hosted.endpoint.ready(worker_id, hosted.now())
-        hosted.endpoint.poll(worker_id, want, hosted.now())
-        hosted.pump()
+        polls.poll = poll
+        if not polls.ready:
+            polls.ready = True
+            endpoint.core.ready(worker_id, endpoint.now())
+        endpoint.core.poll(worker_id, want, endpoint.now())
+        endpoint.pump()
         try:
-            await asyncio.wait({poll}, timeout=hosted.options.poll_hold_s)
+            await asyncio.wait({poll}, timeout=endpoint.options.poll_hold_s)
         except asyncio.CancelledError:  # the connection is lost
-            self._withdraw(worker_id, line, poll)
+            self._withdraw(worker_id, polls, poll)
             raise
         if not poll.done():
-            self._withdraw(worker_id, line, poll)
+            self._withdraw(worker_id, polls, poll)
             return ()
         return poll.result()
 
-    def _withdraw(self, worker_id: str, line: WorkerPoll, poll: asyncio.Future[tuple[Job, ...]]) -> None:
+    def _withdraw(self, worker_id: str, polls: OpenPolls, poll: asyncio.Future[tuple[Job, ...]]) -> None:
         if poll.done():
             self.give_back(worker_id, poll.result())
-        elif line.poll is poll:
-            line.poll = None
-            self._hosted.endpoint.unpoll(worker_id)
+        elif polls.poll is poll:
+            polls.poll = None
+            self._endpoint.core.unpoll(worker_id)
 
     def give_back(self, worker_id: str, jobs: tuple[Job, ...]) -> None:
         """Jobs that were handed out and did not arrive return to the head of the queue."""
-        self._hosted.endpoint.give_back(worker_id, [job.id for job in jobs], self._hosted.now())
-        self._hosted.pump()
+        self._endpoint.core.give_back(worker_id, [job.id for job in jobs], self._endpoint.now())
+        self._endpoint.pump()
 
     def deliver(self, action: Deliver) -> None:
         """Answers a worker's poll with jobs."""
-        line = self._lines.get(action.worker_id)
-        poll = line.poll if line else None
-        if line is None or line.ending or poll is None or poll.done():
+        polls = self._polls.get(action.worker_id)
+        poll = polls.poll if polls else None
+        if polls is None or polls.ending or poll is None or poll.done():
             self.give_back(action.worker_id, action.jobs)
             return
-        line.poll = None
-        poll.set_result(() if self._hosted.never_ack in ("all", action.worker_id) else action.jobs)
+        polls.poll = None
+        poll.set_result(() if self._endpoint.faults.never_acks(action.worker_id) else action.jobs)
 
     async def stops(self, worker_id: str) -> list[str]:
         """Ids of the jobs that a worker is to stop, as soon as there are any; none once the poll's time is over."""
-        line, hold_s = self._lines.get(worker_id), self._hosted.options.poll_hold_s
-        if line is None or line.ending:
+        polls, hold_s = self._polls.get(worker_id), self._endpoint.options.poll_hold_s
+        if polls is None or polls.ending:
             await asyncio.sleep(min(PAUSE_S, hold_s))
             return []
-        if not line.to_stop:
-            poll = line.stop_poll = asyncio.get_running_loop().create_future()
+        if not polls.to_stop:
+            poll = polls.stop_poll = asyncio.get_running_loop().create_future()
             await asyncio.wait({poll}, timeout=hold_s)
-        found, line.to_stop = line.to_stop, []
+        found, polls.to_stop = polls.to_stop, []
         return found
 
     def stop_job(self, action: StopJob) -> None:
         """Tells a worker to stop a job."""
-        if line := self._lines.get(action.worker_id):
-            line.to_stop.append(action.job_id)
-            if line.stop_poll is not None and not line.stop_poll.done():
-                line.stop_poll.set_result(None)
+        if polls := self._polls.get(action.worker_id):
+            polls.to_stop.append(action.job_id)
+            if polls.stop_poll is not None and not polls.stop_poll.done():
+                polls.stop_poll.set_result(None)

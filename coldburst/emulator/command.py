@@ -1,0 +1,75 @@
+"""The command of the emulator: RunPod's serverless platform on this machine.
+
+python -m coldburst.emulator --help
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+import uvloop
+
+from coldburst.emulator.application import Emulator, serving, until_ready
+from coldburst.emulator.certificate import serve_as
+from coldburst.emulator.settings.command_line import PROGRAM
+from coldburst.emulator.settings.parsing import parse
+from coldburst.emulator.settings.specs import EmulatorOptions, EndpointSpec
+from coldburst.emulator.workers.processes import OrphanReaper
+from coldburst.transcriber.service_process import in_url, listen, on_stop, open_log, start_error
+
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+"""Where those on this machine reach a server that listens at every address."""
+
+
+async def run(options: EmulatorOptions, specs: Sequence[EndpointSpec], listening: socket.socket, folder: Path, log: TextIO | None) -> int:
+    """Serve until told to stop; the exit code."""
+    host = in_url(options.host)
+    port = listening.getsockname()[1]
+    context, authority = serve_as(options.host, folder, [spec.name for spec in specs]) if options.https else (None, None)
+    sockets = [(listening, context)]
+    worker_url = f"http://{ANYWHERE.get(options.host, host)}:{port}"
+    if options.https:
+        plain = listen("127.0.0.1", 0)
+        sockets.append((plain, None))
+        worker_url = f"http://127.0.0.1:{plain.getsockname()[1]}"
+    stop = asyncio.Event()
+    on_stop(stop.set, until_stdin_closes=options.until_stdin_closes)
+    reaper = OrphanReaper(folder)
+    emulator = Emulator(options, specs, f"{'https' if options.https else 'http'}://{host}:{port}", worker_url, folder, reaper, log)
+    try:
+        async with serving(emulator, sockets):
+            emulator.start()
+            if options.ready and not await until_ready(emulator, stop):
+                return 0
+            lines = [f"listening on {emulator.url}", *emulator.addresses(), *([f"authority {authority}"] if authority else [])]
+            print("\n".join(lines), flush=True)
+            await stop.wait()
+    finally:
+        reaper.close()
+    return 0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the emulator; the exit code: 0 when told to stop, 2 when the options are not right."""
+    options, specs = parse(words)
+    try:
+        log = open_log(options.log)
+        listening = listen(options.host, options.port)
+    except OSError as error:
+        print(start_error(PROGRAM, error, options.host, options.port), file=sys.stderr)
+        return 2
+    folder = Path(tempfile.mkdtemp(prefix="coldburst-"))
+    try:
+        return uvloop.run(run(options, specs, listening, folder, log))
+    # Whoever started it has gone already.
+    except BrokenPipeError:
+        return 0
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

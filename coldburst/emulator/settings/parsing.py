@@ -1,0 +1,123 @@
+"""Reads the command line and the configuration file into specs, checked; each error is one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from coldburst.emulator.settings import command_line
+from coldburst.emulator.settings.command_line import KINDS, SCALERS
+from coldburst.emulator.settings.configuration_file import read_configuration
+from coldburst.emulator.settings.fault_notation import Fault, FaultError, parse_fault
+from coldburst.emulator.settings.platform_option import parse_platform, platform_table
+from coldburst.emulator.settings.specs import EmulatorOptions, EndpointSpec, WorkerSpec
+from coldburst.serverless.errors import PolicyError
+from coldburst.serverless.policy import Policy
+from coldburst.transcriber import recognisers
+
+RESERVED = ("serverless",)
+"""Paths below /v2 that are no endpoint."""
+
+
+def parse(words: Sequence[str] | None = None) -> tuple[EmulatorOptions, tuple[EndpointSpec, ...]]:
+    """The emulator's options and its endpoints; exits with code 2 and one sentence on stderr when they are not right."""
+    words = list(sys.argv[1:] if words is None else words)
+    parser = command_line.full_parser()
+    if "help" in parser.parse_args(words).platform:
+        print(platform_table(), end="")
+        parser.exit(0)
+    try:
+        own, endpoint_words = command_line.emulator_parser().parse_known_args(words)
+        own, tables = read_configuration(own, words)
+        endpoints = tuple(_endpoint_spec(name, [*endpoint_words, *table]) for name, table in tables)
+    except ValueError as error:
+        parser.error(str(error))
+    options = {one.name: getattr(own, one.name) for one in dataclasses.fields(EmulatorOptions)}
+    return EmulatorOptions(**options), endpoints
+
+
+def _endpoint_spec(name: str, words: list[str]) -> EndpointSpec:
+    """One endpoint from its words.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in RESERVED:
+        raise ValueError(f"'{name}' cannot be an endpoint's name: use letters, digits, '-' and '_', as in 'demo'")
+    args = command_line.endpoint_parser().parse_args(words)
+    shortcuts = {"pull_s": args.pull, "start_s": args.start, "load_s": args.load}
+    try:
+        platform = parse_platform(args.platform, {key: value for key, value in shortcuts.items() if value is not None})
+        return EndpointSpec(name, _policy(args), platform, _worker_spec(args), args.price_per_s, tuple(map(_fault, args.fault)))
+    except (PolicyError, FaultError) as error:
+        raise ValueError(f"endpoint '{name}': {error}") from None
+
+
+def _policy(args: argparse.Namespace) -> Policy:
+    scaler = args.scaler or ("request-count" if args.kind == "balancer" else "queue-delay")
+    return Policy(
+        kind=KINDS[args.kind],
+        workers_min=args.workers_min,
+        workers_max=args.workers_max,
+        idle_timeout_s=args.idle_timeout_s,
+        scaler=SCALERS[scaler],
+        scaler_value=args.scaler_value,
+        execution_timeout_s=args.execution_timeout_s,
+        flashboot=args.flashboot,
+        gpu=args.gpu,
+    )
+
+
+def _worker_spec(args: argparse.Namespace) -> WorkerSpec:
+    if args.health_path and not args.health_path.startswith("/"):
+        raise ValueError(f"'--health-path {args.health_path}' is no path: write it from its slash on, as in '/ping'")
+    if args.worker == "sdk":
+        recognisers.check(args.engine, args.model)
+        if args.engine == "fixed" and args.service_time.fixed_s is None:
+            raise ValueError(f"engine 'fixed' takes a fixed service time: write '--service-time 0.5' instead of '{args.service_time.text}'")
+    return WorkerSpec(
+        args.worker,
+        _command(args.command) if args.worker == "command" else (),
+        args.concurrency,
+        args.engine,
+        args.model,
+        args.service_time,
+        args.load or 0.0,
+        args.first_extra_s,
+        args.card_gb,
+        args.shared_gb,
+        args.job_gb,
+        args.health_path or ("/health" if args.worker == "sdk" else "/ping"),
+    )
+
+
+def _command(text: str) -> tuple[str, ...]:
+    """The words of a command line, with each file among them by its full path: workers run in folders of their own."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"--command '{text}' cannot be taken apart ({error}): write it as in --command 'python handler.py'") from None
+    if not words:
+        raise ValueError("'--worker command' needs the command: add --command 'python handler.py'")
+    if shutil.which(words[0]) is None:
+        raise ValueError(f"there is no program '{words[0]}' to run: name one, as in --command 'python handler.py'")
+    program = shutil.which(words[0]) or words[0]
+    return str(Path(program).absolute()), *(str(Path(word).absolute()) if Path(word).is_file() else word for word in words[1:])
+
+
+def _fault(text: str) -> Fault:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise FaultError(f"'{text}' is no JSON object: write a fault as in '{{\"throttle\": 1}}'")
+    if "kill" in content:
+        raise FaultError("there is no worker to kill before the start: send the fault to /emulator/NAME/fault once there is one")
+    return parse_fault(content)
