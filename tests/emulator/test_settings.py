@@ -12,7 +12,7 @@ from coldburst.emulator.settings.fault_notation import Fault, FaultError, FaultR
 from coldburst.emulator.settings.parsing import parse
 from coldburst.emulator.settings.service_times import service_time
 from coldburst.emulator.workers.orphan_reaper import groups_left
-from coldburst.emulator.workers.processes import outside, sdk_block
+from coldburst.emulator.workers.processes import outside, sdk_block, unexpected_end
 from coldburst.serverless.platform_parameters import Platform
 
 
@@ -250,6 +250,11 @@ def test_what_is_no_fault_is_told_in_one_sentence(asked):
 def test_what_is_left_over_is_what_began_and_did_not_end():
     assert groups_left(["+1\n", "+2\n", "-1\n", "+3\n", "-3\n", "-9\n"]) == {2}
     assert groups_left([]) == set()
+
+
+def test_a_line_says_how_a_worker_ended_and_what_it_ran():
+    assert unexpected_end("w1", 2, ["python", "my handler.py"]) == "worker w1 ended by itself, with exit code 2: python 'my handler.py'"
+    assert unexpected_end("w1", -9, ["run"]) == "worker w1 ended by itself, by signal 9: run"
 
 
 def test_workers_see_no_key_and_no_other_platform(monkeypatch):

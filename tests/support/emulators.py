@@ -20,6 +20,8 @@ import pytest
 
 from tests.support.transcribers import DEADLINE_S, ROOT, Answer, ask, stop, until
 
+STARTS_S = 3 * DEADLINE_S
+"""How long an emulator may take until it prints its address, its workers' start included where it is to wait for them."""
 TERMS = {"error", "status", "title", "detail"}
 """What each error of the platform has."""
 MODELLED = ("--worker", "modelled", "--start", "0", "--load", "0", "--service-time", "0.01")
@@ -32,6 +34,7 @@ class Emulator:
     url: str
     process: subprocess.Popen[str]
     truth_log: Path
+    log: Path
     lines: list[str] = field(default_factory=list)
 
     def ask(self, path: str, body: Any = None, method: str = "", headers: Mapping[str, str] | None = None) -> Answer:
@@ -66,6 +69,10 @@ class Emulator:
         """States of its workers."""
         return [worker["state"] for worker in self.inside(endpoint)["workers"]]
 
+    def errors(self) -> list[str]:
+        """What it has written on standard error, by lines."""
+        return self.log.read_text(errors="replace").splitlines()
+
     def fault(self, endpoint: str, **fault: Any) -> Answer:
         return self.ask(f"/emulator/{endpoint}/fault", fault)
 
@@ -84,21 +91,23 @@ class Emulator:
 def emulator(*args: str, **env: str) -> Iterator[Emulator]:
     """``python -m coldburst.emulator *args`` with ``env`` added to the environment; ended with its input."""
     with tempfile.TemporaryDirectory() as folder:
-        truth_log = Path(folder) / "truth.jsonl"
+        truth_log, log = Path(folder) / "truth.jsonl", Path(folder) / "stderr"
         command = [sys.executable, "-m", "coldburst.emulator", "--until-stdin-closes", "--log", str(truth_log), *args]
         environment = {name: value for name, value in os.environ.items() if name != "RUNPOD_API_KEY"} | env
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with log.open("w") as errors, subprocess.Popen(command, cwd=ROOT, env=environment, stderr=errors, text=True, **pipes) as process:
             try:
-                assert process.stdout is not None
-                line = process.stdout.readline()
-                assert line.startswith("listening on http"), f"the emulator said {line!r} and ended with {process.poll()}"
-                started = Emulator(line.split()[-1], process, truth_log)
-                threading.Thread(target=_collect, args=(process, started.lines), daemon=True).start()
-                yield started
+                lines: list[str] = []
+                reader = threading.Thread(target=_collect, args=(process, lines), daemon=True)
+                reader.start()
+                until(lambda: lines, "address of the emulator", STARTS_S, gone=lambda: not reader.is_alive())
+                assert lines[0].startswith("listening on http"), f"the emulator printed {lines[0]!r} and ended with {process.poll()}"
+                yield Emulator(lines[0].split()[-1], process, truth_log, log, lines)
                 end(process)
             finally:
                 if process.poll() is None:
                     stop(process)
+                sys.stderr.write(log.read_text(errors="replace"))
 
 
 @contextmanager
@@ -129,7 +138,8 @@ def end(process: subprocess.Popen[str]) -> None:
 
 def _collect(process: subprocess.Popen[str], lines: list[str]) -> None:
     assert process.stdout is not None
-    lines.extend(iter(process.stdout.readline, ""))
+    for line in process.stdout:
+        lines.append(line)
 
 
 def netloc(url: str) -> str:

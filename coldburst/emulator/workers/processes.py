@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -125,8 +126,9 @@ class WorkerProcesses:
         folder = Path(tempfile.mkdtemp(prefix=f"{worker_id}-", dir=self._folder))
         try:
             await self._run_in(folder, worker_id, how)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the command
-            print(f"worker {worker_id} cannot be started: {error}", file=sys.stderr)
+        # ValueError: a NUL in the command.
+        except (OSError, ValueError) as error:
+            _report(f"worker {worker_id} cannot be started: {error}")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             del self._tasks[worker_id]
@@ -147,13 +149,27 @@ class WorkerProcesses:
         if worker_id in self._to_kill:
             self.kill(worker_id)
         try:
-            await process.wait()
+            exit_code = await process.wait()
+            if worker_id not in self._kill_timers and worker_id not in self._to_kill:
+                _report(unexpected_end(worker_id, exit_code, how.command))
         finally:
             self._signal(worker_id, signal.SIGKILL)  # its children
             del self._running[worker_id]
             if timer := self._kill_timers.pop(worker_id, None):
                 timer.cancel()
             self._reaper.ended(process.pid)
+
+
+def _report(line: str) -> None:
+    """Print a line on standard error, which whoever started the emulator may have closed."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.stderr)
+
+
+def unexpected_end(worker_id: str, exit_code: int, command: Sequence[str]) -> str:
+    """A line for the emulator's log on a worker process that nobody told to end."""
+    way = f"with exit code {exit_code}" if exit_code >= 0 else f"by signal {-exit_code}"
+    return f"worker {worker_id} ended by itself, {way}: {shlex.join(command)}"
 
 
 def free_port() -> int:
