@@ -18,7 +18,7 @@ import uvloop
 
 from coldburst.emulator.application import Emulator, serving, until_ready
 from coldburst.emulator.certificate import serve_as
-from coldburst.emulator.settings.command_line import PROGRAM
+from coldburst.emulator.settings.arguments import PROGRAM
 from coldburst.emulator.settings.parsing import parse
 from coldburst.emulator.settings.specs import EmulatorOptions, EndpointSpec
 from coldburst.emulator.workers.processes import OrphanReaper

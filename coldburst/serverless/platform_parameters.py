@@ -10,7 +10,7 @@ from coldburst.serverless.errors import require
 from coldburst.serverless.job import TERMINAL_STATES
 
 
-class RateLimit(NamedTuple):
+class OperationLimit(NamedTuple):
     """A row of the rate limits; None = no such limit."""
 
     operation: str
@@ -21,15 +21,15 @@ class RateLimit(NamedTuple):
 
 
 RATE_LIMITS = (
-    RateLimit("run", 1000, 200, 50),
-    RateLimit("runsync", 2000, 400, 50),
-    RateLimit("status", 2000, 400, 50),
-    RateLimit("status-sync", 2000, 400, 50),
-    RateLimit("stream", 2000, 400, 50),
-    RateLimit("openai", 2000, 400, 50),
-    RateLimit("cancel", 100, 20, 50),
-    RateLimit("purge-queue", 2, None, 0),
-    RateLimit("requests", 10, 2, 0),
+    OperationLimit("run", 1000, 200, 50),
+    OperationLimit("runsync", 2000, 400, 50),
+    OperationLimit("status", 2000, 400, 50),
+    OperationLimit("status-sync", 2000, 400, 50),
+    OperationLimit("stream", 2000, 400, 50),
+    OperationLimit("openai", 2000, 400, 50),
+    OperationLimit("cancel", 100, 20, 50),
+    OperationLimit("purge-queue", 2, None, 0),
+    OperationLimit("requests", 10, 2, 0),
 )
 """Source: RunPod's documentation, "send requests"; the 50 per worker are the example of its 2025-10 text."""
 
@@ -123,7 +123,7 @@ class Platform:
     bill_pull: bool = _parameter(False, "inferred", "pricing against workers overview", "", "whether the image pull is billed")
     limits_on: bool = _parameter(True, "documented", "send requests", "", "whether the rate limits hold")
     window_s: float = _parameter(10.0, "documented", "send requests", "s", "window of the rate limits")
-    limits: tuple[RateLimit, ...] = _parameter(RATE_LIMITS, "documented", "send requests", "requests", "the table of the rate limits")
+    limits: tuple[OperationLimit, ...] = _parameter(RATE_LIMITS, "documented", "send requests", "requests", "the table of the rate limits")
     retry_after: bool = _parameter(False, "unverified", "not published", "", "whether a 429 says Retry-After")
     run_bytes: float = _parameter(10e6, "documented", "operation reference", "bytes", "largest body of /run, and of its result")
     sync_bytes: float = _parameter(20e6, "documented", "operation reference", "bytes", "largest body of /runsync, and of its result")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from coldburst.serverless.platform_parameters import Platform, RateLimit
+from coldburst.serverless.platform_parameters import OperationLimit, Platform
 
 RETRY_S = 1.0
 """When to try again where the number at a time is the limit; nobody can know when one ends."""
@@ -22,7 +22,7 @@ class RateLimits:
 
     def __init__(self, platform: Platform, running: Callable[[], int], origin_s: float) -> None:
         self._platform, self._running, self._origin_s = platform, running, origin_s
-        self._rows: dict[str, RateLimit] = {row.operation: row for row in platform.limits} if platform.limits_on else {}
+        self._rows: dict[str, OperationLimit] = {row.operation: row for row in platform.limits} if platform.limits_on else {}
         self._window: dict[str, tuple[int, int]] = {}
         self._open: dict[str, int] = {}
 

@@ -60,10 +60,10 @@ def stress(seed, template, *more):
 
 
 def cold_stress(seed, template):
-    code, rows, truth, cold, why, book = stress(seed, template)
+    code, rows, truth, cold, why, ledger = stress(seed, template)
     assert code == 1
-    assert len(rows) == len(truth) == 30, book
-    assert {row.outcome for row in rows} == {"ok", "queue_timeout"}, book
+    assert len(rows) == len(truth) == 30, ledger
+    assert {row.outcome for row in rows} == {"ok", "queue_timeout"}, ledger
     late = [row for row in rows if row.outcome == "queue_timeout"]
     assert len(late) == sum(row["status"] == 400 for row in truth)
     assert set(why) <= {"no_capacity", "slow_start"}  # by what the looks, 2 s apart, happened to see
@@ -72,7 +72,7 @@ def cold_stress(seed, template):
     by_name = {row["name"].rsplit("-", 2)[1]: row for row in truth}
     assert cold == {int(seq) for seq, row in by_name.items() if row["cold"]}
     assert len(cold) == 3
-    return book
+    return ledger
 
 
 @pytest.mark.slow
@@ -84,8 +84,8 @@ def test_the_published_stress_test_in_small_over_twenty_seeds(template):
 
 @pytest.mark.slow
 def test_with_three_warm_workers_the_same_burst_meets_no_400(template):
-    code, _, truth, cold, why, book = stress(1, template, "--workers-min", "3")
-    assert (code, book, cold, why) == (0, "30 planned = 30 ok", set(), [])
+    code, _, truth, cold, why, ledger = stress(1, template, "--workers-min", "3")
+    assert (code, ledger, cold, why) == (0, "30 planned = 30 ok", set(), [])
     assert not any(row["cold"] for row in truth)
 
 
@@ -187,14 +187,14 @@ def test_the_ledger_balances_whatever_breaks_in_the_middle(what, template):
             assert run.wait(60) in (0, 1), run.output
         finally:
             platform.process.send_signal(signal.SIGCONT)
-        book, rows = run.ledger, run.rows
-        assert book.balanced and book.planned == 20, str(book)
-        assert set(book.counts) <= {"ok", "abandoned", "unreachable", "failed"}, str(book)
+        ledger, rows = run.ledger, run.rows
+        assert ledger.balanced and ledger.planned == 20, str(ledger)
+        assert set(ledger.counts) <= {"ok", "abandoned", "unreachable", "failed"}, str(ledger)
         assert all(row.done_s - row.sent_s <= 8 + 6 for row in rows), "longer than the deadline and the one last look"
         if what == "emulator stands still":
-            assert book.counts["abandoned"] > 0
+            assert ledger.counts["abandoned"] > 0
         if what in ("workers killed", "connections reset"):
-            assert book.counts["ok"] > 5
+            assert ledger.counts["ok"] > 5
 
 
 @pytest.mark.slow

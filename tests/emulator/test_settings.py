@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from coldburst.emulator.faults import FaultRules
-from coldburst.emulator.settings.command_line import text_of
+from coldburst.emulator.settings.arguments import text_of
 from coldburst.emulator.settings.fault_notation import Fault, FaultError, FaultRule, parse_fault
 from coldburst.emulator.settings.parsing import parse
 from coldburst.emulator.settings.service_times import service_time

@@ -17,7 +17,7 @@ FIXED = ("--engine", "fixed", "--service-time", "0", "--start", "0")
 
 
 def processes(running):
-    """The emulator's worker processes and theirs, with the warden that outlives it."""
+    """The emulator's worker processes and theirs, with the reaper that outlives it."""
     return psutil.Process(running.process.pid).children(recursive=True)
 
 
@@ -66,7 +66,7 @@ def test_kill_9_of_the_emulator_leaves_no_process_and_no_folder():
     with emulator(*FIXED, "--workers-min", "2", "--workers-max", "2", "--ready") as running:
         left = processes(running)
         folders = {one.cwd() for one in left if "coldburst.emulator.workers.sdk_worker" in one.cmdline()}
-        assert len(left) >= 5  # two workers, the SDK's ping process of each, the warden
+        assert len(left) >= 5  # two workers, the SDK's ping process of each, the reaper
         assert len(folders) == 2
         running.process.send_signal(signal.SIGKILL)
         running.process.wait(20)

@@ -5,10 +5,10 @@ from dataclasses import fields
 import pytest
 
 from coldburst.serverless.errors import PolicyError
-from coldburst.serverless.platform_parameters import Platform, RateLimit
+from coldburst.serverless.platform_parameters import OperationLimit, Platform
 from tests.support.virtual import AT_ONCE, endpoint, serving
 
-TABLE = (RateLimit("run", 4, 2, 3), RateLimit("purge-queue", 2, None, 0))
+TABLE = (OperationLimit("run", 4, 2, 3), OperationLimit("purge-queue", 2, None, 0))
 
 
 def admitted(core, operation, now, number=1):

@@ -18,7 +18,7 @@ from aiohttp import web
 from coldburst.emulator.api.queue import body_of
 from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, content, refusal
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
-from coldburst.emulator.settings.command_line import MAX_CONCURRENCY, MAX_WORKERS
+from coldburst.emulator.settings.arguments import MAX_CONCURRENCY, MAX_WORKERS
 from coldburst.emulator.settings.specs import WorkerSpec
 from coldburst.emulator.wall_clock import WallClock
 from coldburst.serverless.errors import PolicyError, short_repr

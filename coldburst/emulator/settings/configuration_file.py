@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coldburst.emulator.settings.command_line import emulator_parser, endpoint_parser, text_of
+from coldburst.emulator.settings.arguments import emulator_parser, endpoint_parser, text_of
 
 
 def read_configuration(own: argparse.Namespace, words: list[str]) -> tuple[argparse.Namespace, list[tuple[str, list[str]]]]:

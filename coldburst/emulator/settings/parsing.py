@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from coldburst.emulator.settings import command_line
-from coldburst.emulator.settings.command_line import KINDS, SCALERS
+from coldburst.emulator.settings import arguments
+from coldburst.emulator.settings.arguments import KINDS, SCALERS
 from coldburst.emulator.settings.configuration_file import read_configuration
 from coldburst.emulator.settings.fault_notation import Fault, FaultError, parse_fault
 from coldburst.emulator.settings.platform_option import parse_platform, platform_table
@@ -28,12 +28,12 @@ RESERVED = ("serverless",)
 def parse(words: Sequence[str] | None = None) -> tuple[EmulatorOptions, tuple[EndpointSpec, ...]]:
     """The emulator's options and its endpoints; exits with code 2 and one sentence on stderr when they are not right."""
     words = list(sys.argv[1:] if words is None else words)
-    parser = command_line.full_parser()
+    parser = arguments.full_parser()
     if "help" in parser.parse_args(words).platform:
         print(platform_table(), end="")
         parser.exit(0)
     try:
-        own, endpoint_words = command_line.emulator_parser().parse_known_args(words)
+        own, endpoint_words = arguments.emulator_parser().parse_known_args(words)
         own, tables = read_configuration(own, words)
         endpoints = tuple(_endpoint_spec(name, [*endpoint_words, *table]) for name, table in tables)
     except ValueError as error:
@@ -50,7 +50,7 @@ def _endpoint_spec(name: str, words: list[str]) -> EndpointSpec:
     """
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in RESERVED:
         raise ValueError(f"'{name}' cannot be an endpoint's name: use letters, digits, '-' and '_', as in 'demo'")
-    args = command_line.endpoint_parser().parse_args(words)
+    args = arguments.endpoint_parser().parse_args(words)
     shortcuts = {"pull_s": args.pull, "start_s": args.start, "load_s": args.load}
     try:
         platform = parse_platform(args.platform, {key: value for key, value in shortcuts.items() if value is not None})

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coldburst.emulator.settings.command_line import text_of
+from coldburst.emulator.settings.arguments import text_of
 from coldburst.serverless.platform_parameters import Platform
 
 EMULATOR_PARAMETERS = (
