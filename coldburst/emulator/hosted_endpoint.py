@@ -36,7 +36,7 @@ class HostedEndpoint:
         options: those of the emulator.
 
     Attributes:
-        core: the model of the endpoint.
+        core: the platform model of this endpoint, which decides.
         backend: its workers; set by whoever makes it.
         faults: those in force.
         version: number of the present release; ``worker_versions`` has that of each worker.

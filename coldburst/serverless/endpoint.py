@@ -373,7 +373,7 @@ class Endpoint:
         return health(self._pool, counts)
 
     def workers(self, now: float) -> list[dict[str, Any]]:
-        """REST v2's worker list; seconds by the core's clock, ``state`` is the model's own name of it."""
+        """REST v2's worker list; seconds by the model's clock, ``state`` is the model's own name of it."""
         return worker_list(self._pool, self._advance(now))
 
     def open_jobs(self) -> list[Job]:

@@ -13,7 +13,7 @@ TO_WORKER = ("webhook", "policy", "s3Config")
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One job; only the core writes it. Seconds by the core's clock.
+    """One job; only the model writes it. Seconds by the model's clock.
 
     Attributes:
         input: the body as given, with ``input`` and its siblings.

@@ -40,7 +40,7 @@ def health(pool: WorkerPool, jobs: Mapping[str, int]) -> dict[str, dict[str, int
 
 
 def worker_list(pool: WorkerPool, now: float) -> list[dict[str, Any]]:
-    """The records, and beside them what only the core knows (from ``state`` on). Seconds by the core's clock."""
+    """The records, and beside them what only the model knows (from ``state`` on). Seconds by the model's clock."""
     return [
         {
             "id": worker.id,

@@ -13,8 +13,8 @@ from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.modelled_backend import ModelledBackend
 
 
-class Hands(WallClock):
-    """A clock that stands where it is put."""
+class ManualClock(WallClock):
+    """A clock that the test sets."""
 
     def __init__(self):
         self.zero_s = self.at_s = 0.0
@@ -23,9 +23,9 @@ class Hands(WallClock):
         return self.at_s
 
 
-def hosted(*words):
+def hosted_endpoint(*words):
     options, (spec,) = parse(["--worker", "modelled", "--start", "0", "--load", "0", *words])
-    made = HostedEndpoint(spec, options, Hands(), TruthLog(None, 0.0), Webhooks((), 1.0))
+    made = HostedEndpoint(spec, options, ManualClock(), TruthLog(None, 0.0), Webhooks((), 1.0))
     made.backend = ModelledBackend(made)
     made.pump()
     return made
@@ -44,7 +44,7 @@ def test_what_is_due_at_the_instant_of_a_request_comes_before_it():
     """A job of 2 s, taken at 5.05 and picked up at 5.1, ends at 7.1; its worker is killed at that very instant."""
 
     def play():
-        endpoint = hosted("--workers-min", "1", "--workers-max", "1", "--service-time", "2")
+        endpoint = hosted_endpoint("--workers-min", "1", "--workers-max", "1", "--service-time", "2")
         endpoint.clock.at_s = 5.05
         job = endpoint.core.submit({"input": {"a": 1}}, endpoint.now())
         endpoint.pump()
@@ -61,7 +61,7 @@ def test_what_is_due_at_the_instant_of_a_request_comes_before_it():
 
 def test_a_job_that_is_done_does_not_keep_its_input_and_one_that_failed_does():
     def play():
-        endpoint = hosted("--workers-min", "1", "--workers-max", "1", "--service-time", "1", "--concurrency", "3")
+        endpoint = hosted_endpoint("--workers-min", "1", "--workers-max", "1", "--service-time", "1", "--concurrency", "3")
         done = endpoint.core.submit({"input": {"audio": "x" * 100}}, 1.0)
         cut = endpoint.core.submit({"input": {"sleep_s": 60}, "policy": {"executionTimeout": 5000}}, 1.0)
         endpoint.clock.at_s = 10.0
@@ -75,7 +75,7 @@ def test_a_job_that_is_done_does_not_keep_its_input_and_one_that_failed_does():
 
 def test_a_rolling_release_makes_the_minimum_up_at_once():
     def play():
-        endpoint = hosted("--workers-min", "2", "--workers-max", "2")
+        endpoint = hosted_endpoint("--workers-min", "2", "--workers-max", "2")
         endpoint.clock.at_s = 1.25  # between two checks of the scaler
         before = set(endpoint.worker_states)
         endpoint.roll_out(endpoint.backend.spec)

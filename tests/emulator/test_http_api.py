@@ -168,9 +168,9 @@ WRONG = [
 def test_an_error_has_everything_that_clients_read(platform, method, path, body, status):
     answer = platform.ask(path, body, method)
     assert answer.status == status, answer.body
-    said = answer.json()
-    assert said.keys() == TERMS
-    assert (said["status"], bool(said["error"]), bool(said["title"]), bool(said["detail"])) == (status, True, True, True)
+    error = answer.json()
+    assert error.keys() == TERMS
+    assert (error["status"], bool(error["error"]), bool(error["title"]), bool(error["detail"])) == (status, True, True, True)
 
 
 @pytest.mark.slow
@@ -331,13 +331,13 @@ def test_a_patch_that_does_not_fit_is_422_in_problem_json_and_changes_nothing(pl
 
 def test_the_worker_list_is_another_view_and_says_how_often_it_may_be_asked(platform):
     answer = platform.ask("/v2/serverless/queue/workers")
-    said = answer.json()
-    (worker,) = said["workers"]
+    listing = answer.json()
+    (worker,) = listing["workers"]
     assert worker.keys() == {
         *("id", "status", "isStale", "version", "gpuCount", "image", "uptimeSeconds", "gpuTypeId", "dataCenterId", "startedAt")
     }
     assert (worker["status"], worker["isStale"]) == ("IDLE", False)
-    assert said["summary"] == {"running": 0, "idle": 1, "initializing": 0, "throttled": 0, "unhealthy": 0, "total": 1}
+    assert listing["summary"] == {"running": 0, "idle": 1, "initializing": 0, "throttled": 0, "unhealthy": 0, "total": 1}
     assert answer.headers["ratelimit-policy"] == '"minute";q=60;w=60'
     left = int(answer.headers["ratelimit"].partition("r=")[2].partition(";")[0])
     again = platform.ask("/v2/serverless/queue/workers").headers["ratelimit"]

@@ -34,11 +34,11 @@ def worker_of(running):
 @pytest.mark.slow
 def test_a_request_passes_through_as_it_was_sent(own):
     answer = own.ask("/lb/demo/a%20b/c?x=1&y=%2F", b"content", "PATCH", {"X-Yours": "1", "Content-Type": "text/odd", "Connection": "close"})
-    said = answer.json()
-    assert (answer.status, said["path"], said["method"], said["body"]) == (200, "/a%20b/c?x=1&y=%2F", "PATCH", "content")
-    assert (said["headers"]["X-Yours"], said["headers"]["Content-Type"]) == ("1", "text/odd")
+    echo = answer.json()
+    assert (answer.status, echo["path"], echo["method"], echo["body"]) == (200, "/a%20b/c?x=1&y=%2F", "PATCH", "content")
+    assert (echo["headers"]["X-Yours"], echo["headers"]["Content-Type"]) == ("1", "text/odd")
     assert (answer.headers["x-mine"], answer.headers["x-runpod-worker-id"]) == ("yes", worker_of(own))
-    assert said["worker"] == worker_of(own)
+    assert echo["worker"] == worker_of(own)
 
 
 def test_a_compressed_body_arrives_as_it_was_sent(own):

@@ -36,7 +36,7 @@ def platform(tmp_path_factory):
         yield running
 
 
-class Hand:
+class ManualWorker:
     """A worker played by hand."""
 
     def __init__(self, platform, endpoint):
@@ -62,7 +62,7 @@ class Hand:
 
 @pytest.fixture
 def one(platform):
-    return Hand(platform, "one")
+    return ManualWorker(platform, "one")
 
 
 def test_a_single_job_is_an_object_and_a_batch_an_array_and_both_come_at_once(platform, one):
@@ -135,9 +135,9 @@ def test_a_cancelled_job_reaches_its_worker_over_job_stop(platform, one):
     one.taken()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         stop = f"/v2/one/job-stop/{one.id}?gpu=X"
-        told = pool.submit(lambda: until(lambda: (answer := platform.ask(stop)).status == 200 and answer, "word to stop"))
+        order = pool.submit(lambda: until(lambda: (answer := platform.ask(stop)).status == 200 and answer, "word to stop"))
         platform.ask(f"/v2/one/cancel/{job_id}", method="POST")
-        assert told.result().json() == {"jobsToStop": [job_id]}
+        assert order.result().json() == {"jobsToStop": [job_id]}
     assert platform.ask(stop).status == 204
     assert one.done(job_id, {"output": 1}).json() == {"ok": False}
 
@@ -154,7 +154,7 @@ def test_a_result_that_cannot_be_used_gets_400_and_its_job_ends_without_output(p
 
 def _second(platform):
     platform.ask("/v2/serverless/two", {"workers": {"min": 1}}, "PATCH")
-    return Hand(platform, "two")
+    return ManualWorker(platform, "two")
 
 
 @pytest.mark.slow
@@ -206,11 +206,11 @@ def test_the_workers_routes_have_errors_too(platform, method, path, status):
 @pytest.mark.slow
 def test_a_worker_that_reports_failed_checks_is_ended(platform):
     job_id = platform.submit("odd")
-    odd = Hand(platform, "odd")
+    odd = ManualWorker(platform, "odd")
     platform.ask(f"/v2/odd/ping/{odd.id}?gpu=X&status=unhealthy&check=disk&reason=full")
     (found,) = [worker for worker in platform.inside("odd")["workers"] if worker["id"] == odd.id]
     assert (found["state"], found["reason"]) == ("UNHEALTHY", "disk: full")
-    later = until(lambda: (other := Hand(platform, "odd")).id != odd.id and other, "another worker")
+    later = until(lambda: (other := ManualWorker(platform, "odd")).id != odd.id and other, "another worker")
     assert later.taken()["id"] == job_id
     later.done(job_id, {"output": 1, "stopPod": True})
     until(lambda: later.id not in [worker["id"] for worker in platform.inside("odd")["workers"]], "the end of the worker that asked for it")

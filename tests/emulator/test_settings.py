@@ -20,9 +20,9 @@ def refusal(capsys, *words):
     with pytest.raises(SystemExit) as ended:
         parse(words)
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    return output
 
 
 # command line
@@ -116,13 +116,13 @@ def test_the_table_of_the_platform_names_every_parameter_with_how_it_is_known(ca
     with pytest.raises(SystemExit) as ended:
         parse(["--platform", "help"])
     assert ended.value.code == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in Platform.__dataclass_fields__:
         if name != "limits":
-            assert f"| `{name}` |" in said
-    for row in said.splitlines()[2:8]:
+            assert f"| `{name}` |" in output
+    for row in output.splitlines()[2:8]:
         assert row.split(" | ")[3] in ("documented", "measured", "inferred", "unverified")
-    assert "| /run | 1000 | 200 |" in said
+    assert "| /run | 1000 | 200 |" in output
 
 
 # configuration file

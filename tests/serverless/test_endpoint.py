@@ -1,4 +1,4 @@
-"""Edges of the core: results that are given up early, streams in split_chunk, what a release leaves, guesses that are parameters."""
+"""Edges of the model: results that are given up early, streams in pieces, what a release leaves, guesses that are parameters."""
 
 import pytest
 

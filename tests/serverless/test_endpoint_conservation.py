@@ -57,7 +57,7 @@ class Play:
         self.settle()
 
     def settle(self):
-        """Do what the core asks for now; what it tells to stop ends with the next step."""
+        """Do what the model asks for now; what it tells to stop ends with the next step."""
         while actions := self.core.actions(self.now):
             for action in actions:
                 if isinstance(action, Launch):

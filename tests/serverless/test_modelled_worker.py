@@ -30,7 +30,7 @@ def events_until(made, until_s):
 
 
 def burst(number, at_s=10.05, **settings):
-    """So many jobs at once for one worker through the core."""
+    """So many jobs at once for one worker through the model."""
     core = endpoint(platform=AT_ONCE, workers_min=1, workers_max=1)
     found = []
     jump(simulation(core, **settings), [(at_s, submit(core, into=found)) for _ in range(number)])
@@ -170,7 +170,7 @@ def test_it_loads_crashes_or_never_gets_ready():
         assert events_until(made, 10.0) == events
 
 
-# with the core
+# with the model
 
 
 @pytest.mark.parametrize(("concurrency", "each_s"), [(1, 1.0), (2, 1.0), (4, 0.1), (8, 0.1)])

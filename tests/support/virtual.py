@@ -1,4 +1,4 @@
-"""The core in virtual time: workers without the SDK's tick, drivers, and endpoints that keep a log of what they decided."""
+"""The model in virtual time: workers without the SDK's tick, drivers, and endpoints that keep a log of what they decided."""
 
 import heapq
 import itertools

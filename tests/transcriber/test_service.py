@@ -39,19 +39,19 @@ def test_an_answer_has_text_real_length_and_where_its_time_went(service):
     answer = transcribe(service.url, CLIP, {"X-API-Key": TOKEN, "X-Request-ID": "r-7"}, language="en", temperature="0", task="transcribe")
     assert answer.status == 200
     assert answer.headers["x-worker-id"] == "box-1"
-    told = answer.json()
-    assert set(told) == {"text", "language", "duration", "segments"}
-    assert told["duration"] == pytest.approx(2.69, abs=0.001)
-    assert " ".join(segment["text"] for segment in told["segments"]) == told["text"] != ""
+    body = answer.json()
+    assert set(body) == {"text", "language", "duration", "segments"}
+    assert body["duration"] == pytest.approx(2.69, abs=0.001)
+    assert " ".join(segment["text"] for segment in body["segments"]) == body["text"] != ""
     names = "id seek start end text tokens temperature avg_logprob compression_ratio no_speech_prob audio_start audio_end"
-    assert set(told["segments"][0]) == set(names.split())
+    assert set(body["segments"][0]) == set(names.split())
     queue_ms, exec_ms = timing(answer)
     assert queue_ms < SLACK_S * 1000 > exec_ms - 50 >= 0
     row = service.log(before + 1)[-1]
     assert (row["request_id"], row["status"], row["worker_id"], row["slot"]) == ("r-7", 200, "box-1", row["slot"])
     assert row["execution_s"] * 1000 == pytest.approx(exec_ms, abs=0.001)
     assert row["total_s"] >= row["queue_s"] + row["execution_s"]
-    assert row["audio_s"] == told["duration"]
+    assert row["audio_s"] == body["duration"]
     assert row["bytes_in"] == len(form(CLIP, model="any", language="en", temperature="0", task="transcribe")[0])
     assert abs(row["received_at"] + row["total_s"] - time.time()) < 1
 
@@ -276,13 +276,13 @@ def test_a_load_balancer_is_told_204_while_it_loads_and_200_from_then_on(whisper
 def test_whisper_gets_the_wishes_and_its_own_figures_come_back(whisper):
     args, env = whisper
     with transcriber(*args, "--max-concurrent", "1", **env) as service:
-        told = transcribe(service.url, silence(0.5, rate=8000), language="nl", task="translate").json()
-        assert told["text"].split()[1:] == ["nl", "translate", "8000"]
-        assert (told["language"], told["duration"], told["segments"][0]["avg_logprob"]) == ("nl", 0.5, -0.5)
+        body = transcribe(service.url, silence(0.5, rate=8000), language="nl", task="translate").json()
+        assert body["text"].split()[1:] == ["nl", "translate", "8000"]
+        assert (body["language"], body["duration"], body["segments"][0]["avg_logprob"]) == ("nl", 0.5, -0.5)
         failed = transcribe(service.url, SECOND, prompt="fail")
         assert (failed.status, "no such language" in failed.json()["detail"]) == (500, True)
         assert transcribe(service.url, b"noise").status == 400
-        assert transcribe(service.url, SECOND).json()["text"].split()[0] == told["text"].split()[0]
+        assert transcribe(service.url, SECOND).json()["text"].split()[0] == body["text"].split()[0]
 
 
 @pytest.mark.slow
