@@ -1,4 +1,4 @@
-"""Who may come in: free slots, a queue of bounded length, and nothing lost when somebody leaves.
+"""Admission: slots that are free, a queue of bounded length, and nothing lost when a client leaves.
 
 No clock and no I/O; everything happens in the thread of one event loop.
 """

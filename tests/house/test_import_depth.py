@@ -1,0 +1,59 @@
+"""How deep the imports inside one package go: at most five modules in a chain, and no circles."""
+
+import ast
+from functools import cache
+
+import pytest
+
+from tests.support.locusts import ROOT
+
+DEEPEST = 5
+PACKAGES = (
+    "coldburst/serverless",
+    "coldburst/serverless/simulation",
+    "coldburst/emulator",
+    "coldburst/emulator/api",
+    "coldburst/emulator/settings",
+    "coldburst/emulator/workers",
+    "coldburst/transcriber",
+)
+
+
+def imports(folder):
+    """For each module of a package, the modules of the same package that it imports, wherever in the file."""
+    package, modules = folder.replace("/", "."), {path.stem: path for path in (ROOT / folder).glob("*.py")}
+    found = {}
+    for name, path in modules.items():
+        used = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                used |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names}
+        found[name] = {other for other in modules if f"{package}.{other}" in used and other != name}
+    return found
+
+
+def longest_chain(graph):
+    """The longest chain of imports; fails where there is a circle."""
+
+    @cache
+    def below(name, above):
+        assert name not in above, f"a circle of imports: {' > '.join((*above, name))}"
+        return max(((name, *below(other, (*above, name))) for other in graph[name]), key=len, default=(name,))
+
+    return max((below(name, ()) for name in graph), key=len)
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_no_chain_of_imports_inside_a_package_is_longer_than_five(folder):
+    graph = imports(folder)
+    assert len(graph) > 2
+    chain = longest_chain(graph)
+    assert len(chain) <= DEEPEST, " > ".join(chain)
+
+
+def test_a_circle_and_a_long_chain_are_seen():
+    with pytest.raises(AssertionError, match="a circle of imports: a > b > a"):
+        longest_chain({"a": {"b"}, "b": {"a"}})
+    assert longest_chain({"a": {"b", "d"}, "b": {"c"}, "c": set(), "d": set()}) == ("a", "b", "c")
