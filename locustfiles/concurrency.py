@@ -8,7 +8,7 @@ The report names the level of the best goodput, the one that is worth it by the 
 within the objective.
 """
 
-from coldburst.sweep.runner import CONCURRENCY as sweep
+from coldburst.sweep.kinds import CONCURRENCY as sweep
 from coldburst.users import ArrivalUser, ScheduleShape, ask
 
 ask(**sweep.question, embedded=("--concurrency", "4"))

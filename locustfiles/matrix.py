@@ -8,7 +8,7 @@ the concurrency; the smallest setting is the baseline. The endpoint's handler mu
 environment (--concurrency-env).
 """
 
-from coldburst.sweep.runner import MATRIX as sweep
+from coldburst.sweep.kinds import MATRIX as sweep
 from coldburst.users import ArrivalUser, ScheduleShape, ask
 
 ask(**sweep.question)

@@ -8,7 +8,7 @@ settings back. Without a host and with --target transcription, transcription ser
 on this machine.
 """
 
-from coldburst.sweep.runner import SCALING as sweep
+from coldburst.sweep.kinds import SCALING as sweep
 from coldburst.users import ArrivalUser, ScheduleShape, ask
 
 ask(**sweep.question)
