@@ -45,15 +45,13 @@ def stop(**_):
 
 
 if CONTENDER == "coldburst":
-    from coldburst.users import ArrivalUser, ScheduleShape, ask
+    from coldburst import ArrivalUser
 
-    ask("bench", schedule="level 5s 32 at a time", max_in_flight=1000)
-
-    class Ours(ArrivalUser):
+    class Bench(ArrivalUser):
         """This suite, everything recorded."""
 
-    class Schedule(ScheduleShape):
-        """Until the schedule ends."""
+        schedule = "level 5s 32 at a time"
+        max_in_flight = 1000
 
 
 if CONTENDER == "FastHttpUser":

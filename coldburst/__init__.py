@@ -1,3 +1,44 @@
-"""Load tests for serverless GPU endpoints, on Locust."""
+"""Load tests for serverless GPU endpoints, on Locust.
+
+    from coldburst import ArrivalUser
+
+    class Burst(ArrivalUser):
+        schedule = "burst 30"
+
+Names are imported when they are first used: ``import coldburst`` alone loads neither Locust nor gevent.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coldburst.shape import ScheduleShape
+    from coldburst.users import ArrivalUser, ColdStartUser, ConcurrencyUser, MatrixUser, ReplayUser, ScalingUser
 
 __version__ = "0.1.0"
+__all__ = [
+    "ArrivalUser",
+    "ColdStartUser",
+    "ConcurrencyUser",
+    "MatrixUser",
+    "ReplayUser",
+    "ScalingUser",
+    "ScheduleShape",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{'shape' if name == 'ScheduleShape' else 'users'}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, and those of the module itself."""
+    return sorted({*globals(), *__all__})

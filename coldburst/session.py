@@ -1,4 +1,4 @@
-"""One locustfile's question, from Locust's start to its end: run after run, each begun, ended and reported."""
+"""A Locust process from start to end: run after run, each begun, ended and reported."""
 
 from __future__ import annotations
 
@@ -6,72 +6,44 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
 from locust import log
 
+from coldburst.checks import CheckedRun, OptionChecker
 from coldburst.control.desired_state import ControlError
 from coldburst.distributed.generators import GeneratorRegistry
 from coldburst.distributed.master import DistributedRun
 from coldburst.embedded import EmbeddedEndpoint, StartError
 from coldburst.live.terminal import ProgressReporter
-from coldburst.load import run_options
-from coldburst.load.objective_watch import ObjectiveWatch, checked
+from coldburst.load.objective_watch import ObjectiveWatch
 from coldburst.load.run import LoadRun
-from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import StageHooks
-from coldburst.option import Option, OptionError
-from coldburst.record import exit_codes, objectives, provenance
+from coldburst.option import attribute
+from coldburst.record import exit_codes, provenance
 from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
-from coldburst.record.objectives import MISSED, Objective, ObjectiveError, Objectives
+from coldburst.record.objectives import MISSED, Objective
 from coldburst.record.run_directory import Recorder
-from coldburst.schedule.stages import Stage, planned, text
+from coldburst.schedule.stages import planned, text
 from coldburst.targets.address import infer
 
 logger = logging.getLogger("coldburst")
 NOTHING_SENT = exit_codes.NOTHING_SENT
 
 
-@dataclass(frozen=True)
-class TestSpec:
-    """What a locustfile asks.
-
-    Attributes:
-        name: the question, which is the locustfile's name; runs are called after it.
-        schedule, max_in_flight: the defaults of the options.
-        more: options of its own.
-        stages: makes the schedule from the options, where it is not read from --schedule.
-        conduct: makes, from plan and API key, what is told of each stage and gets the endpoint ready for it;
-            stages then follow each other's answers instead of the clock.
-        consent: refuses options (ValueError) to whose cost nobody has agreed; asked before a run is started from a form.
-        embedded: arguments for the embedded endpoint, where it is the emulator.
-    """
-
-    name: str
-    schedule: str
-    max_in_flight: int
-    more: Sequence[Option] = ()
-    stages: Callable[[Mapping[str, Any]], tuple[Stage, ...]] | None = None
-    conduct: Callable[[RunPlan, str], StageHooks] | None = None
-    consent: Callable[[Mapping[str, Any]], None] | None = None
-    embedded: Sequence[str] = ()
-
-
 class Session:
-    """One locustfile's question to an endpoint: ``asked``, in Locust's ``environment``.
+    """The tests of this process's locustfiles, in Locust's ``environment``: run after run, each begun, ended and reported.
 
     Attributes:
+        checker: of the options.
         unreported: the runs, by id, whose report is still to come; of an ended run that is not among them it is made, or never will be.
     """
 
-    def __init__(self, asked: TestSpec, environment: Any) -> None:
-        self._asked, self._environment = asked, environment
-        self._names = run_options.names(asked.schedule, asked.more)
+    def __init__(self, environment: Any, checker: OptionChecker) -> None:
+        self._environment, self.checker = environment, checker
         self._embedded: dict[str, EmbeddedEndpoint] = {}
         self._reporter: gevent.Greenlet | None = None
         self._giving_up: gevent.Greenlet | None = None
@@ -99,60 +71,12 @@ class Session:
         """Whether there is no web UI."""
         return self._environment.web_ui is None
 
-    @property
-    def host(self) -> str:
-        """The endpoint that was named, "" where none was."""
-        return str(self._environment.host or self._environment.parsed_options.host or "")
-
-    def plan(self, **changed: Any) -> RunPlan:
-        """The present options, checked, with ``changed`` ones in their place; a ValueError says what is wrong."""
-        parsed = self._environment.parsed_options
-        said = {"host": self.host, **{name: getattr(parsed, name) for name in self._names}, **changed}
-        plan = run_options.check(said, self._asked.stages(said) if self._asked.stages else None)
-        self._objectives(plan)
-        return plan
-
-    def part(self, said: Mapping[str, Any], question: str, keyed: bool) -> RunPlan:
-        """The plan of a part in a distributed run, from the master's options; a ValueError says why it cannot be had here.
-
-        Args:
-            question: the master's.
-            keyed: whether the master has a key: keys do not travel, so that each generator needs it in its own environment.
-        """
-        if question != self._asked.name:
-            raise OptionError(f"its locustfile asks '{self._asked.name}' and the master's '{question}': start both with the same one")
-        plan = run_options.check(said, self._asked.stages(said) if self._asked.stages else None)
-        if keyed and not run_options.key(plan):
-            raise OptionError(f"{run_options.key_variable(plan)} is not set here, and it is at the master: set it for each generator")
-        return plan
-
-    def check(self, form: Mapping[str, str]) -> None:
-        """Checks a web form's options; a ValueError says what is wrong, or what somebody has to agree to first."""
-        plan = self.plan(**self.cast(form))
-        run_options.key(plan)
-        if self._asked.consent:
-            self._asked.consent({**plan.options, "host": plan.host})
-
-    def cast(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """A web form's texts as options of the right types (a ValueError names the one that is not)."""
-        parsed = self._environment.parsed_options
-        changed: dict[str, Any] = {name: form[name] for name in ("host",) if name in form}
-        for name in self._names:
-            kind = type(getattr(parsed, name))
-            try:
-                changed |= {name: kind(form[name])} if name in form else {}
-            except ValueError as error:
-                raise OptionError(
-                    f"'{form[name]}' is no number: {name.replace('_', ' ')} takes one, as in {getattr(parsed, name)}"
-                ) from error
-        return changed
-
     def start(self) -> None:
         """Begins a run (test_start), or says why it cannot be begun."""
         self._started, self._interrupted, self.current = False, False, None
         self._environment.process_exit_code = None
         try:
-            self.current = self._build(self.plan())
+            self.current = self._build(self.checker.take())
         except (ValueError, OSError, StartError, ControlError) as error:
             logger.error(error)
             self._environment.process_exit_code = NOTHING_SENT
@@ -208,18 +132,6 @@ class Session:
         code = exit_codes.code(verdict=verdict, kept=kept, good=ledger.counts.get("ok", 0) >= ledger.planned, errors=errors)
         # Locust itself counts a failure that a retry has made good.
         return None if code == exit_codes.GOOD and log.unhandled_greenlet_exception else code
-
-    def _objectives(self, plan: RunPlan) -> Objectives:
-        """What --objectives asks of the run; a ValueError says what is wrong with it."""
-        if not plan.options["objectives"]:
-            return Objectives(())
-        read = objectives.load(Path(plan.options["objectives"]))
-        for one in read.objectives:
-            if one.abort and any(option.name == "--objective" for option in self._asked.more):
-                raise ObjectiveError(f"objective '{one.text}': abort has no place in a sweep, whose settings are held against --objective")
-            if one.abort:
-                checked(one)
-        return read
 
     def _watch(self, run: LoadRun | DistributedRun, objectives: Sequence[Objective]) -> None:
         """Ends the run early, with a drain, once an objective that may do so is given up."""
@@ -277,81 +189,58 @@ class Session:
                 self._environment.process_exit_code = NOTHING_SENT
             gevent.kill(main, KeyboardInterrupt)
 
-    def _build(self, plan: RunPlan) -> LoadRun | DistributedRun:
-        key, asked = run_options.key(plan), self._objectives(plan)
-        if asked.changes:
-            logger.info("Limits against a baseline are not for a run while it goes: hold it against one with python -m analysis gate")
-        conductor = self._asked.conduct(plan, key) if self._asked.conduct else None
+    def _build(self, checked: CheckedRun) -> LoadRun | DistributedRun:
+        plan, make = checked.plan, checked.spec.kind.hooks
+        if checked.objectives.changes:
+            logger.info("Limits against a baseline are not checked during a run: compare it with one by python -m analysis gate")
+        hooks = make(plan, checked.key) if make else None
         try:
-            run = self._begin(plan, key, self._host_of(plan, conductor), conductor, asked.objectives)
-            self._watch(run, asked.objectives)
+            run = self._begin(checked, self._host_of(checked, hooks), hooks)
+            self._watch(run, checked.objectives.objectives)
             return run
         except BaseException:
-            if conductor:
-                conductor.end()
+            if hooks:
+                hooks.end()
             raise
 
-    def _host_of(self, plan: RunPlan, conductor: StageHooks | None) -> str:
-        """The endpoint's address; where none was named, of one that is started: the conductor's own, or the embedded one."""
-        if conductor is None:
-            return plan.host or self._embedded_url(plan.kind)
-        host = plan.host or ("" if plan.kind == "transcription" else self._embedded_url(plan.kind))
-        conductor.aim(infer(host, plan.kind))
-        return host or conductor.host or self._embedded_url(plan.kind)
+    def _host_of(self, checked: CheckedRun, hooks: StageHooks | None) -> str:
+        """The endpoint's address; where none was named, of one that is started: the hooks' own, or the embedded one."""
+        plan = checked.plan
+        if hooks is None:
+            return plan.host or self._embedded_url(checked)
+        host = plan.host or ("" if plan.kind == "transcription" else self._embedded_url(checked))
+        hooks.aim(infer(host, plan.kind))
+        return host or hooks.host or self._embedded_url(checked)
 
-    def _begin(
-        self, plan: RunPlan, key: str, host: str, conductor: StageHooks | None, objectives: Sequence[Objective]
-    ) -> LoadRun | DistributedRun:
+    def _begin(self, checked: CheckedRun, host: str, hooks: StageHooks | None) -> LoadRun | DistributedRun:
+        plan, key, name = checked.plan, checked.key, checked.spec.name
         where = infer(host, plan.kind)
-        about = {
-            "question": self._asked.name,
-            "target": {"kind": plan.kind, "host": host, "embedded": not plan.host},
-            "schedule": text(plan.schedule),
-            "seed": plan.seed,
-            "stages": [
-                {"name": s.name, "planned": planned([s], plan.seed), "duration_s": s.duration_s, "closed": s.closed} for s in plan.schedule
-            ],
-            "planned": plan.planned,
-            "max_in_flight": plan.max_in_flight,
-            "when_full": plan.options["when_full"],
-            "cold_after_s": plan.cold_after_s,
-            "objectives": [one.plain() for one in objectives],
-            "options": {name: plan.options[name] for name in self._names},
-            "versions": provenance.versions(),
-            **provenance.commit(),
-            "machine": provenance.machine(),
-            **(conductor.about() if conductor else {}),
-        }
+        about = {**_about(checked, host), **(hooks.about() if hooks else {})}
         if self.master:
             recorder = Recorder(plan.runs, about, generator="master")
-            part = DistributedRun(
-                self._environment,
-                plan,
-                recorder,
-                master=self.master,
-                where=where,
-                host=host,
-                question=self._asked.name,
-                key=key,
-                conductor=conductor,
+            run = DistributedRun(
+                self._environment, plan, recorder, master=self.master, where=where, host=host, question=name, key=key, conductor=hooks
             )
-            part.prepare()
-            return part
+            run.prepare()
+            return run
         target = plan.aim(where, plan.limits, key)
-        return LoadRun(self._environment, plan, target, Recorder(plan.runs, about), where=where, key=key, conductor=conductor)
+        return LoadRun(self._environment, plan, target, Recorder(plan.runs, about), where=where, key=key, conductor=hooks)
 
-    def _embedded_url(self, kind: str) -> str:
-        if kind not in self._embedded:
+    def _embedded_url(self, checked: CheckedRun) -> str:
+        """The address of the embedded endpoint of the plan's kind, with the test's arguments; started where it is not there yet."""
+        kind, arguments = checked.plan.kind, checked.spec.kind.embedded
+        name = " ".join((kind, *arguments))
+        if name not in self._embedded:
             logger.info("No --host: starting the embedded endpoint (%s)", kind)
-            embedded = EmbeddedEndpoint(kind, self._asked.embedded)
+            embedded = EmbeddedEndpoint(kind, arguments)
             try:
                 embedded.wait_ready()
             except BaseException:
                 embedded.stop()
                 raise
-            self._embedded[kind] = embedded
+            self._embedded[name] = embedded
             logger.info("The embedded endpoint is ready at %s after %.1f s", embedded.url, embedded.start_s)
-        return self._embedded[kind].url
+        return self._embedded[name].url
 
     def _tell_start(self) -> None:
         """The start of an embedded transcription service is a worker's start that this side sees whole."""
@@ -379,3 +268,28 @@ class Session:
         for one in found["objectives"] or ():
             logger.log(logging.INFO if one["passes"] else logging.ERROR, "objective %s: %s", one["objective"], one["said"])
         self._environment.process_exit_code = self._exit_code(run, ledger, found["verdict"]["state"], kept)
+
+
+def _about(checked: CheckedRun, host: str) -> dict[str, Any]:
+    """What run.json has of a run before it begins: what was asked for, and the circumstances."""
+    plan = checked.plan
+    stages = [
+        {"name": stage.name, "planned": planned([stage], plan.seed), "duration_s": stage.duration_s, "closed": stage.closed}
+        for stage in plan.schedule
+    ]
+    return {
+        "question": checked.spec.name,
+        "target": {"kind": plan.kind, "host": host, "embedded": not plan.host},
+        "schedule": text(plan.schedule),
+        "seed": plan.seed,
+        "stages": stages,
+        "planned": plan.planned,
+        "max_in_flight": plan.max_in_flight,
+        "when_full": plan.options["when_full"],
+        "cold_after_s": plan.cold_after_s,
+        "objectives": [one.plain() for one in checked.objectives.objectives],
+        "options": {attribute(option): plan.options[attribute(option)] for option in checked.spec.options},
+        "versions": provenance.versions(),
+        **provenance.commit(),
+        "machine": provenance.machine(),
+    }

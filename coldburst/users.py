@@ -1,178 +1,135 @@
-"""Locust meets the schedule: the user class, the shape and the listeners of a locustfile.
+"""What a locustfile is made of: one class a test, its attributes the defaults of its options.
 
-A locustfile calls ``ask`` once and subclasses ``ArrivalUser`` and ``ScheduleShape``. Each process
-has one user, which runs the whole schedule: load is arrivals, not users. The shape ends the run
-when the schedule has ended, in the same way headless and in the web UI.
+Load is arrivals, not users: each process has one user, which runs the whole schedule.
 """
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
-from collections.abc import Callable
-from typing import Any, NoReturn, cast
+from typing import Any, ClassVar, cast
 
-import gevent
-from flask import jsonify, request
 from gevent.event import Event
-from locust import LoadTestShape, User, events, runners, task
+from locust import User, task
 from locust.exception import StopUser
 
-from coldburst.distributed.generator import Generator
-from coldburst.distributed.generators import GeneratorRegistry
-from coldburst.live import prometheus
-from coldburst.live.run_monitor import RunMonitors
-from coldburst.live.web import routes
-from coldburst.load import events as run_events
-from coldburst.load import run_options
-from coldburst.option import OptionError
-from coldburst.session import NOTHING_SENT, Session, TestSpec
+from coldburst import startup
+from coldburst.load import run_options, scale_to_zero
+from coldburst.load.spec import RunKind
+from coldburst.schedule import replay
+from coldburst.session import Session
+from coldburst.sweep import kinds
 
-logger = logging.getLogger("coldburst")
-_asked: list[str] = []
+Numbers = tuple[int, ...] | list[int] | range | str
 
 
 class ArrivalUser(User):
-    """Runs the schedule of its process. Subclasses need nothing but a name and a docstring."""
+    """Sends requests when they are due, whether or not earlier ones were answered.
+
+    Each option is an attribute too, under its name without dashes: ``schedule``, ``max_in_flight``, ``deadline``, ``clips`` …
+
+    Attributes:
+        schedule: the load, stage by stage, as in "burst 30" or "warm 20s 1/s, steady 60s 3/s poisson".
+        max_in_flight: requests in flight at most.
+        host: the endpoint, where --host names none.
+    """
 
     abstract = True
     fixed_count = 1
     host = run_options.EMBEDDED
+    kind: ClassVar[RunKind] = RunKind()
+    schedule: ClassVar[str]
+    max_in_flight: ClassVar[int]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.abstract:
+            startup.register(cls)
 
     @task
     def drive(self) -> None:
         """Sends the run's requests; ends with the last answer."""
-        question: Session = cast("Any", self.environment).coldburst
-        if question.current and question.generator is None:
-            question.current.drive()
-        elif question.generator:
+        session: Session = cast("Any", self.environment).coldburst
+        if session.generator:
             Event().wait()  # the load does not depend on Locust's users: they only stand for the generators
+        elif session.current:
+            session.current.drive()
         raise StopUser
 
 
-class ScheduleShape(LoadTestShape):
-    """One user until the schedule has ended, or Locust's ``--run-time`` is over; then none."""
+class ReplayUser(ArrivalUser):
+    """Sends requests at recorded instants.
+
+    Attributes:
+        arrivals: a run's directory, or a CSV file with a column of instants.
+        speed: 2 replays in half the time.
+    """
 
     abstract = True
-    use_common_options = True  # or Locust says that it ignores --run-time
-
-    def tick(self) -> tuple[int, float] | None:
-        """(users, users per second) as Locust asks for it each second; None ends the run."""
-        environment = cast("Any", self.runner).environment
-        question: Session = environment.coldburst
-        limit_s = environment.parsed_options.run_time
-        if limit_s and question.elapsed_s >= limit_s:
-            question.time_is_up()
-            return None
-        return None if question.over else (1, 1.0)
+    kind = RunKind(replay.OPTIONS, stages=replay.stages)
+    arrivals: ClassVar[str]
+    speed: ClassVar[float]
 
 
-def ask(name: str, *, schedule: str, max_in_flight: int, **more: Any) -> None:
-    """Makes Locust ask this question: its options, its listeners. Called once, by the locustfile.
+class ColdStartUser(ArrivalUser):
+    """Waits until the endpoint has scaled to zero, sends one request, then some to the warm worker; again and again.
 
-    Args:
-        name, schedule, max_in_flight, more: see ``coldburst.session.TestSpec``.
-
-    Raises:
-        SystemExit: a second locustfile in the same Locust.
+    Attributes:
+        times: cold starts to measure.
+        warm: requests after each, one at a time.
     """
-    if _asked:
-        _refuse(f"two questions in one Locust, '{_asked[0]}' and '{name}': give one locustfile, as in -f locustfiles/burst.py")
-    _asked.append(name)
-    on: Any = events
-    asked = TestSpec(name, schedule, max_in_flight, **more)
-    on.init_command_line_parser.add_listener(_adder(asked))
-    on.init.add_listener(_starter(asked))
+
+    abstract = True
+    kind = scale_to_zero.KIND
+    times: ClassVar[int]
+    warm: ClassVar[int]
 
 
-def _adder(asked: TestSpec) -> Callable[..., None]:
-    def add_options(parser: Any, **_: Any) -> None:
-        run_options.add(parser, asked.name, asked.schedule, asked.max_in_flight, asked.more)
-        parser.set_defaults(only_summary=True)  # this suite's own progress lines instead of Locust's table every two seconds
+class ConcurrencyUser(ArrivalUser):
+    """Measures levels of concurrency against one endpoint worker, until a higher one brings nothing or fails.
 
-    return add_options
+    Attributes:
+        levels: requests at a time, as in (1, 2, 4).
+        level: what each level sends: a time or a number of requests, as in "20s" or 200.
+        objective: what must hold, as in "p95<2s, success>95%".
+    """
 
-
-def _starter(asked: TestSpec) -> Callable[..., None]:
-    def start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
-        parsed = environment.parsed_options
-        question = environment.coldburst = Session(asked, environment)
-        if isinstance(runner, runners.WorkerRunner):
-            _generate(question, environment)
-            return
-        if isinstance(runner, runners.MasterRunner):
-            question.master = GeneratorRegistry(environment)
-        _listen(question, environment)
-        if parsed.num_users or parsed.spawn_rate:
-            logger.warning("--users and --spawn-rate change nothing here: load is arrivals, as --schedule says")
-        gevent.signal_handler(signal.SIGINT, question.interrupt, gevent.getcurrent(), "Ctrl-C")
-        if web_ui is None:
-            # Locust's own handler is there only after a headless run: until then SIGTERM would kill without a word.
-            gevent.signal_handler(signal.SIGTERM, question.interrupt, gevent.getcurrent(), "SIGTERM")
-            _quieten(parsed)
-            try:
-                run_options.key(question.plan())
-            except ValueError as error:
-                _refuse(str(error))
-        else:
-            environment.shape_class.use_common_options = False  # no fields for users in the form: nothing reads them
-            _check_form(question, web_ui)
-            prometheus.register(web_ui, lambda: question.current)
-            feeds = RunMonitors()
-            environment.events.test_start.add_listener(lambda **_: feeds.begin(question.current))  # after the one that begins it
-            routes.register(web_ui, feeds, parsed.web_base_path or "", question.unreported)
-
-    return start
+    abstract = True
+    kind = kinds.CONCURRENCY.run_kind
+    levels: ClassVar[Numbers]
+    level: ClassVar[str | int]
+    objective: ClassVar[str]
 
 
-def _generate(question: Session, environment: Any) -> None:
-    """Makes this process a load generator of a distributed run, which a master leads."""
-    generator = question.generator = Generator(environment, question)
-    environment.events.quitting.add_listener(lambda **_: generator.quit())
-    for kind in run_events.KINDS:
-        getattr(environment.events, kind).add_listener(_recording(question, kind))
-    for number, name in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")):
-        gevent.signal_handler(number, generator.interrupt, name)
+class ScalingUser(ArrivalUser):
+    """Measures the throughput of 1, 2, 3 … endpoint workers, each with the same load.
+
+    Attributes:
+        workers: numbers of endpoint workers, as in (1, 2, 3).
+        concurrency: requests at a time for each endpoint worker.
+        requests: for each endpoint worker.
+        objective: what must hold, as in "p95<2s, success>95%".
+    """
+
+    abstract = True
+    kind = kinds.SCALING.run_kind
+    workers: ClassVar[Numbers]
+    concurrency: ClassVar[int]
+    requests: ClassVar[int]
+    objective: ClassVar[str]
 
 
-def _refuse(sentence: str) -> NoReturn:
-    logger.error(sentence)
-    sys.exit(NOTHING_SENT)
+class MatrixUser(ArrivalUser):
+    """Measures the same work at several values of concurrency_modifier, with scalerValue set to the same.
 
+    Attributes:
+        concurrency: values of concurrency_modifier, as in (1, 2, 4); the smallest is the baseline.
+        workers: endpoint workers, as minimum and maximum, in every run.
+        requests: in every run.
+        objective: what must hold, as in "p95<2s, success>95%".
+    """
 
-def _listen(question: Session, environment: Any) -> None:
-    on = environment.events
-    on.test_start.add_listener(lambda **_: question.start())
-    on.test_stopping.add_listener(lambda **_: question.stop("stop"))
-    on.test_stop.add_listener(lambda **_: question.stopped())
-    on.quitting.add_listener(lambda **_: question.quit())
-    for kind in run_events.KINDS:
-        getattr(on, kind).add_listener(_recording(question, kind))
-
-
-def _recording(question: Session, kind: str) -> Callable[..., None]:
-    return lambda **about: question.current.event(kind, about) if question.current else None
-
-
-def _quieten(parsed: Any) -> None:
-    """Locust's talk of users and its final tables are left out: the report's figures are exact, its own are rounded."""
-    logging.getLogger("locust.runners").setLevel(logging.WARNING)
-    if not parsed.print_stats:
-        logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
-
-
-def _check_form(question: Session, web_ui: Any) -> None:
-    """Has the web UI's form answer with the sentence, where something in it cannot be done; behind the login, where there is one."""
-    swarm = web_ui.app.view_functions["locust.swarm"]
-
-    def check() -> Any:
-        try:
-            if question.current and question.current.ledger is None:
-                raise OptionError("a run is going on: stop it first")
-            question.check(request.form)
-        except ValueError as error:
-            return jsonify({"success": False, "message": str(error), "host": question.host})
-        return swarm()
-
-    web_ui.app.endpoint("locust.swarm")(web_ui.auth_required_if_enabled(check))
+    abstract = True
+    kind = kinds.MATRIX.run_kind
+    concurrency: ClassVar[Numbers]
+    workers: ClassVar[int]
+    requests: ClassVar[int]
+    objective: ClassVar[str]

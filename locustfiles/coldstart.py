@@ -3,20 +3,15 @@
     locust -f locustfiles/coldstart.py --headless                                            # the embedded endpoint
     locust -f locustfiles/coldstart.py --headless --times 5 --host https://api.runpod.ai/v2/ID
 
-The run waits until the endpoint has no worker left, asks once, then asks a few times more with the
-worker warm, and so on: each cold answer has its control beside it. The endpoint's minimum of workers
-must be 0.
+The run waits until the endpoint has no worker left, sends one request, then a few more to the warm worker,
+and so on: each cold answer has its control beside it. The endpoint's minimum of workers must be 0.
 """
 
-from coldburst.load import scale_to_zero
-from coldburst.users import ArrivalUser, ScheduleShape, ask
-
-ask("coldstart", schedule="", max_in_flight=1, more=scale_to_zero.OPTIONS, stages=scale_to_zero.stages, conduct=scale_to_zero.ScaleToZero)
+from coldburst import ColdStartUser
 
 
-class ColdStart(ArrivalUser):
+class ColdStart(ColdStartUser):
     """One at a time: cold, then warm."""
 
-
-class Schedule(ScheduleShape):
-    """Ends with the last answer."""
+    times = 3
+    warm = 3

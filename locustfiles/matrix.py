@@ -8,15 +8,12 @@ the concurrency; the smallest setting is the baseline. The endpoint's handler mu
 environment (--concurrency-env).
 """
 
-from coldburst.sweep.kinds import MATRIX as sweep
-from coldburst.users import ArrivalUser, ScheduleShape, ask
-
-ask(**sweep.question)
+from coldburst import MatrixUser
 
 
-class Matrix(ArrivalUser):
+class Matrix(MatrixUser):
     """One setting after the other, each measured alone."""
 
-
-class Schedule(ScheduleShape):
-    """Ends with the last answer."""
+    concurrency = (1, 2, 4)
+    workers = 1
+    requests = 24

@@ -3,20 +3,17 @@
     locust -f locustfiles/scaling.py --headless                                                # the embedded endpoint
     locust -f locustfiles/scaling.py --headless --workers 1,2,3 --requests 50 --host https://api.runpod.ai/v2/ID --yes yes
 
-The run sets the number of workers itself, waits until that many have shown themselves, measures, and puts the
-settings back. Without a host and with --target transcription, transcription services behind nginx are started
+The run sets the number of workers itself, waits until that many have shown themselves, measures, and restores
+the settings. Without a host and with --target transcription, transcription services behind nginx are started
 on this machine.
 """
 
-from coldburst.sweep.kinds import SCALING as sweep
-from coldburst.users import ArrivalUser, ScheduleShape, ask
-
-ask(**sweep.question)
+from coldburst import ScalingUser
 
 
-class Scaling(ArrivalUser):
-    """One setting after the other, each measured alone."""
+class Scaling(ScalingUser):
+    """One number of workers after the other, each measured alone."""
 
-
-class Schedule(ScheduleShape):
-    """Ends with the last answer."""
+    workers = (1, 2, 3)
+    concurrency = 4
+    requests = 20

@@ -6,14 +6,11 @@
 Requests leave when they are due, whether or not earlier ones were answered (open loop).
 """
 
-from coldburst.users import ArrivalUser, ScheduleShape, ask
-
-ask("sustained", schedule="warm 5s 1/s, steady 20s 2/s poisson", max_in_flight=500)
+from coldburst import ArrivalUser
 
 
 class Sustained(ArrivalUser):
     """Arrivals at a rate."""
 
-
-class Schedule(ScheduleShape):
-    """Ends with the last answer."""
+    schedule = "warm 5s 1/s, steady 20s 2/s poisson"
+    max_in_flight = 500

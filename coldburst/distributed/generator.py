@@ -126,7 +126,7 @@ class Generator:
             if word["loopback"] not in ("", loopback()):
                 raise OptionError(ELSEWHERE)
             said = {**word["options"], "host": word["host"], "runs": self._runs}
-            plan: RunPlan = self._question.part(said, word["question"], word["keyed"])
+            plan: RunPlan = self._question.checker.plan_for_generator(said, word["question"], word["keyed"])
             if self._preparing != word["run"]:
                 return
             self.part = self._part(word, plan)

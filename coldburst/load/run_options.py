@@ -119,23 +119,13 @@ GROUPS: Mapping[str, tuple[Option, ...]] = {
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 
 
-def add(parser: Any, question: str, schedule: str, max_in_flight: int, more: Sequence[Option] = ()) -> None:
-    """Adds the options to Locust's parser (or another of argparse).
-
-    Args:
-        question: the locustfile's name.
-        schedule: default of --schedule; "" = the question makes its schedule itself.
-        max_in_flight: default of --max-in-flight.
-        more: the question's own options.
-    """
-    load = (Option("--schedule", schedule, "STAGES", "Load, stage by stage"),) if schedule else ()
-    cap = Option("--max-in-flight", max_in_flight, "N", "Requests in flight at most (open loop; a closed loop has its own number)")
-    for title, group in ({f"the question: {question}": (*load, *more, cap)} | dict(GROUPS)).items():
+def add(parser: Any, groups: Mapping[str, Sequence[Option]]) -> None:
+    """Adds options, by the title of their group, to Locust's parser (or another of argparse)."""
+    for title, group in groups.items():
         section = parser.add_argument_group(f"coldburst, {title}")
         for option in group:
             _add(section, option)
-    explain = {"question": question, "schedule": schedule, "max_in_flight": max_in_flight, "more": more}
-    section.add_argument(HELP, action=_Explain, explain=explain, nargs=0, dest=argparse.SUPPRESS, help="Show these options alone, and exit")
+    section.add_argument(HELP, action=_Explain, groups=groups, nargs=0, dest=argparse.SUPPRESS, help="Show these options alone, and exit")
 
 
 def _add(section: Any, option: Option) -> None:
@@ -150,31 +140,25 @@ def _add(section: Any, option: Option) -> None:
 class _Explain(argparse.Action):
     """Prints the help of these options: Locust's own --help is printed before it reads a locustfile."""
 
-    def __init__(self, explain: Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(self, groups: Mapping[str, Sequence[Option]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._explain = explain
+        self._groups = groups
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         alone = argparse.ArgumentParser(
-            prog=f"locust -f locustfiles/{self._explain['question']}.py",
-            usage="%(prog)s [--headless] [--host URL] [options]",
+            usage="locust -f LOCUSTFILE [--headless] [--host URL] [options]",
             description=__doc__,
             epilog=f"STAGES\n\n{schedule_module.__doc__}\n{BESIDES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             add_help=False,
         )
-        add(alone, **self._explain)
+        add(alone, self._groups)
         alone.print_help()
         parser.exit()
 
 
-def names(schedule: str, more: Sequence[Option]) -> tuple[str, ...]:
-    """The options' names as attributes of Locust's parsed options, for a question that was added with ``schedule`` and ``more``."""
-    return (*(("schedule",) if schedule else ()), "max_in_flight", *(attribute(option) for option in (*more, *OPTIONS)))
-
-
 def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -> RunPlan:
-    """The plan that ``options`` (by name, with ``host``) ask for; ``stages`` in the place of a text's where the question makes them.
+    """The plan that ``options`` (by name, with ``host``) ask for; ``stages`` in the place of a text's where the test makes them.
 
     Raises:
         ValueError: one sentence that names what is wrong and what would be right.

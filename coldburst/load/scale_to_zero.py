@@ -1,4 +1,4 @@
-"""The cold-start question: wait until the endpoint has scaled to zero, ask once, then ask it warm; again and again."""
+"""The cold-start test: wait until the endpoint has scaled to zero, send one request, then some to the warm worker; again and again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from coldburst.load.run import LoadRun
 from coldburst.load.run_options import RunPlan
+from coldburst.load.spec import RunKind
 from coldburst.load.stage_hooks import StageHooks
 from coldburst.option import Option, OptionError
 from coldburst.schedule.stages import Stage
@@ -96,3 +97,6 @@ def _end(run: LoadRun, sentence: str, reason: str) -> None:
     logger.error(sentence)
     run.ended_by = reason
     run.load.stop()
+
+
+KIND = RunKind(OPTIONS, max_in_flight=1, stages=stages, hooks=ScaleToZero)

@@ -10,6 +10,7 @@ from typing import Any
 from coldburst.control import choice
 from coldburst.control.desired_state import Control, ControlError
 from coldburst.load.run_options import RunPlan
+from coldburst.load.spec import RunKind
 from coldburst.option import Option, OptionError
 from coldburst.record import objectives, prices
 from coldburst.record.prices import Price
@@ -19,37 +20,32 @@ from coldburst.sweep.runner import SweepRunner
 from coldburst.sweep.settings import SweepStep
 from coldburst.targets.address import EndpointAddress, infer
 
+MAX_IN_FLIGHT = 64
+
 
 @dataclass(frozen=True)
 class SweepKind:
     """One kind of sweep: its name, its options, and the steps that it makes of them.
 
-    ``one_worker``: levels against the same worker; higher ones are left out where more at a time brings nothing.
+    Attributes:
+        one_worker: levels against the same worker; higher ones are left out where more at a time brings nothing.
+        embedded: arguments for the embedded endpoint.
     """
 
     name: str
     options: tuple[Option, ...]
     steps: Callable[[Mapping[str, Any]], tuple[SweepStep, ...]]
     one_worker: bool = False
+    embedded: tuple[str, ...] = ()
 
     @property
-    def question(self) -> dict[str, Any]:
-        """What ``coldburst.users.ask`` takes."""
-        return {
-            "name": self.name,
-            "schedule": "",
-            "max_in_flight": 64,
-            "more": (*self.options, *choice.OPTIONS),
-            "stages": self.stages,
-            "conduct": self.conduct,
-            "consent": self.consent,
-        }
+    def run_kind(self) -> RunKind:
+        """What it adds to a run."""
+        return RunKind((*self.options, *choice.OPTIONS), MAX_IN_FLIGHT, self.stages, self.hooks, self.consent, self.embedded)
 
     def stages(self, options: Mapping[str, Any]) -> tuple[Stage, ...]:
         """The schedule; every option of the sweep is checked on the way (OptionError)."""
         self.about(options)
-        if options["yes"] not in ("yes", "no"):
-            raise OptionError(f"--yes '{options['yes']}' is neither yes nor no")
         if not 0 < options["settle_timeout"] < float("inf"):
             raise OptionError(f"--settle-timeout {options['settle_timeout']:g} is no stretch of time: give seconds above 0, as in 600")
         return settings.stages(self.steps(options))
@@ -84,8 +80,8 @@ class SweepKind:
             workers = ", ".join(dict.fromkeys(str(step.cell.wanted.workers) for step in self.steps(options)))
             raise OptionError(f"this run would change {name}, which costs money (workers: {workers}): agree with 'yes' in the field 'yes'")
 
-    def conduct(self, plan: RunPlan, key: str) -> SweepRunner:
-        """The conductor of a run."""
+    def hooks(self, plan: RunPlan, key: str) -> SweepRunner:
+        """What sets the endpoint for each stage of a run."""
         return SweepRunner(self, plan, key)
 
     def about(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +102,7 @@ class SweepKind:
         return {"objectives": parsed, "worth": options["worth"], "price": _priced(price), "card": settings.memory(options)}
 
 
-CONCURRENCY = SweepKind("concurrency", settings.CONCURRENCY, settings.concurrency, one_worker=True)
+CONCURRENCY = SweepKind("concurrency", settings.CONCURRENCY, settings.concurrency, one_worker=True, embedded=("--concurrency", "4"))
 SCALING = SweepKind("scaling", settings.SCALING, settings.scaling)
 MATRIX = SweepKind("matrix", settings.MATRIX, settings.matrix)
 

@@ -104,14 +104,6 @@ def test_an_option_of_the_wrong_type_is_locusts_own_usage_message():
 
 
 @pytest.mark.slow
-def test_one_question_a_locust():
-    with locust(file="locustfiles/burst.py,locustfiles/sustained.py") as run:
-        assert run.wait() == 2
-        assert "'burst' and 'sustained'" in run.output
-        assert "Traceback" not in run.output
-
-
-@pytest.mark.slow
 def test_a_key_with_a_line_break_is_refused_without_showing_it():
     with locust("--host", NOWHERE, TRANSCRIPTION_API_KEY="sesame\r\nX-Evil: 1") as run:
         assert run.wait() == 2

@@ -3,13 +3,14 @@
 They import Locust, which the tests do not: a scenario runs in a process of its own, and prints what came of it as JSON.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+
+from coldburst.option import attribute
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,9 +72,8 @@ def plan_of(place):
     """A plan for a queue endpoint that nobody asks."""
     from coldburst.load import run_options
 
-    parser = argparse.ArgumentParser()
-    run_options.add(parser, "burst", "steady 60s 2/s", 10)
-    return run_options.check({**vars(parser.parse_args([])), "host": "http://127.0.0.1:9/v2/demo", "runs": str(place), "max_wer": "off"})
+    given = {"schedule": "steady 60s 2/s", "max_in_flight": 10, "host": "http://127.0.0.1:9/v2/demo", "runs": str(place), "max_wer": "off"}
+    return run_options.check({**{attribute(option): option.default for option in run_options.OPTIONS}, **given})
 
 
 def master_of(place, hall):
@@ -107,7 +107,9 @@ def generator_of(place):
     from coldburst.distributed import generator
 
     generator.get_parser = lambda: SimpleNamespace(parse_known_args=lambda: (SimpleNamespace(runs=str(place)), []))
-    return generator.Generator(environment(), SimpleNamespace(part=lambda *_: plan_of(place), current=None))
+    return generator.Generator(
+        environment(), SimpleNamespace(checker=SimpleNamespace(plan_for_generator=lambda *_: plan_of(place)), current=None)
+    )
 
 
 def hearing(one):

@@ -1,0 +1,135 @@
+"""The options of a start, checked once: by a form, or before a headless run; the run that starts next takes what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coldburst.load import run_options
+from coldburst.load.objective_watch import checked
+from coldburst.load.run_options import RunPlan
+from coldburst.load.spec import TestSpec, shared_options, unused
+from coldburst.option import OptionError
+from coldburst.record import objectives
+from coldburst.record.objectives import ObjectiveError, Objectives
+
+
+@dataclass(frozen=True)
+class CheckedRun:
+    """A run that may be started: its test, the values that were given, and what was made of them."""
+
+    spec: TestSpec
+    values: Mapping[str, Any]
+    plan: RunPlan
+    key: str
+    objectives: Objectives
+
+
+class OptionChecker:
+    """Checks the options in Locust's ``environment`` for its test classes.
+
+    Args:
+        specs: those that the locustfiles define, by the name of the class.
+    """
+
+    def __init__(self, environment: Any, specs: Mapping[str, TestSpec]) -> None:
+        self._environment, self._specs = environment, specs
+        self._shared = shared_options(tuple(specs.values()))
+        self._checked: CheckedRun | None = None
+
+    @property
+    def host(self) -> str:
+        """The endpoint that was named, "" where none was."""
+        return str(self._environment.host or self._environment.parsed_options.host or "")
+
+    def only(self, names: Sequence[str] | None = None) -> TestSpec:
+        """The one test among the user classes of these names (None: of those that Locust runs).
+
+        Raises:
+            OptionError: there are several, or it is none of coldburst's, or one of its attributes is wrong; one sentence.
+        """
+        names = [user.__name__ for user in self._environment.user_classes] if names is None else names
+        if len(names) != 1 or names[0] not in self._specs:
+            raise OptionError(self._several(names))
+        spec = self._specs[names[0]]
+        if spec.problem:
+            raise OptionError(spec.problem)
+        return spec
+
+    def _several(self, names: Sequence[str]) -> str:
+        parsed, tests = self._environment.parsed_options, ", ".join(self._specs)
+        plain = [name for name in names if name not in self._specs]
+        besides = f" (and {', '.join(plain)}, which coldburst does not run)" if plain else ""
+        pick = "pick it in the form" if parsed.class_picker else "choose it in the web UI with --class-picker"
+        example = f"locust -f {parsed.locustfile} --headless {next(iter(self._specs))}"
+        return f"one test runs at a time, and there are {tests}{besides}: name one, as in '{example}', or {pick}"
+
+    def check(self, form: Mapping[str, str] | None = None, picked: Sequence[str] | None = None) -> None:
+        """Checks the present options, with a form's texts in their place.
+
+        Args:
+            picked: the classes that the form picked; None: it offers none.
+
+        Raises:
+            ValueError: what is wrong, or what somebody has to agree to first; one sentence.
+        """
+        spec = self.only(picked)
+        given = vars(self._environment.parsed_options)
+        if form is None and (sentence := unused(spec, tuple(self._specs.values()), given, self._shared)):
+            raise OptionError(sentence)
+        self._checked = found = self._check(spec, self._values(spec, form or {}))
+        if form is not None and spec.kind.consent:
+            spec.kind.consent({**found.plan.options, "host": found.plan.host})
+
+    def take(self) -> CheckedRun:
+        """The checked options of the run that starts now; what was checked before is used once, and only if nothing has changed since.
+
+        Raises:
+            ValueError: what is wrong; one sentence.
+        """
+        before, self._checked = self._checked, None
+        spec = self.only()
+        values = self._values(spec, {})
+        return before if before and (before.spec, before.values) == (spec, values) else self._check(spec, values)
+
+    def plan_for_generator(self, values: Mapping[str, Any], test: str, keyed: bool) -> RunPlan:
+        """The plan of a generator's part in a distributed run; a ValueError says why it cannot be had here.
+
+        Args:
+            values: the master's options.
+            test: the name of the master's.
+            keyed: whether the master has a key: keys do not travel, so that each generator needs it in its own environment.
+        """
+        spec = next((spec for spec in self._specs.values() if spec.name == test), None)
+        if spec is None:
+            own = ", ".join(f"'{spec.name}'" for spec in self._specs.values())
+            raise OptionError(f"its locustfile has {own} and the master runs '{test}': start both with the same one")
+        place = {"runs": values["runs"] or next(option.default for option in spec.general if option.name == "--runs")}
+        plan = run_options.check({**values, **place}, spec.stages(values))
+        if keyed and not run_options.key(plan):
+            raise OptionError(f"{run_options.key_variable(plan)} is not set here, and it is at the master: set it for each generator")
+        return plan
+
+    def _values(self, spec: TestSpec, form: Mapping[str, str]) -> dict[str, Any]:
+        values = spec.values({**vars(self._environment.parsed_options), **form}, self._shared)
+        host = form.get("host", self.host) or spec.host
+        return values | {"host": "" if host == run_options.EMBEDDED else host}
+
+    def _check(self, spec: TestSpec, values: Mapping[str, Any]) -> CheckedRun:
+        plan = run_options.check(values, spec.stages(values))
+        return CheckedRun(spec, values, plan, run_options.key(plan), _objectives(spec, plan))
+
+
+def _objectives(spec: TestSpec, plan: RunPlan) -> Objectives:
+    """What --objectives asks of the run; a ValueError says what is wrong with it."""
+    if not plan.options["objectives"]:
+        return Objectives(())
+    read = objectives.load(Path(plan.options["objectives"]))
+    for one in read.objectives:
+        if one.abort and spec.kind.sweeps:
+            raise ObjectiveError(f"objective '{one.text}': abort has no place in a sweep, whose settings are compared with --objective")
+        if one.abort:
+            checked(one)
+    return read

@@ -1,0 +1,205 @@
+"""What a test class asks for: its kind, and its attributes as the defaults of the command line's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from os import PathLike
+from typing import Any
+
+from coldburst.load import run_options
+from coldburst.load.run_options import RunPlan
+from coldburst.load.stage_hooks import StageHooks
+from coldburst.option import Option, OptionError, attribute
+from coldburst.schedule.stages import EXAMPLE, Stage
+
+ALIKE = 0.8
+"""From this likeness on an unknown attribute is taken for a known one that was misspelt (difflib's ratio)."""
+SCHEDULE = Option("--schedule", "", "STAGES", "Load, stage by stage")
+MAX_IN_FLIGHT = 500
+CAP = Option("--max-in-flight", MAX_IN_FLIGHT, "N", "Requests in flight at most (open loop; a closed loop has its own number)")
+MISSING = object()
+
+
+@dataclass(frozen=True)
+class RunKind:
+    """What one kind of test adds to a run.
+
+    Attributes:
+        options: its own, beside those of every run.
+        max_in_flight: default of --max-in-flight.
+        stages: makes the schedule from the options; None: it is read from --schedule.
+        hooks: makes, from plan and API key, what prepares the endpoint for each stage; stages then follow each other's
+            answers instead of the clock.
+        consent: raises ValueError where options cost money and nobody has agreed; called before a run is started from a form.
+        embedded: arguments for the embedded endpoint, where it is the emulator.
+    """
+
+    options: tuple[Option, ...] = ()
+    max_in_flight: int = MAX_IN_FLIGHT
+    stages: Callable[[Mapping[str, Any]], tuple[Stage, ...]] | None = None
+    hooks: Callable[[RunPlan, str], StageHooks] | None = None
+    consent: Callable[[Mapping[str, Any]], None] | None = None
+    embedded: tuple[str, ...] = ()
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether it compares settings, each with --objective."""
+        return any(option.name == "--objective" for option in self.options)
+
+
+@dataclass(frozen=True)
+class TestSpec:
+    """One test class, read.
+
+    Attributes:
+        class_name, name: the class's name, and the run's: the same in lower case.
+        kind: what kind of test it is.
+        own, general: the options of its kind, and of every run, with the class's defaults.
+        host: the endpoint that the class names.
+        problem: what is wrong with its attributes; "" where nothing is.
+    """
+
+    class_name: str
+    name: str
+    kind: RunKind
+    own: tuple[Option, ...]
+    general: tuple[Option, ...]
+    host: str
+    problem: str
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """All of them."""
+        return (*self.own, *self.general)
+
+    def values(self, given: Mapping[str, Any], shared: Mapping[str, Option]) -> dict[str, Any]:
+        """The values of this test's options, by name.
+
+        Args:
+            given: values from the command line, or texts from a form, by name.
+            shared: the options as the command line has them: an empty value there may stand for the class's own.
+
+        Raises:
+            OptionError: one is no number, or none of its choices.
+        """
+        return {attribute(option): _value(option, given[attribute(option)], shared[attribute(option)]) for option in self.options}
+
+    def stages(self, values: Mapping[str, Any]) -> tuple[Stage, ...] | None:
+        """The schedule where the kind makes it; None where it is read from --schedule.
+
+        Raises:
+            OptionError: options that the kind cannot use, or no schedule at all.
+        """
+        if self.kind.stages:
+            return self.kind.stages(values)
+        if not str(values["schedule"]).strip():
+            raise OptionError(f"{self.class_name} has no schedule: give the class one, as in schedule = '{EXAMPLE}', or use --schedule")
+        return None
+
+
+@cache
+def spec_of(test: Any) -> TestSpec:
+    """The spec of a test class (a subclass of ``coldburst.ArrivalUser``)."""
+    kind: RunKind = test.kind
+    schedule = () if kind.stages else (SCHEDULE,)
+    known = (*schedule, *kind.options, CAP._replace(default=kind.max_in_flight))
+    try:
+        _check_names(test, (*known, *run_options.OPTIONS))
+        own, general = (tuple(_with_default(test, option) for option in options) for options in (known, run_options.OPTIONS))
+        problem = ""
+    except OptionError as error:
+        own, general, problem = known, run_options.OPTIONS, str(error)
+    return TestSpec(test.__name__, test.__name__.lower(), kind, own, general, test.host or "", problem)
+
+
+def shared_options(specs: Sequence[TestSpec]) -> dict[str, Option]:
+    """The options of all ``specs``, by name as an attribute; where classes differ in a default, it is "": the class's own."""
+    found: dict[str, list[tuple[str, Option]]] = {}
+    for spec in specs:
+        for option in spec.options:
+            found.setdefault(attribute(option), []).append((spec.class_name, option))
+    return {name: _shared(options) for name, options in found.items()}
+
+
+def add_options(parser: Any, specs: Sequence[TestSpec]) -> None:
+    """Adds the options of all ``specs`` to Locust's parser (or another of argparse)."""
+    shared = shared_options(specs)
+    own = {attribute(option): shared[attribute(option)] for spec in specs for option in spec.own}
+    title = f"the test{'s' if len(specs) > 1 else ''}: {', '.join(spec.class_name for spec in specs)}"
+    groups = {title: tuple(own.values())}
+    groups |= {title: tuple(shared[attribute(option)] for option in options) for title, options in run_options.GROUPS.items()}
+    run_options.add(parser, groups)
+
+
+def unused(spec: TestSpec, others: Sequence[TestSpec], given: Mapping[str, Any], shared: Mapping[str, Option]) -> str:
+    """A sentence about the first option that was given and that this test does not have; "" where there is none."""
+    has = {attribute(option) for option in spec.options}
+    for name, option in shared.items():
+        if name not in has and given[name] != option.default:
+            of = ", ".join(other.class_name for other in others if option.name in {one.name for one in other.options})
+            return f"{spec.class_name} has no {option.name}, which is an option of {of}: leave it out"
+    return ""
+
+
+def _shared(options: Sequence[tuple[str, Option]]) -> Option:
+    first = options[0][1]
+    whats = {option.what: name for name, option in reversed(options)}
+    what = first.what if len(whats) == 1 else "; ".join(f"{name}: {option.what}" for name, option in options if whats[option.what] == name)
+    if len({(type(option.default), option.default) for _, option in options}) == 1:
+        return first._replace(what=what)
+    defaults = ", ".join(f"{name} {option.default}" for name, option in options)
+    choices = ("", *first.choices) if first.choices else None
+    return first._replace(default="", what=f"{what} (default by class: {defaults})", choices=choices)
+
+
+def _value(option: Option, given: Any, shared: Option) -> Any:
+    if given == "" and shared.default == "":
+        return option.default
+    try:
+        value = type(option.default)(given)
+    except ValueError as error:
+        name = attribute(option).replace("_", " ")
+        raise OptionError(f"'{given}' is no number: {name} takes one, as in {option.default}") from error
+    if option.choices and value not in option.choices:
+        raise OptionError(f"{option.name} '{value}' is not one of {', '.join(option.choices)}")
+    return value
+
+
+def _check_names(test: Any, known: Sequence[Option]) -> None:
+    """Raises OptionError for an attribute that looks like a misspelt one, and for a schedule where the kind makes it."""
+    names = [attribute(option) for option in known]
+    for one in test.__mro__:
+        if "kind" in vars(one):
+            return  # one of coldburst's own
+        for name in vars(one):
+            if name == "schedule" and name not in names:
+                raise OptionError(f"{test.__name__}.schedule has no effect: this kind of test makes its schedule from its other options")
+            if name.startswith("_") or name in names or hasattr(test.__mro__[-2], name):
+                continue
+            if alike := get_close_matches(name, names, n=1, cutoff=ALIKE):
+                raise OptionError(f"{test.__name__}.{name} is not an option: did you mean {alike[0]}?")
+
+
+def _with_default(test: Any, option: Option) -> Option:
+    value = getattr(test, attribute(option), MISSING)
+    return option if value is MISSING else option._replace(default=_default(test, option, value))
+
+
+def _default(test: Any, option: Option, value: Any) -> str | int | float:
+    """A class's attribute as the option's default: a list as numbers with commas, True and False as yes and no."""
+    kind = type(option.default)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) and option.choices and {*option.choices} == {"yes", "no"}:
+        return "yes" if value else "no"
+    if kind is str and isinstance(value, list | tuple | range) and value:
+        return ",".join(map(str, value))
+    if kind is str and (number or isinstance(value, str | PathLike)):
+        return str(value)
+    if number and (kind is float or isinstance(value, int)):
+        return kind(value)
+    what = {str: "text", int: "a whole number", float: "a number"}[kind]
+    example = option.default if option.default != "" else "burst 30"
+    raise OptionError(f"{test.__name__}.{attribute(option)} = {value!r} is not {what}: write it as in {attribute(option)} = {example!r}")

@@ -1,0 +1,27 @@
+"""The load shape that ends a Locust test when the schedule has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from locust import LoadTestShape
+
+if TYPE_CHECKING:
+    from coldburst.session import Session
+
+
+class ScheduleShape(LoadTestShape):
+    """One user until the schedule has ended, or Locust's ``--run-time`` is over; then none."""
+
+    # or Locust says that it ignores --run-time
+    use_common_options = True
+
+    def tick(self) -> tuple[int, float] | None:
+        """(users, users per second) as Locust asks for it each second; None ends the run."""
+        environment = cast("Any", self.runner).environment
+        session: Session = environment.coldburst
+        limit_s = environment.parsed_options.run_time
+        if limit_s and session.elapsed_s >= limit_s:
+            session.time_is_up()
+            return None
+        return None if session.over else (1, 1.0)

@@ -1,0 +1,168 @@
+"""What happens when Locust starts with test classes: options are added, the session begins, and what cannot be done is refused."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
+
+import gevent
+from flask import jsonify, request
+from locust import events, runners
+from werkzeug.datastructures import ImmutableMultiDict
+
+from coldburst.checks import OptionChecker
+from coldburst.distributed.generator import Generator
+from coldburst.distributed.generators import GeneratorRegistry
+from coldburst.live import prometheus
+from coldburst.live.run_monitor import RunMonitors
+from coldburst.live.web import routes
+from coldburst.load import events as run_events
+from coldburst.load.spec import add_options, spec_of
+from coldburst.option import OptionError
+from coldburst.session import NOTHING_SENT, Session
+from coldburst.shape import ScheduleShape
+
+logger = logging.getLogger("coldburst")
+USERS = ("user_count", "spawn_rate")
+_tests: list[Any] = []
+
+
+def register(test: Any) -> None:
+    """Makes Locust know a test class; its options and listeners are added with the first one."""
+    if not _tests:
+        on = cast("Any", events)
+        on.init_command_line_parser.add_listener(_add_options)
+        on.init.add_listener(_start)
+    _tests.append(test)
+
+
+def _add_options(parser: Any, **_: Any) -> None:
+    add_options(parser, sorted(map(spec_of, _tests), key=lambda spec: spec.class_name))
+    parser.set_defaults(only_summary=True)  # this suite's own progress lines instead of Locust's table every two seconds
+
+
+def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
+    specs = {name: spec_of(test) for name, test in sorted(environment.available_user_classes.items()) if test in _tests}
+    if not any(user in _tests for user in environment.user_classes):
+        _leave_alone(environment)
+        return
+    checker = OptionChecker(environment, specs)
+    session = environment.coldburst = Session(environment, checker)
+    if isinstance(runner, runners.WorkerRunner):
+        _generate(session, environment)
+        return
+    if isinstance(runner, runners.MasterRunner):
+        session.master = GeneratorRegistry(environment)
+    _set_shape(environment, runner)
+    _listen(session, environment)
+    gevent.signal_handler(signal.SIGINT, session.interrupt, gevent.getcurrent(), "Ctrl-C")
+    if web_ui is None:
+        # Locust's own handler is there only after a headless run: until then SIGTERM would kill without a word.
+        gevent.signal_handler(signal.SIGTERM, session.interrupt, gevent.getcurrent(), "SIGTERM")
+        _quieten(environment.parsed_options)
+        _refusing(checker.check)
+    else:
+        picks = web_ui.userclass_picker_is_active and not environment.parsed_options.autostart
+        if not picks:
+            _refusing(checker.only)
+        _serve(session, environment, web_ui)
+
+
+def _leave_alone(environment: Any) -> None:
+    """Leaves users that are none of coldburst's, picked by name beside tests, to Locust."""
+    if isinstance(environment.shape_class, ScheduleShape):
+        environment.shape_class = None
+
+
+def _set_shape(environment: Any, runner: Any) -> None:
+    """The shape that ends the run, also where the locustfile does not import it."""
+    if environment.shape_class and not isinstance(environment.shape_class, ScheduleShape):
+        _refuse(f"{type(environment.shape_class).__name__} is a load shape of your own: leave it out, --schedule shapes the load here")
+    shape = environment.shape_class = environment.shape_class or cast("Any", ScheduleShape)()
+    shape.runner = runner
+    environment.available_shape_classes = {type(shape).__name__: shape}
+
+
+def _serve(session: Session, environment: Any, web_ui: Any) -> None:
+    """Makes Locust's web UI start runs of this session, and adds the pages about them."""
+    environment.shape_class.use_common_options = False  # no fields for users in the form: nothing reads them
+    _check_form(session, environment, web_ui)
+    prometheus.register(web_ui, lambda: session.current)
+    monitors = RunMonitors()
+    environment.events.test_start.add_listener(lambda **_: monitors.begin(session.current))  # after the one that begins it
+    routes.register(web_ui, monitors, environment.parsed_options.web_base_path or "", session.unreported)
+
+
+def _generate(session: Session, environment: Any) -> None:
+    """Makes this process a load generator of a distributed run, which a master leads."""
+    generator = session.generator = Generator(environment, session)
+    environment.events.quitting.add_listener(lambda **_: generator.quit())
+    _record_events(session, environment)
+    for number, name in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")):
+        gevent.signal_handler(number, generator.interrupt, name)
+
+
+def _refusing(check: Callable[[], object]) -> None:
+    try:
+        check()
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _refuse(sentence: str) -> NoReturn:
+    logger.error(sentence)
+    sys.exit(NOTHING_SENT)
+
+
+def _listen(session: Session, environment: Any) -> None:
+    on = environment.events
+    on.test_start.add_listener(lambda **_: session.start())
+    on.test_stopping.add_listener(lambda **_: session.stop("stop"))
+    on.test_stop.add_listener(lambda **_: session.stopped())
+    on.quitting.add_listener(lambda **_: session.quit())
+    _record_events(session, environment)
+
+
+def _record_events(session: Session, environment: Any) -> None:
+    for kind in run_events.KINDS:
+        getattr(environment.events, kind).add_listener(_recording(session, kind))
+
+
+def _recording(session: Session, kind: str) -> Callable[..., None]:
+    return lambda **about: session.current.event(kind, about) if session.current else None
+
+
+def _quieten(parsed: Any) -> None:
+    """Locust's talk of users and its final tables are left out: the report's figures are exact, its own are rounded."""
+    logging.getLogger("locust.runners").setLevel(logging.WARNING)
+    if not parsed.print_stats:
+        logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
+
+
+def _check_form(session: Session, environment: Any, web_ui: Any) -> None:
+    """Has the web UI's form answer with the sentence, where something in it cannot be done; behind the login, where there is one."""
+    swarm = web_ui.app.view_functions["locust.swarm"]
+
+    def check() -> Any:
+        picked = request.form.getlist("user_classes") if web_ui.userclass_picker_is_active else None
+        try:
+            if session.current and session.current.ledger is None:
+                raise OptionError("a run is going on: stop it first")
+            if picked == []:
+                picked = list(environment.available_user_classes)
+            session.checker.check(request.form.to_dict(), picked)
+        except ValueError as error:
+            return jsonify({"success": False, "message": str(error), "host": session.checker.host})
+        request.form = _for_locust(request.form, environment)
+        return swarm()
+
+    web_ui.app.endpoint("locust.swarm")(web_ui.auth_required_if_enabled(check))
+
+
+def _for_locust(form: Any, environment: Any) -> Any:
+    """The form without numbers of users, which nothing reads, and with the shape, which ends the run."""
+    kept = [(name, value) for name, value in form.items(multi=True) if name not in (*USERS, "shape_class")]
+    return ImmutableMultiDict([*kept, ("shape_class", next(iter(environment.available_shape_classes)))])
