@@ -13,6 +13,7 @@ from flask import jsonify, request
 from locust import events, runners
 from werkzeug.datastructures import ImmutableMultiDict
 
+from coldburst import locust_options
 from coldburst.checks import OptionChecker
 from coldburst.distributed.generator import Generator
 from coldburst.distributed.generators import GeneratorRegistry
@@ -49,6 +50,7 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
     if not any(user in _tests for user in environment.user_classes):
         _leave_alone(environment)
         return
+    _refusing(lambda: locust_options.refuse(environment.parsed_options))
     checker = OptionChecker(environment, specs)
     session = environment.coldburst = Session(environment, checker)
     if isinstance(runner, runners.WorkerRunner):
