@@ -23,6 +23,8 @@ RATE_KEPT = 0.95
 GRACE_S, GRACE_SHARE = 1.0, 0.05
 """A stage's requests may leave until so long after its last was due: seconds, or a share of its duration."""
 ALIKE = 0.30
+RUN_TIME = "--run-time"
+"""run.json's ``ended_by`` of a run that Locust's option of that name ended, as asked."""
 TOTALS = (
     "There is no ledger: Locust's totals do not know how many requests were planned, so a request that never ended is not seen.",
     "Failures are mixed into the percentiles: a fast failure makes the service look faster.",
@@ -46,9 +48,9 @@ def judge(run: Run, tables: Tables) -> Verdict:
 
     * invalid: nothing was sent; the ledger of an ended run does not balance, and no generator was lost; the lateness P99 is above
       the limit; a generator's CPU was above CPU_FULL of a core for more than CPU_SHARE of its seconds.
-    * degraded: the run did not end, or not by its schedule; a generator was lost; requests are unfinished or
-      were not sent; the in-flight cap let less than RATE_KEPT of a stage's requests leave while it lasted;
-      the lateness P99 is above half the limit; the input is Locust's totals only.
+    * degraded: the run did not end, or neither by its schedule nor by --run-time; a generator was lost; requests are unfinished or
+      were not sent, though no --run-time ended the run before their turn; the in-flight cap let less than RATE_KEPT of a stage's
+      requests leave while it lasted; the lateness P99 is above half the limit; the input is Locust's totals only.
     * valid: none of these. Failures of the service do not make a measurement of it less valid.
     """
     if run.totals is not None:
@@ -62,6 +64,21 @@ def lateness_limit_s(tables: Tables) -> float:
     """The largest lateness P99 that leaves the times believable: 20 ms, or 5 % of the median service time."""
     median_s = tables.service["ended"].at(50).value
     return max(LATE_LEAST_S, LATE_SHARE * (median_s or 0.0))
+
+
+def beyond_run_time(tables: Tables) -> pd.Series:
+    """Which requests were not sent only because --run-time ended the run, as asked.
+
+    They were due later, or are of a stage without a rate. What was due GRACE_S before the end at the latest and had not left
+    was held back by the in-flight cap. Where run.json does not tell the limit, the run's whole length stands for it.
+    """
+    about, rows = tables.run.about, tables.requests
+    stayed = (rows["outcome"] == "not_sent") & (rows["tries"] == 0)
+    limit_s = about.get("run_time_s", about.get("elapsed_s"))
+    if about.get("ended_by") != RUN_TIME or not isinstance(limit_s, int | float):
+        return stayed & False
+    rated = [stage["name"] for stage in planned_stages(tables.run) if stage.get("duration_s") and not stage["closed"]]
+    return stayed & (~rows["stage"].isin(rated) | (rows["scheduled_s"] >= limit_s - GRACE_S))
 
 
 def busiest(generator: pd.DataFrame) -> tuple[str, float]:
@@ -118,7 +135,7 @@ def _degraded(tables: Tables) -> Iterator[str]:
     about, counts = tables.run.about, tables.ledger.counts
     if about.get("state") != "ended":
         yield "The run has no end on record: it was killed, or is still running; what was in flight then is missing here."
-    elif about.get("ended_by") != "schedule":
+    elif about.get("ended_by") not in ("schedule", RUN_TIME):
         yield f"The run was cut short ({one_line(str(about.get('ended_by')))}): the figures hold up to that instant only."
     yield from generators.degraded(tables.run, tables.ledger.missing, tables.ledger.planned)
     if counts.get("unfinished"):
@@ -126,10 +143,10 @@ def _degraded(tables: Tables) -> Iterator[str]:
             f"{counted(counts['unfinished'], 'request')} had no answer when the run was cut: the slowest are left out "
             "of the times; allow more time to drain."
         )
-    stayed = tables.requests["outcome"] == "not_sent"
+    stayed = (tables.requests["outcome"] == "not_sent") & ~beyond_run_time(tables)
     again = int((stayed & (tables.requests["tries"] > 0)).sum())
     if never := int(stayed.sum()) - again:
-        ended = about.get("state") == "ended" and about.get("ended_by") != "schedule"
+        ended = about.get("state") == "ended" and about.get("ended_by") not in ("schedule", RUN_TIME)
         why = "the run ended before their turn" if ended else "less load came than was planned; raise the in-flight cap or lower the rate"
         yield f"{counted(never, 'request')} never left: {why}."
     if again:
@@ -163,6 +180,8 @@ def _rate_not_kept(tables: Tables) -> Iterator[str]:
 def _notes(tables: Tables) -> Iterator[str]:
     if not tables.run.about.get("sweep"):  # of a sweep such samples mix its settings: it has notes of its own
         yield from _sampled(tables)
+    if left := int(beyond_run_time(tables).sum()):
+        yield f"--run-time ended the run, as asked: {counted(left, 'planned request')} {'was' if left == 1 else 'were'} not sent."
     lateness = tables.lateness
     if lateness.held:
         yield (

@@ -171,3 +171,33 @@ def test_answers_that_a_queue_ties_together_get_a_note_and_independent_ones_none
     assert "0.90" in alike(line)[0]
     assert "too narrow" in alike(line)[0]
     assert alike(line.sample(frac=1, random_state=3, ignore_index=True)) == []
+
+
+STEADY = {"name": "steady", "planned": 20, "duration_s": 20.0, "closed": False}
+
+
+@pytest.mark.parametrize(
+    ("sent", "stage", "about", "state"),
+    [
+        (10, STEADY, {"run_time_s": 10}, "valid"),
+        (9, STEADY, {"run_time_s": 10}, "valid"),
+        (8, STEADY, {"run_time_s": 10}, "degraded"),
+        (8, STEADY | {"duration_s": None}, {"run_time_s": 10}, "valid"),
+        (8, STEADY | {"closed": True}, {"run_time_s": 10}, "valid"),
+        (10, STEADY, {"elapsed_s": 10.5}, "valid"),
+        (10, STEADY, {"run_time_s": 10, "ended_by": "stop"}, "degraded"),
+    ],
+)
+def test_what_run_time_left_out_as_asked_is_a_note_and_what_the_cap_held_back_is_not(burst, sent, stage, about, state):
+    """Of 20 due in 20 s the run was ended after 10 s: by then 10 were due, the last of them within the last second."""
+    due = pd.Series(range(20), dtype=float)
+    left = due.where(due < sent)
+    rows = burst.attempts.head(20).assign(
+        stage="steady", scheduled_s=due, held_s=0.0, sent_s=left, done_s=left + 0.5, outcome=["ok"] * sent + ["not_sent"] * (20 - sent)
+    )
+    run = replace(burst, about=burst.about | {"planned": 20, "stages": [stage], "ended_by": "--run-time"} | about, attempts=rows)
+    found = judge(run, Tables(run))
+    assert found.state == state
+    noted = [note for note in found.notes if "--run-time ended the run, as asked" in note]
+    assert len(noted) == ("ended_by" not in about)
+    assert any("never left" in reason for reason in found.reasons) == (state == "degraded")
