@@ -13,6 +13,7 @@ from analysis.models import between_modes, smallest_sample
 from analysis.prose import counted, percent, seconds
 from analysis.tables import Tables, planned_stages
 from coldburst.record.attempt import one_line
+from coldburst.record.exit_codes import RUN_TIME
 from coldburst.record.ledger import Ledger
 
 LATE_LEAST_S = 0.020
@@ -23,8 +24,6 @@ RATE_KEPT = 0.95
 GRACE_S, GRACE_SHARE = 1.0, 0.05
 """A stage's requests may leave until so long after its last was due: seconds, or a share of its duration."""
 ALIKE = 0.30
-RUN_TIME = "--run-time"
-"""run.json's ``ended_by`` of a run that Locust's option of that name ended, as asked."""
 TOTALS = (
     "There is no ledger: Locust's totals do not know how many requests were planned, so a request that never ended is not seen.",
     "Failures are mixed into the percentiles: a fast failure makes the service look faster.",

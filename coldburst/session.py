@@ -51,6 +51,7 @@ class Session:
         self._started = False
         self._interrupted = False
         self._report: subprocess.Popen[bytes] | None = None
+        self._shed = 0
         self.unreported: set[str] = set()
         self.master: GeneratorRegistry | None = None
         self.generator: Any = None
@@ -90,11 +91,13 @@ class Session:
             if self.headless:
                 self._progress = ProgressReporter(self.current)
 
-    def time_is_up(self) -> None:
-        """Says that ``--run-time`` is why a run that goes on is about to be ended."""
+    def time_is_up(self, limit_s: float) -> None:
+        """Notes that ``--run-time`` is why a run that goes on is about to be ended, after ``limit_s``."""
         run = self.current
-        if run and not run.load.finished.is_set():
-            run.ended_by = run.ended_by or "--run-time"
+        if run and not run.load.finished.is_set() and not run.ended_by:
+            run.ended_by = exit_codes.RUN_TIME
+            run.recorder.note("run_time_s", limit_s)
+            self._shed = run.recorder.counts["not_sent"]
 
     def stop(self, reason: str) -> None:
         """Ends the run, if one goes on, closes its files and has it reported; once, whoever calls."""
@@ -129,7 +132,10 @@ class Session:
             return errors
         kept = False if run.ended_by.startswith(MISSED) else kept
         verdict = verdict if run.plan.options["exit_code_on_verdict"] == "yes" else ""
-        code = exit_codes.code(verdict=verdict, kept=kept, good=ledger.counts.get("ok", 0) >= ledger.planned, errors=errors)
+        # What was left when --run-time ended the run, as asked, is no failure; what the in-flight cap had shed before is.
+        beyond = ledger.counts.get("not_sent", 0) - self._shed if run.ended_by == exit_codes.RUN_TIME else 0
+        good = ledger.counts.get("ok", 0) + beyond >= ledger.planned
+        code = exit_codes.code(verdict=verdict, kept=kept, good=good, errors=errors)
         # Locust itself counts a failure that a retry has made good.
         return None if code == exit_codes.GOOD and log.unhandled_greenlet_exception else code
 

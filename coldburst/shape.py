@@ -22,6 +22,6 @@ class ScheduleShape(LoadTestShape):
         session: Session = environment.coldburst
         limit_s = environment.parsed_options.run_time
         if limit_s and session.elapsed_s >= limit_s:
-            session.time_is_up()
+            session.time_is_up(limit_s)
             return None
         return None if session.over else (1, 1.0)

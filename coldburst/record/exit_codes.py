@@ -15,6 +15,8 @@ MEANINGS: Mapping[int, str] = {
     INVALID: "the verdict is invalid: the figures may not be believed (`--exit-code-on-verdict no` leaves it out)",
     MISSED: "an objective is missed, or it cannot be told whether it is",
 }
+RUN_TIME = "--run-time"
+"""run.json's ``ended_by`` of a run that Locust's option of that name ended, as asked."""
 OF_VERDICT: Mapping[str, int] = {"degraded": DEGRADED, "invalid": INVALID}
 
 

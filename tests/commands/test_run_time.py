@@ -1,5 +1,7 @@
 """Locust's own words for how long a test lasts, and for one that starts and ends by itself."""
 
+import json
+
 import pytest
 
 from tests.support.locusts import PLAIN, locust
@@ -10,18 +12,29 @@ SLOW = ("--engine", "fixed", "--service-time", "0.5", "--max-concurrent", "50")
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_a_drain_when_its_run_time_is_over():
+def test_a_run_ends_with_a_drain_when_its_run_time_is_over_and_is_a_success():
     with (
         transcriber(*SLOW) as service,
         locust("--host", service.url, "--schedule", "steady 600s 5/s", "--run-time", "3s", *PLAIN) as run,
     ):
-        assert run.wait() == 1
+        assert run.wait() == 0, run.output
         counts = run.ledger.counts
         assert set(counts) == {"ok", "not_sent"}
         assert counts["ok"] == len(service.log()) > 0
         assert counts.total() == 3000
-        assert run.about["ended_by"] == "--run-time"
+        assert (run.about["ended_by"], run.about["run_time_s"]) == ("--run-time", 3)
+        verdict = json.loads((run.folder / "report" / "metrics.json").read_text(encoding="utf-8"))["verdict"]
+        assert f"--run-time ended the run, as asked: {counts['not_sent']:,} planned requests were not sent." in verdict["notes"]
+        assert all("lateness" in reason or "of a core" in reason for reason in verdict["reasons"])  # the machine's
         assert "will be ignored" not in run.output
+
+
+@pytest.mark.slow
+def test_what_the_cap_shed_before_its_time_was_over_is_a_failure():
+    words = ("--schedule", "steady 600s 20/s", "--max-in-flight", "1", "--when-full", "shed", "--run-time", "3s")
+    with transcriber(*SLOW) as service, locust("--host", service.url, *words, *PLAIN) as run:
+        assert run.wait() == 1, run.output
+        assert run.about["ended_by"] == "--run-time"
 
 
 @pytest.mark.slow
