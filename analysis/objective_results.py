@@ -14,7 +14,7 @@ from analysis.cost import cost
 from analysis.sheet import Sheet
 from analysis.sweep.answer import Answer
 from analysis.tables import Tables, Times
-from analysis.verdict import Verdict
+from analysis.verdict import Verdict, beyond_run_time
 from coldburst.record import objectives
 from coldburst.record.attempt import one_line
 from coldburst.record.ledger import Ledger
@@ -246,7 +246,9 @@ _TIMES: Mapping[str, Callable[[Tables], tuple[Times | None, str]]] = {
 
 def _success(of: Measured) -> Found:
     book = of.tables.ledger
-    return Found(None, why=_surplus(book)) if book.missing < 0 else _share(book.counts.get("ok", 0), book.planned, "no request was planned")
+    if book.missing < 0:
+        return Found(None, why=_surplus(book))
+    return _share(book.counts.get("ok", 0), book.planned - int(beyond_run_time(of.tables).sum()), "no request was planned")
 
 
 def _missing(of: Measured) -> Found:

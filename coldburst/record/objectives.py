@@ -4,7 +4,8 @@ METRIC OP VALUE, with or without spaces; OP is one of < <= > >= ==
 
 p50 p90 p95 p99 max mean     response time of what was answered ok, in s or ms; with service_, queue_,
                              execution_, cold_start_ or lateness_ before it, that time: queue_p95 < 5 s
-success                      share of the planned requests that ended ok, in % or from 0 to 1
+success                      share of the planned requests that ended ok, in % or from 0 to 1; without those that were
+                             not due yet when --run-time ended the run
 failed wrong queue_timeouts throttled busy refused timed_out unreachable abandoned unfinished not_sent missing
                              requests that ended so: a number, or in % of those planned
 cold_share                   share of requests that met a cold start, in % or from 0 to 1

@@ -12,10 +12,13 @@ SLOW = ("--engine", "fixed", "--service-time", "0.5", "--max-concurrent", "50")
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_a_drain_when_its_run_time_is_over_and_is_a_success():
+def test_a_run_ends_with_a_drain_when_its_run_time_is_over_and_is_a_success(tmp_path):
+    objectives = tmp_path / "objectives.toml"
+    objectives.write_text('[[objective]]\nthat = "success == 100%"\n', encoding="utf-8")
+    words = ("--schedule", "steady 600s 5/s", "--run-time", "3s", "--objectives", str(objectives))
     with (
         transcriber(*SLOW) as service,
-        locust("--host", service.url, "--schedule", "steady 600s 5/s", "--run-time", "3s", *PLAIN) as run,
+        locust("--host", service.url, *words, *PLAIN) as run,
     ):
         assert run.wait() == 0, run.output
         counts = run.ledger.counts
