@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import gate
-from analysis.compare import compare
-from analysis.load import RunError, load
-from analysis.merge import merge
-from analysis.plain import command as scaling
-from analysis.report import report, terminal, write
 from coldburst.record.attempt import one_line
+
+from .compare import compare
+from .gate import gate
+from .locust_scaling import command as scaling
+from .report.report import report, terminal, write
+from .runs.load import RunError, load
+from .runs.merge import merge
 
 LONGEST = 1000
 """Characters of a refusal: a file may hold any text, and a terminal a few lines."""

@@ -1,1 +1,1 @@
-"""Two runs or more beside each other: differences with intervals that time's likeness does not fake."""
+"""Two runs or more beside each other: differences with intervals that hold although neighbouring requests are alike."""

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from analysis.load import Run
-from analysis.prose import counted
 from coldburst.record.attempt import one_line
+
+from ..runs.load import Run
+from ..text.number_format import plural
 
 MATTERS: Mapping[str, tuple[str, ...]] = {
     "question": ("question",),
@@ -65,7 +66,7 @@ def notes(base: Run, candidate: Run) -> Iterator[str]:
     mine, its = _object(one, "options"), _object(other, "options")
     only = sorted(one_line(str(name), LONGEST) for name in mine.keys() ^ its.keys() if name not in HARMLESS)
     if only:
-        yield f"{counted(len(only), 'option')} on record in one of the two only, and not compared: {', '.join(only)}."
+        yield f"{plural(len(only), 'option')} on record in one of the two only, and not compared: {', '.join(only)}."
 
 
 def _at(about: Mapping[str, Any], path: tuple[str, ...]) -> Any:

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.bootstrap import Interval
-from analysis.compare import circumstances, sheets
-from analysis.compare.figures import plots
-from analysis.compare.lines import Line, lines
-from analysis.compare.sides import Side
-from analysis.load import Run, RunError, load
-from analysis.page import PAGE, columns, drawn, render
 from coldburst.record.attempt import one_line
+
+from ..report.page import PAGE, aligned, figure_content, render
+from ..runs.load import Run, RunError, load
+from ..statistics.intervals import Interval
+from . import circumstances, comparison_sheets
+from .compared_run import ComparedRun
+from .comparison_figures import plots
+from .comparison_lines import ComparisonLine, comparison_lines
 
 FORMAT = 1
 LONGEST, LONGEST_PATH = 80, 4096
@@ -35,32 +36,32 @@ class Pair:
         notes: sentences on what differs and need not matter.
     """
 
-    base: Side
-    candidate: Side
+    base: ComparedRun
+    candidate: ComparedRun
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ComparisonLine, ...]
 
     @property
     def headline(self) -> str:
         """What it comes to."""
-        return sheets.headline(self.base, self.candidate, self.lines)
+        return comparison_sheets.headline(self.base, self.candidate, self.lines)
 
     @property
     def method(self) -> str:
         """How its intervals are made."""
-        return sheets.method(self.base, self.candidate)
+        return comparison_sheets.method(self.base, self.candidate)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """A base and its candidates."""
 
-    base: Side
+    base: ComparedRun
     pairs: tuple[Pair, ...]
 
     @property
-    def sides(self) -> list[Side]:
+    def sides(self) -> list[ComparedRun]:
         """All runs, the base first."""
         return [self.base, *(pair.candidate for pair in self.pairs)]
 
@@ -94,7 +95,7 @@ def compare(runs: Sequence[Run], *, anyway: bool = False) -> Comparison:
         RunError: the runs differ in what matters, or one is invalid, and ``anyway`` is not set; or rows meet totals.
     """
     labels = _labels(runs)
-    sides = [Side(run, label, place) for place, (run, label) in enumerate(zip(runs, labels, strict=True))]
+    sides = [ComparedRun(run, label, place) for place, (run, label) in enumerate(zip(runs, labels, strict=True))]
     base, *others = sides
     for side in others:
         if (side.run.totals is None) != (base.run.totals is None):
@@ -106,7 +107,7 @@ def compare(runs: Sequence[Run], *, anyway: bool = False) -> Comparison:
     return Comparison(base, tuple(_pair(base, side, anyway=anyway) for side in others))
 
 
-def _pair(base: Side, candidate: Side, *, anyway: bool) -> Pair:
+def _pair(base: ComparedRun, candidate: ComparedRun, *, anyway: bool) -> Pair:
     warnings = []
     if base.run.totals is None:
         apart = circumstances.differences(base.run, candidate.run)
@@ -123,7 +124,7 @@ def _pair(base: Side, candidate: Side, *, anyway: bool) -> Pair:
         said.append(f"{sweeps[0]} is a sweep, and the other is none: its settings are mixed in each line, without requests of the warm-up.")
     elif sweeps:
         said.append("Both are sweeps: shares of outcomes are over all settings together, without their warm-up.")
-    return Pair(base, candidate, tuple(warnings), (*said, ONE_BASE), tuple(lines(base, candidate)))
+    return Pair(base, candidate, tuple(warnings), (*said, ONE_BASE), tuple(comparison_lines(base, candidate)))
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -157,9 +158,9 @@ def write(of: Comparison, folder: Path) -> Path:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     content = {
         "of": of,
-        "parts": [(pair, sheets.tables(pair.base, pair.candidate, pair.lines)) for pair in of.pairs],
-        "ledgers": sheets.ledgers(of.sides),
-        "figures": [drawn(plot, folder / "figures") for plot in plots(of.sides)],
+        "parts": [(pair, comparison_sheets.tables(pair.base, pair.candidate, pair.lines)) for pair in of.pairs],
+        "ledgers": comparison_sheets.ledgers(of.sides),
+        "figures": [figure_content(plot, folder / "figures") for plot in plots(of.sides)],
     }
     (folder / "compare.json").write_text(json.dumps(content_for_programs(of), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "compare.md").write_text(render("compare.md", content), encoding="utf-8")
@@ -191,7 +192,7 @@ def content_for_programs(of: Comparison) -> dict[str, Any]:
     }
 
 
-def _plain(line: Line) -> dict[str, Any]:
+def _plain(line: ComparisonLine) -> dict[str, Any]:
     both = {"base": _rounded(line.of.base), "candidate": _rounded(line.of.candidate)}
     ends = {"difference": _interval(line.of.absolute), "relative": _interval(line.of.relative)}
     return {"key": line.key, "unit": line.unit, "n": list(line.n), **both, **ends, "word": line.word, "why": line.of.why}
@@ -209,7 +210,7 @@ def terminal(of: Comparison, page: Path) -> str:
     """The comparison in a few lines for a terminal; the first is the finding, the last names the page."""
     said = []
     for pair in of.pairs:
-        sheet = sheets.short(pair.base, pair.candidate, pair.lines)
+        sheet = comparison_sheets.short(pair.base, pair.candidate, pair.lines)
         said += [pair.headline, *(f"  warning: {warning}" for warning in pair.warnings), *(f"  note: {note}" for note in pair.notes)]
-        said += ["", *columns([sheet.head, *sheet.rows]), ""]
+        said += ["", *aligned([sheet.head, *sheet.rows]), ""]
     return "\n".join([*said, f"comparison: {page}"])

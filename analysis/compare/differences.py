@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.special import ndtri, stdtrit
 
-from analysis.bootstrap import Interval
-from analysis.models import LEVEL, rank, smallest_sample
+from ..statistics.intervals import Interval
+from ..statistics.percentiles import LEVEL, nearest_rank, smallest_sample
 
 Values: TypeAlias = NDArray[np.float64]
 Ends: TypeAlias = tuple[float, float] | tuple[None, None]
@@ -136,13 +136,13 @@ def quantiles(values: Values, percents: Sequence[int], random: np.random.Generat
     if not len(values):
         return {percent: Estimate(None, 0, why="no values") for percent in percents}
     ordered = np.sort(values)
-    time = correlation_time(values > ordered[rank(len(values), 50) - 1])
+    time = correlation_time(values > ordered[nearest_rank(len(values), 50) - 1])
     return {percent: _quantile(values, ordered, percent, time, random) for percent in percents}
 
 
 def _quantile(values: Values, ordered: Values, percent: int, time: float, random: np.random.Generator) -> Estimate:
     n = len(values)
-    value = float(ordered[rank(n, percent) - 1])
+    value = float(ordered[nearest_rank(n, percent) - 1])
     above = values > value
     time = max(correlation_time(above), time)
     why = _refusal(n, time, max(smallest_sample(max(percent, 100 - percent)), LEAST), f"P{percent}")
@@ -194,7 +194,7 @@ def own_interval(of: Estimate) -> Interval:
     return Interval(of.value, lower, upper, of.why)
 
 
-def between(base: Estimate, candidate: Estimate) -> Difference:
+def estimate_difference(base: Estimate, candidate: Estimate) -> Difference:
     """Candidate − base, of runs that are independent of each other: each draw of the one with a draw of the other."""
     if base.value is None or candidate.value is None or base.draws is None or candidate.draws is None:
         return _told(base.value, candidate.value, None, None, _both(base.why, candidate.why))
@@ -203,7 +203,7 @@ def between(base: Estimate, candidate: Estimate) -> Difference:
     return _told(base.value, candidate.value, apart, _ends(candidate.draws / base.draws - 1) if positive else None, "")
 
 
-def share(base: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> Difference:
+def share_difference(base: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> Difference:
     """The difference of two shares, each of flags in order of time: Newcombe's interval with n ÷ τ in the place of n.
 
     From Wilson's intervals of both (Newcombe, Statistics in Medicine 17, 1998, method 10), so that a share of none or all has a width too.
@@ -219,7 +219,7 @@ def share(base: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> Difference:
     return _told(one, other, ends, None, "")
 
 
-def of_intervals(base: Interval, candidate: Interval) -> Difference:
+def interval_difference(base: Interval, candidate: Interval) -> Difference:
     """The difference of two figures that have intervals of their own, such as those over a setting's repeats.
 
     Method of variance estimates recovery (Zou and Donner, Statistics in Medicine 27, 2008); for the ratio the same of logarithms.

@@ -7,15 +7,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.cold import CONDITIONS
-from analysis.figures import bins, frame
-from analysis.figures.bins import Floats, floats
-from analysis.figures.marks import INK, MARKS, PHASES, Absent, Plot
-from analysis.figures.phases import chunks, phases, remark, seen, told
-from analysis.figures.requests import placed, x_axis
-from analysis.models import rank
-from analysis.prose import counted, seconds
-from analysis.tables import Tables
+from ..statistics.percentiles import nearest_rank
+from ..tables.cold_start_rule import CONDITIONS
+from ..tables.run_tables import Tables
+from ..text.number_format import plural, seconds
+from . import bins, layout
+from .bins import Floats, floats
+from .phases import chunks, cold_remark, phases, phases_told, visible_phases
+from .request_axis import x_axis, x_positions
+from .style import INK, MARKS, PHASES, Absent, Plot
 
 BINS = 48
 SLOWEST = 20
@@ -30,20 +30,20 @@ def anatomy(tables: Tables) -> Plot | Absent:
     name, title, rows = "anatomy", "Where the time goes, over the run", tables.requests
     if rows.empty:
         return Absent(name, title, "no request has a row")
-    x, at_once = placed(rows)
+    x, at_once = x_positions(rows)
     ok = (rows["outcome"] == "ok").to_numpy(dtype=bool) & ~np.isnan(floats(rows, "response_s"))
     if not ok.any():
         return Absent(name, title, "no answer was ok")
-    if not (told(rows) & ok).any():
+    if not (phases_told(rows) & ok).any():
         return Absent(name, title, UNTOLD)
     start, width = _bins(x, at_once=at_once)
-    places = bins.placed(x, start, width, bins.number(float(x.max()), width, start))
+    places = bins.bin_of(x, start, width, bins.bin_count(float(x.max()), width, start))
     data = _means(rows, ok, places)
     data.insert(0, "x", start + data.index.to_numpy() * width)
     data = data[data["n"] > 0].assign(width=width, at_once=at_once, end_x=float(x.max()))
-    wide = counted(int(width), "request") if at_once else bins.said(width)
+    wide = plural(int(width), "request") if at_once else bins.width_text(width)
     caption = f"Means over the {int(ok.sum()):,} answered ok, in bins of {wide} by when they were due: means add up to the mean response "
-    caption += f"time, medians would not.{remark(rows)}"
+    caption += f"time, medians would not.{cold_remark(rows)}"
     return Plot(name, title, caption, data.reset_index(drop=True), _draw_anatomy)
 
 
@@ -68,16 +68,16 @@ def _means(rows: pd.DataFrame, ok: np.typing.NDArray[np.bool_], places: np.typin
 def _draw_anatomy(figure: Figure, data: pd.DataFrame) -> None:
     axes = figure.add_subplot()
     floor = np.zeros(len(data))
-    for name in seen(data):
+    for name in visible_phases(data):
         part, (label, colour) = data[name].to_numpy(), PHASES[name]
         x = data["x"].to_numpy()
-        frame.boxes(axes, x, x + data["width"].to_numpy(), floor, floor + part, colour, label)
+        layout.boxes(axes, x, x + data["width"].to_numpy(), floor, floor + part, colour, label)
         floor = floor + part
     x_axis(axes, data)
     axes.set_ylabel("mean response time (s)")
     axes.set_ylim(bottom=0)
     axes.grid(visible=False, axis="x")
-    frame.key_of_all(axes)
+    layout.figure_legend(axes)
 
 
 def waterfall(tables: Tables) -> Plot | Absent:
@@ -86,7 +86,7 @@ def waterfall(tables: Tables) -> Plot | Absent:
     ended = floats(rows, "response_s") if len(rows) else np.array([])
     if not (~np.isnan(ended)).any():
         return Absent(name, title, "no request came to an end")
-    if not told(rows).any():
+    if not phases_told(rows).any():
         return Absent(name, title, UNTOLD)
     slowest = np.argsort(-np.nan_to_num(ended, nan=-1.0), kind="stable")[:SLOWEST] if len(ended) < 100_000 else _top(ended)
     slowest = slowest[~np.isnan(ended[slowest])]
@@ -94,9 +94,9 @@ def waterfall(tables: Tables) -> Plot | Absent:
     picked = rows.iloc[[place for _, _, place in chosen]]
     data = pd.DataFrame({"part": [part for part, _, _ in chosen], "label": [label for _, label, _ in chosen], "seq": picked.index})
     data = data.assign(outcome=picked["outcome"].to_numpy(dtype=object), response_s=picked["response_s"].to_numpy(), **phases(picked))
-    caption = f"The {counted(len(slowest), 'slowest request')} of {int((~np.isnan(ended)).sum()):,} that ended, from the instant when due. "
+    caption = f"The {plural(len(slowest), 'slowest request')} of {int((~np.isnan(ended)).sum()):,} that ended, from the instant when due. "
     caption += "Above them the request at the nearest rank of P50 and P95 of answered ok, by condition: its own phases, not a mean of any."
-    return Plot(name, title, caption + remark(picked), data, _draw_waterfall, 1.1 + 0.2 * len(data))
+    return Plot(name, title, caption + cold_remark(picked), data, _draw_waterfall, 1.1 + 0.2 * len(data))
 
 
 def _top(values: Floats) -> np.typing.NDArray[np.intp]:
@@ -111,7 +111,7 @@ def _by_condition(rows: pd.DataFrame, response: Floats) -> list[tuple[str, str, 
     ok, chosen = (rows["outcome"] == "ok").to_numpy(dtype=bool) & ~np.isnan(response), []
     for condition in CONDITIONS:
         places = np.flatnonzero(ok & (rows["condition"] == condition).to_numpy(dtype=bool))
-        ranks = [rank(len(places), percent) - 1 for percent in HALF_AND_TAIL] if len(places) else []
+        ranks = [nearest_rank(len(places), percent) - 1 for percent in HALF_AND_TAIL] if len(places) else []
         order = np.argpartition(response[places], ranks) if len(places) else places
         word = CONDITION_WORDS.get(condition, condition)
         for percent, at in zip(HALF_AND_TAIL, ranks, strict=False):
@@ -123,7 +123,7 @@ def _name(rows: pd.DataFrame, place: int) -> str:
     """``#29 burst``; of a request that was not answered ok its outcome."""
     row = rows.iloc[place]
     said = str(row["stage"]) if row["outcome"] == "ok" else str(row["outcome"])
-    return f"#{rows.index[place]} {frame.shortened(said, STAGE_LENGTH if row['outcome'] == 'ok' else 99)}"
+    return f"#{rows.index[place]} {layout.shortened(said, STAGE_LENGTH if row['outcome'] == 'ok' else 99)}"
 
 
 def _draw_waterfall(figure: Figure, data: pd.DataFrame) -> None:
@@ -133,11 +133,11 @@ def _draw_waterfall(figure: Figure, data: pd.DataFrame) -> None:
     for axes, rows in zip(panels, drawn, strict=True):
         bars(axes, rows)
     longest = float(data["response_s"].max())
-    panels[-1].set_xlim(0, longest * (1.22 if frame.narrow(figure) else 1.09) or 1.0)
-    frame.time_axis(panels[-1], "{unit} since due", longest)
-    for name in seen(data):
+    panels[-1].set_xlim(0, longest * (1.22 if layout.narrow(figure) else 1.09) or 1.0)
+    layout.time_axis(panels[-1], "{unit} since due", longest)
+    for name in visible_phases(data):
         panels[0].barh([0], [0], color=PHASES[name][1], label=PHASES[name][0])
-    frame.key_of_all(panels[0])
+    layout.figure_legend(panels[0])
 
 
 def bars(axes: Axes, data: pd.DataFrame) -> None:
@@ -147,7 +147,7 @@ def bars(axes: Axes, data: pd.DataFrame) -> None:
         part = data[name].to_numpy(dtype=np.float64)
         some = part > 0
         if some.any():
-            frame.boxes(axes, floor[some], (floor + part)[some], y[some] - 0.36, y[some] + 0.36, colour)
+            layout.boxes(axes, floor[some], (floor + part)[some], y[some] - 0.36, y[some] + 0.36, colour)
         floor = floor + part
     for place, (whole, outcome) in enumerate(zip(data["response_s"], data["outcome"], strict=True)):
         if outcome != "ok":

@@ -26,27 +26,27 @@ def width_s(span_s: float, most: int = MOST) -> float:
     return float(f"{next(tens * step for step in (1, 2, 5, 10) if tens * step >= least * (1 - 1e-9)):.0e}")
 
 
-def said(width: float) -> str:
+def width_text(width: float) -> str:
     """A width in words: ``5 s``, ``2 min``."""
     return f"{width / 60:g} min" if width >= 60 else f"{width:g} s"
 
 
-def number(end: float, width: float, start: float = 0.0) -> int:
+def bin_count(end: float, width: float, start: float = 0.0) -> int:
     """How many bins reach from ``start`` to ``end``, its own among them: one where a clock went back and end is before start."""
     return max(int((end - start) / width + 1e-9) + 1, 1)
 
 
-def placed(values: Floats, start: float, width: float, bins: int) -> NDArray[np.intp]:
+def bin_of(values: Floats, start: float, width: float, bins: int) -> NDArray[np.intp]:
     """The bin of each value; those outside go to the first or last one, and there must be no NaN."""
     return np.clip(((values - start) / width + 1e-9).astype(np.intp), 0, bins - 1)  # 0.3 ÷ 0.1 is a little below 3
 
 
 def counts(values: Floats, start: float, width: float, bins: int) -> NDArray[np.intp]:
     """How many values fall into each bin; NaN into none."""
-    return np.bincount(placed(values[~np.isnan(values)], start, width, bins), minlength=bins)
+    return np.bincount(bin_of(values[~np.isnan(values)], start, width, bins), minlength=bins)
 
 
-def spread(total: int, most: int) -> NDArray[np.intp]:
+def evenly(total: int, most: int) -> NDArray[np.intp]:
     """At most ``most`` places of ``total``, evenly, the first and the last among them."""
     return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(np.intp)) if total else np.array([], dtype=np.intp)
 

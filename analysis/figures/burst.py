@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import frame
-from analysis.figures.bins import floats, spread
-from analysis.figures.marks import INK, MARKS, PHASES, Absent, Plot
-from analysis.figures.phases import phases, remark, seen
-from analysis.tables import Tables
+from ..tables.run_tables import Tables
+from . import layout
+from .bins import evenly, floats
+from .phases import cold_remark, phases, visible_phases
+from .style import INK, MARKS, PHASES, Absent, Plot
 
 MOST = 200
 SLIVER = 0.02
@@ -24,7 +24,7 @@ def burst(tables: Tables) -> Plot | Absent:
     ended = np.flatnonzero(~np.isnan(floats(rows, "response_s"))) if len(rows) else np.array([])
     if not len(ended):
         return Absent(name, title, "no request came to an end")
-    shown = rows.iloc[ended[spread(len(ended), MOST)]]
+    shown = rows.iloc[ended[evenly(len(ended), MOST)]]
     from_s = shown["scheduled_s"].to_numpy(dtype=np.float64)
     span_s = float(np.nanmax(floats(rows, "done_s")) - from_s.min())
     slivers = bool(np.percentile(floats(shown, "response_s"), 95) < SLIVER * span_s)
@@ -33,7 +33,7 @@ def burst(tables: Tables) -> Plot | Absent:
     caption = f"n = {len(data):,} of {len(ended):,} requests that ended" + (", evenly by seq" if len(data) < len(ended) else "")
     caption += ", the first on top. Phases in the order in which a request passes them; a mark ends what was not answered ok."
     caption += f" Each from its own instant when due: the run is more than {1 / SLIVER:.0f} times as long as they are." if slivers else ""
-    return Plot(name, title, caption + remark(shown), data, _draw, float(np.clip(0.9 + 0.09 * len(data), 2.2, 5.2)))
+    return Plot(name, title, caption + cold_remark(shown), data, _draw, float(np.clip(0.9 + 0.09 * len(data), 2.2, 5.2)))
 
 
 def _draw(figure: Figure, data: pd.DataFrame) -> None:
@@ -43,12 +43,12 @@ def _draw(figure: Figure, data: pd.DataFrame) -> None:
 def bars(axes: Axes, data: pd.DataFrame) -> None:
     """A bar a request over the seconds of the run; a mark at the end of those that were not answered ok."""
     y, floor = np.arange(len(data)), data["from_s"].to_numpy()
-    named = seen(data)
+    named = visible_phases(data)
     for name, (label, colour) in PHASES.items():
         ends = floor + data[name].to_numpy()
         some = ends > floor
         if some.any():
-            frame.boxes(axes, floor[some], ends[some], y[some] - 0.42, y[some] + 0.42, colour, label if name in named else "")
+            layout.boxes(axes, floor[some], ends[some], y[some] - 0.42, y[some] + 0.42, colour, label if name in named else "")
         floor = ends
     for outcome in [each for each in MARKS if (data["outcome"] == each).any() and each != "ok"]:
         rows, (colour, marker) = data[data["outcome"] == outcome], MARKS[outcome]
@@ -70,5 +70,5 @@ def bars(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_yticks([0, len(data) - 1], [f"{data['seq'].iloc[0]}", f"{data['seq'].iloc[-1]}"])
     axes.set_ylabel("request (seq)")
     axes.grid(visible=False, axis="y")
-    frame.time_axis(axes, "{unit} since due" if bool(data["since_due"].iloc[0]) else "{unit} from second 0", end, start)
-    frame.key_of_all(axes)
+    layout.time_axis(axes, "{unit} since due" if bool(data["since_due"].iloc[0]) else "{unit} from second 0", end, start)
+    layout.figure_legend(axes)

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis.figures import bins, panels
-from analysis.figures.marks import Absent, Plot
-from analysis.figures.panels import JOBS, STATES
-from analysis.prose import RUNPOD, counted
-from analysis.tables import Tables
+from ..runs.load import RUNPOD
+from ..tables.run_tables import Tables
+from ..text.number_format import plural
+from . import bins
+from .style import JOBS, STATES, Absent
 
 MOST_BINS = 300
 MOST_LOOKS = 400
 _NAME, _TITLE = "endpoint", "The endpoint's own word: jobs, and endpoint workers by state"
 
 
-def plots(tables: Tables) -> list[Plot | Absent]:
-    """The figure, where there is a word of the endpoint's or should be one."""
+@dataclass(frozen=True)
+class EndpointAnswers:
+    """Jobs and endpoint workers as the endpoint reported them, with the load beside them; ``caption`` says how they were asked for."""
+
+    data: pd.DataFrame
+    caption: str
+
+
+def endpoint_answers(tables: Tables) -> EndpointAnswers | Absent | None:
+    """What the endpoint reported; Absent where it should have and did not, None where the kind of endpoint reports nothing."""
     rows = tables.run.endpoint
     if rows is None:
         missing = "the run has no endpoint.csv, or an empty one: nobody asked the endpoint after itself"
-        return [Absent(_NAME, _TITLE, missing)] if tables.run.kind in RUNPOD else []
+        return Absent(_NAME, _TITLE, missing) if tables.run.kind in RUNPOD else None
     good = rows[rows["error"] == ""]
     if good.empty:
-        return [Absent(_NAME, _TITLE, f"the endpoint gave no answer that could be read, in {len(rows):,} times asked")]
+        return Absent(_NAME, _TITLE, f"the endpoint gave no answer that could be read, in {len(rows):,} times asked")
     view = "workers" if (good["view"] == "workers").any() else "health"
     jobs, workers = good[good["view"] == "health"], good[good["view"] == view]
     parts = [_part(jobs, "jobs", list(JOBS)), _part(workers, "workers", list(STATES)), offered(tables)]
     data = pd.concat([*parts, *measured(tables)], ignore_index=True)
-    return [Plot(_NAME, _TITLE, _caption(good, rows, view), data, panels.draw, panels.height_in(data))]
+    return EndpointAnswers(data, _caption(good, rows, view))
 
 
 def _part(rows: pd.DataFrame, part: str, names: list[str]) -> pd.DataFrame:
@@ -56,7 +65,7 @@ def offered(tables: Tables) -> pd.DataFrame:
     if tables.throughput.not_offered or not len(due):
         return pd.DataFrame({"at_s": [], "offered_per_s": [], "part": []})
     width_s = bin_s(tables)
-    count = bins.number(float(due.max()), width_s) + 1  # one more, so that the last step has its width and ends at 0
+    count = bins.bin_count(float(due.max()), width_s) + 1  # one more, so that the last step has its width and ends at 0
     return pd.DataFrame(
         {"at_s": np.arange(count) * width_s, "offered_per_s": bins.counts(due, 0.0, width_s, count) / width_s, "part": "offered"}
     )
@@ -75,8 +84,8 @@ def measured(tables: Tables) -> Iterator[pd.DataFrame]:
 def _caption(good: pd.DataFrame, rows: pd.DataFrame, view: str) -> str:
     asked = {name: int((good["view"] == name).sum()) for name in ("health", "workers")}
     waiting = good["in_queue"].max()
-    said = f"Asked {counted(asked['health'], 'time')} by /health (jobs)" if asked["health"] else "/health was not asked"
-    said += f" and {counted(asked['workers'], 'time')} by the list of workers. " if asked["workers"] else ". "
+    said = f"Asked {plural(asked['health'], 'time')} by /health (jobs)" if asked["health"] else "/health was not asked"
+    said += f" and {plural(asked['workers'], 'time')} by the list of workers. " if asked["workers"] else ". "
     said += f"At most {int(waiting):,} waited. " if pd.notna(waiting) else ""
     said += (
         "Workers are those of the list."
@@ -85,4 +94,4 @@ def _caption(good: pd.DataFrame, rows: pd.DataFrame, view: str) -> str:
     )
     failed = len(rows) - len(good)
     said += " Of looks that stand closer than a stroke the largest is drawn." if max(asked.values()) > MOST_LOOKS else ""
-    return said + (f" {counted(failed, 'question')} got no answer that could be read." if failed else "")
+    return said + (f" {plural(failed, 'question')} got no answer that could be read." if failed else "")

@@ -7,14 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import bins, cloud, frame
-from analysis.figures.bins import floats
-from analysis.figures.cloud import Cloud
-from analysis.figures.marks import BLUE, GREEN, QUEUED, Absent, Plot
-from analysis.figures.requests import PIXELS_FROM, placed, x_axis
-from analysis.prose import counted, seconds
-from analysis.tables import Tables
-from analysis.verdict import CPU_FULL, lateness_limit_s
+from ..tables.run_tables import Tables
+from ..text.number_format import plural, seconds
+from ..verdict.verdict import CPU_FULL, lateness_limit_s
+from . import bins, dense_scatter, layout
+from .bins import floats
+from .dense_scatter import Cloud
+from .request_axis import PIXELS_FROM, x_axis, x_positions
+from .style import BLUE, GREEN, QUEUED, Absent, Plot
 
 MOST_SAMPLES = 600
 
@@ -26,10 +26,10 @@ def lateness(tables: Tables) -> Plot | Absent:
     sent = ~np.isnan(late)
     if not sent.any():
         return Absent(name, title, "no request was sent")
-    x, at_once = placed(rows)
+    x, at_once = x_positions(rows)
     limit_s, n = lateness_limit_s(tables), int(sent.sum())
     sample = Cloud(rows.index.to_numpy()[sent], x[sent], late[sent], np.zeros(n, dtype=np.int8))
-    data = cloud.data(sample, ["sent"], ["sent"]).rename(columns={"y": "lateness_s"}).drop(columns=["kind", "of_kind"])
+    data = dense_scatter.data(sample, ["sent"], ["sent"]).rename(columns={"y": "lateness_s"}).drop(columns=["kind", "of_kind"])
     data = data.assign(limit_s=limit_s, at_once=at_once, end_x=float(x.max()))
     caption = f"n = {n:,} requests sent; sent − scheduled − held at the in-flight cap. "
     caption += f"The run is invalid where the P99 is above {seconds(limit_s)}."
@@ -42,7 +42,7 @@ def _draw_lateness(figure: Figure, data: pd.DataFrame) -> None:
     cells, marks = data[data["part"] == "cell"], data[data["part"] == "mark"]
     limit_ms = float(data["limit_s"].iloc[0]) * 1000
     if len(cells):
-        cloud.draw_cells(axes, cells.rename(columns={"lateness_s": "y"}), 1000.0)
+        dense_scatter.draw_cells(axes, cells.rename(columns={"lateness_s": "y"}), 1000.0)
     axes.scatter(marks["x"], marks["lateness_s"] * 1000, s=14, c=BLUE, linewidths=0, alpha=0.8, rasterized=len(marks) > PIXELS_FROM)
     x_axis(axes, data)
     axes.set_ylabel("lateness (ms)")
@@ -56,17 +56,17 @@ def _limited(axes: Axes, data: pd.DataFrame, limit_ms: float) -> None:
     in_sight = limit_ms <= 5 * top
     axes.set_ylim(min(0.0, float(data["lateness_s"].min()) * 1100), (max(top, limit_ms) if in_sight else max(top, 0.1)) * 1.3)
     if in_sight:
-        frame.limit(axes, limit_ms, said)
+        layout.limit(axes, limit_ms, said)
         return
     axes.annotate(
-        f"{said}, above" if frame.narrow(axes) else f"{said}, above the figure",
+        f"{said}, above" if layout.narrow(axes) else f"{said}, above the figure",
         (1, 1),
         (0, -3),
         xycoords="axes fraction",
         textcoords="offset points",
         ha="right",
         va="top",
-        fontsize=frame.SMALL,
+        fontsize=layout.SMALL,
     )
 
 
@@ -82,8 +82,8 @@ def generator(tables: Tables) -> Plot | Absent:
     if len(data) > MOST_SAMPLES:
         width = bins.width_s(float(data["at_s"].max()), MOST_SAMPLES)
         data = data.groupby(data["at_s"].floordiv(width) * width)[["in_flight", "held", "cpu"]].max().reset_index()
-        said = f"The largest sample of each {bins.said(width)}"
-    caption = f"{said}; {counted(many, 'load generator')}: sums of in flight and held, CPU of the busiest (1.0 = a full core)."
+        said = f"The largest sample of each {bins.width_text(width)}"
+    caption = f"{said}; {plural(many, 'load generator')}: sums of in flight and held, CPU of the busiest (1.0 = a full core)."
     return Plot(name, title, caption, data, _draw_generator, 3.4)
 
 
@@ -92,7 +92,7 @@ def _draw_generator(figure: Figure, data: pd.DataFrame) -> None:
     in_flight(above, data)
     cpu(below, data)
     below.set_xlim(left=min(0.0, float(data["at_s"].min())))
-    frame.time_axis(below, "{unit} from second 0", float(data["at_s"].max()))
+    layout.time_axis(below, "{unit} from second 0", float(data["at_s"].max()))
 
 
 def in_flight(axes: Axes, data: pd.DataFrame) -> None:
@@ -102,13 +102,13 @@ def in_flight(axes: Axes, data: pd.DataFrame) -> None:
         axes.step(data["at_s"], data["held"], where="post", color=QUEUED, label="held by the in-flight cap")
     axes.set_ylabel("requests")
     axes.set_ylim(bottom=0)
-    frame.whole_numbers(axes)
-    frame.key(axes)
+    layout.whole_numbers(axes)
+    layout.legend(axes)
 
 
 def cpu(axes: Axes, data: pd.DataFrame) -> None:
     """The busiest generator's share of one core, and the limit of the verdict."""
     axes.step(data["at_s"], data["cpu"], where="post", color=GREEN)
-    frame.limit(axes, CPU_FULL, f"limit {CPU_FULL:.1f}")
+    layout.limit(axes, CPU_FULL, f"limit {CPU_FULL:.1f}")
     axes.set_ylim(0, max(1.25, float(data["cpu"].max()) * 1.1))
     axes.set_ylabel("CPU (cores)")

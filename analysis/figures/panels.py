@@ -9,18 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import frame
-from analysis.figures.marks import BLUE, COLD, FAILED, FAINT, GREEN, INK, MARKS, QUEUED, YELLOW
+from . import layout
+from .style import BLUE, COLD, FAILED, FAINT, GREEN, INK, JOBS, MARKS, STATES
 
-JOBS = {"in_queue": ("waiting", QUEUED), "in_progress": ("at work", BLUE)}
-STATES = {
-    "running": ("running", BLUE),
-    "idle": ("idle", GREEN),
-    "initializing": ("initializing", COLD),
-    "throttled": ("throttled", YELLOW),
-    "unhealthy": ("unhealthy", FAILED),
-}
-"""States of endpoint workers, from the bottom of the stack; ``ready`` counts cached workers too and is no state of its own."""
 COLD_STARTS = "cold start"
 LANE_IN = 0.27
 MARGINS = 1.1
@@ -42,9 +33,9 @@ def draw(figure: Figure, data: pd.DataFrame) -> None:
         if name != "marks":
             axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * (1.15 if axes is shown and (data["part"] == "measured").any() else 1.0))
         _shade(axes, data, named=axes is shown)
-        frame.key(axes)
+        layout.legend(axes)
     panels[-1].set_xlim(left=0 if float(data["at_s"].min()) >= 0 else None)
-    frame.time_axis(panels[-1], "{unit} from second 0", float(data["at_s"].max()))
+    layout.time_axis(panels[-1], "{unit} from second 0", float(data["at_s"].max()))
 
 
 def _heights(data: pd.DataFrame) -> dict[str, float]:
@@ -59,10 +50,10 @@ def _shade(axes: Axes, data: pd.DataFrame, *, named: bool) -> None:
     """Every other measured stage darker, their names in one panel; a lost generator's time in the colour of failures."""
     measured = data[data["part"] == "measured"]
     spans = measured[["at_s", "until_s", "stage"]].itertuples(index=False) if len(measured) else ()
-    a_point_s = (float(data["at_s"].max()) - min(float(data["at_s"].min()), 0.0)) * MARGINS / frame.room_pt(axes)
+    a_point_s = (float(data["at_s"].max()) - min(float(data["at_s"].min()), 0.0)) * MARGINS / layout.room_width_pt(axes)
     for place, (at_s, until_s, name) in enumerate(spans):
         axes.axvspan(at_s, until_s, color=FAINT, alpha=0.10 + 0.08 * (place % 2), linewidth=0, zorder=0)
-        if named and frame.width_pt(str(name)) * a_point_s < until_s - at_s:
+        if named and layout.width_pt(str(name)) * a_point_s < until_s - at_s:
             middle = ((at_s + until_s) / 2, 0.98)
             axes.annotate(name, middle, xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=8, color=INK)
     lost = data[data["part"] == "lost"]
@@ -87,7 +78,7 @@ def in_flight(axes: Axes, data: pd.DataFrame) -> None:
     rows = data[data["part"] == "in_flight"]
     axes.fill_between(rows["at_s"], rows["in_flight"], step="post", color=GREEN, alpha=0.6, linewidth=0, label="in flight")
     axes.set_ylabel("attempts")
-    frame.whole_numbers(axes)
+    layout.whole_numbers(axes)
 
 
 def jobs(axes: Axes, data: pd.DataFrame) -> None:
@@ -96,7 +87,7 @@ def jobs(axes: Axes, data: pd.DataFrame) -> None:
     for name, (label, colour) in JOBS.items():
         axes.step(rows["at_s"], rows[name], where="post", color=colour, label=label)
     axes.set_ylabel("jobs")
-    frame.whole_numbers(axes)
+    layout.whole_numbers(axes)
 
 
 def workers(axes: Axes, data: pd.DataFrame) -> None:
@@ -109,7 +100,7 @@ def workers(axes: Axes, data: pd.DataFrame) -> None:
             axes.fill_between(rows["at_s"], floor, floor + counts, step="post", color=colour, alpha=0.75, linewidth=0, label=label)
             floor = floor + counts
     axes.set_ylabel("endpoint\nworkers")
-    frame.whole_numbers(axes)
+    layout.whole_numbers(axes)
 
 
 def marks(axes: Axes, data: pd.DataFrame) -> None:

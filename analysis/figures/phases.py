@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from analysis.cold import PARTS
-from analysis.figures.bins import Floats, floats
-from analysis.figures.marks import PHASES
-from analysis.prose import counted
+from ..tables.cold_start_rule import PARTS
+from ..text.number_format import plural
+from .bins import Floats, floats
+from .style import PHASES
 
 SEEN = 0.002
 ROUNDED_S = 1e-5
@@ -34,7 +34,7 @@ def phases(rows: pd.DataFrame) -> dict[str, Floats]:
     response = np.where(np.isnan(floats(rows, "response_s")), 0.0, response)
     service = np.minimum(service, response)
     held = np.clip(_known(rows, "held_s") + _known(rows, "lateness_s"), 0.0, response - service)
-    said, gave_up = told(rows), (rows["outcome"] == "queue_timeout").to_numpy(dtype=bool)
+    said, gave_up = phases_told(rows), (rows["outcome"] == "queue_timeout").to_numpy(dtype=bool)
     execution = np.minimum(_known(rows, "execution_s"), service) * said
     wait = np.clip(_known(rows, "wait_s"), 0.0, service - execution) * said
     wait = np.where(gave_up, service - execution, wait)
@@ -52,12 +52,12 @@ def phases(rows: pd.DataFrame) -> dict[str, Floats]:
     return dict(zip(PHASES, parts, strict=True))
 
 
-def told(rows: pd.DataFrame) -> np.typing.NDArray[np.bool_]:
+def phases_told(rows: pd.DataFrame) -> np.typing.NDArray[np.bool_]:
     """Of which requests that ended the endpoint told queue delay or execution time."""
     return np.asarray((rows["queue_s"].notna() | rows["execution_s"].notna()) & rows["done_s"].notna(), dtype=np.bool_)
 
 
-def seen(data: pd.DataFrame) -> list[str]:
+def visible_phases(data: pd.DataFrame) -> list[str]:
     """The phases that a drawing of ``data`` shows: those of 0.2 % of all its time or more. A key of more would name what nobody sees."""
     sums = data[list(PHASES)].sum()
     return [name for name in PHASES if sums[name] > 0 and sums[name] >= SEEN * sums.sum()]
@@ -70,11 +70,11 @@ def chunks(rows: pd.DataFrame) -> Iterator[tuple[slice, dict[str, Floats]]]:
         yield place, phases(rows.iloc[place])
 
 
-def remark(rows: pd.DataFrame) -> str:
+def cold_remark(rows: pd.DataFrame) -> str:
     """What a caption says of cold starts that are not told apart from the wait; "" where there is none."""
-    met = rows["cold"].fillna(False).to_numpy(dtype=bool) & told(rows)
+    met = rows["cold"].fillna(False).to_numpy(dtype=bool) & phases_told(rows)
     whole = int((met & np.isnan(floats(rows, PARTS[1]))).sum())
-    whose = counted(whole, "cold request")
+    whose = plural(whole, "cold request")
     return f" Of {whose} the start of the endpoint worker is not known: the whole wait counts as cold start." if whole else ""
 
 

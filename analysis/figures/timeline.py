@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.figures import bins, endpoint, panels
-from analysis.figures.bins import codes, floats
-from analysis.figures.marks import Absent, Plot
-from analysis.figures.panels import COLD_STARTS
-from analysis.prose import counted
-from analysis.tables import ENDLESS, Tables
 from coldburst.record.attempt import OUTCOMES
+
+from ..tables.run_tables import ENDLESS, Tables
+from ..text.number_format import plural
+from . import bins, endpoint, panels
+from .bins import codes, floats
+from .endpoint import EndpointAnswers
+from .panels import COLD_STARTS
+from .style import Absent, Plot
 
 NAME, TITLE = "timeline", "Timeline: load, answers, endpoint, and what went wrong"
 STROKES = 400
@@ -26,17 +28,23 @@ def timeline(tables: Tables) -> Plot | Absent:
     """All that has a time, one panel above the other."""
     if tables.requests.empty:
         return Absent(NAME, TITLE, "no request has a row")
-    word = next(iter(endpoint.plots(tables)), None)
-    told = word.data if isinstance(word, Plot) else pd.concat([endpoint.offered(tables), *endpoint.measured(tables)])
+    reported = endpoint.endpoint_answers(tables)
+    told = reported.data if isinstance(reported, EndpointAnswers) else pd.concat([endpoint.offered(tables), *endpoint.measured(tables)])
     end_s = _end_s(tables, told)
     parts = [told, _completed(tables), _in_flight(tables), *_marks(tables, end_s), _lost(tables, end_s)]
     parts = [part for part in parts if len(part)]
     if not parts:
         return Absent(NAME, TITLE, "no request was sent, and no rate was offered")
     data = pd.concat(parts, ignore_index=True)
-    said = word.caption if isinstance(word, Plot) else f"The endpoint: {word.reason}." if word else NO_WORD
+    said = _endpoint_sentence(reported)
     plot = Plot(NAME, TITLE, f"{_caption(tables, data)} {said}", data, panels.draw)
     return replace(plot, height_in=panels.height_in(data))
+
+
+def _endpoint_sentence(reported: EndpointAnswers | Absent | None) -> str:
+    if reported is None:
+        return NO_WORD
+    return reported.caption if isinstance(reported, EndpointAnswers) else f"The endpoint: {reported.reason}."
 
 
 def _end_s(tables: Tables, told: pd.DataFrame) -> float:
@@ -51,7 +59,7 @@ def _completed(tables: Tables) -> pd.DataFrame:
     if not len(done) or np.isnan(done).all():
         return pd.DataFrame()
     width_s = endpoint.bin_s(tables)
-    count = bins.number(float(np.nanmax(done)), width_s) + 1
+    count = bins.bin_count(float(np.nanmax(done)), width_s) + 1
     rates = bins.counts(done, 0.0, width_s, count) / width_s
     return pd.DataFrame({"at_s": np.arange(count) * width_s, "completed_per_s": rates, "part": "completed"})
 
@@ -63,7 +71,7 @@ def _in_flight(tables: Tables) -> pd.DataFrame:
         return pd.DataFrame()
     last = float(np.nanmax(np.append(done, sent)))
     width_s = bins.width_s(max(last, 1e-3), 2 * bins.MOST)
-    count = bins.number(last, width_s)
+    count = bins.bin_count(last, width_s)
     flying = np.cumsum(bins.counts(sent, 0.0, width_s, count) - bins.counts(done[~np.isnan(sent)], 0.0, width_s, count))
     return pd.DataFrame({"at_s": np.arange(count + 1) * width_s, "in_flight": np.append([0], flying), "part": "in_flight"})
 
@@ -114,9 +122,9 @@ def _lost(tables: Tables, end_s: float) -> pd.DataFrame:
 
 def _caption(tables: Tables, data: pd.DataFrame) -> str:
     there = set(data["part"])
-    said = f"n = {counted(len(tables.requests), 'request')}, {counted(len(tables.attempts), 'attempt')}. "
+    said = f"n = {plural(len(tables.requests), 'request')}, {plural(len(tables.attempts), 'attempt')}. "
     said += "Offered: due per second; completed" if "offered" in there else f"No offered rate ({tables.throughput.not_offered}). Completed"
-    said += f": answered ok per second, in bins of {bins.said(endpoint.bin_s(tables))}. In flight: attempts sent and not ended."
+    said += f": answered ok per second, in bins of {bins.width_text(endpoint.bin_s(tables))}. In flight: attempts sent and not ended."
     if COLD_STARTS in set(data["kind"].dropna() if "kind" in data else ()):
         said += " Cold start: an endpoint worker became ready." if len(tables.starts) else " Cold start: a cold request reached its worker."
     said += " Strokes stand at the attempts' ends." if "mark" in there else ""

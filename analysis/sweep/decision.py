@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.bootstrap import exactly, quotient
-from analysis.prose import number, percent, seconds
-from analysis.sweep import ratios
-from analysis.sweep.cells import Cell
-from analysis.sweep.plan import Objective
-from analysis.sweep.sweep import Relative, Sweep
+from ..statistics.intervals import exact, quotient
+from ..text.number_format import number, percent, seconds
+from . import ratios
+from .setting_result import SettingResult
+from .sweep_result import RelativeResult, SweepResult
+from .sweep_settings import SweepObjective
 
 UNDECIDED = "No decision"
 
@@ -32,10 +32,10 @@ class Choice:
 
     policy: str
     rule: str
-    cell: Cell | None
+    cell: SettingResult | None
     why: str
     picked: str = ""
-    rivals: tuple[Cell, ...] = ()
+    rivals: tuple[SettingResult, ...] = ()
     change: str = ""
 
 
@@ -49,7 +49,7 @@ class Decision:
     change: str
 
 
-def decide(of: Sweep) -> Decision:
+def decide(of: SweepResult) -> Decision:
     """The decision of a sweep.
 
     The policy that decides: the objectives, where there are any; otherwise most goodput where requests at a time
@@ -62,38 +62,38 @@ def decide(of: Sweep) -> Decision:
     return Decision(choices, main, _sentence(of, main, able), change)
 
 
-def _decides(of: Sweep) -> int:
+def _decides(of: SweepResult) -> int:
     return 2 if of.plan.objectives else 0 if of.plan.question == "concurrency" else 1
 
 
-def _nothing(of: Sweep) -> str:
+def _nothing(of: SweepResult) -> str:
     """Why there is no setting to choose from."""
     if of.deciding:
         return "; ".join(said.removesuffix(".") for said in of.unfit.values())
     return "no answer was ok in any setting" if any(cell.done for cell in of.cells) else "no setting was measured whole"
 
 
-def _per_s(cell: Cell) -> float:
+def _per_s(cell: SettingResult) -> float:
     return cell.throughput.value or 0.0
 
 
-def _rivals(cell: Cell, able: Sequence[Cell]) -> tuple[Cell, ...]:
+def _rivals(cell: SettingResult, able: Sequence[SettingResult]) -> tuple[SettingResult, ...]:
     return tuple(other for other in able if other is not cell and other.throughput.overlaps(cell.throughput))
 
 
-def _as_cheap(cell: Cell, able: Sequence[Cell]) -> tuple[Cell, ...]:
+def _as_cheap(cell: SettingResult, able: Sequence[SettingResult]) -> tuple[SettingResult, ...]:
     """Settings from which no difference in worker-seconds an answer is shown."""
     scale = cell.workers or 1
-    scaled = {other.name: quotient(other.throughput, exactly((other.workers or 1) / scale)) for other in able}
+    scaled = {other.name: quotient(other.throughput, exact((other.workers or 1) / scale)) for other in able}
     return tuple(other for other in able if other is not cell and scaled[other.name].overlaps(scaled[cell.name]))
 
 
-def names(cells: Sequence[Cell]) -> str:
+def names(cells: Sequence[SettingResult]) -> str:
     """``c8``, ``c8 and c16``, ``c8, c16 and c32``."""
     return " and ".join([", ".join(cell.name for cell in cells[:-1]), cells[-1].name] if len(cells) > 1 else [cell.name for cell in cells])
 
 
-def _most(of: Sweep, able: list[Cell]) -> Choice:
+def _most(of: SweepResult, able: list[SettingResult]) -> Choice:
     policy, rule = "most goodput", f"the smallest setting within {percent(of.plan.gain)} of the most ok per s"
     best = max(able, key=_per_s, default=None)
     if best is None:
@@ -110,12 +110,12 @@ def _most(of: Sweep, able: list[Cell]) -> Choice:
     return Choice(policy, rule, cell, why, picked, rivals, _both(more, untried))
 
 
-def _best(by: str, rivals: Sequence[Cell]) -> str:
+def _best(by: str, rivals: Sequence[SettingResult]) -> str:
     """A setting is the best only where a difference from all others is shown."""
     return f"is picked {by}" if rivals else f"is best {by}"
 
 
-def _untried(of: Sweep, cell: Cell, may: str) -> str:
+def _untried(of: SweepResult, cell: SettingResult, may: str) -> str:
     """That nothing larger was measured, so that what it gives is not known."""
     return f"{cell.name} is the largest measured: a larger one {may}" if cell is of.deciding[-1] and len(of.deciding) > 1 else ""
 
@@ -124,7 +124,7 @@ def _both(*said: str) -> str:
     return "; ".join(part for part in said if part)
 
 
-def _worth(of: Sweep, able: list[Cell]) -> Choice:
+def _worth(of: SweepResult, able: list[SettingResult]) -> Choice:
     sign = "n" if of.plan.by_workers else "c"
     policy, rule = f"the {of.plan.worth:g} rule", f"the largest setting whose multiplier is {of.plan.worth:g} × {sign} or more"
     judged = [(cell, of.relative[cell.name]) for cell in able if cell.name in of.relative]
@@ -153,13 +153,13 @@ def _worth(of: Sweep, able: list[Cell]) -> Choice:
     return Choice(policy, rule, cell, why, picked, _rivals(cell, able), change)
 
 
-def _nothing_against(of: Sweep, base: Cell) -> bool:
+def _nothing_against(of: SweepResult, base: SettingResult) -> bool:
     """Whether of each other setting it is unknown what it gives, as where no efficiency can be told."""
     others = [cell for cell in of.deciding if cell is not base]
     return bool(others) and all(of.relative[cell.name].worth is None and cell.name not in of.unfit for cell in others)
 
 
-def _unsure(to: Relative, worth: float) -> str:
+def _unsure(to: RelativeResult, worth: float) -> str:
     """Why a rule may be kept as well as not: its limit is in the multiplier's interval; "" where it is not."""
     need, times = worth * (to.share or 0.0), to.multiplier
     if times.lower is None or times.upper is None:
@@ -169,7 +169,7 @@ def _unsure(to: Relative, worth: float) -> str:
     return f"multiplier {number(times.lower)} to {number(times.upper)}, {number(need)} needed"
 
 
-def _cheapest(of: Sweep, able: list[Cell]) -> Choice:
+def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
     limits = of.plan.objectives
     policy = "cheapest within the objective" if limits else "cheapest (no objective was given)"
     rule = f"the smallest setting within {percent(of.plan.gain)} of the least worker-seconds an answer" + (_with(limits) if limits else "")
@@ -190,11 +190,11 @@ def _cheapest(of: Sweep, able: list[Cell]) -> Choice:
     return Choice(policy, rule, cell, why, picked, rivals, change)
 
 
-def _with(limits: Sequence[Objective]) -> str:
+def _with(limits: Sequence[SweepObjective]) -> str:
     return f", of those with {' and '.join(limit.text for limit in limits)}"
 
 
-def _cost(cell: Cell) -> str:
+def _cost(cell: SettingResult) -> str:
     each = f"{number((cell.effort or 0.0) * 1000)} worker-seconds per 1,000"
     return each if cell.usd_per_1000 is None else f"{usd(cell.usd_per_1000)} per 1,000 ({each})"
 
@@ -206,21 +206,21 @@ def usd(value: float | None) -> str:
     return f"${value:,.2f}" if abs(value) >= 1 else f"${number(value)}"
 
 
-def told(limit: Objective, cell: Cell) -> str:
+def limit_text(limit: SweepObjective, cell: SettingResult) -> str:
     """What a setting has where an objective is: ``P95 532 ms``."""
     value = cell.metric(limit.metric)
     return f"{_label(limit)} {'not measured' if value is None else _shown(limit, value)}"
 
 
-def _label(limit: Objective) -> str:
+def _label(limit: SweepObjective) -> str:
     return limit.metric.upper() if limit.metric[0] in "pw" else limit.metric
 
 
-def _shown(limit: Objective, value: float | None) -> str:
+def _shown(limit: SweepObjective, value: float | None) -> str:
     return percent(value) if limit.metric in ("success", "wer") else seconds(value)
 
 
-def _doubts(cell: Cell, limits: Sequence[Objective]) -> Iterator[str]:
+def _doubts(cell: SettingResult, limits: Sequence[SweepObjective]) -> Iterator[str]:
     """Objectives that a setting meets by its figure, and by its interval might not; the largest value stands for itself."""
     unsure: dict[str, list[str]] = {}
     for limit in limits:
@@ -233,13 +233,13 @@ def _doubts(cell: Cell, limits: Sequence[Objective]) -> Iterator[str]:
         yield f"not sure to keep {' and '.join(texts)} ({why})"
 
 
-def _nearest(able: Sequence[Cell], limits: Sequence[Objective]) -> str:
+def _nearest(able: Sequence[SettingResult], limits: Sequence[SweepObjective]) -> str:
     nearest = min(able, key=lambda cell: max(limit.miss(cell.metric(limit.metric)) for limit in limits))
-    missed = ", ".join(told(limit, nearest) for limit in nearest.misses(limits))
+    missed = ", ".join(limit_text(limit, nearest) for limit in nearest.misses(limits))
     return f"no setting meets {' and '.join(limit.text for limit in limits)}; the nearest is {nearest.name} with {missed}"
 
 
-def _looser(cell: Cell, able: Sequence[Cell], limits: Sequence[Objective]) -> str:
+def _looser(cell: SettingResult, able: Sequence[SettingResult], limits: Sequence[SweepObjective]) -> str:
     """The objective under which a cheaper setting would win: the nearest of those that are cheaper and miss one."""
     cheaper = [other for other in able if other.misses(limits) and (other.effort or 0.0) < (cell.effort or 0.0)]
     if not cheaper:
@@ -247,11 +247,11 @@ def _looser(cell: Cell, able: Sequence[Cell], limits: Sequence[Objective]) -> st
     other = min(cheaper, key=lambda one: max(limit.miss(one.metric(limit.metric)) for limit in limits))
     missed = other.misses(limits)
     gain = (cell.effort or 0.0) / (other.effort or 1.0) - 1
-    have = " and ".join(told(limit, other) for limit in missed)
+    have = " and ".join(limit_text(limit, other) for limit in missed)
     return f"{other.name} gives {percent(gain)} more for the same money but misses {' and '.join(m.text for m in missed)}: it has {have}"
 
 
-def _sentence(of: Sweep, main: Choice, able: Sequence[Cell]) -> str:
+def _sentence(of: SweepResult, main: Choice, able: Sequence[SettingResult]) -> str:
     """The headline: the setting, its figures and how sure they are, what is beside it."""
     cell = main.cell
     if cell is None:
@@ -269,7 +269,7 @@ def _sentence(of: Sweep, main: Choice, able: Sequence[Cell]) -> str:
     return f"{'; '.join(parts)}{_refusals(of)}."
 
 
-def _against(of: Sweep, cell: Cell) -> list[str]:
+def _against(of: SweepResult, cell: SettingResult) -> list[str]:
     to = of.relative.get(cell.name)
     if to is None or of.baseline is None or cell is of.baseline:
         return []
@@ -285,7 +285,7 @@ def _against(of: Sweep, cell: Cell) -> list[str]:
     return [f"{times}, scaling efficiency {percent(to.efficiency.value)} ({place} the target of {percent(ratios.TARGET)})"]
 
 
-def _apart(of: Sweep, cell: Cell, main: Choice, able: Sequence[Cell]) -> list[str]:
+def _apart(of: SweepResult, cell: SettingResult, main: Choice, able: Sequence[SettingResult]) -> list[str]:
     """How far the next one below is, and from which no difference is shown."""
     others = [other for other in able if other is not cell and other not in main.rivals and _per_s(other) < _per_s(cell)]
     nearest = max(others, key=_per_s, default=None)
@@ -293,7 +293,7 @@ def _apart(of: Sweep, cell: Cell, main: Choice, able: Sequence[Cell]) -> list[st
     return [*said, f"no difference shown from {names(main.rivals)}"] if main.rivals else said
 
 
-def _refusals(of: Sweep) -> str:
+def _refusals(of: SweepResult) -> str:
     """The settings of a scaling sweep without an efficiency, and why."""
     if not of.plan.by_workers:
         return ""
@@ -302,7 +302,7 @@ def _refusals(of: Sweep) -> str:
     return f" ({'; '.join(found)})" if found else ""
 
 
-def _spoilt(of: Sweep, main: Choice) -> str:
+def _spoilt(of: SweepResult, main: Choice) -> str:
     """The sentence on the setting that would have won, had it not failed or made errors too often; without its full stop."""
     pick = (_most, _worth, _cheapest)[_decides(of)](of, list(of.deciding)).cell if of.unfit else None
     return "" if pick is None or pick is main.cell else of.unfit.get(pick.name, "").removesuffix(".")

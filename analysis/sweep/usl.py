@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
 
-from analysis.bootstrap import Interval, t_quantile
-from analysis.models import LEVEL
-from analysis.prose import brief, counted
+from ..statistics.intervals import Interval, t_quantile
+from ..statistics.percentiles import LEVEL
+from ..text.number_format import brief, plural
 
 LEAST_LEVELS = 4
 WORST_FIT = 0.12
@@ -71,7 +71,7 @@ def fit(levels: Sequence[float], per_s: Sequence[float]) -> Usl | str:
     n, x = n[good], x[good]
     distinct = len(np.unique(np.round(n, 1)))
     if distinct < LEAST_LEVELS:
-        return f"{counted(distinct, 'level')} can be used, and the law has three parameters: it takes {LEAST_LEVELS} or more"
+        return f"{plural(distinct, 'level')} can be used, and the law has three parameters: it takes {LEAST_LEVELS} or more"
     found = _fit(n, x)
     errors = x - throughput(n, found)
     spread = math.sqrt(float(errors @ errors) / (len(x) - 3))

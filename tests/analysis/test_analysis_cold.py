@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import cold_table
-from analysis.cold import COLD_AFTER_S, judge
-from analysis.load import ATTEMPTS, ENDPOINT, EVENTS, load
-from analysis.starts import worker_starts
-from analysis.tables import Tables
+from analysis.runs.load import ATTEMPTS, ENDPOINT, EVENTS, load
+from analysis.tables import cold_starts
+from analysis.tables.cold_start_rule import COLD_AFTER_S, judge_cold_starts
+from analysis.tables.run_tables import Tables
+from analysis.tables.worker_starts import worker_starts
 
 RUNS = Path(__file__).parents[1] / "runs"
 
@@ -48,7 +48,7 @@ def looks(*at_s):
 
 def judged(rows, *told, endpoint=None, cold_after_s=2.0):
     starts = worker_starts(events(told) if told else None, endpoint)
-    return judge(rows, starts, cold_after_s).attempts
+    return judge_cold_starts(rows, starts, cold_after_s).attempts
 
 
 def told(found):
@@ -67,9 +67,9 @@ def test_the_first_by_start_is_not_the_first_row():
 
 def test_rows_in_any_order_from_any_generator_give_the_same():
     run = load(RUNS / "queue")
-    known = Tables(run).judged.assign(seq=run.attempts["seq"]).set_index("seq").sort_index()
+    known = Tables(run).cold_judgement.assign(seq=run.attempts["seq"]).set_index("seq").sort_index()
     shuffled = run.attempts.sample(frac=1, random_state=5).assign(generator=lambda rows: np.where(rows["seq"] % 2, "g1", "g2"))
-    found = Tables(replace(run, attempts=shuffled)).judged.assign(seq=shuffled["seq"]).set_index("seq").sort_index()
+    found = Tables(replace(run, attempts=shuffled)).cold_judgement.assign(seq=shuffled["seq"]).set_index("seq").sort_index()
     pd.testing.assert_frame_equal(found, known)
 
 
@@ -178,7 +178,7 @@ def test_a_look_at_the_list_that_came_late_makes_no_second_cold_start():
     rows = attempts(job("a", 9.0, 0.5), job("a", 10.5, 0.5))
     late = ready("a", 10.02, 7.52)
     assert told(judged(rows, late, endpoint=looks(0, 2, 4, 6, 8, 10, 12))) == [LISTED, NO]
-    starts = judge(rows, worker_starts(events([late]), looks(6, 8, 10)), COLD_AFTER_S).starts
+    starts = judge_cold_starts(rows, worker_starts(events([late]), looks(6, 8, 10)), COLD_AFTER_S).starts
     assert starts["ready_s"].to_list() == [9.0]
     assert starts["cold_start_s"].to_list() == pytest.approx([6.5])  # started at 2.5
 
@@ -207,7 +207,7 @@ def test_a_list_that_tells_whole_seconds_leaves_one_open():
     assert told(judged(rows, ready("a", 12.02, 1.0), endpoint=looks(8, 10, 12))) == [LISTED, NO]
     starts = worker_starts(events([ready("a", 12.02, 1.0), ready("b", 12.02, 1.5)]), looks(8, 10, 12))
     assert starts[["from_s", "seconds"]].to_numpy().tolist() == [pytest.approx([10.02, 1.5]), pytest.approx([10.52, 1.5])]
-    assert judge(rows, starts, COLD_AFTER_S).starts["cold_start_s"].to_list() == [0.0, 1.5]
+    assert judge_cold_starts(rows, starts, COLD_AFTER_S).starts["cold_start_s"].to_list() == [0.0, 1.5]
 
 
 def test_a_look_without_an_answer_is_none():
@@ -258,7 +258,7 @@ def test_a_single_answer_of_a_balancer_is_cold_only_where_the_list_says_so():
 
 def test_the_table_of_the_queue_run():
     """See tests/runs/make.py: three starts of 8.2, 7.7 and 10.1 s to their first jobs."""
-    found = cold_table.cold_starts(Tables(load(RUNS / "queue")))
+    found = cold_starts.cold_starts(Tables(load(RUNS / "queue")))
     assert (found.known, found.cold, found.by, found.starts) == (32, 3, {"worker_list": 3}, 3)
     assert (found.start_s.at(50).value, found.start_s.maximum, found.start_s.n) == (pytest.approx(8.2), pytest.approx(10.1), 3)
     assert {name: (t.n, t.at(50).value) for name, t in found.response.items()} == {
@@ -270,7 +270,7 @@ def test_the_table_of_the_queue_run():
 
 def test_without_a_word_of_starts_the_wait_is_told_whole():
     run = replace(load(RUNS / "queue"), events=None)
-    found = cold_table.cold_starts(Tables(run))
+    found = cold_starts.cold_starts(Tables(run))
     assert (found.by, found.starts, found.start_s.n, found.parts) == ({"first_on_worker": 3}, None, 0, {})
     assert (found.whole.n, found.whole.at(50).value) == (3, pytest.approx(9.599))
 
@@ -285,9 +285,9 @@ def test_the_run_says_from_which_wait_on():
 def test_starts_before_second_0_are_not_of_the_run():
     run = load(RUNS / "queue")
     earlier = run.events.assign(at_s=run.events["at_s"] - 100.0)
-    found = cold_table.cold_starts(Tables(replace(run, events=earlier)))
+    found = cold_starts.cold_starts(Tables(replace(run, events=earlier)))
     assert (found.starts, found.cold) == (0, 0)
 
 
 def test_a_run_without_workers_has_no_table():
-    assert cold_table.table(Tables(load(RUNS / "mixed"))) is None
+    assert cold_starts.cold_start_table(Tables(load(RUNS / "mixed"))) is None

@@ -7,13 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import jobs, prose, sheets, tables, tries
-from analysis.causes import CAUSES, why
 from analysis.figures import endpoint as endpoint_figure
-from analysis.figures.marks import Absent
-from analysis.load import RunError, load
-from analysis.tables import Tables
-from analysis.verdict import judge
+from analysis.figures.style import Absent
+from analysis.report import request_sheets
+from analysis.report.headline import headline
+from analysis.runs.load import RunError, load
+from analysis.tables import queue_jobs, run_tables
+from analysis.tables.causes import CAUSES, failure_causes
+from analysis.tables.retries import retries as retries_of
+from analysis.tables.run_tables import Tables
+from analysis.text import number_format
+from analysis.verdict.verdict import judge
 from coldburst.targets import cause
 from tests.runs import make
 
@@ -35,7 +39,7 @@ def changed(of, about=None, attempts=None, **parts):
 
 
 def sheet(of, title):
-    return next(found for found in sheets.sheets(of) if found.title == title)
+    return next(found for found in request_sheets.sheets(of) if found.title == title)
 
 
 def test_the_small_runs_are_what_their_program_writes(tmp_path, monkeypatch):
@@ -71,10 +75,10 @@ def test_a_word_that_cannot_be_read_is_one_sentence(tmp_path):
 
 
 def test_causes_are_counted_by_outcome(queue, retries):
-    assert why(queue).to_dict("records") == [
+    assert failure_causes(queue).to_dict("records") == [
         {"outcome": "queue_timeout", "cause": "no_capacity", "attempts": 4, "requests": 4, "median_s": pytest.approx(119.999)}
     ]
-    found = why(retries)[["outcome", "cause", "attempts", "requests"]].to_numpy().tolist()
+    found = failure_causes(retries)[["outcome", "cause", "attempts", "requests"]].to_numpy().tolist()
     assert found == [["queue_timeout", "no_capacity", 2, 1], ["throttled", "rate_limit", 2, 0], ["refused", "bad_request", 1, 1]]
 
 
@@ -85,12 +89,12 @@ def test_each_cause_has_its_words():
 def test_an_attempt_has_one_cause_and_a_known_one_goes_first(queue):
     unknown = queue.run.events.assign(cause="unknown", at_s=0.0)
     both = changed(queue, events=pd.concat([unknown, queue.run.events, queue.run.events]))
-    assert why(both)[["cause", "attempts"]].to_numpy().tolist() == [["no_capacity", 4]]
+    assert failure_causes(both)[["cause", "attempts"]].to_numpy().tolist() == [["no_capacity", 4]]
 
 
 def test_a_cause_whose_row_was_lost_counts_by_its_event(queue):
     lost = changed(queue, attempts=queue.attempts[queue.attempts["seq"] != 27])
-    assert why(lost)[["outcome", "attempts", "requests"]].to_numpy().tolist() == [["queue_timeout", 4, 3]]
+    assert failure_causes(lost)[["outcome", "attempts", "requests"]].to_numpy().tolist() == [["queue_timeout", 4, 3]]
 
 
 def test_the_table_of_causes_says_them_in_plain_words(queue, retries):
@@ -102,7 +106,7 @@ def test_the_table_of_causes_says_them_in_plain_words(queue, retries):
 
 
 def test_the_finding_names_causes_cold_starts_and_warm_answers(queue):
-    assert prose.headline(queue) == (
+    assert headline(queue) == (
         "36 requests (burst 30, rest 140s 0/s, calm 120s 0.05/s): 32 of 36 ok; 4 queue_timeout after 120 s (no capacity); half answered "
         "within 60.1 s, 95 % within 125 s (n = 32: the P95 has no interval). 3 cold starts, median 8.20 s; warm answers half within 12.1 s."
     )
@@ -110,21 +114,21 @@ def test_the_finding_names_causes_cold_starts_and_warm_answers(queue):
 
 def test_the_finding_of_several_causes_counts_them(queue):
     events = queue.run.events.assign(cause=queue.run.events["cause"].mask(queue.run.events["seq"] == 26, "crash_loop"))
-    assert "4 queue_timeout (3 no capacity, 1 crash loop); half" in prose.headline(changed(queue, events=events))
+    assert "4 queue_timeout (3 no capacity, 1 crash loop); half" in headline(changed(queue, events=events))
     unknown = queue.run.events.assign(cause=queue.run.events["cause"].mask(queue.run.events["cause"] != "", "unknown"))
-    assert "32 of 36 ok (4 queue_timeout); half" in prose.headline(changed(queue, events=unknown))
+    assert "32 of 36 ok (4 queue_timeout); half" in headline(changed(queue, events=unknown))
 
 
 def test_the_finding_without_a_start_or_without_a_word_of_any(queue, retries):
-    assert prose.headline(changed(queue, events=None)).endswith(". 3 of 32 met a cold start; warm answers half within 12.1 s.")
-    assert prose.headline(retries).endswith(". No request met a cold start; answers without a cold start half within 801 ms.")
+    assert headline(changed(queue, events=None)).endswith(". 3 of 32 met a cold start; warm answers half within 12.1 s.")
+    assert headline(retries).endswith(". No request met a cold start; answers without a cold start half within 801 ms.")
     other = changed(queue, {"target": {"kind": "transcription"}})
-    assert prose.headline(other).endswith("(n = 32: the P95 has no interval).")
+    assert headline(other).endswith("(n = 32: the P95 has no interval).")
 
 
 def test_requests_are_told_from_attempts(retries):
     """See tests/runs/make.py: 18 attempts at 12 requests; 7 ok at the first try, then 1 and 1."""
-    found = tries.tries(retries)
+    found = retries_of(retries)
     assert (found.requests, found.attempts, found.amplification) == (12, 18, 1.5)
     assert found.outcomes.to_numpy().tolist() == [
         ["ok", 7, 9, 9],
@@ -139,8 +143,8 @@ def test_requests_are_told_from_attempts(retries):
 
 
 def test_a_run_without_a_second_try_has_no_such_table(queue):
-    assert tries.tries(queue) is None
-    assert "Success by try" not in [found.title for found in sheets.sheets(queue)]
+    assert retries_of(queue) is None
+    assert "Success by try" not in [found.title for found in request_sheets.sheets(queue)]
 
 
 def test_another_try_is_not_lateness_and_ends_the_response(retries):
@@ -154,7 +158,7 @@ def test_where_the_first_tries_row_was_lost_no_lateness_is_made_up(retries):
     rows = retries.attempts[~((retries.attempts["seq"] == 8) & (retries.attempts["attempt"] == 1))]
     lost = changed(retries, attempts=rows)
     assert (lost.lateness.times.n, lost.lateness.times.maximum) == (11, pytest.approx(0.001))
-    assert tries.tries(lost).success["so_far"].to_list() == [7, 8, 9]
+    assert retries_of(lost).success["so_far"].to_list() == [7, 8, 9]
 
 
 def test_a_request_that_waited_for_another_try_did_leave(retries):
@@ -163,17 +167,17 @@ def test_a_request_that_waited_for_another_try_did_leave(retries):
     cut = changed(retries, attempts=rows.assign(outcome=rows["outcome"].mask(last, "not_sent"), sent_s=rows["sent_s"].mask(last)))
     reasons = judge(cut.run, cut).reasons
     assert reasons == ("1 request waited for another try when the run ended: allow more time to drain, or fewer tries.",)
-    assert (tries.tries(cut).attempts, cut.ledger.counts["not_sent"]) == (17, 1)
+    assert (retries_of(cut).attempts, cut.ledger.counts["not_sent"]) == (17, 1)
 
 
 def test_polling_is_told_and_in_no_time(queue):
     """17 of the 36 jobs are odd (1 s late), 19 even (0.5 s); one question for each 10 s begun."""
-    found = jobs.polling(queue.attempts)
+    found = queue_jobs.polling(queue.attempts)
     assert (found.late.n, found.late.at(50).value, found.late.at(95).value) == (36, pytest.approx(0.5), pytest.approx(1.0))
     asked = [int(row.done_s - row.scheduled_s) // 10 + 1 for row in queue.attempts.itertuples()]
     assert found.polls.mean == pytest.approx(sum(asked) / 36)
     assert queue.response["ok"].maximum == pytest.approx(125.6)
-    assert jobs.polling(queue.attempts.assign(seen_s=float("nan"))) is None
+    assert queue_jobs.polling(queue.attempts.assign(seen_s=float("nan"))) is None
     remark = sheet(queue, "Queue and execution").remark
     assert "late by 500 ms at P50 and 1.00 s at P95" in remark
     assert "dispatched 1 job again" in remark
@@ -181,7 +185,7 @@ def test_polling_is_told_and_in_no_time(queue):
 
 def test_queue_and_execution_are_of_answered_ok(queue):
     failed = queue.attempts["seq"] < 3
-    found = tables.queue_and_execution(
+    found = run_tables.queue_and_execution(
         changed(queue, attempts=queue.attempts.assign(outcome=queue.attempts["outcome"].mask(failed, "failed"))).requests
     )
     assert {name: times.n for name, times in found.items()} == {"queue delay": 29, "execution time": 29}
@@ -194,12 +198,12 @@ def test_a_percentile_that_is_the_largest_value_is_labelled_so(queue, ok, marked
     assert told.rows[1] == ("execution time", str(ok), "12.0 s", f"12.0 s{marked}", "12.0 s")
     assert f"at P50 and 1.00 s{marked} at P95" in told.remark
     (stage,) = (row for row in sheet(few, "By stage").rows if row[3] == str(ok))
-    half, tail = (prose.seconds(few.response["ok"].at(percent).value) for percent in (50, 95))
+    half, tail = (number_format.seconds(few.response["ok"].at(percent).value) for percent in (50, 95))
     assert stage[4:6] == (half, f"{tail}{marked}")
 
 
 def test_the_endpoint_figure_joins_the_words_and_the_load(queue):
-    (plot,) = endpoint_figure.plots(queue)
+    plot = endpoint_figure.endpoint_answers(queue)
     parts = plot.data.groupby("part").size().to_dict()
     assert parts == {"jobs": 127, "workers": 126, "offered": 242}
     offered = plot.data[plot.data["part"] == "offered"].set_index("at_s")["offered_per_s"]
@@ -213,21 +217,21 @@ def test_the_endpoint_figure_joins_the_words_and_the_load(queue):
 
 def test_the_endpoint_figure_takes_health_where_there_is_no_list(queue):
     words = queue.run.endpoint
-    (plot,) = endpoint_figure.plots(changed(queue, endpoint=words[words["view"] == "health"]))
+    plot = endpoint_figure.endpoint_answers(changed(queue, endpoint=words[words["view"] == "health"]))
     assert (plot.data["part"] == "workers").sum() == 127
     assert "before they have a container" in plot.caption
 
 
 def test_a_burst_has_no_offered_rate_to_draw(queue):
     at_once = changed(queue, {"stages": [{"name": "burst", "planned": 36, "duration_s": None, "closed": False}]})
-    (plot,) = endpoint_figure.plots(at_once)
+    plot = endpoint_figure.endpoint_answers(at_once)
     assert "offered" not in set(plot.data["part"])
 
 
 def test_an_endpoint_that_was_not_asked_or_gave_no_answer(queue):
-    (absent,) = endpoint_figure.plots(changed(queue, endpoint=None))
+    absent = endpoint_figure.endpoint_answers(changed(queue, endpoint=None))
     assert isinstance(absent, Absent)
     assert "no endpoint.csv" in absent.reason
-    (absent,) = endpoint_figure.plots(changed(queue, endpoint=queue.run.endpoint.assign(error="401")))
+    absent = endpoint_figure.endpoint_answers(changed(queue, endpoint=queue.run.endpoint.assign(error="401")))
     assert "254 times asked" in absent.reason
-    assert endpoint_figure.plots(changed(queue, {"target": {"kind": "transcription"}}, endpoint=None)) == []
+    assert endpoint_figure.endpoint_answers(changed(queue, {"target": {"kind": "transcription"}}, endpoint=None)) is None

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures import anatomy, burst, cloud, generator, ink, outcomes, requests, timeline
-from analysis.figures.marks import PHASES, Absent
+from analysis.figures import anatomy, burst, dense_scatter, generator, outcomes, plot_files, response_times, timeline
 from analysis.figures.phases import phases
-from analysis.load import load
-from analysis.tables import Tables
+from analysis.figures.style import PHASES, Absent
+from analysis.runs.load import load
+from analysis.tables.run_tables import Tables
 
 RUNS = Path(__file__).parents[1] / "runs"
 OWN = ("burst", "mixed", "queue", "retries")
@@ -238,7 +238,7 @@ def test_outcomes_over_time_are_the_ledger_by_when_requests_ended(made, name):
 
 
 def test_the_distribution_has_each_answer_and_the_percentiles_of_the_table(made):
-    data = requests.distribution(made["mixed"]).data
+    data = response_times.distribution(made["mixed"]).data
     ok = data[data["part"] == "ok"]
     _, last = rows_of("mixed")
     times = sorted(float(row["done_s"]) - float(row["scheduled_s"]) for row in last.values() if row["outcome"] == "ok")
@@ -258,15 +258,15 @@ def test_a_sample_too_alike_for_any_interval_is_drawn_without(made, tmp_path):
     none = [replace(of, lower=None, upper=None) for of in made["burst"].response["ok"].percentiles]
     alone = changed(made["burst"])
     alone.__dict__["response"] = {policy: replace(times, percentiles=tuple(none)) for policy, times in made["burst"].response.items()}
-    plot = requests.distribution(alone)
+    plot = response_times.distribution(alone)
     assert "(none for P50, P95, P99)" in plot.caption
-    assert ">P50 8.00 s<" in ink.draw(plot, tmp_path)
+    assert ">P50 8.00 s<" in plot_files.draw(plot, tmp_path)
 
 
 def test_the_steps_of_many_answers_are_thinned_and_keep_both_ends(made):
-    data = requests.distribution(many(made["burst"], 9_000)).data
+    data = response_times.distribution(many(made["burst"], 9_000)).data
     ok = data[data["part"] == "ok"]
-    assert len(ok) == requests.STEPS
+    assert len(ok) == response_times.STEPS
     assert (ok["response_s"].min(), ok["response_s"].max(), ok["share"].max()) == (pytest.approx(1.0), pytest.approx(61.0), 1.0)
 
 
@@ -274,17 +274,17 @@ def test_answers_of_two_groups_with_p95_between_them_are_told(made):
     few = many(made["burst"], 1_000)
     noise = np.random.default_rng(2).lognormal(0.0, 0.1, 1_000)
     slow = few.run.attempts.assign(done_s=few.run.attempts["scheduled_s"] + np.where(np.arange(1_000) % 16 == 0, 30.0, 1.0) * noise)
-    assert "P95 lies between two groups" in requests.distribution(changed(few, slow)).caption
-    assert "groups" not in requests.distribution(made["mixed"]).caption
+    assert "P95 lies between two groups" in response_times.distribution(changed(few, slow)).caption
+    assert "groups" not in response_times.distribution(made["mixed"]).caption
 
 
 def test_above_twenty_thousand_the_answers_are_a_density_and_the_failures_marks(made):
-    n = cloud.MOST + 5_000
-    plot = requests.response(many(made["burst"], n, failed=3))
+    n = dense_scatter.MOST + 5_000
+    plot = response_times.response(many(made["burst"], n, failed=3))
     cells, marks = (plot.data[plot.data["part"] == part] for part in ("cell", "mark"))
     assert (cells["count"].sum(), set(marks["kind"]), len(marks)) == (n - 3, {"failed"}, 3)
     assert marks["x"].to_list() == pytest.approx([(n - 3) / 10, (n - 2) / 10, (n - 1) / 10])
-    assert len(plot.data) <= cloud.MOST
+    assert len(plot.data) <= dense_scatter.MOST
     assert cells["top"].max() == pytest.approx(61.0)
     assert f"Density of {n - 3:,} answered ok; marks: 3 of 3 others" in plot.caption
 
@@ -292,7 +292,7 @@ def test_above_twenty_thousand_the_answers_are_a_density_and_the_failures_marks(
 def test_cells_hold_what_a_count_by_hand_finds():
     generator_ = np.random.default_rng(5)
     x, y = generator_.uniform(0, 100, 30_000), generator_.lognormal(0, 2, 30_000)
-    data = cloud.data(cloud.Cloud(np.arange(30_000), x, y, np.zeros(30_000, dtype=np.int8)), ["ok"], ["ok"])
+    data = dense_scatter.data(dense_scatter.Cloud(np.arange(30_000), x, y, np.zeros(30_000, dtype=np.int8)), ["ok"], ["ok"])
     for row in data.sample(40, random_state=1).itertuples():
         right = x <= row.right if row.right >= x.max() - 1e-9 else x < row.right
         top = y <= row.top if row.top >= y.max() - 1e-9 else y < row.top
@@ -303,16 +303,16 @@ def test_cells_hold_what_a_count_by_hand_finds():
 def test_rare_kinds_stay_whole_and_common_ones_keep_their_extremes():
     n, kind = 40_000, np.zeros(40_000, dtype=np.int8)
     kind[::2], kind[5], y = 1, 2, np.linspace(0.1, 9.0, n)
-    data = cloud.data(cloud.Cloud(np.arange(n), np.arange(float(n)), y, kind), ["ok", "failed", "refused"], ["ok"])
+    data = dense_scatter.data(dense_scatter.Cloud(np.arange(n), np.arange(float(n)), y, kind), ["ok", "failed", "refused"], ["ok"])
     marks = data[data["part"] == "mark"]
-    assert (marks["kind"].value_counts()["refused"], len(marks)) == (1, cloud.RARE // 2 + 1)
+    assert (marks["kind"].value_counts()["refused"], len(marks)) == (1, dense_scatter.RARE // 2 + 1)
     failed = marks[marks["kind"] == "failed"]
     assert (failed["y"].min(), failed["y"].max()) == pytest.approx((y[::2].min(), y[::2].max()))
     assert set(failed["of_kind"]) == {20_000}
 
 
 def test_lateness_becomes_a_density_too_with_its_largest_in_sight(made):
-    n = cloud.MOST + 1
+    n = dense_scatter.MOST + 1
     late = many(made["burst"], n)
     rows = late.run.attempts.assign(sent_s=late.run.attempts["scheduled_s"] + 0.002 + (late.run.attempts["seq"] == 9) * 0.5)
     data = generator.lateness(changed(late, rows)).data

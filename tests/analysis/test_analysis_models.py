@@ -8,14 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.models import PERCENTS, at_rank, likeness, order_statistic_ranks, over_runs, percentile, percentiles, rank, smallest_sample
+from analysis.statistics.autocorrelation import lag1_autocorrelation
+from analysis.statistics.percentiles import (
+    PERCENTS,
+    at_rank,
+    nearest_rank,
+    order_statistic_ranks,
+    percentile,
+    percentiles,
+    percentiles_over_repeats,
+    smallest_sample,
+)
 
 TIMES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=300)
 
 
 @pytest.mark.parametrize("percent", [1, 5, 7, 50, 90, 95, 99, 100])
 def test_rank_is_the_exact_ceiling(percent):
-    assert [rank(n, percent) for n in range(1, 400)] == [ceil(Fraction(percent, 100) * n) for n in range(1, 400)]
+    assert [nearest_rank(n, percent) for n in range(1, 400)] == [ceil(Fraction(percent, 100) * n) for n in range(1, 400)]
 
 
 @given(TIMES, st.sampled_from([1, 5, *PERCENTS, 100]))
@@ -23,7 +33,7 @@ def test_percentiles_are_the_exact_ones(values, percent):
     """The smallest value that at least so many percent of the values do not exceed."""
     exact = next(one for one in sorted(values) if 100 * sum(other <= one for other in values) >= percent * len(values))
     assert percentile(np.sort(values), percent).value == exact
-    for of in (*percentiles(values), *over_runs([np.array(values), np.array(values)])):
+    for of in (*percentiles(values), *percentiles_over_repeats([np.array(values), np.array(values)])):
         assert of.value == exact or of.percent != percent
 
 
@@ -74,7 +84,7 @@ def test_intervals_enclose_their_percentile():
     for percent in PERCENTS:
         for n in range(smallest_sample(percent), 1500, 7):
             lower, upper = order_statistic_ranks(n, percent)
-            assert 1 <= lower < rank(n, percent) < upper <= n
+            assert 1 <= lower < nearest_rank(n, percent) < upper <= n
 
 
 def test_a_rank_between_two_is_in_a_straight_line_between_their_values():
@@ -93,7 +103,7 @@ def test_neighbours_that_are_alike_are_said_to_be():
 def test_empty_values_are_left_out():
     assert percentiles([1.0, float("nan"), 3.0])[0].n == 2
     assert percentiles([])[0].remark == "no values"
-    assert over_runs([np.array([]), np.array([])])[0].remark == "no values"
+    assert percentiles_over_repeats([np.array([]), np.array([])])[0].remark == "no values"
 
 
 def test_a_small_sample_says_what_its_figures_are():
@@ -106,22 +116,22 @@ def test_a_small_sample_says_what_its_figures_are():
 
 
 def test_likeness_of_known_series():
-    rising = likeness(range(1000))
+    rising = lag1_autocorrelation(range(1000))
     assert rising == pytest.approx(1, abs=0.005)
-    assert likeness([0.0, 1.0] * 500) == pytest.approx(-1, abs=0.005)
-    alone = likeness(np.random.default_rng(1).exponential(size=10_000))
+    assert lag1_autocorrelation([0.0, 1.0] * 500) == pytest.approx(-1, abs=0.005)
+    alone = lag1_autocorrelation(np.random.default_rng(1).exponential(size=10_000))
     assert abs(alone) < 0.05
     noise = np.random.default_rng(2).normal(size=20_000)
     tied = np.zeros(20_000)
     for i in range(1, len(tied)):  # x[i] = 0.8 x[i-1] + noise has autocorrelation 0.8
         tied[i] = 0.8 * tied[i - 1] + noise[i]
-    assert likeness(tied) == pytest.approx(0.8, abs=0.03)
-    assert likeness([1.0] * 50) is None
-    assert likeness(range(19)) is None
+    assert lag1_autocorrelation(tied) == pytest.approx(0.8, abs=0.03)
+    assert lag1_autocorrelation([1.0] * 50) is None
+    assert lag1_autocorrelation(range(19)) is None
 
 
 def test_what_floats_round_off_makes_no_neighbours_alike():
     late = [(at_s / 10 + 0.002) - at_s / 10 for at_s in range(100)]
     assert min(late) < max(late)
-    assert likeness(late) is None
+    assert lag1_autocorrelation(late) is None
     assert percentiles(late)[0].alike is False

@@ -17,10 +17,10 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.figures.plots import plots
-from analysis.load import load
-from analysis.report import report, write
-from analysis.sheet import Sheet
-from analysis.tables import Tables
+from analysis.report.report import report, write
+from analysis.runs.load import load
+from analysis.tables.run_tables import Tables
+from analysis.text.sheet import Sheet
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "tests" / "runs"
@@ -103,7 +103,7 @@ def test_the_ledger_comes_before_the_figures_and_those_before_the_tables(made):
 
 
 def test_objectives_stand_between_the_ledger_and_the_figures_where_they_were_given(tmp_path, monkeypatch):
-    monkeypatch.setattr("analysis.report.plots.plots", lambda *_: [])  # drawn elsewhere
+    monkeypatch.setattr("analysis.report.report.plots.plots", lambda *_: [])  # drawn elsewhere
     kept = Sheet("Objectives", ("Objective", "Result"), (("p95 < 2 s", "missed"), ("success > 95 %", "met")))
     write(replace(report(load(RUNS / "burst")), objectives=kept), tmp_path)
     text = page(tmp_path)

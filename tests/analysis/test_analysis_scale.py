@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import order, rows
-from analysis.load import ATTEMPTS, SMALL, UNREAD, load
-from analysis.metrics import metrics
-from analysis.tables import Tables
-from analysis.verdict import judge
+from analysis.report.metrics_json import metrics
+from analysis.runs import attempt_order, csv_columns
+from analysis.runs.load import ATTEMPTS, SMALL, UNREAD, load
+from analysis.tables.run_tables import Tables, attempts_sent, first_attempt_values, last_attempts
+from analysis.verdict.verdict import judge
 from bench.analysis import cost, write
 from coldburst.record.attempt import HEADER
 
@@ -148,20 +148,20 @@ def test_requests_are_the_last_attempts_in_whatever_order_the_rows_stand(drawn):
     by_seq = {
         one: sorted((row for row in zip(seq, attempt, due, sent, strict=True) if row[0] == one), key=lambda row: row[1]) for one in seq
     }
-    places = order.settled(table["seq"], table["attempt"])
+    places = attempt_order.sorting_places(table["seq"], table["attempt"])
     for rows_ in (table, table if places is None else table.take(places)):  # as they came, and as they stand in a Run
-        last, tried = order.last(rows_)
+        last, tried = last_attempts(rows_)
         assert last["seq"].to_list() == sorted(set(seq))
         assert last["due"].to_list() == [by_seq[one][-1][2] for one in sorted(by_seq)]
-        assert order.first(last, tried, "due").tolist() == [by_seq[one][0][2] for one in sorted(by_seq)]
-        assert order.sent(last, tried).tolist() == [sum(row[3] for row in by_seq[one]) for one in sorted(by_seq)]
+        assert first_attempt_values(last, tried, "due").tolist() == [by_seq[one][0][2] for one in sorted(by_seq)]
+        assert attempts_sent(last, tried).tolist() == [sum(row[3] for row in by_seq[one]) for one in sorted(by_seq)]
         assert len(tried) == len(table) - len(last)
-    assert places is None or order.settled(table["seq"].take(places), table["attempt"].take(places)) is None
+    assert places is None or attempt_order.sorting_places(table["seq"].take(places), table["attempt"].take(places)) is None
 
 
 def test_rows_that_stand_in_order_are_not_copied(made):
     attempts = pd.DataFrame({"seq": [3, 1, 2, 3], "attempt": [1, 1, 1, 2], "sent_s": [0.0, 1.0, 2.0, 3.0]})
-    last, tried = order.last(attempts)
+    last, tried = last_attempts(attempts)
     assert (last["sent_s"].to_list(), tried["sent_s"].to_list()) == ([1.0, 2.0, 3.0], [0.0])
     assert np.shares_memory(last["sent_s"].to_numpy(), attempts["sent_s"].to_numpy())
 
@@ -172,12 +172,12 @@ LINE = "%d,1,0.5,true,ok,steady\n"
 
 def both(path, monkeypatch):
     """The rows as pyarrow reads them, and as pandas does, both through blocks of 256 bytes."""
-    monkeypatch.setattr(rows, "BLOCK", 256)
-    end, _ = rows.whole(path)
-    monkeypatch.setattr(rows, "_slowly", None)
-    quick = pd.DataFrame(rows.read(path, end, DTYPES))
+    monkeypatch.setattr(csv_columns, "BLOCK", 256)
+    end, _ = csv_columns.whole_lines(path)
+    monkeypatch.setattr(csv_columns, "_by_pandas", None)
+    quick = pd.DataFrame(csv_columns.read_columns(path, end, DTYPES))
     monkeypatch.undo()
-    return quick, pd.DataFrame(rows._slowly(path, end, DTYPES))
+    return quick, pd.DataFrame(csv_columns._by_pandas(path, end, DTYPES))
 
 
 @pytest.mark.parametrize(
@@ -216,17 +216,19 @@ def test_what_pyarrow_does_not_read_pandas_reads_or_refuses(tmp_path, odd, known
     path.write_text(f"seq,attempt,sent_s,cold,outcome,stage\n0,1,0.0,,ok,\n{odd}\n", encoding="utf-8")
     if isinstance(known, str):
         with pytest.raises(ValueError, match=known):
-            rows.read(path, path.stat().st_size, DTYPES)
+            csv_columns.read_columns(path, path.stat().st_size, DTYPES)
     else:
-        assert pd.DataFrame(rows.read(path, path.stat().st_size, DTYPES))["sent_s"].iloc[1] == pytest.approx(known, nan_ok=True)
+        assert pd.DataFrame(csv_columns.read_columns(path, path.stat().st_size, DTYPES))["sent_s"].iloc[1] == pytest.approx(
+            known, nan_ok=True
+        )
 
 
 @pytest.mark.parametrize(("content", "known"), [("", 0), ("torn", 0), ("a\nb\n", 4), ("a\n" + "x" * 999, 2), ("a\n\n", 3)])
 def test_the_torn_tail_is_found_from_the_end(tmp_path, monkeypatch, content, known):
-    monkeypatch.setattr(rows, "BLOCK", 64)
+    monkeypatch.setattr(csv_columns, "BLOCK", 64)
     path = tmp_path / "rows.csv"
     path.write_text(content, encoding="utf-8")
-    end, told = rows.whole(path)
+    end, told = csv_columns.whole_lines(path)
     assert end == known
     assert told == (f"rows.csv: the last line was torn off while it was written ({len(content) - end} characters) and is left out"
                     if len(content) > end else "")  # fmt: skip

@@ -8,9 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import prose, tables, totals
-from analysis.load import load
-from analysis.tables import Tables
+from analysis.report.headline import equation, headline
+from analysis.runs import locust_totals
+from analysis.runs.load import load
+from analysis.tables import run_tables
+from analysis.tables.events import events
+from analysis.tables.outcomes import by_outcome
+from analysis.tables.run_tables import Tables
+from analysis.tables.stages import by_stage
+from analysis.text import number_format
 from coldburst.record.attempt import read
 from coldburst.record.ledger import ledger
 from coldburst.schedule.stages import parse, planned
@@ -67,7 +73,7 @@ def test_a_closed_loop_bounded_by_time_plans_what_it_sent(mixed):
     closed = changed(mixed, {"planned": None, **scheduled("level 20s 4 at a time")})
     assert (closed.ledger.planned, closed.ledger.missing) == (39, 0)
     assert closed.throughput.not_offered.startswith("closed loop")
-    assert prose.equation(closed).startswith("39 sent in a closed loop = 20 ok")
+    assert equation(closed).startswith("39 sent in a closed loop = 20 ok")
 
 
 def test_response_time_runs_from_the_schedule_and_service_time_from_sending(burst):
@@ -143,7 +149,7 @@ def test_what_the_cap_held_back_is_not_lateness(burst):
 
 
 def test_outcomes_tell_attempts_times_statuses_and_errors(mixed):
-    found = tables.by_outcome(mixed.attempts)
+    found = by_outcome(mixed.attempts)
     assert list(found.index) == ["ok", "failed", "queue_timeout", "throttled", "busy", "abandoned", "unfinished", "not_sent"]
     failed = found.loc["failed"]
     assert (failed.attempts, failed.first_s, failed.last_s, failed.statuses) == (5, 10.0, 12.0, [(500, 5)])
@@ -154,38 +160,38 @@ def test_outcomes_tell_attempts_times_statuses_and_errors(mixed):
 
 def test_stages_keep_their_order_and_their_own_wall(mixed):
     two = changed(mixed, scheduled("steady 10s 2/s, late 10s 2/s"), stage=mixed.attempts["stage"].where(mixed.attempts["seq"] < 20, "late"))
-    steady, late = tables.by_stage(two.run, two.requests).to_dict("records")
+    steady, late = by_stage(two.run, two.requests).to_dict("records")
     assert (steady["stage"], steady["planned"], steady["requests"], steady["ok"]) == ("steady", 20, 20, 20)
     assert steady["throughput_per_s"] == pytest.approx(20 / 12.5)
     assert (late["stage"], late["planned"], late["requests"], late["ok"], late["throughput_per_s"]) == ("late", 20, 19, 0, 0.0)
 
 
 def test_a_stage_without_a_row_is_told(mixed):
-    found = tables.by_stage(changed(mixed, scheduled("steady 20s 2/s, never 5")).run, mixed.requests)
+    found = by_stage(changed(mixed, scheduled("steady 20s 2/s, never 5")).run, mixed.requests)
     assert found.iloc[1][["stage", "planned", "requests"]].to_list() == ["never", 5, 0]
 
 
 def test_queue_execution_and_events(burst, mixed):
-    found = tables.queue_and_execution(burst.requests)
+    found = run_tables.queue_and_execution(burst.requests)
     assert found["execution time"].at(50).value == 1.0
     assert (found["queue delay"].n, found["queue delay"].maximum) == (30, 7.0)
-    assert tables.queue_and_execution(mixed.requests) == {}  # only its queue_timeouts tell one
+    assert run_tables.queue_and_execution(mixed.requests) == {}  # only its queue_timeouts tell one
     known = [{"kind": "cold_start", "count": 2, "total_s": 1.5, "longest_s": 0.8}]
-    assert tables.events(burst.run).to_dict("records") == known
+    assert events(burst.run).to_dict("records") == known
 
 
 def test_a_run_without_a_row_has_empty_tables(burst):
     empty = Tables(replace(burst.run, attempts=burst.attempts.iloc[:0]))
     assert str(empty.ledger) == "30 planned = 30 missing"
     assert (empty.response["ok"].n, empty.throughput.per_s, empty.audio) == (0, None, None)
-    assert tables.by_outcome(empty.attempts).empty
+    assert by_outcome(empty.attempts).empty
 
 
 def test_locusts_totals_become_seconds():
     run = load(RUNS / "locust" / "plain")
-    row = totals.whole(run.totals)
+    row = locust_totals.aggregated(run.totals)
     assert (row["requests"], row["failures"], row["p95_s"], row["max_s"]) == (100, 7, 1.0, 5.023)
-    history = totals.history(run.totals)
+    history = locust_totals.history(run.totals)
     assert (history["at_s"].to_list(), history["users"].unique().tolist()) == (list(range(10)), [8.0])
     assert isinstance(history, pd.DataFrame)
 
@@ -197,25 +203,25 @@ def test_locusts_totals_become_seconds():
      (10.3 - 10.1 - 0.2, "0 ms"), (-7e-16, "0 ms")],
 )  # fmt: skip
 def test_seconds_read_well(value, text):
-    assert prose.seconds(value) == text
+    assert number_format.seconds(value) == text
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.5, "50 %"), (1.0, "100 %"), (0.9999, "> 99.9 %"), (0.0001, "< 0.1 %"), (0.0, "0 %"),
                                                (9.99, "999 %"), (9.999, "1,000 %"), (12.5, "1,250 %")])  # fmt: skip
 def test_a_part_is_never_rounded_to_the_whole(share, text):
-    assert prose.percent(share) == text
+    assert number_format.percent(share) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(31.24, "31.2"), (5.0, "5"), (999.4, "999"), (999.6, "1,000"), (-1519.6, "-1,520"), (None, "–")]
 )
 def test_a_brief_number_has_no_exponent(value, text):
-    assert prose.brief(value) == text
+    assert number_format.brief(value) == text
 
 
 def test_the_headline_is_the_finding(burst, mixed):
-    assert prose.headline(burst) == (
+    assert headline(burst) == (
         "30 requests at once: 30 of 30 ok; half answered within 8.00 s, 95 % within 15.0 s (n = 30: the P95 has no interval)."
     )
-    assert prose.headline(mixed).startswith("40 requests (steady 20s 2/s): 20 of 40 ok, 18 at the first try (5 failed, 2 queue_timeout,")
-    assert "no answer was ok" in prose.headline(changed(burst, outcome="failed"))
+    assert headline(mixed).startswith("40 requests (steady 20s 2/s): 20 of 40 ok, 18 at the first try (5 failed, 2 queue_timeout,")
+    assert "no answer was ok" in headline(changed(burst, outcome="failed"))

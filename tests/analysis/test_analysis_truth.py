@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.cold import judge
-from analysis.starts import worker_starts
+from analysis.tables.cold_start_rule import judge_cold_starts
+from analysis.tables.worker_starts import worker_starts
 from coldburst.serverless.actions import Forward
 from coldburst.serverless.simulation.driver import WorkerResult
 from tests.analysis.test_analysis_cold import attempts, events, job, looks, ready
@@ -152,7 +152,7 @@ def held_against(runs, listed):
     """Of the cold starts of the model how many were found, and of the other requests how many were called cold."""
     found, truth = [], []
     for rows, told, asked, cold in runs:
-        judged = judge(rows, worker_starts(events(told) if listed and told else None, asked), 2.0).attempts["cold"]
+        judged = judge_cold_starts(rows, worker_starts(events(told) if listed and told else None, asked), 2.0).attempts["cold"]
         found += judged.fillna(False).to_list()
         truth += cold
     hits = sum(said and true for said, true in zip(found, truth, strict=True))

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.load import load
-from analysis.tables import Tables
-from analysis.verdict import judge, lateness_limit_s
+from analysis.runs.load import load
+from analysis.tables.run_tables import Tables
+from analysis.verdict.verdict import judge, lateness_limit_s
 
 RUNS = Path(__file__).parents[1] / "runs"
 

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures import anatomy, bins, frame, ink
-from analysis.figures.marks import Absent, Plot
+from analysis.figures import anatomy, bins, layout, plot_files
 from analysis.figures.plots import plots
-from analysis.figures.views import VIEWS, views
-from analysis.load import load
-from analysis.sweep.answer import answer
-from analysis.tables import Tables
+from analysis.figures.style import Absent, Plot
+from analysis.report.views import VIEWS, views
+from analysis.runs.load import load
+from analysis.sweep_report.answer import sweep_answer
+from analysis.tables.run_tables import Tables
 
 RUNS = Path(__file__).parents[1] / "runs"
 OWN = ("burst", "mixed", "queue", "retries")
@@ -41,20 +41,20 @@ def test_bins_have_round_widths(span, most, width):
 
 
 def test_names_are_moved_apart_and_keep_their_order():
-    assert frame.apart([1.0, 1.0, 5.0], 2.0, 10.0) == [1.0, 3.0, 5.0]
-    assert frame.apart([9.5, 10.0, 3.0], 2.0, 10.0) == [8.0, 10.0, 3.0]
-    assert frame.apart([], 1.0, 1.0) == []
+    assert layout.spread_apart([1.0, 1.0, 5.0], 2.0, 10.0) == [1.0, 3.0, 5.0]
+    assert layout.spread_apart([9.5, 10.0, 3.0], 2.0, 10.0) == [8.0, 10.0, 3.0]
+    assert layout.spread_apart([], 1.0, 1.0) == []
 
 
 @pytest.mark.parametrize(("span", "unit"), [(30.0, "s"), (1_800.0, "min"), (90_000.0, "h")])
 def test_an_axis_of_time_counts_in_a_unit_that_fits(span, unit):
-    assert frame.time_unit(span)[1] == unit
+    assert layout.time_unit(span)[1] == unit
 
 
 def test_a_stage_called_like_a_formula_is_drawn_and_escaped(made, tmp_path):
     hostile = made["burst"].run.attempts.assign(stage="$x_{<script>")
     plot = anatomy.waterfall(changed(made["burst"], hostile))
-    svg = ink.draw(plot, tmp_path)
+    svg = plot_files.draw(plot, tmp_path)
     assert "$x_{" in svg and "&lt;script&gt;" in svg and "<script" not in svg
     assert 'class="wide"' in svg and 'class="narrow"' in svg and 'role="img"' in svg
     assert "var(--ink)" in svg and "#22303c" not in svg
@@ -66,7 +66,7 @@ def test_a_stage_called_like_a_formula_is_drawn_and_escaped(made, tmp_path):
 
 def reported(path):
     tables = Tables(load(path))
-    return tables, answer(tables) if tables.run.totals is None else None
+    return tables, sweep_answer(tables) if tables.run.totals is None else None
 
 
 @pytest.mark.parametrize("name", [*OWN, "locust/plain"])
@@ -118,7 +118,7 @@ def test_times_that_cannot_be_have_figures_or_reasons(made, columns):
 def test_times_that_cannot_be_are_drawn(made, columns, tmp_path):
     found = plots(changed(made["queue"], made["queue"].run.attempts.assign(**columns)))
     for plot in (each for each in found if isinstance(each, Plot)):
-        assert "<svg" in ink.draw(plot, tmp_path)
+        assert "<svg" in plot_files.draw(plot, tmp_path)
 
 
 def test_of_a_sweep_no_figure_mixes_its_settings(made):

@@ -12,13 +12,22 @@ import pandas as pd
 import pytest
 
 from analysis.__main__ import main
-from analysis.bootstrap import Interval
 from analysis.compare import differences
 from analysis.compare.compare import compare
-from analysis.compare.differences import between, block_length, correlation_time, of_intervals, own_interval, quantile, share, stream
-from analysis.compare.figures import _line, _mark, plots
-from analysis.figures import ink
-from analysis.load import RunError, load
+from analysis.compare.comparison_figures import _line, _mark, plots
+from analysis.compare.differences import (
+    block_length,
+    correlation_time,
+    estimate_difference,
+    interval_difference,
+    own_interval,
+    quantile,
+    share_difference,
+    stream,
+)
+from analysis.figures import plot_files
+from analysis.runs.load import RunError, load
+from analysis.statistics.intervals import Interval
 from tests.support.drawn import WIDTHS, faults, texts
 from tests.support.sweeps import Measure, guide, write
 
@@ -118,17 +127,17 @@ def test_an_interval_of_shares_is_newcombes():
     """56 of 70 against 48 of 80: 0.0524 to 0.3339 (Newcombe 1998, table II, example a, method 10); in an order that is as good as none."""
     base, candidate = (np.arange(n) * k % n < k for k, n in ((48, 80), (56, 70)))
     assert (base.sum(), candidate.sum()) == (48, 56)
-    found = share(base, candidate).absolute
+    found = share_difference(base, candidate).absolute
     assert (found.value, found.lower, found.upper) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
-    none = share(np.zeros(1000, bool), np.zeros(1000, bool))
+    none = share_difference(np.zeros(1000, bool), np.zeros(1000, bool))
     assert none.shown is False and none.absolute.upper == pytest.approx(3.84 / 1003.84, rel=0.01)
 
 
 def test_intervals_of_their_own_add_up_in_squares():
-    found = of_intervals(Interval(10.0, 9.0, 11.0, ""), Interval(12.0, 11.0, 13.0, ""))
+    found = interval_difference(Interval(10.0, 9.0, 11.0, ""), Interval(12.0, 11.0, 13.0, ""))
     assert (found.absolute.value, found.absolute.lower, found.absolute.upper) == pytest.approx((2, 2 - 2**0.5, 2 + 2**0.5))
     assert found.shown and found.relative.value == pytest.approx(0.2)
-    assert of_intervals(Interval(10.0, None, None, "one repeat"), Interval(12.0, 11.0, 13.0, "")).why == "one repeat"
+    assert interval_difference(Interval(10.0, None, None, "one repeat"), Interval(12.0, 11.0, 13.0, "")).why == "one repeat"
 
 
 # -- what a comparison says
@@ -205,7 +214,7 @@ def test_a_run_keeps_its_place_where_another_has_nothing_to_draw(tmp_path):
     assert percentiles.data["place"].to_list() == [0, 1, 2] * 2
     for plot in (ecdf, over_time):
         assert dict(zip(plot.data["run"], plot.data["place"], strict=True)) == {"some": 1, "more": 2}
-        axes = ink._figure(plot, WIDTHS[0]).axes[0]
+        axes = plot_files._figure(plot, WIDTHS[0]).axes[0]
         assert [drawn.get_color() for drawn in axes.get_lines()] == [_line(1)["color"], _line(2)["color"]]
     assert "some n = 40, more n = 40" in percentiles.caption and "some n = 40, more n = 40" in over_time.caption
 
@@ -354,11 +363,11 @@ def test_a_difference_is_seldom_shown_where_there_is_none_and_mostly_where_one_i
     runs, alarms, found, told = queue(np.random.default_rng(11), 400, 20_000), 0, 0, 0
     for place in range(200):
         base, candidate = (quantile(runs[2 * place + k], percent, stream(place, f"{k}")) for k in (0, 1))
-        shown = between(base, candidate).shown
+        shown = estimate_difference(base, candidate).shown
         told += shown is not None
         alarms += shown is True
         slower = quantile(runs[2 * place + 1] * 1.3, percent, stream(place, "1"))
-        found += between(base, slower).shown is True
+        found += estimate_difference(base, slower).shown is True
     print(f"P{percent}: told {told}, false alarms {alarms}, 30 % slower found {found}, of 200")
     assert told >= 190
     assert alarms <= 20

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures import ink, panels
-from analysis.figures.marks import Plot
-from analysis.load import load
-from analysis.sweep.answer import answer
-from analysis.tables import Tables
+from analysis.figures import panels, plot_files
+from analysis.figures.style import Plot
+from analysis.runs.load import load
+from analysis.sweep_report.answer import sweep_answer
+from analysis.tables.run_tables import Tables
 from tests.support.drawn import WIDTHS, faults, texts
 from tests.support.sweeps import Measure, write
 
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.slow  # each draws
 
 def concurrency(folder, sizes):
     measures = [Measure(f"c{c}", 200, 5 * c, 100 / c**0.6, workers=5, per_worker=c, ids=5, queue=True, wrong_words=0.02) for c in sizes]
-    return [plot for plot in answer(Tables(load(write(folder, measures, "matrix")))).plots() if isinstance(plot, Plot)]
+    return [plot for plot in sweep_answer(Tables(load(write(folder, measures, "matrix")))).plots() if isinstance(plot, Plot)]
 
 
 def scaling(folder, sizes):
     measures = [Measure(f"w{n}", 40 * n, 4 * n, 4.0 + n / 20, workers=n, per_worker=4, ids=n) for n in sizes]
-    return [plot for plot in answer(Tables(load(write(folder, measures, "scaling")))).plots() if isinstance(plot, Plot)]
+    return [plot for plot in sweep_answer(Tables(load(write(folder, measures, "scaling")))).plots() if isinstance(plot, Plot)]
 
 
 @pytest.mark.parametrize("width_in", WIDTHS)
@@ -59,5 +59,5 @@ def test_thirty_short_stages_have_their_names_on_a_wide_page(monkeypatch):
     measured = pd.DataFrame([{"part": "measured", "at_s": 10.0 * k, "until_s": 10.0 * k + 10, "stage": "c"} for k in range(30)])
     flying = pd.DataFrame({"part": "in_flight", "at_s": np.arange(0.0, 301.0), "in_flight": 3})
     plot = Plot("timeline", "Timeline", "", pd.concat([flying, measured], ignore_index=True), panels.draw)
-    names = [text for text, _ in texts(monkeypatch, plot, ink.WIDTHS_IN["wide"])[1]]
+    names = [text for text, _ in texts(monkeypatch, plot, plot_files.WIDTHS_IN["wide"])[1]]
     assert names.count("c") == 30

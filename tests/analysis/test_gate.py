@@ -9,14 +9,14 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from analysis import gate as gate_module
 from analysis.__main__ import main
-from analysis.gate import gate, summary, terminal
-from analysis.junit import Case, junit
-from analysis.load import RunError, load
-from analysis.metrics import metrics
-from analysis.prose import seconds
-from analysis.report import report
+from analysis.gate import gate as gate_module
+from analysis.gate.gate import gate, summary, terminal
+from analysis.gate.junit import Case, junit
+from analysis.report.metrics_json import metrics
+from analysis.report.report import report
+from analysis.runs.load import RunError, load
+from analysis.text.number_format import seconds
 from coldburst.record import exit_codes
 from coldburst.record.attempt import COLUMNS, Attempt, cells, line
 from coldburst.record.objectives import objectives

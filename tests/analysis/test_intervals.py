@@ -10,13 +10,15 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from analysis.bootstrap import of_mean
-from analysis.load import load
-from analysis.models import PERCENTS, at_rank, between_modes, independent, order_statistic_ranks, over_runs, percentile, percentiles
+from analysis.runs.load import load
+from analysis.statistics.autocorrelation import effective_sample_size
+from analysis.statistics.intervals import mean_interval
+from analysis.statistics.percentiles import PERCENTS, at_rank, order_statistic_ranks, percentile, percentiles, percentiles_over_repeats
+from analysis.statistics.two_groups import two_groups_sentence
 from analysis.sweep import usl
 from analysis.sweep.usl import Usl, throughput
-from analysis.tables import Tables
-from analysis.verdict import judge
+from analysis.tables.run_tables import Tables
+from analysis.verdict.verdict import judge
 
 METHODOLOGY = " ".join((Path(__file__).parents[2] / "docs" / "methodology.md").read_text(encoding="utf-8").split())
 SERVERS = 4
@@ -128,7 +130,7 @@ def test_the_interval_of_independent_requests_covers_a_quarter_at_80_percent_loa
 
 @pytest.mark.slow
 def test_five_repeats_of_a_busy_queue_cover_the_truth_in_nine_of_ten(busy):
-    found = [over_runs(list(runs)) for runs in busy.reshape(-1, 5, busy.shape[1])]
+    found = [percentiles_over_repeats(list(runs)) for runs in busy.reshape(-1, 5, busy.shape[1])]
     for place, percent in ((0, 50), (1, 90), (2, 95)):
         shown, misses = covered([each[place] for each in found], truth(percent, 0.8))
         assert shown > 0.90
@@ -141,7 +143,7 @@ def test_five_repeats_of_a_busy_queue_cover_the_truth_in_nine_of_ten(busy):
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [100, 300, 1000])
 def test_five_short_repeats_cover_the_truth_or_say_that_they_cannot_tell(busy, n):
-    found = [over_runs(list(runs)) for runs in busy[:, :n].reshape(-1, 5, n)]
+    found = [percentiles_over_repeats(list(runs)) for runs in busy[:, :n].reshape(-1, 5, n)]
     for place, percent in enumerate(PERCENTS):
         assert covered([each[place] for each in found], truth(percent, 0.8))[1] <= 0.10
 
@@ -177,27 +179,27 @@ def test_one_long_run_has_an_interval_that_covers():
 def test_the_mean_of_tied_values_has_an_honest_interval(busy):
     """By Erlang C the mean response time at 80 % load is 1 + 0.5964 ÷ 0.8."""
     for n, least, most in ((300, 0, 0.13), (3000, 0.75, 0.13)):
-        shown, misses = covered([of_mean(run[:n].tolist()) for run in busy[:500]], 1 + 0.5964 / 0.8)
+        shown, misses = covered([mean_interval(run[:n].tolist()) for run in busy[:500]], 1 + 0.5964 / 0.8)
         assert shown >= least
         assert misses <= most
 
 
 def test_a_sample_knows_what_it_is_worth():
     noise = np.random.default_rng(8).normal(size=20_000)
-    assert independent([noise]) is None
-    assert independent([noise[:19]]) is None
-    assert independent([np.ones(100)]) is None
-    assert independent([np.repeat(noise, 10)]) == pytest.approx(20_000, rel=0.7)
-    assert independent([np.repeat(some, 10) for some in noise.reshape(10, 2000)]) == pytest.approx(20_000, rel=0.4)
-    assert independent([np.arange(1000.0)]) < 15
+    assert effective_sample_size([noise]) is None
+    assert effective_sample_size([noise[:19]]) is None
+    assert effective_sample_size([np.ones(100)]) is None
+    assert effective_sample_size([np.repeat(noise, 10)]) == pytest.approx(20_000, rel=0.7)
+    assert effective_sample_size([np.repeat(some, 10) for some in noise.reshape(10, 2000)]) == pytest.approx(20_000, rel=0.4)
+    assert effective_sample_size([np.arange(1000.0)]) < 15
 
 
 @pytest.mark.parametrize("odd", [[1e-320] * 30 + [2e-320] * 30, [1e308, 1e300] * 30, [1.0] * 30 + [1 + 2e-16] * 30, [math.inf, 1.0] * 30])
 def test_odd_values_have_percentiles_and_no_warning(odd):
     ordered = sorted(odd)
-    for found in (percentiles(odd), over_runs([np.array(odd), np.array(odd[::-1])]) if math.isfinite(ordered[-1]) else ()):
+    for found in (percentiles(odd), percentiles_over_repeats([np.array(odd), np.array(odd[::-1])]) if math.isfinite(ordered[-1]) else ()):
         assert [of.value for of in found] == [ordered[-(-60 * percent // 100) - 1] for percent in PERCENTS[: len(found)]]
-    assert between_modes(odd) == ""
+    assert two_groups_sentence(odd) == ""
 
 
 # --- two groups
@@ -218,21 +220,21 @@ def exactly(n=200):
 def test_p95_between_warm_and_cold_is_told():
     values, cold = exactly()
     said = "P95 lies between two groups: 92 % around 1.2 s, 8 % around 31 s; it moves with the share of"
-    assert between_modes(values, cold) == f"{said} cold starts, look at both."
-    assert between_modes(values) == f"{said} slow answers, look at both."
-    assert between_modes(np.r_[values, np.full(9, np.nan)], np.r_[cold, np.zeros(9, bool)]) == between_modes(values, cold)
+    assert two_groups_sentence(values, cold) == f"{said} cold starts, look at both."
+    assert two_groups_sentence(values) == f"{said} slow answers, look at both."
+    assert two_groups_sentence(np.r_[values, np.full(9, np.nan)], np.r_[cold, np.zeros(9, bool)]) == two_groups_sentence(values, cold)
 
 
 @pytest.mark.parametrize("share", [0.03, 0.05, 0.08, 0.095])
 def test_groups_of_any_such_share_are_found(share):
-    assert np.mean([bool(between_modes(of_two(share, seed=seed)[0])) for seed in range(50)]) > 0.9
+    assert np.mean([bool(two_groups_sentence(of_two(share, seed=seed)[0])) for seed in range(50)]) > 0.9
     wide = {"quick": (1.2, 0.6), "slow": (31.0, 0.3), "n": 2000}
-    assert share == 0.03 or np.mean([bool(between_modes(of_two(share, seed=seed, **wide)[0])) for seed in range(50)]) > 0.9
+    assert share == 0.03 or np.mean([bool(two_groups_sentence(of_two(share, seed=seed, **wide)[0])) for seed in range(50)]) > 0.9
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.15, 0.3, 0.5, 1.0])
 def test_p95_within_one_group_is_not_between_two(share):
-    assert [between_modes(of_two(share, seed=seed)[0]) for seed in range(50)] == [""] * 50
+    assert [two_groups_sentence(of_two(share, seed=seed)[0]) for seed in range(50)] == [""] * 50
 
 
 @pytest.mark.parametrize("n", [60, 200, 1000])
@@ -250,17 +252,17 @@ def test_p95_within_one_group_is_not_between_two(share):
 )
 def test_one_group_is_not_taken_for_two(law, n):
     noise = np.random.default_rng(n)
-    assert sum(bool(between_modes(law(noise, n))) for _ in range(500)) <= 10
+    assert sum(bool(two_groups_sentence(law(noise, n))) for _ in range(500)) <= 10
 
 
 def test_values_without_two_groups():
-    assert [between_modes(values) for values in ([], [1.0] * 100, [0.0] * 100, [1.0] * 39, np.full(60, np.nan))] == [""] * 5
+    assert [two_groups_sentence(values) for values in ([], [1.0] * 100, [0.0] * 100, [1.0] * 39, np.full(60, np.nan))] == [""] * 5
 
 
 def test_millions_of_values_are_told_as_thousands_are():
     values, cold = exactly(1_000_003)
     order = np.random.default_rng(1).permutation(len(values))
-    assert between_modes(values[order], cold[order]).startswith("P95 lies between two groups: 92 % around 1.2 s, 8 % around 31 s")
+    assert two_groups_sentence(values[order], cold[order]).startswith("P95 lies between two groups: 92 % around 1.2 s, 8 % around 31 s")
 
 
 def test_the_verdict_tells_of_two_groups():
@@ -272,7 +274,7 @@ def test_the_verdict_tells_of_two_groups():
     rows = rows.assign(scheduled_s=0.0, held_s=0.0, sent_s=0.0, done_s=took[order], cold=pd.array(cold[order], dtype="boolean"))
     run = replace(burst, attempts=rows, about=burst.about | {"planned": 120})
     told = [note for note in judge(run, Tables(run)).notes if note.startswith("P95 lies between two groups")]
-    assert told == [between_modes(took, cold)]
+    assert told == [two_groups_sentence(took, cold)]
     assert "8 % around 31 s; it moves with the share of cold starts" in told[0]
 
 

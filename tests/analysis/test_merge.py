@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
-from analysis.load import load
-from analysis.merge import merge
-from analysis.tables import Tables
-from analysis.verdict import judge
+from analysis.runs.load import load
+from analysis.runs.merge import merge
+from analysis.tables.run_tables import Tables
+from analysis.verdict.verdict import judge
 
 RUNS = Path(__file__).parents[1] / "runs"
 

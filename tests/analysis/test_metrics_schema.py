@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from analysis.load import load
-from analysis.metrics import FORMAT, metrics
-from analysis.report import report
+from analysis.report.metrics_json import FORMAT, metrics
+from analysis.report.report import report
+from analysis.runs.load import load
 from coldburst.record.attempt import OUTCOMES
 from tests.support.locusts import ROOT
 

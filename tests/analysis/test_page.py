@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
-from analysis.load import load
-from analysis.report import report, write
+from analysis.report.report import report, write
+from analysis.runs.load import load
 from tests.support.browsers import Watched, chromium, needs_chromium
 
 RUNS = Path(__file__).parents[1] / "runs"

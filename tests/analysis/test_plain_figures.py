@@ -1,8 +1,8 @@
 """What the page of a scaling from plain Locust's files says beside its figures, and what a report of one prefix says in their place."""
 
-from analysis.figures.views import views
-from analysis.plain.figures import plots
-from analysis.plain.scaling import scaling
+from analysis.locust_scaling.scaling import scaling
+from analysis.locust_scaling.scaling_figures import plots
+from analysis.report.views import views
 from tests.analysis.test_plain import FOUR, named
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis import metrics, report
-from analysis.figures.marks import Absent, Plot
-from analysis.load import load
-from analysis.sweep import sheets as sweep_sheets
+from analysis.figures.style import Absent, Plot
+from analysis.report import metrics_json, report
+from analysis.runs.load import load
 from analysis.sweep.usl import Usl
+from analysis.sweep_report import sweep_sheets
 from tests.support.sweeps import PRICE, WHISPER, Measure, batches, cut, guide, repeated, whisper, write
 from tests.support.swept import answered, cell, figures, picks, sheet
 
@@ -295,7 +295,7 @@ def test_other_runs_have_nothing_of_a_sweep():
     made = report.report(load(RUNS / "burst"))
     assert made.answer is None
     assert not any(plot.name.startswith("sweep") for plot in report.plots.plots(made.tables, made.answer))
-    assert metrics.metrics(made.tables, made.verdict)["sweep"] is None
+    assert metrics_json.metrics(made.tables, made.verdict)["sweep"] is None
 
 
 def test_every_row_of_every_table_is_as_long_as_its_head(curve, matrix, scaling):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import metrics, report
-from analysis.figures.marks import Absent, Plot
-from analysis.load import load
+from analysis.figures.style import Absent, Plot
+from analysis.report import metrics_json, report
+from analysis.runs.load import load
 from tests.support.sweeps import PRICE, Measure, cut, repeated, write
 from tests.support.swept import answered, cell, picks, sheet
 
@@ -105,7 +105,7 @@ def whole(made):
     """A report that has all its parts, undrawn."""
     assert made.headline.endswith(".")
     assert [of.title for of in made.answer.sheets()]
-    json.dumps(metrics.metrics(made.tables, made.verdict, made.answer), allow_nan=False)
+    json.dumps(metrics_json.metrics(made.tables, made.verdict, made.answer), allow_nan=False)
     for plot in made.answer.plots():
         assert plot.caption if isinstance(plot, Plot) else plot.reason
 

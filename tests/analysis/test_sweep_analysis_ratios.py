@@ -6,9 +6,10 @@ import statistics
 import numpy as np
 import pytest
 
-from analysis.bootstrap import WITHIN, Interval, batch_means, difference, exactly, of_mean, over_repeats, quotient
+from analysis.statistics.intervals import WITHIN, Interval, batch_means, difference, exact, interval_over_repeats, mean_interval, quotient
 from analysis.sweep import ratios, usl
-from analysis.sweep.memory import Card
+from analysis.sweep.memory_plan import memory_plan, workers_that_fit
+from analysis.sweep.sweep_settings import Card
 from analysis.sweep.usl import Usl, throughput
 from tests.support.sweeps import WHISPER
 
@@ -17,7 +18,7 @@ LEVELS = [1, 2, 4, 8, 16, 32, 64]
 
 @pytest.mark.parametrize(("c", "wall_s", "times", "lost", "worth"), [(2, 61.2, 1.6732, 0.1634, True), (4, 38.7, 2.6460, 0.3385, False)])
 def test_the_methodologys_own_table(c, wall_s, times, lost, worth):
-    found = quotient(exactly(20 / wall_s), exactly(20 / 102.4)).value
+    found = quotient(exact(20 / wall_s), exact(20 / 102.4)).value
     assert found == pytest.approx(times, abs=5e-5)
     assert ratios.contention(found, c) == pytest.approx(lost, abs=5e-5)
     assert ratios.worth_it(found, c, 0.7) is worth
@@ -55,31 +56,31 @@ def test_an_hour_of_audio():
 
 def test_the_memory_plan_of_the_avatar_workers():
     card = Card(24.0, 3.4, 3.3)
-    assert (card.fit, Card(24.0, 3.4, 3.3, 0.9).fit) == (6, 5)
-    assert [usage for _, usage, _, _ in card.rows()] == pytest.approx([6.7, 10.0, 13.3, 16.6, 19.9, 23.2, 26.5])
-    assert [fits for *_, fits in card.rows()] == [True] * 6 + [False]
-    assert card.rows()[2][2] == pytest.approx(0.554, abs=5e-4)
+    assert (workers_that_fit(card), workers_that_fit(Card(24.0, 3.4, 3.3, 0.9))) == (6, 5)
+    assert [usage for _, usage, _, _ in memory_plan(card)] == pytest.approx([6.7, 10.0, 13.3, 16.6, 19.9, 23.2, 26.5])
+    assert [fits for *_, fits in memory_plan(card)] == [True] * 6 + [False]
+    assert memory_plan(card)[2][2] == pytest.approx(0.554, abs=5e-4)
 
 
 @pytest.mark.parametrize(("card", "fit"), [(Card(10.0, 0.0, 2.5), 4), (Card(24.0, 24.5, 1.0), 0), (Card(0.9, 0.3, 0.1), 6)])
 def test_memory_at_the_edge(card, fit):
-    assert card.fit == fit
+    assert workers_that_fit(card) == fit
 
 
 # --- intervals
 
 
 def test_equal_repeats_have_an_interval_of_no_width():
-    assert over_repeats([5.0, 5.0, 5.0], statistics.fmean) == Interval(5.0, 5.0, 5.0, "over 3 repeats")
+    assert interval_over_repeats([5.0, 5.0, 5.0], statistics.fmean) == Interval(5.0, 5.0, 5.0, "over 3 repeats")
 
 
 def test_three_repeats_by_hand():
     """Deviation 1, so 10 ± 4.30265 ÷ √3, Student's t at two degrees of freedom; by factors, of ln 0.9 and ln 1.1 in its place."""
-    found = over_repeats([9.0, 10.0, 11.0], statistics.fmean)
+    found = interval_over_repeats([9.0, 10.0, 11.0], statistics.fmean)
     assert (found.value, found.basis) == (10.0, "over 3 repeats")
     assert found.upper - 10 == pytest.approx(4.30265 / math.sqrt(3), abs=1e-4)
     assert 10 - found.lower == pytest.approx(found.upper - 10)
-    positive = over_repeats([9.0, 10.0, 11.0], statistics.fmean, 0.0)
+    positive = interval_over_repeats([9.0, 10.0, 11.0], statistics.fmean, 0.0)
     factor = math.exp(4.30265 * math.sqrt((math.log(0.9) ** 2 + math.log(1.1) ** 2) / 2 / 3))
     assert (positive.lower, positive.upper) == pytest.approx((10 / factor, 10 * factor), rel=1e-5)
 
@@ -87,7 +88,7 @@ def test_three_repeats_by_hand():
 @pytest.mark.parametrize("repeats", [2, 3, 5])
 def test_intervals_over_few_repeats_cover_what_they_claim(repeats):
     drawn = np.random.default_rng(repeats).normal(10.0, 1.0, (150, repeats))
-    found = [over_repeats(list(row), statistics.fmean) for row in drawn]
+    found = [interval_over_repeats(list(row), statistics.fmean) for row in drawn]
     assert np.mean([one.lower <= 10.0 <= one.upper for one in found]) > 0.90
 
 
@@ -124,8 +125,8 @@ def test_quotients_and_differences_of_independent_figures():
     assert (apart.value, apart.lower, apart.upper) == (5.0, 0.0, 10.0)
     assert quotient(Interval(1.0, 0.9, 1.1, ""), Interval(0.0, 0.0, 0.0, "")).value is None
     assert quotient(Interval(1.0, None, None, "few"), Interval(2.0, 1.0, 3.0, "")).basis == "few"
-    assert difference(of_mean([]), of_mean([1.0])).value is None
-    assert of_mean([1.0]).lower is None
+    assert difference(mean_interval([]), mean_interval([1.0])).value is None
+    assert mean_interval([1.0]).lower is None
 
 
 # --- the law

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from analysis.bootstrap import batch_means, share
-from analysis.load import load
-from analysis.sweep.answer import answer
-from analysis.tables import Tables
+from analysis.runs.load import load
+from analysis.statistics.intervals import batch_means, share_interval
+from analysis.sweep_report.answer import sweep_answer
+from analysis.tables.run_tables import Tables
 from tests.support.sweeps import Measure, write
 
 ROUGH = ((1, 1.0), (2, 0.85), (3, 1.15))
@@ -17,7 +17,7 @@ EVEN = ((1, 1.0), (2, 0.999), (3, 1.001))
 
 
 def answered(folder):
-    return answer(Tables(load(folder)))
+    return sweep_answer(Tables(load(folder)))
 
 
 def levels(rates, spread=((1, 1.0),), n=100, **more):
@@ -270,9 +270,9 @@ def test_settings_that_may_still_be_changed_are_told_with_what_to_do(tmp_path, s
 
 def test_a_share_has_the_interval_of_clopper_and_pearson():
     """By the table: 0 of 10 is 0 to 30.85 %, 5 of 10 is 18.71 to 81.29 %, 20 of 20 is 83.16 to 100 %."""
-    found = [share(*of) for of in ((0, 10), (5, 10), (20, 20))]
+    found = [share_interval(*of) for of in ((0, 10), (5, 10), (20, 20))]
     assert [end for of in found for end in (of.lower, of.upper)] == pytest.approx([0, 0.3085, 0.1871, 0.8129, 0.8316, 1], abs=5e-5)
-    assert share(0, 0).value is None
+    assert share_interval(0, 0).value is None
 
 
 def test_even_answers_have_an_interval_of_an_answer():

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import rows, spreadsheet
-from analysis.load import Run, load
-from analysis.metrics import metrics as figures_of
-from analysis.report import report
+from analysis.report.metrics_json import metrics as figures_of
+from analysis.report.report import report
+from analysis.runs import csv_columns
+from analysis.runs.load import Run, load
+from analysis.text import spreadsheet
 from tests.support.hostile import (
     FORMULAS,
     HTML,
@@ -57,7 +58,7 @@ def test_hostile_texts_in_every_place_are_texts(capsys, queue, tmp_path, drawing
 
 def test_a_text_that_a_spreadsheet_would_work_out_begins_with_an_apostrophe(tmp_path):
     texts = ["=1", "+1", "-1", "@x", "＝1", "\t=1", "\r\n-1", "1-1", "", HTML]
-    spreadsheet.write(
+    spreadsheet.write_csv(
         pd.DataFrame({"text": texts, "few": pd.Categorical(texts), "number": [-1.5] * 10, "none": [None] * 10}), tmp_path / "a.csv"
     )
     head, *rest = table(tmp_path / "a.csv")
@@ -269,7 +270,7 @@ def test_a_run_that_is_still_being_written(capsys, monkeypatch, queue, tmp_path,
     path = queue / "attempts.csv"
     if slow:  # read by pandas
         filled(path, polls="1e1")
-    before = rows.header
+    before = csv_columns.column_names
 
     def later(file, end):
         if file == path:
@@ -277,7 +278,7 @@ def test_a_run_that_is_still_being_written(capsys, monkeypatch, queue, tmp_path,
                 more.write(b'"\n' + TORN)
         return before(file, end)
 
-    monkeypatch.setattr("analysis.rows.header", later)
+    monkeypatch.setattr("analysis.runs.csv_columns.column_names", later)
     with path.open("ab") as file:
         file.write(TORN)
     with undrawn():

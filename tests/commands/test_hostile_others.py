@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import merge as merging
+from analysis.runs import merge as merging
 from tests.support.hostile import FORMULAS, HTML, RUNS, SVG, about, copied, filled, held, put, reported, say, scaled, slowly, table, undrawn
 
 LONG = "x" * 1_000_000
@@ -102,7 +102,7 @@ def test_a_merge_keeps_every_byte_of_what_it_adds(queue, tmp_path):
     assert b"torn" not in found
     assert b"\x00" not in found
     added = {row[0]: row for row in rows_of(part)[12:]}
-    assert {row[0]: row for row in list(merging.cells(queue / "attempts.csv"))[12:]} == added
+    assert {row[0]: row for row in list(merging.whole_rows(queue / "attempts.csv"))[12:]} == added
     assert merging.merge(queue, [part]).startswith("0 attempts added")
 
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from analysis.load import load
-from analysis.report import report
+from analysis.report.report import report
+from analysis.runs.load import load
 from tests.support.hostile import RUNS, VALUES, about, copied, reported, say, slowly, undrawn
 
 LONG = "x" * 1_000_000
@@ -95,7 +95,7 @@ def test_a_strange_rule_of_a_sweep(stop):
 def test_any_value_at_every_key_of_run_json(capsys, monkeypatch, tmp_path, name):
     run = copied(RUNS / name, tmp_path / "run")
     kept = about(run)
-    monkeypatch.setattr("analysis.report.plots.plots", lambda *_: [])
+    monkeypatch.setattr("analysis.report.report.plots.plots", lambda *_: [])
     for place, key in enumerate((*kept, "dispatched", "generators", "merged", "objectives", "control", "part_of")):
         for value in VALUES[place % 9 :: 9]:
             say(run, kept | {key: value})

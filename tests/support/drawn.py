@@ -5,9 +5,9 @@ from itertools import combinations
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from analysis.figures import ink
+from analysis.figures import plot_files
 
-WIDTHS = tuple(ink.WIDTHS_IN.values())
+WIDTHS = tuple(plot_files.WIDTHS_IN.values())
 
 
 def texts(monkeypatch, plot, width_in):
@@ -19,7 +19,7 @@ def texts(monkeypatch, plot, width_in):
             seen[text] = None
         return draw(text, renderer, *args, **more)
 
-    figure = ink._figure(plot, width_in)
+    figure = plot_files._figure(plot, width_in)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # lays it out
     with monkeypatch.context() as patched:

@@ -13,9 +13,10 @@ from unittest import mock
 import pytest
 from jsonschema import Draft202012Validator
 
-from analysis import page, spreadsheet
 from analysis.__main__ import main
-from analysis.figures.marks import Plot
+from analysis.figures.style import Plot
+from analysis.report import page
+from analysis.text import spreadsheet
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "tests" / "runs"
@@ -200,7 +201,7 @@ def undrawn():
     """Within it figures are worked out and their data written, but nothing is drawn: a second saved a report."""
 
     def data_alone(plot: Plot, folder: Path) -> str:
-        spreadsheet.write(plot.data, folder / f"{plot.name}.csv")
+        spreadsheet.write_csv(plot.data, folder / f"{plot.name}.csv")
         return ""
 
     with mock.patch.object(page, "draw", data_alone):

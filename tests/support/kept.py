@@ -7,9 +7,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from analysis.load import load
-from analysis.metrics import metrics
-from analysis.report import report, write
+from analysis.report.metrics_json import metrics
+from analysis.report.report import report, write
+from analysis.runs.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "tests" / "runs"

@@ -1,12 +1,12 @@
 """What became of a sweep, for tests: its answer, and parts of it by their names."""
 
-from analysis.load import load
-from analysis.sweep.answer import answer
-from analysis.tables import Tables
+from analysis.runs.load import load
+from analysis.sweep_report.answer import sweep_answer
+from analysis.tables.run_tables import Tables
 
 
 def answered(path):
-    return answer(Tables(load(path)))
+    return sweep_answer(Tables(load(path)))
 
 
 def picks(found):

@@ -1,0 +1,253 @@
+"""What stands around a drawing: axes with units, keys that fit the width, limits, labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator
+
+from .bins import Floats
+from .style import FAINT, RED
+
+SMALL = 9
+NARROW_IN = 5.0
+"""A Figure that is less wide is drawn for a phone."""
+DASHED = (0, (5, 3))
+UNITS = ((7200.0, 3600.0, "h"), (600.0, 60.0, "min"), (0.0, 1.0, "s"))
+"""From which span on an axis of time counts in which unit: (span in s, seconds in the unit, its name)."""
+MOST_TICKS = 60
+_STEPS = (1, 2, 5, 10, 15, 20, 30, 60)
+_MARGIN_PT = 54.0
+_KEY = {"borderpad": 0.2, "handlelength": 1.4, "handletextpad": 0.5, "columnspacing": 1.2}
+
+
+def narrow(of: Figure | Axes) -> bool:
+    """Whether this is the drawing for a phone."""
+    figure = of if isinstance(of, Figure) else of.get_figure(root=True)
+    return figure is not None and figure.get_figwidth() < NARROW_IN
+
+
+@cache
+def width_pt(text: str, size: float = SMALL) -> float:
+    """How wide ``text`` is in points, in matplotlib's own font, which is wider than most."""
+    return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0])
+
+
+def legend(axes: Axes) -> None:
+    """Names the labelled parts of a panel above it, in as many columns as its width has room for."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        columns = _columns(labels, room_width_pt(axes))
+        axes.legend(handles, labels, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2, **_KEY)
+
+
+def legend_name(axes: Axes, text: str) -> str:
+    """``text`` as far as one entry of a key has room for it, without its middle: the end tells long paths and places apart."""
+    room, short = room_width_pt(axes) - (_KEY["handlelength"] + _KEY["handletextpad"]) * SMALL, text
+    for kept in range(len(text) - 2, 0, -1):
+        if width_pt(short) <= room:
+            break
+        short = f"{text[: kept // 3]}…{text[kept // 3 - kept :]}"
+    return short
+
+
+def figure_legend(axes: Axes) -> None:
+    """The key of ``axes`` above the whole figure, from its left edge: for panels whose own left edge is far in."""
+    figure = axes.get_figure(root=True)
+    handles, labels = axes.get_legend_handles_labels()
+    if labels and figure is not None:
+        figure.legend(handles, labels, ncols=_columns(labels, room_width_pt(axes, 12.0)), loc="outside upper left", **_KEY)
+
+
+def room_width_pt(axes: Axes, margin_pt: float = _MARGIN_PT) -> float:
+    """The width of a panel as it is guessed before the figure is laid out."""
+    figure = axes.get_figure(root=True)
+    return (figure.get_figwidth() * 72 if figure else 0.0) - margin_pt
+
+
+def fits(axes: Axes, texts: Sequence[str]) -> bool:
+    """Whether as many texts as wide as the widest stand side by side in a panel, as matplotlib spaces bars."""
+    return 1.1 * len(texts) * (max(map(width_pt, texts), default=0.0) + 4.0) <= room_width_pt(axes)
+
+
+def rows_of(axes: Axes, x: Sequence[float], texts: Sequence[str]) -> list[int]:
+    """The row of each text, each in the middle of its ``x`` (which rise), so that no two in a row touch: 0 wherever there is room.
+
+    The axis has its limits and its scale already.
+    """
+    along = axes.xaxis.get_transform().transform
+    left, right = along(np.array(axes.get_xlim()))
+    places = (along(np.asarray(x, dtype=np.float64)) - left) / (right - left) * room_width_pt(axes, _MARGIN_PT + 30)
+    ends: list[float] = []
+    rows = []
+    for place, half in zip(places, (width_pt(text) / 2 + 2 for text in texts), strict=True):
+        row = next((row for row, end in enumerate(ends) if place - half >= end), len(ends))
+        ends[row : row + 1] = [place + half]
+        rows.append(row)
+    return rows
+
+
+def _columns(labels: Sequence[str], room: float) -> int:
+    """The most columns that fit: each is as wide as the widest of its labels, which fill column by column."""
+    sizes = [width_pt(label) + (_KEY["handlelength"] + _KEY["handletextpad"]) * SMALL for label in labels]
+    for columns in range(len(sizes), 1, -1):
+        widths = [float(max(column)) for column in np.array_split(sizes, columns)]
+        if sum(widths) + _KEY["columnspacing"] * SMALL * (columns - 1) <= room:
+            return columns
+    return 1
+
+
+def boxes(axes: Axes, left: Floats, right: Floats, bottom: Floats, top: Floats, colour: str, label: str = "") -> None:
+    """Rectangles of one colour as one shape, which is a tenth of the size of as many shapes; an edge keeps a sliver in sight."""
+    corners = [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]
+    points = np.stack([np.stack(np.broadcast_arrays(x, y), axis=-1) for x, y in corners], axis=1).reshape(-1, 2)
+    codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(points) // 5)
+    axes.add_patch(PathPatch(Path(points, codes), facecolor=colour, edgecolor=colour, linewidth=0.3, label=label or "_"))
+    axes.autoscale_view()
+
+
+def time_unit(span_s: float) -> tuple[float, str]:
+    """Seconds in the unit in which an axis of ``span_s`` counts, and its name."""
+    return next((unit_s, name) for least, unit_s, name in UNITS if max(span_s, 0.0) >= least)
+
+
+class _Steps(MultipleLocator):
+    """A tick every ``step``; a few anywhere, where the axis is far longer than was thought: with a clock that went back by hours."""
+
+    def __init__(self, step: float) -> None:
+        super().__init__(step)
+        self._step = step
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """The ticks from ``vmin`` to ``vmax``."""
+        far = abs(vmax - vmin) > MOST_TICKS * self._step
+        return MaxNLocator(4).tick_values(vmin, vmax) if far else super().tick_values(vmin, vmax)
+
+
+def time_axis(axes: Axes, label: str, end_s: float, start_s: float = 0.0) -> None:
+    """The x axis as seconds, minutes or hours; ``label`` without the unit: ``scheduled, {unit} from second 0``."""
+    unit_s, name = time_unit(end_s - start_s)
+    axes.xaxis.set_major_locator(_Steps(_step(end_s - start_s, unit_s, 4 if narrow(axes) else 9)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit_s:g}"))
+    axes.set_xlabel(label.format(unit=name))
+
+
+def _step(span_s: float, unit_s: float, ticks: int) -> float:
+    """Seconds from tick to tick: a round number of units, and at most ``ticks`` of them."""
+    least = max(span_s / unit_s / ticks, 0.01)  # an axis of one instant is drawn 0.1 s wide
+    tens = 10.0 ** math.floor(math.log10(least))
+    steps = [tens * step for step in (1, 2, 5, 10)] if least < 1 or least > 60 else [float(step) for step in _STEPS]
+    return unit_s * next(step for step in steps if step >= least - 1e-9)
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Ticks of the y axis at whole numbers only, and few of them."""
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+
+
+def percents(axes: Axes) -> None:
+    """The y axis, a share of one, in percent."""
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.3g} %"))
+
+
+def by_ratio(axes: Axes, least: float, most: float) -> None:
+    """The y axis from zero and, above ``least``, logarithmic, with a tick at each power of ten."""
+    axes.set_yscale("symlog", linthresh=least * 0.8, linscale=0.3)
+    powers = 10.0 ** np.arange(math.ceil(math.log10(least * 1.3)), math.log10(most) + 1e-9)
+    axes.yaxis.set_major_locator(FixedLocator([0.0, *powers]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def limit(axes: Axes, value: float, text: str) -> None:
+    """A dashed line across at ``value``, with its text above its right end."""
+    axes.axhline(value, color=RED, linewidth=1.2, linestyle=DASHED)
+    axes.annotate(
+        text, (1, value), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="bottom", fontsize=SMALL
+    )
+
+
+def shortened(text: str, length: int) -> str:
+    """``text`` cut to ``length`` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def name_line_ends(axes: Axes, lines: Sequence[tuple[float, str, str]], panels: int = 1) -> None:
+    """Names lines at the right edge: (value, text, colour) each, moved apart where they would touch.
+
+    ``panels`` stand one above the other in the figure, which is how high an axis is guessed before it is laid out.
+    """
+    low, high = axes.get_ylim()
+    gap = (high - low) * 1.25 * SMALL / height_pt(axes, panels)
+    places = spread_apart([value for value, _, _ in lines], gap, high)
+    for place, (_, text, colour) in zip(places, lines, strict=True):
+        axes.annotate(
+            text,
+            (1, place),
+            (4, 0),
+            ("axes fraction", "data"),
+            "offset points",
+            va="center",
+            fontsize=SMALL,
+            color=colour,
+            annotation_clip=False,
+        )
+
+
+def spread_apart(values: Sequence[float], gap: float, high: float) -> list[float]:
+    """``values`` in their order, moved up as little as it takes to stand ``gap`` apart, and down again where they pass ``high``."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    places = [values[place] for place in order]
+    for place in range(1, len(places)):
+        places[place] = max(places[place], places[place - 1] + gap)
+    ceiling = max(high, max(values, default=high))
+    for place in reversed(range(len(places))):
+        places[place] = min(places[place], ceiling)
+        ceiling = places[place] - gap
+    moved = dict(zip(order, places, strict=True))
+    return [moved[place] for place in range(len(values))]
+
+
+def height_pt(axes: Axes, panels: int = 1) -> float:
+    """The height of a panel, likewise guessed."""
+    figure = axes.get_figure(root=True)
+    return max((figure.get_figheight() * 72 if figure else 0.0) / panels - 42.0, 20.0)
+
+
+def name_points(axes: Axes, x: Sequence[float], y: Sequence[float], texts: Sequence[str]) -> None:
+    """A text beside each point, where no other text and no point is; a thin line leads to one that has to stand away."""
+    figure = axes.get_figure(root=True)
+    wide = (figure.get_figwidth() * 72 if figure else 0.0) - _MARGIN_PT - 10
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    at = [((a - left) / (right - left) * wide, (b - low) / (high - low) * height_pt(axes)) for a, b in zip(x, y, strict=True)]
+    taken = [(px - 4, py - 4, px + 4, py + 4) for px, py in at]
+    for (px, py), data, text in zip(at, zip(x, y, strict=True), texts, strict=True):
+        size = width_pt(text) + 2
+        dx, dy = next((away for away in _AWAY if _free(_box(px, py, away, size), taken, wide)), _AWAY[0])
+        taken.append(_box(px, py, (dx, dy), size))
+        leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3} if abs(dy) > SMALL * 1.5 else None
+        axes.annotate(
+            text, data, (dx, dy), "data", "offset points", fontsize=SMALL, ha="right" if dx < 0 else "left", va="center", arrowprops=leader
+        )
+
+
+_AWAY = [(side * 8.0, float(up)) for up in (8, -8, 22, -22, 36, -36, 50, -50, 64, -64) for side in (1, -1)]
+
+
+def _box(x: float, y: float, away: tuple[float, float], wide: float) -> tuple[float, float, float, float]:
+    left = x + away[0] - (wide if away[0] < 0 else 0)
+    return left, y + away[1] - SMALL * 0.7, left + wide, y + away[1] + SMALL * 0.7
+
+
+def _free(box: tuple[float, float, float, float], taken: Sequence[tuple[float, float, float, float]], wide: float) -> bool:
+    inside = box[0] >= 0 and box[2] <= wide and box[1] >= 0
+    return inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)

@@ -1,0 +1,68 @@
+"""The figures of plain Locust input: what its history tells over time."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..runs import locust_totals
+from ..runs.locust_csv import CUMULATIVE, SAID, Totals
+from . import layout
+from .style import BLUE, FAILED, GREEN, INK, ORANGE, Absent, Plot
+
+NO_HISTORY = "there is no _stats_history.csv with two rows or more"
+
+
+def histories(of: Totals) -> list[Plot | Absent]:
+    """Requests, failures and users over time; P50 and P95 over time."""
+    return [history(of), times(of)]
+
+
+def history(of: Totals) -> Plot | Absent:
+    """Requests and failures per second, and users, over time, as Locust counted them."""
+    name, title, data = "history", "Requests, failures and users over time, as Locust counted them", locust_totals.history(of)
+    if len(data) < 2:
+        return Absent(name, title, NO_HISTORY)
+    caption = f"{_n(data)}; each rate is Locust's mean over about ten seconds that end two seconds earlier."
+    return Plot(name, title, caption, data[["at_s", "requests_per_s", "failures_per_s", "users"]], _draw, 4.4)
+
+
+def times(of: Totals) -> Plot | Absent:
+    """P50 and P95 over time, over whatever Locust took them of."""
+    name, data = "history_times", locust_totals.history(of)
+    title = "P50 and P95 since the start" if of.percentiles == CUMULATIVE else "P50 and P95 over time"
+    if len(data) < 2:
+        return Absent(name, title, NO_HISTORY)
+    if data["p95_s"].notna().sum() < 2:
+        return Absent(name, title, "the history has no percentile: no window of ten seconds was full, or no request ended")
+    caption = f"{_n(data)}. {SAID[of.percentiles]} Failures included, two digits, from the instant of sending."
+    return Plot(name, title, caption, data[["at_s", "p50_s", "p95_s"]], _draw_times)
+
+
+def _n(data: pd.DataFrame) -> str:
+    counted = data["requests"].max()
+    return f"{len(data):,} rows of the history" + ("" if pd.isna(counted) else f", n = {int(counted):,} requests")
+
+
+def _draw(figure: Figure, data: pd.DataFrame) -> None:
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.step(data["at_s"], data["requests_per_s"], where="post", color=BLUE, label="requests/s")
+    above.step(data["at_s"], data["failures_per_s"], where="post", color=FAILED, label="failures/s")
+    above.set_ylim(bottom=0)
+    above.set_ylabel("1/s")
+    layout.legend(above)
+    below.step(data["at_s"], data["users"], where="post", color=INK)
+    below.set_ylim(bottom=0)
+    below.set_ylabel("users")
+    layout.whole_numbers(below)
+    layout.time_axis(below, "{unit} from the first row", float(data["at_s"].max()))
+
+
+def _draw_times(figure: Figure, data: pd.DataFrame) -> None:
+    axes = figure.add_subplot()
+    for column, label, colour in (("p95_s", "P95", ORANGE), ("p50_s", "P50", GREEN)):
+        axes.step(data["at_s"], data[column], where="post", color=colour, label=label)
+    axes.set_ylim(0, float(data["p95_s"].max()) * 1.1 or 0.001)
+    axes.set_ylabel("response time (s)")
+    layout.time_axis(axes, "{unit} from the first row", float(data["at_s"].max()))
+    layout.legend(axes)

@@ -1,0 +1,102 @@
+"""From a Plot to files: SVG, PNG and the CSV of its data, and the two SVGs, wide and narrow, as they stand in the page."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from ..text import spreadsheet
+from . import layout, style
+from .style import STYLE, Plot
+
+WIDTHS_IN = {"wide": 9.0, "narrow": 3.7}
+"""The narrow one is for phones; report.css shows one of the two."""
+SMALLER: Mapping[Any, Any] = {"font.size": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
+"""Of the narrow one; what is drawn is scaled to the width of the page, which leaves its text at 11 px on a phone."""
+DPI = 110
+RASTER_DPI = 160
+# The page sets these for light and dark; a file of its own keeps the colours of the light theme.
+THEMED = {
+    style.INK: "var(--ink)",
+    style.FAINT: "var(--faint)",
+    style.GRID: "var(--grid)",
+    style.BLUE: "var(--blue)",
+    style.SKY: "var(--sky)",
+}
+_ID = re.compile(r'(\bid="|href="#|url\(#)')
+_PROLOGUE = re.compile(r"^.*?(?=<svg\b)|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
+_SIZE = re.compile(r'(<svg\b[^>]*?) width="[^"]*"([^>]*?) height="[^"]*"|(<svg\b[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"')
+_FONT = re.compile(r"font: (?:(?P<weight>\d+) )?(?P<size>[\d.]+)px [^;\"]*")
+_DECIMALS = re.compile(r"(\d\.\d\d)\d+")
+_BLANK = re.compile(r"\n\s*")
+
+
+def draw(plot: Plot, folder: Path) -> str:
+    """Writes ``folder``/NAME.svg, .png and .csv, and returns the SVGs for the page.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    wide, narrow = (_figure(plot, width_in) for width_in in WIDTHS_IN.values())
+    texts = dict(zip(WIDTHS_IN, (_svg(wide, plot.name), _svg(narrow, plot.name)), strict=True))
+    (folder / f"{plot.name}.svg").write_text(texts["wide"], encoding="utf-8")
+    _png(wide, folder / f"{plot.name}.png")
+    spreadsheet.write_csv(plot.data, folder / f"{plot.name}.csv")
+    return "".join(f'<div class="{shape}">{inline(text, f"{plot.name}-{shape}", plot.title)}</div>' for shape, text in texts.items())
+
+
+def _figure(plot: Plot, width_in: float) -> Figure:
+    with _style(width_in):
+        figure = Figure(figsize=(width_in, plot.height_in), dpi=RASTER_DPI, layout="constrained")
+        plot.draw(figure, plot.data)
+    return figure
+
+
+def _svg(figure: Figure, salt: str) -> str:
+    """Drawn once: ``figure.savefig`` would do it twice, to lay it out first."""
+    svg = io.StringIO()
+    with _style(figure.get_figwidth(), {"svg.hashsalt": salt}):
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    figure.set_layout_engine("none")  # it is laid out
+    return svg.getvalue()
+
+
+def _png(figure: Figure, path: Path) -> None:
+    figure.set_dpi(DPI)
+    figure.set_facecolor("white")
+    with _style(figure.get_figwidth()):
+        FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _style(width_in: float, more: Mapping[Any, Any] | None = None) -> Iterator[None]:
+    smaller = SMALLER if width_in < layout.NARROW_IN else {}
+    with mpl.rc_context(dict(STYLE) | dict(smaller) | dict(more or {})), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font|Matplotlib currently does not support", UserWarning)
+        yield  # a sign that matplotlib's font lacks is a box in the PNG, and in the page what the reader's fonts have
+
+
+def inline(svg: str, name: str, title: str) -> str:
+    """``svg`` fit to stand in a page beside others: ids of its own, the page's colours and font, its title for those who hear it."""
+    bare = _ID.sub(rf"\g<1>{name}-", _PROLOGUE.sub("", svg))
+    bare = _SIZE.sub(r"\1\2\3\4", bare, count=1).replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    bare = _DECIMALS.sub(r"\1", _BLANK.sub("\n", _FONT.sub(_sized, bare)))
+    for colour, themed in THEMED.items():
+        bare = bare.replace(colour, themed)
+    return bare
+
+
+def _sized(font: re.Match[str]) -> str:
+    weight = f"font-weight: {font['weight']}; " if font["weight"] else ""
+    return f"{weight}font-size: {font['size']}px"

@@ -1,0 +1,183 @@
+"""``python -m analysis gate``: whether a run meets its objectives, for a CI job: exit code, JUnit XML, a summary in Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coldburst.record import exit_codes, objectives
+from coldburst.record.attempt import one_line
+from coldburst.record.objectives import ObjectiveError, Objectives
+
+from ..compare import circumstances
+from ..runs.load import Run, RunError, load
+from ..sweep_report.answer import sweep_answer
+from ..tables.run_tables import Tables
+from ..text.markdown import escaped
+from ..verdict.verdict import Verdict, judge
+from . import objective_results
+from .junit import FAILED, SKIPPED, Case, junit
+from .objective_metrics import MeasuredRun
+from .objective_results import MET, UNTOLD, ObjectiveResult
+
+MARKS = {"": "✅", FAILED: "❌", SKIPPED: "➖"}
+WORDS = {"": "ok    ", FAILED: "FAILED", SKIPPED: "--    "}
+VERDICT_VARIABLE = "COLDBURST_EXIT_CODE_ON_VERDICT"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A run held against its objectives.
+
+    Attributes:
+        results: of the objectives, then of the limits against the baseline.
+        by_verdict: whether the verdict decides too.
+    """
+
+    run: Run
+    verdict: Verdict
+    results: tuple[ObjectiveResult, ...]
+    by_verdict: bool
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        return exit_codes.code(verdict=self.verdict.state if self.by_verdict else "", kept=all(one.passes for one in self.results))
+
+    @property
+    def cases(self) -> list[Case]:
+        """The verdict and the results, each as a test; what cannot be told is skipped, and fails where it may not be missing."""
+        said = "; ".join((self.verdict.state, *self.verdict.reasons))
+        doubted = FAILED if self.by_verdict else SKIPPED
+        return [
+            Case("the figures may be believed", doubted if self.verdict.state in exit_codes.OF_VERDICT else "", said),
+            *map(_case, self.results),
+        ]
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser of ``python -m analysis``."""
+    parser = commands.add_parser(
+        "gate",
+        help="whether a run meets its objectives, for CI",
+        description="Holds a run against objectives, and against a baseline; prints what is met and ends with an exit code.",
+        epilog=f"OBJECTIVES, in TOML:\n\n{textwrap.indent(objectives.FILE_EXAMPLE, '  ')}\n{objectives.HELP}\nExit codes:\n{_codes()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory (runs/20261121-091502-burst)")
+    parser.add_argument("--objectives", metavar="FILE", type=Path, help="the objectives (default: those that the run was given)")
+    parser.add_argument("--baseline", metavar="RUN", type=Path, help="the run that the limits below [baseline] are against")
+    parser.add_argument("--anyway", action="store_true", help="hold it against a baseline whose circumstances differ in what matters, too")
+    parser.add_argument("--junit", metavar="FILE", type=Path, help="write the results as JUnit XML")
+    parser.add_argument("--summary", metavar="FILE", type=Path, help="append a summary in Markdown, as in --summary $GITHUB_STEP_SUMMARY")
+    parser.add_argument(
+        "--exit-code-on-verdict",
+        choices=("yes", "no"),
+        default=os.environ.get(VERDICT_VARIABLE) or "yes",
+        help=f"whether a degraded or invalid verdict fails too (default yes; {VERDICT_VARIABLE} in the environment)",
+    )
+    parser.set_defaults(command=_command)
+
+
+def gate(run: Run, asked: Objectives, baseline: Run | None = None, *, by_verdict: bool = True, anyway: bool = False) -> Gate:
+    """``run`` held against ``asked``; ``anyway``: against a baseline of other circumstances too.
+
+    Raises:
+        RunError: there are limits against a baseline and there is none, or the other way round.
+    """
+    of = _measured(run)
+    found = objective_results.objective_results(of, asked.objectives)
+    if asked.changes and baseline is None:
+        raise RunError("the objectives hold limits against a baseline, and there is none: name a run with --baseline")
+    if baseline is not None and not asked.changes:
+        raise RunError("--baseline needs limits against it: a table [baseline] in --objectives FILE")
+    if baseline is not None:
+        base = _measured(baseline)
+        found += objective_results.baseline_results(of, base, asked.changes, _differ(run, base), anyway=anyway)
+    return Gate(run, of.verdict, found, by_verdict)
+
+
+def terminal(of: Gate) -> str:
+    """The results in a few lines; the first says it all."""
+    cases = of.cases
+    held, skipped = (sum(case.state == state for case in cases) for state in ("", SKIPPED))
+    first = f"{one_line(of.run.id)}: {'passed' if not of.code else 'failed'}, {held} of {len(cases)} hold"
+    first += f", {skipped} skipped" if skipped else ""
+    return "\n".join([first, *(f"  {WORDS[case.state]}  {case.name}: {case.said}" for case in cases), f"exit code {of.code}"])
+
+
+def summary(of: Gate) -> str:
+    """The results in Markdown, for a pull request or a job's page."""
+    lines = [f"### {MARKS[FAILED if of.code else '']} Load test {_shown(of.run.id)}", "", "| | Objective | Result |", "|---|---|---|"]
+    lines += [f"| {MARKS[case.state]} | {_shown(case.name)} | {_shown(case.said)} |" for case in of.cases]
+    return "\n".join([*lines, "", f"Exit code {of.code}.", "", ""])
+
+
+def _command(asked: argparse.Namespace) -> tuple[int, str]:
+    if asked.exit_code_on_verdict not in ("yes", "no"):  # argparse does not look at a default
+        raise RunError(f"{VERDICT_VARIABLE} is {one_line(asked.exit_code_on_verdict, 30)!r}, but should be yes or no")
+    run = load(asked.run)
+    baseline = load(asked.baseline) if asked.baseline else None
+    made = gate(run, _asked(asked, run), baseline, by_verdict=asked.exit_code_on_verdict == "yes", anyway=asked.anyway)
+    if asked.junit:
+        _write(asked.junit, "w", junit(f"coldburst {run.id}", made.cases, float(run.about.get("elapsed_s") or 0.0)))
+    if asked.summary:
+        _write(asked.summary, "a", summary(made))
+    return made.code, terminal(made)
+
+
+def _write(path: Path, mode: str, text: str) -> None:
+    try:
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error.strerror or error}; name a file in a folder that is there and has room"
+        ) from error
+
+
+def _asked(asked: argparse.Namespace, run: Run) -> Objectives:
+    if asked.objectives:
+        try:
+            return objectives.load(asked.objectives)
+        except ObjectiveError as error:
+            raise RunError(str(error)) from error
+    own, fault = objective_results.objectives_of(run.about)
+    if fault or not own:
+        raise RunError(fault or f"{run.path} was given no objectives: name a file with --objectives objectives.toml")
+    return Objectives(own)
+
+
+def _measured(run: Run) -> MeasuredRun:
+    tables = Tables(run)
+    return MeasuredRun(tables, judge(run, tables), None if run.totals is not None else sweep_answer(tables))
+
+
+def _differ(run: Run, base: MeasuredRun) -> str:
+    """Why the two cannot be held against each other; "" where they can."""
+    if (run.totals is None) != (base.tables.run.totals is None):
+        return "one of the two is Locust's totals only"
+    if base.verdict.state == "invalid":
+        return "the baseline is invalid"
+    differ = circumstances.differences(base.tables.run, run)
+    return f"the baseline was another test: {'; '.join(differ)}" if differ else ""
+
+
+def _case(of: ObjectiveResult) -> Case:
+    if of.state == UNTOLD:
+        return Case(of.text, SKIPPED if of.passes else FAILED, of.said)
+    limit = "" if of.state == MET or not of.limit else f", limit {of.limit}"
+    return Case(of.text, "" if of.state == MET else FAILED, f"{of.said}{limit}")
+
+
+def _shown(text: str) -> str:
+    return escaped(one_line(text, 500))
+
+
+def _codes() -> str:
+    codes = (exit_codes.GOOD, exit_codes.NOTHING_SENT, exit_codes.DEGRADED, exit_codes.INVALID, exit_codes.MISSED)
+    return "\n".join(f"  {code}  {exit_codes.MEANINGS[code].replace('`', '')}" for code in codes)

@@ -1,0 +1,214 @@
+"""What a run that has ended has of each metric that an objective may name, with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from coldburst.record import objectives
+from coldburst.record.ledger import Ledger
+from coldburst.record.objectives import COUNTS, OF_TIMES, TIMES
+
+from ..runs import locust_totals
+from ..statistics.intervals import Interval, mean_interval, share_interval
+from ..statistics.percentiles import TimeSummary
+from ..sweep_report.answer import SweepAnswer
+from ..tables.cold_starts import cold_starts
+from ..tables.cost import cost
+from ..tables.run_tables import Tables
+from ..text.number_format import seconds
+from ..verdict import lost_generators
+from ..verdict.verdict import Verdict, beyond_run_time
+
+CHOSEN = ("success", "wer", "throughput", "cost_per_1000", *objectives.POINTS)
+"""Metrics that are, in a sweep, those of the setting that it decides for."""
+MIXED = ("offered", "real_time_factor", "cold_share", "cost", *(name for name in TIMES if not name.startswith("lateness_")))
+"""Metrics that a whole sweep has not: its settings, and its warm-up, would be mixed."""
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A run as far as objectives need it."""
+
+    tables: Tables
+    verdict: Verdict
+    answer: SweepAnswer | None = None
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """A metric's value with its 95 % interval, where there is one; ``why`` there is none of them; ``of``: which setting it is of."""
+
+    value: float | None
+    lower: float | None = None
+    upper: float | None = None
+    why: str = ""
+    of: str = ""
+
+
+def metric_value(of: MeasuredRun, metric: str) -> MetricValue:
+    """What the run has of ``metric``: seconds, a share of 1, a number, or USD."""
+    if metric == "verdict":
+        return MetricValue(float(objectives.VERDICTS.index(of.verdict.state)))
+    if of.tables.run.totals is not None:
+        return _of_totals(of, metric)
+    if of.answer is not None and metric in CHOSEN:
+        return _chosen(of.answer, metric)
+    if of.answer is not None and metric in MIXED:
+        return MetricValue(None, why="this run is a sweep, whose settings and warm-up it would mix")
+    if metric in TIMES:
+        return _time(of.tables, metric)
+    if metric in COUNTS:
+        return MetricValue(float(of.tables.ledger.counts.get(COUNTS[metric], 0)))
+    return _OTHERS[metric](of)
+
+
+def _time(of: Tables, metric: str) -> MetricValue:
+    before = max((name for name in OF_TIMES if metric.startswith(name)), key=len)
+    times, untold = _TIMES[before](of)
+    point = metric.removeprefix(before)
+    if times is None or not times.n:
+        return MetricValue(None, why=untold)
+    if point in ("max", "mean"):
+        return MetricValue(times.maximum if point == "max" else times.mean)
+    found = times.at(int(point[1:]))
+    if found.maximum:
+        return MetricValue(None, why=f"n = {found.n:,} is too small for a {point.upper()}: it would be the maximum, {seconds(found.value)}")
+    return MetricValue(found.value, found.lower, found.upper, f"no interval: {found.remark}" if found.remark else "")
+
+
+_TIMES: Mapping[str, Callable[[Tables], tuple[TimeSummary | None, str]]] = {
+    "": lambda of: (of.response["ok"], "no answer was ok"),
+    "service_": lambda of: (of.service["ok"], "no answer was ok"),
+    "queue_": lambda of: (of.queue_and_execution.get("queue delay"), "the endpoint told no queue delay"),
+    "execution_": lambda of: (of.queue_and_execution.get("execution time"), "the endpoint told no execution time"),
+    "cold_start_": lambda of: (cold_starts(of).start_s, "no start of an endpoint worker was seen from its beginning"),
+    "lateness_": lambda of: (of.lateness.times, "nothing was sent"),
+}
+
+
+def _success(of: MeasuredRun) -> MetricValue:
+    book = of.tables.ledger
+    if book.missing < 0:
+        return MetricValue(None, why=_surplus(book))
+    planned = book.planned - int(beyond_run_time(of.tables).sum())
+    return share_value(book.counts.get("ok", 0), planned, "no request was planned")
+
+
+def _missing(of: MeasuredRun) -> MetricValue:
+    book = of.tables.ledger
+    return _plainly(float(book.missing) if book.missing >= 0 else None, _surplus(book))
+
+
+def _surplus(book: Ledger) -> str:
+    return f"{-book.missing:,} more requests than were planned"
+
+
+def _cold_share(of: MeasuredRun) -> MetricValue:
+    found = cold_starts(of.tables)
+    return share_value(found.cold, found.known, "nobody can tell which requests met a cold start")
+
+
+def share_value(part: int, whole: int, why: str) -> MetricValue:
+    """``part`` ÷ ``whole`` with its interval; no value, and ``why``, where ``whole`` is 0."""
+    if not whole:
+        return MetricValue(None, why=why)
+    found = share_interval(min(max(part, 0), whole), whole)
+    return MetricValue(part / whole, found.lower, found.upper)
+
+
+def _wer(of: MeasuredRun) -> MetricValue:
+    rows = of.tables.requests
+    known = rows.loc[rows["outcome"] == "ok", "wer"].dropna().to_list()
+    return _interval(mean_interval(known), "no word error rate was measured")
+
+
+def _interval(found: Interval, why: str, of: str = "") -> MetricValue:
+    none = f"no interval: {found.basis}" if found.lower is None else ""
+    return MetricValue(None, why=why) if found.value is None else MetricValue(found.value, found.lower, found.upper, none, of)
+
+
+def _plainly(value: float | None, why: str, of: str = "") -> MetricValue:
+    return MetricValue(None, why=why) if value is None else MetricValue(value, of=of)
+
+
+def _throughput(of: MeasuredRun) -> MetricValue:
+    return _plainly(of.tables.throughput.per_s, "nothing ended")
+
+
+def _offered(of: MeasuredRun) -> MetricValue:
+    found = of.tables.throughput
+    return _plainly(found.offered_per_s, found.not_offered)
+
+
+def _real_time_factor(of: MeasuredRun) -> MetricValue:
+    heard = of.tables.audio
+    return _plainly(None if heard is None else heard.p50, "no audio length is recorded")
+
+
+def _efficiency(of: MeasuredRun) -> MetricValue:
+    """The smallest of a sweep's settings beside its baseline."""
+    if of.answer is None:
+        return MetricValue(None, why="this run is no sweep: python -m analysis gate holds one of locustfiles/scaling.py against it")
+    sweep = of.answer.sweep
+    others = [cell for cell in sweep.deciding if cell is not sweep.baseline]
+    if not others or sweep.baseline is None:
+        return MetricValue(None, why="no two settings were measured whole")
+    refused = [f"{cell.name}: {sweep.relative[cell.name].refusal}" for cell in others if sweep.relative[cell.name].efficiency.value is None]
+    if refused:
+        return MetricValue(None, why=refused[0])
+    least = min(others, key=lambda cell: sweep.relative[cell.name].efficiency.value or 0.0)
+    return _interval(sweep.relative[least.name].efficiency, "", least.name)
+
+
+def _cost(of: MeasuredRun) -> MetricValue:
+    found = cost(of.tables)
+    return _plainly(found.usd, found.why)
+
+
+def _cost_per_1000(of: MeasuredRun) -> MetricValue:
+    found, ok = cost(of.tables), of.tables.ledger.counts.get("ok", 0)
+    return MetricValue(found.usd / ok * 1000) if found.usd is not None and ok else MetricValue(None, why=found.why or "no answer was ok")
+
+
+_OTHERS: Mapping[str, Callable[[MeasuredRun], MetricValue]] = {
+    "success": _success,
+    "missing": _missing,
+    "cold_share": _cold_share,
+    "wer": _wer,
+    "efficiency": _efficiency,
+    "throughput": _throughput,
+    "offered": _offered,
+    "real_time_factor": _real_time_factor,
+    "cost": _cost,
+    "cost_per_1000": _cost_per_1000,
+    "generators_lost": lambda of: MetricValue(float(len(lost_generators.lost_names(of.tables.run)))),
+}
+
+
+def _chosen(answer: SweepAnswer, metric: str) -> MetricValue:
+    """What the setting has for which the sweep decides."""
+    cell = answer.decision.main.cell
+    if cell is None:
+        return MetricValue(None, why="the sweep decides for no setting")
+    if metric == "throughput":
+        return _interval(cell.throughput, "nothing was measured", cell.name)
+    if metric == "cost_per_1000":
+        return _plainly(cell.usd_per_1000, "no price, or no number of endpoint workers is known", cell.name)
+    return _interval(cell.interval(metric), "it was not measured", cell.name)
+
+
+def _of_totals(of: MeasuredRun, metric: str) -> MetricValue:
+    """What Locust's own totals tell: times of sending to end, failures included, two digits, without an interval."""
+    assert of.tables.run.totals is not None
+    rows = locust_totals.by_name(of.tables.run.totals)
+    whole = rows[rows["name"] == "Aggregated"].to_dict("records")
+    columns = {name: f"{name}_s" for name in objectives.POINTS}
+    if not whole or metric not in (*columns, "success"):
+        return MetricValue(None, why="Locust's totals do not tell it: name a run directory")
+    sent = int(whole[0]["requests"])
+    if metric == "success" or not sent:
+        return share_value(sent - int(whole[0]["failures"]), sent, "nothing was sent")
+    value = float(whole[0][columns[metric]])
+    return _plainly(None if math.isnan(value) else value, "Locust's totals do not tell it", "failures included")

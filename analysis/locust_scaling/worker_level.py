@@ -1,0 +1,176 @@
+"""One number of endpoint workers, as one prefix of Locust's CSV files tells of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pandas as pd
+
+from ..runs import locust_totals
+from ..runs.load import Run
+from ..statistics.intervals import Interval, t_quantile
+from ..sweep import ratios
+from ..sweep.sweep_result import SATURATED
+from ..text.number_format import number, plural, seconds
+
+LEAST_S, BATCH_S, LEAST_BATCHES, MOST_BATCHES = 5.0, 5.0, 5, 20
+"""A history is used from the first on; an interval takes batches as long as the second (a worker reports each 3 s), so many of them."""
+GOODPUT, THROUGHPUT = "goodput", "throughput"
+
+
+@dataclass(frozen=True)
+class LevelRate:
+    """A rate and what it is made of.
+
+    Attributes:
+        per_s: requests a second, failures among them unless it is goodput.
+        all_per_s: the same, failures always among them.
+        mean_s: mean time of a request within the window; None where it is not known.
+        users: Locust's users within the window; None where it is not known.
+        n: requests that ended within the window, failures among them.
+        span_s: length of the window; None where it is Locust's own.
+        source: how the rate was found, in words.
+    """
+
+    per_s: Interval
+    all_per_s: float
+    mean_s: float | None
+    users: float | None
+    n: int
+    span_s: float | None
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """A number of endpoint workers, as the command line says, and the totals that were measured with it."""
+
+    workers: int
+    run: Run
+    flow: LevelRate
+    row: pd.Series[float] = field(repr=False)
+
+    @property
+    def requests(self) -> int:
+        """All requests that ended, failures among them."""
+        return int(self.row["requests"])
+
+    @property
+    def failures(self) -> int:
+        """Those that failed."""
+        return int(self.row["failures"])
+
+    @property
+    def in_flight(self) -> float | None:
+        """Requests in flight on average: rate × mean time (Little)."""
+        return None if self.flow.mean_s is None else ratios.in_flight(self.flow.all_per_s, self.flow.mean_s)
+
+    def percentile_s(self, percent: int) -> float | None:
+        """A percentile of the whole run as Locust rounds it, failures included."""
+        value = float(self.row.get(f"p{percent}_s", math.nan))
+        return None if math.isnan(value) else value
+
+
+def level(workers: int, run: Run, column: str) -> Level:
+    """The level that ``run`` (plain Locust input) measured; ``column`` is GOODPUT or THROUGHPUT."""
+    assert run.totals is not None
+    row = locust_totals.aggregated(run.totals)
+    return Level(workers, run, _of_history(locust_totals.history(run.totals), column) or _of_totals(row, column), row)
+
+
+def _of_history(history: pd.DataFrame, column: str) -> LevelRate | None:
+    """Counts ÷ time, over the longest stretch of rows with all users (all rows where none tells users); None where it cannot tell."""
+    known = history.dropna(subset=["at_s", "requests", "failures"])
+    fewer = known["users"] < known["users"].max()
+    stretch = fewer.cumsum()[~fewer]
+    rows = known.loc[stretch.index[stretch == stretch.mode().min()]]
+    if len(rows) < 2 or not rows["at_s"].is_monotonic_increasing or not rows["requests"].is_monotonic_increasing:
+        return None
+    first, last = rows.iloc[0], rows.iloc[-1]
+    span_s, n = float(last["at_s"] - first["at_s"]), float(last["requests"] - first["requests"])
+    if span_s < LEAST_S or n <= 0:
+        return None
+    done = rows["requests"] - rows["failures"] if column == GOODPUT else rows["requests"]
+    mean_s = (last["mean_s"] * last["requests"] - _zero(first["mean_s"] * first["requests"])) / n
+    users = float(rows["users"].max())
+    return LevelRate(
+        _interval(rows["at_s"].tolist(), done.tolist()),
+        n / span_s,
+        None if math.isnan(mean_s) else float(mean_s),
+        None if math.isnan(users) else users,
+        int(n),
+        span_s,
+        f"{int(n):,} requests in {number(span_s)} s of the history",
+    )
+
+
+def _zero(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
+
+
+def _interval(at_s: Sequence[float], done: Sequence[float]) -> Interval:
+    """The rate with Student's t over equal batches of time, never narrower than the second by which the history's times are rounded."""
+    span_s, value = at_s[-1] - at_s[0], (done[-1] - done[0]) / (at_s[-1] - at_s[0])
+    many = min(int(span_s // BATCH_S), MOST_BATCHES)
+    if many < LEAST_BATCHES or value <= 0:
+        least = BATCH_S * LEAST_BATCHES
+        return Interval(value, None, None, f"no interval: the history is shorter than {least:.0f} s" if value > 0 else "none was ok")
+    ends = [min(range(len(at_s)), key=lambda place: abs(at_s[place] - (at_s[0] + span_s * k / many))) for k in range(many + 1)]
+    rates = pd.Series([(done[b] - done[a]) / (at_s[b] - at_s[a]) for a, b in pairwise(ends) if at_s[b] > at_s[a]])
+    if len(rates) < LEAST_BATCHES:
+        return Interval(value, None, None, "no interval: the history has too few rows")
+    half = max(t_quantile(len(rates) - 1) * float(rates.std()) / math.sqrt(len(rates)), value / span_s)
+    return Interval(value, max(value - half, 0.0), value + half, "within each run only")
+
+
+def _of_totals(row: pd.Series[float], column: str) -> LevelRate:
+    """Locust's own figure: all requests ÷ the time from its start to the last of them, the start-up of users included."""
+    per_s, n = float(row.get("requests_per_s", math.nan)), float(row["requests"])
+    good = 1 - float(row["failures"]) / n if column == GOODPUT and n else 1.0
+    mean_s = float(row.get("mean_s", math.nan))
+    known = n > 0 and per_s > 0
+    value = per_s * good if known else None
+    basis = "no interval: there is no history to take one from" if known else "Locust gives no rate"
+    return LevelRate(
+        Interval(value, None, None, basis),
+        per_s if known else 0.0,
+        None if math.isnan(mean_s) else mean_s,
+        None,
+        int(n),
+        None,
+        "Locust's own figure",
+    )
+
+
+def saturation_doubt(of: Level, per_worker: int | None) -> str:
+    """Why an efficiency of this level would be false, or cannot be told; "" where nothing speaks against it.
+
+    With the number of requests that each endpoint worker takes at a time (``per_worker``) it is the rule of the sweeps: SATURATED of
+    the places full on average. Without it, one a worker is the least there can be; and where requests take about as long as the
+    fastest do, none is seen to wait for a worker: the users' own loop bounds the rate, and more of them might give more.
+    """
+    flow = of.flow
+    if not flow.per_s.value:
+        return "no request was ok" if of.requests else "no request ended"
+    if of.in_flight is None:
+        return "the files tell no mean time, so how many requests were in flight is not known"
+    needed = of.workers * (per_worker or 1)
+    if of.in_flight < SATURATED * needed:
+        least = "" if per_worker else " or more"
+        held = f"{number(of.in_flight)} requests in flight on average"
+        return f"{held}, and {plural(of.workers, 'worker')} take {needed}{least}: the load did not saturate them"
+    if per_worker is not None:
+        return ""
+    assert of.run.totals is not None and flow.mean_s is not None
+    least_s = locust_totals.floor_s(of.run.totals)
+    if least_s is None or least_s < SATURATED * flow.mean_s:
+        return ""
+    loop = (
+        f"; {number(flow.users)} users ÷ that is {number(flow.users / least_s)}/s, and {number(flow.all_per_s)}/s came"
+        if flow.users
+        else ""
+    )
+    return f"cannot tell whether the load saturates: a request takes {seconds(flow.mean_s)}, and the fastest {seconds(least_s)}{loop}"

@@ -1,0 +1,150 @@
+"""The figures of a run for other programs: metrics.json."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..gate import objective_results
+from ..gate.objective_metrics import MeasuredRun
+from ..runs import locust_totals
+from ..statistics.percentiles import Percentile, TimeSummary
+from ..sweep_report.answer import SweepAnswer
+from ..tables import queue_jobs
+from ..tables.causes import failure_causes
+from ..tables.cold_starts import cold_starts
+from ..tables.events import events
+from ..tables.retries import retries
+from ..tables.run_tables import Tables
+from ..tables.stages import by_stage
+from ..verdict.verdict import Verdict, lateness_limit_s
+
+FORMAT = 1
+
+
+def metrics(of: Tables, verdict: Verdict, answer: SweepAnswer | None = None) -> dict[str, Any]:
+    """The content of metrics.json; what was not measured is null, and times are in seconds.
+
+    Keys: ``format``, ``run`` (id, schedule, seed, state, ended_by, elapsed_s), ``verdict`` (state, reasons, notes), ``objectives``
+    (null, or a list of objective, metric, state, value, interval, remark, said, passes), then
+
+    * ``ledger``: planned, counts, missing, balanced; ``ok_share`` = ok ÷ planned
+    * ``response_time_s`` and ``service_time_s``: under ``ok`` and ``ended`` each n, left_out, p50, p90,
+      p95, p99, max, mean and ``intervals`` (p50 … p99: [lower, upper] at 95 %, or null)
+    * ``lateness_s``: the same of one sample, and limit, held, held_max
+    * ``throughput``: ok, wall_s, per_s, offered_per_s
+    * ``audio`` (or null): n, seconds, per_s, real_time_factor_p50, real_time_factor_p5, wer_n, wer_mean, wer_max
+    * ``endpoint``: queue_delay_s and execution_time_s of answered ok, each as a sample, where the endpoint tells them;
+      dispatched_again; ``polling`` (or null): late_s and polls, each as a sample
+    * ``cold``: known, cold, share, by, starts (or null), cold_start_s as a sample; ``response_time_s`` by condition,
+      ``parts`` (scaler_s, cold_start_s, hand_over_s) and ``whole`` of the wait of cold requests, each as a sample
+    * ``tries`` (or null): requests, attempts, amplification; ``outcomes`` and ``success``, each a list of rows
+    * ``why``: a list of outcome, cause, attempts, requests, median_s
+    * ``stages``: a list of stage, planned, requests, ok, p50_s, p95_s, throughput_per_s
+    * ``events``: by kind count, total_s, longest_s
+    * ``sweep`` (or null): question, decision (sentence, change, by, setting), policies, notes, baseline, knee, usl (or why refused),
+      memory, ``settings`` and ``stages``, each a list; its figures leave the warm-up out, those above do not
+
+    Plain Locust input has ``totals`` (a list by name) instead of all from ``ledger`` on. metrics.schema.json says the same as JSON Schema.
+    """
+    about = of.run.about
+    named = {key: about.get(key) for key in ("schedule", "seed", "state", "ended_by", "elapsed_s")}
+    said = {"state": verdict.state, "reasons": list(verdict.reasons), "notes": list(verdict.notes)}
+    swept = {"sweep": None if answer is None else answer.metrics()}
+    body = {**_measured(of), **swept} if of.run.totals is None else {"totals": locust_totals.by_name(of.run.totals).to_dict("records")}
+    kept = objective_results.results_for_json(objective_results.own_results(MeasuredRun(of, verdict, answer)))
+    content: dict[str, Any] = _plain({"format": FORMAT, "run": {"id": of.run.id, **named}, "verdict": said, "objectives": kept, **body})
+    return content
+
+
+def _measured(of: Tables) -> dict[str, Any]:
+    book, late, flow = of.ledger, of.lateness, of.throughput
+    return {
+        "ledger": {
+            "planned": book.planned,
+            "counts": dict(book.counts),
+            "missing": book.missing,
+            "balanced": book.balanced,
+            "ok_share": book.counts.get("ok", 0) / book.planned if book.planned else None,
+        },
+        "response_time_s": {policy: _sample(times) for policy, times in of.response.items()},
+        "service_time_s": {policy: _sample(times) for policy, times in of.service.items()},
+        "lateness_s": {**_sample(late.times), "limit": lateness_limit_s(of), "held": late.held, "held_max": late.held_max_s},
+        "throughput": {"ok": flow.ok, "wall_s": flow.wall_s, "per_s": flow.per_s, "offered_per_s": flow.offered_per_s},
+        "audio": _audio(of),
+        "endpoint": _endpoint(of),
+        "cold": _cold(of),
+        "tries": _tries(of),
+        "why": failure_causes(of).to_dict("records"),
+        "stages": by_stage(of.run, of.requests).to_dict("records"),
+        "events": events(of.run).set_index("kind").to_dict("index"),
+    }
+
+
+def _endpoint(of: Tables) -> dict[str, Any]:
+    seen = queue_jobs.polling(of.attempts)
+    return {
+        **{f"{name.replace(' ', '_')}_s": _sample(times) for name, times in of.queue_and_execution.items()},
+        "dispatched_again": queue_jobs.dispatched_again(of.requests),
+        "polling": None if seen is None else {"late_s": _sample(seen.late), "polls": _sample(seen.polls)},
+    }
+
+
+def _cold(of: Tables) -> dict[str, Any]:
+    found = cold_starts(of)
+    return {
+        "known": found.known,
+        "cold": found.cold,
+        "share": found.share,
+        "by": dict(found.by),
+        "starts": found.starts,
+        "cold_start_s": _sample(found.start_s),
+        "response_time_s": {condition: _sample(times) for condition, times in found.response.items()},
+        "parts": {part: _sample(times) for part, times in found.parts.items()},
+        "whole": _sample(found.whole),
+    }
+
+
+def _tries(of: Tables) -> dict[str, Any] | None:
+    found = retries(of)
+    if found is None:
+        return None
+    counts = {"requests": found.requests, "attempts": found.attempts, "amplification": found.amplification}
+    return {**counts, "outcomes": found.outcomes.to_dict("records"), "success": found.success.to_dict("records")}
+
+
+def _sample(times: TimeSummary) -> dict[str, Any]:
+    return {
+        "n": times.n,
+        "left_out": times.left_out,
+        **{f"p{p.percent}": p.value for p in times.percentiles},
+        "max": times.maximum,
+        "mean": times.mean,
+        "intervals": {f"p{p.percent}": _ends(p) for p in times.percentiles},
+    }
+
+
+def _ends(of: Percentile) -> list[float | None] | None:
+    return None if of.lower is None else [of.lower, of.upper]
+
+
+def _audio(of: Tables) -> dict[str, Any] | None:
+    heard = of.audio
+    if heard is None:
+        return None
+    factors = {"real_time_factor_p50": heard.p50, "real_time_factor_p5": heard.p5}
+    errors = {"wer_n": heard.wer_n, "wer_mean": heard.wer_mean, "wer_max": heard.wer_max}
+    return {"n": heard.n, "seconds": heard.seconds, "per_s": heard.per_s, **factors, **errors}
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON knows it: plain numbers, null for NaN and infinities; to nine decimals."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    if isinstance(value, float):
+        return round(value, 9) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else None

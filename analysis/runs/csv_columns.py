@@ -1,0 +1,265 @@
+"""Reads a CSV file of a run by columns: its whole lines, each column of the type that it was asked for.
+
+pyarrow reads it in blocks, on all cores, and never holds the file as text. It is stricter than pandas: what it refuses (a
+row with too few cells, ``1e3`` for a whole number), pandas reads, or refuses with a message of its own.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute
+from pyarrow import csv as arrow
+
+from coldburst.record.attempt import ERROR_LENGTH, one_line
+
+MOST = 1e15
+"""No time, count or size is further from nothing: what is would only overflow. Whole numbers below it are exact as floats too."""
+BLOCK = 1 << 24
+WIDEST = 1 << 28
+"""Characters of a cell; csv's own limit is 131,072."""
+TRUE, FALSE = ["True", "TRUE", "true", "1", "1.0"], ["False", "FALSE", "false", "0", "0.0"]
+"""What pandas takes for a boolean."""
+_TYPES: Mapping[str, pa.DataType] = {
+    "Int64": pa.int64(),
+    "Int32": pa.int32(),
+    "float64": pa.float64(),
+    "boolean": pa.bool_(),
+    "str": pa.large_string(),
+    "category": pa.dictionary(pa.int32(), pa.string()),
+}
+
+
+def first_odd_cell(path: Path, dtypes: Mapping[str, str]) -> str:
+    """The first cell of a CSV file that is none of its column's type, as part of a sentence; "" where each is."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        found = csv.reader(file)
+        head = next(found, [])
+        for number, row in enumerate(found, start=2):
+            for name, cell in zip(head, row, strict=False):
+                if cell and not _fits(cell, dtypes.get(name, "str")):
+                    return f"row {number} has {one_line(cell, 30)!r} as its {name!r}"
+    return ""
+
+
+def _fits(cell: str, dtype: str) -> bool:
+    if dtype == "boolean":
+        return cell in (*TRUE, *FALSE)
+    if dtype not in ("Int64", "Int32", "float64"):
+        return True
+    try:
+        value = float(cell)
+    except ValueError:
+        return False
+    return not math.isnan(value) and (dtype == "float64" or (value.is_integer() and abs(value) < 2.0 ** (int(dtype[3:]) - 1)))
+
+
+def csv_cells(text: str) -> Iterator[list[str]]:
+    """The rows of a CSV text, cell by cell, however long a cell is.
+
+    Raises:
+        csv.Error: it is no CSV.
+    """
+    before = csv.field_size_limit(WIDEST)  # of the whole process
+    try:
+        yield from csv.reader(io.StringIO(text, newline=""))
+    finally:
+        csv.field_size_limit(before)
+
+
+class AmbiguousCell(ValueError):
+    """pyarrow took a cell that pandas may see otherwise."""
+
+
+def whole_lines(path: Path) -> tuple[int, str]:
+    """How many bytes of a CSV file are whole lines, and a sentence on a torn last line ("" where there is none)."""
+    with path.open("rb") as file:
+        start, torn, found = file.seek(0, os.SEEK_END), b"", 0
+        while start and not found:
+            stop, start = start, max(start - BLOCK, 0)
+            file.seek(start)
+            block = file.read(stop - start)
+            found = block.rfind(b"\n") + 1
+            torn = block[found:] + torn
+    characters = len(torn.decode("utf-8", errors="replace"))
+    told = f"{path.name}: the last line was torn off while it was written ({characters} characters) and is left out" if torn else ""
+    return start + found, told
+
+
+def column_names(path: Path, end: int) -> list[str]:
+    """The names in the first line; empty where the first ``end`` bytes say nothing at all."""
+    with path.open("rb") as file:
+        first = file.readline(end).decode("utf-8-sig", errors="replace").strip()
+        blank = not first and not any(line.strip() for line in iter(lambda: file.readline(max(end - file.tell(), 0)), b""))
+    return [] if blank else first.split(",")
+
+
+def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, Any]:
+    """The columns named in ``dtypes``, which all are there, as arrays of pandas or NumPy; from the first ``end`` bytes.
+
+    A dtype is one of Int64, Int32, float64, boolean, str and category (texts of which there are few, in their own order). Of numbers
+    and booleans an empty cell is empty, of texts it is "". What is not UTF-8 becomes U+FFFD, and a text is as the recorder writes it:
+    one line of at most ERROR_LENGTH characters.
+
+    Raises:
+        ValueError, TypeError, ArithmeticError: a cell or a line cannot be read.
+        OSError: the file cannot be read.
+    """
+    try:
+        return dict(_taken(_parsed(path, end, dtypes), dtypes))
+    except (pa.ArrowException, AmbiguousCell):
+        return _by_pandas(path, end, dtypes)
+
+
+def reorder(columns: dict[str, Any], order: Any) -> None:
+    """Puts the rows of ``columns`` in another order, in place: the whole table twice would need twice the memory."""
+    for name, column in columns.items():
+        columns[name] = column.take(order)
+        del column
+        pa.default_memory_pool().release_unused()
+
+
+class _Clean(io.RawIOBase):
+    """The first ``left`` bytes of a file, with U+FFFD in place of what is not UTF-8."""
+
+    def __init__(self, file: BinaryIO, left: int) -> None:
+        self._file, self._left = file, left
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills ``buffer``; a byte that is none of UTF-8 may take three of its places."""
+        block = self._file.read(min(len(buffer) // 3 - 4, self._left))
+        self._left -= len(block)
+        clean = self._decoder.decode(block, final=not self._left).encode()
+        buffer[: len(clean)] = clean
+        return len(clean)
+
+
+def _parsed(path: Path, end: int, dtypes: Mapping[str, str]) -> pa.Table:
+    try:
+        with pa.OSFile(os.fsencode(path)) as file:
+            return _by_arrow(file.get_stream(0, end), dtypes)
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise
+    with path.open("rb") as plain:
+        return _by_arrow(_Clean(plain, end), dtypes)
+
+
+def _by_arrow(stream: Any, dtypes: Mapping[str, str]) -> pa.Table:
+    types = {name: _TYPES[dtype] for name, dtype in dtypes.items()}
+    return arrow.read_csv(
+        stream,
+        read_options=arrow.ReadOptions(block_size=BLOCK),
+        parse_options=arrow.ParseOptions(newlines_in_values=True),
+        convert_options=arrow.ConvertOptions(
+            column_types=types,
+            include_columns=list(types),
+            null_values=[""],
+            strings_can_be_null=False,
+            true_values=TRUE,
+            false_values=FALSE,
+        ),
+    )
+
+
+def _taken(table: pa.Table, dtypes: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """The columns one by one, each let go of when it has been made an array: both at once would need twice the memory.
+
+    Raises:
+        Odd: a number is written as "nan", or the last text may be one whose quotation never ended.
+    """
+    columns = {name: table.column(name) for name in dtypes}
+    del table
+    for name, dtype in dtypes.items():
+        yield name, _ARRAYS[dtype](columns.pop(name))
+        pa.default_memory_pool().release_unused()
+
+
+def _floats(column: pa.ChunkedArray) -> Any:
+    values = column.to_numpy()
+    if np.count_nonzero(np.isnan(values)) != column.null_count:
+        raise AmbiguousCell
+    return values
+
+
+def _integers(column: pa.ChunkedArray) -> Any:
+    empty = column.is_null().to_numpy()
+    return pd.arrays.IntegerArray(column.fill_null(0).to_numpy(), empty)
+
+
+def _booleans(column: pa.ChunkedArray) -> Any:
+    empty = column.is_null().to_numpy()
+    return pd.arrays.BooleanArray(column.fill_null(False).to_numpy(), empty)
+
+
+def _texts(column: pa.ChunkedArray) -> Any:
+    if len(column) and column[-1].as_py().endswith("\n"):
+        raise AmbiguousCell
+    texts = pd.array(column.combine_chunks(), dtype="str")
+    plain = compute.and_(compute.utf8_is_printable(column), compute.less_equal(compute.utf8_length(column), ERROR_LENGTH))
+    return texts if compute.all(plain).as_py() else _short(pd.Series(texts)).array
+
+
+def _short(texts: pd.Series[str]) -> pd.Series[str]:
+    """Texts as the recorder writes them."""
+    return texts.map({text: one_line(text) for text in texts.unique()}).astype("str")
+
+
+def _categories(column: pa.ChunkedArray) -> Any:
+    if len(column) and column[-1].as_py().endswith("\n"):
+        raise AmbiguousCell
+    whole = column.unify_dictionaries().combine_chunks()
+    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    names = [one_line(name) for name in whole.dictionary.to_pylist()]
+    kept = sorted(set(names))
+    places = {name: place for place, name in enumerate(kept)}
+    codes = np.array([places[name] for name in names], dtype=np.min_scalar_type(-len(kept) - 1))[whole.indices.to_numpy()]
+    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(pd.Index(kept, dtype="str")))
+
+
+_ARRAYS = {"Int64": _integers, "Int32": _integers, "float64": _floats, "boolean": _booleans, "str": _texts, "category": _categories}
+
+
+def _by_pandas(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, Any]:
+    """The same by pandas, through memory."""
+    with path.open("rb") as file:
+        text = io.StringIO(file.read(end).decode("utf-8-sig", errors="replace"))
+    plain = {name: "str" if dtype == "category" else dtype for name, dtype in dtypes.items()}
+    empty = {name: [""] for name, dtype in plain.items() if dtype != "str"}
+    with np.errstate(invalid="raise", over="raise"):  # 1e20 for a whole number
+        table = pd.read_csv(text, dtype=plain, usecols=list(plain), keep_default_na=False, na_values=empty)
+    read = {name: _short(table[name]) if dtype == "str" else table[name] for name, dtype in plain.items()}
+    return {name: read[name].astype("category").array if dtype == "category" else read[name].array for name, dtype in dtypes.items()}
+
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
+Places = NDArray[np.intp]
+
+
+def integers(column: Any) -> Numbers:
+    """A column of whole numbers, none of them empty, as an array; a view of it where that can be."""
+    values: Numbers = pd.Series(column, copy=False).to_numpy(dtype=np.int64)
+    return values
+
+
+def floats(column: pd.Series[Any]) -> Floats:
+    """A column of numbers as an array, NaN where empty; a view of it where that can be."""
+    values: Floats = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return values

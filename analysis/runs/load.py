@@ -1,0 +1,282 @@
+"""Reads what a run left behind: a run directory, or the files of a plain ``locust --csv PREFIX``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from coldburst.record import attempt
+from coldburst.record.attempt import COLUMNS, FORMAT, OUTCOMES, one_line
+
+from . import csv_columns, locust_csv
+from .attempt_order import sorting_places
+from .csv_columns import MOST
+from .locust_csv import Totals
+
+EXAMPLE = "runs/20261121-091502-burst"
+_DTYPES: Mapping[type, str] = {int: "Int64", float: "float64", bool: "boolean", str: "str"}
+ATTEMPTS, EVENTS, GENERATOR, ENDPOINT, STAGES = (
+    {column.name: _DTYPES[column.kind] for column in columns}
+    for columns in (COLUMNS, attempt.EVENTS, attempt.GENERATOR, attempt.ENDPOINT, attempt.STAGES)
+)
+REPEATED = ("outcome", "phase", "worker_id", "generator", "error")
+"""Texts of an attempt that few values repeat: kept once each, and a small number a row."""
+SMALL = ("attempt", "polls", "status", "platform_retries")
+"""Whole numbers of an attempt that are nowhere near 2³¹."""
+DEEPEST = 40
+"""Levels of run.json within each other."""
+UNREAD = ("job_id", "first_s", "bytes_out", "bytes_in")
+"""Columns of an attempt that no table and no figure uses: half the memory of a large run."""
+_ABOUT: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "id": ((str,), "a text"),
+    "question": ((str, type(None)), "a text"),
+    "state": ((str,), "'running' or 'ended'"),
+    "ended_by": ((str, type(None)), "a text or null"),
+    "schedule": ((str, type(None)), "a text such as 'burst 30'"),
+    "seed": ((int, type(None)), "a whole number"),
+    "planned": ((int, type(None)), "a whole number or null"),
+    "dispatched": ((int, type(None)), "a whole number or null"),
+    "stages": ((list, type(None)), "a list of stages"),
+    "elapsed_s": ((int, float, type(None)), "a number of seconds or null"),
+    "cold_after_s": ((int, float, type(None)), "a number of seconds or null"),
+    "ledger": ((dict, type(None)), "an object or null"),
+    "sweep": ((dict, type(None)), "an object or null"),
+}
+
+
+class RunError(Exception):
+    """Something is not a run that this program can read; the message is one sentence for a person."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its files tell it.
+
+    Attributes:
+        path: the run directory, or the prefix of Locust's CSV files.
+        about: run.json; empty for plain Locust input.
+        attempts: a row an attempt, the columns of ``coldburst.record.attempt.COLUMNS`` (missing ones all empty) without UNREAD, those of
+            REPEATED as categories; tries that were followed by another first, then the last one of each request, in
+            order of seq (analysis/runs/attempt_order.py). None for plain Locust input.
+        events: a row a hook event; None where the file is missing or empty.
+        generator: a row a second and generator; None where the file is missing or empty.
+        endpoint: a row each time that the endpoint was asked after itself; None where the file is missing or empty.
+        stages: a row a stage of a sweep; None where the file is missing, empty or cannot be used.
+        settings: settings.json, what a sweep changed at the endpoint; empty where it changed nothing.
+        totals: plain Locust input only.
+        notes: sentences on what could not be read.
+    """
+
+    path: Path
+    about: dict[str, Any]
+    attempts: pd.DataFrame | None = None
+    events: pd.DataFrame | None = None
+    generator: pd.DataFrame | None = None
+    totals: Totals | None = None
+    notes: list[str] = field(default_factory=list)
+    endpoint: pd.DataFrame | None = None
+    stages: pd.DataFrame | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The run's name in one line: from run.json, otherwise the last part of its path."""
+        return one_line(str(self.about.get("id") or "")) or one_line(self.path.name)
+
+    @property
+    def kind(self) -> str:
+        """The kind of endpoint: queue, balancer, transcription; "" where it is not known."""
+        target = self.about.get("target")
+        return str(target.get("kind") or "") if isinstance(target, dict) else ""
+
+
+def load(path: Path) -> Run:
+    """The run at ``path``: a run directory, or the prefix of ``locust --csv`` files.
+
+    Raises:
+        RunError: no such run, not a run, damaged, or written by a newer program.
+    """
+    path = path.absolute() if path.name == "" else path  # "." and "/" have no name to put a file beside
+    try:
+        recorded, plain = (path / "run.json").is_file(), path.name != "" and locust_csv.has_files(path)
+    except OSError as error:  # a name that is too long
+        raise RunError(f"{one_line(str(path))} is no run: {error.strerror}; name a run directory, as in {EXAMPLE}") from error
+    if recorded:
+        return _directory(path)
+    if plain:
+        return _totals(path)
+    if path.is_dir():
+        raise RunError(f"{path} is not a run: it has no run.json; name a run directory, as in {EXAMPLE}")
+    if path.is_file():
+        raise RunError(f"{path} is a file: name the run directory, as in {EXAMPLE}, or the prefix given to locust --csv")
+    raise RunError(f"no such run: there is neither a directory {path} nor a file {path}_stats.csv")
+
+
+def _directory(path: Path) -> Run:
+    about = _about(path / "run.json")
+    notes: list[str] = []
+    attempts = _attempts(path / "attempts.csv", notes)
+    events = _rows(path / "events.csv", EVENTS, notes, ("kind",))
+    generator = _rows(path / "generator.csv", GENERATOR, notes, ("at_s",))
+    endpoint = _rows(path / "endpoint.csv", ENDPOINT, notes, ("at_s", "view"))
+    stages = _filled(_stages(path / "stages.csv", notes))
+    settings = _settings(path / "settings.json", notes)
+    return Run(path, about, attempts, _filled(events), _filled(generator), None, notes, _filled(endpoint), stages, settings)
+
+
+def _attempts(path: Path, notes: list[str]) -> pd.DataFrame:
+    kinds = dict.fromkeys(REPEATED, "category") | dict.fromkeys(SMALL, "Int32")
+    dtypes = {name: kinds.get(name, dtype) for name, dtype in ATTEMPTS.items() if name not in UNREAD}
+    columns = _columns(path, dtypes, notes, ("seq", "attempt", "scheduled_s", "outcome"))
+    if columns is None:
+        what = "has no first line" if path.is_file() else "is missing"
+        notes.append(f"attempts.csv {what}: the run was cut before its first row.")
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
+    strange = sorted(set(columns["outcome"].categories) - set(OUTCOMES))
+    if strange:
+        name = one_line(strange[0], 80)
+        raise RunError(f"attempts.csv has the outcome {name!r}, which this program does not know: it may be newer; update coldburst")
+    columns["outcome"] = columns["outcome"].set_categories(list(OUTCOMES))
+    order = sorting_places(columns["seq"], columns["attempt"])
+    if order is not None:
+        csv_columns.reorder(columns, order)
+    return pd.DataFrame(columns, copy=False)
+
+
+def _stages(path: Path, notes: list[str]) -> pd.DataFrame | None:
+    """stages.csv; where it cannot be used this is a note, because the rows of the attempts name their stages too."""
+    try:
+        return _rows(path, STAGES, notes, ("stage", "cell", "phase", "state"))
+    except RunError as error:
+        notes.append(f"{error}; the stages are taken from the attempts alone.")
+        return None
+
+
+def _settings(path: Path, notes: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        said = _clean(json.loads(path.read_text(encoding="utf-8-sig")))
+    except (OSError, ValueError, RecursionError) as error:
+        notes.append(f"{path.name} cannot be read ({error}): whether the endpoint's settings were put back is not known.")
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _about(path: Path) -> dict[str, Any]:
+    try:
+        about = _clean(json.loads(path.read_text(encoding="utf-8-sig")))
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is not whole JSON ({error}): the run cannot be told from its rows alone") from error
+    version = about.get("format") if isinstance(about, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise RunError(f'{path} is not a run\'s record: it should be an object with "format": {FORMAT}')
+    if version > FORMAT:
+        raise RunError(f"{path} has format {version}, newer than this program, which reads {FORMAT}: update coldburst")
+    for key, (kinds, right) in _ABOUT.items():
+        if key in about and (not isinstance(about[key], kinds) or isinstance(about[key], bool)):
+            raise RunError(f"{path}: {key!r} is {one_line(repr(about[key]), 80)}, but should be {right}")
+    for key in ("planned", "dispatched", "elapsed_s", "cold_after_s"):
+        if not 0 <= (about.get(key) or 0) <= MOST:  # nor is NaN
+            raise RunError(f"{path}: {key!r} is {one_line(str(about[key]), 30)}, but should be from 0 to {MOST:g}")
+    return dict(about)
+
+
+def _clean(value: Any, depth: int = 0) -> Any:
+    """``value`` with its texts in one line each, and without lone surrogates, which no file can hold.
+
+    Raises:
+        ValueError: it is nested too deeply.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    if isinstance(value, dict):
+        return {_clean(key): _clean(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_clean(inner, depth + 1) for inner in value]
+    return one_line(value, len(value)) if isinstance(value, str) and not value.isprintable() else value
+
+
+def _filled(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    return None if table is None or table.empty else table
+
+
+def _rows(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tuple[str, ...]) -> pd.DataFrame | None:
+    """A CSV file's whole lines with the columns of ``dtypes``; a torn last line is told in ``notes``; None: no line, or no file."""
+    columns = _columns(path, dtypes, notes, needed)
+    return None if columns is None else pd.DataFrame(columns, copy=False)
+
+
+def _columns(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tuple[str, ...]) -> dict[str, Any] | None:
+    """The same column by column, as arrays; those that the file has not are all empty."""
+    if not path.is_file():
+        return None
+    try:
+        end, told = csv_columns.whole_lines(path)
+        there = csv_columns.column_names(path, end)
+        notes += [f"{told}."] if told else []
+        if not there:
+            return None
+        lost = [name for name in needed if name not in there]
+        if lost:
+            raise RunError(f"{path} has no column {lost[0]!r}: its first line should begin with '{','.join(list(dtypes)[:4])}'")
+        read = csv_columns.read_columns(path, end, {name: dtype for name, dtype in dtypes.items() if name in there})
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise RunError(f"{path} cannot be read: {_why(path, dtypes, error)}") from error
+    holes = [name for name in needed if pd.isna(read[name]).any()]
+    if holes:
+        raise RunError(f"{path} has a row without {holes[0]!r}: each row needs one")
+    for name in (name for name in read if dtypes[name] in ("float64", "Int64")):
+        _bounded(path, name, read[name])
+    n = len(read[needed[0]])
+    return {name: read[name] if name in read else _unsaid(n, dtype) for name, dtype in dtypes.items()}
+
+
+def _why(path: Path, dtypes: Mapping[str, str], error: Exception) -> str:
+    try:
+        return csv_columns.first_odd_cell(path, dtypes) or one_line(str(error))
+    except (OSError, csv.Error):
+        return one_line(str(error))
+
+
+def _bounded(path: Path, name: str, column: Any) -> None:
+    ends = pd.Series(column, copy=False).agg(["min", "max"]).dropna()
+    far = [float(end) for end in ends if not abs(end) <= MOST]
+    if any(math.isinf(end) for end in far):
+        raise RunError(f"{path} has an infinite {name!r}: each should be a plain number or empty")
+    if far:
+        raise RunError(f"{path} has a {name!r} of {far[0]:.3g}: each should be between -{MOST:g} and {MOST:g}, or empty")
+
+
+def _unsaid(n: int, dtype: str) -> Any:
+    """A column of ``n`` rows that the file has not."""
+    if dtype == "category":
+        return pd.Categorical.from_codes(np.zeros(n, dtype=np.int8), dtype=pd.CategoricalDtype([""]))
+    return pd.Series("" if dtype == "str" else None, range(n), dtype).array
+
+
+def _totals(prefix: Path) -> Run:
+    """Plain Locust input, in the columns of today's Locust."""
+    try:
+        found, notes = locust_csv.read_totals(prefix)
+    except OSError as error:
+        raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    return Run(prefix, {}, totals=found, notes=notes)
+
+
+RUNPOD = ("queue", "balancer")
+"""Kinds of target that are RunPod's: their endpoint workers come and go."""

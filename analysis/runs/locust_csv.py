@@ -1,0 +1,227 @@
+"""Reads the files of a plain ``locust --csv PREFIX``, of any version, as the columns of Locust 2.47.
+
+What the versions write (locust/stats.py of each; issue 1198 and pull requests 1146 and 1873 of locustio/locust):
+
+* until 0.13.2: PREFIX_requests.csv ("Method", "# requests", "Median response time" …, a last row "None","Total"), and
+  PREFIX_distribution.csv with the percentiles, its rows named ``GET /path``. No history, no failures.
+* 0.13.3 to 0.14: PREFIX_stats.csv ("Type", "# requests", "Requests Failed/s", "99.999" without its sign), a history without the
+  number of users, later PREFIX_failures.csv. No line end after the last line.
+* 1.0 on: "Request Count", "Failures/s", and in the history "User Count" and cumulative columns "Total …"; at first a "99.999%" too.
+
+Percentiles of the history are of Locust's own sliding window (about ten seconds) until 1.1, cumulative from August 2020 to September
+2021 (about 1.2 to 2.2), and since then sliding with --csv-full-history and cumulative without; the documentation says sliding.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from coldburst.record.attempt import complete, one_line
+
+from .csv_columns import MOST, csv_cells
+
+PARTS = ("_stats.csv", "_requests.csv")
+"""Either makes a prefix one of Locust's."""
+TEXTS = ("Type", "Name", "Error", "First Seen", "Last Seen")
+COUNTS = ("Request Count", "Failure Count")
+_MEASURES = ("Median Response Time", "Average Response Time", "Min Response Time", "Max Response Time")
+STATS: Mapping[str, str] = {
+    "Method": "Type",
+    "# requests": "Request Count",
+    "# failures": "Failure Count",
+    "Requests Failed/s": "Failures/s",
+    "99.999": "99.999%",
+    **{name.capitalize(): name for name in _MEASURES},
+}
+"""Older names of the columns → those of 2.47."""
+HISTORY: Mapping[str, str] = {
+    **STATS,
+    "# requests": "Total Request Count",
+    "# failures": "Total Failure Count",
+    "Average Content Size": "Total Average Content Size",
+    **{name.capitalize(): f"Total {name}" for name in _MEASURES},
+}
+WINDOW, CUMULATIVE, UNTOLD = "window", "cumulative", "untold"
+"""What the percentiles of the history are over: about the last ten seconds; all since the start; the files do not tell."""
+SAID: Mapping[str, str] = {
+    WINDOW: "Percentiles in the history are each of a window of about the last ten seconds (2 to 18), and empty before there is one.",
+    CUMULATIVE: "Percentiles in the history are cumulative since the start: a late slowness hardly moves them (see --csv-full-history).",
+    UNTOLD: "Percentiles in the history are of about the last ten seconds each, or (about Locust 1.2 to 2.2) cumulative: not told.",
+}
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a plain ``locust --csv`` tells, in the columns of 2.47.
+
+    Attributes:
+        stats: a row a request name and mostly one "Aggregated" with an empty Type.
+        history: a row a write and name, or None.
+        failures: a row an error, or None.
+        percentiles: what those of the history are over: WINDOW, CUMULATIVE or UNTOLD.
+    """
+
+    stats: pd.DataFrame
+    history: pd.DataFrame | None = None
+    failures: pd.DataFrame | None = None
+    percentiles: str = UNTOLD
+
+
+def has_files(prefix: Path) -> bool:
+    """Whether Locust wrote files with this prefix."""
+    return any(_beside(prefix, part).is_file() for part in PARTS)
+
+
+def read_totals(prefix: Path) -> tuple[Totals, list[str]]:
+    """What Locust wrote, and a sentence on each thing that could not be read.
+
+    Raises:
+        ValueError: the file with the totals cannot be used; the message is one sentence.
+        OSError: a file cannot be read.
+    """
+    notes: list[str] = []
+    path = next(found for part in PARTS if (found := _beside(prefix, part)).is_file())
+    rows = _table(path, STATS, notes)
+    older = "# requests" in rows.columns
+    stats = _named(rows.rename(columns=STATS))
+    _check(stats, path)
+    stats = stats.astype(dict.fromkeys(COUNTS, "int64"))
+    if path.name.endswith("_requests.csv"):
+        return Totals(_with_percentiles(stats, _beside(prefix, "_distribution.csv"), notes)), [*notes, _old("0.13.2 and before")]
+    history = _optional(_beside(prefix, "_stats_history.csv"), HISTORY, ("Timestamp", "Type", "Name"), notes)
+    failures = _optional(_beside(prefix, "_failures.csv"), STATS, ("Name", "Error", "Occurrences"), notes, older=older)
+    if failures is not None:
+        failures = failures.dropna(subset=["Occurrences"]).astype({"Occurrences": "int64"})
+    kind = _over(history, early=older, between="99.999%" in stats.columns)
+    notes += [_old("0.13.3 to 0.14")] if older else []
+    notes += [SAID[kind]] if history is not None and len(history) else []
+    return Totals(stats, history, failures, kind), notes
+
+
+def _beside(prefix: Path, part: str) -> Path:
+    return prefix.with_name(f"{prefix.name}{part}")
+
+
+def _old(versions: str) -> str:
+    last = " 0.13.3 wrote percentiles of the last ten seconds instead of the whole run." if "0.14" in versions else ""
+    return f"The columns are those of Locust {versions}: times are whole milliseconds.{last}"
+
+
+def _optional(
+    path: Path, names: Mapping[str, str], needed: tuple[str, ...], notes: list[str], *, older: bool = False
+) -> pd.DataFrame | None:
+    """A file that the totals can do without: what is wrong with it is a note."""
+    if not path.is_file():
+        notes.append(f"{path.name} is missing.")
+        return None
+    try:
+        table = _named(_table(path, names, notes, older=older).rename(columns=names))
+    except ValueError as error:
+        notes.append(f"{error}; it is left out.")
+        return None
+    lost = [name for name in needed if name not in table.columns]
+    if lost:
+        notes.append(f"{path.name} has no column {lost[0]!r}, which every version of Locust writes; it is left out.")
+        return None
+    return table.dropna(subset=["Timestamp"]) if "Timestamp" in needed else table
+
+
+def _table(path: Path, names: Mapping[str, str], notes: list[str], *, older: bool = False) -> pd.DataFrame:
+    """The rows of a file, numbers as numbers; versions before 1.0 (``older``, or by its columns) write no end to the last line."""
+    content, torn = complete(path)
+    head, *rows = _cells(path, content) or [[]]
+    if not head:
+        raise ValueError(f"{path} is empty: the run was cut before Locust wrote to it")
+    if torn:
+        last = path.read_bytes().decode("utf-8", errors="replace")[len(content) :] if older or "# requests" in head else ""
+        cells = next(iter(_cells(path, last)), [])
+        rows += [cells] if len(cells) == len(head) else []
+        notes += [f"{torn}."] if len(cells) != len(head) else []
+    odd = next((place for place, row in enumerate(rows, start=2) if len(row) != len(head)), None)
+    if odd is not None:
+        raise ValueError(f"{path} cannot be read: row {odd} has {len(rows[odd - 2])} cells, and the first line names {len(head)}")
+    table = pd.DataFrame(rows, columns=pd.Index(head), dtype="str").replace({"N/A": None, "": None})
+    for name in table.columns:
+        if names.get(name, name) in TEXTS:
+            table[name] = table[name].map(one_line, na_action="ignore").astype("str")  # of a column that is empty too
+        elif names.get(name, name) in COUNTS:
+            table[name] = pd.to_numeric(table[name], errors="coerce")
+        else:
+            table[name] = _numbers(path, str(name), table[name])
+    return table
+
+
+def _numbers(path: Path, name: str, texts: pd.Series[str]) -> pd.Series[float]:
+    """A column as numbers, NaN where one is none; Locust writes none below 0."""
+    read = pd.to_numeric(texts, errors="coerce")
+    wrong = ((read < 0) | (read > MOST)).to_numpy()
+    if wrong.any():
+        place = int(wrong.argmax())
+        cell = one_line(texts.iloc[place], 30)
+        raise ValueError(f"{path}: {name!r} in row {place + 2} is {cell!r}, but should be a number from 0 to {MOST:g}")
+    return read
+
+
+def _cells(path: Path, content: str) -> list[list[str]]:
+    try:
+        return [row for row in csv_cells(content.removeprefix("\ufeff")) if row]
+    except csv.Error as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """With one name for the row of all requests: "Aggregated", of no type."""
+    if not {"Type", "Name"} <= set(table.columns):
+        return table
+    untyped = table["Type"].isna() | (table["Type"] == "None")
+    name = table["Name"].mask(untyped & (table["Name"] == "Total"), "Aggregated")
+    return table.assign(Type=table["Type"].mask(untyped & (name == "Aggregated")), Name=name)
+
+
+def _check(stats: pd.DataFrame, path: Path) -> None:
+    lost = [name for name in ("Type", "Name", *COUNTS) if name not in stats.columns]
+    if lost:
+        said = one_line(",".join(map(str, stats.columns[:4])), 80)
+        raise ValueError(
+            f"{path} is not a Locust statistics file of a version that is known (up to 2.47): its first line begins with {said!r} "
+            f"and has no {lost[0]!r}; it should begin with 'Type,Name,Request Count'"
+        )
+    if stats.empty:
+        raise ValueError(f"{path} has no row but its first line: the run was cut before Locust wrote one")
+    for name in COUNTS:
+        wrong = ~(stats[name].between(0, MOST) & stats[name].mod(1).eq(0))
+        if wrong.any():
+            place = int(wrong.to_numpy().argmax())
+            raise ValueError(f"{path}: {name!r} in row {place + 2} should be a whole number, as in 120")
+
+
+def _with_percentiles(stats: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFrame:
+    """``stats`` with the percentiles that versions until 0.13.2 wrote into a file of their own."""
+    if not path.is_file():
+        notes.append(f"{path.name} is missing: it has the percentiles.")
+        return stats
+    ends = _table(path, {}, notes)
+    keys = (stats["Type"].fillna("None") + " " + stats["Name"].fillna("")).str.replace("None Aggregated", "None Total")
+    percentiles = ends.set_index("Name")[[name for name in ends.columns if str(name).endswith("%")]]
+    percentiles = percentiles[~percentiles.index.duplicated()]
+    return pd.concat([stats, percentiles.reindex(keys).set_index(stats.index)], axis=1)
+
+
+def _over(history: pd.DataFrame | None, *, early: bool, between: bool) -> str:
+    """What the percentiles of the history are over, by the version and by what only one of the two can show.
+
+    A cumulative maximum never falls, and with a request counted it is not 0. ``between``: of a version that may have done either.
+    """
+    if history is None or early:
+        return WINDOW if early else UNTOLD
+    whole = history[history["Type"].isna() & (history["Name"] == "Aggregated")]
+    if {"100%", "Total Request Count", "Total Max Response Time"} <= set(history.columns):
+        none_yet = (whole["100%"] == 0) & (whole["Total Request Count"] > 0) & (whole["Total Max Response Time"] >= 1)
+        if none_yet.any() or (whole["100%"].dropna().diff() < 0).any():
+            return WINDOW
+    return UNTOLD if between or len(whole) < len(history) else CUMULATIVE

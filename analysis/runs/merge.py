@@ -1,0 +1,134 @@
+"""Adds the rows that a lost generator kept on its own disk to the run that misses them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..tables.run_tables import Tables
+from . import csv_columns
+from .load import Run, RunError, load
+
+TABLES = ("attempts", "events", "generator")
+KEYS = {"attempts": ("generator", "seq", "attempt")}
+"""What makes a row the same one; of the other tables the whole row does."""
+
+
+@dataclass(frozen=True)
+class _Addition:
+    """Rows of one table that the run has not: they follow the first ``end`` bytes of its file, which are whole lines."""
+
+    path: Path
+    end: int
+    columns: list[str]
+    fresh: list[dict[str, str]]
+
+
+def merge(run: Path, parts: Sequence[Path]) -> str:
+    """Appends what is in the generators' directories (or their attempts.csv) and not in the run yet; a sentence on what that was.
+
+    Doing it twice adds nothing twice. The ledger in run.json is counted anew.
+
+    Raises:
+        RunError: it is no run, or a part is not one of its generators' or cannot be read; nothing has been changed then.
+        OSError: a file cannot be written.
+    """
+    whole = _recorded(run)
+    folders = [part.parent if part.name == "attempts.csv" else part for part in parts]
+    for folder in folders:
+        owner = _recorded(folder).about.get("part_of")
+        if owner != whole.about["id"]:
+            why = f"it belongs to {owner}" if owner else "it is no generator's directory"
+            raise RunError(f"{folder} is no part of {whole.id}: {why}")
+    additions = [_missing(run, folders, table) for table in TABLES]
+    for addition in additions:
+        _append(addition)
+    book, before = Tables(load(run)).ledger, whole.about.get("merged")
+    timed = whole.about.get("planned") is None
+    planned = max(book.planned, book.planned - book.missing) if timed else book.planned
+    missing = book.missing + planned - book.planned
+    merged = {name for name in before if isinstance(name, str)} if isinstance(before, list) else set()
+    _record(
+        run / "run.json",
+        {
+            "ledger": {"planned": planned, "counts": dict(book.counts), "missing": missing},
+            "merged": sorted({*merged, *(folder.absolute().name for folder in folders)}),
+        }
+        | ({"dispatched": planned} if timed else {}),
+    )
+    return f"{len(additions[0].fresh)} attempts added, {missing} of {planned} planned requests are still missing"
+
+
+def _recorded(folder: Path) -> Run:
+    """The run in ``folder``: whatever cannot be reported cannot be merged."""
+    if not (folder / "run.json").is_file():
+        raise RunError(f"{folder} is no run: it has no run.json")
+    found = load(folder)
+    if "id" not in found.about:
+        raise RunError(f"{folder} is no run: its run.json has no id")
+    return found
+
+
+def _record(path: Path, changed: dict[str, Any]) -> None:
+    """Changes keys of run.json, and nothing else in it."""
+    content = json.loads(path.read_text(encoding="utf-8-sig")) | changed
+    new = path.with_name("run.json.new")
+    # half of a pair of surrogates is no character that a file can hold: its escape in JSON is
+    new.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
+    new.replace(path)
+
+
+def whole_rows(path: Path) -> Iterator[list[str]]:
+    """The whole rows of a CSV file, its first line's too; none of a file that is not there. What is not UTF-8 becomes lone surrogates."""
+    if path.is_file():
+        with path.open("rb") as file:
+            text = file.read(csv_columns.whole_lines(path)[0]).decode("utf-8", errors="surrogateescape")
+        yield from csv_columns.csv_cells(text.removeprefix("\ufeff"))
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    """The same by column."""
+    found = whole_rows(path)
+    head = next(found, [])
+    yield from (dict(zip(head, row, strict=False)) for row in found if row)
+
+
+def _key(table: str, row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(str(row.get(name)) for name in KEYS.get(table, tuple(row)))
+
+
+def _missing(run: Path, folders: Sequence[Path], table: str) -> _Addition:
+    """The rows of one table that the run has not."""
+    path = run / f"{table}.csv"
+    known = {_key(table, row) for row in _rows(path)}
+    fresh: list[dict[str, str]] = []
+    for folder in folders:
+        for row in _rows(folder / f"{table}.csv"):
+            if (key := _key(table, row)) not in known:
+                known.add(key)
+                fresh.append(row)
+    columns = next(whole_rows(path), [])
+    return _Addition(
+        path,
+        csv_columns.whole_lines(path)[0] if columns else 0,
+        columns or list(dict.fromkeys(name for row in fresh for name in row)),
+        fresh,
+    )
+
+
+def _append(of: _Addition) -> None:
+    if not of.fresh:
+        return
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, of.columns, restval="", extrasaction="ignore", lineterminator="\n")
+    if not of.end:
+        writer.writeheader()
+    writer.writerows(of.fresh)
+    with of.path.open("ab") as file:
+        file.truncate(of.end)  # a torn last line would swallow the first row
+        file.write(lines.getvalue().encode("utf-8", errors="surrogateescape"))

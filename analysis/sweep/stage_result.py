@@ -1,0 +1,205 @@
+"""The measure stages of a sweep, each as it went: one setting, one repeat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from coldburst.record.attempt import one_line
+
+from ..statistics.intervals import Interval, batch_means
+from ..tables.cold_start_rule import PARTS
+from ..tables.run_tables import ENDLESS, Tables
+from .sweep_settings import SweepSettings, finite
+
+STATES = ("done", "cut", "skipped", "not reached")
+UNEVEN = 0.10
+OF_ATTEMPTS = ["outcome", "sent_s", "done_s", "worker_id"]
+OF_REQUESTS = ["outcome", "scheduled_s", "done_s", "response_s", "service_s", "queue_s", "execution_s", "audio_s", "wer", "cold", *PARTS]
+"""Columns that a sweep looks at: of its rows only these are copied, stage by stage."""
+NO_END = "no end of it is on record: the run was cut in it"
+
+
+@dataclass(frozen=True)
+class Steady:
+    """ok answers in the first and the second half of a stage's sending time."""
+
+    first: int
+    second: int
+
+    @property
+    def yes(self) -> bool:
+        """Whether the halves differ by at most UNEVEN of their mean, or by no more than chance does: 2 sqrt(n1 + n2)."""
+        apart = abs(self.first - self.second)
+        return apart <= UNEVEN * (self.first + self.second) / 2 or apart <= 2 * math.sqrt(self.first + self.second)
+
+
+@dataclass(frozen=True, eq=False)
+class StageResult:
+    """One measure stage: its setting as asked, how it ended, and its rows (measuring and drain; the warm-up is left out).
+
+    Attributes:
+        concurrency: requests at a time asked for, whole endpoint; per_worker: for each endpoint worker.
+        workers: endpoint workers asked for; workers_seen: as the control saw them. Each None where not known.
+        begin_s … end_s: the five instants of stages.csv; the first two are the warm-up's, where there is one.
+        attempts, requests: its rows, as in ``Tables``, with the columns of OF_ATTEMPTS and OF_REQUESTS.
+    """
+
+    stage: str
+    cell: str
+    repeat: int
+    state: str
+    why: str
+    concurrency: int | None
+    workers: int | None
+    per_worker: int | None
+    workers_seen: int | None
+    begin_s: float | None
+    ready_s: float | None
+    start_s: float | None
+    stop_s: float | None
+    end_s: float | None
+    attempts: pd.DataFrame
+    requests: pd.DataFrame
+
+    @cached_property
+    def ok(self) -> pd.DataFrame:
+        """Requests answered ok."""
+        return self.requests[self.requests["outcome"] == "ok"]
+
+    @cached_property
+    def _ended(self) -> pd.DataFrame:
+        ended = self.attempts[~self.attempts["outcome"].isin(ENDLESS)]
+        return ended[ended["sent_s"].notna() & ended["done_s"].notna()]
+
+    @cached_property
+    def wall_s(self) -> float | None:
+        """First sent to last done of what ended, whatever the outcome; None where nothing took time."""
+        span = float(self._ended["done_s"].max() - self._ended["sent_s"].min()) if len(self._ended) else 0.0
+        return span if span > 0 else None
+
+    @cached_property
+    def per_s(self) -> float | None:
+        """Throughput: ok ÷ wall; failures never count."""
+        return len(self.ok) / self.wall_s if self.wall_s else None
+
+    @cached_property
+    def audio_per_s(self) -> float | None:
+        """Audio seconds of answered ok ÷ wall; None where no audio length is known."""
+        known = self.ok["audio_s"].dropna()
+        return float(known.sum()) / self.wall_s if self.wall_s and len(known) else None
+
+    @cached_property
+    def in_flight(self) -> float | None:
+        """Mean in flight: the sum of done − sent ÷ wall."""
+        return float((self._ended["done_s"] - self._ended["sent_s"]).sum()) / self.wall_s if self.wall_s else None
+
+    @cached_property
+    def ids(self) -> int:
+        """Distinct endpoint workers that the rows name."""
+        return int(self.attempts.loc[self.attempts["worker_id"] != "", "worker_id"].nunique())
+
+    @property
+    def seen(self) -> int | None:
+        """Endpoint workers seen: by the rows where those name any, else by the control; None where neither tells."""
+        return self.ids or self.workers_seen
+
+    @cached_property
+    def _sending(self) -> tuple[float, float] | None:
+        sent = self.attempts["sent_s"].dropna()
+        begin = self.start_s if self.start_s is not None else (float(sent.min()) if len(sent) else None)
+        end = self.stop_s if self.stop_s is not None else (float(sent.max()) if len(sent) else None)
+        return (begin, end) if begin is not None and end is not None and end > begin else None
+
+    @cached_property
+    def steady(self) -> Steady | None:
+        """The two halves of the sending time; None where there was none."""
+        if self._sending is None:
+            return None
+        begin, end = self._sending
+        done, middle = self.ok["done_s"], (begin + end) / 2
+        return Steady(int(((done > begin) & (done <= middle)).sum()), int(((done > middle) & (done <= end)).sum()))
+
+    @cached_property
+    def within(self) -> Interval:
+        """Throughput with its interval within this stage alone, by batch means over the sending time."""
+        begin, end = self._sending or (0.0, 0.0)
+        return batch_means(self.ok["done_s"].dropna().to_list(), begin, end, self.per_s)
+
+
+def stage_results(of: Tables, plan: SweepSettings) -> list[StageResult]:
+    """The measure stages, as stages.csv has them; then those that only rows tell of, and those that nothing tells of."""
+    told = list(_told(of))
+    seen = {window.stage for window in told}
+    named = [str(name) for name in of.attempts["stage"].unique()]
+    for name in named:
+        cell, repeat = _place(name, plan)
+        if cell and name not in seen:
+            told.append(_window(of, {"stage": name, "cell": cell, "repeat": repeat, "state": "cut", "why": NO_END}))
+    found = {(window.cell, window.repeat) for window in told}
+    for repeat in range(1, plan.repeats + 1):
+        for cell in plan.cells:
+            if (cell, repeat) not in found:
+                name = cell if repeat == 1 else f"{cell}-r{repeat}"
+                told.append(
+                    _window(of, {"stage": name, "cell": cell, "repeat": repeat, "state": "not reached", "why": "the run ended before"})
+                )
+    return told
+
+
+def _place(stage: str, plan: SweepSettings) -> tuple[str, int]:
+    """Cell and repeat of a measure stage by its name (c4, c4-r2); ("", 0) where it is none of the plan's."""
+    cell, _, repeat = stage.rpartition("-r")
+    if cell in plan.cells and repeat.isdigit():
+        return cell, int(repeat)
+    return (stage, 1) if stage in plan.cells else ("", 0)
+
+
+def _told(of: Tables) -> Iterator[StageResult]:
+    if of.run.stages is None:
+        return
+    rows = [{str(key): value for key, value in row.items()} for row in of.run.stages.to_dict("records")]
+    warm = {str(row["stage"]): row for row in rows if row["phase"] == "warm-up"}
+    for row in (row for row in rows if row["phase"] == "measure"):
+        first = warm.get(f"{row['stage']}-warm", row)  # the endpoint settles before the warm-up, where there is one
+        yield _window(of, row | {name: first.get(name) for name in ("begin_s", "ready_s")})
+
+
+def _window(of: Tables, row: dict[str, Any]) -> StageResult:
+    name = str(row["stage"])
+    attempts, requests = (
+        rows.loc[(rows["stage"] == name) & (rows["phase"] != "warm-up"), used]
+        for rows, used in ((of.attempts, OF_ATTEMPTS), (of.requests, OF_REQUESTS))
+    )
+    state = str(row.get("state") or "")
+    return StageResult(
+        stage=name,
+        cell=str(row.get("cell") or name),
+        repeat=_whole(row.get("repeat")) or 1,
+        state=state if state in STATES else "cut",
+        why=one_line(str(row.get("why") or "")) if state in STATES else f"its state is {one_line(state, 40)!r}, which is none",
+        concurrency=_whole(row.get("concurrency")),
+        workers=_whole(row.get("workers")),
+        per_worker=_whole(row.get("per_worker")),
+        workers_seen=_whole(row.get("workers_seen")),
+        begin_s=_float(row.get("begin_s")),
+        ready_s=_float(row.get("ready_s")),
+        start_s=_float(row.get("start_s")),
+        stop_s=_float(row.get("stop_s")),
+        end_s=_float(row.get("end_s")),
+        attempts=attempts,
+        requests=requests,
+    )
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None or pd.isna(value) else int(value)
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) or not finite(float(value)) else float(value)

@@ -1,0 +1,1 @@
+"""What a sweep comes to: its answer, sheets, figures and metrics."""

@@ -1,0 +1,274 @@
+"""The tables of a sweep as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ..statistics.intervals import Interval
+from ..statistics.percentiles import Percentile
+from ..sweep import ratios
+from ..sweep.decision import Decision, names, usd
+from ..sweep.memory_plan import memory_plan, workers_that_fit
+from ..sweep.setting_result import SettingResult
+from ..sweep.stage_result import StageResult
+from ..sweep.sweep_result import SweepResult
+from ..sweep.usl import Usl
+from ..text.number_format import NONE, number, percent, plural, seconds
+from ..text.sheet import Sheet
+
+KEYS = {"concurrency": "Requests at a time", "scaling": "Endpoint workers", "matrix": "Concurrency"}
+
+
+def sheets(of: SweepResult) -> list[Sheet]:
+    """Every table of a sweep that it can fill, but the decision."""
+    made = [settings(of), _percentiles(of), _load(of), _relative(of), _costs(of)]
+    made += [_quality(of), _split(of), _law(of), *_memory(of), _stages(of)]
+    return [sheet for sheet in made if sheet.rows]
+
+
+def policies(of: SweepResult, decision: Decision) -> Sheet:
+    """The three policies side by side."""
+    rows = tuple(
+        (
+            choice.policy,
+            NONE if choice.cell is None else choice.cell.name,
+            "yes" if choice is decision.main else "no",
+            "; ".join([choice.why, *([f"no difference shown from {names(choice.rivals)}"] if choice.rivals else [])]),
+            choice.change or NONE,
+        )
+        for choice in decision.choices
+    )
+    head = ("Policy", "Setting", "Decides", "Because", "What would change it")
+    rules = "; ".join(f"{choice.policy}: {choice.rule}" for choice in decision.choices)
+    return Sheet("Decision", head, rows, f"{rules[0].upper()}{rules[1:]}. No difference is shown where intervals overlap.", aside=True)
+
+
+def settings(of: SweepResult) -> Sheet:
+    """The main table: what each setting gave."""
+    wer, costs = any(cell.wer_n for cell in of.cells), of.plan.price is not None
+    rows = tuple(tuple(_setting(of, cell, wer, costs)) for cell in of.cells)
+    head = ["Setting", "State", "n", "ok", "Throughput", "95 % interval", "P50", "P95", "P99"]
+    head += ["WER"] * wer + ["USD per 1,000"] * costs + [limit.text for limit in of.plan.objectives]
+    remark = "Throughput: ok per s of wall time, mean over repeats; failures never count. "
+    remark += "Percentiles: response time of answered ok, nearest rank."
+    knee = f" Knee: {of.knee.name}, the smallest setting within {percent(of.plan.gain)} of the best throughput." if of.knee else ""
+    return Sheet("Settings", tuple(head), rows, remark + knee)
+
+
+def _setting(of: SweepResult, cell: SettingResult, wer: bool, costs: bool) -> Iterator[str]:
+    yield from (cell.name, cell.state, f"{cell.n:,}", percent(cell.success))
+    yield from (number(cell.throughput.value, "per s"), _ends(cell.throughput))
+    yield from (seconds(cell.percentile(p).value) for p in (50, 95, 99))
+    if wer:
+        yield percent(cell.wer.value)
+    if costs:
+        yield usd(cell.usd_per_1000)
+    missed = cell.misses(of.plan.objectives)
+    yield from (("no" if limit in missed else "yes") if cell.n else NONE for limit in of.plan.objectives)
+
+
+def _ends(of: Interval, share: bool = False) -> str:
+    say = percent if share else number
+    return (of.basis if of.value is not None else NONE) if of.lower is None else f"{say(of.lower)} to {say(of.upper)}"
+
+
+def _remarked(of: Percentile) -> str:
+    """A percentile, and its interval or what a reader must know of it."""
+    if of.value is None:
+        return NONE
+    if of.lower is not None and not of.maximum:
+        return f"{seconds(of.value)} ({seconds(of.lower)} to {seconds(of.upper)})"
+    return f"{seconds(of.value)} ({small(of)})"
+
+
+def small(of: Percentile) -> str:
+    """What a percentile without an interval is: that of a small sample, or of neighbours that are alike."""
+    above = of.n - max(-(-of.n * of.percent // 100), 1)
+    return of.remark if of.maximum or of.alike else f"n = {of.n}: {plural(above, 'value')} above it, too few for an interval"
+
+
+def _percentiles(of: SweepResult) -> Sheet:
+    rows = tuple((cell.name, f"{len(cell.ok):,}", *(_remarked(cell.percentile(p)) for p in (50, 95, 99))) for cell in of.cells if cell.n)
+    several = any(len(cell.each) > 1 for cell in of.cells)
+    once = "within this run only, from order statistics, or from blocks of time where neighbours are alike"
+    basis = "over repeats, by Student's t on the repeats' own percentiles" if several else once
+    head = ("Setting", "n", "P50 (95 % interval)", "P95 (95 % interval)", "P99 (95 % interval)")
+    return Sheet("Response time by setting", head, rows, f"Of answered ok, all repeats together. Intervals {basis}.")
+
+
+def _load(of: SweepResult) -> Sheet:
+    rows = tuple(map(_loaded, (cell for cell in of.cells if cell.n)))
+    head = (
+        "Setting",
+        "At a time, asked",
+        "In flight",
+        "Workers asked",
+        "Seen",
+        "Repeats",
+        "Wall",
+        "Throughput, least to most",
+        "Steady",
+        "Cold",
+    )
+    remark = "In flight: sum of done − sent ÷ wall. Seen: distinct worker ids of the answers, otherwise what the control saw. "
+    remark += "Steady: the halves of the sending time differ by at most 10 %, or by no more than chance does."
+    return Sheet("Load by setting", head, rows, remark)
+
+
+def _loaded(cell: SettingResult) -> tuple[str, ...]:
+    cold, known = cell.cold
+    spread = f"{number(min(cell.each))} to {number(max(cell.each))} per s" if len(cell.each) > 1 else NONE
+    return (
+        cell.name,
+        _whole(cell.concurrency),
+        number(cell.in_flight),
+        _whole(cell.workers_asked),
+        ", ".join(map(str, cell.seen)) or NONE,
+        str(len(cell.shown)),
+        seconds(cell.wall_s),
+        spread,
+        {True: "yes", False: "no", None: NONE}[cell.steady],
+        percent(cold / known) if known else NONE,
+    )
+
+
+def _whole(value: int | None) -> str:
+    return NONE if value is None else f"{value:,}"
+
+
+def _relative(of: SweepResult) -> Sheet:
+    """Multiplier and contention in the methodology's own form; in a scaling sweep efficiency in their place."""
+    if of.baseline is None:
+        return Sheet("", (), ())
+    rows = tuple(_compared(of, cell) for cell in of.deciding)
+    common = (KEYS[of.plan.question], "Wall", "Multiplier", "95 % interval")
+    remark = f"Multiplier = throughput ÷ that of {of.baseline.name}, which is its wall ÷ wall where both did the same work and all was ok. "
+    if of.plan.by_workers:
+        target = f"target > {percent(ratios.TARGET)}, below {percent(ratios.BOTTLENECK)} look for a bottleneck."
+        remark += f"Efficiency = (R_n ÷ R_1) ÷ (n ÷ n_1); {target}"
+        return Sheet("Scaling", (*common, "Scaling efficiency", "95 % interval"), rows, remark)
+    remark += "Contention = 1 − multiplier ÷ (c ÷ c of the baseline), lower is better. Savings = 1 − 1 ÷ multiplier, in worker-seconds; "
+    last = ("Contention", f"≥ {of.plan.worth:g} c?", "Savings at equal wall time", "Workers needed")
+    return Sheet(
+        "Multiplier and contention", (*common, *last), rows, remark + "workers needed, for the baseline's wall = workers ÷ multiplier."
+    )
+
+
+def _compared(of: SweepResult, cell: SettingResult) -> tuple[str, ...]:
+    to, base = of.relative[cell.name], cell is of.baseline
+    times = to.multiplier
+    common = (cell.name, seconds(cell.wall_s), number(times.value, "×"), NONE if base else _ends(times))
+    if of.plan.by_workers:
+        told = f"none: {to.refusal}" if to.refusal else percent(to.efficiency.value)
+        return (*common, told, NONE if base or to.refusal else _ends(to.efficiency, share=True))
+    needed = ratios.workers_needed(cell.workers, times.value) if cell.workers and times.value else None
+    return (
+        *common,
+        percent(to.contention),
+        "baseline" if base else {True: "yes", False: "no", None: NONE}[to.worth],
+        NONE if base or not times.value else percent(ratios.savings(times.value)),
+        NONE if needed is None else f"{math.ceil(needed - 1e-9)} ({number(needed)})",
+    )
+
+
+def _costs(of: SweepResult) -> Sheet:
+    rows = tuple(map(_cost, (cell for cell in of.deciding if cell.worker_seconds is not None)))
+    head = ("Setting", "Workers", "Worker-seconds", "USD", "USD per hour", "USD per 1,000 ok", "USD per audio hour")
+    price = of.plan.price
+    remark = (
+        "Worker-seconds = workers × wall, of one repeat; compare them at equal work. Start-up, idle time and warm-up are in none of this. "
+    )
+    remark += (
+        f"Price: {number(price.usd_per_s)} USD per worker-second, {price.name}, {price.source}, {price.date}." if price else "No price."
+    )
+    return Sheet("Cost", head, rows, remark)
+
+
+def _cost(cell: SettingResult) -> tuple[str, ...]:
+    paid = (cell.usd, cell.usd_per_hour, cell.usd_per_1000, cell.usd_per_audio_hour)
+    return (cell.name, _whole(cell.workers), number(cell.worker_seconds), *map(usd, paid))
+
+
+def _quality(of: SweepResult) -> Sheet:
+    rows = tuple(
+        (cell.name, f"{cell.wer_n:,}", percent(cell.wer.value), _ends(cell.wer, share=True), "no" if cell.name in of.unfit else "yes")
+        for cell in of.deciding
+        if cell.wer_n
+    )
+    remark = "Mean word error rate of answered ok. A setting that is worse than the baseline, by the interval of the difference "
+    remark += "(by more than a point where n is below 30), does not win; nor does one with too many failures."
+    return Sheet("Quality under load", ("Setting", "n", "WER", "95 % interval", "May win"), rows, remark)
+
+
+def _split(of: SweepResult) -> Sheet:
+    rows = tuple((cell.name, *(seconds(part) for part in cell.split.values())) for cell in of.cells if cell.split)
+    remark = "Means of answered ok. Queue: without the cold start; the rest: network, platform, polling."
+    return Sheet("Where the time goes", ("Setting", "Queue", "Cold start", "Execution", "Rest"), rows, remark)
+
+
+def _law(of: SweepResult) -> Sheet:
+    title, head = "Universal Scalability Law", ("", "Value", "95 % interval", "Meaning")
+    law = of.law
+    if not isinstance(law, Usl):
+        return Sheet(title, head, (("no fit", NONE, NONE, law),), "X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)).", aside=True)
+    peak = law.peak
+    end = "no upper end" if peak.upper is None else number(peak.upper)
+    rows = (
+        ("λ", number(law.rate.value, "per s"), _ends(law.rate), "throughput at N = 1"),
+        ("σ", f"{law.sigma.value:.4f}", f"{law.sigma.lower:.4f} to {law.sigma.upper:.4f}", "contention: what waits for something common"),
+        ("κ", f"{law.kappa.value:.2g}", f"{law.kappa.lower:.2g} to {law.kappa.upper:.2g}", "coherency: what each costs all the others"),
+        (
+            "N*",
+            NONE if law.peak_note else number(peak.value),
+            NONE if law.peak_note or peak.lower is None else f"{number(peak.lower)} to {end}",
+            law.peak_note or "throughput has its peak there: sqrt((1 − σ) ÷ κ)",
+        ),
+    )
+    axis = "endpoint workers" if of.plan.by_workers else "the concurrency achieved"
+    remark = (
+        f"X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)) on {axis}; R² = {law.r_squared:.3f}; points lie {percent(law.misfit)} of the mean off it."
+    )
+    return Sheet(title, head, rows, remark, aside=True)
+
+
+def _memory(of: SweepResult) -> Iterator[Sheet]:
+    card = of.plan.card
+    if card is None:
+        return
+    rows = tuple((str(n), number(usage, "GB"), percent(share), "yes" if fits else "no") for n, usage, share, fits in memory_plan(card))
+    room = f" × {percent(card.headroom)}" if card.headroom < 1 else ""
+    sizes = f"({number(card.vram_gb)} GB{room} − {number(card.shared_gb)}) ÷ {number(card.per_worker_gb)}"
+    remark = f"{workers_that_fit(card)} fit: floor({sizes}); "
+    remark += "usage(n) = shared + n × per worker. A plan from the figures given, not a measurement."
+    yield Sheet("Memory plan", ("Workers on the card", "Usage", "Share of the card", "Fits"), rows, remark)
+
+
+def _stages(of: SweepResult) -> Sheet:
+    rows = tuple(map(_stage, sorted(of.windows, key=_begin)))
+    head = ("Stage", "Setting", "Repeat", "State", "Settling", "Sending", "ok", "Throughput", "95 % interval within it", "Why")
+    remark = "Settling: from the turn to this setting until the endpoint showed it. The warm-up is in no table and stays in attempts.csv."
+    return Sheet("Stages of the sweep", head, rows, remark, aside=True)
+
+
+def _begin(window: StageResult) -> float:
+    return next((at for at in (window.begin_s, window.start_s) if at is not None), math.inf)
+
+
+def _stage(window: StageResult) -> tuple[str, ...]:
+    return (
+        window.stage,
+        window.cell,
+        str(window.repeat),
+        window.state,
+        _between(window.begin_s, window.ready_s),
+        _between(window.start_s, window.stop_s),
+        f"{len(window.ok):,} of {len(window.requests):,}",
+        number(window.per_s, "per s"),
+        _ends(window.within),
+        window.why or NONE,
+    )
+
+
+def _between(first: float | None, last: float | None) -> str:
+    return NONE if first is None or last is None else seconds(last - first)

@@ -1,0 +1,88 @@
+"""Cold starts in figures: how many requests met one, what the starts took, and cold beside warm answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..runs.csv_columns import floats
+from ..statistics.percentiles import TimeSummary, time_summary
+from .cold_start_rule import BY, CONDITIONS, PARTS
+from .run_tables import Tables, cached_table
+
+FILE = "cold.csv"
+WHOLE = 100_000
+"""Of so many attempts the table has a row each: more are megabytes that nobody reads."""
+_SHOWN = ["seq", "attempt", "worker_id", "outcome", "sent_s", "done_s"]
+
+
+@dataclass(frozen=True)
+class ColdStarts:
+    """Over requests, by their last attempts.
+
+    Attributes:
+        known: requests of which it is known whether they met a cold start; ``cold`` of them did.
+        by: how that was told (one of ``cold_start_rule.BY``), and how many.
+        starts: starts of endpoint workers seen since second 0; None where nothing told of any, at any time.
+        start_s: cold-start time, a worker's start to ready, of those that tell it.
+        response: response time of answered ok, by condition (one of ``cold_start_rule.CONDITIONS``, those that occur).
+        parts: the wait of cold requests by part (``cold_start_rule.PARTS``), where the worker's start is known.
+        whole: the wait of the other cold requests: queue and cold start, not told apart.
+    """
+
+    known: int
+    cold: int
+    by: Mapping[str, int]
+    starts: int | None
+    start_s: TimeSummary
+    response: Mapping[str, TimeSummary]
+    parts: Mapping[str, TimeSummary]
+    whole: TimeSummary
+
+    @property
+    def share(self) -> float | None:
+        """Cold requests ÷ those of which it is known."""
+        return self.cold / self.known if self.known else None
+
+
+@cached_table
+def cold_starts(of: Tables) -> ColdStarts:
+    """See ColdStarts."""
+    rows, starts = of.requests, of.starts
+    cold = rows.loc[rows["cold"].fillna(False), ["cold_by", "wait_s", *PARTS]]
+    apart = cold[PARTS[0]].notna()
+    during = starts[starts["at_s"] >= 0]
+    ok, response_s = (rows["outcome"] == "ok").to_numpy(), floats(rows["response_s"])
+    answered = ((name, response_s[ok & (rows["condition"] == name).to_numpy()]) for name in CONDITIONS)
+    return ColdStarts(
+        known=int(rows["cold"].notna().sum()),
+        cold=len(cold),
+        by={how: n for how in BY if (n := int((cold["cold_by"] == how).sum()))},
+        starts=len(during) if len(starts) else None,
+        start_s=time_summary(during["cold_start_s"], len(during)),
+        response={name: time_summary(found, int(ok.sum())) for name, found in answered if len(found)},
+        parts={part: time_summary(cold.loc[apart, part], len(cold)) for part in PARTS} if apart.any() else {},
+        whole=time_summary(cold.loc[~apart, "wait_s"], len(cold)),
+    )
+
+
+def cold_start_table(of: Tables) -> pd.DataFrame | None:
+    """A row an attempt: what the rule saw and what it decided; None where it could decide nothing.
+
+    Of more than WHOLE attempts those alone that are cold or in a first hand-over.
+    """
+    judged = of.cold_judgement
+    if not judged["cold"].notna().any():
+        return None
+    shown = np.arange(len(judged)) if not is_shortened(of) else np.flatnonzero(judged["first"] | judged["cold"].fillna(False))
+    rows = pd.concat([of.attempts[_SHOWN].take(shown).reset_index(drop=True), judged.take(shown).reset_index(drop=True)], axis=1)
+    rows = rows.sort_values(["seq", "attempt"], ignore_index=True)
+    return rows.assign(**{name: rows[name].map({True: "true", False: "false"}) for name in ("first", "cold")})
+
+
+def is_shortened(of: Tables) -> bool:
+    """Whether the table has not a row for each attempt: they are too many."""
+    return len(of.attempts) > WHOLE

@@ -1,0 +1,1 @@
+"""Figures and tables as text: numbers, sheets, Markdown, CSV for spreadsheets."""

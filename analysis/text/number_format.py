@@ -1,0 +1,70 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+from ..statistics.percentiles import Percentile, nearest_rank
+
+NONE = "–"
+
+
+def seconds(value: float | None) -> str:
+    """A time in s, or in ms below one second, to three digits."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if 0 < abs(value) < 0.9995:
+        return f"{_digits(value * 1000)} ms"
+    return f"{_digits(value)} s"
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A number to three digits, and its unit."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f"{_digits(value)} {unit}".rstrip()
+
+
+def _digits(value: float) -> str:
+    """Three digits, never an exponent, never fewer than the whole part has; at most six after the point."""
+    near = round(float(f"{value:.3g}"), 6)
+    if near == 0:
+        return "0"
+    if abs(near) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{max(2 - math.floor(math.log10(abs(near))), 0)}f}" if abs(near) >= 0.001 else f"{near:.6f}".rstrip("0")
+
+
+def brief(value: float | None) -> str:
+    """At most three digits, and all of a whole part that has more: 31.2, 5, 1,520; never an exponent of a large one."""
+    if value is None:
+        return NONE
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+
+
+def percent(share: float | None) -> str:
+    """A share of one as a percentage: 0.5 is "50 %"; a part is never rounded to the whole or to nothing."""
+    if share is None or not math.isfinite(share):
+        return NONE
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    return f"{share * 100:,.0f} %" if abs(share) > 9.99 else f"{share * 100:.3g} %"
+
+
+def plural(n: int, noun: str) -> str:
+    """``1 request``, ``2 requests``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def percentile_text(value: float | None, n: int, percent: int) -> str:
+    """A percentile of ``n`` times; says so where it is the largest of them."""
+    return f"{seconds(value)}{' (max)' if nearest_rank(n, percent) == n else ''}"
+
+
+def interval_text(of: Percentile) -> str:
+    """The interval beside a percentile, in seconds, or why there is none."""
+    if of.lower is None or of.upper is None:
+        return of.remark
+    return f"{seconds(of.lower)} to {seconds(of.upper)}"

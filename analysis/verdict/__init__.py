@@ -1,0 +1,1 @@
+"""Whether a run's figures may be believed, and why not."""
