@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coldburst.record.attempt import one_line
 
+from .command_name import PROGRAM, SHORT
 from .compare import compare
 from .gate import gate
 from .locust_scaling import command as scaling
@@ -57,7 +58,7 @@ def _merge(asked: argparse.Namespace) -> str:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"analysis: {one_line(sentence, LONGEST)}", file=sys.stderr)
+    print(f"{SHORT}: {one_line(sentence, LONGEST)}", file=sys.stderr)
     return 2
 
 
@@ -72,7 +73,7 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis", description="Reads what a load test left behind, and says what it means.")
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Reads what a load test left behind, and says what it means.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     one = commands.add_parser(
         "report",
@@ -96,9 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("run", metavar="RUN", type=Path, help="the run's directory at the master")
     two.add_argument("parts", metavar="DIR", type=Path, nargs="+", help="a generator's directory, or the attempts.csv in it")
     two.set_defaults(command=_merge)
-    compare.add(commands)
-    scaling.add(commands)
-    gate.add(commands)
+    compare.add_command(commands)
+    scaling.add_command(commands)
+    gate.add_command(commands)
     return parser
 
 

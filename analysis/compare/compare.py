@@ -66,8 +66,8 @@ class Comparison:
         return [self.base, *(pair.candidate for pair in self.pairs)]
 
 
-def add(commands: Any) -> None:
-    """Adds the command to the parser of ``python -m analysis``."""
+def add_command(commands: Any) -> None:
+    """Adds the command to the program's parser."""
     parser = commands.add_parser(
         "compare",
         help="runs against a base: differences with intervals",

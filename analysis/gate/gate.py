@@ -59,8 +59,8 @@ class Gate:
         ]
 
 
-def add(commands: Any) -> None:
-    """Adds the command to the parser of ``python -m analysis``."""
+def add_command(commands: Any) -> None:
+    """Adds the command to the program's parser."""
     parser = commands.add_parser(
         "gate",
         help="whether a run meets its objectives, for CI",

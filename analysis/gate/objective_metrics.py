@@ -10,6 +10,7 @@ from coldburst.record import objectives
 from coldburst.record.ledger import Ledger
 from coldburst.record.objectives import COUNTS, OF_TIMES, TIMES
 
+from ..command_name import PROGRAM
 from ..runs import locust_totals
 from ..statistics.intervals import Interval, mean_interval, share_interval
 from ..statistics.percentiles import TimeSummary
@@ -150,7 +151,7 @@ def _real_time_factor(of: MeasuredRun) -> MetricValue:
 def _efficiency(of: MeasuredRun) -> MetricValue:
     """The smallest of a sweep's settings beside its baseline."""
     if of.answer is None:
-        return MetricValue(None, why="this run is no sweep: python -m analysis gate holds one of locustfiles/scaling.py against it")
+        return MetricValue(None, why=f"this run is no sweep: {PROGRAM} gate holds one of locustfiles/scaling.py against it")
     sweep = of.answer.sweep
     others = [cell for cell in sweep.deciding if cell is not sweep.baseline]
     if not others or sweep.baseline is None:

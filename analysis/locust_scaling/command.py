@@ -35,8 +35,8 @@ class _Page:
     objectives: None = None
 
 
-def add(commands: Any) -> None:
-    """Adds the command to the parser of ``python -m analysis``."""
+def add_command(commands: Any) -> None:
+    """Adds the command to the program's parser."""
     parser = commands.add_parser(
         "scaling",
         help="plain Locust CSV files by number of endpoint workers: efficiency, P95",

@@ -10,6 +10,7 @@ from typing import Any
 
 from coldburst.record.attempt import OUTCOMES, one_line
 
+from ..command_name import PROGRAM
 from ..figures import plots
 from ..figures.plot_files import THEMED
 from ..figures.style import MARKS, Absent, Plot
@@ -29,7 +30,7 @@ from .metrics_json import metrics
 from .page import PAGE, aligned, figure_content, render, slug
 from .views import views
 
-UNDRAWN = "--figures no left it out; python -m analysis report RUN draws it"
+UNDRAWN = f"--figures no left it out; {PROGRAM} report RUN draws it"
 
 
 @dataclass(frozen=True)

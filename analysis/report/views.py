@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..command_name import PROGRAM
 from ..figures.style import Absent, Plot
 
 TOTALS = "Locust's totals have no row a request."
-SCALING = "One prefix of Locust's files was read: python -m analysis scaling 1=PREFIX 2=PREFIX shows several numbers of workers."
-COMPARE = "It takes a second run: python -m analysis compare BASE CANDIDATE writes a page that sets them side by side."
+SCALING = f"One prefix of Locust's files was read: {PROGRAM} scaling 1=PREFIX 2=PREFIX shows several numbers of workers."
+COMPARE = f"It takes a second run: {PROGRAM} compare BASE CANDIDATE writes a page that sets them side by side."
 
 
 @dataclass(frozen=True)

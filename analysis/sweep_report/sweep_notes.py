@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from coldburst.record.attempt import one_line
 from coldburst.record.prices import stale
 
+from ..command_name import RESTORE
 from ..statistics.intervals import WITHIN
 from ..sweep import ratios
 from ..sweep.stage_result import StageResult
@@ -33,7 +34,7 @@ def _settings(of: Tables) -> Iterator[str]:
     if settings.get("way") == "hand":
         yield f"The endpoint was changed by hand: {note or f'put back what you changed ({where})'}."
         return
-    command = f"python -m coldburst restore {of.run.path}{' --yes' if settings.get('harmless') is False else ''}"
+    command = f"{RESTORE} {of.run.path}{' --yes' if settings.get('harmless') is False else ''}"
     yield f"The endpoint's settings were not put back{f' ({where})' if where else ''}: {command} does that. {note}".strip()
 
 

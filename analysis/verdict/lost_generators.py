@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from coldburst.record.attempt import one_line
 
+from ..command_name import PROGRAM
 from ..runs.load import Run
 from ..text.number_format import seconds
 
@@ -29,7 +30,7 @@ def loss_reasons(run: Run, missing: int, planned: int) -> Iterator[str]:
     who = f"generator {names[0]} was" if len(names) == 1 else f"generators {', '.join(names)} were"
     left = (
         f"{missing:,} of {planned:,} planned requests are missing with it; rows that it kept can be added: "
-        f"python -m analysis merge {run.path} DIRECTORY_OF_THE_GENERATOR"
+        f"{PROGRAM} merge {run.path} DIRECTORY_OF_THE_GENERATOR"
         if missing > 0
         else "the offered rate fell short until its share was dealt to others"
     )
