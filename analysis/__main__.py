@@ -13,7 +13,7 @@ from coldburst.record.attempt import one_line
 from .command_name import PROGRAM, SHORT
 from .compare import compare
 from .gate import gate
-from .locust_scaling import command as scaling
+from .locust_scaling import scaling_command as scaling
 from .report.report import report, terminal, write
 from .runs.load import RunError, load
 from .runs.merge import merge

@@ -18,7 +18,7 @@ from ..runs.load import Run, RunError, load
 from ..statistics.intervals import Interval
 from . import circumstances, comparison_sheets
 from .compared_run import ComparedRun
-from .comparison_figures import plots
+from .comparison_figures import comparison_plots
 from .comparison_lines import ComparisonLine, comparison_lines
 
 FORMAT = 1
@@ -28,7 +28,7 @@ ONE_BASE = "The repeats of a setting are not pooled: each run named stands for i
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class ComparisonPair:
     """The base and one candidate.
 
     Attributes:
@@ -58,7 +58,7 @@ class Comparison:
     """A base and its candidates."""
 
     base: ComparedRun
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ComparisonPair, ...]
 
     @property
     def sides(self) -> list[ComparedRun]:
@@ -107,7 +107,7 @@ def compare(runs: Sequence[Run], *, anyway: bool = False) -> Comparison:
     return Comparison(base, tuple(_pair(base, side, anyway=anyway) for side in others))
 
 
-def _pair(base: ComparedRun, candidate: ComparedRun, *, anyway: bool) -> Pair:
+def _pair(base: ComparedRun, candidate: ComparedRun, *, anyway: bool) -> ComparisonPair:
     warnings = []
     if base.run.totals is None:
         apart = circumstances.differences(base.run, candidate.run)
@@ -124,7 +124,7 @@ def _pair(base: ComparedRun, candidate: ComparedRun, *, anyway: bool) -> Pair:
         said.append(f"{sweeps[0]} is a sweep, and the other is none: its settings are mixed in each line, without requests of the warm-up.")
     elif sweeps:
         said.append("Both are sweeps: shares of outcomes are over all settings together, without their warm-up.")
-    return Pair(base, candidate, tuple(warnings), (*said, ONE_BASE), tuple(comparison_lines(base, candidate)))
+    return ComparisonPair(base, candidate, tuple(warnings), (*said, ONE_BASE), tuple(comparison_lines(base, candidate)))
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -160,16 +160,16 @@ def write(of: Comparison, folder: Path) -> Path:
         "of": of,
         "parts": [(pair, comparison_sheets.tables(pair.base, pair.candidate, pair.lines)) for pair in of.pairs],
         "ledgers": comparison_sheets.ledgers(of.sides),
-        "figures": [figure_content(plot, folder / "figures") for plot in plots(of.sides)],
+        "figures": [figure_content(plot, folder / "figures") for plot in comparison_plots(of.sides)],
     }
-    (folder / "compare.json").write_text(json.dumps(content_for_programs(of), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    (folder / "compare.json").write_text(json.dumps(comparison_json(of), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "compare.md").write_text(render("compare.md", content), encoding="utf-8")
     page = folder / PAGE
     page.write_text(render("compare.html", content), encoding="utf-8")
     return page
 
 
-def content_for_programs(of: Comparison) -> dict[str, Any]:
+def comparison_json(of: Comparison) -> dict[str, Any]:
     """The content of compare.json: times in seconds, shares of one, what is not known null.
 
     Keys: ``format``, ``base`` (id, verdict), ``candidates``: a list of id, verdict, headline, warnings, notes and ``lines``, each with

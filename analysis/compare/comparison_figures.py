@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ..figures import layout
-from ..figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, Absent, Plot
+from ..figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, MissingPlot, Plot
 from ..runs import locust_totals
 from ..statistics.percentiles import ascending
 from .compared_run import ComparedRun, finite_values
@@ -29,20 +29,20 @@ PERCENTILES = ("compare_percentiles", "Response time P50 and P95, with 95 % inte
 MIXED = "a sweep is among the runs, and its settings would be mixed together in it"
 
 
-def plots(sides: Sequence[ComparedRun]) -> list[Plot | Absent]:
+def comparison_plots(sides: Sequence[ComparedRun]) -> list[Plot | MissingPlot]:
     """Every figure, in the order of the page."""
     if any(side.run.totals is not None for side in sides):
         return [_of_totals(sides)]
     if any(side.sweep is not None for side in sides):
-        return [Absent(*named, MIXED) for named in (PERCENTILES, ECDF, OVER_TIME)]
+        return [MissingPlot(*named, MIXED) for named in (PERCENTILES, ECDF, OVER_TIME)]
     return [_percentiles(sides), _distribution(sides), _over_time(sides)]
 
 
-def _distribution(sides: Sequence[ComparedRun]) -> Plot | Absent:
+def _distribution(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
     samples = [(side, ascending(side.ok["response_s"])) for side in sides]
     parts = [_steps(side, values) for side, values in samples if len(values)]
     if not parts:
-        return Absent(*ECDF, "no answer was ok")
+        return MissingPlot(*ECDF, "no answer was ok")
     counts = _counts((side, len(values)) for side, values in samples)
     caption = f"Empirical distributions of response time, answered ok: {counts}; at most {STEPS:,} steps a run, evenly by rank."
     return Plot(*ECDF, caption, pd.concat(parts, ignore_index=True), _draw_distribution)
@@ -71,10 +71,10 @@ def _draw_distribution(figure: Figure, data: pd.DataFrame) -> None:
     layout.legend(axes)
 
 
-def _over_time(sides: Sequence[ComparedRun]) -> Plot | Absent:
+def _over_time(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
     parts = [(side, part) for side in sides if len(part := _binned(side))]
     if max((len(part) for _, part in parts), default=0) < 2:
-        return Absent(*OVER_TIME, f"no run has {A_BIN} answers ok in each of two stretches of time")
+        return MissingPlot(*OVER_TIME, f"no run has {A_BIN} answers ok in each of two stretches of time")
     counts = _counts((side, int(part["n"].sum())) for side, part in parts)
     caption = f"Answered ok ({counts}), by the instant when due, in at most {BINS} equal "
     caption += f"stretches of each run; median of each with {A_BIN} answers or more."
@@ -107,10 +107,10 @@ def _draw_over_time(figure: Figure, data: pd.DataFrame) -> None:
     layout.legend(axes)
 
 
-def _percentiles(sides: Sequence[ComparedRun]) -> Plot | Absent:
+def _percentiles(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
     data = _table([_percentile(side, percent) for percent in (50, 95) for side in sides])
     if data["value_s"].isna().all():
-        return Absent(*PERCENTILES, "no answer was ok")
+        return MissingPlot(*PERCENTILES, "no answer was ok")
     caption = f"Answered ok ({_counts((side, side.estimates['response_ok.p50'].n) for side in sides)}); nearest rank. "
     caption += f"Intervals: each run's own, moving-block bootstrap with {DRAWS:,} draws."
     without = data[data["lower_s"].isna()]
@@ -148,7 +148,7 @@ def _draw_percentiles(figure: Figure, data: pd.DataFrame) -> None:
     layout.legend(axes)
 
 
-def _of_totals(sides: Sequence[ComparedRun]) -> Plot | Absent:
+def _of_totals(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
     name, title = PERCENTILES[0], "Response time by Locust's totals"
     wholes = [(side, locust_totals.aggregated(side.run.totals)) for side in sides if side.run.totals is not None]
     data = _table(
@@ -159,7 +159,7 @@ def _of_totals(sides: Sequence[ComparedRun]) -> Plot | Absent:
         ]
     )
     if data["value_s"].isna().all():
-        return Absent(name, title, "Locust's totals have no percentile")
+        return MissingPlot(name, title, "Locust's totals have no percentile")
     caption = f"Failures included ({_counts((side, int(whole['requests'])) for side, whole in wholes)}). No intervals: {WITHOUT_ROWS}."
     return Plot(name, title, caption, data, _draw_percentiles, _height(len(data)))
 

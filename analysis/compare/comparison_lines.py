@@ -10,7 +10,7 @@ import pandas as pd
 from coldburst.record.attempt import OUTCOMES, one_line
 
 from ..runs import locust_totals
-from ..runs.locust_csv import Totals
+from ..runs.locust_csv import LocustTotals
 from ..statistics.intervals import Interval
 from ..sweep.setting_result import SettingResult
 from . import differences
@@ -146,7 +146,7 @@ def _interval(cell: SettingResult, percent: int) -> Interval:
     return Interval(found.value, found.lower, found.upper, found.remark)
 
 
-def _of_totals(base: Totals, candidate: Totals) -> Iterator[ComparisonLine]:
+def _of_totals(base: LocustTotals, candidate: LocustTotals) -> Iterator[ComparisonLine]:
     """What Locust's totals have, as they stand."""
     one, other = locust_totals.aggregated(base), locust_totals.aggregated(candidate)
     n = (int(one["requests"]), int(other["requests"]))

@@ -15,7 +15,7 @@ from . import bins, layout
 from .bins import Floats, floats
 from .phases import chunks, cold_remark, phases, phases_told, visible_phases
 from .request_axis import x_axis, x_positions
-from .style import INK, MARKS, PHASES, Absent, Plot
+from .style import INK, MARKS, PHASES, MissingPlot, Plot
 
 BINS = 48
 SLOWEST = 20
@@ -25,17 +25,17 @@ UNTOLD = "the endpoint told neither queue delay nor execution time of any reques
 STAGE_LENGTH = 12
 
 
-def anatomy(tables: Tables) -> Plot | Absent:
+def anatomy(tables: Tables) -> Plot | MissingPlot:
     """The mean of each phase over time, one above the other."""
     name, title, rows = "anatomy", "Where the time goes, over the run", tables.requests
     if rows.empty:
-        return Absent(name, title, "no request has a row")
+        return MissingPlot(name, title, "no request has a row")
     x, at_once = x_positions(rows)
     ok = (rows["outcome"] == "ok").to_numpy(dtype=bool) & ~np.isnan(floats(rows, "response_s"))
     if not ok.any():
-        return Absent(name, title, "no answer was ok")
+        return MissingPlot(name, title, "no answer was ok")
     if not (phases_told(rows) & ok).any():
-        return Absent(name, title, UNTOLD)
+        return MissingPlot(name, title, UNTOLD)
     start, width = _bins(x, at_once=at_once)
     places = bins.bin_of(x, start, width, bins.bin_count(float(x.max()), width, start))
     data = _means(rows, ok, places)
@@ -80,14 +80,14 @@ def _draw_anatomy(figure: Figure, data: pd.DataFrame) -> None:
     layout.figure_legend(axes)
 
 
-def waterfall(tables: Tables) -> Plot | Absent:
+def waterfall(tables: Tables) -> Plot | MissingPlot:
     """Half and tail of cold, warm and queued answers, and the slowest requests, phase by phase."""
     name, title, rows = "waterfall", "Cold against warm, and the slowest requests", tables.requests
     ended = floats(rows, "response_s") if len(rows) else np.array([])
     if not (~np.isnan(ended)).any():
-        return Absent(name, title, "no request came to an end")
+        return MissingPlot(name, title, "no request came to an end")
     if not phases_told(rows).any():
-        return Absent(name, title, UNTOLD)
+        return MissingPlot(name, title, UNTOLD)
     slowest = np.argsort(-np.nan_to_num(ended, nan=-1.0), kind="stable")[:SLOWEST] if len(ended) < 100_000 else _top(ended)
     slowest = slowest[~np.isnan(ended[slowest])]
     chosen = [*_by_condition(rows, ended), *(("slowest", _name(rows, place), place) for place in slowest)]

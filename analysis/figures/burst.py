@@ -11,19 +11,19 @@ from ..tables.run_tables import Tables
 from . import layout
 from .bins import evenly, floats
 from .phases import cold_remark, phases, visible_phases
-from .style import INK, MARKS, PHASES, Absent, Plot
+from .style import INK, MARKS, PHASES, MissingPlot, Plot
 
 MOST = 200
 SLIVER = 0.02
 """Where the P95 is less than this share of the run, bars along the run would be slivers: they begin side by side instead."""
 
 
-def burst(tables: Tables) -> Plot | Absent:
+def burst(tables: Tables) -> Plot | MissingPlot:
     """Every request, or MOST of them evenly by seq, as a bar."""
     name, title, rows = "burst", "Each request from scheduled to done", tables.requests
     ended = np.flatnonzero(~np.isnan(floats(rows, "response_s"))) if len(rows) else np.array([])
     if not len(ended):
-        return Absent(name, title, "no request came to an end")
+        return MissingPlot(name, title, "no request came to an end")
     shown = rows.iloc[ended[evenly(len(ended), MOST)]]
     from_s = shown["scheduled_s"].to_numpy(dtype=np.float64)
     span_s = float(np.nanmax(floats(rows, "done_s")) - from_s.min())

@@ -26,7 +26,7 @@ STEEP = 50
 
 
 @dataclass(frozen=True, eq=False)
-class Cloud:
+class ScatterPoints:
     """Requests to be drawn, as columns: place in the row, when due (or the place where all were due at once), the value, the kind."""
 
     seq: np.typing.NDArray[np.int64]
@@ -35,13 +35,13 @@ class Cloud:
     kind: np.typing.NDArray[np.int8]
 
 
-def steep(values: Floats) -> bool:
+def is_steep(values: Floats) -> bool:
     """Whether ``values`` spread so far that only a logarithmic axis shows them."""
     known = values[~np.isnan(values)]
     return len(known) > 0 and float(known.max()) > STEEP * float(np.median(known, overwrite_input=True)) > 0
 
 
-def data(of: Cloud, names: list[str], dense: list[str]) -> pd.DataFrame:
+def scatter_data(of: ScatterPoints, names: list[str], dense: list[str]) -> pd.DataFrame:
     """What is drawn. ``names`` are the kinds; those in ``dense`` become a density where there are more than MOST rows.
 
     The cells of a density are even, or of one ratio along y where the values are steep.
@@ -55,21 +55,23 @@ def data(of: Cloud, names: list[str], dense: list[str]) -> pd.DataFrame:
     rare = [place for place, name in enumerate(names) if sizes[place] and name not in dense]
     room = RARE // max(len(rare), 1)
     kept = [_even(of, np.flatnonzero(of.kind == place), room) for place in rare]
-    even = not steep(of.y)
+    even = not is_steep(of.y)
     many = ~np.isin(of.kind, rare) & ~np.isnan(of.y)
     cells = _cells(of.x[many], of.y[many], even=even)
     both = pd.concat([cells, _marks(of, names, sizes, np.concatenate([*kept, []]))], ignore_index=True)
     return both.astype({"seq": "Int64", "of_kind": "Int64", "count": "Int64"})
 
 
-def _even(of: Cloud, rows: np.typing.NDArray[np.intp], room: int) -> np.typing.NDArray[np.intp]:
+def _even(of: ScatterPoints, rows: np.typing.NDArray[np.intp], room: int) -> np.typing.NDArray[np.intp]:
     """At most ``room`` of ``rows``, evenly by rank of their values, so that both ends stay."""
     if len(rows) <= room:
         return rows
     return rows[np.argsort(of.y[rows], kind="stable")][evenly(len(rows), room)]
 
 
-def _marks(of: Cloud, names: list[str], sizes: np.typing.NDArray[np.intp], rows: Floats | np.typing.NDArray[np.intp]) -> pd.DataFrame:
+def _marks(
+    of: ScatterPoints, names: list[str], sizes: np.typing.NDArray[np.intp], rows: Floats | np.typing.NDArray[np.intp]
+) -> pd.DataFrame:
     kept = np.sort(np.asarray(rows, dtype=np.intp))
     kinds = of.kind[kept]
     table = {"part": "mark", "seq": of.seq[kept], "x": of.x[kept], "y": of.y[kept]}

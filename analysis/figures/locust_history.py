@@ -6,35 +6,35 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..runs import locust_totals
-from ..runs.locust_csv import CUMULATIVE, SAID, Totals
+from ..runs.locust_csv import CUMULATIVE, SAID, LocustTotals
 from . import layout
-from .style import BLUE, FAILED, GREEN, INK, ORANGE, Absent, Plot
+from .style import BLUE, FAILED, GREEN, INK, ORANGE, MissingPlot, Plot
 
 NO_HISTORY = "there is no _stats_history.csv with two rows or more"
 
 
-def histories(of: Totals) -> list[Plot | Absent]:
+def histories(of: LocustTotals) -> list[Plot | MissingPlot]:
     """Requests, failures and users over time; P50 and P95 over time."""
     return [history(of), times(of)]
 
 
-def history(of: Totals) -> Plot | Absent:
+def history(of: LocustTotals) -> Plot | MissingPlot:
     """Requests and failures per second, and users, over time, as Locust counted them."""
     name, title, data = "history", "Requests, failures and users over time, as Locust counted them", locust_totals.history(of)
     if len(data) < 2:
-        return Absent(name, title, NO_HISTORY)
+        return MissingPlot(name, title, NO_HISTORY)
     caption = f"{_n(data)}; each rate is Locust's mean over about ten seconds that end two seconds earlier."
     return Plot(name, title, caption, data[["at_s", "requests_per_s", "failures_per_s", "users"]], _draw, 4.4)
 
 
-def times(of: Totals) -> Plot | Absent:
+def times(of: LocustTotals) -> Plot | MissingPlot:
     """P50 and P95 over time, over whatever Locust took them of."""
     name, data = "history_times", locust_totals.history(of)
     title = "P50 and P95 since the start" if of.percentiles == CUMULATIVE else "P50 and P95 over time"
     if len(data) < 2:
-        return Absent(name, title, NO_HISTORY)
+        return MissingPlot(name, title, NO_HISTORY)
     if data["p95_s"].notna().sum() < 2:
-        return Absent(name, title, "the history has no percentile: no window of ten seconds was full, or no request ended")
+        return MissingPlot(name, title, "the history has no percentile: no window of ten seconds was full, or no request ended")
     caption = f"{_n(data)}. {SAID[of.percentiles]} Failures included, two digits, from the instant of sending."
     return Plot(name, title, caption, data[["at_s", "p50_s", "p95_s"]], _draw_times)
 

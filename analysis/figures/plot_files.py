@@ -42,7 +42,7 @@ _DECIMALS = re.compile(r"(\d\.\d\d)\d+")
 _BLANK = re.compile(r"\n\s*")
 
 
-def draw(plot: Plot, folder: Path) -> str:
+def write_plot(plot: Plot, folder: Path) -> str:
     """Writes ``folder``/NAME.svg, .png and .csv, and returns the SVGs for the page.
 
     Raises:
@@ -53,7 +53,7 @@ def draw(plot: Plot, folder: Path) -> str:
     (folder / f"{plot.name}.svg").write_text(texts["wide"], encoding="utf-8")
     _png(wide, folder / f"{plot.name}.png")
     spreadsheet.write_csv(plot.data, folder / f"{plot.name}.csv")
-    return "".join(f'<div class="{shape}">{inline(text, f"{plot.name}-{shape}", plot.title)}</div>' for shape, text in texts.items())
+    return "".join(f'<div class="{shape}">{inline_svg(text, f"{plot.name}-{shape}", plot.title)}</div>' for shape, text in texts.items())
 
 
 def _figure(plot: Plot, width_in: float) -> Figure:
@@ -87,7 +87,7 @@ def _style(width_in: float, more: Mapping[Any, Any] | None = None) -> Iterator[N
         yield  # a sign that matplotlib's font lacks is a box in the PNG, and in the page what the reader's fonts have
 
 
-def inline(svg: str, name: str, title: str) -> str:
+def inline_svg(svg: str, name: str, title: str) -> str:
     """``svg`` fit to stand in a page beside others: ids of its own, the page's colours and font, its title for those who hear it."""
     bare = _ID.sub(rf"\g<1>{name}-", _PROLOGUE.sub("", svg))
     bare = _SIZE.sub(r"\1\2\3\4", bare, count=1).replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)

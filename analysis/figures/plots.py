@@ -6,22 +6,22 @@ the axes; few keys; n and the method in the caption.
 
 from __future__ import annotations
 
-from ..sweep_report.answer import SweepAnswer
+from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables.run_tables import Tables
 from .anatomy import anatomy, waterfall
 from .burst import burst
-from .generator import generator, lateness
+from .generator_health import generator, lateness
 from .locust_history import histories
-from .outcomes import outcomes
+from .outcomes_over_time import outcomes
 from .response_times import distribution, response
-from .style import Absent, Plot
+from .style import MissingPlot, Plot
 from .timeline import timeline
 
 OWN = (response, distribution, burst, anatomy, waterfall, timeline, outcomes, lateness, generator)
 OF_A_SWEEP = (timeline, response, outcomes, lateness, generator)
 
 
-def plots(tables: Tables, answer: SweepAnswer | None = None) -> list[Plot | Absent]:
+def plots(tables: Tables, answer: SweepAnswer | None = None) -> list[Plot | MissingPlot]:
     """Every figure of the report, in its order; of a sweep its own first, and none that mixes its settings together."""
     if tables.run.totals is not None:
         return histories(tables.run.totals)

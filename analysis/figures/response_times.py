@@ -14,10 +14,10 @@ from ..tables.run_tables import ENDLESS, POLICIES, Tables
 from ..text.number_format import plural, seconds
 from . import dense_scatter, layout
 from .bins import Floats, codes, evenly, floats
-from .dense_scatter import Cloud
+from .dense_scatter import ScatterPoints
 from .layout import SMALL
 from .request_axis import PIXELS_FROM, x_axis, x_positions
-from .style import BLUE, FAINT, INK, MARKS, Absent, Plot
+from .style import BLUE, FAINT, INK, MARKS, MissingPlot, Plot
 
 KINDS = list(MARKS)
 DENSE = ["ok", "ok (queued)"]
@@ -26,7 +26,7 @@ STEPS = 2_000
 SHOWN = (50, 95, 99)
 
 
-def kinds(rows: pd.DataFrame) -> np.typing.NDArray[np.int8]:
+def mark_kinds(rows: pd.DataFrame) -> np.typing.NDArray[np.int8]:
     """The place in MARKS of each request: its outcome, and of those answered ok whether they were cold or queued."""
     found = codes(rows["outcome"], KINDS)
     condition = codes(rows["condition"], ["cold", "queued"])
@@ -35,16 +35,16 @@ def kinds(rows: pd.DataFrame) -> np.typing.NDArray[np.int8]:
     return found
 
 
-def response(tables: Tables) -> Plot | Absent:
+def response(tables: Tables) -> Plot | MissingPlot:
     """Response time over time: a mark a request, or their density with the failures as marks."""
     name, title, rows = "response_time", "Response time, request by request", tables.requests
     if rows.empty:
-        return Absent(name, title, "no request has a row")
+        return MissingPlot(name, title, "no request has a row")
     x, at_once = x_positions(rows)
-    kind = kinds(rows)
+    kind = mark_kinds(rows)
     values = floats(rows, "response_s")
-    data = dense_scatter.data(Cloud(rows.index.to_numpy(), x, values, kind), KINDS, DENSE)
-    data = data.rename(columns={"y": "response_s"}).assign(at_once=at_once, end_x=float(x.max()), steep=dense_scatter.steep(values))
+    data = dense_scatter.scatter_data(ScatterPoints(rows.index.to_numpy(), x, values, kind), KINDS, DENSE)
+    data = data.rename(columns={"y": "response_s"}).assign(at_once=at_once, end_x=float(x.max()), steep=dense_scatter.is_steep(values))
     return Plot(name, title, _response_caption(tables, data, kind), data, _draw_response)
 
 
@@ -103,12 +103,12 @@ def _scatter(axes: Axes, rows: pd.DataFrame, kind: str, size: float) -> None:
     )
 
 
-def distribution(tables: Tables) -> Plot | Absent:
+def distribution(tables: Tables) -> Plot | MissingPlot:
     """The empirical distribution of response time, with its percentiles and their intervals."""
     name, title, rows = "response_time_ecdf", "Share of requests answered within a time", tables.requests
     ended = floats(rows, "response_s") if len(rows) else np.array([])
     if not (~np.isnan(ended)).any():
-        return Absent(name, title, "no request came to an end")
+        return MissingPlot(name, title, "no request came to an end")
     samples = {policy: times for policy, times in tables.response.items() if times.n}
     values = {"ok": ascending(ended[(rows["outcome"] == "ok").to_numpy(dtype=bool)]), "ended": ascending(ended)}
     if "ok" in samples and samples["ok"].n == samples["ended"].n:
@@ -171,7 +171,7 @@ def shares(axes: Axes, data: pd.DataFrame) -> None:
 
 def _times(axes: Axes, steps: pd.Series[float], end: float) -> None:
     """The x axis: from zero, or logarithmic where the times spread far."""
-    if dense_scatter.steep(np.asarray(steps, dtype=np.float64)):
+    if dense_scatter.is_steep(np.asarray(steps, dtype=np.float64)):
         axes.set_xscale("log")
         axes.set_xlim(float(steps[steps > 0].min()) * 0.8, end * 1.2)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

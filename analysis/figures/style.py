@@ -83,7 +83,7 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Absent:
+class MissingPlot:
     """A figure that the run cannot fill, and why."""
 
     name: str

@@ -12,11 +12,11 @@ from coldburst.record.attempt import OUTCOMES
 
 from ..tables.run_tables import ENDLESS, Tables
 from ..text.number_format import plural
-from . import bins, endpoint, panels
+from . import bins, endpoint_answers, panels
 from .bins import codes, floats
-from .endpoint import EndpointAnswers
+from .endpoint_answers import EndpointAnswers
 from .panels import COLD_STARTS
-from .style import Absent, Plot
+from .style import MissingPlot, Plot
 
 NAME, TITLE = "timeline", "Timeline: load, answers, endpoint, and what went wrong"
 STROKES = 400
@@ -24,24 +24,28 @@ STROKES = 400
 NO_WORD = "Nothing tells of the endpoint's queue and of its workers."
 
 
-def timeline(tables: Tables) -> Plot | Absent:
+def timeline(tables: Tables) -> Plot | MissingPlot:
     """All that has a time, one panel above the other."""
     if tables.requests.empty:
-        return Absent(NAME, TITLE, "no request has a row")
-    reported = endpoint.endpoint_answers(tables)
-    told = reported.data if isinstance(reported, EndpointAnswers) else pd.concat([endpoint.offered(tables), *endpoint.measured(tables)])
+        return MissingPlot(NAME, TITLE, "no request has a row")
+    reported = endpoint_answers.endpoint_answers(tables)
+    told = (
+        reported.data
+        if isinstance(reported, EndpointAnswers)
+        else pd.concat([endpoint_answers.offered(tables), *endpoint_answers.measured(tables)])
+    )
     end_s = _end_s(tables, told)
     parts = [told, _completed(tables), _in_flight(tables), *_marks(tables, end_s), _lost(tables, end_s)]
     parts = [part for part in parts if len(part)]
     if not parts:
-        return Absent(NAME, TITLE, "no request was sent, and no rate was offered")
+        return MissingPlot(NAME, TITLE, "no request was sent, and no rate was offered")
     data = pd.concat(parts, ignore_index=True)
     said = _endpoint_sentence(reported)
     plot = Plot(NAME, TITLE, f"{_caption(tables, data)} {said}", data, panels.draw)
     return replace(plot, height_in=panels.height_in(data))
 
 
-def _endpoint_sentence(reported: EndpointAnswers | Absent | None) -> str:
+def _endpoint_sentence(reported: EndpointAnswers | MissingPlot | None) -> str:
     if reported is None:
         return NO_WORD
     return reported.caption if isinstance(reported, EndpointAnswers) else f"The endpoint: {reported.reason}."
@@ -58,7 +62,7 @@ def _completed(tables: Tables) -> pd.DataFrame:
     done = floats(rows, "done_s")[(rows["outcome"] == "ok").to_numpy(dtype=bool)]
     if not len(done) or np.isnan(done).all():
         return pd.DataFrame()
-    width_s = endpoint.bin_s(tables)
+    width_s = endpoint_answers.bin_s(tables)
     count = bins.bin_count(float(np.nanmax(done)), width_s) + 1
     rates = bins.counts(done, 0.0, width_s, count) / width_s
     return pd.DataFrame({"at_s": np.arange(count) * width_s, "completed_per_s": rates, "part": "completed"})
@@ -124,7 +128,9 @@ def _caption(tables: Tables, data: pd.DataFrame) -> str:
     there = set(data["part"])
     said = f"n = {plural(len(tables.requests), 'request')}, {plural(len(tables.attempts), 'attempt')}. "
     said += "Offered: due per second; completed" if "offered" in there else f"No offered rate ({tables.throughput.not_offered}). Completed"
-    said += f": answered ok per second, in bins of {bins.width_text(endpoint.bin_s(tables))}. In flight: attempts sent and not ended."
+    said += (
+        f": answered ok per second, in bins of {bins.width_text(endpoint_answers.bin_s(tables))}. In flight: attempts sent and not ended."
+    )
     if COLD_STARTS in set(data["kind"].dropna() if "kind" in data else ()):
         said += " Cold start: an endpoint worker became ready." if len(tables.starts) else " Cold start: a cold request reached its worker."
     said += " Strokes stand at the attempts' ends." if "mark" in there else ""

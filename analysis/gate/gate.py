@@ -15,12 +15,12 @@ from coldburst.record.objectives import ObjectiveError, Objectives
 
 from ..compare import circumstances
 from ..runs.load import Run, RunError, load
-from ..sweep_report.answer import sweep_answer
+from ..sweep_report.sweep_answer import sweep_answer
 from ..tables.run_tables import Tables
 from ..text.markdown import escaped
 from ..verdict.verdict import Verdict, judge
 from . import objective_results
-from .junit import FAILED, SKIPPED, Case, junit
+from .junit import FAILED, SKIPPED, JUnitCase, junit
 from .objective_metrics import MeasuredRun
 from .objective_results import MET, UNTOLD, ObjectiveResult
 
@@ -30,7 +30,7 @@ VERDICT_VARIABLE = "COLDBURST_EXIT_CODE_ON_VERDICT"
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateResult:
     """A run held against its objectives.
 
     Attributes:
@@ -49,12 +49,12 @@ class Gate:
         return exit_codes.code(verdict=self.verdict.state if self.by_verdict else "", kept=all(one.passes for one in self.results))
 
     @property
-    def cases(self) -> list[Case]:
+    def cases(self) -> list[JUnitCase]:
         """The verdict and the results, each as a test; what cannot be told is skipped, and fails where it may not be missing."""
         said = "; ".join((self.verdict.state, *self.verdict.reasons))
         doubted = FAILED if self.by_verdict else SKIPPED
         return [
-            Case("the figures may be believed", doubted if self.verdict.state in exit_codes.OF_VERDICT else "", said),
+            JUnitCase("the figures may be believed", doubted if self.verdict.state in exit_codes.OF_VERDICT else "", said),
             *map(_case, self.results),
         ]
 
@@ -83,7 +83,7 @@ def add_command(commands: Any) -> None:
     parser.set_defaults(command=_command)
 
 
-def gate(run: Run, asked: Objectives, baseline: Run | None = None, *, by_verdict: bool = True, anyway: bool = False) -> Gate:
+def gate(run: Run, asked: Objectives, baseline: Run | None = None, *, by_verdict: bool = True, anyway: bool = False) -> GateResult:
     """``run`` held against ``asked``; ``anyway``: against a baseline of other circumstances too.
 
     Raises:
@@ -98,10 +98,10 @@ def gate(run: Run, asked: Objectives, baseline: Run | None = None, *, by_verdict
     if baseline is not None:
         base = _measured(baseline)
         found += objective_results.baseline_results(of, base, asked.changes, _differ(run, base), anyway=anyway)
-    return Gate(run, of.verdict, found, by_verdict)
+    return GateResult(run, of.verdict, found, by_verdict)
 
 
-def terminal(of: Gate) -> str:
+def terminal(of: GateResult) -> str:
     """The results in a few lines; the first says it all."""
     cases = of.cases
     held, skipped = (sum(case.state == state for case in cases) for state in ("", SKIPPED))
@@ -110,7 +110,7 @@ def terminal(of: Gate) -> str:
     return "\n".join([first, *(f"  {WORDS[case.state]}  {case.name}: {case.said}" for case in cases), f"exit code {of.code}"])
 
 
-def summary(of: Gate) -> str:
+def summary(of: GateResult) -> str:
     """The results in Markdown, for a pull request or a job's page."""
     lines = [f"### {MARKS[FAILED if of.code else '']} Load test {_shown(of.run.id)}", "", "| | Objective | Result |", "|---|---|---|"]
     lines += [f"| {MARKS[case.state]} | {_shown(case.name)} | {_shown(case.said)} |" for case in of.cases]
@@ -167,11 +167,11 @@ def _differ(run: Run, base: MeasuredRun) -> str:
     return f"the baseline was another test: {'; '.join(differ)}" if differ else ""
 
 
-def _case(of: ObjectiveResult) -> Case:
+def _case(of: ObjectiveResult) -> JUnitCase:
     if of.state == UNTOLD:
-        return Case(of.text, SKIPPED if of.passes else FAILED, of.said)
+        return JUnitCase(of.text, SKIPPED if of.passes else FAILED, of.said)
     limit = "" if of.state == MET or not of.limit else f", limit {of.limit}"
-    return Case(of.text, "" if of.state == MET else FAILED, f"{of.said}{limit}")
+    return JUnitCase(of.text, "" if of.state == MET else FAILED, f"{of.said}{limit}")
 
 
 def _shown(text: str) -> str:

@@ -12,7 +12,7 @@ FAILED, SKIPPED = "failure", "skipped"
 
 
 @dataclass(frozen=True)
-class Case:
+class JUnitCase:
     """One test: its name; FAILED, SKIPPED or "", and what is said of it in one line."""
 
     name: str
@@ -20,7 +20,7 @@ class Case:
     said: str
 
 
-def junit(suite: str, cases: Sequence[Case], seconds: float) -> str:
+def junit(suite: str, cases: Sequence[JUnitCase], seconds: float) -> str:
     """The XML of one suite, which took ``seconds``; whatever the texts hold stands in it as text."""
     counts = {
         "tests": str(len(cases)),

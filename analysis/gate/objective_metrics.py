@@ -14,7 +14,7 @@ from ..command_name import PROGRAM
 from ..runs import locust_totals
 from ..statistics.intervals import Interval, mean_interval, share_interval
 from ..statistics.percentiles import TimeSummary
-from ..sweep_report.answer import SweepAnswer
+from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables.cold_starts import cold_starts
 from ..tables.cost import cost
 from ..tables.run_tables import Tables

@@ -18,7 +18,7 @@ from ..sweep.usl import Usl
 from ..text.number_format import NONE, number, percent, plural, seconds
 from ..text.sheet import Sheet
 from ..verdict.verdict import TOTALS, Verdict
-from .worker_level import GOODPUT, Level, level, saturation_doubt
+from .worker_level import GOODPUT, WorkerLevel, measured_level, saturation_doubt
 
 EXAMPLE = "1=results/one 2=results/two 4=results/four"
 FORMAT = 1
@@ -44,12 +44,12 @@ class Scaling:
         per_worker: requests at a time that each endpoint worker takes, as the command line says; None where it does not.
     """
 
-    levels: tuple[Level, ...]
+    levels: tuple[WorkerLevel, ...]
     column: str
     per_worker: int | None
 
     @property
-    def base(self) -> Level:
+    def base(self) -> WorkerLevel:
         """The level with the fewest workers, against which the others are held."""
         return self.levels[0]
 
@@ -69,7 +69,7 @@ class Scaling:
         good = [one for one in self.levels if not saturation_doubt(one, self.per_worker)]
         return usl.fit([float(one.workers) for one in good], [one.flow.per_s.value or 0.0 for one in good])
 
-    def _share(self, one: Level) -> LevelShare:
+    def _share(self, one: WorkerLevel) -> LevelShare:
         said, its = saturation_doubt(one, self.per_worker), saturation_doubt(self.base, self.per_worker)
         if its and one is not self.base:
             said = said or f"the baseline of {plural(self.base.workers, 'worker')}: {its}"
@@ -115,7 +115,7 @@ class Scaling:
         yield from (f"At {', '.join(at)} worker{'' if at == ['1'] else 's'}: {note}" for note, at in told.items())
         yield from TOTALS
 
-    def _of_level(self, one: Level) -> Iterator[str]:
+    def _of_level(self, one: WorkerLevel) -> Iterator[str]:
         flow = one.flow
         if one.requests and one.failures / one.requests > FAILING:
             yield f"{percent(one.failures / one.requests)} of its requests failed, and their times are in every percentile."
@@ -123,7 +123,7 @@ class Scaling:
             yield "the rate is Locust's own, from its start to the last request: the start-up of users lowers it."
         elif flow.users is None:
             yield "its history has no number of users: the rate is over all its rows, and the start-up of users lowers it."
-        if flow.users and flow.mean_s and ratios.more_than_asked(flow.all_per_s, flow.mean_s, flow.users):
+        if flow.users and flow.mean_s and ratios.exceeds_asked_concurrency(flow.all_per_s, flow.mean_s, flow.users):
             held = f"{number(one.in_flight)} in flight by rate × mean time"
             yield f"{held}, and there were {number(flow.users)} users: one of these is wrong."
         yield from one.run.notes
@@ -152,7 +152,7 @@ class Scaling:
         remark += "P50, P95: of the whole run as Locust rounds them, to two digits, failures included."
         return Sheet("Scaling", head, tuple(map(self._row, self.levels)), remark)
 
-    def _row(self, one: Level) -> tuple[str, ...]:
+    def _row(self, one: WorkerLevel) -> tuple[str, ...]:
         to, flow, base = self.shares[one.workers], one.flow.per_s, one is self.base
         efficiency = f"none: {to.doubt}" if to.doubt else percent(to.efficiency.value)
         return (
@@ -221,7 +221,7 @@ def scaling(named: list[str], column: str = GOODPUT, per_worker: int | None = No
         raise RunError(f"{twice} is named for two numbers of workers: each needs a prefix of its own, as in {EXAMPLE}")
     if len(pairs) < 2:
         raise RunError(f"one number of workers was named: scaling takes two or more, as in {EXAMPLE}")
-    return Scaling(tuple(level(n, _plainly(path), column) for n, path in pairs), column, per_worker)
+    return Scaling(tuple(measured_level(n, _plainly(path), column) for n, path in pairs), column, per_worker)
 
 
 def _pair(text: str) -> tuple[int, Path]:

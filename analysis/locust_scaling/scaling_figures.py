@@ -9,20 +9,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..figures.style import Absent, Plot
+from ..figures.style import MissingPlot, Plot
 from ..statistics.intervals import Interval
 from ..sweep import ratios
 from ..sweep.usl import Usl, fitted
 from ..sweep_report import sweep_drawing
 from ..text.number_format import percent
 from .scaling import Scaling
-from .worker_level import Level
+from .worker_level import WorkerLevel
 
 AXIS = "endpoint workers, as the command line says"
 CURVE = 80
 
 
-def plots(of: Scaling) -> list[Plot | Absent]:
+def scaling_plots(of: Scaling) -> list[Plot | MissingPlot]:
     """Every figure, in its order."""
     return [_efficiency(of), _rate(of), _times(of)]
 
@@ -33,11 +33,13 @@ def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(("x", "value", "lower", "upper"), "float64")).assign(axis=AXIS)
 
 
-def _efficiency(of: Scaling) -> Plot | Absent:
+def _efficiency(of: Scaling) -> Plot | MissingPlot:
     name, title = "sweep_efficiency", "Scaling efficiency against endpoint workers"
     good = [(one, of.shares[one.workers].efficiency) for one in of.levels if of.shares[one.workers].efficiency.value is not None]
     if len(good) < 2:
-        return Absent(name, title, "; ".join(dict.fromkeys(to.doubt for to in of.shares.values() if to.doubt)) or "a level gives no rate")
+        return MissingPlot(
+            name, title, "; ".join(dict.fromkeys(to.doubt for to in of.shares.values() if to.doubt)) or "a level gives no rate"
+        )
     caption = f"(R_n ÷ R_1) ÷ (n ÷ n_1), R in {of.unit} by counts ÷ time where there is a history, {_windows(one for one, _ in good)}; "
     caption += f"n is the command line's, not proven. {_bars(efficiency for _, efficiency in good[1:])} "
     caption += f"Target above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)} look for a bottleneck."
@@ -46,11 +48,11 @@ def _efficiency(of: Scaling) -> Plot | Absent:
     return Plot(name, title, caption, _table([_mean(*each) for each in good]), sweep_drawing.efficiency)
 
 
-def _mean(one: Level, of: Interval) -> dict[str, object]:
+def _mean(one: WorkerLevel, of: Interval) -> dict[str, object]:
     return {"part": "mean", "x": one.workers, "setting": one.workers, "value": of.value, "lower": of.lower, "upper": of.upper}
 
 
-def _windows(levels: Iterable[Level]) -> str:
+def _windows(levels: Iterable[WorkerLevel]) -> str:
     """The requests that the rates of these levels are made of."""
     return f"n = {', '.join(f'{one.flow.n:,}' for one in levels)} requests"
 
@@ -61,11 +63,11 @@ def _bars(of: Iterable[Interval]) -> str:
     return f"Bars: 95 % intervals, {', '.join(told)}." if told else "No bars, as no level has an interval."
 
 
-def _rate(of: Scaling) -> Plot | Absent:
+def _rate(of: Scaling) -> Plot | MissingPlot:
     name, title = "sweep_throughput", "Rate against endpoint workers"
     good = [one for one in of.levels if one.flow.per_s.value]
     if len(good) < 2:
-        return Absent(name, title, "fewer than two levels give a rate")
+        return MissingPlot(name, title, "fewer than two levels give a rate")
     rows = [_mean(one, one.flow.per_s) for one in good]
     law = of.law
     if isinstance(law, Usl):
@@ -87,7 +89,7 @@ def _draw_rate(figure: Figure, data: pd.DataFrame, unit: str) -> None:
     axes.set_xlabel(AXIS)
 
 
-def _times(of: Scaling) -> Plot | Absent:
+def _times(of: Scaling) -> Plot | MissingPlot:
     name, title = "scaling_p95", "P50 and P95 against endpoint workers"
     rows: list[dict[str, object]] = [
         {"part": f"p{p}", "x": one.workers, "setting": one.workers, "value": one.percentile_s(p)}
@@ -96,7 +98,7 @@ def _times(of: Scaling) -> Plot | Absent:
         if one.percentile_s(p) is not None
     ]
     if len({row["x"] for row in rows if row["part"] == "p95"}) < 2:
-        return Absent(name, title, "fewer than two levels have a P95")
+        return MissingPlot(name, title, "fewer than two levels have a P95")
     rows += [{"part": "mean", "x": one.workers, "setting": one.workers, "value": None} for one in of.levels]  # the ticks
     caption = "Of each whole run, as Locust rounds them to two digits, failures included, from the instant of sending; "
     caption += f"n = {', '.join(f'{one.requests:,}' for one in of.levels if one.percentile_s(95) is not None)} requests."

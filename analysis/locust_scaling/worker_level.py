@@ -45,7 +45,7 @@ class LevelRate:
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
+class WorkerLevel:
     """A number of endpoint workers, as the command line says, and the totals that were measured with it."""
 
     workers: int
@@ -74,11 +74,11 @@ class Level:
         return None if math.isnan(value) else value
 
 
-def level(workers: int, run: Run, column: str) -> Level:
+def measured_level(workers: int, run: Run, column: str) -> WorkerLevel:
     """The level that ``run`` (plain Locust input) measured; ``column`` is GOODPUT or THROUGHPUT."""
     assert run.totals is not None
     row = locust_totals.aggregated(run.totals)
-    return Level(workers, run, _of_history(locust_totals.history(run.totals), column) or _of_totals(row, column), row)
+    return WorkerLevel(workers, run, _of_history(locust_totals.history(run.totals), column) or _of_totals(row, column), row)
 
 
 def _of_history(history: pd.DataFrame, column: str) -> LevelRate | None:
@@ -145,7 +145,7 @@ def _of_totals(row: pd.Series[float], column: str) -> LevelRate:
     )
 
 
-def saturation_doubt(of: Level, per_worker: int | None) -> str:
+def saturation_doubt(of: WorkerLevel, per_worker: int | None) -> str:
     """Why an efficiency of this level would be false, or cannot be told; "" where nothing speaks against it.
 
     With the number of requests that each endpoint worker takes at a time (``per_worker``) it is the rule of the sweeps: SATURATED of

@@ -10,7 +10,7 @@ from ..statistics.percentiles import TimeSummary
 from ..tables import queue_jobs
 from ..tables.causes import CAUSES, cause_words, failure_causes
 from ..tables.cold_starts import FILE, ColdStarts, cold_starts, is_shortened
-from ..tables.retries import Retries, retries
+from ..tables.retry_summary import RetrySummary, retry_summary
 from ..tables.run_tables import Tables
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds
 from ..text.sheet import Sheet
@@ -82,7 +82,7 @@ def _half_and_tail(times: TimeSummary) -> tuple[str, ...]:
     return (f"{times.n:,}", *middle, seconds(times.maximum))
 
 
-def why_sheets(of: Tables) -> Iterator[Sheet]:
+def cause_sheets(of: Tables) -> Iterator[Sheet]:
     """Why attempts did not end ok, where an event names a cause."""
     found = failure_causes(of)
     columns = zip(*(found[name] for name in ("outcome", "cause", "requests", "attempts", "median_s")), strict=True)
@@ -103,9 +103,9 @@ def why_sheets(of: Tables) -> Iterator[Sheet]:
     yield Sheet("Why", ("Outcome", "Cause", "Requests", "Attempts", "After", "In plain words"), rows, remark, aside=True)
 
 
-def tries_sheets(of: Tables) -> Iterator[Sheet]:
+def retry_sheets(of: Tables) -> Iterator[Sheet]:
     """Requests beside attempts, where some were tried again."""
-    found = retries(of)
+    found = retry_summary(of)
     if found is None:
         return
     rows = tuple((str(r.outcome), f"{r.first:,}", f"{r.requests:,}", f"{r.attempts:,}") for r in found.outcomes.itertuples())
@@ -116,7 +116,7 @@ def tries_sheets(of: Tables) -> Iterator[Sheet]:
     yield Sheet("Success by try", ("Try", "Requests sent", "ok at it", "ok so far", "Share of planned"), shown, "Cumulative.")
 
 
-def _amplified(found: Retries) -> str:
+def _amplified(found: RetrySummary) -> str:
     whole = f"{plural(found.attempts, 'attempt')} for {plural(found.requests, 'request')} that were sent"
     return f"Amplification {number(found.amplification, '×')}: {whole}; lower is better. A request ends as its last attempt does."
 

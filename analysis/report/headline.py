@@ -9,7 +9,7 @@ from coldburst.record.attempt import OUTCOMES, one_line
 from ..runs.load import RUNPOD
 from ..tables.causes import cause_words, failure_causes
 from ..tables.cold_starts import cold_starts
-from ..tables.retries import retries
+from ..tables.retry_summary import retry_summary
 from ..tables.run_tables import Tables
 from ..text.number_format import plural, seconds
 
@@ -38,7 +38,7 @@ def headline(tables: Tables) -> str:
 
 def _at_first(tables: Tables) -> str:
     """How many were ok at the first try, where some were tried again."""
-    found = retries(tables)
+    found = retry_summary(tables)
     return f", {int(found.success['ok'].iloc[0]):,} at the first try" if found is not None and len(found.success) else ""
 
 

@@ -9,14 +9,14 @@ from ..gate import objective_results
 from ..gate.objective_metrics import MeasuredRun
 from ..runs import locust_totals
 from ..statistics.percentiles import Percentile, TimeSummary
-from ..sweep_report.answer import SweepAnswer
+from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables import queue_jobs
 from ..tables.causes import failure_causes
 from ..tables.cold_starts import cold_starts
-from ..tables.events import events
-from ..tables.retries import retries
+from ..tables.hook_events import events
+from ..tables.requests_by_stage import by_stage
+from ..tables.retry_summary import retry_summary
 from ..tables.run_tables import Tables
-from ..tables.stages import by_stage
 from ..verdict.verdict import Verdict, lateness_limit_s
 
 FORMAT = 1
@@ -106,7 +106,7 @@ def _cold(of: Tables) -> dict[str, Any]:
 
 
 def _tries(of: Tables) -> dict[str, Any] | None:
-    found = retries(of)
+    found = retry_summary(of)
     if found is None:
         return None
     counts = {"requests": found.requests, "attempts": found.attempts, "amplification": found.amplification}

@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..figures.plot_files import draw
-from ..figures.style import Absent, Plot
+from ..figures.plot_files import write_plot
+from ..figures.style import MissingPlot, Plot
 from ..text.markdown import escaped
 
 PAGE = "index.html"
@@ -44,11 +44,11 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def figure_content(plot: Plot | Absent, folder: Path) -> dict[str, Any]:
+def figure_content(plot: Plot | MissingPlot, folder: Path) -> dict[str, Any]:
     """A figure as the templates show it; its files are written into ``folder``."""
     named = {"name": plot.name, "title": plot.title}
     if isinstance(plot, Plot):
-        return {**named, "caption": plot.caption, "svg": Markup(draw(plot, folder)), "reason": ""}
+        return {**named, "caption": plot.caption, "svg": Markup(write_plot(plot, folder)), "reason": ""}
     return {**named, "caption": "", "svg": "", "reason": plot.reason}
 
 

@@ -13,18 +13,18 @@ from coldburst.record.attempt import OUTCOMES, one_line
 from ..command_name import PROGRAM
 from ..figures import plots
 from ..figures.plot_files import THEMED
-from ..figures.style import MARKS, Absent, Plot
+from ..figures.style import MARKS, MissingPlot, Plot
 from ..gate import objective_results
 from ..gate.objective_metrics import MeasuredRun
 from ..runs import locust_totals
 from ..runs.load import Run
-from ..sweep_report.answer import SweepAnswer, sweep_answer
+from ..sweep_report.sweep_answer import SweepAnswer, sweep_answer
 from ..tables import cold_starts
 from ..tables.run_tables import Tables
 from ..text import spreadsheet
 from ..text.sheet import Sheet
 from ..verdict.verdict import Verdict, judge
-from . import request_sheets
+from . import run_sheets
 from .headline import equation, headline
 from .metrics_json import metrics
 from .page import PAGE, aligned, figure_content, render, slug
@@ -80,7 +80,7 @@ def write(of: Report, folder: Path, *, figures: bool = True) -> Path:
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     made = plots.plots(of.tables, of.answer)
-    made = made if figures else [Absent(one.name, one.title, UNDRAWN if isinstance(one, Plot) else one.reason) for one in made]
+    made = made if figures else [MissingPlot(one.name, one.title, UNDRAWN if isinstance(one, Plot) else one.reason) for one in made]
     content = _content(of, made) | {"figures": [figure_content(plot, folder / "figures") for plot in made]}
     _write_cold(of.tables, folder / cold_starts.FILE)
     measured = metrics(of.tables, of.verdict, of.answer)
@@ -91,9 +91,9 @@ def write(of: Report, folder: Path, *, figures: bool = True) -> Path:
     return page
 
 
-def _content(of: Report, made: Sequence[Plot | Absent]) -> dict[str, Any]:
+def _content(of: Report, made: Sequence[Plot | MissingPlot]) -> dict[str, Any]:
     """What the templates show, but for the drawn figures."""
-    there = request_sheets.sheets(of.tables, of.answer)
+    there = run_sheets.run_sheets(of.tables, of.answer)
     anchors = {sheet.title: f"table-{slug(sheet.title)}" for sheet in there}
     wanted = {"Verdict": True, "Decision": of.answer is not None, "Ledger": bool(of.equation), "Objectives": of.objectives is not None}
     sections = {title: slug(title) for title, is_there in wanted.items() if is_there}
@@ -103,7 +103,7 @@ def _content(of: Report, made: Sequence[Plot | Absent]) -> dict[str, Any]:
         "short": _short(of, there),
         "anchors": anchors,
         "sections": [*sections, "Figures", "Tables", "Views", *(["Circumstances"] if of.run.about else [])],
-        "absent": request_sheets.absent_tables(of.tables),
+        "absent": run_sheets.absent_tables(of.tables),
         "views": views(made, anchors, sections, totals=of.run.totals is not None),
         "bar": _bar(of),
         "about": circumstances(of.run.about),
@@ -146,7 +146,7 @@ def _main(of: Report) -> Sheet:
     """The one table that a terminal shows."""
     if of.answer is not None:
         return of.answer.main
-    return request_sheets.sheets(of.tables)[0] if of.run.totals is not None else request_sheets.times_sheet(of.tables)
+    return run_sheets.run_sheets(of.tables)[0] if of.run.totals is not None else run_sheets.times_sheet(of.tables)
 
 
 def circumstances(about: dict[str, Any]) -> list[tuple[str, str]]:

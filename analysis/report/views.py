@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..command_name import PROGRAM
-from ..figures.style import Absent, Plot
+from ..figures.style import MissingPlot, Plot
 
 TOTALS = "Locust's totals have no row a request."
 SCALING = f"One prefix of Locust's files was read: {PROGRAM} scaling 1=PREFIX 2=PREFIX shows several numbers of workers."
@@ -78,23 +78,27 @@ class View:
     missing: str
 
 
-def views(plots: Sequence[Plot | Absent], tables: Mapping[str, str], sections: Mapping[str, str], *, totals: bool = False) -> list[View]:
+def views(
+    plots: Sequence[Plot | MissingPlot], tables: Mapping[str, str], sections: Mapping[str, str], *, totals: bool = False
+) -> list[View]:
     """Each of VIEWS in this report; ``tables`` and ``sections`` are those that the page has: title → anchor."""
     return [_view(wanted, plots, tables, sections, totals=totals) for wanted in VIEWS]
 
 
 def _view(
-    wanted: ViewSpec, plots: Sequence[Plot | Absent], tables: Mapping[str, str], sections: Mapping[str, str], *, totals: bool
+    wanted: ViewSpec, plots: Sequence[Plot | MissingPlot], tables: Mapping[str, str], sections: Mapping[str, str], *, totals: bool
 ) -> View:
     links = [*_links(wanted.sections, sections), *((f"figure-{plot.name}", plot.title) for plot in plots if _shows(plot, wanted))]
     links += _links(wanted.tables, tables)
-    reasons = [f"{plot.reason[:1].upper()}{plot.reason[1:]}." for plot in plots if isinstance(plot, Absent) and plot.name in wanted.figures]
+    reasons = [
+        f"{plot.reason[:1].upper()}{plot.reason[1:]}." for plot in plots if isinstance(plot, MissingPlot) and plot.name in wanted.figures
+    ]
     alone = "Verdict" in wanted.sections and "Decision" not in sections
     missing = "" if links and not alone else next(iter(reasons), wanted.of_totals if totals and not alone else wanted.takes)
     return View(wanted.name, tuple(links), missing)
 
 
-def _shows(plot: Plot | Absent, wanted: ViewSpec) -> bool:
+def _shows(plot: Plot | MissingPlot, wanted: ViewSpec) -> bool:
     return isinstance(plot, Plot) and plot.name in wanted.figures
 
 

@@ -19,7 +19,7 @@ from coldburst.record.attempt import COLUMNS, FORMAT, OUTCOMES, one_line
 from . import csv_columns, locust_csv
 from .attempt_order import sorting_places
 from .csv_columns import MOST
-from .locust_csv import Totals
+from .locust_csv import LocustTotals
 
 EXAMPLE = "runs/20261121-091502-burst"
 _DTYPES: Mapping[type, str] = {int: "Int64", float: "float64", bool: "boolean", str: "str"}
@@ -80,7 +80,7 @@ class Run:
     attempts: pd.DataFrame | None = None
     events: pd.DataFrame | None = None
     generator: pd.DataFrame | None = None
-    totals: Totals | None = None
+    totals: LocustTotals | None = None
     notes: list[str] = field(default_factory=list)
     endpoint: pd.DataFrame | None = None
     stages: pd.DataFrame | None = None

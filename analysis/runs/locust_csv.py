@@ -56,7 +56,7 @@ SAID: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Totals:
+class LocustTotals:
     """What a plain ``locust --csv`` tells, in the columns of 2.47.
 
     Attributes:
@@ -77,7 +77,7 @@ def has_files(prefix: Path) -> bool:
     return any(_beside(prefix, part).is_file() for part in PARTS)
 
 
-def read_totals(prefix: Path) -> tuple[Totals, list[str]]:
+def read_totals(prefix: Path) -> tuple[LocustTotals, list[str]]:
     """What Locust wrote, and a sentence on each thing that could not be read.
 
     Raises:
@@ -92,7 +92,7 @@ def read_totals(prefix: Path) -> tuple[Totals, list[str]]:
     _check(stats, path)
     stats = stats.astype(dict.fromkeys(COUNTS, "int64"))
     if path.name.endswith("_requests.csv"):
-        return Totals(_with_percentiles(stats, _beside(prefix, "_distribution.csv"), notes)), [*notes, _old("0.13.2 and before")]
+        return LocustTotals(_with_percentiles(stats, _beside(prefix, "_distribution.csv"), notes)), [*notes, _old("0.13.2 and before")]
     history = _optional(_beside(prefix, "_stats_history.csv"), HISTORY, ("Timestamp", "Type", "Name"), notes)
     failures = _optional(_beside(prefix, "_failures.csv"), STATS, ("Name", "Error", "Occurrences"), notes, older=older)
     if failures is not None:
@@ -100,7 +100,7 @@ def read_totals(prefix: Path) -> tuple[Totals, list[str]]:
     kind = _over(history, early=older, between="99.999%" in stats.columns)
     notes += [_old("0.13.3 to 0.14")] if older else []
     notes += [SAID[kind]] if history is not None and len(history) else []
-    return Totals(stats, history, failures, kind), notes
+    return LocustTotals(stats, history, failures, kind), notes
 
 
 def _beside(prefix: Path, part: str) -> Path:

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from .locust_csv import CUMULATIVE, Totals
+from .locust_csv import CUMULATIVE, LocustTotals
 
 PERCENTILES = ("50%", "90%", "95%", "99%")
 HISTORY = {
@@ -21,7 +21,7 @@ HISTORY = {
 }
 
 
-def by_name(totals: Totals) -> pd.DataFrame:
+def by_name(totals: LocustTotals) -> pd.DataFrame:
     """A row a request name and one "Aggregated": requests, failures, requests_per_s, mean_s, max_s, p50_s … p99_s.
 
     Locust's milliseconds become seconds; its percentiles hold failures too and are rounded to two digits.
@@ -35,14 +35,14 @@ def by_name(totals: Totals) -> pd.DataFrame:
     return table.assign(**{f"p{label[:-1]}_s": _column(stats, label) / 1000 for label in PERCENTILES})
 
 
-def aggregated(totals: Totals) -> pd.Series[float]:
+def aggregated(totals: LocustTotals) -> pd.Series[float]:
     """The row of ``by_name`` that Locust calls Aggregated, or the sum of requests and failures where it has none."""
     table = by_name(totals)
     found = table[table["name"] == "Aggregated"]
     return found.iloc[-1] if len(found) else table[["requests", "failures"]].sum()
 
 
-def floor_s(totals: Totals) -> float | None:
+def floor_s(totals: LocustTotals) -> float | None:
     """The least that a request takes: the smallest time of each name, weighted by its requests; None where it is not known."""
     stats = totals.stats[totals.stats["Type"].notna() & (totals.stats["Request Count"] > 0)]
     least, n = _column(stats, "Min Response Time"), stats["Request Count"]
@@ -50,14 +50,14 @@ def floor_s(totals: Totals) -> float | None:
     return None if math.isnan(value) else value
 
 
-def headline(totals: Totals) -> str:
+def headline(totals: LocustTotals) -> str:
     """The totals in one sentence."""
     row = aggregated(totals)
     requests, failures = int(row["requests"]), int(row["failures"])
     return f"Locust's totals: {requests:,} requests, {failures:,} of them failed; how many were planned is not known."
 
 
-def history(totals: Totals) -> pd.DataFrame:
+def history(totals: LocustTotals) -> pd.DataFrame:
     """A row a second of the whole run: at_s from the first row, and the columns of HISTORY, NaN where the file has not; maybe empty.
 
     Counts and mean_s are since the start; percentiles are over what ``totals.percentiles`` says, none where no window was full yet.

@@ -88,7 +88,7 @@ def _lower_rank(n: int, percent: int, side: float) -> float | None:
     return r + short * (n - r) * p / (short * (n - r) * p + over * r * (1 - p))
 
 
-def at_rank(ascending: NDArray[Any], place: float) -> float:
+def value_at_rank(ascending: NDArray[Any], place: float) -> float:
     """The value at a rank from 1; between two ranks, in a straight line from one value to the next."""
     whole = int(place)
     first, part = float(ascending[whole - 1]), place - whole
@@ -102,7 +102,7 @@ def percentile(ascending: NDArray[Any], percent: int) -> Percentile:
         return Percentile(percent, 0, None, None, None, False)
     place = nearest_rank(n, percent)
     ends = order_statistic_ranks(n, percent)
-    lower, upper = (at_rank(ascending, ends[0]), at_rank(ascending, ends[1])) if ends else (None, None)
+    lower, upper = (value_at_rank(ascending, ends[0]), value_at_rank(ascending, ends[1])) if ends else (None, None)
     return Percentile(percent, n, float(ascending[place - 1]), lower, upper, place == n)
 
 

@@ -88,7 +88,7 @@ def _as_cheap(cell: SettingResult, able: Sequence[SettingResult]) -> tuple[Setti
     return tuple(other for other in able if other is not cell and scaled[other.name].overlaps(scaled[cell.name]))
 
 
-def names(cells: Sequence[SettingResult]) -> str:
+def setting_names(cells: Sequence[SettingResult]) -> str:
     """``c8``, ``c8 and c16``, ``c8, c16 and c32``."""
     return " and ".join([", ".join(cell.name for cell in cells[:-1]), cells[-1].name] if len(cells) > 1 else [cell.name for cell in cells])
 
@@ -196,10 +196,10 @@ def _with(limits: Sequence[SweepObjective]) -> str:
 
 def _cost(cell: SettingResult) -> str:
     each = f"{number((cell.effort or 0.0) * 1000)} worker-seconds per 1,000"
-    return each if cell.usd_per_1000 is None else f"{usd(cell.usd_per_1000)} per 1,000 ({each})"
+    return each if cell.usd_per_1000 is None else f"{usd_text(cell.usd_per_1000)} per 1,000 ({each})"
 
 
-def usd(value: float | None) -> str:
+def usd_text(value: float | None) -> str:
     """USD to the cent, below a dollar to three digits."""
     if value is None:
         return number(None)
@@ -262,7 +262,7 @@ def _sentence(of: SweepResult, main: Choice, able: Sequence[SettingResult]) -> s
         return f"{UNDECIDED}: only {cell.name} was measured whole, {number(sure.value)} ok per s{_refusals(of)}."
     ends = f"95 % {number(sure.lower)} to {number(sure.upper)}, {sure.basis}" if sure.lower is not None else sure.basis
     said = f"{cell.name} {main.picked}: {number(sure.value)} ok per s ({ends})"
-    said += f", {usd(cell.usd_per_1000)} per 1,000" if cell.usd_per_1000 is not None else ""
+    said += f", {usd_text(cell.usd_per_1000)} per 1,000" if cell.usd_per_1000 is not None else ""
     lost = 1 - (cell.success or 0.0)
     failed = [f"{percent(lost)} of its requests did not end ok"] if lost > 0 else []
     parts = [said, *failed, *_doubts(cell, of.plan.objectives), *_against(of, cell), *_apart(of, cell, main, able)]
@@ -290,7 +290,7 @@ def _apart(of: SweepResult, cell: SettingResult, main: Choice, able: Sequence[Se
     others = [other for other in able if other is not cell and other not in main.rivals and _per_s(other) < _per_s(cell)]
     nearest = max(others, key=_per_s, default=None)
     said = [] if nearest is None or nearest is of.baseline else [f"{percent(_per_s(cell) / _per_s(nearest) - 1)} above {nearest.name}"]
-    return [*said, f"no difference shown from {names(main.rivals)}"] if main.rivals else said
+    return [*said, f"no difference shown from {setting_names(main.rivals)}"] if main.rivals else said
 
 
 def _refusals(of: SweepResult) -> str:

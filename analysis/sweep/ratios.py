@@ -48,6 +48,6 @@ def in_flight(per_s: float, mean_s: float) -> float:
     return per_s * mean_s
 
 
-def more_than_asked(per_s: float, mean_s: float, asked: float) -> bool:
+def exceeds_asked_concurrency(per_s: float, mean_s: float, asked: float) -> bool:
     """Whether rate × mean time needs more in flight than were allowed: then one of the three figures is wrong."""
     return in_flight(per_s, mean_s) > asked * LITTLE_ROOM

@@ -197,7 +197,7 @@ class SettingResult:
     def wer(self) -> Interval:
         """Word error rate, mean over rows; the interval over repeats, or of independent rows within this run."""
         if len(self.wers) > 1:
-            return interval_over_repeats([summed(found) for found in self.wers], pooled, 0.0)
+            return interval_over_repeats([sum_and_count(found) for found in self.wers], pooled_mean, 0.0)
         found = mean_interval(self.wers[0] if self.wers else [])
         return found if found.lower is None else Interval(found.value, max(found.lower, 0.0), found.upper, found.basis)
 
@@ -273,12 +273,12 @@ class SettingResult:
         )
 
 
-def summed(values: Sequence[float]) -> tuple[float, int]:
+def sum_and_count(values: Sequence[float]) -> tuple[float, int]:
     """Sum and number of a repeat's values, of which ``pooled`` makes means."""
     return math.fsum(values), len(values)
 
 
-def pooled(repeats: Sequence[tuple[float, int]]) -> float:
+def pooled_mean(repeats: Sequence[tuple[float, int]]) -> float:
     """The mean over all rows of the repeats."""
     return sum(total for total, _ in repeats) / sum(n for _, n in repeats)
 

@@ -26,7 +26,7 @@ NO_END = "no end of it is on record: the run was cut in it"
 
 
 @dataclass(frozen=True)
-class Steady:
+class Steadiness:
     """ok answers in the first and the second half of a stage's sending time."""
 
     first: int
@@ -117,13 +117,13 @@ class StageResult:
         return (begin, end) if begin is not None and end is not None and end > begin else None
 
     @cached_property
-    def steady(self) -> Steady | None:
+    def steady(self) -> Steadiness | None:
         """The two halves of the sending time; None where there was none."""
         if self._sending is None:
             return None
         begin, end = self._sending
         done, middle = self.ok["done_s"], (begin + end) / 2
-        return Steady(int(((done > begin) & (done <= middle)).sum()), int(((done > middle) & (done <= end)).sum()))
+        return Steadiness(int(((done > begin) & (done <= middle)).sum()), int(((done > middle) & (done <= end)).sum()))
 
     @cached_property
     def within(self) -> Interval:

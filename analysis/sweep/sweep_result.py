@@ -14,7 +14,7 @@ from ..statistics.intervals import BY_DEFINITION, Interval, difference, interval
 from ..tables.run_tables import Tables
 from ..text.number_format import brief, percent
 from . import ratios, usl
-from .setting_result import SettingResult, pooled, summed
+from .setting_result import SettingResult, pooled_mean, sum_and_count
 from .stage_result import StageResult, stage_results
 from .sweep_settings import SweepSettings, sweep_settings
 
@@ -160,8 +160,10 @@ def wer_difference(cell: SettingResult, base: SettingResult) -> Interval:
     pairs = [(one.ok["wer"].dropna().to_list(), two.ok["wer"].dropna().to_list()) for one, two in _paired(cell, base)]
     pairs = [(mine, its) for mine, its in pairs if len(mine) and len(its)]
     if len(pairs) > 1:
-        sums = [(summed(mine), summed(its)) for mine, its in pairs]
-        return interval_over_repeats(sums, lambda picked: pooled([mine for mine, _ in picked]) - pooled([its for _, its in picked]))
+        sums = [(sum_and_count(mine), sum_and_count(its)) for mine, its in pairs]
+        return interval_over_repeats(
+            sums, lambda picked: pooled_mean([mine for mine, _ in picked]) - pooled_mean([its for _, its in picked])
+        )
     return difference(mean_interval([*chain(*cell.wers)]), mean_interval([*chain(*base.wers)]))
 
 

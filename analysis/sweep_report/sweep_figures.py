@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from ..figures.style import Absent, Plot
+from ..figures.style import MissingPlot, Plot
 from ..statistics.intervals import BY_DEFINITION, Interval
 from ..sweep import ratios
 from ..sweep.setting_result import SPLIT, SettingResult
@@ -21,7 +21,7 @@ CURVE = 120
 NOTHING = "no setting was measured whole"
 
 
-def plots(of: SweepResult) -> list[Plot | Absent]:
+def sweep_plots(of: SweepResult) -> list[Plot | MissingPlot]:
     """Every figure that this kind of sweep has, in its order."""
     return [_throughput(of), *([_efficiency(of)] if of.plan.by_workers else [_multiplier(of)]), _cost(of), _split(of), _quality(of)]
 
@@ -46,10 +46,10 @@ def _ends(of: Interval) -> dict[str, float | None]:
     return {"value": of.value, "lower": of.lower, "upper": of.upper}
 
 
-def _throughput(of: SweepResult) -> Plot | Absent:
+def _throughput(of: SweepResult) -> Plot | MissingPlot:
     name, title, cells = "sweep_throughput", "Throughput and response time by setting", _sized(of)
     if not cells:
-        return Absent(name, title, NOTHING)
+        return MissingPlot(name, title, NOTHING)
     made: list[dict[str, object]] = [{"part": "mean", "x": cell.size, "setting": cell.name, **_ends(cell.throughput)} for cell in cells]
     made += [{"part": "repeat", "x": cell.size, "setting": cell.name, "value": each} for cell in cells for each in cell.each]
     made += [_tail(cell, p) for p in (50, 95, 99) for cell in cells]
@@ -100,13 +100,13 @@ def _axis(data: pd.DataFrame, of: SweepResult) -> pd.DataFrame:
     return data.astype({"value": "float64", "lower": "float64", "upper": "float64", "x": "float64"}).assign(axis=AXES[of.plan.question])
 
 
-def _efficiency(of: SweepResult) -> Plot | Absent:
+def _efficiency(of: SweepResult) -> Plot | MissingPlot:
     name, title = "sweep_efficiency", "Scaling efficiency"
     known = [(cell, of.relative[cell.name]) for cell in _sized(of) if cell.name in of.relative]
     good = [(cell, to) for cell, to in known if to.efficiency.value is not None]
     if len(good) < 2:
         whys = dict.fromkeys(f"{cell.name}: {to.refusal}" for cell, to in known if to.refusal)
-        return Absent(name, title, "; ".join(whys) or "it takes the baseline and another number of endpoint workers")
+        return MissingPlot(name, title, "; ".join(whys) or "it takes the baseline and another number of endpoint workers")
     data = pd.DataFrame([{"part": "mean", "x": cell.size, "setting": cell.name, **_ends(to.efficiency)} for cell, to in good])
     left = [cell.name for cell, to in known if to.efficiency.value is None]
     caption = "(R_n ÷ R_1) ÷ (n ÷ n_1), n proven by the answers' worker ids or the control; "
@@ -116,11 +116,11 @@ def _efficiency(of: SweepResult) -> Plot | Absent:
     return Plot(name, title, caption, _axis(data, of), sweep_drawing.efficiency)
 
 
-def _multiplier(of: SweepResult) -> Plot | Absent:
+def _multiplier(of: SweepResult) -> Plot | MissingPlot:
     name, title = "sweep_multiplier", "Throughput multiplier against requests at a time"
     known = [(cell, of.relative[cell.name]) for cell in _sized(of) if cell.name in of.relative and of.relative[cell.name].share]
     if len(known) < 2:
-        return Absent(name, title, "it takes the baseline and another setting, both measured whole")
+        return MissingPlot(name, title, "it takes the baseline and another setting, both measured whole")
     data = pd.DataFrame(
         [
             {"part": "mean", "x": cell.size, "setting": cell.name, "share": to.share, "contention": to.contention, **_ends(to.multiplier)}
@@ -132,12 +132,12 @@ def _multiplier(of: SweepResult) -> Plot | Absent:
     return Plot(name, title, caption, _axis(data, of), sweep_drawing.multiplier)
 
 
-def _cost(of: SweepResult) -> Plot | Absent:
+def _cost(of: SweepResult) -> Plot | MissingPlot:
     name, title = "sweep_cost", "Cost against P95"
     priced = of.plan.price is not None
     cells = [cell for cell in _sized(of) if cell.percentile(95).value is not None and (cell.usd_per_1000 if priced else cell.effort)]
     if len(cells) < 2:
-        return Absent(name, title, "it takes two settings with a P95" + (" and a known number of endpoint workers" if priced else ""))
+        return MissingPlot(name, title, "it takes two settings with a P95" + (" and a known number of endpoint workers" if priced else ""))
     data = pd.DataFrame(
         {
             "setting": [cell.name for cell in cells],
@@ -159,21 +159,21 @@ def _beaten(data: pd.DataFrame, x: float, value: float) -> bool:
     return bool((as_good & ((data["x"] < x) | (data["value"] < value))).any())
 
 
-def _split(of: SweepResult) -> Plot | Absent:
+def _split(of: SweepResult) -> Plot | MissingPlot:
     name, title = "sweep_split", "Where the time goes, by setting"
     cells = [cell for cell in of.deciding if cell.split]
     if not cells:
-        return Absent(name, title, "the endpoint told no queue delay and execution time")
+        return MissingPlot(name, title, "the endpoint told no queue delay and execution time")
     caption = "Mean service time of answered ok; queue delay and execution time as the endpoint tells them, the cold start taken from "
     caption += f"the former; {_n(len(cell.told) for cell in cells)} that tell both."
     data = pd.DataFrame([{"setting": cell.name, **cell.split} for cell in cells])
     return Plot(name, title, caption, data[["setting", *SPLIT]], sweep_drawing.split)
 
 
-def _quality(of: SweepResult) -> Plot | Absent:
+def _quality(of: SweepResult) -> Plot | MissingPlot:
     name, title, cells = "sweep_quality", "Word error rate beside throughput", [cell for cell in _sized(of) if cell.wer_n]
     if not cells:
-        return Absent(name, title, "no clip has a text to hold the answers against")
+        return MissingPlot(name, title, "no clip has a text to hold the answers against")
     made = [{"part": "wer", "x": cell.size, "setting": cell.name, **_ends(cell.wer)} for cell in cells]
     made += [{"part": "mean", "x": cell.size, "setting": cell.name, **_ends(cell.throughput)} for cell in cells]
     caption = f"Mean word error rate of answered ok, {_n(cell.wer_n for cell in cells)}; {_bases(cell.wer for cell in cells)}. "

@@ -60,7 +60,7 @@ def _wrong(found: SweepResult) -> Iterator[str]:
 def _of_window(window: StageResult, *, ids_matter: bool) -> Iterator[str]:
     asked, achieved, per_s = window.concurrency, window.in_flight or 0.0, window.per_s or 0.0
     mean_s = float(window.ok["service_s"].mean()) if len(window.ok) else 0.0
-    if asked and ratios.more_than_asked(per_s, mean_s, asked):
+    if asked and ratios.exceeds_asked_concurrency(per_s, mean_s, asked):
         held = f"{number(per_s)} ok per s of {seconds(mean_s)} each are {number(ratios.in_flight(per_s, mean_s))} in flight"
         yield f"{window.stage} contradicts itself: {held}, and {asked} were allowed (Little's law); its rows are not of this setting alone."
     elif asked and achieved < DRAINED * asked:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..statistics.intervals import Interval
 from ..statistics.percentiles import Percentile
 from ..sweep import ratios
-from ..sweep.decision import Decision, names, usd
+from ..sweep.decision import Decision, setting_names, usd_text
 from ..sweep.memory_plan import memory_plan, workers_that_fit
 from ..sweep.setting_result import SettingResult
 from ..sweep.stage_result import StageResult
@@ -20,21 +20,21 @@ from ..text.sheet import Sheet
 KEYS = {"concurrency": "Requests at a time", "scaling": "Endpoint workers", "matrix": "Concurrency"}
 
 
-def sheets(of: SweepResult) -> list[Sheet]:
+def sweep_sheets(of: SweepResult) -> list[Sheet]:
     """Every table of a sweep that it can fill, but the decision."""
-    made = [settings(of), _percentiles(of), _load(of), _relative(of), _costs(of)]
+    made = [settings_sheet(of), _percentiles(of), _load(of), _relative(of), _costs(of)]
     made += [_quality(of), _split(of), _law(of), *_memory(of), _stages(of)]
     return [sheet for sheet in made if sheet.rows]
 
 
-def policies(of: SweepResult, decision: Decision) -> Sheet:
+def policies_sheet(of: SweepResult, decision: Decision) -> Sheet:
     """The three policies side by side."""
     rows = tuple(
         (
             choice.policy,
             NONE if choice.cell is None else choice.cell.name,
             "yes" if choice is decision.main else "no",
-            "; ".join([choice.why, *([f"no difference shown from {names(choice.rivals)}"] if choice.rivals else [])]),
+            "; ".join([choice.why, *([f"no difference shown from {setting_names(choice.rivals)}"] if choice.rivals else [])]),
             choice.change or NONE,
         )
         for choice in decision.choices
@@ -44,7 +44,7 @@ def policies(of: SweepResult, decision: Decision) -> Sheet:
     return Sheet("Decision", head, rows, f"{rules[0].upper()}{rules[1:]}. No difference is shown where intervals overlap.", aside=True)
 
 
-def settings(of: SweepResult) -> Sheet:
+def settings_sheet(of: SweepResult) -> Sheet:
     """The main table: what each setting gave."""
     wer, costs = any(cell.wer_n for cell in of.cells), of.plan.price is not None
     rows = tuple(tuple(_setting(of, cell, wer, costs)) for cell in of.cells)
@@ -63,7 +63,7 @@ def _setting(of: SweepResult, cell: SettingResult, wer: bool, costs: bool) -> It
     if wer:
         yield percent(cell.wer.value)
     if costs:
-        yield usd(cell.usd_per_1000)
+        yield usd_text(cell.usd_per_1000)
     missed = cell.misses(of.plan.objectives)
     yield from (("no" if limit in missed else "yes") if cell.n else NONE for limit in of.plan.objectives)
 
@@ -79,10 +79,10 @@ def _remarked(of: Percentile) -> str:
         return NONE
     if of.lower is not None and not of.maximum:
         return f"{seconds(of.value)} ({seconds(of.lower)} to {seconds(of.upper)})"
-    return f"{seconds(of.value)} ({small(of)})"
+    return f"{seconds(of.value)} ({sample_remark(of)})"
 
 
-def small(of: Percentile) -> str:
+def sample_remark(of: Percentile) -> str:
     """What a percentile without an interval is: that of a small sample, or of neighbours that are alike."""
     above = of.n - max(-(-of.n * of.percent // 100), 1)
     return of.remark if of.maximum or of.alike else f"n = {of.n}: {plural(above, 'value')} above it, too few for an interval"
@@ -187,7 +187,7 @@ def _costs(of: SweepResult) -> Sheet:
 
 def _cost(cell: SettingResult) -> tuple[str, ...]:
     paid = (cell.usd, cell.usd_per_hour, cell.usd_per_1000, cell.usd_per_audio_hour)
-    return (cell.name, _whole(cell.workers), number(cell.worker_seconds), *map(usd, paid))
+    return (cell.name, _whole(cell.workers), number(cell.worker_seconds), *map(usd_text, paid))
 
 
 def _quality(of: SweepResult) -> Sheet:

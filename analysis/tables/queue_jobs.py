@@ -12,7 +12,7 @@ from ..statistics.percentiles import TimeSummary, time_summary
 
 
 @dataclass(frozen=True)
-class Polling:
+class PollingSummary:
     """Over attempts whose end polling saw.
 
     Attributes:
@@ -24,13 +24,13 @@ class Polling:
     polls: TimeSummary
 
 
-def polling(attempts: pd.DataFrame) -> Polling | None:
-    """See Polling; None where no end was seen by polling."""
+def polling(attempts: pd.DataFrame) -> PollingSummary | None:
+    """See PollingSummary; None where no end was seen by polling."""
     late_s = floats(attempts["seen_s"]) - floats(attempts["done_s"])
     seen = ~np.isnan(late_s)
     if not seen.any():
         return None
-    return Polling(time_summary(late_s, len(attempts)), time_summary(floats(attempts["polls"])[seen], len(attempts)))
+    return PollingSummary(time_summary(late_s, len(attempts)), time_summary(floats(attempts["polls"])[seen], len(attempts)))
 
 
 def dispatched_again(requests: pd.DataFrame) -> int:

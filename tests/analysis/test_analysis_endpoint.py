@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.figures import endpoint as endpoint_figure
-from analysis.figures.style import Absent
-from analysis.report import request_sheets
+from analysis.figures import endpoint_answers as endpoint_figure
+from analysis.figures.style import MissingPlot
+from analysis.report import run_sheets
 from analysis.report.headline import headline
 from analysis.runs.load import RunError, load
 from analysis.tables import queue_jobs, run_tables
 from analysis.tables.causes import CAUSES, failure_causes
-from analysis.tables.retries import retries as retries_of
+from analysis.tables.retry_summary import retry_summary as retries_of
 from analysis.tables.run_tables import Tables
 from analysis.text import number_format
 from analysis.verdict.verdict import judge
@@ -39,7 +39,7 @@ def changed(of, about=None, attempts=None, **parts):
 
 
 def sheet(of, title):
-    return next(found for found in request_sheets.sheets(of) if found.title == title)
+    return next(found for found in run_sheets.run_sheets(of) if found.title == title)
 
 
 def test_the_small_runs_are_what_their_program_writes(tmp_path, monkeypatch):
@@ -144,7 +144,7 @@ def test_requests_are_told_from_attempts(retries):
 
 def test_a_run_without_a_second_try_has_no_such_table(queue):
     assert retries_of(queue) is None
-    assert "Success by try" not in [found.title for found in request_sheets.sheets(queue)]
+    assert "Success by try" not in [found.title for found in run_sheets.run_sheets(queue)]
 
 
 def test_another_try_is_not_lateness_and_ends_the_response(retries):
@@ -230,7 +230,7 @@ def test_a_burst_has_no_offered_rate_to_draw(queue):
 
 def test_an_endpoint_that_was_not_asked_or_gave_no_answer(queue):
     absent = endpoint_figure.endpoint_answers(changed(queue, endpoint=None))
-    assert isinstance(absent, Absent)
+    assert isinstance(absent, MissingPlot)
     assert "no endpoint.csv" in absent.reason
     absent = endpoint_figure.endpoint_answers(changed(queue, endpoint=queue.run.endpoint.assign(error="401")))
     assert "254 times asked" in absent.reason

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures import anatomy, burst, dense_scatter, generator, outcomes, plot_files, response_times, timeline
+from analysis.figures import anatomy, burst, dense_scatter, generator_health, outcomes_over_time, plot_files, response_times, timeline
 from analysis.figures.phases import phases
-from analysis.figures.style import PHASES, Absent
+from analysis.figures.style import PHASES, MissingPlot
 from analysis.runs.load import load
 from analysis.tables.run_tables import Tables
 
@@ -134,7 +134,7 @@ def test_cold_stands_beside_warm_at_half_and_tail(made):
 
 def test_an_endpoint_that_tells_nothing_has_no_anatomy(made):
     for plot in (anatomy.anatomy(made["retries"]), anatomy.waterfall(made["retries"]), anatomy.anatomy(made["mixed"])):
-        assert isinstance(plot, Absent)
+        assert isinstance(plot, MissingPlot)
         assert plot.reason == anatomy.UNTOLD
 
 
@@ -223,7 +223,7 @@ def test_the_endpoints_word_stands_in_the_timeline_or_its_absence_is_told(made):
 
 @pytest.mark.parametrize("name", OWN)
 def test_outcomes_over_time_are_the_ledger_by_when_requests_ended(made, name):
-    data = outcomes.outcomes(made[name]).data
+    data = outcomes_over_time.outcomes(made[name]).data
     counts = made[name].ledger.counts
     assert {kind: int(data[kind].sum()) for kind in counts} == dict(counts)
     width = float(data["width_s"].iloc[0])
@@ -260,7 +260,7 @@ def test_a_sample_too_alike_for_any_interval_is_drawn_without(made, tmp_path):
     alone.__dict__["response"] = {policy: replace(times, percentiles=tuple(none)) for policy, times in made["burst"].response.items()}
     plot = response_times.distribution(alone)
     assert "(none for P50, P95, P99)" in plot.caption
-    assert ">P50 8.00 s<" in plot_files.draw(plot, tmp_path)
+    assert ">P50 8.00 s<" in plot_files.write_plot(plot, tmp_path)
 
 
 def test_the_steps_of_many_answers_are_thinned_and_keep_both_ends(made):
@@ -292,7 +292,7 @@ def test_above_twenty_thousand_the_answers_are_a_density_and_the_failures_marks(
 def test_cells_hold_what_a_count_by_hand_finds():
     generator_ = np.random.default_rng(5)
     x, y = generator_.uniform(0, 100, 30_000), generator_.lognormal(0, 2, 30_000)
-    data = dense_scatter.data(dense_scatter.Cloud(np.arange(30_000), x, y, np.zeros(30_000, dtype=np.int8)), ["ok"], ["ok"])
+    data = dense_scatter.scatter_data(dense_scatter.ScatterPoints(np.arange(30_000), x, y, np.zeros(30_000, dtype=np.int8)), ["ok"], ["ok"])
     for row in data.sample(40, random_state=1).itertuples():
         right = x <= row.right if row.right >= x.max() - 1e-9 else x < row.right
         top = y <= row.top if row.top >= y.max() - 1e-9 else y < row.top
@@ -303,7 +303,9 @@ def test_cells_hold_what_a_count_by_hand_finds():
 def test_rare_kinds_stay_whole_and_common_ones_keep_their_extremes():
     n, kind = 40_000, np.zeros(40_000, dtype=np.int8)
     kind[::2], kind[5], y = 1, 2, np.linspace(0.1, 9.0, n)
-    data = dense_scatter.data(dense_scatter.Cloud(np.arange(n), np.arange(float(n)), y, kind), ["ok", "failed", "refused"], ["ok"])
+    data = dense_scatter.scatter_data(
+        dense_scatter.ScatterPoints(np.arange(n), np.arange(float(n)), y, kind), ["ok", "failed", "refused"], ["ok"]
+    )
     marks = data[data["part"] == "mark"]
     assert (marks["kind"].value_counts()["refused"], len(marks)) == (1, dense_scatter.RARE // 2 + 1)
     failed = marks[marks["kind"] == "failed"]
@@ -315,15 +317,15 @@ def test_lateness_becomes_a_density_too_with_its_largest_in_sight(made):
     n = dense_scatter.MOST + 1
     late = many(made["burst"], n)
     rows = late.run.attempts.assign(sent_s=late.run.attempts["scheduled_s"] + 0.002 + (late.run.attempts["seq"] == 9) * 0.5)
-    data = generator.lateness(changed(late, rows)).data
+    data = generator_health.lateness(changed(late, rows)).data
     assert (set(data["part"]), data["count"].sum(), data["top"].max()) == ({"cell"}, n, pytest.approx(0.502))
 
 
 def test_the_generators_samples_of_a_long_run_are_the_largest_of_each_stretch(made):
-    n = 4 * generator.MOST_SAMPLES
+    n = 4 * generator_health.MOST_SAMPLES
     rows = pd.DataFrame({"at_s": np.arange(float(n)), "generator": "local", "in_flight": 1.0, "held": 0.0, "cpu": 0.1})
     rows.loc[777, "cpu"] = 0.95
-    plot = generator.generator(changed(made["burst"], generator=rows))
-    assert len(plot.data) <= generator.MOST_SAMPLES
+    plot = generator_health.generator(changed(made["burst"], generator=rows))
+    assert len(plot.data) <= generator_health.MOST_SAMPLES
     assert plot.data["cpu"].max() == 0.95
     assert "largest sample of each 5 s" in plot.caption

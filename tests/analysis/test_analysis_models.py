@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from analysis.statistics.autocorrelation import lag1_autocorrelation
 from analysis.statistics.percentiles import (
     PERCENTS,
-    at_rank,
     nearest_rank,
     order_statistic_ranks,
     percentile,
     percentiles,
     percentiles_over_repeats,
     smallest_sample,
+    value_at_rank,
 )
 
 TIMES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=300)
@@ -88,7 +88,7 @@ def test_intervals_enclose_their_percentile():
 
 
 def test_a_rank_between_two_is_in_a_straight_line_between_their_values():
-    assert [at_rank(np.array([1.0, 2.0, 10.0]), place) for place in (1, 1.5, 2.25, 3)] == [1.0, 1.5, 4.0, 10.0]
+    assert [value_at_rank(np.array([1.0, 2.0, 10.0]), place) for place in (1, 1.5, 2.25, 3)] == [1.0, 1.5, 4.0, 10.0]
 
 
 def test_neighbours_that_are_alike_are_said_to_be():

@@ -12,10 +12,10 @@ from analysis.report.headline import equation, headline
 from analysis.runs import locust_totals
 from analysis.runs.load import load
 from analysis.tables import run_tables
-from analysis.tables.events import events
-from analysis.tables.outcomes import by_outcome
+from analysis.tables.attempt_outcomes import by_outcome
+from analysis.tables.hook_events import events
+from analysis.tables.requests_by_stage import by_stage
 from analysis.tables.run_tables import Tables
-from analysis.tables.stages import by_stage
 from analysis.text import number_format
 from coldburst.record.attempt import read
 from coldburst.record.ledger import ledger

@@ -9,10 +9,10 @@ import pytest
 
 from analysis.figures import anatomy, bins, layout, plot_files
 from analysis.figures.plots import plots
-from analysis.figures.style import Absent, Plot
+from analysis.figures.style import MissingPlot, Plot
 from analysis.report.views import VIEWS, views
 from analysis.runs.load import load
-from analysis.sweep_report.answer import sweep_answer
+from analysis.sweep_report.sweep_answer import sweep_answer
 from analysis.tables.run_tables import Tables
 
 RUNS = Path(__file__).parents[1] / "runs"
@@ -54,7 +54,7 @@ def test_an_axis_of_time_counts_in_a_unit_that_fits(span, unit):
 def test_a_stage_called_like_a_formula_is_drawn_and_escaped(made, tmp_path):
     hostile = made["burst"].run.attempts.assign(stage="$x_{<script>")
     plot = anatomy.waterfall(changed(made["burst"], hostile))
-    svg = plot_files.draw(plot, tmp_path)
+    svg = plot_files.write_plot(plot, tmp_path)
     assert "$x_{" in svg and "&lt;script&gt;" in svg and "<script" not in svg
     assert 'class="wide"' in svg and 'class="narrow"' in svg and 'role="img"' in svg
     assert "var(--ink)" in svg and "#22303c" not in svg
@@ -93,7 +93,7 @@ def test_a_run_without_rows_has_reasons_instead_of_figures(made):
     empty = changed(made["mixed"], made["mixed"].run.attempts.iloc[:0], events=None)
     found = plots(empty)
     assert len(found) == 9
-    assert all(isinstance(plot, Absent) and plot.reason for plot in found)
+    assert all(isinstance(plot, MissingPlot) and plot.reason for plot in found)
 
 
 ODD = {
@@ -118,10 +118,10 @@ def test_times_that_cannot_be_have_figures_or_reasons(made, columns):
 def test_times_that_cannot_be_are_drawn(made, columns, tmp_path):
     found = plots(changed(made["queue"], made["queue"].run.attempts.assign(**columns)))
     for plot in (each for each in found if isinstance(each, Plot)):
-        assert "<svg" in plot_files.draw(plot, tmp_path)
+        assert "<svg" in plot_files.write_plot(plot, tmp_path)
 
 
 def test_of_a_sweep_no_figure_mixes_its_settings(made):
     names = [plot.name for plot in plots(*reported(RUNS / "sweep-matrix"))]
     assert not {"burst", "anatomy", "waterfall", "response_time_ecdf"} & set(names)
-    assert all(isinstance(plot, Plot | Absent) for plot in plots(made["burst"]))
+    assert all(isinstance(plot, Plot | MissingPlot) for plot in plots(made["burst"]))

@@ -14,7 +14,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.compare import differences
 from analysis.compare.compare import compare
-from analysis.compare.comparison_figures import _line, _mark, plots
+from analysis.compare.comparison_figures import _line, _mark, comparison_plots
 from analysis.compare.differences import (
     block_length,
     correlation_time,
@@ -182,7 +182,7 @@ def test_runs_of_one_name_under_a_long_path_have_names_of_their_own(tmp_path):
     alike = [run(tmp_path / name / ("y" * 90), times(k, 100)) for k, name in enumerate(("a", "b"))]
     of = compare([load(folder) for folder in alike])
     assert [side.label[-6:] for side in of.sides] == ["y… (1)", "y… (2)"]
-    for plot in plots(of.sides):
+    for plot in comparison_plots(of.sides):
         assert plot.data["run"].nunique() == 2
 
 
@@ -190,12 +190,12 @@ def test_runs_of_one_name_under_a_long_path_have_names_of_their_own(tmp_path):
 @pytest.mark.parametrize("width_in", WIDTHS)
 def test_names_too_wide_for_the_key_are_cut_in_their_middle_and_stay_apart(tmp_path, monkeypatch, width_in):
     made = [run(tmp_path / f"{'W' * 60}-{k}", times(k, 100)) for k in (1, 2)]
-    for plot in plots(compare([load(folder) for folder in made]).sides):
+    for plot in comparison_plots(compare([load(folder) for folder in made]).sides):
         found = {text for text, _ in texts(monkeypatch, plot, width_in)[1]}
         assert {text[-4:] for text in found if text.startswith("W")} == {"WW-1", "WW-2"}
         assert faults(monkeypatch, plot, width_in) == []
     ends = [load(run(tmp_path / f"{'W' * 25}{k}{'W' * 50}", times(k, 100))) for k in (1, 2)]
-    found = {text for text, _ in texts(monkeypatch, plots(compare(ends).sides)[0], WIDTHS[1])[1]}
+    found = {text for text, _ in texts(monkeypatch, comparison_plots(compare(ends).sides)[0], WIDTHS[1])[1]}
     assert {text[:4] for text in found if "WW" in text} == {"1: W", "2: W"}
 
 
@@ -210,7 +210,7 @@ def test_a_run_keeps_its_place_where_another_has_nothing_to_draw(tmp_path):
         run(tmp_path / "some", times(2, 40)),
         run(tmp_path / "more", times(3, 40)),
     ]
-    percentiles, ecdf, over_time = plots(compare([load(folder) for folder in made]).sides)
+    percentiles, ecdf, over_time = comparison_plots(compare([load(folder) for folder in made]).sides)
     assert percentiles.data["place"].to_list() == [0, 1, 2] * 2
     for plot in (ecdf, over_time):
         assert dict(zip(plot.data["run"], plot.data["place"], strict=True)) == {"some": 1, "more": 2}
@@ -222,7 +222,9 @@ def test_a_run_keeps_its_place_where_another_has_nothing_to_draw(tmp_path):
 def test_of_sweeps_no_figure_mixes_settings_and_no_share_has_the_warm_up(tmp_path):
     sweeps = [load(write(tmp_path / name, list(guide()), "scaling")) for name in ("one", "two")]
     of = compare([*sweeps, load(RUNS / "burst")], anyway=True)
-    assert {plot.reason for plot in plots(of.sides)} == {"a sweep is among the runs, and its settings would be mixed together in it"}
+    assert {plot.reason for plot in comparison_plots(of.sides)} == {
+        "a sweep is among the runs, and its settings would be mixed together in it"
+    }
     for place, n in ((0, (720, 720)), (1, (720, 30))):
         assert (line(of, "share.ok", place).n, line(of, "share.ok", place).of.base) == (n, 1.0)  # each warm-up fails
     assert any(note.startswith("Both are sweeps: shares of outcomes are over all settings together") for note in of.pairs[0].notes)

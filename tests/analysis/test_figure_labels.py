@@ -7,7 +7,7 @@ import pytest
 from analysis.figures import panels, plot_files
 from analysis.figures.style import Plot
 from analysis.runs.load import load
-from analysis.sweep_report.answer import sweep_answer
+from analysis.sweep_report.sweep_answer import sweep_answer
 from analysis.tables.run_tables import Tables
 from tests.support.drawn import WIDTHS, faults, texts
 from tests.support.sweeps import Measure, write

@@ -12,7 +12,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.gate import gate as gate_module
 from analysis.gate.gate import gate, summary, terminal
-from analysis.gate.junit import Case, junit
+from analysis.gate.junit import JUnitCase, junit
 from analysis.report.metrics_json import metrics
 from analysis.report.report import report
 from analysis.runs.load import RunError, load
@@ -240,7 +240,7 @@ def test_junit_says_what_the_gate_says(even):
 
 
 def test_hostile_text_is_text_in_the_xml_and_in_the_summary(even):
-    root = ElementTree.fromstring(junit("run", [Case(HOSTILE, "failure", HOSTILE)], 0.0))
+    root = ElementTree.fromstring(junit("run", [JUnitCase(HOSTILE, "failure", HOSTILE)], 0.0))
     assert "<script>alert(1)</script>" in root[0][0].get("name")
     run = replace(even, about=even.about | {"id": HOSTILE, "objectives": [{"that": HOSTILE}]})
     text = summary(gate(run, asked("p95 < 2 s")))

@@ -13,7 +13,14 @@ from scipy.special import ndtri
 from analysis.runs.load import load
 from analysis.statistics.autocorrelation import effective_sample_size
 from analysis.statistics.intervals import mean_interval
-from analysis.statistics.percentiles import PERCENTS, at_rank, order_statistic_ranks, percentile, percentiles, percentiles_over_repeats
+from analysis.statistics.percentiles import (
+    PERCENTS,
+    order_statistic_ranks,
+    percentile,
+    percentiles,
+    percentiles_over_repeats,
+    value_at_rank,
+)
 from analysis.statistics.two_groups import two_groups_sentence
 from analysis.sweep import usl
 from analysis.sweep.usl import Usl, throughput
@@ -56,7 +63,7 @@ def _between(ascending, place):
 def test_many_at_once_are_the_same_as_each_alone():
     rows = np.sort(np.random.default_rng(1).random((3, 72)), axis=1)
     for place in order_statistic_ranks(72, 95):
-        assert _between(rows, place) == pytest.approx([at_rank(row, place) for row in rows])
+        assert _between(rows, place) == pytest.approx([value_at_rank(row, place) for row in rows])
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.figures.locust_history import history, times
-from analysis.figures.style import Absent, Plot
+from analysis.figures.style import MissingPlot, Plot
 from analysis.locust_scaling.scaling import scaling
-from analysis.locust_scaling.scaling_figures import plots
+from analysis.locust_scaling.scaling_figures import scaling_plots
 from analysis.runs import locust_totals
 from analysis.runs.load import RunError, load
 from analysis.runs.locust_csv import CUMULATIVE, UNTOLD, WINDOW
@@ -150,7 +150,7 @@ def test_users_that_never_wait_for_a_worker_cannot_tell(tmp_path):
     found = scaling(free)
     assert found.shares[2].doubt == "cannot tell whether the load saturates: a request takes 400 ms, and the fastest 390 ms; " \
         "8.00 users ÷ that is 20.5/s, and 20.0/s came"  # fmt: skip
-    assert isinstance(plots(found)[0], Absent)
+    assert isinstance(scaling_plots(found)[0], MissingPlot)
     assert scaling(free, per_worker=4).shares[2].doubt == ""  # eight in flight of eight
 
 
@@ -177,7 +177,7 @@ def test_the_page_and_its_files(tmp_path, capsys):
 def test_three_levels_have_no_law():
     found = scaling(named((1, "one"), (2, "two"), (4, "four")))
     assert found.law == "3 levels can be used, and the law has three parameters: it takes 4 or more"
-    assert plots(found)[1].caption.endswith(f"No Universal Scalability Law: {found.law}.")
+    assert scaling_plots(found)[1].caption.endswith(f"No Universal Scalability Law: {found.law}.")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_a_history_that_cannot_be_used_leaves_the_totals(content, tmp_path):
     (tmp_path / "p_stats_history.csv").write_text(content)
     run = load(tmp_path / "p")
     assert locust_totals.aggregated(run.totals)["requests"] == 600
-    assert isinstance(history(run.totals), Absent)
+    assert isinstance(history(run.totals), MissingPlot)
     assert content == f"{HISTORY}\n" or any("p_stats_history.csv" in note and "left out" in note for note in run.notes)
     found = scaling([f"1={tmp_path / 'p'}", f"2={written(tmp_path / 'q', per_s=20)}"])
     assert found.base.flow.source == "Locust's own figure"

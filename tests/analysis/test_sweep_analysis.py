@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.figures.style import Absent, Plot
+from analysis.figures.style import MissingPlot, Plot
 from analysis.report import metrics_json, report
 from analysis.runs.load import load
 from analysis.sweep.usl import Usl
@@ -232,7 +232,7 @@ def test_without_ids_the_control_is_believed_and_without_either_nobody(tmp_path)
     assert answered(write(tmp_path / "seen", nameless, "scaling")).sweep.relative["w3"].efficiency.value == pytest.approx(0.946, abs=1e-3)
     untold = answered(write(tmp_path / "untold", [replace(of, seen=None) for of in nameless], "scaling"))
     assert "neither the answers nor the control tell" in untold.sweep.relative["w2"].refusal
-    assert isinstance(figures(untold)["sweep_efficiency"], Absent)
+    assert isinstance(figures(untold)["sweep_efficiency"], MissingPlot)
 
 
 def test_a_load_that_does_not_saturate_has_no_efficiency(tmp_path):
@@ -300,5 +300,5 @@ def test_other_runs_have_nothing_of_a_sweep():
 
 def test_every_row_of_every_table_is_as_long_as_its_head(curve, matrix, scaling):
     for found in (curve, matrix, scaling, answered(RUNS / "sweep-cut")):
-        for of in (found.policies, *sweep_sheets.sheets(found.sweep)):
+        for of in (found.policies, *sweep_sheets.sweep_sheets(found.sweep)):
             assert {len(row) for row in of.rows} == {len(of.head)}, of.title

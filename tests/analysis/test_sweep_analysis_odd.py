@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.figures.style import Absent, Plot
+from analysis.figures.style import MissingPlot, Plot
 from analysis.report import metrics_json, report
 from analysis.runs.load import load
 from tests.support.sweeps import PRICE, Measure, cut, repeated, write
@@ -97,7 +97,7 @@ def test_a_sweep_without_a_measure_row_decides_nothing(tmp_path):
     folder = write(tmp_path / "run", [Measure("c1", 0, 1, 0.0, state="skipped", why="no worker came")])
     found = answered(folder)
     assert found.decision.sentence == "No decision: no setting was measured whole."
-    assert all(isinstance(plot, Absent) for plot in found.plots())
+    assert all(isinstance(plot, MissingPlot) for plot in found.plots())
     report.write(report.report(load(folder)), tmp_path / "report")
 
 

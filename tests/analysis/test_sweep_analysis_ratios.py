@@ -38,8 +38,8 @@ def test_two_workers_do_what_five_did():
 @pytest.mark.parametrize(("per_s", "mean_s", "flying"), [(10.5, 0.476, 5.0), (20.1, 0.498, 10.0), (29.8, 0.512, 15.26)])
 def test_littles_law_finds_the_guides_contradiction(per_s, mean_s, flying):
     assert ratios.in_flight(per_s, mean_s) == pytest.approx(flying, abs=0.02)
-    assert ratios.more_than_asked(per_s, mean_s, 4)
-    assert not ratios.more_than_asked(4 / mean_s, mean_s, 4)
+    assert ratios.exceeds_asked_concurrency(per_s, mean_s, 4)
+    assert not ratios.exceeds_asked_concurrency(4 / mean_s, mean_s, 4)
 
 
 def test_a_video_costs_the_same_with_5_and_with_20_workers():

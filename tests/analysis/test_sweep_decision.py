@@ -8,7 +8,7 @@ import pytest
 
 from analysis.runs.load import load
 from analysis.statistics.intervals import batch_means, share_interval
-from analysis.sweep_report.answer import sweep_answer
+from analysis.sweep_report.sweep_answer import sweep_answer
 from analysis.tables.run_tables import Tables
 from tests.support.sweeps import Measure, write
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.report.report import report, write
-from analysis.report.request_sheets import times_sheet
+from analysis.report.run_sheets import times_sheet
 from analysis.runs.load import load
 from analysis.statistics.percentiles import Percentile, TimeSummary
 from analysis.tables.run_tables import Tables
@@ -24,16 +24,16 @@ WALK = {
     "analysis/tables/run_tables.py": "makes requests of attempts: response time = done − scheduled",
     "analysis/statistics/percentiles.py": "takes the nearest-rank P95 and its interval",
     "analysis/text/number_format.py": "writes it to three digits, with its unit",
-    "analysis/report/request_sheets.py": "puts it into the table Response time",
+    "analysis/report/run_sheets.py": "puts it into the table Response time",
     "analysis/report/report.py": "gathers what the page shows",
     "analysis/report/page.py": "fills the template",
 }
 CALLS = {
     ("runs/load.py", "runs/csv_columns.py"),
     ("tables/run_tables.py", "statistics/percentiles.py"),
-    ("report/request_sheets.py", "tables/run_tables.py"),
-    ("report/request_sheets.py", "text/number_format.py"),
-    ("report/report.py", "report/request_sheets.py"),
+    ("report/run_sheets.py", "tables/run_tables.py"),
+    ("report/run_sheets.py", "text/number_format.py"),
+    ("report/report.py", "report/run_sheets.py"),
     ("report/report.py", "report/page.py"),
 }
 
@@ -112,7 +112,7 @@ def test_the_p95_of_a_page_walks_through_these_files(known, tmp_path):
             found.append(stack(frame))
 
     def making_the_page(frame, event, _):
-        if event == "call" and frame.f_code.co_name in ("sheets", "render"):
+        if event == "call" and frame.f_code.co_name in ("run_sheets", "render"):
             found.append(stack(frame))
 
     with profiled(making_the_table):

@@ -1,7 +1,7 @@
 """What became of a sweep, for tests: its answer, and parts of it by their names."""
 
 from analysis.runs.load import load
-from analysis.sweep_report.answer import sweep_answer
+from analysis.sweep_report.sweep_answer import sweep_answer
 from analysis.tables.run_tables import Tables
 
 

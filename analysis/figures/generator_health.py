@@ -12,24 +12,24 @@ from ..text.number_format import plural, seconds
 from ..verdict.verdict import CPU_FULL, lateness_limit_s
 from . import bins, dense_scatter, layout
 from .bins import floats
-from .dense_scatter import Cloud
+from .dense_scatter import ScatterPoints
 from .request_axis import PIXELS_FROM, x_axis, x_positions
-from .style import BLUE, GREEN, QUEUED, Absent, Plot
+from .style import BLUE, GREEN, QUEUED, MissingPlot, Plot
 
 MOST_SAMPLES = 600
 
 
-def lateness(tables: Tables) -> Plot | Absent:
+def lateness(tables: Tables) -> Plot | MissingPlot:
     """How late each request left, and the limit of the verdict."""
     name, title, rows = "lateness", "Lateness of the generator", tables.requests
     late = floats(rows, "lateness_s") if len(rows) else np.array([])
     sent = ~np.isnan(late)
     if not sent.any():
-        return Absent(name, title, "no request was sent")
+        return MissingPlot(name, title, "no request was sent")
     x, at_once = x_positions(rows)
     limit_s, n = lateness_limit_s(tables), int(sent.sum())
-    sample = Cloud(rows.index.to_numpy()[sent], x[sent], late[sent], np.zeros(n, dtype=np.int8))
-    data = dense_scatter.data(sample, ["sent"], ["sent"]).rename(columns={"y": "lateness_s"}).drop(columns=["kind", "of_kind"])
+    sample = ScatterPoints(rows.index.to_numpy()[sent], x[sent], late[sent], np.zeros(n, dtype=np.int8))
+    data = dense_scatter.scatter_data(sample, ["sent"], ["sent"]).rename(columns={"y": "lateness_s"}).drop(columns=["kind", "of_kind"])
     data = data.assign(limit_s=limit_s, at_once=at_once, end_x=float(x.max()))
     caption = f"n = {n:,} requests sent; sent − scheduled − held at the in-flight cap. "
     caption += f"The run is invalid where the P99 is above {seconds(limit_s)}."
@@ -70,11 +70,11 @@ def _limited(axes: Axes, data: pd.DataFrame, limit_ms: float) -> None:
     )
 
 
-def generator(tables: Tables) -> Plot | Absent:
+def generator(tables: Tables) -> Plot | MissingPlot:
     """What was in flight and held, and the CPU of the busiest generator."""
     name, title, rows = "generator", "In flight, and the generator's CPU", tables.run.generator
     if rows is None:
-        return Absent(name, title, "the run has no generator.csv, or an empty one")
+        return MissingPlot(name, title, "the run has no generator.csv, or an empty one")
     second = rows["at_s"].floordiv(1).rename("at_s")
     each = rows.groupby([second, "generator"], observed=True)[["in_flight", "held", "cpu"]].last()
     data = each.groupby("at_s").agg(in_flight=("in_flight", "sum"), held=("held", "sum"), cpu=("cpu", "max")).reset_index()

@@ -14,7 +14,7 @@ from .run_tables import Tables, cached_table
 
 
 @dataclass(frozen=True)
-class Retries:
+class RetrySummary:
     """Requests and their attempts.
 
     Attributes:
@@ -40,15 +40,15 @@ class Retries:
 
 
 @cached_table
-def retries(of: Tables) -> Retries | None:
-    """See Retries; None where no request was tried again."""
+def retry_summary(of: Tables) -> RetrySummary | None:
+    """See RetrySummary; None where no request was tried again."""
     rows = of.attempts
     if not (rows["attempt"] > 1).any():
         return None
     sent, planned = rows["sent_s"].notna(), of.ledger.planned
     requests = int((of.requests["tries"] > 0).sum())
     success = _success(rows.loc[sent, "attempt"], of.requests, planned)
-    return Retries(requests, int(sent.sum()), planned, _outcomes(rows, of.requests), success)
+    return RetrySummary(requests, int(sent.sum()), planned, _outcomes(rows, of.requests), success)
 
 
 def _outcomes(rows: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:

@@ -11,16 +11,16 @@ from coldburst.record.attempt import OUTCOMES
 from ..tables.run_tables import Tables
 from . import bins, layout
 from .bins import codes, floats
-from .style import MARKS, Absent, Plot
+from .style import MARKS, MissingPlot, Plot
 
 BINS = 96
 
 
-def outcomes(tables: Tables) -> Plot | Absent:
+def outcomes(tables: Tables) -> Plot | MissingPlot:
     """Requests by outcome, counted in bins of the instant when they ended."""
     name, title, rows = "outcomes", "Outcomes over time", tables.requests
     if rows.empty:
-        return Absent(name, title, "no request has a row")
+        return MissingPlot(name, title, "no request has a row")
     done = floats(rows, "done_s")
     at = np.where(np.isnan(done), floats(rows, "scheduled_s"), done)
     width = bins.width_s(max(float(at.max()), 1e-3), BINS)

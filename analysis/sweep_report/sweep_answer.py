@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..figures.style import Absent, Plot
+from ..figures.style import MissingPlot, Plot
 from ..sweep.decision import UNDECIDED, Decision, decide
 from ..sweep.sweep_result import SweepResult, sweep_result
 from ..tables.run_tables import Tables
@@ -31,20 +31,20 @@ class SweepAnswer:
     @property
     def policies(self) -> Sheet:
         """The three policies side by side."""
-        return sweep_sheets.policies(self.sweep, self.decision)
+        return sweep_sheets.policies_sheet(self.sweep, self.decision)
 
     @property
     def main(self) -> Sheet:
         """The table of settings."""
-        return sweep_sheets.settings(self.sweep)
+        return sweep_sheets.settings_sheet(self.sweep)
 
     def sheets(self) -> list[Sheet]:
         """Every table of the sweep but the policies."""
-        return sweep_sheets.sheets(self.sweep)
+        return sweep_sheets.sweep_sheets(self.sweep)
 
-    def plots(self) -> list[Plot | Absent]:
+    def plots(self) -> list[Plot | MissingPlot]:
         """Every figure of the sweep."""
-        return sweep_figures.plots(self.sweep)
+        return sweep_figures.sweep_plots(self.sweep)
 
     def metrics(self) -> dict[str, Any]:
         """The sweep for other programs."""

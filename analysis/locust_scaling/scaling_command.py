@@ -12,7 +12,7 @@ from ..report.page import PAGE, aligned, figure_content, render, slug
 from ..report.views import views
 from ..verdict.verdict import Verdict
 from .scaling import EXAMPLE, Scaling, scaling
-from .scaling_figures import plots
+from .scaling_figures import scaling_plots
 from .worker_level import GOODPUT, THROUGHPUT
 
 SECTIONS = {"Verdict": "verdict"}
@@ -75,7 +75,7 @@ def write(of: Scaling, folder: Path) -> Path:
         OSError: the folder or a file cannot be written.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    made, sheets = plots(of), of.sheets()
+    made, sheets = scaling_plots(of), of.sheets()
     anchors = {sheet.title: f"table-{slug(sheet.title)}" for sheet in sheets}
     content = {
         "report": _Page(_Named(f"{of.base.run.id} and others"), of.verdict, of.headline),

@@ -12,7 +12,7 @@ from ..runs.load import RUNPOD
 from ..tables.run_tables import Tables
 from ..text.number_format import plural
 from . import bins
-from .style import JOBS, STATES, Absent
+from .style import JOBS, STATES, MissingPlot
 
 MOST_BINS = 300
 MOST_LOOKS = 400
@@ -27,15 +27,15 @@ class EndpointAnswers:
     caption: str
 
 
-def endpoint_answers(tables: Tables) -> EndpointAnswers | Absent | None:
+def endpoint_answers(tables: Tables) -> EndpointAnswers | MissingPlot | None:
     """What the endpoint reported; Absent where it should have and did not, None where the kind of endpoint reports nothing."""
     rows = tables.run.endpoint
     if rows is None:
         missing = "the run has no endpoint.csv, or an empty one: nobody asked the endpoint after itself"
-        return Absent(_NAME, _TITLE, missing) if tables.run.kind in RUNPOD else None
+        return MissingPlot(_NAME, _TITLE, missing) if tables.run.kind in RUNPOD else None
     good = rows[rows["error"] == ""]
     if good.empty:
-        return Absent(_NAME, _TITLE, f"the endpoint gave no answer that could be read, in {len(rows):,} times asked")
+        return MissingPlot(_NAME, _TITLE, f"the endpoint gave no answer that could be read, in {len(rows):,} times asked")
     view = "workers" if (good["view"] == "workers").any() else "health"
     jobs, workers = good[good["view"] == "health"], good[good["view"] == view]
     parts = [_part(jobs, "jobs", list(JOBS)), _part(workers, "workers", list(STATES)), offered(tables)]

@@ -11,12 +11,12 @@ from coldburst.record.attempt import OUTCOMES, one_line
 
 from ..runs import locust_totals
 from ..statistics.percentiles import PERCENTS, TimeSummary
-from ..sweep_report.answer import SweepAnswer
+from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables import run_tables
-from ..tables.events import events
-from ..tables.outcomes import COMMONEST, by_outcome
+from ..tables.attempt_outcomes import COMMONEST, by_outcome
+from ..tables.hook_events import events
+from ..tables.requests_by_stage import by_stage
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
-from ..tables.stages import by_stage
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, seconds
 from ..text.sheet import Sheet
 from . import endpoint_sheets
@@ -24,7 +24,7 @@ from . import endpoint_sheets
 ERROR_SHOWN = 120
 
 
-def sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
+def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
     """Every table of the report that the run can fill, in order; the ledger first.
 
     Of a sweep its own tables stand in place of those that would mix its settings, and its warm-up, together.
@@ -32,12 +32,12 @@ def sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
     if of.run.totals is not None:
         return list(_plain(of))
     if answer is not None:
-        rest = [*endpoint_sheets.cold_sheets(of), *endpoint_sheets.tries_sheets(of), _lateness(of), _outcomes(of)]
-        return [sheet for sheet in [_ledger(of), *answer.sheets(), *rest, *endpoint_sheets.why_sheets(of), *_events(of)] if sheet.rows]
+        rest = [*endpoint_sheets.cold_sheets(of), *endpoint_sheets.retry_sheets(of), _lateness(of), _outcomes(of)]
+        return [sheet for sheet in [_ledger(of), *answer.sheets(), *rest, *endpoint_sheets.cause_sheets(of), *_events(of)] if sheet.rows]
     made = [_ledger(of), _times("Response time", of.response, "done − scheduled, to the end of the last attempt.", of)]
     made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of))
-    made += [*endpoint_sheets.cold_sheets(of), *endpoint_sheets.queue_sheets(of), *endpoint_sheets.tries_sheets(of)]
-    made += [_throughput(of), _lateness(of), *_audio(of), _outcomes(of), *endpoint_sheets.why_sheets(of), _stages(of), *_events(of)]
+    made += [*endpoint_sheets.cold_sheets(of), *endpoint_sheets.queue_sheets(of), *endpoint_sheets.retry_sheets(of)]
+    made += [_throughput(of), _lateness(of), *_audio(of), _outcomes(of), *endpoint_sheets.cause_sheets(of), _stages(of), *_events(of)]
     return [sheet for sheet in made if sheet.rows]
 
 
