@@ -3,7 +3,7 @@
 from analysis.locust_scaling.scaling import scaling
 from analysis.locust_scaling.scaling_figures import scaling_plots
 from analysis.report.views import views
-from tests.analysis.test_plain import FOUR, named
+from tests.analysis.test_locust_scaling import FOUR, named
 
 
 def test_captions_count_what_is_drawn():

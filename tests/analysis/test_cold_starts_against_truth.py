@@ -13,7 +13,7 @@ from analysis.tables.cold_start_rule import judge_cold_starts
 from analysis.tables.worker_starts import worker_starts
 from coldburst.serverless.actions import Forward
 from coldburst.serverless.simulation.driver import WorkerResult
-from tests.analysis.test_analysis_cold import attempts, events, job, looks, ready
+from tests.analysis.test_cold_start_rule import attempts, events, job, looks, ready
 from tests.support import virtual
 
 METHODOLOGY = (Path(__file__).parents[2] / "docs" / "methodology.md").read_text(encoding="utf-8")
