@@ -28,7 +28,7 @@ class EndpointAnswers:
 
 
 def endpoint_answers(tables: Tables) -> EndpointAnswers | MissingPlot | None:
-    """What the endpoint reported; Absent where it should have and did not, None where the kind of endpoint reports nothing."""
+    """What the endpoint reported; MissingPlot where it should have and did not, None where the kind of endpoint reports nothing."""
     rows = tables.run.endpoint
     if rows is None:
         missing = "the run has no endpoint.csv, or an empty one: nobody asked the endpoint after itself"

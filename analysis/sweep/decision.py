@@ -63,7 +63,7 @@ def decide(of: SweepResult) -> Decision:
 
 
 def _decides(of: SweepResult) -> int:
-    return 2 if of.plan.objectives else 0 if of.plan.question == "concurrency" else 1
+    return 2 if of.settings.objectives else 0 if of.settings.question == "concurrency" else 1
 
 
 def _nothing(of: SweepResult) -> str:
@@ -94,11 +94,11 @@ def setting_names(cells: Sequence[SettingResult]) -> str:
 
 
 def _most(of: SweepResult, able: list[SettingResult]) -> Choice:
-    policy, rule = "most goodput", f"the smallest setting within {percent(of.plan.gain)} of the most ok per s"
+    policy, rule = "most goodput", f"the smallest setting within {percent(of.settings.gain)} of the most ok per s"
     best = max(able, key=_per_s, default=None)
     if best is None:
         return Choice(policy, rule, None, _nothing(of))
-    cell = next(one for one in able if _per_s(one) >= (1 - of.plan.gain) * _per_s(best))
+    cell = next(one for one in able if _per_s(one) >= (1 - of.settings.gain) * _per_s(best))
     why, rivals = f"{number(_per_s(cell))} ok per s", _rivals(cell, able)
     picked, untried = _best(f"by {policy}", rivals), _untried(of, best, "may give more")
     if cell is best:
@@ -106,7 +106,7 @@ def _most(of: SweepResult, able: list[SettingResult]) -> Choice:
     more = f"{best.name} gives {percent(_per_s(best) / _per_s(cell) - 1)} more, "
     more += "which is no difference shown" if best in rivals else "if that is worth it"
     why += f"; {best.name} has the most, {number(_per_s(best))}"
-    picked = f"is the smallest within {percent(of.plan.gain)} of the most goodput"
+    picked = f"is the smallest within {percent(of.settings.gain)} of the most goodput"
     return Choice(policy, rule, cell, why, picked, rivals, _both(more, untried))
 
 
@@ -125,8 +125,8 @@ def _both(*said: str) -> str:
 
 
 def _worth(of: SweepResult, able: list[SettingResult]) -> Choice:
-    sign = "n" if of.plan.by_workers else "c"
-    policy, rule = f"the {of.plan.worth:g} rule", f"the largest setting whose multiplier is {of.plan.worth:g} × {sign} or more"
+    sign = "n" if of.settings.by_workers else "c"
+    policy, rule = f"the {of.settings.worth:g} rule", f"the largest setting whose multiplier is {of.settings.worth:g} × {sign} or more"
     judged = [(cell, of.relative[cell.name]) for cell in able if cell.name in of.relative]
     good = [(cell, to) for cell, to in judged if to.worth and to.share]
     if not good:
@@ -147,9 +147,9 @@ def _worth(of: SweepResult, able: list[SettingResult]) -> Choice:
         ratio = (its.multiplier.value or 0.0) / (its.share or 1.0)
         failed = f"multiplier {number(its.multiplier.value)} of {its.share:g}"
         change = f"{other.name} fails {policy} ({failed}); a rule of {math.floor(ratio * 100) / 100:.2f} would take it"
-        change += f"; whether it fails is not sure: {_unsure(its, of.plan.worth)}" if _unsure(its, of.plan.worth) else ""
+        change += f"; whether it fails is not sure: {_unsure(its, of.settings.worth)}" if _unsure(its, of.settings.worth) else ""
     why, picked = f"multiplier {number(to.multiplier.value)} of {to.share:g}", f"is the largest that keeps {policy}"
-    picked += f", which is not sure ({_unsure(to, of.plan.worth)})" if _unsure(to, of.plan.worth) else ""
+    picked += f", which is not sure ({_unsure(to, of.settings.worth)})" if _unsure(to, of.settings.worth) else ""
     return Choice(policy, rule, cell, why, picked, _rivals(cell, able), change)
 
 
@@ -170,21 +170,23 @@ def _unsure(to: RelativeResult, worth: float) -> str:
 
 
 def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
-    limits = of.plan.objectives
+    limits = of.settings.objectives
     policy = "cheapest within the objective" if limits else "cheapest (no objective was given)"
-    rule = f"the smallest setting within {percent(of.plan.gain)} of the least worker-seconds an answer" + (_with(limits) if limits else "")
+    rule = f"the smallest setting within {percent(of.settings.gain)} of the least worker-seconds an answer" + (
+        _with(limits) if limits else ""
+    )
     within = [cell for cell in able if not cell.misses(limits)]
     if not able:
         return Choice(policy, rule, None, _nothing(of))
     if not within:
         return Choice(policy, rule, None, _nearest(able, limits))
     least = min(within, key=lambda one: one.effort or 0.0)
-    cell = next(one for one in within if (one.effort or 0.0) <= (least.effort or 0.0) / (1 - of.plan.gain))
+    cell = next(one for one in within if (one.effort or 0.0) <= (least.effort or 0.0) / (1 - of.settings.gain))
     why, rivals = _cost(cell), _as_cheap(cell, within)
     what = "the cheapest" + (f" with {' and '.join(limit.text for limit in limits)}" if limits else "")
     picked = f"is {'picked as ' if rivals else ''}{what}"
     if cell is not least:
-        picked = f"is the smallest within {percent(of.plan.gain)} of {what}"
+        picked = f"is the smallest within {percent(of.settings.gain)} of {what}"
         why += f"; {least.name} has the least, {_cost(least)}"
     change = _both(_looser(cell, able, limits), _untried(of, least, "may be cheaper"))
     return Choice(policy, rule, cell, why, picked, rivals, change)
@@ -265,7 +267,7 @@ def _sentence(of: SweepResult, main: Choice, able: Sequence[SettingResult]) -> s
     said += f", {usd_text(cell.usd_per_1000)} per 1,000" if cell.usd_per_1000 is not None else ""
     lost = 1 - (cell.success or 0.0)
     failed = [f"{percent(lost)} of its requests did not end ok"] if lost > 0 else []
-    parts = [said, *failed, *_doubts(cell, of.plan.objectives), *_against(of, cell), *_apart(of, cell, main, able)]
+    parts = [said, *failed, *_doubts(cell, of.settings.objectives), *_against(of, cell), *_apart(of, cell, main, able)]
     return f"{'; '.join(parts)}{_refusals(of)}."
 
 
@@ -295,7 +297,7 @@ def _apart(of: SweepResult, cell: SettingResult, main: Choice, able: Sequence[Se
 
 def _refusals(of: SweepResult) -> str:
     """The settings of a scaling sweep without an efficiency, and why."""
-    if not of.plan.by_workers:
+    if not of.settings.by_workers:
         return ""
     whys = {cell.name: of.relative[cell.name].refusal for cell in of.deciding if cell.name in of.relative}
     found = [f"{name}: no efficiency, {why}" for name, why in whys.items() if why]

@@ -29,19 +29,19 @@ class SettingResult:
     """One setting: all its measure stages. Figures are over those that were done; where none was, over what was cut, for show."""
 
     name: str
-    windows: tuple[StageResult, ...]
+    stages: tuple[StageResult, ...]
     price: Price | None
     by_workers: bool
 
     @cached_property
     def done(self) -> tuple[StageResult, ...]:
         """The stages that were measured whole."""
-        return tuple(window for window in self.windows if window.state == "done" and window.per_s is not None)
+        return tuple(window for window in self.stages if window.state == "done" and window.per_s is not None)
 
     @cached_property
     def shown(self) -> tuple[StageResult, ...]:
         """The stages that the figures are over: of a stage that was skipped there are none, whatever was refused in it."""
-        return self.done or tuple(window for window in self.windows if window.state not in UNSENT and len(window.requests))
+        return self.done or tuple(window for window in self.stages if window.state not in UNSENT and len(window.requests))
 
     @property
     def decides(self) -> bool:
@@ -52,18 +52,18 @@ class SettingResult:
     def state(self) -> str:
         """done; done, with the repeats that were not; cut; skipped; not reached."""
         if self.done:
-            lost = len(self.windows) - len(self.done)
-            return f"done, {len(self.done)} of {len(self.windows)} repeats" if lost else "done"
-        states = [window.state for window in self.windows]
+            lost = len(self.stages) - len(self.done)
+            return f"done, {len(self.done)} of {len(self.stages)} repeats" if lost else "done"
+        states = [window.state for window in self.stages]
         return next((state for state in ("cut", "skipped", "not reached") if state in states), "nothing ended")
 
     @property
     def why(self) -> str:
         """Why it, or one of its repeats, was cut or skipped; "" where all went well."""
-        return "; ".join(dict.fromkeys(window.why for window in self.windows if window.why))
+        return "; ".join(dict.fromkeys(window.why for window in self.stages if window.why))
 
     def _first(self, value: Callable[[StageResult], int | None]) -> int | None:
-        return next((found for window in self.windows if (found := value(window)) is not None), None)
+        return next((found for window in self.stages if (found := value(window)) is not None), None)
 
     @cached_property
     def concurrency(self) -> int | None:

@@ -132,18 +132,18 @@ class StageResult:
         return batch_means(self.ok["done_s"].dropna().to_list(), begin, end, self.per_s)
 
 
-def stage_results(of: Tables, plan: SweepSettings) -> list[StageResult]:
+def stage_results(of: Tables, settings: SweepSettings) -> list[StageResult]:
     """The measure stages, as stages.csv has them; then those that only rows tell of, and those that nothing tells of."""
     told = list(_told(of))
     seen = {window.stage for window in told}
     named = [str(name) for name in of.attempts["stage"].unique()]
     for name in named:
-        cell, repeat = _place(name, plan)
+        cell, repeat = _place(name, settings)
         if cell and name not in seen:
             told.append(_window(of, {"stage": name, "cell": cell, "repeat": repeat, "state": "cut", "why": NO_END}))
     found = {(window.cell, window.repeat) for window in told}
-    for repeat in range(1, plan.repeats + 1):
-        for cell in plan.cells:
+    for repeat in range(1, settings.repeats + 1):
+        for cell in settings.cells:
             if (cell, repeat) not in found:
                 name = cell if repeat == 1 else f"{cell}-r{repeat}"
                 told.append(
@@ -152,12 +152,12 @@ def stage_results(of: Tables, plan: SweepSettings) -> list[StageResult]:
     return told
 
 
-def _place(stage: str, plan: SweepSettings) -> tuple[str, int]:
+def _place(stage: str, settings: SweepSettings) -> tuple[str, int]:
     """Cell and repeat of a measure stage by its name (c4, c4-r2); ("", 0) where it is none of the plan's."""
     cell, _, repeat = stage.rpartition("-r")
-    if cell in plan.cells and repeat.isdigit():
+    if cell in settings.cells and repeat.isdigit():
         return cell, int(repeat)
-    return (stage, 1) if stage in plan.cells else ("", 0)
+    return (stage, 1) if stage in settings.cells else ("", 0)
 
 
 def _told(of: Tables) -> Iterator[StageResult]:

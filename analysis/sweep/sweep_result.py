@@ -45,8 +45,8 @@ class RelativeResult:
 class SweepResult:
     """A sweep's settings in the order of their sizes, and how each stands to the smallest, the baseline."""
 
-    plan: SweepSettings
-    windows: tuple[StageResult, ...]
+    settings: SweepSettings
+    stages: tuple[StageResult, ...]
     cells: tuple[SettingResult, ...]
 
     @cached_property
@@ -57,7 +57,7 @@ class SweepResult:
     @property
     def smallest(self) -> SettingResult | None:
         """The smallest setting planned."""
-        return next((cell for cell in self.cells if cell.name in self.plan.cells), None)
+        return next((cell for cell in self.cells if cell.name in self.settings.cells), None)
 
     @cached_property
     def deciding(self) -> tuple[SettingResult, ...]:
@@ -72,9 +72,9 @@ class SweepResult:
     @cached_property
     def failing(self) -> dict[str, str]:
         """Settings with more failures than any may win with, and the sentence that says so; an objective for success takes its place."""
-        if any(limit.metric == "success" for limit in self.plan.objectives):
+        if any(limit.metric == "success" for limit in self.settings.objectives):
             return {}
-        most, lost = self.plan.failures, {cell.name: 1 - (cell.success or 0.0) for cell in self.deciding}
+        most, lost = self.settings.failures, {cell.name: 1 - (cell.success or 0.0) for cell in self.deciding}
         told = f"of its requests did not end ok (at most {percent(most)})."
         return {name: f"{name} does not win: {percent(share)} {told}" for name, share in lost.items() if share > most + 1e-9}
 
@@ -94,7 +94,7 @@ class SweepResult:
         if len(self.deciding) < 2:
             return None
         best = max((cell.throughput.value or 0.0 for cell in self.deciding), default=0.0)
-        return next((cell for cell in self.deciding if (cell.throughput.value or 0.0) >= (1 - self.plan.gain) * best > 0), None)
+        return next((cell for cell in self.deciding if (cell.throughput.value or 0.0) >= (1 - self.settings.gain) * best > 0), None)
 
     @cached_property
     def law(self) -> usl.Usl | str:
@@ -102,19 +102,19 @@ class SweepResult:
 
         N is the concurrency achieved; in a scaling sweep endpoint workers, as asked for.
         """
-        points = [(float(cell.size or 0) if self.plan.by_workers else window.in_flight or 0.0, window.per_s or 0.0)
+        points = [(float(cell.size or 0) if self.settings.by_workers else window.in_flight or 0.0, window.per_s or 0.0)
                   for cell in self.deciding for window in cell.done]  # fmt: skip
         return usl.fit([n for n, _ in points], [per_s for _, per_s in points])
 
     def _relative(self, cell: SettingResult, base: SettingResult) -> RelativeResult:
         times = multiplier(cell, base)
         share = cell.size / base.size if cell.size and base.size else None
-        refusal = efficiency_refusal(cell, base) if self.plan.by_workers else "only a scaling sweep has one"
+        refusal = efficiency_refusal(cell, base) if self.settings.by_workers else "only a scaling sweep has one"
         none = Interval(None, None, None, refusal)
         if times.value is None or share is None:
             return RelativeResult(share, times, None, None, none, refusal or "the number of endpoint workers is not known")
         scaled = Interval(times.value / share, _over(times.lower, share), _over(times.upper, share), times.basis)
-        worth = None if self.plan.by_workers and refusal else ratios.worth_it(times.value, share, self.plan.worth)
+        worth = None if self.settings.by_workers and refusal else ratios.worth_it(times.value, share, self.settings.worth)
         return RelativeResult(share, times, ratios.contention(times.value, share), worth, none if refusal else scaled, refusal)
 
     def _worse(self, cell: SettingResult) -> str:

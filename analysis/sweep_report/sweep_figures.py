@@ -23,7 +23,7 @@ NOTHING = "no setting was measured whole"
 
 def sweep_plots(of: SweepResult) -> list[Plot | MissingPlot]:
     """Every figure that this kind of sweep has, in its order."""
-    return [_throughput(of), *([_efficiency(of)] if of.plan.by_workers else [_multiplier(of)]), _cost(of), _split(of), _quality(of)]
+    return [_throughput(of), *([_efficiency(of)] if of.settings.by_workers else [_multiplier(of)]), _cost(of), _split(of), _quality(of)]
 
 
 def _sized(of: SweepResult) -> list[SettingResult]:
@@ -54,10 +54,12 @@ def _throughput(of: SweepResult) -> Plot | MissingPlot:
     made += [{"part": "repeat", "x": cell.size, "setting": cell.name, "value": each} for cell in cells for each in cell.each]
     made += [_tail(cell, p) for p in (50, 95, 99) for cell in cells]
     made += [{"part": "knee", "x": of.knee.size, "setting": of.knee.name, "value": of.knee.throughput.value}] if of.knee else []
-    made += [{"part": f"limit {o.metric}", "x": 0, "setting": o.text, "value": o.value} for o in of.plan.objectives if o.metric[0] in "pm"]
+    made += [
+        {"part": f"limit {o.metric}", "x": 0, "setting": o.text, "value": o.value} for o in of.settings.objectives if o.metric[0] in "pm"
+    ]
     caption = f"Answered ok, {_n(len(cell.ok) for cell in cells)}. Throughput: mean over repeats, a dot a repeat; "
     caption += f"{_bases(cell.throughput for cell in cells)}. P50, P95, P99 of response time: nearest rank. "
-    caption += f"Knee: the smallest setting within {percent(of.plan.gain)} of the best throughput."
+    caption += f"Knee: the smallest setting within {percent(of.settings.gain)} of the best throughput."
     data = _axis(pd.DataFrame([*made, *_curve(of, cells)]), of)
     return Plot(name, title, caption + _law(of), data, sweep_drawing.throughput, 5.6)
 
@@ -79,7 +81,7 @@ def _curve(of: SweepResult, cells: list[SettingResult]) -> Iterator[dict[str, ob
     if not isinstance(of.law, Usl) or len(cells) < 2:
         return
     sizes = np.array([float(cell.size or 0) for cell in cells])
-    achieved = sizes if of.plan.by_workers else np.array([cell.in_flight or 0.0 for cell in cells])
+    achieved = sizes if of.settings.by_workers else np.array([cell.in_flight or 0.0 for cell in cells])
     along = np.geomspace(sizes[0], sizes[-1], CURVE)
     for x, value in zip(along, fitted(of.law, np.interp(along, sizes, achieved)), strict=True):
         yield {"part": "law", "x": float(x), "setting": "", "value": float(value)}
@@ -97,7 +99,7 @@ def _axis(data: pd.DataFrame, of: SweepResult) -> pd.DataFrame:
     for column in ("lower", "upper"):
         if column not in data:
             data[column] = np.nan
-    return data.astype({"value": "float64", "lower": "float64", "upper": "float64", "x": "float64"}).assign(axis=AXES[of.plan.question])
+    return data.astype({"value": "float64", "lower": "float64", "upper": "float64", "x": "float64"}).assign(axis=AXES[of.settings.question])
 
 
 def _efficiency(of: SweepResult) -> Plot | MissingPlot:
@@ -126,15 +128,15 @@ def _multiplier(of: SweepResult) -> Plot | MissingPlot:
             {"part": "mean", "x": cell.size, "setting": cell.name, "share": to.share, "contention": to.contention, **_ends(to.multiplier)}
             for cell, to in known
         ]
-    ).assign(worth=of.plan.worth)
-    caption = f"Throughput ÷ that of {known[0][0].name}; dashed: ideal, and {of.plan.worth:g} of it. At the foot the contention. "
+    ).assign(worth=of.settings.worth)
+    caption = f"Throughput ÷ that of {known[0][0].name}; dashed: ideal, and {of.settings.worth:g} of it. At the foot the contention. "
     caption += f"Answered ok, {_n(len(cell.ok) for cell, _ in known)}; {_bases(to.multiplier for _, to in known)}."
     return Plot(name, title, caption, _axis(data, of), sweep_drawing.multiplier)
 
 
 def _cost(of: SweepResult) -> Plot | MissingPlot:
     name, title = "sweep_cost", "Cost against P95"
-    priced = of.plan.price is not None
+    priced = of.settings.price is not None
     cells = [cell for cell in _sized(of) if cell.percentile(95).value is not None and (cell.usd_per_1000 if priced else cell.effort)]
     if len(cells) < 2:
         return MissingPlot(name, title, "it takes two settings with a P95" + (" and a known number of endpoint workers" if priced else ""))

@@ -19,7 +19,7 @@ def metrics(of: SweepResult, decision: Decision, notes: list[str]) -> dict[str, 
     """What ``metrics_json.metrics`` says under "sweep"; an interval is an object of value, lower, upper and basis."""
     law = of.law
     return {
-        "question": of.plan.question,
+        "question": of.settings.question,
         "decision": {
             "sentence": decision.sentence,
             "change": decision.change,
@@ -39,11 +39,11 @@ def metrics(of: SweepResult, decision: Decision, notes: list[str]) -> dict[str, 
         ],
         "notes": notes,
         "baseline": _name(of.baseline),
-        "knee": {"setting": _name(of.knee), "within": of.plan.gain},
+        "knee": {"setting": _name(of.knee), "within": of.settings.gain},
         "usl": _law(law) if isinstance(law, Usl) else {"refused": law},
-        "memory": None if of.plan.card is None else {**asdict(of.plan.card), "fit": workers_that_fit(of.plan.card)},
+        "memory": None if of.settings.card is None else {**asdict(of.settings.card), "fit": workers_that_fit(of.settings.card)},
         "settings": [_setting(of, cell) for cell in of.cells],
-        "stages": [_stage(window) for window in of.windows],
+        "stages": [_stage(window) for window in of.stages],
     }
 
 
@@ -78,7 +78,7 @@ def _setting(of: SweepResult, cell: SettingResult) -> dict[str, Any]:
         "response_time_s": {f"p{p}": _percentile(cell.percentile(p)) for p in (50, 95, 99)},
         "audio_per_s": cell.audio_per_s,
         "wer": {**asdict(cell.wer), "n": cell.wer_n},
-        "misses": [objective.text for objective in cell.misses(of.plan.objectives)],
+        "misses": [objective.text for objective in cell.misses(of.settings.objectives)],
         "steady": cell.steady,
         "cold": {"cold": cold, "known": known},
         "split_s": cell.split or None,

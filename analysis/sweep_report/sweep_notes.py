@@ -23,7 +23,7 @@ ENDED_WITH_IT = ("none", "replicas")
 def sweep_notes(of: Tables, found: SweepResult) -> list[str]:
     """The notes, gravest first."""
     said = [*_settings(of), *_ended(found), *_wrong(found), *found.unfit.values(), *_repeats(found), *_alike(found), *_price(found)]
-    return [*said, *found.plan.notes]
+    return [*said, *found.settings.notes]
 
 
 def _settings(of: Tables) -> Iterator[str]:
@@ -40,7 +40,7 @@ def _settings(of: Tables) -> Iterator[str]:
 
 def _ended(found: SweepResult) -> Iterator[str]:
     for state in ("cut", "skipped", "not reached"):
-        stages = [window for window in found.windows if window.state == state]
+        stages = [window for window in found.stages if window.state == state]
         whys = {window.why for window in stages}
         for why in sorted(whys):
             names = ", ".join(window.stage for window in stages if window.why == why)
@@ -54,7 +54,7 @@ def _wrong(found: SweepResult) -> Iterator[str]:
     """Stages that are not what was asked for."""
     for cell in found.deciding:
         for window in cell.done:
-            yield from _of_window(window, ids_matter=not found.plan.by_workers)
+            yield from _of_window(window, ids_matter=not found.settings.by_workers)
 
 
 def _of_window(window: StageResult, *, ids_matter: bool) -> Iterator[str]:
@@ -102,10 +102,10 @@ def _alike(found: SweepResult) -> Iterator[str]:
 
 
 def _price(found: SweepResult) -> Iterator[str]:
-    price = found.plan.price
+    price = found.settings.price
     if price is None:
         yield "No price was given, so settings are compared by worker-seconds and not by USD; --price tells it."
-    elif old := stale(price, found.plan.started):
+    elif old := stale(price, found.settings.started):
         yield old
     if price is not None and any(cell.workers is None for cell in found.deciding):
         yield "The number of endpoint workers is not known, so there are no costs."

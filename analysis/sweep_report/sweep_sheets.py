@@ -46,13 +46,13 @@ def policies_sheet(of: SweepResult, decision: Decision) -> Sheet:
 
 def settings_sheet(of: SweepResult) -> Sheet:
     """The main table: what each setting gave."""
-    wer, costs = any(cell.wer_n for cell in of.cells), of.plan.price is not None
+    wer, costs = any(cell.wer_n for cell in of.cells), of.settings.price is not None
     rows = tuple(tuple(_setting(of, cell, wer, costs)) for cell in of.cells)
     head = ["Setting", "State", "n", "ok", "Throughput", "95 % interval", "P50", "P95", "P99"]
-    head += ["WER"] * wer + ["USD per 1,000"] * costs + [limit.text for limit in of.plan.objectives]
+    head += ["WER"] * wer + ["USD per 1,000"] * costs + [limit.text for limit in of.settings.objectives]
     remark = "Throughput: ok per s of wall time, mean over repeats; failures never count. "
     remark += "Percentiles: response time of answered ok, nearest rank."
-    knee = f" Knee: {of.knee.name}, the smallest setting within {percent(of.plan.gain)} of the best throughput." if of.knee else ""
+    knee = f" Knee: {of.knee.name}, the smallest setting within {percent(of.settings.gain)} of the best throughput." if of.knee else ""
     return Sheet("Settings", tuple(head), rows, remark + knee)
 
 
@@ -64,8 +64,8 @@ def _setting(of: SweepResult, cell: SettingResult, wer: bool, costs: bool) -> It
         yield percent(cell.wer.value)
     if costs:
         yield usd_text(cell.usd_per_1000)
-    missed = cell.misses(of.plan.objectives)
-    yield from (("no" if limit in missed else "yes") if cell.n else NONE for limit in of.plan.objectives)
+    missed = cell.misses(of.settings.objectives)
+    yield from (("no" if limit in missed else "yes") if cell.n else NONE for limit in of.settings.objectives)
 
 
 def _ends(of: Interval, share: bool = False) -> str:
@@ -142,14 +142,14 @@ def _relative(of: SweepResult) -> Sheet:
     if of.baseline is None:
         return Sheet("", (), ())
     rows = tuple(_compared(of, cell) for cell in of.deciding)
-    common = (KEYS[of.plan.question], "Wall", "Multiplier", "95 % interval")
+    common = (KEYS[of.settings.question], "Wall", "Multiplier", "95 % interval")
     remark = f"Multiplier = throughput ÷ that of {of.baseline.name}, which is its wall ÷ wall where both did the same work and all was ok. "
-    if of.plan.by_workers:
+    if of.settings.by_workers:
         target = f"target > {percent(ratios.TARGET)}, below {percent(ratios.BOTTLENECK)} look for a bottleneck."
         remark += f"Efficiency = (R_n ÷ R_1) ÷ (n ÷ n_1); {target}"
         return Sheet("Scaling", (*common, "Scaling efficiency", "95 % interval"), rows, remark)
     remark += "Contention = 1 − multiplier ÷ (c ÷ c of the baseline), lower is better. Savings = 1 − 1 ÷ multiplier, in worker-seconds; "
-    last = ("Contention", f"≥ {of.plan.worth:g} c?", "Savings at equal wall time", "Workers needed")
+    last = ("Contention", f"≥ {of.settings.worth:g} c?", "Savings at equal wall time", "Workers needed")
     return Sheet(
         "Multiplier and contention", (*common, *last), rows, remark + "workers needed, for the baseline's wall = workers ÷ multiplier."
     )
@@ -159,7 +159,7 @@ def _compared(of: SweepResult, cell: SettingResult) -> tuple[str, ...]:
     to, base = of.relative[cell.name], cell is of.baseline
     times = to.multiplier
     common = (cell.name, seconds(cell.wall_s), number(times.value, "×"), NONE if base else _ends(times))
-    if of.plan.by_workers:
+    if of.settings.by_workers:
         told = f"none: {to.refusal}" if to.refusal else percent(to.efficiency.value)
         return (*common, told, NONE if base or to.refusal else _ends(to.efficiency, share=True))
     needed = ratios.workers_needed(cell.workers, times.value) if cell.workers and times.value else None
@@ -175,7 +175,7 @@ def _compared(of: SweepResult, cell: SettingResult) -> tuple[str, ...]:
 def _costs(of: SweepResult) -> Sheet:
     rows = tuple(map(_cost, (cell for cell in of.deciding if cell.worker_seconds is not None)))
     head = ("Setting", "Workers", "Worker-seconds", "USD", "USD per hour", "USD per 1,000 ok", "USD per audio hour")
-    price = of.plan.price
+    price = of.settings.price
     remark = (
         "Worker-seconds = workers × wall, of one repeat; compare them at equal work. Start-up, idle time and warm-up are in none of this. "
     )
@@ -225,7 +225,7 @@ def _law(of: SweepResult) -> Sheet:
             law.peak_note or "throughput has its peak there: sqrt((1 − σ) ÷ κ)",
         ),
     )
-    axis = "endpoint workers" if of.plan.by_workers else "the concurrency achieved"
+    axis = "endpoint workers" if of.settings.by_workers else "the concurrency achieved"
     remark = (
         f"X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)) on {axis}; R² = {law.r_squared:.3f}; points lie {percent(law.misfit)} of the mean off it."
     )
@@ -233,7 +233,7 @@ def _law(of: SweepResult) -> Sheet:
 
 
 def _memory(of: SweepResult) -> Iterator[Sheet]:
-    card = of.plan.card
+    card = of.settings.card
     if card is None:
         return
     rows = tuple((str(n), number(usage, "GB"), percent(share), "yes" if fits else "no") for n, usage, share, fits in memory_plan(card))
@@ -245,7 +245,7 @@ def _memory(of: SweepResult) -> Iterator[Sheet]:
 
 
 def _stages(of: SweepResult) -> Sheet:
-    rows = tuple(map(_stage, sorted(of.windows, key=_begin)))
+    rows = tuple(map(_stage, sorted(of.stages, key=_begin)))
     head = ("Stage", "Setting", "Repeat", "State", "Settling", "Sending", "ok", "Throughput", "95 % interval within it", "Why")
     remark = "Settling: from the turn to this setting until the endpoint showed it. The warm-up is in no table and stays in attempts.csv."
     return Sheet("Stages of the sweep", head, rows, remark, aside=True)

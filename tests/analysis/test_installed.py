@@ -1,6 +1,5 @@
 """analysis under its two names: ``analysis`` in a clone, ``coldburst.analysis`` where it is installed."""
 
-import ast
 import json
 import os
 import shutil
@@ -69,11 +68,3 @@ def test_an_installation_names_its_own_command(installed, tmp_path):
     assert shown.stdout.startswith("usage: coldburst report ")
     refused = call(installed, tmp_path, "-m", "coldburst.analysis", "gate", str(RUN))
     assert (refused.returncode, refused.stderr.partition(":")[0]) == (2, "coldburst")
-
-
-def test_no_module_imports_analysis_by_its_name():
-    for path in (ROOT / "analysis").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert not [name for name in names if name.split(".")[0] == "analysis" or name.startswith("coldburst.analysis")], path

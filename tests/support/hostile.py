@@ -204,7 +204,7 @@ def undrawn():
         spreadsheet.write_csv(plot.data, folder / f"{plot.name}.csv")
         return ""
 
-    with mock.patch.object(page, "draw", data_alone):
+    with mock.patch.object(page, "write_plot", data_alone):
         yield
 
 

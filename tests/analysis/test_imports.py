@@ -1,0 +1,63 @@
+"""How the modules of analysis import each other: by relative names, in no circle, and no package deeper than five."""
+
+import ast
+from functools import cache
+
+import pytest
+
+from tests.support.locusts import ROOT
+
+ANALYSIS = ROOT / "analysis"
+DEEPEST = 5
+MODULES = {path.relative_to(ROOT).with_suffix("").parts: path for path in ANALYSIS.rglob("*.py") if path.name != "__init__.py"}
+PACKAGES = sorted({module[:-1] for module in MODULES})
+
+
+def source(module, node):
+    """The parts of what ``from X import`` names as X, in the module of these parts."""
+    start = module[: len(module) - node.level] if node.level else ()
+    return (*start, *(node.module.split(".") if node.module else ()))
+
+
+@cache
+def imported(module):
+    """The modules of analysis that one imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            named = source(module, node)
+            found |= {named, *((*named, alias.name) for alias in node.names)} & MODULES.keys()
+    return found
+
+
+def chain(module, within, above=()):
+    """The longest chain of imports from a module on among the modules ``within``."""
+    assert module not in above, f"a circle of imports: {' > '.join('.'.join(one) for one in (*above, module))}"
+    below = max((chain(one, within, (*above, module)) for one in imported(module) & within), key=len, default=())
+    return (module, *below)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=".".join)
+def test_no_package_is_deeper_than_five_imports(package):
+    within = {module for module in MODULES if module[:-1] == package}
+    for module in within:
+        assert len(chain(module, within)) <= DEEPEST, chain(module, within)
+
+
+def test_no_imports_go_in_a_circle():
+    left = {module: imported(module) for module in MODULES}
+    while free := {module for module, needs in left.items() if not needs & left.keys()}:
+        left = {module: needs for module, needs in left.items() if module not in free}
+    assert not left
+
+
+def test_there_is_something_to_look_at():
+    assert len(PACKAGES) > 10 and sum(len(imported(module)) for module in MODULES) > 200
+
+
+def test_no_module_imports_analysis_by_its_name():
+    for path in ANALYSIS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in names if name.split(".")[0] == "analysis" or name.startswith("coldburst.analysis")], path
