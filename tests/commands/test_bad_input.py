@@ -10,6 +10,7 @@ import pytest
 
 from coldburst.load import run_options
 from tests.support.locusts import PLAIN, ROOT, locust
+from tests.support.needs import need
 from tests.support.transcribers import transcriber
 
 NOWHERE = "http://127.0.0.1:9"
@@ -115,7 +116,7 @@ def test_a_key_with_a_line_break_is_refused_without_showing_it():
 def small_disk(size):
     """A file system of ``size`` of its own, for as long as the test lasts."""
     with tempfile.TemporaryDirectory() as place:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
+        command = [need("mount"), "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
         mounted = subprocess.run(command, capture_output=True, text=True, check=False)
         if mounted.returncode:
             pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")

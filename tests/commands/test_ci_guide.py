@@ -13,6 +13,7 @@ import yaml
 from coldburst.record import exit_codes
 from coldburst.record.objectives import METRICS, OF_TIMES, POINTS, TIMES, load
 from tests.support.locusts import OF_TESTS, ROOT
+from tests.support.needs import need
 
 GUIDE = (ROOT / "docs" / "guides" / "ci.md").read_text(encoding="utf-8")
 
@@ -24,7 +25,7 @@ def blocks(language):
 def shell(script, place, **env):
     """Runs ``script`` as a step of a workflow does, with the results in ``place``."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    words = ["bash", "-e", "-o", "pipefail", "-c", script.replace("results", str(place))]
+    words = [need("bash"), "-e", "-o", "pipefail", "-c", script.replace("results", str(place))]
     return subprocess.run(
         words, cwd=ROOT, env={**os.environ, **OF_TESTS, "PATH": path, **env}, capture_output=True, text=True, timeout=300, check=False
     )

@@ -17,6 +17,7 @@ from coldburst.record.attempt import COLUMNS, OUTCOMES
 from coldburst.serverless.platform_parameters import Platform
 from tests.support.emulators import emulator
 from tests.support.locusts import ROOT, locust
+from tests.support.needs import found, needs
 from tests.support.transcribers import transcriber
 from tests.support.web import WebUi
 
@@ -30,12 +31,18 @@ HELP = [command for command in COMMANDS if command[-1].startswith("--help")]
 REPORTS = [command for command in COMMANDS if command[:3] == ["python", "-m", "analysis"]]
 SERVICES = [command for command in COMMANDS if command[:3] == ["python", "-m", "coldburst.transcriber"] and command not in HELP]
 EMULATORS = [command for command in COMMANDS if command[:3] == ["python", "-m", "coldburst.emulator"] and command not in HELP]
+REPLICAS = [command for command in HEADLESS if "transcription" in command and "--host" not in command]
 OWN = "http://127.0.0.1:8083"
 EMULATED = {"http://127.0.0.1:8090/v2/demo": ("/v2/demo", "queue"), "http://127.0.0.1:8090/lb/balanced": ("/lb/balanced", "balancer")}
 
 
 def name(command):
     return " ".join(command)
+
+
+def marked(command):
+    """The command as a parameter; skipped where it would start replicas and there is no nginx to stand before them."""
+    return pytest.param(command, id=name(command), marks=[needs("nginx")] if command in REPLICAS else [])
 
 
 def rows(head):
@@ -145,11 +152,11 @@ def headless(command):
 def ended():
     """What became of each of the README's runs, three at a time: nothing is asked of their times."""
     with ThreadPoolExecutor(3) as pool:
-        yield {name(command): pool.submit(headless, command) for command in HEADLESS[1:]}
+        yield {name(command): pool.submit(headless, command) for command in HEADLESS[1:] if command not in REPLICAS or found("nginx")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", HEADLESS[1:], ids=name)
+@pytest.mark.parametrize("command", [marked(command) for command in HEADLESS[1:]])
 def test_headless_runs(command, ended):
     ended[name(command)].result()
 

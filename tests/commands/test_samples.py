@@ -2,13 +2,13 @@
 
 import csv
 import re
-import shutil
 import wave
 
 import pytest
 
 from coldburst.transcriber.recognisers import PocketSphinx, RecognitionRequest, decode
 from samples import make
+from tests.support.needs import needs
 from tests.support.transcribers import SAMPLES
 
 CLIPS = sorted(SAMPLES.glob("*.wav"))
@@ -36,7 +36,7 @@ def test_every_clip_has_its_text_and_every_text_its_clip():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed (apt-get install flite)")
+@needs("flite")
 def test_the_script_makes_these_very_clips(tmp_path):
     for clip in CLIPS:
         make.speak(make.SENTENCES[clip.name], tmp_path / clip.name)

@@ -13,6 +13,7 @@ import pytest
 from coldburst.control.choice import ControlError, DesiredState, ObservedState, wait_shown
 from coldburst.control.compose import ComposeControl
 from coldburst.control.restore import main, save
+from tests.support.needs import need
 from tests.support.transcribers import ROOT
 
 STAND_IN = f"""#!{sys.executable}
@@ -124,17 +125,16 @@ def test_without_docker_the_next_step_is_told(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [["docker", "compose"], ["docker-compose"]], ids=" ".join)
 def test_the_compose_file_is_one(program):
-    if not shutil.which(program[0]) or subprocess.run([*program, "version"], capture_output=True, check=False).returncode:
-        pytest.skip(f"'{' '.join(program)}' is not here")
+    need(program[0])
+    if subprocess.run([*program, "version"], capture_output=True, check=False).returncode:
+        pytest.skip(f"'{' '.join(program)}' does not run here: the plugin is not installed")
     checked = [*program, "-f", str(ROOT / "docker-compose.yml"), "--profile", "monitoring", "config", "-q"]
     done = subprocess.run(checked, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nginx_takes_the_file_that_the_compose_file_mounts(tmp_path):
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if nginx is None:
-        pytest.skip("there is no nginx here (package nginx-light)")
+    nginx = need("nginx")
     assert "./deploy/nginx.conf:/etc/nginx/nginx.conf:ro" in (ROOT / "docker-compose.yml").read_text()
     text = (ROOT / "deploy" / "nginx.conf").read_text()
     (tmp_path / "nginx.conf").write_text(text.replace("transcriber:8000", "127.0.0.1:8000").replace("/tmp/", f"{tmp_path}/"))

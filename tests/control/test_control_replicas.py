@@ -13,15 +13,11 @@ import pytest
 
 from coldburst.control.choice import ControlError, DesiredState, wait_shown
 from coldburst.control.replicas import ReplicaControl
+from tests.support.needs import needs
 from tests.support.transcribers import ROOT, receive, send, silence, transcribe, until
 from tests.support.transcribers import connect as connect_to
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()), reason="there is no nginx here (package nginx-light)"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs("nginx")]
 FIXED = "--engine fixed --service-time 0 --max-concurrent 1"
 CLIP = silence(0.1)
 OWNER = """

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.generators import distributed
 from tests.support.locusts import PLAIN
+from tests.support.needs import needs
 from tests.support.transcribers import transcriber
 
 AHEAD_S = 1000
@@ -14,6 +15,7 @@ RATE = 20
 
 
 @pytest.mark.slow
+@needs("unshare")
 def test_times_of_a_generator_whose_clock_is_far_ahead_are_the_masters():
     tried = subprocess.run([*ELSEWHEN, "true"], capture_output=True, text=True, check=False)
     if tried.returncode:

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.support.emulators import MODELLED, ROOT, emulator, limit
+from tests.support.needs import lacking
 from tests.support.transcribers import DEADLINE_S, until
 
 pytestmark = pytest.mark.slow
@@ -191,8 +192,8 @@ def test_the_asyncio_endpoint(sdk):
 @pytest.fixture(scope="module")
 def given_to_js(platform, tmp_path_factory):
     """What tests/support/js/session.js was given by the JavaScript SDK."""
-    if missing := [tool for tool in ("node", "npm") if not shutil.which(tool)]:
-        pytest.skip(f"not installed: {', '.join(missing)}; the JavaScript SDK was not tried")
+    if reason := lacking("node", "npm"):
+        pytest.skip(f"{reason}; the JavaScript SDK was not tried")
     folder = tmp_path_factory.mktemp("js")
     shutil.copytree(ROOT / "tests/support/js", folder, dirs_exist_ok=True)
     subprocess.run(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import needs
 from tests.support.locusts import ROOT
 from tests.support.machines import NetworkError, lacking, machines
 from tests.support.transcribers import DEADLINE_S, until
@@ -33,7 +34,7 @@ def test_that_lasts():
         raise AssertionError("nobody interrupted")
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs.needs("ip")]
 
 
 @contextmanager
@@ -325,7 +326,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_and_a_living_one_is_l
 
 
 def test_where_namespaces_are_not_allowed_the_tests_are_skipped_and_say_why():
-    if reason := lacking():
+    if reason := lacking() or needs.lacking("setpriv"):
         pytest.skip(reason)
     unable = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"]
     command = [
@@ -337,7 +338,7 @@ def test_where_namespaces_are_not_allowed_the_tests_are_skipped_and_say_why():
         "no:cacheprovider",
         "-m",
         "slow",
-        "tests/test_machines.py::test_two_sets_of_machines_do_not_meet",
+        "tests/house/test_machines.py::test_two_sets_of_machines_do_not_meet",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

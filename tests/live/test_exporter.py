@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import shutil
 import socket
 import subprocess
 import urllib.parse
@@ -22,6 +21,7 @@ from coldburst.record.ledger import Ledger
 from tests.support.emulators import MODELLED, emulator
 from tests.support.going import HEALTH, LISTED, run_of
 from tests.support.locusts import PLAIN, ROOT
+from tests.support.needs import needs
 from tests.support.transcribers import ask, transcriber, until
 from tests.support.web import WebUi
 
@@ -30,11 +30,6 @@ CONFIG = ROOT / "deploy" / "prometheus.yml"
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "coldburst.json").read_text(encoding="utf-8"))
 EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 NAME = re.compile(r"coldburst_\w+")
-
-
-def needs(program):
-    reason = f"{program} is not installed: apt-get install prometheus"
-    return pytest.mark.skipif(shutil.which(program) is None, reason=reason)
 
 
 def page(current):

@@ -1,22 +1,22 @@
 """Chromium, as a person has it before them: nothing but the pages of this machine, and what it complains about is kept."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.needs import found, needs
 
 ARTEFACTS = "COLDBURST_ARTEFACTS"
 """The environment variable that names a directory for screenshots; without it they go where the test's other files go."""
-CHROMIUM = shutil.which("chromium") or ""
+CHROMIUM = found("chromium")
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed: apt-get install chromium fonts-dejavu-core")
+needs_chromium = needs("chromium")
 
 
 @contextmanager

@@ -14,7 +14,6 @@ stand-ins (see standins). Needs root and the packages that ``lacking`` names.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -27,10 +26,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support import machines, standins
+from tests.support import machines, needs, standins
 from tests.support.machines import Machine
 
-PROGRAMS = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables", "unshare": "util-linux", "setpriv": "util-linux"}
+PROGRAMS = ("dockerd", "docker", "iptables", "unshare", "setpriv")
 ON_THE_OUTSIDE = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 STARTS_S, ENDS_S, LONGEST_S = 30.0, 30.0, 600.0
 UNREACHABLE = "after connection broken by"
@@ -84,10 +83,7 @@ def engine(image: str, context: Path) -> Iterator[Engine]:
 
 def lacking() -> str:
     """Why there can be no engine here, "" where there can, as far as that shows before it is started."""
-    if reason := machines.lacking():
-        return reason
-    missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
-    return f"not installed: {' '.join(missing)}" if missing else standins.lacking()
+    return machines.lacking() or needs.lacking(*PROGRAMS) or standins.lacking()
 
 
 @contextmanager
@@ -159,7 +155,7 @@ def _build(docker: Engine, image: str, context: Path) -> None:
 def compose(release: str, *words: str) -> Sequence[str]:
     """``words``, which call compose; skips where they do not, or call another release of it."""
     asked = [*words, "version", "--short"]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout if shutil.which(words[0]) else ""
+    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout if needs.found(words[0]) else ""
     if not said.removeprefix("v").startswith(f"{release}."):
         pytest.skip(f"not installed: compose {release}, called {' '.join(words)}")
     return words

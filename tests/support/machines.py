@@ -20,7 +20,6 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from typing import Any, Literal
 
 import pytest
 
+from tests.support import needs
 from tests.support.linkemu import Frames, whole_frames
 from tests.support.locusts import ROOT
 from tests.support.transcribers import until
@@ -202,8 +202,8 @@ def lacking() -> str:
     """Why there can be no machines here, "" where there can."""
     if os.geteuid() != 0:
         return "machines are network namespaces, and these need root"
-    if shutil.which("ip") is None:
-        return "there is no 'ip' here (package iproute2)"
+    if reason := needs.lacking("ip"):
+        return reason
     place = Place(f"{_own_prefix()}0-probe")
     with ExitStack() as stack:
         stack.callback(place.end)

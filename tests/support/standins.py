@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.support import needs
+
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 LEFT_OUT = re.compile(
     r"/usr/share/(doc|man|locale|info|lintian|bug|javascript|nodejs)/|/usr/bin/promtool|/boot/|/dev/|/proc/|/sys/|/run/|/tmp/"
@@ -59,6 +61,8 @@ def lacking() -> str:
         return "stand-in base images are made of Debian's packages, and this is no Debian"
     if not version.startswith("12."):
         return f"stand-in base images are made of Debian 12's packages, and this is Debian {version}"
+    if reason := needs.lacking("dpkg-query"):
+        return reason
     names = _named(_packages())
     missing = [package for one in ALL for package in one.packages if package not in names]
     return f"not installed, for stand-in base images: {' '.join(missing)}" if missing else ""

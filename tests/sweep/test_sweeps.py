@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.emulators import MODELLED, emulator
 from tests.support.locusts import PLAIN, ROOT, locust
+from tests.support.needs import needs
 from tests.support.transcribers import stop, transcriber, until
 from tests.support.web import WebUi
 
@@ -193,6 +194,7 @@ def test_a_stage_that_is_cut_while_its_last_answers_are_awaited_is_not_whole():
 
 @pytest.mark.alone
 @pytest.mark.slow
+@needs("nginx")
 def test_ideal_workers_behind_nginx_scale_one_to_one():
     """1, 2, 3 real services of one slot and a fixed time, started by the run behind a real nginx."""
     replicas = ("--target", "transcription", "--replica-args", "--engine fixed --service-time 0.8 --max-concurrent 1")
