@@ -22,9 +22,9 @@ LONGEST = 1000
 """Characters of a refusal: a file may hold any text, and a terminal a few lines."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = PROGRAM) -> int:
     """Runs one command; returns its exit code, 0 where it has none of its own, or 2 with one sentence on stderr when it could not."""
-    asked = _parser().parse_args(arguments)
+    asked = _parser(prog).parse_args(arguments)
     try:
         said: str | tuple[int, str] = asked.command(asked)
     except RunError as error:
@@ -72,8 +72,8 @@ def _say(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description="Reads what a load test left behind, and says what it means.")
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Reads what a load test left behind, and says what it means.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     one = commands.add_parser(
         "report",

@@ -1,22 +1,150 @@
-"""The command ``coldburst``: hands each verb to the module that does it."""
+"""The command ``coldburst``: hands each verb to the module that does it, which is imported only then."""
 
 from __future__ import annotations
 
+import argparse
+import difflib
+import os
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
-VERBS = {
-    "restore": "coldburst.control.restore",
-    "emulator": "coldburst.emulator.command",
-    "transcriber": "coldburst.transcriber.command",
+from coldburst import __version__
+from coldburst.installation import IMPORT_ROOT, beside, missing
+
+STARTER = "burst.py"
+REFUSED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One line of --help, and what does it: called with the words after the verb, it returns an exit code."""
+
+    what: str
+    do: Callable[[Sequence[str]], int]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns its exit code, 2 with one sentence on stderr where it cannot be run."""
+    given = list(sys.argv[1:] if words is None else words)
+    name = "python -m coldburst" if Path(sys.argv[0]).name == "__main__.py" else "coldburst"
+    # The first word alone: the others belong to the verb.
+    verb = _parser(name).parse_args(given[:1] or ["--help"]).command
+    if verb not in VERBS:
+        return _refuse(f"'{verb}' is not a command{_meant(verb, VERBS)} {name} --help lists them")
+    # From here the verb's own parser reads what it is called.
+    sys.argv = [f"{name} {verb}", *given[1:]]
+    return VERBS[verb].do(given[1:])
+
+
+def analysis_module() -> str:
+    """The name under which this process finds the analysis: ``coldburst.analysis`` installed, ``analysis`` in a clone."""
+    return "coldburst.analysis" if find_spec("coldburst.analysis") else "analysis"
+
+
+def _analysis(verb: str) -> Callable[[Sequence[str]], int]:
+    def do(words: Sequence[str]) -> int:
+        if sentence := missing("report"):
+            return _refuse(sentence)
+        if str(IMPORT_ROOT) not in sys.path:
+            sys.path.insert(0, str(IMPORT_ROOT))
+        return int(import_module(f"{analysis_module()}.__main__").main([verb, *words], prog=sys.argv[0].rpartition(" ")[0]))
+
+    return do
+
+
+def _service(module: str) -> Callable[[Sequence[str]], int]:
+    def do(words: Sequence[str]) -> int:
+        if sentence := missing("emulator"):
+            return _refuse(sentence)
+        return int(import_module(module).main(words))
+
+    return do
+
+
+def _restore(words: Sequence[str]) -> int:
+    # As under Locust: TLS sockets are gevent's only where this comes before the first import of ssl.
+    import_module("gevent.monkey").patch_all()
+    return int(import_module("coldburst.control.restore").main(words))
+
+
+def _run(words: Sequence[str]) -> int:
+    """Replaces this process with Locust; returns only where it refuses."""
+    files = {path.stem: path for path in sorted(beside("locustfiles").glob("*.py"))}
+    names = ", ".join(files)
+    parser = argparse.ArgumentParser(prog=sys.argv[0], usage="%(prog)s LOCUSTFILE [options of Locust and of the locustfile]")
+    parser.add_argument("locustfile", metavar="LOCUSTFILE", help=f"one of {names}, or a file of yours, as in ./burst.py")
+    asked = parser.parse_args(words[:1]).locustfile
+    own = Path(asked)
+    path = own if own.suffix == ".py" or len(own.parts) > 1 else files.get(asked)
+    if path is None:
+        return _refuse(f"'{asked}' is not a locustfile{_meant(asked, files)} Give one of {names}, or a file of yours, as in ./{asked}.py")
+    if not path.exists():
+        return _refuse(f"there is no file '{path}': give one of {names}, or a file of yours")
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "locust", "-f", str(path), *words[1:]])
+
+
+def _init(words: Sequence[str]) -> int:
+    """Writes a starter locustfile: the project's own for a burst, with commands that fit where it lies now."""
+    what = f"Writes {STARTER}, a locustfile to begin with, into the current directory."
+    argparse.ArgumentParser(prog=sys.argv[0], description=what).parse_args(words)
+    text = (beside("locustfiles") / STARTER).read_text(encoding="utf-8").replace(f"locustfiles/{STARTER}", STARTER)
+    try:
+        with Path(STARTER).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return _refuse(f"{STARTER} exists already and is left as it is: rename it, or run in another directory")
+    except OSError as error:
+        return _refuse(f"cannot write {STARTER}: {error.strerror or error}")
+    print(f"wrote {STARTER}; next: {sys.argv[0].rpartition(' ')[0]} run {STARTER} --headless")
+    return 0
+
+
+VERBS: Mapping[str, Verb] = {
+    "run": Verb("run a locustfile with Locust, one of this project's or yours", _run),
+    "init": Verb(f"write a starter locustfile, {STARTER}, into the current directory", _init),
+    "report": Verb("make the report of one run: ledger, verdict, times, figures", _analysis("report")),
+    "compare": Verb("set runs against a base, with intervals", _analysis("compare")),
+    "gate": Verb("check a run against its objectives, for a CI job", _analysis("gate")),
+    "scaling": Verb("scaling efficiency and P95 from CSV files of plain Locust", _analysis("scaling")),
+    "merge": Verb("add rows that a lost generator kept on its own disk", _analysis("merge")),
+    "emulator": Verb("start RunPod's serverless platform on this machine", _service("coldburst.emulator.command")),
+    "transcriber": Verb("start a transcription service on this machine", _service("coldburst.transcriber.command")),
+    "restore": Verb("restore an endpoint's settings after a run that was killed", _restore),
 }
 
 
-def main() -> int:
-    """Runs one verb; returns its exit code."""
-    verb = sys.argv[1] if len(sys.argv) > 1 else ""
-    if verb not in VERBS:
-        print(f"usage: coldburst {{{','.join(VERBS)}}} ...", file=sys.stderr)
-        return 2
-    del sys.argv[1]
-    return int(import_module(VERBS[verb]).main())
+def _parser(name: str) -> argparse.ArgumentParser:
+    lines = "\n".join(f"  {verb:12} {one.what}" for verb, one in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog=name,
+        usage="%(prog)s COMMAND ...",
+        description="Load tests for serverless GPU endpoints and transcription services, on Locust.",
+        epilog=f"""\
+commands ({name} COMMAND --help shows the options of one):
+{lines}
+
+examples:
+  {name} run burst --headless
+  {name} run burst --headless --host https://api.runpod.ai/v2/ENDPOINT_ID
+  {name} report runs/20261121-091502-burst""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"coldburst {__version__}")
+    return parser
+
+
+def _meant(word: str, names: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(word, names, n=1)
+    return f": did you mean '{close[0]}'?" if close else "."
+
+
+def _refuse(sentence: str) -> int:
+    print(f"coldburst: {sentence}", file=sys.stderr)
+    return REFUSED

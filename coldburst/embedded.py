@@ -12,7 +12,8 @@ from typing import Any
 
 import gevent
 
-from coldburst.record.provenance import ROOT, environment
+from coldburst.installation import missing
+from coldburst.record.provenance import environment
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 
 READY_S = 60.0
@@ -51,14 +52,15 @@ class EmbeddedEndpoint:
     """
 
     def __init__(self, kind: str, more: Sequence[str] = ()) -> None:
+        if sentence := missing("emulator"):
+            raise StartError(f"no --host, and {sentence}; or name an endpoint by --host")
         self._recipe = RECIPES[kind]
         command = (*self._recipe.command, *(more if self._recipe.command[0] == _EMULATOR[0] else ()))
         # A session of its own: Ctrl-C on the terminal must reach the run, not the service it waits for.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *command, "--port", "0", "--until-stdin-closes"],
+            [sys.executable, "-P", "-m", *command, "--port", "0", "--until-stdin-closes"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=ROOT,
             env=environment(),
             start_new_session=True,
             text=True,

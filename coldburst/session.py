@@ -13,10 +13,12 @@ import gevent
 from locust import log
 
 from coldburst.checks import CheckedRun, OptionChecker
+from coldburst.cli import analysis_module
 from coldburst.control.desired_state import ControlError
 from coldburst.distributed.generators import GeneratorRegistry
 from coldburst.distributed.master import DistributedRun
 from coldburst.embedded import EmbeddedEndpoint, StartError
+from coldburst.installation import missing
 from coldburst.live.terminal import ProgressReporter
 from coldburst.load.objective_watch import ObjectiveWatch
 from coldburst.load.run import LoadRun
@@ -259,7 +261,12 @@ class Session:
     def _make_report(self, run: LoadRun | DistributedRun, ledger: Ledger) -> None:
         """Makes the report in a process of its own (pandas has no place in this one); it prints ledger, verdict and table."""
         folder = run.recorder.folder
-        command = [sys.executable, "-m", "analysis", "report", str(folder), "--figures", run.plan.options["figures"]]
+        if sentence := missing("report"):
+            self.unreported.discard(run.recorder.id)
+            self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
+            logger.error("No report was made. The ledger: %s. %s; then: coldburst report %s", run.ledger, sentence, folder)
+            return
+        command = [sys.executable, "-P", "-m", analysis_module(), "report", str(folder), "--figures", run.plan.options["figures"]]
         try:
             self._report = subprocess.Popen(command, env=provenance.environment(), start_new_session=True)
             failed = self._report.wait()

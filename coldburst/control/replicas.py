@@ -25,7 +25,8 @@ import gevent
 import psutil
 
 from coldburst.control.desired_state import ControlError, DesiredState, ObservedState, listed, serving
-from coldburst.record.provenance import ROOT, environment
+from coldburst.installation import missing
+from coldburst.record.provenance import environment
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 
 LIMITS = Timeouts(5.0, 5.0, 5.0)
@@ -177,6 +178,8 @@ class ReplicaControl:
             self._words = tuple(shlex.split(words))
         except ValueError as error:
             raise ControlError(f"--replica-args {words!r} cannot be read ({error}): write options as in '--engine fixed'") from error
+        if sentence := missing("emulator"):
+            raise ControlError(f"--control replicas starts services of this project, and {sentence}")
         self._front = _Front()
         self._concurrency: int | None = None
         self._workers: list[_Worker] = []
@@ -261,10 +264,9 @@ class ReplicaControl:
         name = f"w{self._started}"
         slots = () if self._concurrency is None else ("--max-concurrent", str(self._concurrency))
         process = subprocess.Popen(
-            [sys.executable, "-m", MODULE, *QUEUE, *self._words, *slots, "--port", "0", "--until-stdin-closes", "--worker-id", name],
+            [sys.executable, "-P", "-m", MODULE, *QUEUE, *self._words, *slots, "--port", "0", "--until-stdin-closes", "--worker-id", name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=ROOT,
             env=environment(),
             start_new_session=True,
             text=True,

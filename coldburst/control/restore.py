@@ -23,10 +23,12 @@ from typing import Any
 from coldburst.control.compose import ComposeControl
 from coldburst.control.desired_state import Control, ControlError
 from coldburst.control.rest import RestControl
+from coldburst.installation import program
 from coldburst.keys import RUNPOD_KEY
 from coldburst.targets.address import EndpointAddress
 
 FILE = "settings.json"
+PROGRAM = "python -m coldburst restore"
 DONE = "put back by python -m coldburst restore"
 NOT_SAID = "does not say what was before"
 CONSOLE = "set the endpoint back in the console"
@@ -108,16 +110,14 @@ def restore_settings(folder: Path, key: str, yes: bool) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Put back what a run changed; the exit code: 0 done or nothing to do, 1 it cannot be done."""
-    parser = argparse.ArgumentParser(
-        prog="python -m coldburst restore", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=program(PROGRAM), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", metavar="RUN", type=Path, help="the run's directory, as in runs/20261121-091858-scaling")
     parser.add_argument("--yes", action="store_true", help="change an endpoint that is not this machine's own")
     options = parser.parse_args(words)
     try:
         print(restore_settings(options.run, os.environ.get(RUNPOD_KEY, "").strip(), options.yes))
     except (ControlError, OSError) as error:
-        print(f"python -m coldburst restore: {error}", file=sys.stderr)
+        print(f"{program(PROGRAM)}: {error}", file=sys.stderr)
         return 1
     return 0
 

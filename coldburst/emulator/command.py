@@ -22,6 +22,7 @@ from coldburst.emulator.settings.arguments import PROGRAM
 from coldburst.emulator.settings.parsing import parse
 from coldburst.emulator.settings.specs import EmulatorOptions, EndpointSpec
 from coldburst.emulator.workers.processes import OrphanReaper
+from coldburst.installation import program
 from coldburst.transcriber.service_process import in_url, listen, on_stop, open_log, start_error
 
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -63,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
         log = open_log(options.log)
         listening = listen(options.host, options.port)
     except OSError as error:
-        print(start_error(PROGRAM, error, options.host, options.port), file=sys.stderr)
+        print(start_error(program(PROGRAM), error, options.host, options.port), file=sys.stderr)
         return 2
     folder = Path(tempfile.mkdtemp(prefix="coldburst-"))
     try:

@@ -6,15 +6,14 @@ import os
 import platform
 import subprocess
 import sys
-import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from coldburst import __version__
+from coldburst.installation import checkout, python_path
 from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
 
-ROOT = Path(__file__).resolve().parents[2]
-VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 PACKAGES = ("locust", "gevent", "geventhttpclient", "runpod")
 SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY)
 """Variables that no process of ours hands to another: the embedded service is open, and a report needs no key."""
@@ -22,7 +21,7 @@ SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY)
 
 def versions() -> dict[str, str]:
     """Versions of this program, Python and the packages that make the load, where installed."""
-    found = {"coldburst": VERSION, "python": platform.python_version()}
+    found = {"coldburst": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)
@@ -32,14 +31,14 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> dict[str, Any]:
-    """``commit`` and whether the files differ from it (``dirty``); None where this is no git checkout."""
+    """``commit`` and whether the files differ from it (``dirty``); None where the package is installed or its files are no git checkout."""
     changes = _git("status", "--porcelain")
     return {"commit": _git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
 
 
 def environment() -> dict[str, str]:
     """The environment for a process of this project's own: without secrets, and able to find its packages."""
-    return {name: value for name, value in os.environ.items() if name not in SECRETS} | {"PYTHONPATH": str(ROOT)}
+    return {name: value for name, value in os.environ.items() if name not in SECRETS} | {"PYTHONPATH": python_path()}
 
 
 def machine() -> dict[str, Any]:
@@ -50,8 +49,11 @@ def machine() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str | None:
+    clone = checkout()
+    if clone is None:
+        return None
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(["git", "-C", str(clone), *words], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from coldburst.installation import own_or_given
 from coldburst.option import Option
 from coldburst.record.attempt import complete, one_line
 from coldburst.schedule.stages import ScheduleError, Stage
@@ -33,7 +34,7 @@ Recorded = tuple[float, str]
 
 def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
     """See ``recorded``."""
-    return recorded_arrivals(Path(options["arrivals"]), options["speed"])
+    return recorded_arrivals(own_or_given(options["arrivals"]), options["speed"])
 
 
 def recorded_arrivals(place: Path, speed: float) -> tuple[Stage, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from coldburst.installation import own_or_given
 from coldburst.option import OptionError
 from coldburst.targets.address import EndpointAddress, infer
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
@@ -90,7 +91,7 @@ def _transcription(options: Options) -> TargetFactory:
     )
     if options["input"]:
         raise OptionError("--input is for RunPod endpoints: a transcription service takes clips, as in --clips samples")
-    clips = load_clips(Path(options["clips"]))
+    clips = load_clips(own_or_given(options["clips"]))
     return lambda where, limits, key: TranscriptionTarget(where.url, clips, asking, limits, key)
 
 
@@ -112,7 +113,7 @@ def _payload(options: Options) -> Payload:
     """The clips are read where no template is given, or the template asks for them."""
     template = Path(options["input"]) if options["input"] else None
     silent = template is not None and not (template.is_file() and b"{{audio_" in template.read_bytes())
-    return load_payload(template, [] if silent else load_clips(Path(options["clips"])))
+    return load_payload(template, [] if silent else load_clips(own_or_given(options["clips"])))
 
 
 def _places(text: str) -> tuple[str, ...]:

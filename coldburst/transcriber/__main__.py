@@ -2,7 +2,10 @@
 
 import sys
 
-from coldburst.transcriber.command import main
+from coldburst.installation import require
 
 if __name__ == "__main__":
+    require("emulator")
+    from coldburst.transcriber.command import main
+
     sys.exit(main())

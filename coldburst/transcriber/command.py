@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from coldburst.installation import program
 from coldburst.transcriber.service_process import in_url, listen, open_log, start_error
 from coldburst.transcriber.settings import PROGRAM, TranscriberOptions, parse
 
@@ -42,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
         log = open_log(options.access_log)
         listening = listen(options.host, options.port)
     except OSError as error:
-        print(start_error(PROGRAM, error, options.host, options.port), file=sys.stderr)
+        print(start_error(program(PROGRAM), error, options.host, options.port), file=sys.stderr)
         return 2
     try:
         print(f"listening on http://{in_url(options.host)}:{listening.getsockname()[1]}", flush=True)

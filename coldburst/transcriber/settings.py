@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coldburst.installation import program
 from coldburst.transcriber import recognisers
 from coldburst.transcriber.service_process import CommandParser
 
@@ -80,9 +81,9 @@ def parse(words: Sequence[str] | None = None) -> TranscriberOptions:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
-        prog=PROGRAM,
+        prog=program(PROGRAM),
         description=DESCRIPTION,
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.replace(PROGRAM, program(PROGRAM)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_recogniser(parser.add_argument_group("recogniser"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from coldburst.emulator.settings import fault_notation
 from coldburst.emulator.settings.service_times import ServiceTime, service_time
+from coldburst.installation import program
 from coldburst.serverless.policy import Policy
 from coldburst.transcriber import recognisers
 from coldburst.transcriber.service_process import CommandParser
@@ -57,10 +58,10 @@ limits:
 def full_parser() -> argparse.ArgumentParser:
     """The whole command line, with --help."""
     return CommandParser(
-        prog=PROGRAM,
+        prog=program(PROGRAM),
         usage="%(prog)s [options]",
         description=DESCRIPTION,
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.replace(PROGRAM, program(PROGRAM)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[emulator_parser(), endpoint_parser()],
         allow_abbrev=False,
@@ -69,7 +70,7 @@ def full_parser() -> argparse.ArgumentParser:
 
 def emulator_parser() -> argparse.ArgumentParser:
     """The options of the emulator itself."""
-    parser = CommandParser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    parser = CommandParser(prog=program(PROGRAM), add_help=False, allow_abbrev=False)
     add = parser.add_argument_group("emulator").add_argument
     add("--host", type=_address, default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_whole(0, 65_535), default=0, metavar="N", help="port to listen on; 0: the kernel chooses (default: 0)")
@@ -113,7 +114,7 @@ def emulator_parser() -> argparse.ArgumentParser:
 
 def endpoint_parser() -> argparse.ArgumentParser:
     """The options of one endpoint; on the command line they hold for every endpoint whose table does not say otherwise."""
-    parser = CommandParser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    parser = CommandParser(prog=program(PROGRAM), add_help=False, allow_abbrev=False)
     _add_policy(parser.add_argument_group("endpoint, as its operator sets it").add_argument)
     _add_workers(parser.add_argument_group("workers").add_argument)
     _add_platform(parser.add_argument_group("platform").add_argument)

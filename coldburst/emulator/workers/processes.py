@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_plus
 
-ROOT = Path(__file__).resolve().parents[3]
+from coldburst.installation import IMPORT_ROOT, python_path
+
 KEPT = ("RUNPOD_LOG_LEVEL", "RUNPOD_DEBUG_LEVEL")
 """Variables of the SDK that a developer may set for his workers; the others are the platform's to set."""
 SECRETS = ("API_TOKEN", "TRANSCRIPTION_API_KEY")
@@ -29,8 +30,14 @@ class OrphanReaper:
     """The process that outlives this one to end its workers; see coldburst/emulator/workers/orphan_reaper.py."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "coldburst.emulator.workers.orphan_reaper", str(folder)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+        command = [sys.executable, "-P", "-m", "coldburst.emulator.workers.orphan_reaper", str(folder)]
+        self._process = subprocess.Popen(
+            command,
+            env=os.environ | {"PYTHONPATH": python_path()},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def started(self, group: int) -> None:
         """A process group of ours lives."""
@@ -185,7 +192,7 @@ def outside() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith("RUNPOD_")}
     for secret in SECRETS:
         kept.pop(secret, None)
-    path = [str(ROOT), str(Path.cwd()), *filter(None, [kept.get("PYTHONPATH")])]
+    path = [str(IMPORT_ROOT), str(Path.cwd()), *filter(None, [kept.get("PYTHONPATH")])]
     local = ",".join(filter(None, [kept.get("no_proxy"), "127.0.0.1,localhost"]))
     return kept | {"PYTHONPATH": os.pathsep.join(path), "no_proxy": local, "NO_PROXY": local}
 
