@@ -176,7 +176,7 @@ def test_failures_are_named_for_what_they_are():
         assert str(run.ledger) == "4 planned = 1 ok + 3 busy"
         assert {row.status for row in run.rows if row.outcome == "busy"} == {503}
         failures = run.table("locust_failures.csv")
-        assert [(row["Error"], row["Occurrences"]) for row in failures] == [("NotOk('busy (503)')", "3")]
+        assert [(row["Error"], row["Occurrences"]) for row in failures] == [("NotOkError('busy (503)')", "3")]
 
 
 @pytest.mark.slow
@@ -211,12 +211,12 @@ def test_a_closed_loop_is_counted_by_what_it_sent():
 @pytest.mark.slow
 def test_an_error_of_the_generators_own_is_told_and_loses_no_row(tmp_path):
     broken = """
-from coldburst.targets.transcription import Transcription
+from coldburst.targets.transcription import TranscriptionTarget
 
 def ask(self, seq, name, exchange):
     raise RuntimeError("boom")
 
-Transcription.ask = ask
+TranscriptionTarget.ask = ask
 """
     file = tmp_path / "mine.py"
     file.write_text((ROOT / "locustfiles" / "burst.py").read_text(encoding="utf-8") + broken, encoding="utf-8")
