@@ -17,7 +17,6 @@ COPY --from=install /venv /venv
 # /tmp is all that can be written to: also by Python, so that the second worker of an emulator finds the first one's modules compiled.
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONPYCACHEPREFIX=/tmp/bytecode HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib
 WORKDIR /app
-COPY pyproject.toml ./
 COPY coldburst ./coldburst
 COPY analysis ./analysis
 COPY locustfiles ./locustfiles

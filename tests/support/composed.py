@@ -16,7 +16,7 @@ from tests.support.engine import Engine
 from tests.support.locusts import ROOT, Result
 from tests.support.transcribers import silence, until
 
-SHIPPED = ("Dockerfile", "docker-compose.yml", ".env.example", ".dockerignore", "requirements.txt", "pyproject.toml", "deploy")
+SHIPPED = ("Dockerfile", "docker-compose.yml", ".env.example", ".dockerignore", "requirements.txt", "deploy")
 CODE = ("coldburst", "analysis", "locustfiles", "samples")
 IMAGE = "coldburst:local"
 WEB, PROMETHEUS = "http://127.0.0.1:8089", "http://127.0.0.1:9090"
