@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from coldburst import cli
 from coldburst.record.attempt import COLUMNS, OUTCOMES
 from coldburst.serverless.platform_parameters import Platform
 from tests.support.emulators import emulator
@@ -24,10 +25,12 @@ from tests.support.web import WebUi
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [shlex.split(part, comments=True) for block in BLOCKS for line in block.splitlines() for part in line.split("&&")]
-INSTALLS = [command for command in COMMANDS if command[0] in ("pip", "pytest")]
+INSTALLS = [command for command in COMMANDS if command[0] in ("pip", "pytest") and command[-1] != ".[all]"]
+PACKAGE = [command for command in COMMANDS if command[0] == "pip" and command[-1] == ".[all]"]
 HEADLESS = [command for command in COMMANDS if command[0] == "locust" and "--headless" in command]
 WEB = [command for command in COMMANDS if command[0] == "locust" and len(command) == 3]
 HELP = [command for command in COMMANDS if command[-1].startswith("--help")]
+COMMAND = [command for command in COMMANDS if command[0] == "coldburst" and command not in HELP]
 REPORTS = [command for command in COMMANDS if command[:3] == ["python", "-m", "analysis"]]
 SERVICES = [command for command in COMMANDS if command[:3] == ["python", "-m", "coldburst.transcriber"] and command not in HELP]
 EMULATORS = [command for command in COMMANDS if command[:3] == ["python", "-m", "coldburst.emulator"] and command not in HELP]
@@ -55,7 +58,7 @@ def test_the_two_commands_stand_first_and_every_command_is_of_a_kind_that_is_tes
     first = README.partition("```sh\n")[2].splitlines()[:2]
     assert first[0].startswith("pip install -r requirements.txt && locust -f locustfiles/burst.py --headless")
     assert first[1].startswith("pip install -r requirements-dev.txt && pytest")
-    kinds = (INSTALLS, HEADLESS, WEB, HELP, REPORTS, SERVICES, EMULATORS)
+    kinds = (INSTALLS, PACKAGE, COMMAND, HEADLESS, WEB, HELP, REPORTS, SERVICES, EMULATORS)
     assert all(kinds)
     assert sorted(map(name, COMMANDS)) == sorted(name(command) for kind in kinds for command in kind)
 
@@ -67,6 +70,16 @@ def test_the_installs_are_what_ci_does():
         next(i for i, line in enumerate(lines) if line.startswith(name(command))) for command in (*INSTALLS[:1], HEADLESS[0], *INSTALLS[1:])
     ]
     assert places == sorted(places)  # the two lines of the README, in their order
+
+
+def test_the_package_is_what_ci_installs_and_its_commands_follow_each_other(tmp_path, monkeypatch, capsys):
+    assert PACKAGE == [["pip", "install", ".[all]"]]
+    assert "-*.whl)[all]" in (ROOT / ".ci" / "installed").read_text(encoding="utf-8")
+    first, second = COMMAND
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", first)
+    assert cli.main() == 0
+    assert capsys.readouterr().out.endswith(f"next: {' '.join(second)}\n")
 
 
 def test_the_tables_are_the_programs_own():
