@@ -19,7 +19,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "emulator": ("runpod", "aiohttp", "fastapi", "uvicorn", "uvloop", "httptools", "python_multipart", "pocketsphinx"),
 }
 """Extra of pyproject.toml -> the modules that it brings."""
-NEEDED_BY = {"report": "a report", "emulator": "the emulator or the transcription service"}
+NEEDED_BY = {"report": "a report", "emulator": "an endpoint on this machine"}
 
 
 def beside(name: str) -> Path:

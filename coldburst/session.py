@@ -264,7 +264,7 @@ class Session:
         if sentence := missing("report"):
             self.unreported.discard(run.recorder.id)
             self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
-            logger.error("No report was made. The ledger: %s. %s; then: coldburst report %s", run.ledger, sentence, folder)
+            logger.error("No report was made: %s; then: coldburst report %s. The ledger: %s", sentence, folder, run.ledger)
             return
         command = [sys.executable, "-P", "-m", analysis_module(), "report", str(folder), "--figures", run.plan.options["figures"]]
         try:

@@ -179,7 +179,7 @@ class ReplicaControl:
         except ValueError as error:
             raise ControlError(f"--replica-args {words!r} cannot be read ({error}): write options as in '--engine fixed'") from error
         if sentence := missing("emulator"):
-            raise ControlError(f"--control replicas starts services of this project, and {sentence}")
+            raise ControlError(f"--control replicas: {sentence}")
         self._front = _Front()
         self._concurrency: int | None = None
         self._workers: list[_Worker] = []
