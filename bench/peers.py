@@ -55,7 +55,7 @@ if CONTENDER == "coldburst":
 
 
 if CONTENDER == "FastHttpUser":
-    from coldburst.targets.transcription import load_clips, multipart
+    from coldburst.targets.clips import load_clips, multipart
 
     class Bare(FastHttpUser):
         """FastHttpUser with the body built once, nothing recorded but Locust's own statistics."""

@@ -1,14 +1,20 @@
-"""Keeps keys out of everything that a service says."""
+"""Masks API keys and other secrets in whatever an endpoint answers. Standard library only."""
 
 from __future__ import annotations
 
-from coldburst.targets.http import Exchange
+from collections.abc import Iterable
+
+MARK = "[key]"
 
 
-def redact(exchange: Exchange, key: str) -> None:
-    """Blots ``key`` out of the answer before anything is read in it: a service may repeat what it was shown."""
-    if not key:
-        return
-    exchange.body = exchange.body.replace(key.encode(), b"[key]")
-    exchange.headers = {name: value.replace(key, "[key]") if isinstance(value, str) else value for name, value in exchange.headers.items()}
-    exchange.error = exchange.error.replace(key, "[key]")
+def redact(text: str, secrets: Iterable[str], mark: str = MARK) -> str:
+    """``text`` with ``mark`` in the place of each secret: a service may repeat what it was sent. Empty secrets are ignored."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, mark)
+    return text
+
+
+def redact_bytes(body: bytes, secret: str) -> bytes:
+    """``body`` with MARK in the place of the secret."""
+    return body.replace(secret.encode(), MARK.encode()) if secret else body

@@ -19,8 +19,10 @@ import gevent
 from coldburst.control.desired_state import ControlError, DesiredState, ObservedState, listed, serving
 from coldburst.keys import RUNPOD_KEY
 from coldburst.record.attempt import one_line
+from coldburst.redact import redact
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
+from coldburst.targets.retry_after import retry_after_s
 
 logger = logging.getLogger("coldburst")
 LIMITS = Timeouts(10.0, 30.0, 30.0)
@@ -303,9 +305,7 @@ class RestControl:
 
     def _told(self, said: str) -> str:
         """``said`` in a line, without the key and the environment's values: an answer may repeat what it was shown."""
-        for value in (self._key, *self._values):
-            said = said.replace(value, "…") if value else said
-        return one_line(said)
+        return one_line(redact(said, (self._key, *self._values), mark="…"))
 
 
 def patiently(seconds: float) -> bool:
@@ -325,9 +325,8 @@ def _left(headers: Mapping[str, str]) -> tuple[float, float] | None:
 
 def _after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, by Retry-After, or by RateLimit where nothing is left."""
-    said = headers.get("retry-after", "")
-    if said.isascii() and said.isdigit():
-        return float(said)
+    if (after_s := retry_after_s(headers)) is not None:
+        return after_s
     left = _left(headers)
     return left[1] if left and left[0] < 1 else None
 

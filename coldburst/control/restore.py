@@ -24,7 +24,8 @@ from coldburst.control.compose import ComposeControl
 from coldburst.control.desired_state import Control, ControlError
 from coldburst.control.rest import RestControl
 from coldburst.installation import program
-from coldburst.keys import RUNPOD_KEY
+from coldburst.keys import RUNPOD_KEY, read_key
+from coldburst.option import OptionError
 from coldburst.targets.address import EndpointAddress
 
 FILE = "settings.json"
@@ -115,8 +116,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--yes", action="store_true", help="change an endpoint that is not this machine's own")
     options = parser.parse_args(words)
     try:
-        print(restore_settings(options.run, os.environ.get(RUNPOD_KEY, "").strip(), options.yes))
-    except (ControlError, OSError) as error:
+        print(restore_settings(options.run, read_key(RUNPOD_KEY), options.yes))
+    except (ControlError, OptionError, OSError) as error:
         print(f"{program(PROGRAM)}: {error}", file=sys.stderr)
         return 1
     return 0

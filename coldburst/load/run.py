@@ -20,12 +20,12 @@ from coldburst.record.ledger import Ledger
 from coldburst.record.run_directory import LocustCsv, Recorder
 from coldburst.schedule.stages import Arrival, planned
 from coldburst.targets.address import EndpointAddress
-from coldburst.targets.answer import retry_after_s
 from coldburst.targets.cause import cause
 from coldburst.targets.endpoint_samples import EndpointSamples
 from coldburst.targets.factory import Target
 from coldburst.targets.http import Exchange
 from coldburst.targets.outcome import Evidence, decide
+from coldburst.targets.retry_after import retry_after_s
 from coldburst.targets.status_sampler import StatusSampler
 
 SAMPLE_S = 1.0
@@ -228,7 +228,7 @@ class LoadRun:
         if self.conductor:
             self.conductor.attempt(row)
         why = self._cause(row) if row.outcome in events.EXPLAINED else ""
-        after_s = retry_after_s(exchange.headers)
+        after_s = retry_after_s(exchange.headers) if row.outcome == "throttled" else None
         events.announce(row, cause=why, cold=self._first_of_worker(row), retry_after_s=after_s, on=self._environment.events)
         if self.recorder.fault and not self.load.stopping:
             self.ended_by = "a disk that cannot be written"

@@ -13,7 +13,7 @@ from textwrap import indent
 from typing import Any
 from urllib.parse import urlsplit
 
-from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
+from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY, read_key
 from coldburst.load.retries import Retries
 from coldburst.option import Option, OptionError, attribute
 from coldburst.record import objectives, prices
@@ -211,11 +211,7 @@ def key(plan: RunPlan) -> str:
     Raises:
         OptionError: it holds what cannot stand in a header; the message does not show it.
     """
-    variable = key_variable(plan)
-    value = os.environ.get(variable, "").strip()
-    if not (value.isascii() and value.isprintable()):
-        raise OptionError(f"the key in {variable} holds a character that cannot stand in a header: set it again, without line breaks")
-    return value
+    return read_key(key_variable(plan))
 
 
 def key_variable(plan: RunPlan) -> str:

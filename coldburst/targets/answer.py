@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from coldburst.targets.http import Exchange
@@ -75,21 +72,6 @@ def key_hint(status: int | None, key: str, variable: str) -> str:
 def address_hint(status: int | None, what: str) -> str:
     """What to do about a 404, "" on any other status; ``what`` in the address may be wrong."""
     return f" (is {what} right?)" if status == 404 else ""
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long ``Retry-After`` asks to wait, in seconds from now, not below 0; None where it is not there or says nothing.
-
-    A number of seconds or a date (RFC 9110, 10.2.3); a fraction is taken too, since some services write one.
-    """
-    text = str(headers.get("retry-after", "")).strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        return float(text)
-    try:
-        named = parsedate_to_datetime(text)
-        return max(0.0, named.replace(tzinfo=named.tzinfo or UTC).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
 
 
 def error_in(output: Any, places: Iterable[str]) -> str:

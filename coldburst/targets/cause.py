@@ -23,6 +23,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from coldburst.targets.outcome import may_end_a_wait
+
 CAUSES: Mapping[str, str] = {
     "no_capacity": "all endpoint workers that may run were busy: raise the most of them, or send less",
     "throttled_hosts": "endpoint workers were wanted, and no host had room for them: allow more kinds of GPU or regions",
@@ -44,10 +46,7 @@ CAUSES: Mapping[str, str] = {
     "unreachable": "nothing could be reached at the address, or the connection broke",
     "unknown": "nothing proves a cause",
 }
-HOLD_S = 110.0
-"""A 400 after this long was no quick refusal, whatever bounds it was judged by: a load balancer held it (documented: 120 s)."""
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
-_NO_WORKER = re.compile(r"no workers? available|timed out waiting for (a )?worker|worker_timeout", re.IGNORECASE)
 _MEMORY = re.compile(r"out of memory|\boom\b|memoryerror|cannot allocate memory", re.IGNORECASE)
 _LOST = re.compile(r"job timed out after \d+ retr", re.IGNORECASE)
 _BEGUN = re.compile(r"\bIN_PROGRESS\b|\bRUNNING\b|\bCOMPLETED\b")
@@ -78,7 +77,7 @@ def cause(outcome: str, elapsed_s: float | None, status: int | None, error: str,
         return _DIRECT[outcome]
     if outcome == "failed":
         return _of_failure(error)
-    if outcome == "refused" and not _held(elapsed_s, status, error):
+    if outcome == "refused" and not may_end_a_wait(status, elapsed_s, error):
         return _of_refusal(status, error)
     if outcome == "abandoned" and _BEGUN.search(error):
         return "own_deadline"
@@ -96,11 +95,6 @@ def _of_failure(error: str) -> str:
         if words.search(error):
             return name
     return "cancelled" if error.startswith("CANCELLED") else "service_error"
-
-
-def _held(elapsed_s: float | None, status: int | None, error: str) -> bool:
-    """Whether a refusal was the end of a wait for a worker, by its words or its time."""
-    return status == 400 and (bool(_NO_WORKER.search(error)) or (elapsed_s or 0.0) >= HOLD_S)
 
 
 def _of_endpoint(samples: Sequence[Sample]) -> str:

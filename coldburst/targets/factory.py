@@ -14,12 +14,13 @@ from typing import Any, ClassVar, Protocol
 from coldburst.installation import own_or_given
 from coldburst.option import OptionError
 from coldburst.targets.address import EndpointAddress, infer
+from coldburst.targets.clips import load_clips
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, job_bodies, load_payload
 from coldburst.targets.queue import QueueOptions, QueueTarget
-from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget, load_clips
+from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
 
 EMBEDDED_KIND = "queue"
 

@@ -21,6 +21,8 @@ from gevent import monkey
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
+from coldburst.redact import redact, redact_bytes
+
 # The kernel's poll, not gevent's: the question is answered at once and must not switch greenlets.
 _poll = monkey.get_original("select", "poll")
 _READABLE = monkey.get_original("select", "POLLIN")
@@ -73,6 +75,14 @@ class Exchange:
     error: str = ""
     seen: float | None = None
     known: dict[str, Any] = field(default_factory=dict)
+
+    def redact(self, key: str) -> None:
+        """Masks ``key`` in the answer, before anything else reads it."""
+        if not key:
+            return
+        self.body = redact_bytes(self.body, key)
+        self.headers = {name: redact(value, (key,)) if isinstance(value, str) else value for name, value in self.headers.items()}
+        self.error = redact(self.error, (key,))
 
 
 class _Keeping:

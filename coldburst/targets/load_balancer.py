@@ -1,9 +1,7 @@
 """RunPod's load-balancing endpoints: any path and verb, answered by an endpoint worker itself.
 
 Nothing is queued: a request that finds no worker is held for two minutes and then answered 400 (documented), one that
-takes longer than five and a half minutes is cut with 524. That 400 has to be told from a worker's own. Its body has been seen as
-``{"error": "no workers available"}`` and as ``timed out waiting for worker``, but no document promises either, so the
-time decides: a 400 between ``hold_from_s`` and ``hold_to_s`` after sending is the platform's. The words are only noted.
+takes longer than five and a half minutes is cut with 524. ``coldburst.targets.outcome.judge_400`` tells that 400 from a worker's own.
 """
 
 from __future__ import annotations
@@ -15,15 +13,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from coldburst.keys import RUNPOD_KEY
-from coldburst.redact import redact
 from coldburst.targets import answer
+from coldburst.targets.clips import form_fields
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
-from coldburst.targets.outcome import Evidence
+from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
 from coldburst.targets.payload import BodyTemplate, Payload, form_bodies, json_bodies
-from coldburst.targets.transcription import form_fields, judge, judge_text, timing, transcript, warm_up
+from coldburst.targets.transcription import judge, timing
+from coldburst.targets.word_error_rate import judge_text, transcript, warm_up
 
 WORKER_HEADER = "X-Runpod-Worker-Id"
-NO_WORKER = re.compile(r"no workers? available|timed out waiting for (a )?worker|worker_timeout", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,8 @@ class LoadBalancerOptions:
     model: str = "whisper-1"
     language: str = "en"
     affinity: str = ""
-    hold_from_s: float = 110.0
-    hold_to_s: float = 135.0
+    hold_from_s: float = HOLD_FROM_S
+    hold_to_s: float = HOLD_TO_S
     error_at: tuple[str, ...] = ("error",)
     max_wer: float | None = 0.5
 
@@ -88,7 +86,7 @@ class LoadBalancerTarget:
         self._asking, self._key = asking, key
         self.client = HttpClient(host, limits, {name: value for name, value in headers.items() if value} | answer.bearer(key))
         self.url = host.rstrip("/") + asking.path
-        warm_up(payload.clips, asking.max_wer)
+        warm_up((clip.text for clip in payload.clips), asking.max_wer)
 
     def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
@@ -98,7 +96,7 @@ class LoadBalancerTarget:
         if parcel.clip:
             known["audio_s"] = parcel.clip.audio_s
         self.client.send(exchange, self._asking.method, self._asking.path, body, {"X-Request-ID": name})
-        redact(exchange, self._key)
+        exchange.redact(self._key)
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
         known |= {"bytes_in": len(exchange.body)} | timing(exchange.headers)
@@ -123,14 +121,9 @@ class LoadBalancerTarget:
         error = str(evidence.measured["error"]) + ("" if "affinity" in str(evidence.measured["error"]) else hint)
         if exchange.status != 400:
             return Evidence(evidence.says, {**known, "error": error})
-        took_s, named = (exchange.done or 0.0) - (exchange.sent or 0.0), bool(NO_WORKER.search(error))
-        held = self._asking.hold_from_s <= took_s <= self._asking.hold_to_s
-        note = f" (after {took_s:.1f} s)"
-        if held != named:
-            note = (
-                f" (after {took_s:.1f} s; by its time {'the platform gave up waiting' if held else 'not the end of a wait for a worker'})"
-            )
-        return Evidence("gave_up_waiting" if held else "", {**known, "error": error + note})
+        took_s = (exchange.done or 0.0) - (exchange.sent or 0.0)
+        says, note = judge_400(took_s, error, self._asking.hold_from_s, self._asking.hold_to_s)
+        return Evidence(says, {**known, "error": error + note})
 
     def _judge(self, exchange: Exchange, reference: str, known: Mapping[str, Any]) -> Evidence:
         said = answer.content(exchange.body)
@@ -141,4 +134,5 @@ class LoadBalancerTarget:
         text = transcript(said)
         if text is None:
             return Evidence("wrong", {**known, "error": f"{exchange.status} without a 'text': {answer.excerpt(exchange.body)}"})
-        return judge_text(text, reference, self._asking.max_wer, known)
+        says, measured = judge_text(text, reference, self._asking.max_wer)
+        return Evidence(says, {**known, **measured})

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from coldburst.targets.transcription import Clip, multipart
+from coldburst.targets.clips import Clip, multipart
 
 RUN_BYTES, SYNC_BYTES, BALANCER_BYTES = 10_000_000, 20_000_000, 30_000_000
 """The largest body that /run, /runsync and a load-balancing endpoint take (documented)."""

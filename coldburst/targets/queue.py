@@ -16,14 +16,14 @@ from urllib.parse import quote
 import gevent
 
 from coldburst.keys import RUNPOD_KEY
-from coldburst.redact import redact
 from coldburst.targets import answer
+from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.job_object import ENDED, GONE, columns, ended_at, verdict
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, job_bodies
 from coldburst.targets.rate_limit import RateLimit, RateLimiter
-from coldburst.targets.transcription import Clip, judge_text, transcript, warm_up
+from coldburst.targets.word_error_rate import judge_text, transcript, warm_up
 
 logger = logging.getLogger("coldburst")
 POLLS, CANCELS = (2000, 400), (100, 20)
@@ -154,7 +154,7 @@ class QueueTarget:
         self._holding = 0
         self._holds = asking.poll != "status"
         self._unended: dict[str, None] = {}
-        warm_up(payload.clips, asking.max_wer)
+        warm_up((clip.text for clip in payload.clips), asking.max_wer)
 
     def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Submits request ``seq`` under ``name``, follows its job, fills ``exchange`` in and says what came of it."""
@@ -223,7 +223,7 @@ class QueueTarget:
             path = f"/runsync?wait={round(wait_s * MILLISECONDS)}"
             limits = Timeouts(limits.connect_s, max(limits.first_byte_s, wait_s + MARGIN_S), limits.total_s)
         self.client.send(exchange, "POST", path, body, {"Content-Type": "application/json", "X-Request-ID": name}, limits)
-        redact(exchange, self._key)
+        exchange.redact(self._key)
         exchange.known["bytes_in"] = len(exchange.body)
         return parcel.clip
 
@@ -278,7 +278,7 @@ class QueueTarget:
         finally:
             self._holding -= held
             self.budget.leave()
-        redact(poll, self._key)
+        poll.redact(self._key)
         return poll, held
 
     def _read(self, job: _Job, poll: Exchange, held: bool, exchange: Exchange) -> Mapping[str, Any] | None:
@@ -361,9 +361,9 @@ class QueueTarget:
         text = transcript(final.get("output"))
         if text is None:
             return _told(exchange, "wrong", f"COMPLETED without a 'text' in its output: {str(final.get('output'))[:80]}")
-        evidence = judge_text(text, clip.text, self._asking.max_wer, {})
-        exchange.known |= evidence.measured
-        return _told(exchange, evidence.says, str(evidence.measured.get("error", "")))
+        says, measured = judge_text(text, clip.text, self._asking.max_wer)
+        exchange.known |= measured
+        return _told(exchange, says, str(measured.get("error", "")))
 
 
 def _quoted(job_id: str) -> str:

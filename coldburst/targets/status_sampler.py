@@ -15,7 +15,6 @@ import gevent
 
 from coldburst.keys import RUNPOD_KEY
 from coldburst.record.attempt import one_line
-from coldburst.redact import redact
 from coldburst.targets import answer
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.endpoint_samples import EndpointSamples, Row
@@ -89,7 +88,7 @@ class StatusSampler:
         """Asks once, keeps the answer as a row; whether it is worth asking again."""
         exchange, at_s = Exchange(), self._now()
         client.send(exchange, "GET", path)
-        redact(exchange, self._key)
+        exchange.redact(self._key)
         view = "health" if path == "/health" else "workers"
         try:
             content = read(json.loads(exchange.body)) if exchange.status == 200 else {"error": self._reason(exchange)}

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
 from coldburst.targets.outcome import decide
 from coldburst.targets.payload import Payload
-from coldburst.targets.transcription import Clip
 from tests.support.scripted import scripted
 
 LIMITS = Timeouts(5, 5, 5)

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from coldburst.targets.clips import Clip
 from coldburst.targets.payload import PayloadError, form_bodies, job_bodies, json_bodies, load_payload
-from coldburst.targets.transcription import Clip
 
 CLIPS = [Clip("a.wav", 1.5, "hello", b"\x00\xffA"), Clip('b"ü.wav', 2.0, "", b"B")]
 

@@ -10,12 +10,12 @@ import gevent
 import pytest
 
 from coldburst.record.attempt import COLUMNS
+from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
 from coldburst.targets.payload import Payload, load_payload
 from coldburst.targets.queue import QueueOptions, QueueTarget
 from coldburst.targets.rate_limit import RateLimit, RateLimiter
-from coldburst.targets.transcription import Clip
 from tests.support.platform import CUT, DONE, QUEUED, RUNNING, platform
 
 QUICK = QueueOptions(poll="status", poll_s=0.01, lost_s=0.05)
