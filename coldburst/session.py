@@ -74,6 +74,10 @@ class Session:
         """Whether there is no web UI."""
         return self._environment.web_ui is None
 
+    def follow(self, run: LoadRun) -> None:
+        """Takes a generator's part of a run as the present run."""
+        self.current = run
+
     def start(self) -> None:
         """Begins a run (test_start), or says why it cannot be begun."""
         self._started, self._interrupted, self.current = False, False, None

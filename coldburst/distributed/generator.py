@@ -9,16 +9,16 @@ import logging
 import platform
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import gevent
 from gevent.event import Event
-from locust import runners
 from locust.argument_parser import get_parser
 from locust.exception import RPCError
 
 from coldburst.distributed.clock_sync import ClockOffset, ClockReading
+from coldburst.distributed.dead_mans_switch import DeadMansSwitch
+from coldburst.distributed.loopback import loopback
 from coldburst.distributed.messages import BEAT, BEAT_S, CLOCK, PLAN, ROWS
 from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDispatcher, shared_dispatcher
 from coldburst.load import run_options
@@ -32,29 +32,16 @@ from coldburst.record.exit_codes import LEFT_ALONE
 from coldburst.record.run_directory import Recorder
 from coldburst.schedule.stages import text
 from coldburst.targets.address import infer
-from coldburst.targets.queue import QueueTarget
 
 logger = logging.getLogger("coldburst")
 ASK_S = 0.1
 """Between two beats at least, however much it asks for."""
-SILENT_S = 10.0
-"""Without a word from the master for so long a generator ends: what it sends costs money, and nobody counts it."""
 SHIP_S = 10.0
 """How long a generator that leaves waits for the master to have its rows."""
-NEVER_S = 10**9
 ELSEWHERE = (
     "the endpoint that the master started for this run answers on that machine's 127.0.0.1 alone: "
     "name one that every generator can reach, as in --host http://10.0.0.5:8083"
 )
-
-
-def loopback() -> str:
-    """What tells one 127.0.0.1 from another: containers and network namespaces have their own."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/net').readlink()}"
-    except OSError:  # not Linux
-        return platform.node()
 
 
 class PhaseHooks(StageHooks):
@@ -78,21 +65,30 @@ class GeneratorRun(NamedTuple):
     outbox: Outbox
 
 
+class PartPlanner(Protocol):
+    """What a generator needs of its locustfile's session."""
+
+    def part(self, options: Mapping[str, Any], question: str, keyed: bool, /) -> RunPlan:
+        """The plan for the master's options, checked with this process's own environment; a ValueError says what is wrong."""
+
+    def follow(self, run: LoadRun, /) -> None:
+        """Called with the run that begins here."""
+
+
 class Generator:
-    """Speaks with the master, for as long as the process lives.
+    """Exchanges messages with the master for as long as the process lives, and runs its parts of the load.
 
     Args:
         environment: Locust's; its runner is a WorkerRunner.
-        question: of the locustfile (``coldburst.session.Session``): checks options with this process's own environment,
-            and is told which run goes on.
+        session: of the locustfile.
     """
 
-    def __init__(self, environment: Any, question: Any) -> None:
-        self._environment, self._runner, self._question = environment, environment.runner, question
+    def __init__(self, environment: Any, session: PartPlanner) -> None:
+        self._environment, self._runner, self._session = environment, environment.runner, session
         self._runs = get_parser().parse_known_args()[0].runs  # its own: to one that joins late Locust may have given the master's already
         self._offset = ClockOffset()
         self._zero_theirs: float | None = None
-        self._heard = time.perf_counter()
+        self._switch = DeadMansSwitch(self._needs_master, self._stop_alone)
         self._refusal = ("", "")
         self._clock: dict[str, float] = {}
         self._preparing = ""
@@ -126,11 +122,11 @@ class Generator:
             if word["loopback"] not in ("", loopback()):
                 raise OptionError(ELSEWHERE)
             said = {**word["options"], "host": word["host"], "runs": self._runs}
-            plan: RunPlan = self._question.checker.plan_for_generator(said, word["question"], word["keyed"])
+            plan: RunPlan = self._session.checker.plan_for_generator(said, word["question"], word["keyed"])
             if self._preparing != word["run"]:
                 return
             self.part = self._part(word, plan)
-            self._question.current = self.part.run
+            self._session.follow(self.part.run)
         except Exception as error:
             self._refusal = (word["run"], f"generator {word['name']} ({platform.node()}): {error}")
             if not isinstance(error, ValueError | OSError):
@@ -178,7 +174,7 @@ class Generator:
             part.load.set_zero(self._zero_theirs - self._offset.best.offset_s)
 
     def _beaten(self, msg: Any, **_: Any) -> None:
-        self._heard = time.perf_counter()
+        self._switch.heard()
         word, part = msg.data, self.part
         if word["over"] and word["run"] == self._preparing:
             self._preparing = ""
@@ -191,8 +187,7 @@ class Generator:
         for sample in word["samples"]:
             part.run.said.add(sample)
         part.orders.take(word)
-        if isinstance(part.run.target, QueueTarget):
-            part.run.target.share(word["generators"])
+        part.run.target.share(word["generators"])
         if word["stop"] and not part.load.stopping:
             part.run.ended_by = word["stop"]
             logger.info("The master ends the run (%s): nothing more is sent", word["stop"])
@@ -213,7 +208,8 @@ class Generator:
 
     def _answered(self, msg: Any, **_: Any) -> None:
         """The master's clock, as asked by the last beat."""
-        answered_s = self._heard = time.perf_counter()
+        answered_s = time.perf_counter()
+        self._switch.heard()
         reading = ClockReading(msg.data["asked_s"], msg.data["theirs_s"], answered_s)
         self._offset.add(reading)
         if self._offset.best is reading:
@@ -227,7 +223,7 @@ class Generator:
     def _beat(self) -> None:
         while True:
             self._tell()
-            self._insist()
+            self._switch.check()
             gevent.sleep(ASK_S)
             if part := self.part:
                 part.load.asks.wait(BEAT_S - ASK_S)
@@ -259,15 +255,17 @@ class Generator:
             word |= {"in_flight": load.in_flight, "held": load.held, "closed": run.ledger is not None, "last": part.outbox.last}
         return word
 
-    def _insist(self) -> None:
-        """Ends the process where the master has fallen silent in the middle of a run."""
-        part, silent_s = self.part, time.perf_counter() - self._heard
-        if part is None or self.idle.is_set() or silent_s < SILENT_S or self._interrupted:
-            return
+    def _needs_master(self) -> bool:
+        """Whether a part of a run is under way that nobody has ended yet."""
+        return self.part is not None and not self.idle.is_set() and not self._interrupted
+
+    def _stop_alone(self, silent_s: float) -> None:
+        """Ends the process: the master has been silent in the middle of a run."""
+        assert self.part is not None
         self._interrupted = True
-        runners.MASTER_HEARTBEAT_TIMEOUT = NEVER_S  # Locust's own switch would cut after 60 s what is still in flight
-        logger.error("The master has been silent for %.0f s: nothing more is sent; the rows are in %s", silent_s, part.run.recorder.folder)
-        gevent.spawn(self._leave, part, "a master that fell silent", LEFT_ALONE)
+        folder = self.part.run.recorder.folder
+        logger.error("The master has been silent for %.0f s: nothing more is sent; the rows are in %s", silent_s, folder)
+        gevent.spawn(self._leave, self.part, "a master that fell silent", LEFT_ALONE)
 
     def interrupt(self, name: str) -> None:
         """Ctrl-C or SIGTERM here: it sends nothing more, waits for its answers, ships its rows and ends. Again: at once."""

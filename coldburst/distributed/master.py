@@ -13,8 +13,9 @@ from gevent.event import Event
 from gevent.lock import RLock
 
 from coldburst.distributed.assignment import LEASE_S, Assignment, Assignments, SequencePool, bases
-from coldburst.distributed.generator import SILENT_S, loopback
+from coldburst.distributed.dead_mans_switch import SILENT_S
 from coldburst.distributed.generators import GeneratorRegistry, GeneratorState
+from coldburst.distributed.loopback import loopback
 from coldburst.distributed.messages import BEAT, BEAT_S, PLAN
 from coldburst.distributed.shared_dispatcher import LEFT_OUT
 from coldburst.distributed.stage_sequencer import StageSequencer

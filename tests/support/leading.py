@@ -107,9 +107,8 @@ def generator_of(place):
     from coldburst.distributed import generator
 
     generator.get_parser = lambda: SimpleNamespace(parse_known_args=lambda: (SimpleNamespace(runs=str(place)), []))
-    return generator.Generator(
-        environment(), SimpleNamespace(checker=SimpleNamespace(plan_for_generator=lambda *_: plan_of(place)), current=None)
-    )
+    checker = SimpleNamespace(plan_for_generator=lambda *_: plan_of(place))
+    return generator.Generator(environment(), SimpleNamespace(checker=checker, follow=lambda _: None))
 
 
 def hearing(one):
