@@ -60,11 +60,11 @@ def follow(host: str, number: int) -> dict[str, float]:
     jobs = QueueTarget(host, Payload({"prompt": "hello", "n": "{{seq}}"}, ()), QueueOptions(), limits)
     jobs.client = client = Counted(host, limits, {"User-Agent": "coldburst", "Accept": "application/json"})
     exchanges = [Exchange() for _ in range(number)]
-    asking = [gevent.spawn(jobs.ask, 0, "warm-up", Exchange())]
+    asking = [gevent.spawn(jobs.send, 0, "warm-up", Exchange())]
     gevent.sleep(1)
     before = rss_kib()
     for seq, exchange in enumerate(exchanges):
-        asking.append(gevent.spawn(jobs.ask, seq, f"bench-{seq}", exchange))
+        asking.append(gevent.spawn(jobs.send, seq, f"bench-{seq}", exchange))
         if seq % (PER_S // 20) == 0:
             gevent.sleep(1 / 20)
     while not all("job_id" in exchange.known or exchange.done for exchange in exchanges):

@@ -173,7 +173,7 @@ class LoadRun:
             return self._record(arrival, held_s, exchange, outcome, evidence, number, before)
 
         try:
-            evidence = self.target.ask(arrival.seq, f"{self.recorder.run_id}-{arrival.seq}-{number}", exchange)
+            evidence = self.target.send(arrival.seq, f"{self.recorder.run_id}-{arrival.seq}-{number}", exchange)
         except gevent.GreenletExit:
             return record(decide(sent=exchange.sent is not None, cut=True), Evidence())
         except Exception as error:  # a fault of this program's own: told, and still an end in the ledger

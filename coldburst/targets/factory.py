@@ -32,8 +32,11 @@ class Target(Protocol):
     url: str
     client: HttpClient
 
-    def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
-        """Sends request ``seq`` under ``name``, fills ``exchange`` in, and says what came back; never raises for the network."""
+    def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+        """Sends request ``seq`` under ``name``, fills in ``exchange`` and returns what came back; never raises for the network."""
+
+    def share(self, generators: int) -> None:
+        """So many load generators use the endpoint together from now on: each keeps to its part of the platform's rate limits."""
 
     def close(self) -> object:
         """Ends what the run left behind at the endpoint, and the connections."""

@@ -61,7 +61,7 @@ class LoadBalancerOptions:
 
 
 class LoadBalancerTarget:
-    """One load-balancing endpoint: ``ask`` sends a request and reads the answer.
+    """One load-balancing endpoint: ``send`` sends a request and reads the answer.
 
     Args:
         host: the endpoint's address, as in ``https://ID.api.runpod.ai``.
@@ -88,7 +88,7 @@ class LoadBalancerTarget:
         self.url = host.rstrip("/") + asking.path
         warm_up((clip.text for clip in payload.clips), asking.max_wer)
 
-    def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+    def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
         parcel = self._parcels[seq % len(self._parcels)]
         body, known = parcel.body(seq, name), exchange.known
@@ -107,6 +107,9 @@ class LoadBalancerTarget:
         if self._form and parcel.clip:
             return judge(exchange, parcel.clip.text, self._asking.max_wer, known)
         return self._judge(exchange, parcel.clip.text if parcel.clip else "", known)
+
+    def share(self, generators: int) -> None:
+        """See Target: no rate limit is known here."""
 
     def close(self) -> None:
         """Closes the idle connections."""

@@ -131,7 +131,7 @@ class _Job:
 
 
 class QueueTarget:
-    """One queue endpoint: ``ask`` submits a job and follows it to its end.
+    """One queue endpoint: ``send`` submits a job and follows it to its end.
 
     Args:
         host: the endpoint's address, as in ``https://api.runpod.ai/v2/ID``.
@@ -156,7 +156,7 @@ class QueueTarget:
         self._unended: dict[str, None] = {}
         warm_up((clip.text for clip in payload.clips), asking.max_wer)
 
-    def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+    def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Submits request ``seq`` under ``name``, follows its job, fills ``exchange`` in and says what came of it."""
         clip = self._submit(seq, name, exchange)
         if exchange.fault:

@@ -33,7 +33,7 @@ class TranscriptionOptions:
 
 
 class TranscriptionTarget:
-    """One transcription service: ``ask`` sends a clip and reads the answer.
+    """One transcription service: ``send`` sends a clip and reads the answer.
 
     Args:
         host: origin of the service, as in ``http://127.0.0.1:8083``.
@@ -53,7 +53,7 @@ class TranscriptionTarget:
         self.url = host.rstrip("/") + asking.path
         warm_up((clip.text for clip in clips), asking.max_wer)
 
-    def ask(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+    def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
         clip, body = self._parcels[seq % len(self._parcels)]
         self.client.send(exchange, "POST", self._asking.path, body, {"X-Request-ID": name})
@@ -64,6 +64,9 @@ class TranscriptionTarget:
         exchange.redact(self._key)
         known |= timing(exchange.headers)
         return judge(exchange, clip.text, self._asking.max_wer, known)
+
+    def share(self, generators: int) -> None:
+        """See Target: no rate limit is known here."""
 
     def close(self) -> None:
         """Closes the idle connections."""

@@ -213,10 +213,10 @@ def test_an_error_of_the_generators_own_is_told_and_loses_no_row(tmp_path):
     broken = """
 from coldburst.targets.transcription import TranscriptionTarget
 
-def ask(self, seq, name, exchange):
+def send(self, seq, name, exchange):
     raise RuntimeError("boom")
 
-TranscriptionTarget.ask = ask
+TranscriptionTarget.send = send
 """
     file = tmp_path / "mine.py"
     file.write_text((ROOT / "locustfiles" / "burst.py").read_text(encoding="utf-8") + broken, encoding="utf-8")

@@ -33,7 +33,7 @@ def answering(status, body, delay=None, **headers):
 def ask(server, payload=JSON, key="", seq=4, **how):
     balancer, exchange = LoadBalancerTarget(f"{server.url}/base", payload, LoadBalancerOptions(**how), LIMITS, key), Exchange()
     try:
-        evidence = balancer.ask(seq, f"run-{seq}-1", exchange)
+        evidence = balancer.send(seq, f"run-{seq}-1", exchange)
     finally:
         balancer.close()
     return decide(fault=exchange.fault, status=exchange.status, says=evidence.says), evidence.measured

@@ -48,7 +48,7 @@ def until(look):
 
 def ask(jobs, seq=0):
     exchange = Exchange()
-    evidence = jobs.ask(seq, f"run-{seq}-1", exchange)
+    evidence = jobs.send(seq, f"run-{seq}-1", exchange)
     return decide(fault=exchange.fault, status=exchange.status, says=evidence.says), evidence.measured, exchange
 
 
@@ -255,7 +255,7 @@ def test_an_endpoint_that_went_away_is_a_fault_of_connecting(jobs_of, monkeypatc
     with platform(QUEUED) as server:
         jobs = jobs_of(server)
         exchange = Exchange()
-        asked = gevent.spawn(jobs.ask, 0, "run-0-1", exchange)
+        asked = gevent.spawn(jobs.send, 0, "run-0-1", exchange)
         until(lambda: server.to("status"))
     evidence = asked.get(timeout=5)
     assert exchange.fault == "connect"
@@ -301,7 +301,7 @@ def test_what_ended_later_than_the_deadline_is_abandoned_however_it_ended(jobs_o
 def begun(jobs, server, count=1):
     """That many jobs which have been asked after at least once, and their exchanges."""
     exchanges = [Exchange() for _ in range(count)]
-    greenlets = [gevent.spawn(jobs.ask, seq, f"run-{seq}-1", exchange) for seq, exchange in enumerate(exchanges)]
+    greenlets = [gevent.spawn(jobs.send, seq, f"run-{seq}-1", exchange) for seq, exchange in enumerate(exchanges)]
     until(lambda: all(exchange.known.get("polls", 0) > 1 for exchange in exchanges))
     return greenlets, exchanges
 

@@ -83,7 +83,7 @@ def test_clips_are_sent_in_turn_over_and_over_and_the_same_bytes_each_time():
     clips = [Clip(f"{name}.wav", 1.0, "", name.encode() * 50) for name in "abc"]
     with scripted(says(b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"text": "hi"}')) as server:
         service = TranscriptionTarget(server.url, clips, TranscriptionOptions(), LIMITS, key="k1")
-        found = [service.ask(seq, f"run-{seq}-1", Exchange()) for seq in range(7)]
+        found = [service.send(seq, f"run-{seq}-1", Exchange()) for seq in range(7)]
         service.client.close()
     sent = [next(clip.name for clip in clips if clip.data in request) for request in server.requests]
     assert sent == ["a.wav", "b.wav", "c.wav", "a.wav", "b.wav", "c.wav", "a.wav"]
@@ -100,7 +100,7 @@ def test_a_key_that_the_service_repeats_is_blotted_out():
         says(b"HTTP/1.1 401 No\r\nX-Worker-Id: w-k1secret\r\nContent-Length: 128\r\n\r\n" + b"x" * 115 + b"bad k1secret ")
     ) as server:
         service = TranscriptionTarget(server.url, [Clip("a.wav", 1.0, "", b"a")], TranscriptionOptions(), LIMITS, key="k1secret")
-        measured = service.ask(0, "run-0-1", Exchange()).measured
+        measured = service.send(0, "run-0-1", Exchange()).measured
         service.client.close()
     assert "k1" not in measured["error"]  # not even the part of it that stands before the cut
     assert measured["worker_id"] == "w-[key]"
