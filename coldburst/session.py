@@ -6,7 +6,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -22,6 +22,7 @@ from coldburst.installation import missing
 from coldburst.live.terminal import ProgressReporter
 from coldburst.load.objective_watch import ObjectiveWatch
 from coldburst.load.run import LoadRun
+from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import StageHooks
 from coldburst.option import attribute
 from coldburst.record import exit_codes, provenance
@@ -73,6 +74,10 @@ class Session:
     def headless(self) -> bool:
         """Whether there is no web UI."""
         return self._environment.web_ui is None
+
+    def part(self, options: Mapping[str, Any], question: str, keyed: bool) -> RunPlan:
+        """A generator's plan for the master's options; a ValueError says what is wrong. See ``checks.OptionChecker``."""
+        return self.checker.plan_for_generator(options, question, keyed)
 
     def follow(self, run: LoadRun) -> None:
         """Takes a generator's part of a run as the present run."""
@@ -150,14 +155,16 @@ class Session:
         watched = [one for one in objectives if one.abort]
         dog = ObjectiveWatch(watched, run.plan.planned, run.plan.retries.most)
 
-        def judge(row: Attempt) -> None:
-            missed = None if run.load.stopping else dog.row(row)
-            if missed and not run.ended_by:
-                run.ended_by = f"{MISSED}{missed.text}"
-                run.load.stop()
-                self._giving_up = gevent.spawn(self.stop, run.ended_by)
+        def judge(rows: Sequence[Attempt]) -> None:
+            for row in rows:
+                missed = None if run.load.stopping else dog.row(row)
+                if missed and not run.ended_by:
+                    run.ended_by = f"{MISSED}{missed.text}"
+                    run.load.stop()
+                    self._giving_up = gevent.spawn(self.stop, run.ended_by)
 
-        run.recorder.listener = judge if watched else None
+        if watched:
+            run.recorder.attempt_listeners.append(judge)
 
     def stopped(self) -> None:
         """Ready for the next run (test_stop); headless there is none, and the report is waited for."""
@@ -231,12 +238,12 @@ class Session:
         if self.master:
             recorder = Recorder(plan.runs, about, generator="master")
             run = DistributedRun(
-                self._environment, plan, recorder, master=self.master, where=where, host=host, question=name, key=key, conductor=hooks
+                self._environment, plan, recorder, master=self.master, where=where, host=host, question=name, key=key, hooks=hooks
             )
             run.prepare()
             return run
         target = plan.aim(where, plan.limits, key)
-        return LoadRun(self._environment, plan, target, Recorder(plan.runs, about), where=where, key=key, conductor=hooks)
+        return LoadRun(self._environment, plan, target, Recorder(plan.runs, about), where=where, key=key, hooks=hooks)
 
     def _embedded_url(self, checked: CheckedRun) -> str:
         """The address of the embedded endpoint of the plan's kind, with the test's arguments; started where it is not there yet."""

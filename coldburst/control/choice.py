@@ -50,21 +50,26 @@ class NoControl:
 
     way: ClassVar[str] = "none"
     where = "the endpoint stays as it is"
+    url = ""
+    by_hand = False
     harmless = True
     every_s = 0.0
 
-    def before(self) -> dict[str, Any]:
+    def begin(self, folder: Path, pause: Callable[[float], bool]) -> None:
+        """See Control."""
+
+    def settings(self) -> dict[str, Any]:
         """See Control."""
         return {}
 
-    def tell(self, wanted: Sequence[DesiredState]) -> str:
+    def describe(self, wanted: Sequence[DesiredState]) -> str:
         """See Control."""
         return "Nothing is changed at the endpoint: what it is set to, and that it stays so, is yours to know."
 
     def change(self, wanted: DesiredState) -> None:
         """See Control."""
 
-    def look(self, wanted: DesiredState) -> ObservedState:
+    def observe(self, wanted: DesiredState) -> ObservedState:
         """See Control."""
         return ObservedState(None, True, "nothing is changed, and nothing is looked at")
 
@@ -132,7 +137,7 @@ def wait_shown(
     """
     ends_s, said = time.monotonic() + timeout_s, ""
     while True:
-        seen = control.look(wanted)
+        seen = control.observe(wanted)
         if seen.text != said:
             say(seen.text)
             said = seen.text

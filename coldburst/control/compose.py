@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ LONGEST_S = 600.0
 
 
 class ComposeControl:
-    """See wanted.Control.
+    """See Control.
 
     Args:
         file: the compose file.
@@ -30,6 +30,8 @@ class ComposeControl:
     """
 
     way: ClassVar[str] = "compose"
+    url = ""
+    by_hand = False
     harmless = True
     every_s = 0.5
 
@@ -48,11 +50,14 @@ class ComposeControl:
         """See Control."""
         return f"service '{self._service}' of {self._file.name}"
 
-    def before(self) -> dict[str, Any]:
+    def begin(self, folder: Path, pause: Callable[[float], bool]) -> None:
+        """See Control."""
+
+    def settings(self) -> dict[str, Any]:
         """See Control."""
         return {"file": str(self._file), "service": self._service, "workers": self._states()["running"]}
 
-    def tell(self, wanted: Sequence[DesiredState]) -> str:
+    def describe(self, wanted: Sequence[DesiredState]) -> str:
         """See Control; compose can change the number of containers alone."""
         if any(one.concurrency is not None for one in wanted):
             raise ControlError("docker compose changes the number of workers alone: give --control replicas or hand for their concurrency")
@@ -64,7 +69,7 @@ class ComposeControl:
         if wanted.workers is not None:
             self._scale(wanted.workers)
 
-    def look(self, wanted: DesiredState) -> ObservedState:
+    def observe(self, wanted: DesiredState) -> ObservedState:
         """See Control: containers that run, and are healthy where they have a health check."""
         states = self._states()
         count, running = states["serving"], states["running"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 
@@ -50,6 +51,14 @@ class Control(Protocol):
     way: ClassVar[str]
 
     @property
+    def url(self) -> str:
+        """Address of the endpoint that it starts itself; "" where it changes one that is there."""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person makes the changes, so that ``restore`` can only say what to put back."""
+
+    @property
     def where(self) -> str:
         """What it changes, for people; no secret in it."""
 
@@ -59,18 +68,26 @@ class Control(Protocol):
 
     @property
     def every_s(self) -> float:
-        """Seconds to wait before the next ``look``."""
+        """Seconds to wait before the next ``observe``."""
 
-    def before(self) -> dict[str, Any]:
+    def begin(self, folder: Path, pause: Callable[[float], bool]) -> None:
+        """Called when the run begins, before the first change.
+
+        Args:
+            folder: the run's directory.
+            pause: waits so many seconds; False where the run is being stopped.
+        """
+
+    def settings(self) -> dict[str, Any]:
         """The present settings as far as ``restore`` needs them: JSON, without secrets."""
 
-    def tell(self, wanted: Sequence[DesiredState]) -> str:
+    def describe(self, wanted: Sequence[DesiredState]) -> str:
         """What it is going to change, in a few lines; ControlError where it cannot bring about one of ``wanted``."""
 
     def change(self, wanted: DesiredState) -> None:
-        """Asks for it; ``look`` tells when it is there."""
+        """Asks for it; ``observe`` tells when it is there."""
 
-    def look(self, wanted: DesiredState) -> ObservedState:
+    def observe(self, wanted: DesiredState) -> ObservedState:
         """What the endpoint shows of it now."""
 
     def restore(self, before: Mapping[str, Any]) -> str:

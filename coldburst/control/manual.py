@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,19 +17,17 @@ LOCAL_EVERY_S = 0.2
 
 
 class ManualControl:
-    """See wanted.Control. Where REST v2 can be asked, the endpoint's own word is enough; a file says it everywhere.
-
-    Attributes:
-        folder: the run's directory, in which the file ``continue`` is awaited; set by the run once there is one.
-    """
+    """See Control. A change counts once the endpoint shows it by REST v2, or the file ``continue`` is in the run's directory."""
 
     way: ClassVar[str] = "hand"
+    url = ""
+    by_hand = True
     harmless = True
 
     def __init__(self, where: EndpointAddress, key: str, variable: str = "CONCURRENCY") -> None:
         self._url, self._variable = where.url or "the service", variable
         self._rest = RestControl(where, key, variable) if where.management else None
-        self.folder: Path | None = None
+        self._folder: Path | None = None
 
     @property
     def where(self) -> str:
@@ -41,31 +39,37 @@ class ManualControl:
         """See Control; two questions a look."""
         return 2 * self._rest.every_s if self._rest else LOCAL_EVERY_S
 
-    def before(self) -> dict[str, Any]:
+    def begin(self, folder: Path, pause: Callable[[float], bool]) -> None:
+        """See Control."""
+        self._folder = folder
+        if self._rest:
+            self._rest.begin(folder, pause)
+
+    def settings(self) -> dict[str, Any]:
         """See Control."""
         try:
-            return self._rest.before() if self._rest else {}
+            return self._rest.settings() if self._rest else {}
         except ControlError as error:
             self._give_up(error)
             return {}
 
-    def tell(self, wanted: Sequence[DesiredState]) -> str:
+    def describe(self, wanted: Sequence[DesiredState]) -> str:
         """See Control."""
         steps = list(dict.fromkeys(self._step(one) for one in wanted))
         return "\n  ".join([f"Nothing is changed by the run: you will be asked {len(steps)} times or more to change {self._url}:", *steps])
 
     def change(self, wanted: DesiredState) -> None:
         """See Control: says what to change."""
-        if self.folder:
-            (self.folder / GO_ON).unlink(missing_ok=True)  # left from a change before
-        until = f"touch {self.folder / GO_ON}" if self.folder else "wait until it shows"
-        also = ", or wait until the endpoint shows it" if self._rest and self.folder else ""
+        if self._folder:
+            (self._folder / GO_ON).unlink(missing_ok=True)  # left from a change before
+        until = f"touch {self._folder / GO_ON}" if self._folder else "wait until it shows"
+        also = ", or wait until the endpoint shows it" if self._rest and self._folder else ""
         logger.warning("Now %s; then: %s%s", self._step(wanted), until, also)
 
-    def look(self, wanted: DesiredState) -> ObservedState:
+    def observe(self, wanted: DesiredState) -> ObservedState:
         """See Control."""
-        if self.folder and (self.folder / GO_ON).exists():
-            (self.folder / GO_ON).unlink()
+        if self._folder and (self._folder / GO_ON).exists():
+            (self._folder / GO_ON).unlink()
             return ObservedState(None, True, "told to go on")
         if self._rest is None:
             return ObservedState(None, False, f"waiting for the file '{GO_ON}'")
@@ -90,7 +94,7 @@ class ManualControl:
 
     def _shown(self, rest: RestControl, wanted: DesiredState) -> ObservedState:
         differs = rest.differs(wanted)
-        seen = rest.look(wanted)
+        seen = rest.observe(wanted)
         return ObservedState(seen.workers, False, f"{seen.text}; not yet as asked: {', '.join(differs)}") if differs else seen
 
     def _give_up(self, error: ControlError) -> None:

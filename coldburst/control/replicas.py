@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -163,13 +163,14 @@ class _Front:
 
 
 class ReplicaControl:
-    """See wanted.Control. ``url`` is where the service answers once the first change has shown itself.
+    """See Control. ``url`` is where the service answers once the first change has shown itself.
 
     Args:
         words: options of the service for each worker, as on a command line.
     """
 
     way: ClassVar[str] = "replicas"
+    by_hand = False
     harmless = True
     every_s = 0.05
 
@@ -196,11 +197,14 @@ class ReplicaControl:
         """See Control."""
         return f"transcription workers on this machine, behind nginx at {self.url}"
 
-    def before(self) -> dict[str, Any]:
+    def begin(self, folder: Path, pause: Callable[[float], bool]) -> None:
+        """See Control."""
+
+    def settings(self) -> dict[str, Any]:
         """See Control."""
         return {"workers": len(self._workers)}
 
-    def tell(self, wanted: Sequence[DesiredState]) -> str:
+    def describe(self, wanted: Sequence[DesiredState]) -> str:
         """See Control."""
         counts, concurrency = listed([one.workers for one in wanted]) or "1", listed([one.concurrency for one in wanted])
         slots = f", each with --max-concurrent {concurrency}" if concurrency else ""
@@ -229,7 +233,7 @@ class ReplicaControl:
             _close_stdin(worker.process)
         self._leaving += gone
 
-    def look(self, wanted: DesiredState) -> ObservedState:
+    def observe(self, wanted: DesiredState) -> ObservedState:
         """See Control: each worker's /health, what nginx serves, and who has ended."""
         self._front.insist()
         for worker in self._workers:

@@ -11,6 +11,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
@@ -52,18 +53,19 @@ class _Transient(Exception):
 
 
 class RestControl:
-    """See wanted.Control. One endpoint by REST v2.
+    """See Control. One endpoint by REST v2.
 
     Args:
         where: with ``management`` and ``endpoint_id``; ``api``, if any, answers /health.
         key: RunPod's API key, or "" (an emulator that is open to all).
         variable: name of the environment variable that is each worker's concurrency.
 
-    Attributes:
-        pause: waits so many seconds before a question is asked again; False where it is not to be. By default it always is.
+    A request that has to be repeated is repeated after a pause, as long as the run goes on; when the endpoint is restored, always.
     """
 
     way: ClassVar[str] = "rest"
+    url = ""
+    by_hand = False
 
     def __init__(self, where: EndpointAddress, key: str, variable: str = "CONCURRENCY") -> None:
         if not where.management:
@@ -71,7 +73,7 @@ class RestControl:
         if not variable.isidentifier():
             raise ControlError(f"--concurrency-env '{variable}' is no variable's name: give one as in CONCURRENCY")
         self._where, self._key, self._variable = where, key, variable
-        self.pause: Callable[[float], bool] = patiently
+        self._pause: Callable[[float], bool] = _patiently
         self._path = f"/serverless/{quote(where.endpoint_id, safe='')}"
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": "application/json"}
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
@@ -103,7 +105,11 @@ class RestControl:
         left, seconds = self._left
         return max(least_s, min(seconds / max(left - SPARED, 1.0), seconds))
 
-    def before(self) -> dict[str, Any]:
+    def begin(self, folder: Path, pause: Callable[[float], bool]) -> None:
+        """See Control."""
+        self._pause = pause
+
+    def settings(self) -> dict[str, Any]:
         """See Control. Of the environment only the names, and the one value that is going to be changed."""
         present = self._endpoint()
         env = present["env"]
@@ -116,9 +122,9 @@ class RestControl:
             "concurrency": {"variable": self._variable, "value": env.get(self._variable)},
         }
 
-    def tell(self, wanted: Sequence[DesiredState]) -> str:
+    def describe(self, wanted: Sequence[DesiredState]) -> str:
         """See Control; asks for the present settings, and changes nothing."""
-        now = self.before()
+        now = self.settings()
         lines = []
         if workers := listed([one.workers for one in wanted]):
             present = f"{now['workers']['min']} to {now['workers']['max']}"
@@ -144,7 +150,7 @@ class RestControl:
         """Names of the settings that are not as wanted."""
         return list(self._changes(self._endpoint(), wanted))
 
-    def look(self, wanted: DesiredState) -> ObservedState:
+    def observe(self, wanted: DesiredState) -> ObservedState:
         """See Control: by the worker list. What the next question may better (429, 5xx) is told and not raised."""
         try:
             workers = self._workers(self._once("GET", "/workers"))
@@ -161,6 +167,7 @@ class RestControl:
 
     def restore(self, before: Mapping[str, Any]) -> str:
         """See Control. Only what differs is sent, what costs money first; other variables stay as they are now."""
+        self._pause = _patiently  # also where the run is being stopped
         shown, done = self._endpoint(), list[str]()
         for part in (("workers", "scaling"), ("env",)):
             if body := self._back(shown, before, part):
@@ -262,7 +269,7 @@ class RestControl:
                 wait_s = min(pause_s if trouble.after_s is None else trouble.after_s, LONGEST_PAUSE_S)
                 if wait_s >= TOLD_S:
                     logger.info("%s: again in %.0f s", trouble, wait_s)
-                if not self.pause(wait_s):
+                if not self._pause(wait_s):
                     raise ControlError(f"{trouble}; the run ended meanwhile") from None
             tried, pause_s = tried + 1, 2 * pause_s
 
@@ -308,7 +315,7 @@ class RestControl:
         return one_line(redact(said, (self._key, *self._values), mark="…"))
 
 
-def patiently(seconds: float) -> bool:
+def _patiently(seconds: float) -> bool:
     """Waits; whether to ask again: yes."""
     gevent.sleep(seconds)
     return True

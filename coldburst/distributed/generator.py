@@ -45,13 +45,13 @@ ELSEWHERE = (
 
 
 class PhaseHooks(StageHooks):
-    """The part of a sweep's conductor that a generator needs: which phase a stage is."""
+    """What a generator needs of a sweep's hooks: which phase a stage is."""
 
     def __init__(self, phases: Mapping[str, str]) -> None:
         self._phases = phases
 
     def phase(self, stage: str, draining: bool) -> str:
-        """See Conductor."""
+        """See StageHooks."""
         return attempt_phase(self._phases.get(stage, ""), draining)
 
 
@@ -122,7 +122,7 @@ class Generator:
             if word["loopback"] not in ("", loopback()):
                 raise OptionError(ELSEWHERE)
             said = {**word["options"], "host": word["host"], "runs": self._runs}
-            plan: RunPlan = self._session.checker.plan_for_generator(said, word["question"], word["keyed"])
+            plan = self._session.part(said, word["question"], word["keyed"])
             if self._preparing != word["run"]:
                 return
             self.part = self._part(word, plan)
@@ -152,8 +152,8 @@ class Generator:
         }
         recorder = Recorder(plan.runs, about, generator=word["name"], name=f"{word['run']}.{word['name']}", outbox=outbox)
         load = shared_dispatcher(word["name"], word["slot"], orders)
-        conductor = PhaseHooks(word["phases"]) if word["phases"] else None
-        run = LoadRun(self._environment, plan, target, recorder, where=None, key=key, conductor=conductor, load=load, tables=False)
+        hooks = PhaseHooks(word["phases"]) if word["phases"] else None
+        run = LoadRun(self._environment, plan, target, recorder, where=None, key=key, hooks=hooks, load=load, tables=False)
         assert isinstance(run.load, SharedDispatcher)
         self._zero_theirs = float(word["zero"])
         return GeneratorRun(word["run"], run, run.load, orders, outbox)
@@ -185,7 +185,7 @@ class Generator:
             gevent.spawn(self._end_too, part, word)
             return
         for sample in word["samples"]:
-            part.run.said.add(sample)
+            part.run.samples.add(sample)
         part.orders.take(word)
         part.run.target.share(word["generators"])
         if word["stop"] and not part.load.stopping:

@@ -20,9 +20,8 @@ from coldburst.distributed.messages import BEAT, BEAT_S, PLAN
 from coldburst.distributed.shared_dispatcher import LEFT_OUT
 from coldburst.distributed.stage_sequencer import StageSequencer
 from coldburst.load.run_options import RunPlan
-from coldburst.load.stage_hooks import StageHooks
+from coldburst.load.stage_hooks import EndRunError, StageContext, StageGate, StageHooks
 from coldburst.option import OptionError
-from coldburst.record.attempt import read_rows
 from coldburst.record.batches import Batch, Inbox
 from coldburst.record.ledger import Ledger
 from coldburst.record.run_directory import LocustCsv, Recorder
@@ -46,7 +45,7 @@ class DistributedRun:
     Args:
         environment: Locust's.
         master: who hears the generators.
-        where, key, conductor: see Run.
+        where, key, hooks: see LoadRun.
         question: its name; generators have the same locustfile.
         host: the endpoint's address, as the generators are to use it.
     """
@@ -62,19 +61,19 @@ class DistributedRun:
         host: str,
         question: str,
         key: str = "",
-        conductor: StageHooks | None = None,
+        hooks: StageHooks | None = None,
     ) -> None:
-        self.plan, self.recorder, self.conductor = plan, recorder, conductor
+        self.plan, self.recorder, self.hooks = plan, recorder, hooks
         self._environment, self._master, self._where, self._key = environment, master, where, key
         self._host, self._question = host, question
         self.ended_by = self.failed = ""
         self._sent = 0
         self.ledger: Ledger | None = None
-        self.watch: StatusSampler | None = None
-        self.said = EndpointSamples()
+        self._sampler: StatusSampler | None = None
+        self.samples = EndpointSamples()
         self.spoken = Event()
         self.deals = Assignments()
-        self.load = StageSequencer(self, plan.schedule, conductor)
+        self.load = StageSequencer(self, plan.schedule, StageGate(hooks, self._end_early) if hooks else None)
         self.id = recorder.id
         self._over = False
         self._locust = LocustCsv(environment, recorder)
@@ -82,8 +81,19 @@ class DistributedRun:
         self._peers: dict[str, GeneratorState] = {}
         self._pools: dict[int, SequencePool] = {}
         self._beats: gevent.Greenlet | None = None
-        if conductor:
-            conductor.begin(self)
+        if hooks:
+            recorder.attempt_listeners.append(hooks.attempts)
+            hooks.begin(
+                StageContext(
+                    self.load.now,
+                    self.load.rest,
+                    lambda: self.load.stopping,
+                    lambda: self.ended_by,
+                    recorder.folder,
+                    recorder.stage,
+                    self.samples,
+                )
+            )
 
     @property
     def sent(self) -> int:
@@ -148,8 +158,9 @@ class DistributedRun:
         """Runs the whole schedule, once; returns when each generator has ended its part."""
         if self._beats is None:
             self._beats = gevent.spawn(self._beat)
-            self.watch = StatusSampler(self._where, self._key, self.plan.sample_s, now=self.load.now, row=self._sample, ready=self._ready)
-            self.said = self.watch.said
+            self._sampler = StatusSampler(
+                self._where, self._key, self.plan.sample_s, self.samples, now=self.load.now, row=self._sample, ready=self._ready
+            )
             self.load.run()
             if self._deserted():
                 self.ended_by = self.ended_by or "no generator left"
@@ -174,6 +185,11 @@ class DistributedRun:
             self._await(self._flushed, FLUSH_S)
             return self._close()
 
+    def _end_early(self, error: EndRunError) -> None:
+        self.ended_by = self.ended_by or error.ended_by
+        self.failed = error.failed or self.failed
+        self.load.stop()
+
     def cut(self) -> None:
         """Ends what is in flight at once; ``finish`` then returns."""
         self.load.cut()
@@ -187,9 +203,6 @@ class DistributedRun:
         if self.ledger is not None or self._over or not peer.inbox.takes(batch):
             return
         self.recorder.append(batch)
-        if self.conductor:
-            for row in read_rows(batch.lines("attempts")):
-                self.conductor.attempt(row)
         self.spoken.set()
         if self.recorder.fault and not self.load.stopping:
             self.ended_by = "a disk that cannot be written"
@@ -204,7 +217,7 @@ class DistributedRun:
         """Tells a generator what it is to take part in; it answers with its beats."""
         peer.inbox, peer.lease_s, peer.lost = Inbox(), 0.0, False
         self._peers[peer.client_id] = peer
-        phases = {} if self.conductor is None else {stage.name: self.conductor.phase(stage.name, False) for stage in self.plan.schedule}
+        phases = {} if self.hooks is None else {stage.name: self.hooks.phase(stage.name, False) for stage in self.plan.schedule}
         word = {"run": self.id, "name": peer.name, "slot": peer.slot, "question": self._question, "host": self._host}
         word["loopback"] = "" if self.plan.host else loopback()
         word |= {"options": dict(self.plan.options), "phases": {name: phase for name, phase in phases.items() if phase}}
@@ -332,10 +345,11 @@ class DistributedRun:
 
     def _close(self) -> Ledger:
         elapsed_s = self.load.now()
-        if self.conductor:
-            self.conductor.end()
-        if self.watch:
-            self.watch.stop()
+        if self.hooks:
+            failed = self.hooks.end()
+            self.failed = self.failed or failed
+        if self._sampler:
+            self._sampler.stop()
         self._over = True
         for peer in self._peers.values():
             self._speak(peer)

@@ -11,7 +11,7 @@ from gevent.event import Event
 
 from coldburst.distributed.messages import BEAT_S
 from coldburst.distributed.shared_dispatcher import LEFT_OUT
-from coldburst.load.stage_hooks import StageHooks
+from coldburst.load.stage_hooks import StageGate
 from coldburst.schedule.stages import Stage
 
 LEAD_S = 0.3
@@ -33,11 +33,11 @@ class GeneratorStatus(Protocol):
 class StageSequencer:
     """What a Dispatcher is in one process: the schedule's course, here as the generators tell it."""
 
-    def __init__(self, run: GeneratorStatus, stages: tuple[Stage, ...], conductor: StageHooks | None) -> None:
-        self._run, self._stages, self._conductor = run, stages, conductor
+    def __init__(self, run: GeneratorStatus, stages: tuple[Stage, ...], gate: StageGate | None) -> None:
+        self._run, self._stages, self._gate = run, stages, gate
         self.zero = time.perf_counter()
         self.starts: list[float] = []
-        self._conducted = ""
+        self._prepared = ""
         self.skipped: list[Stage] = []
         self.finished = Event()
         self._stopping, self._stopped_s = Event(), math.inf
@@ -49,10 +49,10 @@ class StageSequencer:
 
     @property
     def stage(self) -> str:
-        """The present stage by the clock, or the one that the conductor prepares or leads; "" before the first."""
+        """The present stage by the clock, or the one that hooks make the endpoint ready for; "" before the first."""
         at_s = min(self.now(), self._stopped_s)
         begun = [stage.name for stage, start_s in zip(self._stages, self.starts, strict=False) if start_s <= at_s]
-        return self._conducted or (begun[-1] if begun else "")
+        return self._prepared or (begun[-1] if begun else "")
 
     @property
     def begun_s(self) -> float:
@@ -105,25 +105,25 @@ class StageSequencer:
 
     def _begin(self, place: int, stage: Stage, start_s: float) -> float:
         """Begins a stage when it may; when the next one may, at the earliest."""
-        self._conducted = stage.name if self._conductor else ""
+        self._prepared = stage.name if self._gate else ""
         before = self._stages[place - 1] if place else None
-        if self._conductor or stage.closed or (before and before.closed):
+        if self._gate or stage.closed or (before and before.closed):
             self._ended(place - 1)
-            if self._conductor and not self.stopping and not self._conductor.before(stage) and not self.stopping:
+            if self._gate and not self.stopping and not self._gate.before(stage) and not self.stopping:
                 self.skipped.append(stage)
                 self.starts.append(LEFT_OUT)
                 return start_s
             start_s = self.now() + LEAD_S
         if self.stopping:
-            if self._conductor:
-                self._conductor.after(stage, self.now(), self.now())
+            if self._gate:
+                self._gate.after(stage, self.now(), self.now())
             return start_s
         self.starts.append(start_s)
-        if not self._conductor:
+        if not self._gate:
             return start_s + (stage.duration_s or 0.0)
         self._ended(place)
         stop_s = self.now() if stage.duration_s is None else min(start_s + stage.duration_s, self.now())
-        self._conductor.after(stage, start_s, stop_s)
+        self._gate.after(stage, start_s, stop_s)
         return self.now()
 
     def _ended(self, place: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from coldburst.live.recent_rows import Quantiles
 from coldburst.live.snapshot import RunSnapshot
-from coldburst.live.tail import Quantiles
 from coldburst.targets.status_sampler import WORKERS
 
 KEPT = 3600

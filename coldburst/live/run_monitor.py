@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import gevent
 
 from coldburst.live.history import History, HistoryPoint, Rates, sample
+from coldburst.live.recent_rows import Quantiles, RecentAnswers, RecentEvents
 from coldburst.live.snapshot import RunSnapshot, RunView, snapshot
-from coldburst.live.tail import Quantiles, RecentAnswers, RecentEvents
 
 EVERY_S = 1.0
 MOST_RUNS = 100
@@ -40,16 +40,18 @@ class RunMonitor:
     """Follows one run from its start to its end.
 
     Attributes:
-        trail: one sample a second.
-        happened: cold starts, and what went wrong why.
+        history: one sample a second.
+        events: cold starts, and what went wrong why.
     """
 
     def __init__(self, run: RunView) -> None:
         self._run: RunView | None = run
         self._live = snapshot(run)
-        self._answers = RecentAnswers(self._live.folder)
+        self._answers = RecentAnswers()
         self._worker_s: float | None = None
-        self.trail, self.happened = History(), RecentEvents(self._live.folder)
+        self.history, self.events = History(), RecentEvents()
+        run.recorder.attempt_listeners.append(self._answers.add)
+        run.recorder.event_listeners.append(self.events.add)
         self._greenlet = gevent.spawn(self._follow)
 
     @property
@@ -68,8 +70,8 @@ class RunMonitor:
         """What came of it per second, lately and so far."""
         usd_per_s, worker_s = self._live.usd_per_s, self._worker_s
         return LiveRates(
-            self.trail.last_second,
-            self.trail.overall,
+            self.history.last_second,
+            self.history.overall,
             self._answers.response_s,
             self._answers.queue_s,
             worker_s,
@@ -84,7 +86,7 @@ class RunMonitor:
         while self._run is not None:
             gevent.sleep(EVERY_S)
             if not self.snapshot.finished:
-                self.trail.add(self._sample(self._live))
+                self.history.add(self._sample(self._live))
 
     def _end(self) -> None:
         """Takes the last sample, and lets go of the run."""
@@ -94,14 +96,13 @@ class RunMonitor:
             self._live = replace(self._live, elapsed_s=float(about["elapsed_s"]))
         except (OSError, ValueError, TypeError, LookupError):
             pass  # the disk was full, and the clock that went on a little stands in its place
-        self.trail.end(self._sample(self._live))
+        self.history.end(self._sample(self._live))
 
     def _sample(self, now: RunSnapshot) -> HistoryPoint:
-        self._answers.read()
-        self.happened.read()
+        self._answers.update()
         if now.paid_workers is not None:
-            self._worker_s = (self._worker_s or 0.0) + now.paid_workers * max(now.elapsed_s - self.trail.last.at_s, 0.0)
-        return sample(now, self._answers.response_s, self.trail.last)
+            self._worker_s = (self._worker_s or 0.0) + now.paid_workers * max(now.elapsed_s - self.history.last.at_s, 0.0)
+        return sample(now, self._answers.response_s, self.history.last)
 
 
 class RunMonitors:

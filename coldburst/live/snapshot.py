@@ -36,9 +36,9 @@ class RunView(Protocol):
     plan: RunPlan
     load: Any
     recorder: Any
-    said: EndpointSamples
+    samples: EndpointSamples
     ledger: Ledger | None
-    conductor: StageHooks | None
+    hooks: StageHooks | None
     ended_by: str
 
     @property
@@ -147,7 +147,7 @@ def snapshot(run: RunView) -> RunSnapshot:
         in_flight=load.in_flight,
         held=load.held,
         offered_per_s=_offered_per_s(run, at_s),
-        due=None if run.conductor else due(plan.schedule, at_s),
+        due=None if run.hooks else due(plan.schedule, at_s),
         outcomes={outcome: recorder.counts[outcome] for outcome in OUTCOMES},
         attempts={outcome: recorder.rows[outcome] for outcome in OUTCOMES},
         cold_starts=recorder.events["cold_start"],
@@ -212,14 +212,14 @@ def _rate(stage: Stage, into_s: float) -> float:
 
 
 def _offered_per_s(run: RunView, at_s: float) -> float | None:
-    rate = None if run.conductor else offered_per_s(run.plan.schedule, at_s)
+    rate = None if run.hooks else offered_per_s(run.plan.schedule, at_s)
     return 0.0 if run.load.stopping and rate is not None else rate
 
 
 def _left_s(run: RunView, at_s: float) -> float | None:
     """Only of an open loop, or of one closed stage: where a closed one stands among others, answers decide when the next begins."""
     stages = run.plan.schedule
-    timed = not run.conductor and (len(stages) == 1 or not any(stage.closed for stage in stages))
+    timed = not run.hooks and (len(stages) == 1 or not any(stage.closed for stage in stages))
     if not timed or run.load.stopping or run.ledger is not None or any(stage.closed and stage.duration_s is None for stage in stages):
         return None
     left_s = sum(stage.duration_s or 0.0 for stage in stages) - at_s
@@ -229,7 +229,7 @@ def _left_s(run: RunView, at_s: float) -> float | None:
 def _words(run: RunView, now_s: float) -> dict[str, Mapping[str, Any]]:
     """What the endpoint said last, by view; without what is too old to be its present state. The two views disagree by design."""
     since_s = now_s - STALE_ASKS * max(run.plan.sample_s, LIST_EVERY_S)
-    return {word["view"]: word for word in run.said.between(since_s, math.inf) if word["at_s"] >= since_s and not word["error"]}
+    return {word["view"]: word for word in run.samples.between(since_s, math.inf) if word["at_s"] >= since_s and not word["error"]}
 
 
 def _known(word: Mapping[str, Any], states: Sequence[str]) -> dict[str, int]:

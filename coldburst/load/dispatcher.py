@@ -17,7 +17,7 @@ from typing import Protocol
 import gevent
 from gevent.event import Event
 
-from coldburst.load.stage_hooks import StageHooks
+from coldburst.load.stage_hooks import StageGate
 from coldburst.schedule.stages import Arrival, Stage, arrivals
 
 TIMER_STEP_S = 0.0012
@@ -44,7 +44,7 @@ class Dispatcher:
         refuse: called for each arrival that never leaves.
         cap: requests in flight at most (open loop; a closed loop has its own).
         shed: at the cap, refuse arrivals instead of letting them wait.
-        conductor: called before and after each stage. Without it stages follow each other by the clock.
+        gate: called before and after each stage. Without one, stages follow each other by the clock.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Dispatcher:
         *,
         cap: int,
         shed: bool = False,
-        conductor: StageHooks | None = None,
+        gate: StageGate | None = None,
     ) -> None:
         self._stages, self._seed = stages, seed
         self._send, self._refuse = send, refuse
-        self._cap, self._shed, self._conductor = cap, shed, conductor
+        self._cap, self._shed, self._gate = cap, shed, gate
         self._zero = time.perf_counter()
         self._line: deque[tuple[Arrival, float]] = deque()
         self._flying: set[gevent.Greenlet] = set()
@@ -119,9 +119,9 @@ class Dispatcher:
         seq, start_s = 0, 0.0
         for stage in self._stages:
             self.stage, self._stop_s = stage.name, math.inf
-            if self._conductor:
+            if self._gate:
                 self._quiet.wait()
-                if not self.stopping and not self._conductor.before(stage) and not self.stopping:
+                if not self.stopping and not self._gate.before(stage) and not self.stopping:
                     self.skipped.append(stage)
                     continue
                 start_s = self.now()
@@ -134,9 +134,9 @@ class Dispatcher:
                 seq, begun_s = self._open(stage, seq, start_s), start_s
                 start_s += stage.duration_s or 0.0
             self._stop_s = min(self._stop_s, self.now())
-            if self._conductor:
+            if self._gate:
                 self._quiet.wait()
-                self._conductor.after(stage, begun_s, self._stop_s)
+                self._gate.after(stage, begun_s, self._stop_s)
         self._quiet.wait()
         self.dispatched = seq
 

@@ -13,7 +13,7 @@ from gevent.lock import RLock
 from coldburst.load import events
 from coldburst.load.dispatcher import Dispatcher
 from coldburst.load.run_options import RunPlan
-from coldburst.load.stage_hooks import StageHooks
+from coldburst.load.stage_hooks import EndRunError, StageContext, StageGate, StageHooks
 from coldburst.randomness import stream
 from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
@@ -43,7 +43,7 @@ class LoadRun:
     Args:
         environment: Locust's, for its events and statistics.
         where: what can be asked about the endpoint while the run goes, with ``key``; None: somebody else asks.
-        conductor: is told of each stage and each attempt.
+        hooks: called around each stage and with each attempt.
         load: makes what sends the arrivals.
         tables: whether Locust's own CSV files are kept up too.
     """
@@ -57,7 +57,7 @@ class LoadRun:
         *,
         where: EndpointAddress | None,
         key: str = "",
-        conductor: StageHooks | None = None,
+        hooks: StageHooks | None = None,
         load: Callable[..., Dispatcher] = Dispatcher,
         tables: bool = True,
     ) -> None:
@@ -68,30 +68,39 @@ class LoadRun:
         self.clock: Mapping[str, float] = {}
         self.ended_by = self.failed = ""
         self.ledger: Ledger | None = None
-        self.conductor = conductor
-        self.load = load(
-            plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed, conductor=self.conductor
-        )
-        self.watch: StatusSampler | None = None
+        self.hooks = hooks
+        gate = StageGate(hooks, self._end_early) if hooks else None
+        self.load = load(plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed, gate=gate)
+        self._sampler: StatusSampler | None = None
         self._where, self._key = where, key
         self._workers: set[str] = set()
-        self.said = EndpointSamples()
+        self.samples = EndpointSamples()
         self._locust = LocustCsv(environment, recorder) if tables else None
         self._watcher: gevent.Greenlet | None = None
         self._process = psutil.Process()
         self._sampled_s = 0.0
         self._ending = RLock()
-        if conductor:
-            conductor.begin(self)
+        if hooks:
+            recorder.attempt_listeners.append(hooks.attempts)
+            hooks.begin(
+                StageContext(
+                    self.load.now,
+                    self.load.rest,
+                    lambda: self.load.stopping,
+                    lambda: self.ended_by,
+                    recorder.folder,
+                    recorder.stage,
+                    self.samples,
+                )
+            )
 
     def drive(self) -> None:
         """Runs the whole schedule, once; returns when each request has ended."""
         if self._watcher is None:
             self._watcher = gevent.spawn(self._watch)
             if self._where:
-                row = self.recorder.endpoint
-                self.watch = StatusSampler(self._where, self._key, self.plan.sample_s, now=self.load.now, row=row, ready=self._ready)
-                self.said = self.watch.said
+                row, now = self.recorder.endpoint, self.load.now
+                self._sampler = StatusSampler(self._where, self._key, self.plan.sample_s, self.samples, now=now, row=row, ready=self._ready)
             self.load.run()
         self.load.finished.wait()
 
@@ -109,6 +118,11 @@ class LoadRun:
     def _ready(self, about: Mapping[str, Any]) -> None:
         self._environment.events.worker_ready.fire(**about)
 
+    def _end_early(self, error: EndRunError) -> None:
+        self.ended_by = self.ended_by or error.ended_by
+        self.failed = error.failed or self.failed
+        self.load.stop()
+
     def _end(self, reason: str) -> None:
         if not self.load.finished.is_set():
             self.ended_by = self.ended_by or reason
@@ -124,10 +138,11 @@ class LoadRun:
 
     def _close(self) -> Ledger:
         elapsed_s = self.load.now()
-        if self.conductor:
-            self.conductor.end()
-        if self.watch:
-            self.watch.stop()
+        if self.hooks:
+            failed = self.hooks.end()
+            self.failed = self.failed or failed
+        if self._sampler:
+            self._sampler.stop()
         if self._watcher:
             self._watcher.kill()
             if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:
@@ -221,12 +236,10 @@ class LoadRun:
         return max(self._lateness_before_s, self._lateness_max_s)
 
     def _phase(self, arrival: Arrival) -> str:
-        return self.conductor.phase(arrival.stage, self.load.draining) if self.conductor else ""
+        return self.hooks.phase(arrival.stage, self.load.draining) if self.hooks else ""
 
     def _write(self, row: Attempt, exchange: Exchange, before: str = "") -> None:
         self.recorder.attempt(row, before)
-        if self.conductor:
-            self.conductor.attempt(row)
         why = self._cause(row) if row.outcome in events.EXPLAINED else ""
         after_s = retry_after_s(exchange.headers) if row.outcome == "throttled" else None
         events.announce(row, cause=why, cold=self._first_of_worker(row), retry_after_s=after_s, on=self._environment.events)
@@ -237,7 +250,7 @@ class LoadRun:
     def _cause(self, row: Attempt) -> str:
         """Why the attempt ended so, from its time, its answer and what the endpoint said of itself meanwhile."""
         sent_s, done_s = row.sent_s or 0.0, self.load.now() if row.done_s is None else row.done_s
-        samples = self.said.between(sent_s, done_s)
+        samples = self.samples.between(sent_s, done_s)
         return cause(row.outcome, done_s - sent_s, row.status, row.error, samples)
 
     def _first_of_worker(self, row: Attempt) -> bool:

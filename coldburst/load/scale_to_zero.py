@@ -6,10 +6,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from coldburst.load.run import LoadRun
 from coldburst.load.run_options import RunPlan
 from coldburst.load.spec import RunKind
-from coldburst.load.stage_hooks import StageHooks
+from coldburst.load.stage_hooks import EndRunError, StageContext, StageHooks
 from coldburst.option import Option, OptionError
 from coldburst.schedule.stages import Stage
 from coldburst.targets import factory
@@ -49,54 +48,41 @@ def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
 class ScaleToZero(StageHooks):
     """Waits before each cold stage until the endpoint has no worker left."""
 
-    def __init__(self, _plan: RunPlan, _key: str) -> None:
-        pass
+    def __init__(self, plan: RunPlan, _key: str) -> None:
+        self._rest_s: float = plan.options["rest"]
+        self._limit_s: float = plan.options["zero_timeout"]
 
-    def begin(self, run: LoadRun) -> None:
-        """The run whose endpoint it is."""
+    def begin(self, run: StageContext) -> None:
+        """See StageHooks."""
         self._run = run
 
     def before(self, stage: Stage) -> bool:
-        """True, in the end: where the endpoint does not scale to zero, the run is ended."""
-        _scaled_to_zero(self._run, stage)
-        return True
+        """Waits until the endpoint has scaled to zero; a run whose endpoint does not is ended.
 
-
-def _scaled_to_zero(run: LoadRun, stage: Stage) -> None:
-    """Before a cold stage: waits until the endpoint has scaled to zero, or ends the run when it does not.
-
-    /health cannot tell a worker that idles from one that was stopped and kept (both are ``idle``), so
-    idle ones count as stopped when nothing else has been there for --rest.
-    """
-    if not stage.name.startswith(COLD):
-        return
-    logger.info("%s: waiting until the endpoint has scaled to zero", stage.name)
-    begun_s = quiet_s = run.load.now()
-    while run.load.now() - begun_s < run.plan.options["zero_timeout"]:
-        if not run.load.rest(LOOK_S):
-            return
-        if run.watch and run.watch.refused:
-            _end(
-                run, f"Whether the endpoint has scaled to zero cannot be asked: /health says {run.watch.refused}", "a /health that refuses"
-            )
-            return
-        said = run.watch.said.latest if run.watch else None
-        if said is None or said["at_s"] < begun_s or any(said[name] for name in BUSY):
-            quiet_s = run.load.now()
-        elif not said["idle"] or run.load.now() - quiet_s >= run.plan.options["rest"]:
-            return
-    limit_s = run.plan.options["zero_timeout"]
-    _end(
-        run,
-        f"The endpoint did not scale to zero within {limit_s:g} s: set its minimum of workers to 0, or give it longer with --zero-timeout",
-        "an endpoint that does not scale to zero",
-    )
-
-
-def _end(run: LoadRun, sentence: str, reason: str) -> None:
-    logger.error(sentence)
-    run.ended_by = reason
-    run.load.stop()
+        /health cannot tell a worker that idles from one that was stopped and kept (both are ``idle``), so
+        idle ones count as stopped when nothing else has been there for --rest.
+        """
+        if not stage.name.startswith(COLD):
+            return True
+        run, samples = self._run, self._run.samples
+        logger.info("%s: waiting until the endpoint has scaled to zero", stage.name)
+        begun_s = quiet_s = run.now()
+        while run.now() - begun_s < self._limit_s:
+            if not run.rest(LOOK_S):
+                return True
+            if samples.refused:
+                sentence = f"Whether the endpoint has scaled to zero cannot be asked: /health says {samples.refused}"
+                raise EndRunError(sentence, "a /health that refuses")
+            latest = samples.latest
+            if latest is None or latest["at_s"] < begun_s or any(latest[name] for name in BUSY):
+                quiet_s = run.now()
+            elif not latest["idle"] or run.now() - quiet_s >= self._rest_s:
+                return True
+        raise EndRunError(
+            f"The endpoint did not scale to zero within {self._limit_s:g} s: "
+            "set its minimum of workers to 0, or give it longer with --zero-timeout",
+            "an endpoint that does not scale to zero",
+        )
 
 
 KIND = RunKind(OPTIONS, max_in_flight=1, stages=stages, hooks=ScaleToZero)

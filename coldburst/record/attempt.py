@@ -209,12 +209,13 @@ def read_rows(lines: str) -> Iterator[Attempt]:
 def _rows(rows: csv.DictReader[str], path: Path) -> Iterator[Attempt]:
     for number, cells in enumerate(rows, start=2):
         try:
-            yield Attempt(**{column.name: _value(column, cells[column.name]) for column in COLUMNS if column.name in cells})
+            yield Attempt(**{column.name: value(column, cells[column.name]) for column in COLUMNS if column.name in cells})
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path.name}, line {number}: {error}") from error
 
 
-def _value(column: Column, cell: str) -> Any:
+def value(column: Column, cell: str) -> Any:
+    """The content of a cell of that column; None where it is empty and no text."""
     if column.kind is str:
         return cell
     if cell == "":

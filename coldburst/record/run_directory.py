@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +19,7 @@ from coldburst.record import attempt
 from coldburst.record.attempt import Attempt, Column
 from coldburst.record.batches import Batch, Outbox
 from coldburst.record.ledger import Ledger
+from coldburst.record.row_batch import RowBatch, read_events
 
 LOCAL = "local"
 """The name of the one load generator where there is only one."""
@@ -71,7 +71,10 @@ class Recorder:
         outbox: gets each line that is written, to be shipped.
 
     Attributes:
-        listener: hears each row of attempts.csv, a generator's too, once it is written and counted.
+        attempt_listeners: called with rows of attempts.csv once they are written and counted: with each of this process's own, and
+            with those of another generator as they come. The latter are parsed when a listener looks at them.
+        event_listeners: the same with each row of events.csv, by the names of its columns, "" where a cell is empty; of another
+            generator's rows without those of the kind "queued".
 
     Raises:
         CannotRecord: the directory cannot be written.
@@ -84,7 +87,8 @@ class Recorder:
         self.folder = _new_folder(runs, name or f"{started:%Y%m%d-%H%M%S}-{about['question']}")
         self.generator_name, self._outbox = generator, outbox
         self.fault = ""
-        self.listener: Callable[[Attempt], object] | None = None
+        self.attempt_listeners: list[Callable[[Sequence[Attempt]], object]] = []
+        self.event_listeners: list[Callable[[Mapping[str, Any]], object]] = []
         self.counts: Counter[str] = Counter()
         self.rows: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
@@ -131,12 +135,16 @@ class Recorder:
         if instead:
             changes[instead] -= 1
         self._write("attempts", attempt.cells(row), {"requests": changes, "attempts": {row.outcome: 1}})
-        if self.listener:
-            self.listener(row)
+        for listener in self.attempt_listeners:
+            listener((row,))
 
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
         """Writes a row of events.csv; ``about`` are the hook's keyword arguments."""
-        self._row("events", {"generator": self.generator_name, **about, "kind": kind}, {"events": {kind: 1}})
+        values = {"generator": self.generator_name, **about, "kind": kind}
+        row = {column.name: _plain(values.get(column.name)) for column in attempt.EVENTS}
+        self._write("events", row.values(), {"events": {kind: 1}})
+        for listener in self.event_listeners:
+            listener(row)
 
     def generator(self, values: Mapping[str, Any]) -> None:
         """Writes a row of generator.csv."""
@@ -153,24 +161,32 @@ class Recorder:
 
     def append(self, batch: Batch) -> None:
         """Writes the lines that another generator has written, and counts them."""
-        for name in batch.tables:
-            if name in self._tables and not self.fault:
-                try:
-                    self._tables[name].lines(batch.lines(name))
-                except OSError as error:
-                    self.failed(error)
-                    return
+        lines = {name: batch.lines(name) for name in batch.tables if name in self._tables}
+        for name, text in lines.items() if not self.fault else ():
+            try:
+                self._tables[name].lines(text)
+            except OSError as error:
+                self.failed(error)
+                return
         self._count(batch.counts)
-        self.events["cold_start"] -= self._told_again(batch)
-        if self.listener:
-            for row in attempt.read_rows(batch.lines("attempts")):
-                self.listener(row)
+        if attempts := lines.get("attempts"):
+            rows = RowBatch(attempts)
+            for listener in self.attempt_listeners:
+                listener(rows)
+        self._append_events(batch.counts.get("events", {}), lines.get("events", ""))
 
-    def _told_again(self, batch: Batch) -> int:
-        """Its cold starts of endpoint workers of which others have told: each generator tells of the first answer that it has seen."""
-        if not batch.counts.get("events", {}).get("cold_start"):
-            return 0
-        rows = csv.DictReader(io.StringIO(batch.lines("events"), newline=""), [column.name for column in attempt.EVENTS])
+    def _append_events(self, counts: Mapping[str, int], lines: str) -> None:
+        """Calls the listeners with the events of another generator; parses them only where somebody needs them."""
+        if not counts.get("cold_start") and not self.event_listeners:
+            return
+        rows = list(read_events(lines))
+        self.events["cold_start"] -= self._reported_again(rows)
+        for listener in self.event_listeners:
+            for row in rows:
+                listener(row)
+
+    def _reported_again(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Cold starts of endpoint workers that another generator has reported: each reports the first answer that it has seen."""
         workers = [row["worker_id"] for row in rows if row["kind"] == "cold_start"]
         fresh = set(workers) - self._started
         self._started |= fresh
@@ -216,8 +232,8 @@ class Recorder:
         """Notes the first thing that could not be written, as a sentence in ``fault``."""
         self.fault = self.fault or _sentence(self.folder, error)
 
-    def _row(self, table: str, values: Mapping[str, Any], changes: Changes | None = None) -> None:
-        self._write(table, [_plain(values.get(column.name)) for column in TABLES[table]], changes)
+    def _row(self, table: str, values: Mapping[str, Any]) -> None:
+        self._write(table, [_plain(values.get(column.name)) for column in TABLES[table]])
 
     def _count(self, changes: Changes) -> None:
         for name, change in changes.items():

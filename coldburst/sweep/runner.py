@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from coldburst.control import choice, restore
 from coldburst.control.desired_state import Control, ControlError, DesiredState
-from coldburst.control.manual import ManualControl
-from coldburst.control.rest import RestControl, patiently
-from coldburst.load.run import LoadRun
 from coldburst.load.run_options import RunPlan
-from coldburst.load.stage_hooks import MEASURE, StageHooks, attempt_phase
+from coldburst.load.stage_hooks import MEASURE, EndRunError, StageContext, StageHooks, attempt_phase
 from coldburst.option import OptionError
 from coldburst.record import prices
 from coldburst.record.attempt import Attempt
@@ -53,19 +50,19 @@ class SweepRunner(StageHooks):
         self._measured = False
         self.host = ""
 
-    def aim(self, where: EndpointAddress) -> None:
+    def aim(self, address: EndpointAddress) -> None:
         """Chooses what changes the endpoint, and says what it will change.
 
         Raises:
             OptionError: the endpoint is not on this machine, and nobody agreed to its being changed.
             ControlError: it cannot be changed; one sentence.
         """
-        self._control = self._asking.control(where, self._key, self._plan.options)
-        self.host = getattr(self._control, "url", "")
+        self._control = self._asking.control(address, self._key, self._plan.options)
+        self.host = self._control.url
         price = self._plan.options["price"]
         if price and (stale := prices.stale(prices.read(price, date.today()), date.today())):
             logger.warning(stale)
-        told = self._control.tell(list(dict.fromkeys(step.cell.wanted for step in self._steps.values())))
+        told = self._control.describe(list(dict.fromkeys(step.cell.wanted for step in self._steps.values())))
         logger.info(told)
         if not self._control.harmless and self._plan.options["yes"] != "yes":
             raise OptionError(
@@ -90,29 +87,27 @@ class SweepRunner(StageHooks):
             }
         }
 
-    def begin(self, run: LoadRun) -> None:
-        """The run that is conducted from now on."""
+    def begin(self, run: StageContext) -> None:
+        """See StageHooks."""
         self._run = run
-        if isinstance(self._control, ManualControl):
-            self._control.folder = run.recorder.folder
-        if isinstance(self._control, RestControl):
-            self._control.pause = run.load.rest  # a change that has to wait is not waited for when the run is stopped
+        if self._control:
+            self._control.begin(run.folder, run.rest)
 
     def before(self, stage: Stage) -> bool:
         """Makes the endpoint what the stage's cell needs, and waits until it shows; False: not to be had, or not worth it."""
         step = self._steps[stage.name]
-        self._turned, self._begin_s, self._ready_s = stage.name, self._run.load.now(), None
+        self._turned, self._begin_s, self._ready_s = stage.name, self._run.now(), None
         if why := self._left_out.get(step.cell.name, ""):
             self._tell(step, "skipped", why, workers_seen=None)
             return False
         if step.first:
             self._left_out[_turn(step)] = self._set(step)
-        if self._run.load.stopping:
+        if self._run.stopping():
             return True  # what it would have sent is refused, a row each
         if why := self._left_out[_turn(step)]:
             self._tell(step, "skipped", why)
             return False
-        self._ready_s = self._run.load.now()
+        self._ready_s = self._run.now()
         logger.info("%s: %s", step.phase, stage)
         return True
 
@@ -121,9 +116,9 @@ class SweepRunner(StageHooks):
         step, tally = self._steps[stage.name], self._tallies[stage.name]
         sent = tally.ended >= stage.count if stage.count is not None else stop_s - start_s >= (stage.duration_s or 0.0)
         whole = sent and not tally.unfinished
-        ended_by = self._run.ended_by or "stopped"
+        ended_by = self._run.ended_by() or "stopped"
         self._measured = self._measured or (whole and step.phase == MEASURE)
-        if not (tally.ended or tally.unfinished) and self._run.load.stopping:
+        if not (tally.ended or tally.unfinished) and self._run.stopping():
             self._tell(step, "skipped", f"{ENDED} ({ended_by})")
             return
         times = {"start_s": start_s, "stop_s": stop_s, "end_s": max(tally.last_s, stop_s)}
@@ -132,23 +127,26 @@ class SweepRunner(StageHooks):
             self._leave_out_after(step, self._rule.after(step.cell.name, step.cell.concurrency, tally))
 
     def phase(self, stage: str, draining: bool) -> str:
-        """See Conductor."""
+        """See StageHooks."""
         return attempt_phase(self._steps[stage].phase, draining)
 
-    def attempt(self, row: Attempt) -> None:
-        """Counts it."""
-        self._tallies[row.stage].add(row)
+    def attempts(self, rows: Sequence[Attempt]) -> None:
+        """Counts them."""
+        for row in rows:
+            self._tallies[row.stage].add(row)
 
-    def end(self) -> None:
-        """Puts back what was changed, and ends what was started."""
+    def end(self) -> str:
+        """Restores what was changed and ends what was started; what makes the run a failed one, or ""."""
         if self._control is None:
-            return
-        if self._before or (self._before is not None and isinstance(self._control, ManualControl)):
-            self._restore(self._control, self._before)
+            return ""
+        failed = ""
+        if self._before or (self._before is not None and self._control.by_hand):
+            failed = self._restore(self._control, self._before)
         self._control.close()
         self._control = None
-        if self._turned and not (self._measured or self._run.failed or self._run.ended_by):
-            self._run.failed = "no setting was measured"
+        if self._turned and not (self._measured or failed or self._run.ended_by()):
+            return "no setting was measured"
+        return failed
 
     def _set(self, step: SweepStep) -> str:
         """Sets the endpoint for a cell; why it does not show what was asked for, or ""."""
@@ -159,59 +157,49 @@ class SweepRunner(StageHooks):
             if self._before is None:
                 self._save(changer)
             changer.change(wanted)
-            seen = choice.wait_shown(
-                changer, wanted, timeout_s=self._plan.options["settle_timeout"], rest=self._run.load.rest, say=logger.info
-            )
+            seen = choice.wait_shown(changer, wanted, timeout_s=self._plan.options["settle_timeout"], rest=self._run.rest, say=logger.info)
         except ControlError as error:
             self._present = DesiredState()
-            self._fail(str(error))
-            return str(error)
+            raise EndRunError(str(error), f"an endpoint that cannot be set: {error}", failed=str(error)) from error
         self._present, self._seen = (wanted if seen.ready else DesiredState()), seen.workers
         return "" if seen.ready else f"{seen.text}, after {self._plan.options['settle_timeout']:g} s"
 
     def _save(self, changer: Control) -> None:
         """The present settings, on the disk before the first of them is changed; nothing where there is nothing to put back."""
-        self._before = dict(changer.before())
+        self._before = dict(changer.settings())
         if not self._before:
             return
-        folder = self._run.recorder.folder
+        folder = self._run.folder
         try:
             restore.save(folder, self._settings(changer, restored=False))
         except OSError as error:
             raise ControlError(f"the endpoint's settings cannot be kept ({error.strerror}), so they are not changed") from error
         logger.info("The endpoint's settings are kept in %s", folder / restore.FILE)
 
-    def _restore(self, changer: Control, before: Mapping[str, Any]) -> None:
-        """Puts the settings back, and notes whether that went well; what only a person can put back is said."""
-        folder = self._run.recorder.folder
-        if isinstance(changer, RestControl):
-            changer.pause = patiently
+    def _restore(self, changer: Control, before: Mapping[str, Any]) -> str:
+        """Restores the settings, or logs what a person has to restore, and notes the outcome; where it failed, a sentence, else ""."""
+        folder = self._run.folder
         restored: bool | None = True
-        note = ""
+        note = failed = ""
         try:
             said = changer.restore(before)
-            if isinstance(changer, ManualControl):
+            if changer.by_hand:
                 restored, note = None, said
             logger.log(logging.WARNING if note else logging.INFO, said)
         except ControlError as error:
             restored, note = False, str(error)
-            self._run.failed = self._run.failed or f"settings that were not put back: {note}"
+            failed = f"settings that were not put back: {note}"
             again = f"python -m coldburst restore {folder}{'' if changer.harmless else ' --yes'}"
             logger.error("The endpoint's settings could not be put back: %s. Try again with: %s", error, again)
         try:
             restore.save(folder, self._settings(changer, restored, note))
         except OSError as error:
             logger.error("That it was put back cannot be noted in %s: %s", folder / restore.FILE, error.strerror)
+        return failed
 
     def _settings(self, changer: Control, restored: bool | None, note: str = "") -> dict[str, Any]:
         about = {"way": changer.way, "where": changer.where, "harmless": changer.harmless}
         return {**about, "before": self._before, "restored": restored, "note": note}
-
-    def _fail(self, why: str) -> None:
-        logger.error(why)
-        self._run.failed = why
-        self._run.ended_by = self._run.ended_by or f"an endpoint that cannot be set: {why}"
-        self._run.load.stop()
 
     def _leave_out_after(self, step: SweepStep, why: str) -> None:
         if not why:
@@ -225,7 +213,7 @@ class SweepRunner(StageHooks):
     def _tell(self, step: SweepStep, state: str, why: str, **more: float | None) -> None:
         """A row of stages.csv."""
         cell, turned = step.cell, self._turned == step.stage.name
-        self._run.recorder.stage(
+        self._run.write_stage(
             {
                 "stage": step.stage.name,
                 "cell": cell.name,

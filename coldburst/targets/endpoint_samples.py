@@ -1,4 +1,4 @@
-"""What an endpoint has said of itself lately: the samples of endpoint.csv, while a run goes. Standard library only."""
+"""The last samples of an endpoint's own status (rows of endpoint.csv), kept while a run goes. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ KEPT = 3000
 
 
 class EndpointSamples:
-    """The last samples, oldest first."""
+    """The last samples, oldest first.
+
+    Attributes:
+        refused: why /health is not asked any more; "" while it is.
+    """
 
     def __init__(self) -> None:
+        self.refused = ""
         self._samples: deque[Row] = deque(maxlen=KEPT)
 
     def add(self, sample: Row) -> None:
-        """The endpoint's latest word, a row of endpoint.csv."""
+        """Takes the newest sample."""
         self._samples.append(sample)
 
     @property
@@ -26,7 +31,7 @@ class EndpointSamples:
         return next((sample for sample in reversed(self._samples) if sample["view"] == "health" and not sample["error"]), None)
 
     def between(self, from_s: float, to_s: float) -> list[Row]:
-        """What the endpoint said in that stretch, and the last word before it."""
+        """The samples of that stretch of time, and the last one of /health before it."""
         found: list[Row] = []
         for sample in reversed(self._samples):
             if sample["at_s"] <= to_s:

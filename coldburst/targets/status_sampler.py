@@ -40,13 +40,10 @@ class StatusSampler:
         where: what to ask; without a queue API there is nothing to ask, and nothing is.
         key: API key, or "".
         every_s: seconds between two questions to /health; 0 = do not ask.
+        samples: gets each answer.
         now: the run's clock, in seconds from second 0.
         row: takes a row of endpoint.csv.
         ready: takes the keyword arguments of the hook ``worker_ready``.
-
-    Attributes:
-        said: what it has answered.
-        refused: why /health is not asked any more, "" while it is.
     """
 
     def __init__(
@@ -54,14 +51,14 @@ class StatusSampler:
         where: EndpointAddress,
         key: str,
         every_s: float,
+        samples: EndpointSamples,
         *,
         now: Callable[[], float],
         row: Callable[[Row], None],
         ready: Callable[[Row], None],
     ) -> None:
         self._now, self._row, self._ready, self._key = now, row, ready, key
-        self.refused = ""
-        self.said = EndpointSamples()
+        self._samples = samples
         self._serving: dict[str, object] | None = None
         headers = {"User-Agent": "coldburst", "Accept": "application/json"} | answer.bearer(key)
         self._asking: list[gevent.Greenlet] = []
@@ -95,11 +92,12 @@ class StatusSampler:
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
             content = {"error": one_line(f"the answer cannot be read: {type(error).__name__}: {error}")}
         sample = {"at_s": at_s, "view": view, "error": "", **content}
-        self.said.add(sample)
+        self._samples.add(sample)
         self._row(sample)
         if exchange.status in (401, 403, 404):
             logger.warning("The endpoint's own word (%s) cannot be had: %s; it is not asked for again", view, sample["error"])
-            self.refused = self.refused if view == "workers" else str(sample["error"])
+            if view == "health":
+                self._samples.refused = str(sample["error"])
             return False
         return True
 

@@ -25,7 +25,7 @@ class Slow:
     def __init__(self, looks):
         self.looks = looks
 
-    def look(self, _wanted):
+    def observe(self, _wanted):
         self.looks -= 1
         return ObservedState(2 - (self.looks > 0), self.looks <= 0, "all serve" if self.looks <= 0 else "some serve")
 
@@ -94,13 +94,13 @@ def test_waiting_ends_with_the_run_and_with_the_time():
 def test_none_changes_and_sees_nothing():
     control = make("none", infer("http://127.0.0.1:1"), "", OPTIONS)
     assert isinstance(control, NoControl)
-    assert (control.before(), control.look(ASKED).workers, control.look(ASKED).ready) == ({}, None, True)
+    assert (control.settings(), control.observe(ASKED).workers, control.observe(ASKED).ready) == ({}, None, True)
     assert "none" in WAYS
 
 
 def test_a_person_is_asked_and_a_file_says_go_on(tmp_path, caplog):
     hand = ManualControl(infer("http://127.0.0.1:8000"), "")
-    hand.folder = tmp_path
+    hand.begin(tmp_path, lambda _: True)
     (tmp_path / "continue").touch()  # of a change before
     wanted = DesiredState(workers=3, concurrency=4, scaler_value=4)
     with caplog.at_level(logging.WARNING, "coldburst"):
@@ -109,20 +109,21 @@ def test_a_person_is_asked_and_a_file_says_go_on(tmp_path, caplog):
     assert "request count, 4" in caplog.text
     assert "variable CONCURRENCY to 4" in caplog.text
     assert f"touch {tmp_path / 'continue'}" in caplog.text
-    assert not hand.look(wanted).ready
+    assert not hand.observe(wanted).ready
     (tmp_path / "continue").touch()
-    assert hand.look(wanted) == ObservedState(None, True, "told to go on")
+    assert hand.observe(wanted) == ObservedState(None, True, "told to go on")
     assert not (tmp_path / "continue").exists()
-    assert hand.restore(hand.before()) == "http://127.0.0.1:8000: put back by hand what you changed"
+    assert hand.restore(hand.settings()) == "http://127.0.0.1:8000: put back by hand what you changed"
 
 
 @pytest.mark.slow
 def test_what_a_person_changed_is_seen_at_the_endpoint(tmp_path):
     with emulator(*MODELLED, "--workers-min", "1", "--workers-max", "1", "--ready") as there:
         hand = ManualControl(infer(f"{there.url}/v2/demo"), "")
-        hand.folder, wanted, before = tmp_path, DesiredState(workers=2), None
-        before = hand.before()
-        assert hand.look(wanted).text == "1 of 2 workers serve; not yet as asked: workers"
+        hand.begin(tmp_path, lambda _: True)
+        wanted, before = DesiredState(workers=2), None
+        before = hand.settings()
+        assert hand.observe(wanted).text == "1 of 2 workers serve; not yet as asked: workers"
         assert there.ask("/v2/serverless/demo", {"workers": {"min": 2, "max": 2}}, "PATCH").status == 200
         seen = wait_shown(hand, wanted, timeout_s=20, rest=lambda s: True, say=print)
         assert (seen.workers, seen.ready) == (2, True)
@@ -134,9 +135,9 @@ def test_what_a_person_changed_is_seen_at_the_endpoint(tmp_path):
 def test_a_person_is_believed_where_the_endpoint_cannot_be_asked(tmp_path):
     with emulator(*MODELLED, RUNPOD_API_KEY="right") as there:
         hand = ManualControl(infer(f"{there.url}/v2/demo"), "wrong")
-        hand.folder = tmp_path
-        assert hand.before() == {}
-        assert not hand.look(ASKED).ready
+        hand.begin(tmp_path, lambda _: True)
+        assert hand.settings() == {}
+        assert not hand.observe(ASKED).ready
         (tmp_path / "continue").touch()
-        assert hand.look(ASKED).ready
+        assert hand.observe(ASKED).ready
         hand.close()

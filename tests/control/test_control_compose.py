@@ -80,13 +80,13 @@ def shown(control, wanted):
 @pytest.mark.slow
 def test_a_service_is_scaled_awaited_and_put_back(docker, tmp_path):
     control = compose()
-    before = control.before()
-    assert "to 2, 3 containers (now 1)" in control.tell([DesiredState(2), DesiredState(3)])
+    before = control.settings()
+    assert "to 2, 3 containers (now 1)" in control.describe([DesiredState(2), DesiredState(3)])
     control.change(DesiredState(3))
     ups = [words[2:] for words in docker["said"] if "up" in words]
     assert ups == [["up", "-d", "--no-recreate", "--scale", "transcriber=3", "transcriber", "nginx"]]
     assert docker["said"][-1][2:] == ["exec", "-T", "nginx", "nginx", "-s", "reload"]
-    assert control.look(DesiredState(3)) == ObservedState(0, False, "0 of 3 workers serve; 3 run")
+    assert control.observe(DesiredState(3)) == ObservedState(0, False, "0 of 3 workers serve; 3 run")
     assert shown(control, DesiredState(3)) == ObservedState(3, True, "3 of 3 workers serve")
     save(tmp_path, {"way": "compose", "where": control.where, "before": before, "restored": False})
     assert main([str(tmp_path)]) == 0
@@ -111,7 +111,7 @@ def test_what_compose_says_when_it_fails_is_told(docker):
 
 def test_what_compose_cannot_do_is_told_before_anything_is_touched(docker):
     with pytest.raises(ControlError, match="docker compose changes the number of workers alone"):
-        compose().tell([DesiredState(1, concurrency=2)])
+        compose().describe([DesiredState(1, concurrency=2)])
     with pytest.raises(ControlError, match=r"--compose-service 'gpu' is not in .*: give one of nginx, transcriber"):
         ComposeControl(ROOT / "docker-compose.yml", "gpu")
 

@@ -106,11 +106,11 @@ def test_another_concurrency_takes_other_workers(replicas_of):
 
 def test_what_it_will_do_is_told(replicas_of):
     control = replicas_of()
-    told = control.tell([DesiredState(1, 1, 1), DesiredState(3, 2, 2)])
+    told = control.describe([DesiredState(1, 1, 1), DesiredState(3, 2, 2)])
     assert "Starts 1, 3 transcription workers (python -m coldburst.transcriber --engine fixed" in told
     assert "--max-concurrent 1, 2" in told
     assert "they have no scaler" in told
-    assert "nothing to put back" in control.restore(control.before())
+    assert "nothing to put back" in control.restore(control.settings())
 
 
 def test_wrong_words_are_told_and_leave_nothing(replicas_of, capfd):
@@ -126,7 +126,7 @@ def test_a_worker_that_ended_is_told_and_replaced(replicas_of):
     dead.kill()
     dead.wait()
     with pytest.raises(ControlError, match="transcription worker w1 ended with code -9"):
-        control.look(DesiredState(2))
+        control.observe(DesiredState(2))
     set_to(control, workers=2)
     assert who(control, 4) == {"w2": 2, "w3": 2}
 
@@ -137,7 +137,7 @@ def test_nginx_that_ended_is_told(replicas_of):
     control._front._master.kill()
     until(lambda: not control._front._master.is_running() or control._front._master.status() == psutil.STATUS_ZOMBIE, "end of nginx")
     with pytest.raises(ControlError, match="nginx before the transcription workers has ended"):
-        control.look(DesiredState(1))
+        control.observe(DesiredState(1))
 
 
 def test_without_nginx_the_next_step_is_told(monkeypatch):

@@ -26,7 +26,7 @@ from coldburst.control.choice import *
 from coldburst.control.restore import save
 from coldburst.targets.address import infer
 control = make("rest", infer(sys.argv[1]), "", {"concurrency_env": "CONCURRENCY"})
-save(Path(sys.argv[2]), {"way": control.way, "where": control.where, "before": control.before(), "restored": None, "note": ""})
+save(Path(sys.argv[2]), {"way": control.way, "where": control.where, "before": control.settings(), "restored": None, "note": ""})
 control.change(DesiredState(2, 3, 3))
 print("changed", flush=True)
 sys.stdin.read()
@@ -82,8 +82,8 @@ def there():
 
 def test_workers_concurrency_and_scaler_are_set_seen_and_put_back(there, rest_of):
     control, first = rest_of(there), settings(there)
-    before = control.before()
-    told = control.tell([DesiredState(1, 1, 1), DesiredState(2, 3, 3)])
+    before = control.settings()
+    told = control.describe([DesiredState(1, 1, 1), DesiredState(2, 3, 3)])
     assert "to 1, 2 (now 0 to 3" in told
     assert "REQUEST_COUNT 1, 3 (now QUEUE_DELAY 4)" in told
     assert "CONCURRENCY to 1, 3 (now not set)" in told
@@ -100,7 +100,7 @@ def test_workers_concurrency_and_scaler_are_set_seen_and_put_back(there, rest_of
 
 def test_the_number_of_workers_goes_up_and_down(there, rest_of):
     control = rest_of(there)
-    before = control.before()
+    before = control.settings()
     for number in (1, 3, 2):
         assert set_to(control, workers=number).workers == number
         assert [worker["status"] for worker in workers(there)] == ["IDLE"] * number
@@ -109,14 +109,14 @@ def test_the_number_of_workers_goes_up_and_down(there, rest_of):
 
 def test_a_worker_of_the_older_release_is_waited_for(there, rest_of):
     control = rest_of(there)
-    before = control.before()
+    before = control.settings()
     set_to(control, workers=1)
     (old,) = workers(there)
     job = there.submit("demo", sleep_s=60)
     assert there.ask("/v2/demo/health").json()["jobs"]["inProgress"] == 1
     control.change(DesiredState(workers=1, concurrency=2))
-    assert not control.look(DesiredState(workers=1, concurrency=2)).ready
-    assert "1 of an older release" in control.look(DesiredState(workers=1, concurrency=2)).text
+    assert not control.observe(DesiredState(workers=1, concurrency=2)).ready
+    assert "1 of an older release" in control.observe(DesiredState(workers=1, concurrency=2)).text
     there.ask(f"/v2/demo/cancel/{job}", {})
     shown(control, DesiredState(workers=1, concurrency=2))
     (new,) = workers(there)
@@ -128,11 +128,11 @@ def test_a_worker_of_the_older_release_is_waited_for(there, rest_of):
 def test_other_variables_survive_and_their_values_are_written_nowhere(there, rest_of, tmp_path):
     there.ask("/v2/serverless/demo", {"env": {"HF_TOKEN": SECRET, "CONCURRENCY": "2"}}, "PATCH")
     control = rest_of(there)
-    before = control.before()
+    before = control.settings()
     save(tmp_path, {"way": "rest", "where": control.where, "before": before})
     control.change(DesiredState(concurrency=4))
     assert settings(there)["env"] == {"HF_TOKEN": SECRET, "CONCURRENCY": "4"}
-    said = control.tell([DesiredState(1, 1, 1)]) + control.restore(before)
+    said = control.describe([DesiredState(1, 1, 1)]) + control.restore(before)
     assert settings(there)["env"] == {"HF_TOKEN": SECRET, "CONCURRENCY": "2"}
     assert "HF_TOKEN" in (tmp_path / "settings.json").read_text()
     assert SECRET not in (tmp_path / "settings.json").read_text() + said
@@ -245,7 +245,7 @@ OK = reply(200, ENDPOINT)
 @pytest.mark.parametrize("trouble", [reply(503, b"later"), reply(429, {"detail": "slow down"}, "Retry-After: 0"), b"SSH-2.0\r\n"])
 def test_what_is_refused_for_the_moment_is_asked_again(rest_of, trouble):
     with scripted(replies(trouble, trouble, OK)) as server:
-        assert rest_of(server).before()["scaling"] == ENDPOINT["scaling"]
+        assert rest_of(server).settings()["scaling"] == ENDPOINT["scaling"]
         assert len(server.requests) == 3
 
 
@@ -254,7 +254,7 @@ def test_the_pause_that_is_asked_for_is_kept(rest_of, monkeypatch):
     monkeypatch.setattr(rest.gevent, "sleep", pauses.append)
     limited = [reply(429, {}, "Retry-After: 17"), reply(429, {}, 'RateLimit: "minute";r=0;t=23'), reply(429, {}, "Retry-After: 9999")]
     with scripted(replies(*limited, reply(500, {}), OK)) as server:
-        rest_of(server).before()
+        rest_of(server).settings()
     assert pauses == [17.0, 23.0, 120.0, 0.8]
 
 
@@ -262,11 +262,11 @@ def test_it_gives_up_in_the_end(rest_of, monkeypatch):
     monkeypatch.setattr(rest.gevent, "sleep", lambda s: None)
     with scripted(replies(reply(503, {"title": "down for the day"}))) as server:
         with pytest.raises(ControlError, match=r"asks to wait: 503 down for the day \(6 times\): try again later"):
-            rest_of(server).before()
+            rest_of(server).settings()
         assert len(server.requests) == rest.TRIES
         gone = rest_of(server)
     with pytest.raises(ControlError, match="cannot be reached"):
-        gone.before()
+        gone.settings()
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_it_gives_up_in_the_end(rest_of, monkeypatch):
 def test_what_is_refused_for_good_is_told_at_once(rest_of, answer, sentence):
     with scripted(replies(answer)) as server:
         with pytest.raises(ControlError, match=sentence):
-            rest_of(server, key="sesame").before()
+            rest_of(server, key="sesame").settings()
         assert len(server.requests) == 1
         assert b"Authorization: Bearer sesame" in server.requests[0]
 
@@ -312,14 +312,14 @@ def test_a_refusal_that_repeats_a_secret_is_told_without_it(rest_of):
 @pytest.mark.parametrize("answer", [reply(422, {"detail": f"no: Bearer {SECRET}"}), reply(200, f"you sent {SECRET}".encode())])
 def test_an_answer_that_repeats_the_key_is_told_without_it(rest_of, answer):
     with scripted(replies(answer)) as server, pytest.raises(ControlError) as told:
-        rest_of(server, key=SECRET).before()
+        rest_of(server, key=SECRET).settings()
     assert SECRET not in str(told.value)
     assert "…" in str(told.value)
 
 
 def test_trouble_that_repeats_the_key_is_told_without_it(rest_of):
     with scripted(replies(reply(500, {"detail": f"no: Bearer {SECRET}"}))) as server:
-        seen = rest_of(server, key=SECRET).look(DesiredState(workers=1))
+        seen = rest_of(server, key=SECRET).observe(DesiredState(workers=1))
     assert "asks to wait: 500 no: Bearer …" in seen.text
 
 
@@ -331,10 +331,10 @@ def test_a_key_that_is_also_a_variable_of_the_endpoint_is_kept_in_it(rest_of):
         assert json.dumps({"env": {"RUNPOD_API_KEY": SECRET, "CONCURRENCY": "2"}}).encode() in server.requests[-1]
 
 
-def test_a_change_is_not_waited_for_when_the_run_is_stopped(rest_of):
+def test_a_change_is_not_waited_for_when_the_run_is_stopped(rest_of, tmp_path):
     with scripted(replies(reply(429, {"detail": "slow down"}, "Retry-After: 60"))) as server:
         control, pauses = rest_of(server), []
-        control.pause = lambda seconds: pauses.append(seconds) is not None
+        control.begin(tmp_path, lambda seconds: pauses.append(seconds) is not None)
         with pytest.raises(ControlError, match="429 slow down; the run ended meanwhile"):
             control.change(DesiredState(workers=2))
     assert pauses == [60.0]
@@ -352,7 +352,7 @@ def test_a_worker_list_that_lags_behind_a_release_is_not_believed(rest_of):
         control, wanted = rest_of(server), DesiredState(concurrency=2)
         control.change(wanted)
         assert json.loads(server.requests[2].partition(b"\r\n\r\n")[2]) == {"env": {"CONCURRENCY": "2"}}
-        assert (control.look(wanted).ready, control.look(wanted).ready) == (False, True)
+        assert (control.observe(wanted).ready, control.observe(wanted).ready) == (False, True)
 
 
 def test_minimum_and_maximum_travel_together(rest_of):
@@ -380,10 +380,10 @@ def test_trouble_while_looking_is_told_and_looked_past(rest_of):
     )
     with scripted(replies(reply(429, {"detail": "minute"}, "Retry-After: 7"), listed, reply(200, {}))) as server:
         control = rest_of(server)
-        seen = control.look(DesiredState(workers=2))
+        seen = control.observe(DesiredState(workers=2))
         assert (seen.workers, seen.ready, "429 minute" in seen.text) == (None, False, True)
         assert control.every_s == 7.0
-        assert control.look(DesiredState(workers=2)).text == "1 of 2 workers serve; 1 throttled"
+        assert control.observe(DesiredState(workers=2)).text == "1 of 2 workers serve; 1 throttled"
         assert control.every_s == 2.5  # 24 left for ten seconds, 20 of them for others
         with pytest.raises(ControlError, match="does not list its workers"):
-            control.look(DesiredState(workers=2))
+            control.observe(DesiredState(workers=2))

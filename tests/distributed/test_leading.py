@@ -25,9 +25,9 @@ class Answered:
         return True
 
 
-def course_of(schedule, conductor=None):
+def course_of(schedule, gate=None):
     """A course whose generators answer at once, and whose clock ``at`` sets; it stands at 1.0."""
-    load = StageSequencer(Answered(), parse(schedule), conductor)
+    load = StageSequencer(Answered(), parse(schedule), gate)
 
     def at(now_s):
         load.now = lambda: now_s
@@ -55,8 +55,8 @@ def test_a_run_that_is_stopped_drains_in_the_stage_in_which_it_was_stopped():
 
 def test_a_stage_that_is_prepared_is_the_present_one():
     seen = []
-    conductor = SimpleNamespace(before=lambda stage: seen.append((stage.name, load.stage)), after=lambda *_: None)
-    load, _ = course_of("first 6s 2/s, second 4s 4/s", conductor)
+    gate = SimpleNamespace(before=lambda stage: seen.append((stage.name, load.stage)), after=lambda *_: None)
+    load, _ = course_of("first 6s 2/s, second 4s 4/s", gate)
     load.run()
     assert seen == [("first", "first"), ("second", "second")]
 

@@ -66,10 +66,10 @@ def test_before_the_first_run_the_totals_are_zero_and_nothing_else_is_said():
 
 def test_while_a_run_goes_on_each_figure_is_the_runs():
     run = run_of()
-    run.said.add({"at_s": 8.0, **HEALTH, "in_queue": 9})
-    run.said.add({"at_s": 9.0, **LISTED})
-    run.said.add({"at_s": 10.0, **HEALTH})
-    run.said.add({"at_s": 10.4, "view": "health", "error": "503: try again"})
+    run.samples.add({"at_s": 8.0, **HEALTH, "in_queue": 9})
+    run.samples.add({"at_s": 9.0, **LISTED})
+    run.samples.add({"at_s": 10.0, **HEALTH})
+    run.samples.add({"at_s": 10.4, "view": "health", "error": "503: try again"})
     samples = figures(run)
     assert by_outcome(samples) == {"ok": 4, "queue_timeout": 1, "busy": 1}
     rest = {name: value for name, value in samples.items() if name[0] != "attempts_total"}
@@ -114,12 +114,12 @@ def test_what_is_not_known_is_left_out():
     assert figures(run_of(load=load))[("offered_requests_per_second",)] == 0
     run = run_of("level 60s 4 at a time")
     run.plan.planned = None
-    run.said.add({"at_s": 0.4, **HEALTH})  # five questions ago and more
-    run.said.add({"at_s": 9.0, "view": "workers", "error": "no answer"})
+    run.samples.add({"at_s": 0.4, **HEALTH})  # five questions ago and more
+    run.samples.add({"at_s": 9.0, "view": "workers", "error": "no answer"})
     names = {name[0] for name in figures(run)}
     assert not {"offered_requests_per_second", "requests_planned", "endpoint_workers", "endpoint_jobs"} & names
     assert "lateness_seconds" in names
-    assert ("offered_requests_per_second",) not in figures(run_of(conductor=object()))
+    assert ("offered_requests_per_second",) not in figures(run_of(hooks=object()))
 
 
 def test_a_run_of_several_generators_says_how_many_live():
@@ -129,7 +129,7 @@ def test_a_run_of_several_generators_says_how_many_live():
 def exported():
     """Every name that a page can have."""
     run = run_of()
-    run.said.add({"at_s": 10.0, **HEALTH})
+    run.samples.add({"at_s": 10.0, **HEALTH})
     return {f"coldburst_{name[0]}" for name in figures(run)}
 
 
@@ -155,7 +155,7 @@ def test_the_dashboards_panels_have_places_and_sources_of_their_own():
 @needs("promtool")
 def test_names_and_help_texts_pass_promtool():
     run = run_of()
-    run.said.add({"at_s": 10.0, **HEALTH})
+    run.samples.add({"at_s": 10.0, **HEALTH})
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=page(lambda: run), capture_output=True, text=True, timeout=30, check=False
     )

@@ -6,11 +6,12 @@ from collections import Counter
 import pytest
 
 from coldburst.live.history import History, HistoryPoint, Rates, sample
+from coldburst.live.recent_rows import LAST, MOST_ROWS, Problem, Quantiles, RecentAnswers, RecentEvents, quantiles
 from coldburst.live.run_monitor import RunMonitor, RunMonitors
 from coldburst.live.snapshot import due, offered_per_s, snapshot
-from coldburst.live.tail import LAST, Problem, Quantiles, RecentAnswers, RecentEvents, Tail, quantiles
-from coldburst.record.attempt import COLUMNS, EVENTS, line
+from coldburst.record.attempt import COLUMNS, EVENTS, Attempt, line
 from coldburst.record.ledger import Ledger
+from coldburst.record.row_batch import RowBatch
 from coldburst.schedule.stages import Stage, arrivals, parse
 from tests.support.going import HEALTH, LISTED, run_of
 
@@ -84,13 +85,13 @@ def test_time_left_is_told_where_the_schedule_knows_it(schedule, left_s):
     stopping = run_of(schedule)
     stopping.load.stopping = True
     assert snapshot(stopping).left_s is None
-    assert snapshot(run_of(schedule, conductor=object())).left_s is None
+    assert snapshot(run_of(schedule, hooks=object())).left_s is None
 
 
 def test_a_snapshot_is_the_runs_own_figures():
     run = run_of("warm 5s 2/s, steady 60s 4/s")
-    run.said.add({"at_s": 10.0, **HEALTH})
-    run.said.add({"at_s": 10.0, **LISTED})
+    run.samples.add({"at_s": 10.0, **HEALTH})
+    run.samples.add({"at_s": 10.0, **LISTED})
     now = snapshot(run)
     assert (now.stage, now.place, now.stages) == ("steady", 2, 2)
     assert (now.ok, now.not_ok, sum(now.attempts.values())) == (4, 1, 6)
@@ -103,7 +104,7 @@ def test_a_snapshot_is_the_runs_own_figures():
 
 def test_what_the_gauge_says_is_no_number_of_workers_that_cost():
     run = run_of()
-    run.said.add({"at_s": 10.0, **HEALTH})
+    run.samples.add({"at_s": 10.0, **HEALTH})
     assert (snapshot(run).view, snapshot(run).paid_workers) == ("health", None)  # its states overlap
 
 
@@ -115,7 +116,7 @@ def test_arrivals_that_never_left_are_no_answers():
 
 def test_an_ended_run_has_no_present():
     run = run_of(ledger=Ledger(5, {"ok": 5}))
-    run.said.add({"at_s": 10.0, **HEALTH})
+    run.samples.add({"at_s": 10.0, **HEALTH})
     now = snapshot(run)
     assert (now.finished, now.ended_by, now.ledger) == (True, "schedule", "5 planned = 5 ok")
     assert (now.workers, now.jobs, now.paid_workers, now.left_s) == ({}, {}, None, None)
@@ -137,52 +138,37 @@ def table(path, columns, *rows):
     return path
 
 
-def test_a_tail_gives_each_whole_line_once(tmp_path):
-    path = table(tmp_path / "events.csv", EVENTS, {"kind": "a", "detail": 'with "quotes", and commas'})
-    tail = Tail(path, EVENTS, ("kind", "detail"))
-    assert [row["detail"] for row in tail.rows()] == ['with "quotes", and commas']
-    assert list(tail.rows()) == []
-    whole = written(EVENTS, {"kind": "b"}, {"kind": "c", "detail": "ünï"}).encode()
-    with path.open("ab") as file:
-        file.write(whole[:-5])
-        file.flush()
-        assert [row["kind"] for row in tail.rows()] == ["b"]
-        file.write(whole[-5:])
-        file.flush()
-        assert [(row["kind"], row["detail"]) for row in tail.rows()] == [("c", "ünï")]
-    assert list(Tail(tmp_path / "not there", EVENTS, ("kind", "detail")).rows()) == []
+def test_the_last_answers_ok_are_what_percentiles_are_of():
+    def ended(outcome, response_s, queue_s=None):
+        return Attempt(0, 1, "burst", 10.0, outcome, done_s=10.0 + response_s, queue_s=queue_s)
 
-
-def test_a_tail_that_has_fallen_behind_begins_with_a_whole_line(tmp_path):
-    rows = [{"kind": f"k{number}"} for number in range(100)]
-    path = table(tmp_path / "events.csv", EVENTS, *rows)
-    size = len(written(EVENTS, *rows[-10:]))
-    tail = Tail(path, EVENTS, ("kind", "at_s"), most_bytes=size + 3)
-    assert [row["kind"] for row in tail.rows()] == [row["kind"] for row in rows[-10:]]
-    assert list(tail.rows()) == []
-
-
-def test_the_last_answers_ok_are_what_percentiles_are_of(tmp_path):
-    def ended(outcome, response_s, queue_s=""):
-        return {"outcome": outcome, "scheduled_s": 10.0, "done_s": 10.0 + response_s, "queue_s": queue_s}
-
-    answers = RecentAnswers(tmp_path)
-    answers.read()
+    answers = RecentAnswers()
+    answers.update()
     assert answers.response_s.n == 0
-    table(tmp_path / "attempts.csv", COLUMNS, ended("ok", 1.0, 0.25), ended("failed", 50.0), {"outcome": "not_sent", "scheduled_s": 3})
-    answers.read()
+    for row in (ended("ok", 1.0, 0.25), ended("failed", 50.0), Attempt(0, 1, "burst", 3.0, "not_sent")):
+        answers.add((row,))
+    answers.update()
     assert (answers.response_s, answers.queue_s) == (Quantiles(1, 1.0, 1.0), Quantiles(1, 0.25, 0.25))
-    with (tmp_path / "attempts.csv").open("a", encoding="utf-8") as file:
-        file.write(written(COLUMNS, *(ended("ok", 2.0) for _ in range(LAST))))
-    answers.read()
+    answers.add([ended("ok", 2.0)] * LAST)
+    answers.update()
     assert answers.response_s == Quantiles(LAST, 2.0, 2.0)
 
 
-def test_what_happened_is_told_by_outcome_and_cause(tmp_path):
+def test_of_many_rows_that_came_together_only_the_last_are_looked_at():
+    text = written(COLUMNS, *({"seq": n, "attempt": 1, "scheduled_s": 1.0, "outcome": "ok", "done_s": 1.0 + n} for n in range(9)))
+    first, last = RowBatch("no row, and nobody reads it\n"), RowBatch(text * (MOST_ROWS // 9 + 1))
+    answers = RecentAnswers()
+    answers.add(first)
+    answers.add(last)
+    answers.update()
+    assert answers.response_s.n == LAST
+    assert answers.response_s.p50_s == 4.0
+
+
+def test_problems_are_counted_by_outcome_and_cause():
     told = {"kind": "queue_timeout", "cause": "no capacity"}
-    table(
-        tmp_path / "events.csv",
-        EVENTS,
+    events = RecentEvents()
+    for row in (
         {"kind": "cold_start", "at_s": 1.5, "worker_id": "w1", "seconds": 1.25},
         {"kind": "queued", "at_s": 2, "seconds": 1},
         {**told, "at_s": 120.0, "detail": "first"},
@@ -190,60 +176,58 @@ def test_what_happened_is_told_by_outcome_and_cause(tmp_path):
         {"kind": "refused", "cause": "bad request", "at_s": 3.0, "detail": "400: no"},
         {"kind": "worker_ready", "at_s": 4},
         {"kind": "cold_start", "at_s": 5, "worker_id": "w1", "seconds": 3.5},  # another generator's first answer of it
-    )
-    happened = RecentEvents(tmp_path)
-    happened.read()
-    happened.read()
-    assert [(row["worker_id"], row["seconds"]) for row in happened.cold_starts] == [("w1", "1.25")]
-    assert list(happened.mishaps.values()) == [
+    ):
+        events.add(dict.fromkeys((column.name for column in EVENTS), "") | row)
+    assert [(row["worker_id"], row["seconds"]) for row in events.cold_starts] == [("w1", 1.25)]
+    assert list(events.problems.values()) == [
         Problem("queue_timeout", "no capacity", 2, 120.0, 121.0, "second"),
         Problem("refused", "bad request", 1, 3.0, 3.0, "400: no"),
     ]
 
 
 def test_rates_are_differences_of_totals():
-    trail = History()
+    history = History()
     for second in (1, 2, 4):
-        trail.add(HistoryPoint(at_s=float(second), due=3.0 * second, sent=3 * second, ok=second**2, not_ok=second))
-    assert trail.last_second == Rates(3.0, 3.0, 6.0, 1.0)
-    assert trail.overall == Rates(3.0, 3.0, 4.0, 1.0)
-    columns = trail.columns()
+        history.add(HistoryPoint(at_s=float(second), due=3.0 * second, sent=3 * second, ok=second**2, not_ok=second))
+    assert history.last_second == Rates(3.0, 3.0, 6.0, 1.0)
+    assert history.overall == Rates(3.0, 3.0, 4.0, 1.0)
+    columns = history.columns()
     assert columns["at_s"] == [1.0, 2.0, 4.0]
     assert columns["ok_per_s"] == [1.0, 3.0, 6.0]
-    assert trail.columns(since_s=2.0)["ok_per_s"] == [6.0]
-    assert trail.columns(since_s=4.0)["at_s"] == []
+    assert history.columns(since_s=2.0)["ok_per_s"] == [6.0]
+    assert history.columns(since_s=4.0)["at_s"] == []
 
 
 def test_a_clock_that_begins_again_and_an_end_soon_after_make_no_absurd_rate():
-    trail = History()
-    trail.add(HistoryPoint(at_s=1.0, ok=5))
-    trail.add(HistoryPoint(at_s=0.9, ok=6))
-    assert trail.columns()["ok_per_s"] == [5.0]
-    trail.end(HistoryPoint(at_s=1.25, ok=10, lateness_s=0.5))
-    assert (trail.columns()["at_s"], trail.columns()["ok_per_s"]) == ([1.25], [8.0])
-    trail.end(HistoryPoint(at_s=2.25, ok=11))
-    assert trail.columns()["ok_per_s"] == [8.0, 1.0]
+    history = History()
+    history.add(HistoryPoint(at_s=1.0, ok=5))
+    history.add(HistoryPoint(at_s=0.9, ok=6))
+    assert history.columns()["ok_per_s"] == [5.0]
+    history.end(HistoryPoint(at_s=1.25, ok=10, lateness_s=0.5))
+    assert (history.columns()["at_s"], history.columns()["ok_per_s"]) == ([1.25], [8.0])
+    history.end(HistoryPoint(at_s=2.25, ok=11))
+    assert history.columns()["ok_per_s"] == [8.0, 1.0]
 
 
 def test_a_long_run_keeps_few_samples_and_loses_nothing():
-    trail, seconds = History(kept=20), 1000
+    history, seconds = History(kept=20), 1000
     for second in range(1, seconds + 1):
-        trail.add(HistoryPoint(at_s=float(second), sent=2 * second, lateness_s=9.0 if second == 333 else 0.001))
-    columns = trail.columns()
+        history.add(HistoryPoint(at_s=float(second), sent=2 * second, lateness_s=9.0 if second == 333 else 0.001))
+    columns = history.columns()
     assert 10 <= len(columns["at_s"]) <= 20
     assert set(columns["sent_per_s"]) == {2.0}
     assert max(columns["lateness_s"]) == 9.0
     assert columns["at_s"] == sorted(columns["at_s"])
-    assert (trail.last.sent, trail.last_second.sent) == (2 * seconds, 2.0)
+    assert (history.last.sent, history.last_second.sent) == (2 * seconds, 2.0)
 
 
 def test_a_runs_end_is_told_also_where_only_every_second_sample_is_kept():
-    trail = History(kept=4)
+    history = History(kept=4)
     for second in range(1, 7):
-        trail.add(HistoryPoint(at_s=float(second), sent=second))
-    assert trail.columns()["at_s"] == [2.0, 4.0, 6.0]
-    trail.end(HistoryPoint(at_s=6.9, sent=6, lateness_s=0.5))
-    columns = trail.columns()
+        history.add(HistoryPoint(at_s=float(second), sent=second))
+    assert history.columns()["at_s"] == [2.0, 4.0, 6.0]
+    history.end(HistoryPoint(at_s=6.9, sent=6, lateness_s=0.5))
+    columns = history.columns()
     assert (columns["at_s"], columns["sent_per_s"], columns["lateness_s"]) == ([2.0, 4.0, 6.0, 6.9], [1, 1, 1, 0], [0, 0, 0, 0.5])
 
 
@@ -265,8 +249,8 @@ def feed(tmp_path):
 
     def tick(at_s, **workers):
         run.load.now = lambda: at_s
-        run.said.add({"at_s": at_s, "view": "workers", "error": "", **workers})
-        made.trail.add(made._sample(made.snapshot))
+        run.samples.add({"at_s": at_s, "view": "workers", "error": "", **workers})
+        made.history.add(made._sample(made.snapshot))
 
     yield run, made, tick
     made.stop()
@@ -297,7 +281,7 @@ def test_an_ended_run_is_let_go_and_stays_as_it_ended(feed, tmp_path):
     run.load.now = lambda: 99.0
     assert made.snapshot == now
     assert (now.elapsed_s, now.finished, now.ledger) == (2.5, True, "6 planned = 5 ok + 1 queue_timeout")
-    assert made.trail.last.at_s == 2.5
+    assert made.history.last.at_s == 2.5
 
 
 def test_the_runs_of_a_process_newest_first(tmp_path):

@@ -19,9 +19,9 @@ import pytest
 from rich.console import Console
 
 from coldburst.live.history import Rates
+from coldburst.live.recent_rows import Quantiles
 from coldburst.live.run_monitor import LiveRates
 from coldburst.live.snapshot import snapshot
-from coldburst.live.tail import Quantiles
 from coldburst.live.terminal import line, on_terminal, table
 from coldburst.record.ledger import Ledger
 from tests.support.going import HEALTH, LISTED, run_of
@@ -37,8 +37,8 @@ COLUMNS, LINES = 120, 30
 def going(schedule="warm 5s 2/s, steady 60s 4/s", **more):
     """A run with the endpoint's word."""
     run = run_of(schedule, **more)
-    run.said.add({"at_s": 10.0, **HEALTH})
-    run.said.add({"at_s": 10.0, **LISTED})
+    run.samples.add({"at_s": 10.0, **HEALTH})
+    run.samples.add({"at_s": 10.0, **LISTED})
     return run
 
 

@@ -22,6 +22,8 @@ def run_of(schedule="steady 60s 4/s", now_s=10.5, **more):
         counts=Counter(ok=4, queue_timeout=1),
         rows=Counter(ok=4, queue_timeout=1, busy=1),
         events=Counter(cold_start=2, queued=9),
+        attempt_listeners=[],
+        event_listeners=[],
     )
-    about = {"plan": plan, "load": load, "recorder": recorder, "sent": 7, "lateness_s": 0.004, "said": EndpointSamples()}
-    return SimpleNamespace(**about | {"ledger": None, "conductor": None, "ended_by": ""} | more)
+    about = {"plan": plan, "load": load, "recorder": recorder, "sent": 7, "lateness_s": 0.004, "samples": EndpointSamples()}
+    return SimpleNamespace(**about | {"ledger": None, "hooks": None, "ended_by": ""} | more)

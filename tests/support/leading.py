@@ -107,8 +107,7 @@ def generator_of(place):
     from coldburst.distributed import generator
 
     generator.get_parser = lambda: SimpleNamespace(parse_known_args=lambda: (SimpleNamespace(runs=str(place)), []))
-    checker = SimpleNamespace(plan_for_generator=lambda *_: plan_of(place))
-    return generator.Generator(environment(), SimpleNamespace(checker=checker, follow=lambda _: None))
+    return generator.Generator(environment(), SimpleNamespace(part=lambda *_: plan_of(place), follow=lambda _: None))
 
 
 def hearing(one):

@@ -7,6 +7,7 @@ import pytest
 
 from coldburst.record.attempt import ENDPOINT
 from coldburst.targets.address import infer
+from coldburst.targets.endpoint_samples import EndpointSamples
 from coldburst.targets.status_sampler import StatusSampler
 from tests.support.scripted import scripted
 
@@ -34,17 +35,17 @@ def answer_of(body, status="200 OK"):
 
 
 def watched(answer, enough, every_s=0.05, path="/v2/abc"):
-    """Rows and starts that a watch tells, until ``enough(rows, starts)``."""
-    rows, starts, clock = [], [], iter(range(10**6))
+    """Rows and starts that a sampler passes on, until ``enough(rows, starts)``; and its samples and requests."""
+    rows, starts, clock, samples = [], [], iter(range(10**6)), EndpointSamples()
     with scripted(answer) as server:
-        watch = StatusSampler(
-            infer(server.url + path), "sesame", every_s, now=lambda: float(next(clock)), row=rows.append, ready=starts.append
+        sampler = StatusSampler(
+            infer(server.url + path), "sesame", every_s, samples, now=lambda: float(next(clock)), row=rows.append, ready=starts.append
         )
         with gevent.Timeout(20):
             while not enough(rows, starts):
                 gevent.sleep(0.01)
-        watch.stop()
-        return rows, starts, watch, list(server.requests)
+        sampler.stop()
+        return rows, starts, samples, list(server.requests)
 
 
 def test_both_views_are_kept_and_starts_are_told(monkeypatch):
@@ -55,7 +56,7 @@ def test_both_views_are_kept_and_starts_are_told(monkeypatch):
         sock.sendall(answer_of(HEALTH if b"/health" in request.split(b"\r\n")[0] else next(lists, LISTS[-1])))
         return True
 
-    rows, starts, watch, requests = watched(answer, lambda rows, starts: len(starts) >= 3)
+    rows, starts, samples, requests = watched(answer, lambda rows, starts: len(starts) >= 3)
     said = next(row for row in rows if row["view"] == "health")
     counts = {name: said[name] for name in ("in_queue", "in_progress", "completed", "failed", "retried", "idle", "ready", "running")}
     assert counts == dict(zip(counts, (3, 2, 4, 1, 0, 1, 1, 2), strict=True))
@@ -64,7 +65,7 @@ def test_both_views_are_kept_and_starts_are_told(monkeypatch):
     assert (before["worker_id"], before["at_s"] < 0, before["seconds"]) == ("old", True, None)
     assert (first["worker_id"], first["seconds"]) == ("new", 3.0)
     assert (again["worker_id"], again["seconds"]) == ("old", 1.0), "it was started again under its name"
-    assert watch.said.latest is not None
+    assert samples.latest is not None
     assert all(b"Authorization: Bearer sesame" in request for request in requests)
     assert {request.split()[1] for request in requests} == {b"/v2/abc/health", b"/v2/serverless/abc/workers"}
 
@@ -85,11 +86,11 @@ def test_what_cannot_be_had_or_read_is_a_row_with_the_reason(reply, told):
         sock.sendall(reply)
         return True
 
-    rows, starts, watch, _ = watched(answer, lambda rows, starts: len(rows) >= 2)
+    rows, starts, samples, _ = watched(answer, lambda rows, starts: len(rows) >= 2)
     assert all(told in row["error"] for row in rows)
     assert not any("sesame" in row["error"] for row in rows)
-    assert (watch.said.latest, starts) == (None, [])
-    assert watch.refused == (rows[0]["error"] if told[:3].isdigit() else "")
+    assert (samples.latest, starts) == (None, [])
+    assert samples.refused == (rows[0]["error"] if told[:3].isdigit() else "")
 
 
 def test_counts_that_are_none_are_left_empty():
@@ -110,5 +111,5 @@ def test_counts_that_are_none_are_left_empty():
 
 def test_a_plain_service_has_nothing_to_say():
     turns = iter(range(5))  # a question would be on its way in the first of them
-    rows, _, watch, requests = watched(lambda *_: True, lambda *_: next(turns, None) is None, path="")
-    assert (watch._asking, rows, requests) == ([], [], [])
+    rows, *_, requests = watched(lambda *_: True, lambda *_: next(turns, None) is None, path="")
+    assert (rows, requests) == ([], [])

@@ -108,7 +108,7 @@ def _figures(feeds: RunMonitors, unreported: Set[str], verdicts: dict[str, str],
     now = feed.snapshot if feed else None
     return {
         "run": _present(feed, now) if feed and now else None,
-        "samples": feed.trail.columns(since_s if known == now.id else -1.0) if feed and now else None,
+        "samples": feed.history.columns(since_s if known == now.id else -1.0) if feed and now else None,
         "runs": [_line(one, verdicts.get(one.id), one.id in unreported) for one in feeds.runs],
     }
 

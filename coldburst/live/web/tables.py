@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from coldburst.live.recent_rows import Quantiles
 from coldburst.live.run_monitor import LiveRates, RunMonitor
 from coldburst.live.snapshot import RunSnapshot
-from coldburst.live.tail import Quantiles
 from coldburst.record.attempt import OUTCOMES
 from coldburst.targets.status_sampler import WORKERS
 
@@ -53,7 +53,7 @@ def _ledger(_: RunMonitor, now: RunSnapshot, __: LiveRates) -> Iterator[Row]:
 
 
 def _cold(feed: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
-    for row in reversed(feed.happened.cold_starts):
+    for row in reversed(feed.events.cold_starts):
         yield {"at": _s(row["at_s"]), "worker": row["worker_id"], "wait": _s(row["seconds"]), "stage": row["stage"], "request": row["seq"]}
 
 
@@ -73,8 +73,8 @@ def _quantiles(what: str, spread: Quantiles) -> Iterator[Row]:
         yield {"what": f"{what}, {name}", "value": "none yet" if value is None else f"{value:.3f} s", "source": source}
 
 
-def _mishaps(feed: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
-    for one in sorted(feed.happened.mishaps.values(), key=lambda one: -one.count):
+def _problems(feed: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
+    for one in sorted(feed.events.problems.values(), key=lambda one: -one.count):
         times = {"first": _s(one.first_s), "last": _s(one.last_s)}
         yield {"outcome": one.outcome, "cause": one.cause, "attempts": one.count, **times, "detail": one.detail}
 
@@ -86,7 +86,7 @@ def _workers(_: RunMonitor, now: RunSnapshot, __: LiveRates) -> Iterator[Row]:
 
 
 def _arrivals(feed: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
-    columns = feed.trail.columns(feed.trail.last.at_s - SECONDS)
+    columns = feed.history.columns(feed.history.last.at_s - SECONDS)
     for place in reversed(range(len(columns["at_s"]))):
         one = {name: values[place] for name, values in columns.items()}
         yield {
@@ -123,7 +123,7 @@ TABLES: Mapping[str, tuple[str, Mapping[str, str], Callable[[RunMonitor, RunSnap
     "mishaps": (
         "400s",
         {"outcome": "Outcome", "cause": "Cause", "attempts": "Attempts", "first": "First", "last": "Last", "detail": "What the last said"},
-        _mishaps,
+        _problems,
     ),
     "workers": ("Endpoint workers", {"state": "State", "gauge": "/health", "records": "Worker list"}, _workers),
     "arrivals": (

@@ -1,0 +1,114 @@
+"""The last answers and events of a run while it goes: their times, cold starts, and what went wrong why."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coldburst.record.attempt import OUTCOMES, Attempt
+
+LAST = 200
+# Rows looked at in one go: enough for LAST answers ok where half of the attempts are not.
+MOST_ROWS = 2 * LAST
+"""Answers of which the present percentiles are, and cold starts that are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Nearest-rank percentiles of the last ``n`` values, seconds; None where there is none."""
+
+    n: int
+    p50_s: float | None
+    p95_s: float | None
+
+
+def quantiles(values: Sequence[float]) -> Quantiles:
+    """The spread of ``values``."""
+    ordered = sorted(values)
+    p50, p95 = (ordered[math.ceil(share * len(ordered)) - 1] if ordered else None for share in (0.50, 0.95))
+    return Quantiles(len(ordered), p50, p95)
+
+
+class RecentAnswers:
+    """Response time (done - scheduled) and queue delay of the last answers ok of a run.
+
+    Rows are only kept when they come, and looked at once a second: those of other generators are parsed then, and no more than the
+    last MOST_ROWS of them, so that 10,000 rows a second cost a few milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self._new: deque[Sequence[Attempt]] = deque(maxlen=MOST_ROWS)
+        self._response: deque[float] = deque(maxlen=LAST)
+        self._queue: deque[float] = deque(maxlen=LAST)
+
+    def add(self, rows: Sequence[Attempt]) -> None:
+        """Takes new rows; see Recorder.attempt_listeners."""
+        self._new.append(rows)
+
+    def update(self) -> None:
+        """Looks at the rows that have come since the last call."""
+        found: list[Sequence[Attempt]] = []
+        room = MOST_ROWS
+        while self._new and room > 0:
+            rows = self._new.pop()
+            found.append(rows[-room:])
+            room -= len(rows)
+        self._new.clear()
+        for rows in reversed(found):
+            for row in rows:
+                if row.outcome == "ok" and row.done_s is not None:
+                    self._response.append(row.done_s - row.scheduled_s)
+                    if row.queue_s is not None:
+                        self._queue.append(row.queue_s)
+
+    @property
+    def response_s(self) -> Quantiles:
+        """Response times."""
+        return quantiles(self._response)
+
+    @property
+    def queue_s(self) -> Quantiles:
+        """Queue delays, of those that tell it."""
+        return quantiles(self._queue)
+
+
+@dataclass(slots=True)
+class Problem:
+    """Attempts that ended in one outcome from one cause: how many, the first and last instant, and what the last one said."""
+
+    outcome: str
+    cause: str
+    count: int
+    first_s: float | None
+    last_s: float | None
+    detail: str
+
+
+class RecentEvents:
+    """Cold starts and problems of a run so far.
+
+    Attributes:
+        cold_starts: the last of them, newest last, as rows of events.csv; one an endpoint worker.
+        problems: by outcome and cause.
+    """
+
+    def __init__(self) -> None:
+        self.cold_starts: deque[Mapping[str, Any]] = deque(maxlen=LAST)
+        self.problems: dict[tuple[str, str], Problem] = {}
+        self._started: set[str] = set()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Takes a row of events.csv."""
+        if row["kind"] == "cold_start":
+            if row["worker_id"] not in self._started:  # each generator reports the first answer that it has seen
+                self._started.add(row["worker_id"])
+                self.cold_starts.append(row)
+        elif row["kind"] in OUTCOMES:
+            at_s = None if row["at_s"] == "" else float(row["at_s"])
+            new = Problem(row["kind"], row["cause"], 0, at_s, at_s, "")
+            problem = self.problems.setdefault((new.outcome, new.cause), new)
+            problem.count += 1
+            problem.last_s, problem.detail = at_s, row["detail"]
