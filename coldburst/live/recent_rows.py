@@ -10,10 +10,10 @@ from typing import Any
 
 from coldburst.record.attempt import OUTCOMES, Attempt
 
+# Answers that the present percentiles are of, and cold starts that are listed.
 LAST = 200
 # Rows looked at in one go: enough for LAST answers ok where half of the attempts are not.
 MOST_ROWS = 2 * LAST
-"""Answers of which the present percentiles are, and cold starts that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,16 @@ class RecentAnswers:
 
     Rows are only kept when they come, and looked at once a second: those of other generators are parsed then, and no more than the
     last MOST_ROWS of them, so that 10,000 rows a second cost a few milliseconds.
+
+    Attributes:
+        add: takes new rows; see Recorder.attempt_listeners.
     """
 
     def __init__(self) -> None:
         self._new: deque[Sequence[Attempt]] = deque(maxlen=MOST_ROWS)
+        self.add = self._new.append
         self._response: deque[float] = deque(maxlen=LAST)
         self._queue: deque[float] = deque(maxlen=LAST)
-
-    def add(self, rows: Sequence[Attempt]) -> None:
-        """Takes new rows; see Recorder.attempt_listeners."""
-        self._new.append(rows)
 
     def update(self) -> None:
         """Looks at the rows that have come since the last call."""

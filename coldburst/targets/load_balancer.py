@@ -18,7 +18,7 @@ from coldburst.targets.clips import form_fields
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
 from coldburst.targets.payload import BodyTemplate, Payload, form_bodies, json_bodies
-from coldburst.targets.transcription import judge, timing
+from coldburst.targets.transcription_answer import judge, timing
 from coldburst.targets.word_error_rate import judge_text, transcript, warm_up
 
 WORKER_HEADER = "X-Runpod-Worker-Id"

@@ -8,7 +8,8 @@ import pytest
 from coldburst.targets.clips import Clip, ClipError, load_clips, multipart
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
-from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget, judge, timing
+from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
+from coldburst.targets.transcription_answer import judge, timing
 from coldburst.targets.word_error_rate import normal, word_error_rate
 from tests.support.locusts import ROOT
 from tests.support.scripted import says, scripted

@@ -1,0 +1,118 @@
+"""Through which of our files one request goes, from the dispatcher that launches it to its row on disk.
+
+A burst runs in Locust against an endpoint that answers what the test says. Its locustfile is locustfiles/burst.py and imports a
+profiler. Counted is each file of ours in which a function is called in the request's own greenlet, from its first turn (launched by
+``Dispatcher._launch``) until ``Recorder._write`` has handed the line of attempts.csv to the kernel; the polls of a job are part of it.
+
+Not counted, because no function of theirs is called for the request: modules that only hold the types of what is passed on (a
+dataclass's constructor has no file), what was made ready before (options, clips, bodies), and what looks on from greenlets of its own
+(the endpoint's status, the generator's own load). What is told of the row afterwards (hooks, Locust's statistics) follows the row.
+"""
+
+import json
+
+import pytest
+
+from tests.support.locusts import ROOT, locust
+from tests.support.scripted import scripted
+
+pytestmark = pytest.mark.slow
+MOST = 15
+CLIP = ROOT / "samples" / "01-harbour.wav"
+KEY = "k-of-this-test"
+PROFILER = """
+import atexit, json, os, sys
+from pathlib import Path
+
+import gevent
+
+from coldburst.load.dispatcher import Dispatcher
+from coldburst.record.run_directory import Recorder
+
+walking, files = set(), set()
+fly, write = Dispatcher._fly, Recorder._write
+
+
+def note(frame, event, _argument):
+    if event == "call" and gevent.getcurrent() in walking:
+        files.add(frame.f_code.co_filename)
+
+
+def walk(self, arrival, held_s):
+    walking.add(gevent.getcurrent())
+    fly(self, arrival, held_s)
+
+
+def until_written(self, table, *more):
+    write(self, table, *more)
+    if table == "attempts":
+        walking.discard(gevent.getcurrent())
+
+
+Dispatcher._fly, Recorder._write = walk, until_written
+sys.setprofile(note)
+atexit.register(lambda: Path(os.environ["WALK"]).write_text(json.dumps(sorted(files))))
+"""
+EVERY = {
+    "coldburst/load/dispatcher.py",
+    "coldburst/load/run.py",
+    "coldburst/record/attempt.py",
+    "coldburst/record/run_directory.py",
+    "coldburst/redact.py",
+    "coldburst/targets/answer.py",
+    "coldburst/targets/http.py",
+    "coldburst/targets/outcome.py",
+    "coldburst/targets/word_error_rate.py",
+}
+WALKS = {
+    "queue": {
+        "coldburst/targets/queue.py",
+        "coldburst/targets/payload.py",
+        "coldburst/targets/rate_limit.py",
+        "coldburst/targets/job_object.py",
+    },
+    "balancer": {
+        "coldburst/targets/load_balancer.py",
+        "coldburst/targets/payload.py",
+        "coldburst/targets/transcription_answer.py",
+    },
+    "transcription": {
+        "coldburst/targets/transcription.py",
+        "coldburst/targets/transcription_answer.py",
+    },
+}
+PATHS = {"queue": "/v2/demo", "balancer": "/lb/demo", "transcription": ""}
+
+
+def endpoint(sock, request):
+    """An endpoint of any kind: jobs are done at the first look, and every clip is understood."""
+    said = (ROOT / "samples" / "transcripts.csv").read_text(encoding="utf-8").splitlines()[1].partition(",")[2].strip('"')
+    job = {"id": "job", "delayTime": 5, "executionTime": 5, "workerId": "w1"}
+    if request.startswith(b"POST /v2/demo/run "):
+        content = job | {"status": "IN_QUEUE"}
+    elif b"/status" in request.partition(b"\r\n")[0]:
+        content = job | {"status": "COMPLETED", "output": {"text": said}}
+    else:
+        content = {"text": said}
+    body = json.dumps(content).encode()
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    return True
+
+
+@pytest.mark.parametrize("kind", WALKS)
+def test_a_request_goes_through_few_files(kind, tmp_path):
+    file, walk = tmp_path / "mine.py", tmp_path / "walk.json"
+    file.write_text((ROOT / "locustfiles" / "burst.py").read_text(encoding="utf-8") + "\nimport walk_profiler\n", encoding="utf-8")
+    (tmp_path / "walk_profiler.py").write_text(PROFILER, encoding="utf-8")
+    env = {"WALK": str(walk), "RUNPOD_API_KEY": KEY, "TRANSCRIPTION_API_KEY": KEY}
+    with scripted(endpoint) as server:
+        host = f"http://127.0.0.1:{server.port}{PATHS[kind]}"
+        options = ("--host", host, "--schedule", "burst 2", "--clips", str(CLIP), "--sample", "0")
+        with locust(*options, file=file, **env) as run:
+            assert run.wait() == 0, run.output
+            assert str(run.ledger) == "2 planned = 2 ok"
+            assert {row.wer for row in run.rows} == {0.0}
+    walked = {name.removeprefix(f"{ROOT}/") for name in json.loads(walk.read_text())}
+    ours = {name for name in walked if name.startswith("coldburst/") or name == str(file)}
+    assert ours == EVERY | WALKS[kind]
+    assert len(ours) <= MOST
