@@ -81,26 +81,26 @@ class NoControl:
         """See Control."""
 
 
-def choose(way: str, where: EndpointAddress) -> str:
+def choose(way: str, address: EndpointAddress) -> str:
     """The way of control, one of WAYS: ``way`` itself, or for "auto" what the endpoint allows. Nothing is started.
 
     Args:
         way: "auto" or one of WAYS.
-        where: the endpoint; without a url it is one that is to be started here.
+        address: the endpoint; without a url it is one that is to be started here.
 
     Raises:
         ControlError: there is no such way, or it cannot be used for this endpoint.
     """
     if way == "auto":
-        return "rest" if where.management else "replicas" if where.kind == "transcription" and not where.url else "hand"
+        return "rest" if address.management else "replicas" if address.kind == "transcription" and not address.url else "hand"
     if way not in WAYS:
         raise ControlError(f"--control '{way}' is no way to change an endpoint: give one of {', '.join(WAYS)}, or auto")
-    if way == "replicas" and where.url:
-        raise ControlError(f"--control replicas starts its own service: leave out --host '{where.url}', or give --control hand")
+    if way == "replicas" and address.url:
+        raise ControlError(f"--control replicas starts its own service: leave out --host '{address.url}', or give --control hand")
     return way
 
 
-def make(way: str, where: EndpointAddress, key: str, options: Mapping[str, Any]) -> Control:
+def make(way: str, address: EndpointAddress, key: str, options: Mapping[str, Any]) -> Control:
     """The control that ``choose`` named.
 
     Args:
@@ -112,13 +112,13 @@ def make(way: str, where: EndpointAddress, key: str, options: Mapping[str, Any])
     """
     match way:
         case "rest":
-            return RestControl(where, key, options["concurrency_env"])
+            return RestControl(address, key, options["concurrency_env"])
         case "replicas":
             return ReplicaControl(options["replica_args"])
         case "compose":
             return ComposeControl(Path(options["compose_file"]), options["compose_service"])
         case "hand":
-            return ManualControl(where, key, options["concurrency_env"])
+            return ManualControl(address, key, options["concurrency_env"])
     return NoControl()
 
 

@@ -24,9 +24,9 @@ class ManualControl:
     by_hand = True
     harmless = True
 
-    def __init__(self, where: EndpointAddress, key: str, variable: str = "CONCURRENCY") -> None:
-        self._url, self._variable = where.url or "the service", variable
-        self._rest = RestControl(where, key, variable) if where.management else None
+    def __init__(self, address: EndpointAddress, key: str, variable: str = "CONCURRENCY") -> None:
+        self._url, self._variable = address.url or "the service", variable
+        self._rest = RestControl(address, key, variable) if address.management else None
         self._folder: Path | None = None
 
     @property

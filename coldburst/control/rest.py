@@ -56,7 +56,7 @@ class RestControl:
     """See Control. One endpoint by REST v2.
 
     Args:
-        where: with ``management`` and ``endpoint_id``; ``api``, if any, answers /health.
+        address: with ``management`` and ``endpoint_id``; ``api``, if any, answers /health.
         key: RunPod's API key, or "" (an emulator that is open to all).
         variable: name of the environment variable that is each worker's concurrency.
 
@@ -67,18 +67,18 @@ class RestControl:
     url = ""
     by_hand = False
 
-    def __init__(self, where: EndpointAddress, key: str, variable: str = "CONCURRENCY") -> None:
-        if not where.management:
-            raise ControlError(f"'{where.url or 'no host'}' has no REST v2 to change it by: give --control hand")
+    def __init__(self, address: EndpointAddress, key: str, variable: str = "CONCURRENCY") -> None:
+        if not address.management:
+            raise ControlError(f"'{address.url or 'no host'}' has no REST v2 to change it by: give --control hand")
         if not variable.isidentifier():
             raise ControlError(f"--concurrency-env '{variable}' is no variable's name: give one as in CONCURRENCY")
-        self._where, self._key, self._variable = where, key, variable
+        self._address, self._key, self._variable = address, key, variable
         self._pause: Callable[[float], bool] = _patiently
-        self._path = f"/serverless/{quote(where.endpoint_id, safe='')}"
+        self._path = f"/serverless/{quote(address.endpoint_id, safe='')}"
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": "application/json"}
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = HttpClient(where.management, LIMITS, headers)
-        self._health = HttpClient(where.api, LIMITS, headers) if where.api else None
+        self._client = HttpClient(address.management, LIMITS, headers)
+        self._health = HttpClient(address.api, LIMITS, headers) if address.api else None
         self._left: tuple[float, float] | None = None
         self._outgoing: set[tuple[str, Any]] = set()
         self._least = 0
@@ -89,12 +89,12 @@ class RestControl:
     @property
     def where(self) -> str:
         """See Control."""
-        return f"endpoint '{self._where.endpoint_id}' by {self._where.management}"
+        return f"endpoint '{self._address.endpoint_id}' by {self._address.management}"
 
     @property
     def harmless(self) -> bool:
         """See Control: only what this machine answers itself."""
-        return (urlsplit(self._where.management).hostname or "") in LOOPBACK
+        return (urlsplit(self._address.management).hostname or "") in LOOPBACK
 
     @property
     def every_s(self) -> float:
@@ -114,8 +114,8 @@ class RestControl:
         present = self._endpoint()
         env = present["env"]
         return {
-            "endpoint": self._where.endpoint_id,
-            "management": self._where.management,
+            "endpoint": self._address.endpoint_id,
+            "management": self._address.management,
             "workers": {name: present["workers"][name] for name in ("min", "max", "idleTimeout") if name in present["workers"]},
             "scaling": dict(present["scaling"]),
             "env": sorted(env),

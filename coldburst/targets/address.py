@@ -33,7 +33,7 @@ class EndpointAddress:
     management: str = ""
 
 
-def infer(host: str, told: str = "auto") -> EndpointAddress:
+def infer(host: str, kind: str = "auto") -> EndpointAddress:
     """What ``host`` names, by the forms of RunPod's addresses and of the emulator's; anything else is a transcription service.
 
     ``https://api.runpod.ai/v2/ID`` and any ``http(s)://HOST:PORT/v2/ID`` are queue endpoints, ``https://ID.api.runpod.ai``
@@ -41,32 +41,32 @@ def infer(host: str, told: str = "auto") -> EndpointAddress:
 
     Args:
         host: an address; "" = none yet (a transcription service, unless told otherwise).
-        told: one of KINDS, which has the last word, or "auto".
+        kind: one of KINDS, which has the last word, or "auto".
 
     Raises:
         ValueError: the address contradicts itself, or what was told; one sentence.
     """
-    if told not in (*KINDS, "auto"):
-        raise ValueError(f"'{told}' is no kind of endpoint: give one of {', '.join(KINDS)}, or auto")
+    if kind not in (*KINDS, "auto"):
+        raise ValueError(f"'{kind}' is no kind of endpoint: give one of {', '.join(KINDS)}, or auto")
     host = host.strip().rstrip("/")
     if not host:
-        return EndpointAddress("transcription" if told == "auto" else told, "")
-    found = _found(host, urlsplit(host), told)
-    if told in ("auto", found.kind):
+        return EndpointAddress("transcription" if kind == "auto" else kind, "")
+    found = _found(host, urlsplit(host), kind)
+    if kind in ("auto", found.kind):
         return found
-    if told == "transcription":
-        return replace(found, kind=told)
-    if told == "queue" and found.kind == "balancer":
+    if kind == "transcription":
+        return replace(found, kind=kind)
+    if kind == "queue" and found.kind == "balancer":
         raise ValueError(f"--host '{host}' is a load-balancing endpoint's address: its queue would be {found.api}")
-    if told == "queue":
+    if kind == "queue":
         raise ValueError(f"--host '{host}' holds no endpoint id: a queue endpoint's address is {QUEUE_FORM}")
     if found.kind == "queue":
         form = BALANCER_FORM if _of_runpod(urlsplit(host)) else "http://HOST:PORT/lb/ENDPOINT_ID"
         raise ValueError(f"--host '{host}' is a queue endpoint's address: a load-balancing one's is {form}")
-    return replace(found, kind=told)
+    return replace(found, kind=kind)
 
 
-def _found(host: str, url: SplitResult, told: str) -> EndpointAddress:
+def _found(host: str, url: SplitResult, kind: str) -> EndpointAddress:
     name, parts = (url.hostname or "").lower(), [part for part in url.path.split("/") if part]
     if _of_runpod(url) and url.scheme == "http":
         raise ValueError(f"--host '{host}' would send the key unencrypted: RunPod's addresses begin with https://")
@@ -75,7 +75,7 @@ def _found(host: str, url: SplitResult, told: str) -> EndpointAddress:
         endpoint_id = name.removesuffix(f".{JOBS_HOST}")
         return EndpointAddress("balancer", host, endpoint_id, f"https://{JOBS_HOST}/v2/{endpoint_id}", MANAGEMENT)
     if parts[:1] == ["v2"] and len(parts) > 1:
-        return _below_v2(host, origin, name, parts[1], parts[2:], told)
+        return _below_v2(host, origin, name, parts[1], parts[2:], kind)
     if parts[:1] == ["lb"] and len(parts) > 1:
         return EndpointAddress("balancer", host, parts[1], f"{origin}/v2/{parts[1]}", f"{origin}/v2")
     if name == JOBS_HOST:
@@ -83,13 +83,13 @@ def _found(host: str, url: SplitResult, told: str) -> EndpointAddress:
     return EndpointAddress("transcription", host)
 
 
-def _below_v2(host: str, origin: str, name: str, endpoint_id: str, rest: list[str], told: str) -> EndpointAddress:
+def _below_v2(host: str, origin: str, name: str, endpoint_id: str, rest: list[str], kind: str) -> EndpointAddress:
     api, management = f"{origin}/v2/{endpoint_id}", MANAGEMENT if name == JOBS_HOST else f"{origin}/v2"
     if name != JOBS_HOST and name.endswith(f".{RUNPOD}"):
         management = ""  # another of RunPod's hosts: nothing is known of a REST v2 beside it
     if not rest:
         return EndpointAddress("queue", api, endpoint_id, api, management)
-    if told == "queue" or (told == "auto" and rest[0] in OPERATIONS):
+    if kind == "queue" or (kind == "auto" and rest[0] in OPERATIONS):
         raise ValueError(f"--host '{host}' ends in '/{'/'.join(rest)}': name the endpoint alone, as in {api}")
     if rest[0] == "openai":
         return EndpointAddress("transcription", host, endpoint_id, api, management)

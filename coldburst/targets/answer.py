@@ -23,7 +23,7 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def content(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """``body`` read as JSON; None where it is none."""
     try:
         return json.loads(body)
@@ -31,11 +31,11 @@ def content(body: bytes) -> Any:
         return None
 
 
-def reason(exchange: Exchange, said: Any) -> str:
-    """The service's own words on a failure, in whichever of the usual places they stand; ``said`` is its body as JSON."""
-    if isinstance(said, dict):
+def reason(exchange: Exchange, content: Any) -> str:
+    """The service's own words on a failure, in whichever of the usual places they stand; ``content`` is its body as JSON."""
+    if isinstance(content, dict):
         for place in PLACES:
-            value = said.get(place)
+            value = content.get(place)
             if isinstance(value, dict):
                 value = value.get("message") or value
             if value:
@@ -53,13 +53,13 @@ def is_page(exchange: Exchange) -> bool:
     return str(exchange.headers.get("content-type", "")).startswith("text/html") or exchange.body.lstrip()[:1] == b"<"
 
 
-def refusal(exchange: Exchange, said: Any, known: Mapping[str, Any]) -> Evidence:
+def refusal(exchange: Exchange, content: Any, known: Mapping[str, Any]) -> Evidence:
     """What an answer outside 200..299 says: its reason, and the two kinds of 503 told apart."""
-    told, says = f"{exchange.status}: {reason(exchange, said)}", ""
+    text, says = f"{exchange.status}: {reason(exchange, content)}", ""
     if exchange.status == 503:
-        says = "busy" if isinstance(said, dict) else ""
-        told += "" if says else " (not the service's own word: a proxy's limit, or nothing behind it)"
-    return Evidence(says, {**known, "error": told})
+        says = "busy" if isinstance(content, dict) else ""
+        text += "" if says else " (not the service's own word: a proxy's limit, or nothing behind it)"
+    return Evidence(says, {**known, "error": text})
 
 
 def key_hint(status: int | None, key: str, variable: str) -> str:
@@ -94,7 +94,7 @@ def error_in(output: Any, places: Iterable[str]) -> str:
 
 def failure(error: Any) -> str:
     """RunPod's ``error`` of a job in words; the SDK puts a JSON object with error_type and error_message into the text."""
-    inner = content(error.encode(errors="replace")) if isinstance(error, str) else error
+    inner = parse_json(error.encode(errors="replace")) if isinstance(error, str) else error
     if not isinstance(inner, dict) or "error_message" not in inner:
         return _words(error)
     kind = re.sub(r"<class '(?:builtins\.)?(.*)'>", r"\1", str(inner.get("error_type", "")))

@@ -99,11 +99,11 @@ def _of_failure(error: str) -> str:
 
 def _of_endpoint(samples: Sequence[Sample]) -> str:
     """Why nobody took a request, "" where the samples do not tell."""
-    said = [sample for sample in samples if not sample.get("error")]
-    jobs = [sample for sample in said if sample.get("in_queue") is not None]
+    answered = [sample for sample in samples if not sample.get("error")]
+    jobs = [sample for sample in answered if sample.get("in_queue") is not None]
     if not jobs:
         return ""
-    workers = [sample for sample in said if any(sample.get(name) is not None for name in WORKERS)]
+    workers = [sample for sample in answered if any(sample.get(name) is not None for name in WORKERS)]
     if not any(_n(sample, name) for sample in workers for name in WORKERS):
         return "switched_off" if workers else ""
     last = jobs[-1]

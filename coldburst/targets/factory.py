@@ -69,7 +69,7 @@ def prepare(kind: str, options: Options) -> TargetFactory:
 
 def _queue(options: Options) -> TargetFactory:
     payload = _payload(options)
-    asking = QueueOptions(
+    queue_options = QueueOptions(
         submit=options["submit"],
         poll=options["poll"],
         poll_s=options["poll_interval"],
@@ -80,26 +80,26 @@ def _queue(options: Options) -> TargetFactory:
         share=_share(options["poll_share"]),
         cancel=options["cancel"] == "yes",
     )
-    job_bodies(payload, asking.policy, asking.submit)  # too large a body is told before anything is started
-    return lambda where, limits, key: QueueTarget(where.url, payload, asking, limits, key)
+    job_bodies(payload, queue_options.policy, queue_options.submit)  # refuses too large a body before anything is started
+    return lambda address, limits, key: QueueTarget(address.url, payload, queue_options, limits, key)
 
 
 def _balancer(options: Options) -> TargetFactory:
-    payload, asking = _payload(options), _balancing(options)
-    return lambda where, limits, key: LoadBalancerTarget(where.url, payload, asking, limits, key)
+    payload, balancer_options = _payload(options), _balancer_options(options)
+    return lambda address, limits, key: LoadBalancerTarget(address.url, payload, balancer_options, limits, key)
 
 
 def _transcription(options: Options) -> TargetFactory:
-    asking = TranscriptionOptions(
+    form_options = TranscriptionOptions(
         _path(options["path"]), options["model"], options["language"], options["auth"], _max_wer(options["max_wer"])
     )
     if options["input"]:
         raise OptionError("--input is for RunPod endpoints: a transcription service takes clips, as in --clips samples")
     clips = load_clips(own_or_given(options["clips"]))
-    return lambda where, limits, key: TranscriptionTarget(where.url, clips, asking, limits, key)
+    return lambda address, limits, key: TranscriptionTarget(address.url, clips, form_options, limits, key)
 
 
-def _balancing(options: Options) -> LoadBalancerOptions:
+def _balancer_options(options: Options) -> LoadBalancerOptions:
     return LoadBalancerOptions(
         path=_path(options["path"]),
         method=options["method"],

@@ -64,11 +64,11 @@ def verdict(job: Mapping[str, Any], last_seen: str, error_at: Sequence[str], nee
         if needs_output and job.get("output") is None:
             return "wrong", "COMPLETED without output: nothing was returned, or it was too large for the platform"
         return "", ""
-    told = answer.failure(job["error"]) if job.get("error") else ""
+    detail = answer.failure(job["error"]) if job.get("error") else ""
     if status == "FAILED":
-        return "error", told or answer.error_in(job.get("output"), error_at) or "FAILED without a reason"
+        return "error", detail or answer.error_in(job.get("output"), error_at) or "FAILED without a reason"
     if status == "CANCELLED":
-        return "error", "CANCELLED, and not by this run" + (f": {told}" if told else "")
+        return "error", "CANCELLED, and not by this run" + (f": {detail}" if detail else "")
     ran = bool(job.get("workerId") or job.get("executionTime")) or last_seen in RUNNING
-    where = "while an endpoint worker had it" if ran else "before any endpoint worker had it"
-    return "out_of_time" if ran else "gave_up_waiting", f"{status} {where}" + (f": {told}" if told else "")
+    when = "while an endpoint worker had it" if ran else "before any endpoint worker had it"
+    return "out_of_time" if ran else "gave_up_waiting", f"{status} {when}" + (f": {detail}" if detail else "")

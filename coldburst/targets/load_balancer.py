@@ -74,28 +74,28 @@ class LoadBalancerTarget:
 
     kind: ClassVar[str] = "balancer"
 
-    def __init__(self, host: str, payload: Payload, asking: LoadBalancerOptions, limits: Timeouts, key: str = "") -> None:
+    def __init__(self, host: str, payload: Payload, options: LoadBalancerOptions, limits: Timeouts, key: str = "") -> None:
         boundary = uuid.uuid4().hex
         self._form = payload.tree is None and bool(payload.clips)
         if self._form:
-            self._parcels = form_bodies(payload, form_fields(asking.model, asking.language), boundary)
+            self._templates = form_bodies(payload, form_fields(options.model, options.language), boundary)
         else:
-            self._parcels = (BodyTemplate(None, (b"",)),) if payload.tree is None else json_bodies(payload)
+            self._templates = (BodyTemplate(None, (b"",)),) if payload.tree is None else json_bodies(payload)
         body = f"multipart/form-data; boundary={boundary}" if self._form else "application/json" if payload.tree is not None else ""
-        headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": body, WORKER_HEADER: asking.affinity}
-        self._asking, self._key = asking, key
+        headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": body, WORKER_HEADER: options.affinity}
+        self._options, self._key = options, key
         self.client = HttpClient(host, limits, {name: value for name, value in headers.items() if value} | answer.bearer(key))
-        self.url = host.rstrip("/") + asking.path
-        warm_up((clip.text for clip in payload.clips), asking.max_wer)
+        self.url = host.rstrip("/") + options.path
+        warm_up((clip.text for clip in payload.clips), options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
-        parcel = self._parcels[seq % len(self._parcels)]
-        body, known = parcel.body(seq, name), exchange.known
+        template = self._templates[seq % len(self._templates)]
+        body, known = template.body(seq, name), exchange.known
         known["bytes_out"] = len(body)
-        if parcel.clip:
-            known["audio_s"] = parcel.clip.audio_s
-        self.client.send(exchange, self._asking.method, self._asking.path, body, {"X-Request-ID": name})
+        if template.clip:
+            known["audio_s"] = template.clip.audio_s
+        self.client.send(exchange, self._options.method, self._options.path, body, {"X-Request-ID": name})
         exchange.redact(self._key)
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
@@ -104,9 +104,9 @@ class LoadBalancerTarget:
             known["worker_id"] = worker
         if not 200 <= (exchange.status or 0) < 300:
             return self._refused(exchange, known)
-        if self._form and parcel.clip:
-            return judge(exchange, parcel.clip.text, self._asking.max_wer, known)
-        return self._judge(exchange, parcel.clip.text if parcel.clip else "", known)
+        if self._form and template.clip:
+            return judge(exchange, template.clip.text, self._options.max_wer, known)
+        return self._judge(exchange, template.clip.text if template.clip else "", known)
 
     def share(self, generators: int) -> None:
         """See Target: no rate limit is known here."""
@@ -117,7 +117,7 @@ class LoadBalancerTarget:
 
     def _refused(self, exchange: Exchange, known: Mapping[str, Any]) -> Evidence:
         """What an answer outside 200..299 says; here a 400 is told to be the platform's or the worker's, by its time."""
-        evidence = answer.refusal(exchange, answer.content(exchange.body), known)
+        evidence = answer.refusal(exchange, answer.parse_json(exchange.body), known)
         hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or answer.address_hint(
             exchange.status, "the --path, or the id in --host,"
         )
@@ -125,17 +125,17 @@ class LoadBalancerTarget:
         if exchange.status != 400:
             return Evidence(evidence.says, {**known, "error": error})
         took_s = (exchange.done or 0.0) - (exchange.sent or 0.0)
-        says, note = judge_400(took_s, error, self._asking.hold_from_s, self._asking.hold_to_s)
+        says, note = judge_400(took_s, error, self._options.hold_from_s, self._options.hold_to_s)
         return Evidence(says, {**known, "error": error + note})
 
     def _judge(self, exchange: Exchange, reference: str, known: Mapping[str, Any]) -> Evidence:
-        said = answer.content(exchange.body)
-        if inner := answer.error_in(said, self._asking.error_at):
+        content = answer.parse_json(exchange.body)
+        if inner := answer.error_in(content, self._options.error_at):
             return Evidence("error", {**known, "error": f"an error inside a {exchange.status}: {inner}"})
-        if not reference or self._asking.max_wer is None:
+        if not reference or self._options.max_wer is None:
             return Evidence("", known)
-        text = transcript(said)
+        text = transcript(content)
         if text is None:
             return Evidence("wrong", {**known, "error": f"{exchange.status} without a 'text': {answer.excerpt(exchange.body)}"})
-        says, measured = judge_text(text, reference, self._asking.max_wer)
+        says, measured = judge_text(text, reference, self._options.max_wer)
         return Evidence(says, {**known, **measured})

@@ -163,23 +163,23 @@ def _placeholders(tree: Any) -> list[str]:
 def _render(payload: Payload, tree: Any, most_bytes: int, taker: str, larger: str = "") -> tuple[BodyTemplate, ...]:
     mark = uuid.uuid4().hex
     cut = re.compile(rf'"{mark}:(number)"|{mark}:(seq|name);'.encode())
-    parcels = []
+    bodies = []
     for clip in payload.clips or (None,):
         body = json.dumps(_filled(tree, clip, mark)).encode()
         parts = [part for part in cut.split(body) if part is not None]
-        parcels.append(BodyTemplate(clip, tuple(parts)))
-    return _checked(parcels, most_bytes, taker, larger)
+        bodies.append(BodyTemplate(clip, tuple(parts)))
+    return _checked(bodies, most_bytes, taker, larger)
 
 
-def _checked(parcels: Sequence[BodyTemplate], most_bytes: int, taker: str, larger: str = "") -> tuple[BodyTemplate, ...]:
-    for parcel in parcels:
-        if parcel.largest > most_bytes:
-            about = f"the clip '{parcel.clip.name}'" if parcel.clip else "the body"
+def _checked(bodies: Sequence[BodyTemplate], most_bytes: int, taker: str, larger: str = "") -> tuple[BodyTemplate, ...]:
+    for body in bodies:
+        if body.largest > most_bytes:
+            about = f"the clip '{body.clip.name}'" if body.clip else "the body"
             raise PayloadError(
-                f"{about} makes a request of {parcel.largest / 1e6:.1f} MB, and {taker} takes {most_bytes / 1e6:g} MB at most{larger}: "
+                f"{about} makes a request of {body.largest / 1e6:.1f} MB, and {taker} takes {most_bytes / 1e6:g} MB at most{larger}: "
                 "send less, or where to fetch it"
             )
-    return tuple(parcels)
+    return tuple(bodies)
 
 
 def _filled(tree: Any, clip: Clip | None, mark: str) -> Any:

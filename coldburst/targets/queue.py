@@ -144,53 +144,53 @@ class QueueTarget:
 
     kind: ClassVar[str] = "queue"
 
-    def __init__(self, host: str, payload: Payload, asking: QueueOptions, limits: Timeouts, key: str = "") -> None:
-        self._parcels = job_bodies(payload, asking.policy, asking.submit)
-        self._asking, self._limits, self._key = asking, limits, key
+    def __init__(self, host: str, payload: Payload, options: QueueOptions, limits: Timeouts, key: str = "") -> None:
+        self._templates = job_bodies(payload, options.policy, options.submit)
+        self._options, self._limits, self._key = options, limits, key
         self.client = HttpClient(host, limits, {"User-Agent": "coldburst", "Accept": "application/json"} | answer.bearer(key))
-        self.url = f"{host.rstrip('/')}/{asking.submit}"
-        self._share = asking.share
-        self.budget = RateLimiter(RateLimit(*POLLS, share=self._share))
+        self.url = f"{host.rstrip('/')}/{options.submit}"
+        self._share = options.share
+        self.limiter = RateLimiter(RateLimit(*POLLS, share=self._share))
         self._holding = 0
-        self._holds = asking.poll != "status"
+        self._holds = options.poll != "status"
         self._unended: dict[str, None] = {}
-        warm_up((clip.text for clip in payload.clips), asking.max_wer)
+        warm_up((clip.text for clip in payload.clips), options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Submits request ``seq`` under ``name``, follows its job, fills ``exchange`` in and says what came of it."""
         clip = self._submit(seq, name, exchange)
         if exchange.fault:
-            return _told(exchange, "", exchange.error)
-        said = answer.content(exchange.body)
+            return _evidence(exchange, "", exchange.error)
+        content = answer.parse_json(exchange.body)
         if not 200 <= (exchange.status or 0) < 300:
-            evidence = answer.refusal(exchange, said, exchange.known)
+            evidence = answer.refusal(exchange, content, exchange.known)
             hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or answer.address_hint(
                 exchange.status, "the endpoint id in --host"
             )
-            return _told(exchange, evidence.says, f"{evidence.measured['error']}{hint}")
-        if not isinstance(said, dict) or not isinstance(said.get("id"), str) or not said["id"]:
-            return _told(exchange, "wrong", f"{exchange.status} without a job id: {answer.excerpt(exchange.body)}")
-        job = self._accept(said, exchange)
-        if said.get("status") in ENDED:
+            return _evidence(exchange, evidence.says, f"{evidence.measured['error']}{hint}")
+        if not isinstance(content, dict) or not isinstance(content.get("id"), str) or not content["id"]:
+            return _evidence(exchange, "wrong", f"{exchange.status} without a job id: {answer.excerpt(exchange.body)}")
+        job = self._accept(content, exchange)
+        if content.get("status") in ENDED:
             exchange.seen = job.asked = exchange.done or 0.0
-            return self._conclude(job, said, clip, exchange)
+            return self._conclude(job, content, clip, exchange)
         exchange.body, exchange.headers = b"", {}  # thousands wait for hours with them, and nobody reads them
         final = self._follow(job, exchange)
-        return _told(exchange, "", exchange.error) if final is None else self._conclude(job, final, clip, exchange)
+        return _evidence(exchange, "", exchange.error) if final is None else self._conclude(job, final, clip, exchange)
 
     def share(self, generators: int) -> None:
         """So many load generators ask the endpoint together from now on: each uses its part of the platform's limits."""
-        self._share = self._asking.share / generators
-        self.budget.allow(RateLimit(*POLLS, share=self._share))
+        self._share = self._options.share / generators
+        self.limiter.change(RateLimit(*POLLS, share=self._share))
 
     def close(self) -> int:
         """Cancels the jobs that have not ended, as far as RunPod's limit on it allows within CLOSE_S; the number that may go on."""
         left, self._unended = self._unended, {}
-        if left and self._asking.cancel:
+        if left and self._options.cancel:
             # Half of the limit at once and half over the five seconds: a window has ten.
             burst = CANCELS[0] * self._share / 2
-            budget, waiting = RateLimiter(RateLimit(*CANCELS, share=self._share), burst=burst), list(left)[::-1]
-            lanes = [gevent.spawn(self._cancel, waiting, left, budget) for _ in range(min(budget.places, len(left)))]
+            limiter, waiting = RateLimiter(RateLimit(*CANCELS, share=self._share), burst=burst), list(left)[::-1]
+            lanes = [gevent.spawn(self._cancel, waiting, left, limiter) for _ in range(min(limiter.places, len(left)))]
             gevent.joinall(lanes, timeout=CLOSE_S)
             gevent.killall(lanes)
         if left:
@@ -200,54 +200,54 @@ class QueueTarget:
         self.client.close()
         return len(left)
 
-    def _cancel(self, waiting: list[str], left: dict[str, None], budget: RateLimiter) -> None:
-        while waiting and budget.enter(CLOSE_S):
+    def _cancel(self, waiting: list[str], left: dict[str, None], limiter: RateLimiter) -> None:
+        while waiting and limiter.enter(CLOSE_S):
             job_id, exchange = waiting.pop(), Exchange()
             self.client.send(exchange, "POST", f"/cancel/{_quoted(job_id)}", limits=Timeouts(CLOSE_S, CLOSE_S, CLOSE_S))
-            budget.leave()
+            limiter.leave()
             if exchange.status == 429:
-                budget.slow(exchange.sent or 0.0)
+                limiter.slow(exchange.sent or 0.0)
                 waiting.append(job_id)
             elif exchange.status in (200, 404):
                 left.pop(job_id)
 
     def _submit(self, seq: int, name: str, exchange: Exchange) -> Clip | None:
-        parcel = self._parcels[seq % len(self._parcels)]
-        body, path, limits = parcel.body(seq, name), "/run", self._limits
+        template = self._templates[seq % len(self._templates)]
+        body, path, limits = template.body(seq, name), "/run", self._limits
         exchange.known["bytes_out"] = len(body)
-        if parcel.clip:
-            exchange.known["audio_s"] = parcel.clip.audio_s
-        if self._asking.submit == "runsync":
+        if template.clip:
+            exchange.known["audio_s"] = template.clip.audio_s
+        if self._options.submit == "runsync":
             # Back before our own deadline: a job whose id never came cannot be cancelled.
-            wait_s = max(1.0, min(self._asking.sync_wait_s, limits.total_s - LAST_LOOK_S))
+            wait_s = max(1.0, min(self._options.sync_wait_s, limits.total_s - LAST_LOOK_S))
             path = f"/runsync?wait={round(wait_s * MILLISECONDS)}"
             limits = Timeouts(limits.connect_s, max(limits.first_byte_s, wait_s + MARGIN_S), limits.total_s)
         self.client.send(exchange, "POST", path, body, {"Content-Type": "application/json", "X-Request-ID": name}, limits)
         exchange.redact(self._key)
         exchange.known["bytes_in"] = len(exchange.body)
-        return parcel.clip
+        return template.clip
 
-    def _accept(self, said: Mapping[str, Any], exchange: Exchange) -> _Job:
+    def _accept(self, content: Mapping[str, Any], exchange: Exchange) -> _Job:
         sent, done = exchange.sent or 0.0, exchange.done or 0.0
         # /runsync accepts when it is called, and answers when it has held: its answer says nothing of the acceptance.
-        accepted = done if self._asking.submit == "run" else sent
-        due = done if self._may_hold else done + self._asking.poll_s
-        job = _Job(said["id"], accepted, sent + self._limits.total_s, due, asked=sent, heard=done)
+        accepted = done if self._options.submit == "run" else sent
+        due = done if self._may_hold else done + self._options.poll_s
+        job = _Job(content["id"], accepted, sent + self._limits.total_s, due, asked=sent, heard=done)
         exchange.known |= {"job_id": job.id, "polls": 0}
         self._unended[job.id] = None
-        self._note(job, said, exchange)
+        self._note(job, content, exchange)
         return job
 
-    def _note(self, job: _Job, said: Mapping[str, Any], exchange: Exchange) -> None:
-        job.state = str(said.get("status") or job.state)
-        exchange.known |= columns(said) | {"error": f"last seen {job.state}"}
+    def _note(self, job: _Job, content: Mapping[str, Any], exchange: Exchange) -> None:
+        job.state = str(content.get("status") or job.state)
+        exchange.known |= columns(content) | {"error": f"last seen {job.state}"}
 
     def _follow(self, job: _Job, exchange: Exchange) -> Mapping[str, Any] | None:
         """The job object of its end; None with a fault in ``exchange``."""
         while True:
             gevent.sleep(max(0.0, min(job.due, job.deadline) - time.perf_counter()))
             left_s = job.deadline - time.perf_counter()
-            if not (left_s > 0 and self.budget.enter(left_s)) and not self.budget.enter(LAST_LOOK_S, urgent=True):
+            if not (left_s > 0 and self.limiter.enter(left_s)) and not self.limiter.enter(LAST_LOOK_S, urgent=True):
                 break
             poll, held = self._poll(job)
             exchange.known["polls"] += 1
@@ -262,10 +262,10 @@ class QueueTarget:
     @property
     def _may_hold(self) -> bool:
         """Whether a long poll may be opened now."""
-        return self._holds and (self._asking.poll == "status-sync" or self._holding < self.budget.places // 2)
+        return self._holds and (self._options.poll == "status-sync" or self._holding < self.limiter.places // 2)
 
     def _poll(self, job: _Job) -> tuple[Exchange, bool]:
-        """Asks once after the job; the answer, and whether that was a long poll. Gives its turn in the budget back."""
+        """Asks once after the job; the answer, and whether that was a long poll. Gives its turn back."""
         poll, name = Exchange(), _quoted(job.id)
         left_s = job.deadline - time.perf_counter()
         hold_s, last_s = min(LONGEST_HOLD_S, left_s), max(left_s, 0.0) + LAST_LOOK_S
@@ -277,56 +277,56 @@ class QueueTarget:
             self.client.send(poll, "GET", path, limits=Timeouts(first_byte_s=min(MARGIN_S + held * hold_s, longest_s), total_s=longest_s))
         finally:
             self._holding -= held
-            self.budget.leave()
+            self.limiter.leave()
         poll.redact(self._key)
         return poll, held
 
     def _read(self, job: _Job, poll: Exchange, held: bool, exchange: Exchange) -> Mapping[str, Any] | None:
         """The job object, if the poll's answer is its end; else when to ask again, or a fault where asking is of no more use."""
-        now, said = time.perf_counter(), answer.content(poll.body)
-        if not poll.fault and poll.status == 200 and isinstance(said, dict) and isinstance(said.get("status"), str):
+        now, content = time.perf_counter(), answer.parse_json(poll.body)
+        if not poll.fault and poll.status == 200 and isinstance(content, dict) and isinstance(content.get("status"), str):
             self._holds = self._holds and not (job.doubt and not held)
             job.failures, job.missing, job.doubt = 0, 0, False
-            if said["status"] in ENDED:
+            if content["status"] in ENDED:
                 exchange.seen, exchange.known["bytes_in"] = poll.done, len(poll.body)
-                return said
+                return content
             job.asked, job.heard = poll.sent or now, now
-            job.due = job.asked + self._asking.poll_s
-            self._note(job, said, exchange)
+            job.due = job.asked + self._options.poll_s
+            self._note(job, content, exchange)
             return None
-        job.due = now + self._asking.poll_s
+        job.due = now + self._options.poll_s
         job.no_hold = job.no_hold or (held and poll.status != 429)
         if poll.status == 429:
-            self.budget.slow(poll.sent or now)
+            self.limiter.slow(poll.sent or now)
         elif poll.status == 405 and held:
             self._holds = False
         elif poll.status == 404 and not answer.is_page(poll):
-            return self._missing(job, poll, said, held, exchange)
+            return self._missing(job, poll, content, held, exchange)
         else:
-            self._failed(job, poll, said, held, exchange)
+            self._failed(job, poll, content, held, exchange)
         return None
 
-    def _missing(self, job: _Job, poll: Exchange, said: Any, held: bool, exchange: Exchange) -> Mapping[str, Any] | None:
+    def _missing(self, job: _Job, poll: Exchange, content: Any, held: bool, exchange: Exchange) -> Mapping[str, Any] | None:
         """The service says that there is no such job: its end, where it says so for a while. It ended when that began."""
         if not job.missing:
             job.missed = poll.done or 0.0
-        job.missing, job.doubt, job.trouble = job.missing + 1, held, f"404: {answer.reason(poll, said)}"
+        job.missing, job.doubt, job.trouble = job.missing + 1, held, f"404: {answer.reason(poll, content)}"
         if job.missing < GONE_AFTER or (poll.done or 0.0) - job.missed < GONE_S:
             return None
         exchange.seen = job.missed
-        return {"status": GONE, "error": answer.reason(poll, said)}
+        return {"status": GONE, "error": answer.reason(poll, content)}
 
-    def _failed(self, job: _Job, poll: Exchange, said: Any, held: bool, exchange: Exchange) -> None:
+    def _failed(self, job: _Job, poll: Exchange, content: Any, held: bool, exchange: Exchange) -> None:
         """A poll without a usable answer is no outcome of the job: it is asked after again, later and later, until that is hopeless."""
         now = poll.done or time.perf_counter()
-        job.trouble = poll.error if poll.fault else f"{poll.status}: {answer.reason(poll, said)}"
+        job.trouble = poll.error if poll.fault else f"{poll.status}: {answer.reason(poll, content)}"
         job.trouble += answer.key_hint(poll.status, self._key, RUNPOD_KEY)
         job.missing, job.doubt = 0, job.doubt or (held and poll.status == 404)
         if not job.failures:
             job.failing = now if held else poll.sent or now  # a long poll is silent while all is well
         job.failures += 1
-        job.due = now + min(self._asking.poll_s * 2**job.failures, BACK_OFF_S)
-        if job.failures >= GIVE_UP_AFTER and now - job.failing >= self._asking.lost_s:
+        job.due = now + min(self._options.poll_s * 2**job.failures, BACK_OFF_S)
+        if job.failures >= GIVE_UP_AFTER and now - job.failing >= self._options.lost_s:
             exchange.done, exchange.fault = now, "connect" if poll.fault == "connect" else "reset"
             exchange.error = (
                 f"its job may still run, but nothing could be heard of it for {now - job.failing:.0f} s "
@@ -341,7 +341,7 @@ class QueueTarget:
             exchange.error = f"{state}, but later than {total_s:g} s"
             return
         exchange.error = f"still {job.state} after {total_s:g} s"
-        if (age_s := job.deadline - job.heard) > 2 * self._asking.poll_s + LAST_LOOK_S or job.failures or job.missing:
+        if (age_s := job.deadline - job.heard) > 2 * self._options.poll_s + LAST_LOOK_S or job.failures or job.missing:
             exchange.error = f"given up after {total_s:g} s: {job.state} when last heard of, {age_s:.0f} s before" + (
                 f" (then: {job.trouble})" if job.failures or job.missing else ""
             )
@@ -354,23 +354,23 @@ class QueueTarget:
         exchange.done = ended_at(job.accepted, job.asked, seen, queue_s, execution_s)
         if exchange.done > job.deadline and None not in (queue_s, execution_s):
             self._late(job, exchange, state=str(final["status"]))
-            return _told(exchange, "", exchange.error)
-        says, error = verdict(final, job.state, self._asking.error_at, self._asking.needs_output)
-        if says or clip is None or not clip.text or self._asking.max_wer is None:
-            return _told(exchange, says, error)
+            return _evidence(exchange, "", exchange.error)
+        says, error = verdict(final, job.state, self._options.error_at, self._options.needs_output)
+        if says or clip is None or not clip.text or self._options.max_wer is None:
+            return _evidence(exchange, says, error)
         text = transcript(final.get("output"))
         if text is None:
-            return _told(exchange, "wrong", f"COMPLETED without a 'text' in its output: {str(final.get('output'))[:80]}")
-        says, measured = judge_text(text, clip.text, self._asking.max_wer)
+            return _evidence(exchange, "wrong", f"COMPLETED without a 'text' in its output: {str(final.get('output'))[:80]}")
+        says, measured = judge_text(text, clip.text, self._options.max_wer)
         exchange.known |= measured
-        return _told(exchange, says, str(measured.get("error", "")))
+        return _evidence(exchange, says, str(measured.get("error", "")))
 
 
 def _quoted(job_id: str) -> str:
     return quote(job_id, safe="", errors="replace")
 
 
-def _told(exchange: Exchange, says: str, error: str) -> Evidence:
+def _evidence(exchange: Exchange, says: str, error: str) -> Evidence:
     """The evidence, with the columns known so far and the error in the place of what was last seen."""
     exchange.known.pop("error", None)
     return Evidence(says, exchange.known | ({"error": error} if error else {}))

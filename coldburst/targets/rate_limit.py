@@ -1,4 +1,4 @@
-"""How often a process may ask after its jobs: one budget for all of them, first come, first served."""
+"""How often a process may poll its jobs: one limit for all of them, first come, first served."""
 
 from __future__ import annotations
 
@@ -103,25 +103,23 @@ class TokenBucket:
 
 
 class RateLimiter:
-    """Turns to send a request, for any number of greenlets: at the pace and within the places of an allowance, in the order of asking.
+    """Turns to send a request, for any number of greenlets: at the pace and within the places of a rate limit, first come, first served.
 
     Args:
         burst: requests that may be saved up; by default what goes in BURST_S.
     """
 
-    def __init__(self, allowance: RateLimit, burst: float | None = None) -> None:
-        self.places = allowance.places
-        self._pace = TokenBucket(
-            allowance.rate, allowance.rate * BURST_S if burst is None else burst, allowance.window_s, time.perf_counter()
-        )
-        self._line: OrderedDict[Event, None] = OrderedDict()
+    def __init__(self, limit: RateLimit, burst: float | None = None) -> None:
+        self.places = limit.places
+        self._bucket = TokenBucket(limit.rate, limit.rate * BURST_S if burst is None else burst, limit.window_s, time.perf_counter())
+        self._waiting: OrderedDict[Event, None] = OrderedDict()
         self._open = 0
         self._timer: gevent.Greenlet | None = None
 
-    def allow(self, allowance: RateLimit) -> None:
-        """Another allowance from now on, with the burst of BURST_S; turns that were taken stay taken."""
-        self.places = allowance.places
-        self._pace.change(allowance.rate, allowance.rate * BURST_S, time.perf_counter())
+    def change(self, limit: RateLimit) -> None:
+        """Another limit from now on, with the burst of BURST_S; turns that were taken stay taken."""
+        self.places = limit.places
+        self._bucket.change(limit.rate, limit.rate * BURST_S, time.perf_counter())
         self._serve()
 
     @property
@@ -132,23 +130,23 @@ class RateLimiter:
     @property
     def waiting(self) -> int:
         """Greenlets in line."""
-        return len(self._line)
+        return len(self._waiting)
 
     def enter(self, timeout_s: float, *, urgent: bool = False) -> bool:
         """Waits for a turn, at the head of the line where it is urgent; False = there was none in time. Ends with ``leave``."""
         turn = Event()
-        self._line[turn] = None
+        self._waiting[turn] = None
         if urgent:
-            self._line.move_to_end(turn, last=False)
+            self._waiting.move_to_end(turn, last=False)
         try:
             self._serve()
             turn.wait(timeout_s)
         except BaseException:  # killed: a turn that came at the same moment goes to another
-            self._line.pop(turn, None)
+            self._waiting.pop(turn, None)
             if turn.is_set():
                 self.leave()
             raise
-        self._line.pop(turn, None)
+        self._waiting.pop(turn, None)
         return bool(turn.is_set())
 
     def leave(self) -> None:
@@ -158,17 +156,17 @@ class RateLimiter:
 
     def slow(self, sent: float) -> None:
         """The service said 429 to a request sent at ``sent`` (perf_counter): half the rate for a window."""
-        self._pace.slow(time.perf_counter(), sent)
+        self._bucket.slow(time.perf_counter(), sent)
 
     def _serve(self) -> None:
         now = time.perf_counter()
-        while self._line and self._open < self.places:
-            if (wait_s := self._pace.wait_s(now)) > 0:
+        while self._waiting and self._open < self.places:
+            if (wait_s := self._bucket.wait_s(now)) > 0:
                 self._timer = self._timer or gevent.spawn_later(wait_s, self._tick)
                 return
-            self._pace.take(now)
+            self._bucket.take(now)
             self._open += 1
-            self._line.popitem(last=False)[0].set()
+            self._waiting.popitem(last=False)[0].set()
 
     def _tick(self) -> None:
         self._timer = None

@@ -37,7 +37,7 @@ class StatusSampler:
     """Asks an endpoint after itself until ``stop``.
 
     Args:
-        where: what to ask; without a queue API there is nothing to ask, and nothing is.
+        address: what to ask; without a queue API there is nothing to ask, and nothing is.
         key: API key, or "".
         every_s: seconds between two questions to /health; 0 = do not ask.
         samples: gets each answer.
@@ -48,7 +48,7 @@ class StatusSampler:
 
     def __init__(
         self,
-        where: EndpointAddress,
+        address: EndpointAddress,
         key: str,
         every_s: float,
         samples: EndpointSamples,
@@ -61,18 +61,18 @@ class StatusSampler:
         self._samples = samples
         self._serving: dict[str, object] | None = None
         headers = {"User-Agent": "coldburst", "Accept": "application/json"} | answer.bearer(key)
-        self._asking: list[gevent.Greenlet] = []
-        if every_s > 0 and where.api:
-            self._asking.append(gevent.spawn(self._repeat, every_s, HttpClient(where.api, LIMITS, headers), "/health", self._health))
-        if every_s > 0 and where.management:
-            path = f"/serverless/{where.endpoint_id}/workers"
-            self._asking.append(
-                gevent.spawn(self._repeat, max(every_s, LIST_EVERY_S), HttpClient(where.management, LIMITS, headers), path, self._workers)
+        self._greenlets: list[gevent.Greenlet] = []
+        if every_s > 0 and address.api:
+            self._greenlets.append(gevent.spawn(self._repeat, every_s, HttpClient(address.api, LIMITS, headers), "/health", self._health))
+        if every_s > 0 and address.management:
+            path = f"/serverless/{address.endpoint_id}/workers"
+            self._greenlets.append(
+                gevent.spawn(self._repeat, max(every_s, LIST_EVERY_S), HttpClient(address.management, LIMITS, headers), path, self._workers)
             )
 
     def stop(self) -> None:
         """Asks nothing more."""
-        gevent.killall(self._asking)
+        gevent.killall(self._greenlets)
 
     def _repeat(self, every_s: float, client: HttpClient, path: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
         try:
@@ -105,11 +105,11 @@ class StatusSampler:
         if exchange.fault:
             return one_line(exchange.error)
         hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or answer.address_hint(exchange.status, "the endpoint id in --host")
-        return one_line(f"{exchange.status}: {answer.reason(exchange, answer.content(exchange.body))}{hint}")
+        return one_line(f"{exchange.status}: {answer.reason(exchange, answer.parse_json(exchange.body))}{hint}")
 
     def _health(self, content: Mapping[str, Any]) -> dict[str, Any]:
         jobs, workers = content["jobs"], content["workers"]
-        counts = {name: _count(jobs.get(said)) for name, said in JOBS.items()}
+        counts = {name: _count(jobs.get(key)) for name, key in JOBS.items()}
         return counts | {name: _count(workers.get(name)) for name in WORKERS}
 
     def _workers(self, content: Mapping[str, Any]) -> dict[str, Any]:

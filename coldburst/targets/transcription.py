@@ -44,27 +44,27 @@ class TranscriptionTarget:
 
     kind: ClassVar[str] = "transcription"
 
-    def __init__(self, host: str, clips: Sequence[Clip], asking: TranscriptionOptions, limits: Timeouts, key: str = "") -> None:
+    def __init__(self, host: str, clips: Sequence[Clip], options: TranscriptionOptions, limits: Timeouts, key: str = "") -> None:
         boundary = uuid.uuid4().hex
-        fields = form_fields(asking.model, asking.language)
-        self._parcels = [(clip, multipart(clip, fields, boundary)) for clip in clips]
-        self._asking, self._key = asking, key
+        fields = form_fields(options.model, options.language)
+        self._forms = [(clip, multipart(clip, fields, boundary)) for clip in clips]
+        self._options, self._key = options, key
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={boundary}"}
-        self.client = HttpClient(host, limits, headers | _credentials(key, asking.auth))
-        self.url = host.rstrip("/") + asking.path
-        warm_up((clip.text for clip in clips), asking.max_wer)
+        self.client = HttpClient(host, limits, headers | _credentials(key, options.auth))
+        self.url = host.rstrip("/") + options.path
+        warm_up((clip.text for clip in clips), options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
         """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
-        clip, body = self._parcels[seq % len(self._parcels)]
-        self.client.send(exchange, "POST", self._asking.path, body, {"X-Request-ID": name})
+        clip, body = self._forms[seq % len(self._forms)]
+        self.client.send(exchange, "POST", self._options.path, body, {"X-Request-ID": name})
         known: dict[str, Any] = {"audio_s": clip.audio_s, "bytes_out": len(body)}
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
         known["bytes_in"] = len(exchange.body)
         exchange.redact(self._key)
         known |= timing(exchange.headers)
-        return judge(exchange, clip.text, self._asking.max_wer, known)
+        return judge(exchange, clip.text, self._options.max_wer, known)
 
     def share(self, generators: int) -> None:
         """See Target: no rate limit is known here."""

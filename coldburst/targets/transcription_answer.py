@@ -14,7 +14,7 @@ from coldburst.targets.word_error_rate import judge_text
 def judge(exchange: Exchange, reference: str, max_wer: float | None, known: Mapping[str, Any]) -> Evidence:
     """What a whole answer says: the two kinds of 503 told apart, errors inside a 200, empty or wrong text."""
     status = exchange.status or 0
-    content = answer.content(exchange.body)
+    content = answer.parse_json(exchange.body)
     if not 200 <= status < 300:
         return answer.refusal(exchange, content, known)
     if not isinstance(content, dict):

@@ -143,7 +143,7 @@ def polls_that_generators_share(place):
         change()
         run._count_the_living()
         run._speak(peer)
-        places.append(one.part.run.target.budget.places)
+        places.append(one.part.run.target.limiter.places)
     return places
 
 

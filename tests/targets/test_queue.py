@@ -31,7 +31,7 @@ def jobs_of():
 
     def make(server, payload=ANY, limits=LIMITS, key="", places=400, asking=QUICK, **changed):
         made.append(QueueTarget(server.url, payload, replace(asking, **changed), limits, key))
-        made[-1].budget = RateLimiter(RateLimit(10**6, places, share=1.0))
+        made[-1].limiter = RateLimiter(RateLimit(10**6, places, share=1.0))
         return made[-1]
 
     yield make
@@ -228,14 +228,14 @@ def test_all_jobs_share_the_places(jobs_of):
         assert {greenlet.value[1]["polls"] for greenlet in asked} == {6}
         assert len(server.asked) == 30 * 7
         assert 1 <= server.most_open["status"] <= 3
-        assert jobs.budget.open == 0
+        assert jobs.limiter.open == 0
 
 
 def test_a_429_on_a_poll_slows_polling_down(jobs_of):
     with platform(429, DONE) as server:
         jobs = jobs_of(server)
         assert ask(jobs)[0] == "ok"
-        assert jobs.budget._pace._halvings == 1
+        assert jobs.limiter._bucket._halvings == 1
 
 
 def test_a_job_of_which_nothing_is_heard_any_more_is_given_up_and_may_still_run(jobs_of):
@@ -315,7 +315,7 @@ def test_a_job_that_is_cut_still_tells_its_id_and_is_cancelled(jobs_of):
     assert exchange.known["job_id"] == "job-0-u1"
     assert (exchange.known["worker_id"], exchange.known["error"]) == ("w1", "last seen IN_PROGRESS")
     assert exchange.known["polls"] >= 2
-    assert (jobs.budget.open, jobs.budget.waiting) == (0, 0)
+    assert (jobs.limiter.open, jobs.limiter.waiting) == (0, 0)
     assert len(server.to("cancel")) == 1
 
 

@@ -9,8 +9,8 @@ from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDi
 from coldburst.distributed.stage_sequencer import LEAD_S, StageSequencer
 from coldburst.live.snapshot import snapshot
 from coldburst.schedule.stages import parse
-from tests.support.going import run_of
 from tests.support.leading import told
+from tests.support.run_views import run_of
 
 
 class Answered:

@@ -24,8 +24,8 @@ from coldburst.live.run_monitor import LiveRates
 from coldburst.live.snapshot import snapshot
 from coldburst.live.terminal import line, on_terminal, table
 from coldburst.record.ledger import Ledger
-from tests.support.going import HEALTH, LISTED, run_of
 from tests.support.locusts import OF_TESTS, PLAIN, ROOT, locust
+from tests.support.run_views import HEALTH, LISTED, run_of
 from tests.support.transcribers import transcriber
 
 FIXED = ("--engine", "fixed", "--service-time", "0.1", "--max-concurrent", "2", "--queue", "3")

@@ -8,7 +8,7 @@ import pytest
 from coldburst.record.attempt import Attempt, cells
 from coldburst.targets.http import Timeouts
 from tests.support.platform import CUT, DONE, QUEUED, RUNNING, platform
-from tests.targets.test_queue_jobs import ask, jobs_of, until
+from tests.targets.test_queue import ask, jobs_of, until
 
 __all__ = ["jobs_of"]
 PAGE, STRANGE = (404, b"<html><body>404 page not found</body></html>"), (200, b"<!doctype html>")

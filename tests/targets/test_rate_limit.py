@@ -1,4 +1,4 @@
-"""The budget of polls: never above the allowance, first come first served, slower after a 429 and back again."""
+"""The rate limit of polls: never exceeded, first come, first served, slower after a 429 and back again."""
 
 import itertools
 
@@ -25,8 +25,8 @@ def goes(pace, now, until):
 
 
 def test_the_documented_limits_make_160_polls_a_second_and_320_at_a_time():
-    allowance = RateLimit(2000, 400, share=0.8)
-    assert (allowance.rate, allowance.places) == (160.0, 320)
+    limit = RateLimit(2000, 400, share=0.8)
+    assert (limit.rate, limit.places) == (160.0, 320)
     assert RateLimit(2000, 400, share=0.0001).places == 1
     for share in (0, -1, 1.1):
         with pytest.raises(ValueError, match=r"give one above 0 and up to 1, as in 0\.8"):
@@ -69,20 +69,20 @@ def test_a_rate_can_be_changed_and_what_was_saved_up_is_not_more_than_the_new_on
     assert len(goes(pace, 11.0, 21.0)) == pytest.approx(200, abs=2)  # a 429 goes on to halve it
 
 
-def test_an_allowance_that_grows_lets_in_who_waited_and_one_that_shrinks_takes_no_turn_back():
-    budget = RateLimiter(LIBERAL)
-    assert budget.enter(1)
-    waiting = gevent.spawn(budget.enter, 5)
+def test_a_limit_that_grows_lets_in_who_waited_and_one_that_shrinks_takes_no_turn_back():
+    limiter = RateLimiter(LIBERAL)
+    assert limiter.enter(1)
+    waiting = gevent.spawn(limiter.enter, 5)
     gevent.sleep(0)
-    budget.allow(RateLimit(1_000_000, 2, share=1.0))
+    limiter.change(RateLimit(1_000_000, 2, share=1.0))
     assert waiting.get(timeout=5)
-    budget.allow(LIBERAL)
-    assert (budget.places, budget.open) == (1, 2)
-    budget.leave()
-    assert not budget.enter(0.001)
-    budget.allow(RateLimit(1, 400, share=1.0, window_s=1e6))  # the turn that was saved up, and none for eleven days
-    assert budget.enter(1)
-    assert not budget.enter(0.001)
+    limiter.change(LIBERAL)
+    assert (limiter.places, limiter.open) == (1, 2)
+    limiter.leave()
+    assert not limiter.enter(0.001)
+    limiter.change(RateLimit(1, 400, share=1.0, window_s=1e6))  # the turn that was saved up, and none for eleven days
+    assert limiter.enter(1)
+    assert not limiter.enter(0.001)
 
 
 def test_429s_of_requests_that_were_under_way_together_count_once():
@@ -104,54 +104,54 @@ def test_a_rate_never_falls_to_nothing():
 
 
 def test_turns_come_in_the_order_of_asking_and_the_urgent_go_first():
-    budget, order = RateLimiter(LIBERAL), []
-    assert budget.enter(1)
+    limiter, order = RateLimiter(LIBERAL), []
+    assert limiter.enter(1)
 
     def ask(name, **how):
-        assert budget.enter(5, **how)
+        assert limiter.enter(5, **how)
         order.append(name)
-        budget.leave()
+        limiter.leave()
 
     greenlets = []
     for name, how in (("a", {}), ("b", {}), ("now", {"urgent": True}), ("c", {})):
         greenlets.append(gevent.spawn(ask, name, **how))
         gevent.sleep(0)
-    assert (budget.waiting, order) == (4, [])
-    budget.leave()
+    assert (limiter.waiting, order) == (4, [])
+    limiter.leave()
     gevent.joinall(greenlets, timeout=5, raise_error=True)
     assert order == ["now", "a", "b", "c"]
-    assert (budget.open, budget.waiting) == (0, 0)
+    assert (limiter.open, limiter.waiting) == (0, 0)
 
 
 def test_a_turn_that_does_not_come_in_time_is_not_waited_for_any_more():
-    budget = RateLimiter(LIBERAL)
-    assert budget.enter(1)
-    assert not budget.enter(0.01)
-    assert (budget.open, budget.waiting) == (1, 0)
+    limiter = RateLimiter(LIBERAL)
+    assert limiter.enter(1)
+    assert not limiter.enter(0.01)
+    assert (limiter.open, limiter.waiting) == (1, 0)
 
 
 def test_a_greenlet_that_is_killed_in_line_or_with_its_turn_just_given_takes_none_with_it():
-    budget = RateLimiter(LIBERAL)
-    assert budget.enter(1)
-    in_line, given_its_turn, next_one = (gevent.spawn(budget.enter, 5) for _ in range(3))
+    limiter = RateLimiter(LIBERAL)
+    assert limiter.enter(1)
+    in_line, given_its_turn, next_one = (gevent.spawn(limiter.enter, 5) for _ in range(3))
     gevent.sleep(0)
     in_line.kill()
-    assert budget.waiting == 2
+    assert limiter.waiting == 2
     given_its_turn.kill(block=False)  # will strike before it can notice
-    budget.leave()
-    assert (budget.open, budget.waiting) == (1, 1)
+    limiter.leave()
+    assert (limiter.open, limiter.waiting) == (1, 1)
     assert next_one.get(timeout=5)
     assert isinstance(given_its_turn.value, gevent.GreenletExit)
-    assert (budget.open, budget.waiting) == (1, 0)
+    assert (limiter.open, limiter.waiting) == (1, 0)
 
 
 def test_a_line_moves_at_the_pace_of_the_allowance():
-    budget, count = RateLimiter(RateLimit(1000, 400, share=1.0, window_s=10.0), burst=1), 21  # 100 a second
+    limiter, count = RateLimiter(RateLimit(1000, 400, share=1.0, window_s=10.0), burst=1), 21  # 100 a second
     seen = []
     for _ in range(count):
-        assert budget.enter(5)
+        assert limiter.enter(5)
         seen.append(gevent.get_hub().loop.now())
-        budget.leave()
+        limiter.leave()
     assert seen[-1] - seen[0] > 0.17  # 20 gaps of 10 ms, but for the loop's own clock, which stands still within a turn
-    budget.slow(sent=1e12)
-    assert not budget.enter(0.001)
+    limiter.slow(sent=1e12)
+    assert not limiter.enter(0.001)

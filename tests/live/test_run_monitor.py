@@ -13,7 +13,7 @@ from coldburst.record.attempt import COLUMNS, EVENTS, Attempt, line
 from coldburst.record.ledger import Ledger
 from coldburst.record.row_batch import RowBatch
 from coldburst.schedule.stages import Stage, arrivals, parse
-from tests.support.going import HEALTH, LISTED, run_of
+from tests.support.run_views import HEALTH, LISTED, run_of
 
 
 @pytest.mark.parametrize(

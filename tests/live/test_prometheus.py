@@ -19,9 +19,9 @@ from coldburst.record.attempt import OUTCOMES
 from coldburst.record.attempt import read as rows_of
 from coldburst.record.ledger import Ledger
 from tests.support.emulators import MODELLED, emulator
-from tests.support.going import HEALTH, LISTED, run_of
 from tests.support.locusts import PLAIN, ROOT
 from tests.support.needs import needs
+from tests.support.run_views import HEALTH, LISTED, run_of
 from tests.support.transcribers import ask, transcriber, until
 from tests.support.web import WebUi
 
