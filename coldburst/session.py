@@ -238,12 +238,12 @@ class Session:
         if self.master:
             recorder = Recorder(plan.runs, about, generator="master")
             run = DistributedRun(
-                self._environment, plan, recorder, master=self.master, where=where, host=host, question=name, key=key, hooks=hooks
+                self._environment, plan, recorder, master=self.master, address=where, host=host, question=name, key=key, hooks=hooks
             )
             run.prepare()
             return run
         target = plan.aim(where, plan.limits, key)
-        return LoadRun(self._environment, plan, target, Recorder(plan.runs, about), where=where, key=key, hooks=hooks)
+        return LoadRun(self._environment, plan, target, Recorder(plan.runs, about), address=where, key=key, hooks=hooks)
 
     def _embedded_url(self, checked: CheckedRun) -> str:
         """The address of the embedded endpoint of the plan's kind, with the test's arguments; started where it is not there yet."""

@@ -34,24 +34,26 @@ class Assignment:
 class Assignments:
     """The deals of a run, each in force until the next."""
 
-    def __init__(self, deals: Iterable[Assignment] = ()) -> None:
-        self._deals: list[Assignment] = []
-        for deal in deals:
-            self.add(deal)
+    def __init__(self, assignments: Iterable[Assignment] = ()) -> None:
+        self._assignments: list[Assignment] = []
+        for assignment in assignments:
+            self.add(assignment)
 
-    def add(self, deal: Assignment) -> None:
+    def add(self, assignment: Assignment) -> None:
         """Another deal.
 
         Raises:
             ValueError: nobody to deal to, or earlier than the deal before it.
         """
-        if not deal.members or (self._deals and deal.from_s < self._deals[-1].from_s):
-            raise ValueError(f"{deal} cannot follow {self._deals[-1:]}: a deal needs members, and an instant after the one before")
-        self._deals.append(deal)
+        if not assignment.members or (self._assignments and assignment.from_s < self._assignments[-1].from_s):
+            raise ValueError(
+                f"{assignment} cannot follow {self._assignments[-1:]}: a deal needs members, and an instant after the one before"
+            )
+        self._assignments.append(assignment)
 
     def at(self, due_s: float) -> Assignment:
         """The deal in force for what is due then; the first one for what is due before it."""
-        return self._deals[max(bisect_right(self._deals, due_s, key=lambda deal: deal.from_s) - 1, 0)]
+        return self._assignments[max(bisect_right(self._assignments, due_s, key=lambda assignment: assignment.from_s) - 1, 0)]
 
     def owner(self, seq: int, due_s: float) -> str:
         """The generator that sends arrival ``seq``."""
@@ -70,11 +72,11 @@ class Assignments:
     @property
     def last(self) -> Assignment:
         """The newest deal."""
-        return self._deals[-1]
+        return self._assignments[-1]
 
     def plain(self) -> list[list[Any]]:
         """For a message: ``Deals.read`` gives them back."""
-        return [[deal.from_s, list(deal.members)] for deal in self._deals]
+        return [[assignment.from_s, list(assignment.members)] for assignment in self._assignments]
 
     @classmethod
     def read(cls, plain: Sequence[Sequence[Any]]) -> Assignments:

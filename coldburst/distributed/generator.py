@@ -61,7 +61,7 @@ class GeneratorRun(NamedTuple):
     id: str
     run: LoadRun
     load: SharedDispatcher
-    orders: MasterInstructions
+    instructions: MasterInstructions
     outbox: Outbox
 
 
@@ -96,7 +96,7 @@ class Generator:
         self.part: GeneratorRun | None = None
         self.idle = Event()
         self.idle.set()
-        for kind, listener in ((PLAN, self._planned), (BEAT, self._beaten), (CLOCK, self._answered)):
+        for kind, listener in ((PLAN, self._on_plan), (BEAT, self._on_beat), (CLOCK, self._on_clock)):
             self._runner.register_message(kind, listener)
         self._greenlet = gevent.spawn(self._beat)
 
@@ -104,10 +104,10 @@ class Generator:
         """Ends the generator; what is in flight is cut, and every row is on its own disk."""
         if part := self.part:
             self._end(part, "the generator was ended")
-            self._tell()
+            self._report()
         self._greenlet.kill()
 
-    def _planned(self, msg: Any, **_: Any) -> None:
+    def _on_plan(self, msg: Any, **_: Any) -> None:
         """The master asks for a part in a run; answered by beats, once it is prepared."""
         word = msg.data
         if self._preparing == word["run"] or (self.part and self.part.id == word["run"]):
@@ -139,7 +139,7 @@ class Generator:
     def _part(self, word: Mapping[str, Any], plan: RunPlan) -> GeneratorRun:
         key = run_options.key(plan)
         target = plan.aim(infer(plan.host, plan.kind), plan.limits, key)
-        outbox, orders = Outbox(), MasterInstructions()
+        outbox, instructions = Outbox(), MasterInstructions()
         about = {
             "question": word["question"],
             "part_of": word["run"],
@@ -151,12 +151,12 @@ class Generator:
             **({"sweep": {}} if word["phases"] else {}),
         }
         recorder = Recorder(plan.runs, about, generator=word["name"], name=f"{word['run']}.{word['name']}", outbox=outbox)
-        load = shared_dispatcher(word["name"], word["slot"], orders)
+        load = shared_dispatcher(word["name"], word["slot"], instructions)
         hooks = PhaseHooks(word["phases"]) if word["phases"] else None
-        run = LoadRun(self._environment, plan, target, recorder, where=None, key=key, hooks=hooks, load=load, tables=False)
+        run = LoadRun(self._environment, plan, target, recorder, address=None, key=key, hooks=hooks, load=load, tables=False)
         assert isinstance(run.load, SharedDispatcher)
         self._zero_theirs = float(word["zero"])
-        return GeneratorRun(word["run"], run, run.load, orders, outbox)
+        return GeneratorRun(word["run"], run, run.load, instructions, outbox)
 
     def _drive(self, part: GeneratorRun) -> None:
         self._set_zero(part)
@@ -173,7 +173,7 @@ class Generator:
         if len(self._offset) and self._zero_theirs is not None:
             part.load.set_zero(self._zero_theirs - self._offset.best.offset_s)
 
-    def _beaten(self, msg: Any, **_: Any) -> None:
+    def _on_beat(self, msg: Any, **_: Any) -> None:
         self._switch.heard()
         word, part = msg.data, self.part
         if word["over"] and word["run"] == self._preparing:
@@ -186,7 +186,7 @@ class Generator:
             return
         for sample in word["samples"]:
             part.run.samples.add(sample)
-        part.orders.take(word)
+        part.instructions.take(word)
         part.run.target.share(word["generators"])
         if word["stop"] and not part.load.stopping:
             part.run.ended_by = word["stop"]
@@ -206,7 +206,7 @@ class Generator:
         if part is self.part and (is_open or part.outbox.empty):
             self.idle.set()
 
-    def _answered(self, msg: Any, **_: Any) -> None:
+    def _on_clock(self, msg: Any, **_: Any) -> None:
         """The master's clock, as asked by the last beat."""
         answered_s = time.perf_counter()
         self._switch.heard()
@@ -222,7 +222,7 @@ class Generator:
 
     def _beat(self) -> None:
         while True:
-            self._tell()
+            self._report()
             self._switch.check()
             gevent.sleep(ASK_S)
             if part := self.part:
@@ -230,7 +230,7 @@ class Generator:
             else:
                 gevent.sleep(BEAT_S - ASK_S)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Sends the rows that the master has not, then how it stands: by then they are counted in its ``last``."""
         part = self.part
         batches = part.outbox.due() if part else []

@@ -60,8 +60,8 @@ class GeneratorRegistry:
         self.run: RowSink | None = None
         self.asleep_s = self.awake_s = -math.inf
         runners.HEARTBEAT_LIVENESS = LIVENESS
-        self.runner.register_message(BEAT, self._beaten)
-        self.runner.register_message(ROWS, self._rows)
+        self.runner.register_message(BEAT, self._on_beat)
+        self.runner.register_message(ROWS, self._on_rows)
 
     def send(self, kind: str, data: Mapping[str, Any], peer: GeneratorState) -> None:
         """A message to one generator."""
@@ -80,7 +80,7 @@ class GeneratorRegistry:
         """Since that instant the master itself could not listen (a busy machine, a laptop's lid)."""
         self.asleep_s, self.awake_s = since_s, time.perf_counter()
 
-    def _beaten(self, msg: Any, **_: Any) -> None:
+    def _on_beat(self, msg: Any, **_: Any) -> None:
         theirs_s = time.perf_counter()
         peer = self.peers.get(msg.node_id)
         if peer is None:
@@ -93,7 +93,7 @@ class GeneratorRegistry:
         if self.run:
             self.run.heard(peer)
 
-    def _rows(self, msg: Any, **_: Any) -> None:
+    def _on_rows(self, msg: Any, **_: Any) -> None:
         peer = self.peers.get(msg.node_id)
         if self.run and peer and msg.data["run"] == self.run.id:
             self.run.take(peer, Batch.read(msg.data))

@@ -45,7 +45,7 @@ class DistributedRun:
     Args:
         environment: Locust's.
         master: who hears the generators.
-        where, key, hooks: see LoadRun.
+        address, key, hooks: see LoadRun.
         question: its name; generators have the same locustfile.
         host: the endpoint's address, as the generators are to use it.
     """
@@ -57,22 +57,22 @@ class DistributedRun:
         recorder: Recorder,
         *,
         master: GeneratorRegistry,
-        where: EndpointAddress,
+        address: EndpointAddress,
         host: str,
         question: str,
         key: str = "",
         hooks: StageHooks | None = None,
     ) -> None:
         self.plan, self.recorder, self.hooks = plan, recorder, hooks
-        self._environment, self._master, self._where, self._key = environment, master, where, key
+        self._environment, self._master, self._address, self._key = environment, master, address, key
         self._host, self._question = host, question
         self.ended_by = self.failed = ""
         self._sent = 0
         self.ledger: Ledger | None = None
         self._sampler: StatusSampler | None = None
         self.samples = EndpointSamples()
-        self.spoken = Event()
-        self.deals = Assignments()
+        self.changed = Event()
+        self.assignments = Assignments()
         self.load = StageSequencer(self, plan.schedule, StageGate(hooks, self._end_early) if hooks else None)
         self.id = recorder.id
         self._over = False
@@ -99,20 +99,20 @@ class DistributedRun:
     def sent(self) -> int:
         """Requests sent, as the generators said last."""
         if self.ledger is None:
-            self._sent = sum(self.told("sent"))
+            self._sent = sum(self.reported("sent"))
         return self._sent
 
     @property
     def lateness_s(self) -> float:
         """Largest lateness of the last seconds, as the generators said last."""
-        return max(self.told("lateness_s"), default=0.0)
+        return max(self.reported("lateness_s"), default=0.0)
 
     @property
     def generators(self) -> int:
         """Generators that live and have a part."""
         return len(self._parts())
 
-    def told(self, name: str) -> list[Any]:
+    def reported(self, name: str) -> list[Any]:
         """What each generator with a part said last, of this run; of the lost ones only what counts for ever."""
         peers = self._peers.values() if name in ("dispatched", "sent") else self._parts()
         return [peer.of(self.id, name, 0) for peer in peers]
@@ -133,7 +133,7 @@ class DistributedRun:
             self._give_up(f"no generator within {FIRST_S:g} s: start one with locust -f … --worker --master-host (this machine's address)")
         self._master.run = self
         self.load.zero = time.perf_counter()
-        self.deals = Assignments([Assignment(0.0, tuple(peer.name for peer in living))])
+        self.assignments = Assignments([Assignment(0.0, tuple(peer.name for peer in living))])
         for peer in living:
             self._join(peer)
         waiting = self._await(lambda: self._refusal() or not self._unready(), READY_S)
@@ -149,7 +149,7 @@ class DistributedRun:
         self.ended_by, self._over = "the run could not begin", True
         self.load.cut()
         for peer in self._peers.values():
-            self._speak(peer)
+            self._send_instructions(peer)
         self._locust.close()
         self.recorder.discard()
         raise OptionError(why)
@@ -159,16 +159,16 @@ class DistributedRun:
         if self._beats is None:
             self._beats = gevent.spawn(self._beat)
             self._sampler = StatusSampler(
-                self._where, self._key, self.plan.sample_s, self.samples, now=self.load.now, row=self._sample, ready=self._ready
+                self._address, self._key, self.plan.sample_s, self.samples, now=self.load.now, row=self._sample, ready=self._ready
             )
             self.load.run()
-            if self._deserted():
+            if self._all_left():
                 self.ended_by = self.ended_by or "no generator left"
         self.load.finished.wait()
 
-    def _deserted(self) -> bool:
+    def _all_left(self) -> bool:
         """Whether each generator left, though there was more to send."""
-        left = self.told("leaves")
+        left = self.reported("leaves")
         return bool(left) and all(left) and not self.load.stopping and self.load.dispatched < (self.plan.planned or math.inf)
 
     def finish(self, reason: str) -> Ledger | None:
@@ -203,7 +203,7 @@ class DistributedRun:
         if self.ledger is not None or self._over or not peer.inbox.takes(batch):
             return
         self.recorder.append(batch)
-        self.spoken.set()
+        self.changed.set()
         if self.recorder.fault and not self.load.stopping:
             self.ended_by = "a disk that cannot be written"
             self.load.stop()
@@ -211,7 +211,7 @@ class DistributedRun:
     def heard(self, peer: GeneratorState) -> None:
         """Answers at once a generator that asks for more numbers: its places wait for them."""
         if self._beats and peer.of(self.id, "asks", False):
-            self._speak(peer)
+            self._send_instructions(peer)
 
     def _join(self, peer: GeneratorState) -> None:
         """Tells a generator what it is to take part in; it answers with its beats."""
@@ -241,14 +241,14 @@ class DistributedRun:
         while not self._over:
             if time.perf_counter() > due_s + STALL_S:
                 self._master.woke(due_s)
-            self._count_the_living()
+            self._update_members()
             for peer in self._peers.values():
-                self._speak(peer)
-            self.spoken.set()
+                self._send_instructions(peer)
+            self.changed.set()
             due_s = time.perf_counter() + BEAT_S
             gevent.sleep(BEAT_S)
 
-    def _count_the_living(self) -> None:
+    def _update_members(self) -> None:
         """Notices who is lost, who is back and who is new, and deals again."""
         living = {peer.client_id: peer for peer in self._master.living()}
         for client_id, peer in self._peers.items():
@@ -263,10 +263,10 @@ class DistributedRun:
                 self._join(peer)
                 self._notice("generator_joined", peer)
         names = tuple(peer.name for peer in self._peers.values() if not peer.lost and self._takes_part(peer))
-        members = set(self.deals.last.members)
+        members = set(self.assignments.last.members)
         gone = [peer for peer in self._peers.values() if peer.name in members - set(names) and not self._has_done(peer)]
         if names and (gone or set(names) - members) and not self.load.stopping:
-            self._deal(names, gone)
+            self._reassign(names, gone)
         elif not names and not self.load.is_cut and all(map(self._gone, self._peers.values())):
             logger.error("No generator lives: the run is ended")
             self.ended_by = self.ended_by or "no generator left"
@@ -277,12 +277,12 @@ class DistributedRun:
         silent = peer.lost and (peer.of(self.id, "leaves", False) or self._master.silent_s(peer) > SILENT_S)
         return silent or self._refused(peer)
 
-    def _deal(self, names: tuple[str, ...], gone: Sequence[GeneratorState]) -> None:
+    def _reassign(self, names: tuple[str, ...], gone: Sequence[GeneratorState]) -> None:
         """Deals to these from the end of every lease on; tells of each share that changes hands, and how long nobody sent it."""
-        deal = Assignment(self.load.now() + LEASE_S + BEAT_S, names)
-        self.deals.add(deal)
+        assignment = Assignment(self.load.now() + LEASE_S + BEAT_S, names)
+        self.assignments.add(assignment)
         for peer in gone:
-            self._notice("share_dealt", peer, at_s=deal.from_s, seconds=self.load.zero + deal.from_s - peer.heard_s)
+            self._notice("share_dealt", peer, at_s=assignment.from_s, seconds=self.load.zero + assignment.from_s - peer.heard_s)
 
     def _has_done(self, peer: GeneratorState) -> bool:
         """Whether the generator has ended its part because there is nothing more to send."""
@@ -295,15 +295,15 @@ class DistributedRun:
     def _notice(self, kind: str, peer: GeneratorState, **about: float) -> None:
         """Tells the log and the listeners of a hook, events.csv among them."""
         logger.warning("%s: %s on %s", kind.replace("_", " "), peer.name, peer.machine)
-        told = {"at_s": self.load.now(), "detail": f"{peer.name} on {peer.machine}", "generator": peer.name, **about}
-        getattr(self._environment.events, kind).fire(**told)
+        reported = {"at_s": self.load.now(), "detail": f"{peer.name} on {peer.machine}", "generator": peer.name, **about}
+        getattr(self._environment.events, kind).fire(**reported)
 
-    def _speak(self, peer: GeneratorState) -> None:
+    def _send_instructions(self, peer: GeneratorState) -> None:
         """The master's word to a generator; to a lost one too, without a longer lease: it may be back."""
         if not peer.lost:
             peer.lease_s = self.load.now() + LEASE_S
         stop = (self.ended_by or "stop") if self.load.stopping else ""
-        word = {"run": self.id, "lease_s": peer.lease_s, "deals": self.deals.plain(), "starts": self.load.starts}
+        word = {"run": self.id, "lease_s": peer.lease_s, "assignments": self.assignments.plain(), "starts": self.load.starts}
         word |= {"numbers": self._numbers(peer), "generators": max(self.generators, 1)}
         word |= {"ack": peer.inbox.number, "samples": peer.samples, "stop": stop, "cut": self.load.is_cut, "over": self._over}
         peer.samples = []
@@ -315,12 +315,12 @@ class DistributedRun:
         pool = self._pool(stage)
         if pool is None:
             return [stage, 0, [], True]
-        (told, whole, got), leaves = peer.of(self.id, "wants", (-1, 0, 0)), peer.of(self.id, "leaves", False)
+        (reported, whole, got), leaves = peer.of(self.id, "wants", (-1, 0, 0)), peer.of(self.id, "leaves", False)
         if self.load.stopping and peer is next(filter(self._takes_part, self._parts()), None):
             pool.rest(peer.name)  # to be told as not sent
-        elif told == stage and not (peer.lost or leaves or self.load.stopping):
+        elif reported == stage and not (peer.lost or leaves or self.load.stopping):
             pool.give(peer.name, whole)
-        return [stage, *pool.after(peer.name, got if told == stage else 0), pool.dry or leaves]
+        return [stage, *pool.after(peer.name, got if reported == stage else 0), pool.dry or leaves]
 
     def _pool(self, stage: int) -> SequencePool | None:
         """Of a stage that has begun and is a closed loop bounded by a count."""
@@ -352,7 +352,7 @@ class DistributedRun:
             self._sampler.stop()
         self._over = True
         for peer in self._peers.values():
-            self._speak(peer)
+            self._send_instructions(peer)
         if self._beats:
             self._beats.kill()
         self._locust.close()
@@ -363,7 +363,7 @@ class DistributedRun:
             for peer in self._peers.values()
         ]
         self.recorder.note("generators", about)
-        self._sent = sum(self.told("sent"))
+        self._sent = sum(self.reported("sent"))
         second_0 = time.time() - self.load.now()
         self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, count, self.load.dispatched)
         return self.ledger

@@ -33,7 +33,7 @@ class MasterInstructions:
 
     Attributes:
         lease_s: what is due before this (seconds from second 0) may be sent.
-        deals: who sends what.
+        assignments: who sends what.
         starts: when each stage begins; LEFT_OUT, or missing where it is not known yet.
         numbers: of a closed loop bounded by a count.
         changed: set by each new word, cleared by whoever waits for it.
@@ -41,7 +41,7 @@ class MasterInstructions:
 
     def __init__(self) -> None:
         self.lease_s = -math.inf
-        self.deals = Assignments([Assignment(0.0, (NOBODY,))])
+        self.assignments = Assignments([Assignment(0.0, (NOBODY,))])
         self.starts: list[float] = []
         self.numbers = LeasedNumbers()
         self.changed = Event()
@@ -49,7 +49,7 @@ class MasterInstructions:
     def take(self, word: Mapping[str, Any]) -> None:
         """A beat of the master's; older ones than the last are of no consequence, as a lease only grows."""
         self.lease_s = max(self.lease_s, float(word["lease_s"]))
-        self.deals = Assignments.read(word["deals"])
+        self.assignments = Assignments.read(word["assignments"])
         self.starts = [float(start_s) for start_s in word["starts"]]
         self.numbers.hear(*word["numbers"])
         self.changed.set()
@@ -65,7 +65,7 @@ class SharedDispatcher(Dispatcher):
 
     Args:
         name, slot: of this generator, unique in the run; ``slot`` from 0.
-        orders: the master's word.
+        instructions: the master's word.
         more: as of Dispatcher.
 
     Attributes:
@@ -74,10 +74,10 @@ class SharedDispatcher(Dispatcher):
     """
 
     def __init__(
-        self, stages: Sequence[Stage], seed: int, *args: Any, name: str, slot: int, orders: MasterInstructions, **more: Any
+        self, stages: Sequence[Stage], seed: int, *args: Any, name: str, slot: int, instructions: MasterInstructions, **more: Any
     ) -> None:
         super().__init__(stages, seed, *args, **more)
-        self._name, self._slot, self._orders = name, slot, orders
+        self._name, self._slot, self._instructions = name, slot, instructions
         self._bases = bases(stages, [planned([stage], seed) for stage in stages])
         self._passed = 0
         self._start_s = 0.0
@@ -95,12 +95,12 @@ class SharedDispatcher(Dispatcher):
     @property
     def cap(self) -> int:
         """The generator's part of the requests in flight."""
-        return max(len(self._orders.deals.places(self._name, self.now(), self._cap)), 1)
+        return max(len(self._instructions.assignments.places(self._name, self.now(), self._cap)), 1)
 
     def stop(self) -> None:
         """See Dispatcher; whoever waits for the master's word goes on."""
         super().stop()
-        self._orders.changed.set()
+        self._instructions.changed.set()
 
     def leave(self, alone: bool) -> None:
         """Sends nothing more while the run goes on: what is not let go yet is for others to send; ``alone``: no master answers."""
@@ -122,26 +122,28 @@ class SharedDispatcher(Dispatcher):
             else:
                 self._open(stage, self._bases[place], start_s)
             self._stop_s = min(self._stop_s, self.now())
-            if len(self._orders.starts) <= place + 1:  # the next stage waits for this one's answers
-                self._quiet.wait()
-            self.ended = place if self._quiet.is_set() else self.ended
-        self._quiet.wait()
+            if len(self._instructions.starts) <= place + 1:  # the next stage waits for this one's answers
+                self._idle.wait()
+            self.ended = place if self._idle.is_set() else self.ended
+        self._idle.wait()
         self.ended = len(self._stages) - 1
 
     def _start(self, place: int) -> float:
         """When the stage begins, once the master has said so; at once where the run was stopped before."""
-        while len(self._orders.starts) <= place and not self.stopping:
-            self._orders.wait()
-        starts = self._orders.starts
-        return starts[place] if len(starts) > place else max(self.now(), self._orders.deals.last.from_s)  # the same deal for all
+        while len(self._instructions.starts) <= place and not self.stopping:
+            self._instructions.wait()
+        starts = self._instructions.starts
+        return (
+            starts[place] if len(starts) > place else max(self.now(), self._instructions.assignments.last.from_s)
+        )  # the same deal for all
 
     def _mine(self, arrival: Arrival) -> bool:
         waited = False
-        while arrival.scheduled_s >= self._orders.lease_s and not self.stopping:
+        while arrival.scheduled_s >= self._instructions.lease_s and not self.stopping:
             waited = True
-            self._orders.wait()
-        left = self._leaves and arrival.scheduled_s >= self._orders.lease_s
-        if left or self._orders.deals.owner(arrival.seq, arrival.scheduled_s) != self._name:
+            self._instructions.wait()
+        left = self._leaves and arrival.scheduled_s >= self._instructions.lease_s
+        if left or self._instructions.assignments.owner(arrival.seq, arrival.scheduled_s) != self._name:
             self._passed += 1
             if self._passed % TURN == 0:
                 gevent.sleep(0)
@@ -158,12 +160,12 @@ class SharedDispatcher(Dispatcher):
             numbers, end_s = itertools.count(first_seq + self._slot, SLOTS), self._start_s + (stage.duration_s or 0.0)
             self._stop_s = end_s
             self._keep_up(stage, lambda: next(numbers), lambda: self.now() >= end_s)
-        elif self._at < len(self._orders.starts):
+        elif self._at < len(self._instructions.starts):
             self._keep_up(stage, lambda: self._next(stage), lambda: self._used_up)
             self._give_up_rest(stage)
         elif not self._leaves:  # the run was stopped before: everybody tells of a part
             for seq in range(first_seq, first_seq + stage.count):
-                if self._orders.deals.owner(seq, self._start_s) == self._name:
+                if self._instructions.assignments.owner(seq, self._start_s) == self._name:
                     self._not_sent(seq, stage)
         return first_seq
 
@@ -179,15 +181,15 @@ class SharedDispatcher(Dispatcher):
 
     def _present(self, stage: Stage) -> int:
         """Places that are this generator's now."""
-        return len(self._orders.deals.places(self._name, self.now(), stage.concurrency or 0))
+        return len(self._instructions.assignments.places(self._name, self.now(), stage.concurrency or 0))
 
     def _place(self, stage: Stage, number: Callable[[], int | None], place: int, over: Callable[[], bool]) -> None:
         """One place of the closed loop, as long as it is this generator's."""
         while not self.stopping and not over():
-            if self.now() >= self._orders.lease_s or place >= self._present(stage):
+            if self.now() >= self._instructions.lease_s or place >= self._present(stage):
                 self._stopping.wait(TURN_S)
             elif (seq := number()) is None:
-                self._orders.wait()
+                self._instructions.wait()
             else:
                 self.dispatched += 1
                 self._launch(Arrival(seq, self.now(), stage.name), 0.0).join()
@@ -195,8 +197,8 @@ class SharedDispatcher(Dispatcher):
     @property
     def wants(self) -> tuple[int, int, int]:
         """Which stage's numbers, how many in all since its beginning, and how many of them are here."""
-        numbers, stage = self._orders.numbers, self._stages[max(self._at, 0)]
-        heard = self._orders.lease_s > -math.inf
+        numbers, stage = self._instructions.numbers, self._stages[max(self._at, 0)]
+        heard = self._instructions.lease_s > -math.inf
         if stage.count is None or not stage.closed or numbers.stage > self._at or not heard:
             return self._at, 0, 0
         taken, got = (numbers.taken, numbers.got) if numbers.stage == self._at else (0, 0)
@@ -205,11 +207,11 @@ class SharedDispatcher(Dispatcher):
     @property
     def _used_up(self) -> bool:
         """Whether every number of the present stage is given out, and this generator's own are taken."""
-        return self._orders.numbers.dry(self._at) and not self._orders.numbers.left(self._at)
+        return self._instructions.numbers.dry(self._at) and not self._instructions.numbers.left(self._at)
 
     def _next(self, stage: Stage) -> int | None:
         """The next number of a loop bounded by a count; None where none is here yet. Asks for more in time."""
-        numbers = self._orders.numbers
+        numbers = self._instructions.numbers
         seq = numbers.take(self._at)
         if self._used_up:
             self._stop_s = min(self._stop_s, self.now())
@@ -222,19 +224,19 @@ class SharedDispatcher(Dispatcher):
 
     def _give_up_rest(self, stage: Stage) -> None:
         """Where sending was stopped: numbers that were given to it are told as not sent; at the run's end it may be all that are left."""
-        numbers = self._orders.numbers
+        numbers = self._instructions.numbers
         while True:
             while (seq := numbers.take(self._at)) is not None:
                 self._not_sent(seq, stage)
             if self._alone or numbers.dry(self._at):
                 return
-            self._orders.wait()
+            self._instructions.wait()
 
     def _not_sent(self, seq: int, stage: Stage) -> None:
         self.dispatched += 1
         self._drop(Arrival(seq, self.now(), stage.name))
 
 
-def shared_dispatcher(name: str, slot: int, orders: MasterInstructions) -> Callable[..., SharedDispatcher]:
+def shared_dispatcher(name: str, slot: int, instructions: MasterInstructions) -> Callable[..., SharedDispatcher]:
     """Makes the dispatcher of a Run on a generator."""
-    return lambda *args, **more: SharedDispatcher(*args, name=name, slot=slot, orders=orders, **more)
+    return lambda *args, **more: SharedDispatcher(*args, name=name, slot=slot, instructions=instructions, **more)

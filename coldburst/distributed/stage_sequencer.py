@@ -19,11 +19,11 @@ LEAD_S = 0.3
 
 
 class GeneratorStatus(Protocol):
-    """What the generators tell; ``spoken`` is set when there may be something new."""
+    """What the generators tell; ``changed`` is set when there may be something new."""
 
-    spoken: Event
+    changed: Event
 
-    def told(self, name: str) -> list[Any]:
+    def reported(self, name: str) -> list[Any]:
         """What each of them said last."""
 
     def has_ended(self, place: int) -> bool:
@@ -67,17 +67,17 @@ class StageSequencer:
     @property
     def in_flight(self) -> int:
         """Requests in flight, as the generators said last."""
-        return sum(self._run.told("in_flight"))
+        return sum(self._run.reported("in_flight"))
 
     @property
     def held(self) -> int:
         """Arrivals that wait at the in-flight cap."""
-        return sum(self._run.told("held"))
+        return sum(self._run.reported("held"))
 
     @property
     def dispatched(self) -> int:
         """Requests that the generators have taken on, the lost ones' as they said last."""
-        return sum(self._run.told("dispatched"))
+        return sum(self._run.reported("dispatched"))
 
     def rest(self, seconds: float) -> bool:
         """Waits, but not longer than until stop(); whether the run goes on."""
@@ -99,7 +99,7 @@ class StageSequencer:
             start_s = self.now() + LEAD_S
             for place, stage in enumerate(self._stages):
                 start_s = self._begin(place, stage, start_s)
-            self._wait(lambda: all(self._run.told("closed") or [False]))  # where all are lost, one may be back yet
+            self._wait(lambda: all(self._run.reported("closed") or [False]))  # where all are lost, one may be back yet
         finally:
             self.finished.set()
 
@@ -133,5 +133,5 @@ class StageSequencer:
 
     def _wait(self, done: Callable[[], bool]) -> None:
         while not (done() or self.is_cut):
-            self._run.spoken.clear()
-            self._run.spoken.wait(BEAT_S)
+            self._run.changed.clear()
+            self._run.changed.wait(BEAT_S)

@@ -65,18 +65,18 @@ def _totals(now: RunSnapshot | None) -> Iterator[Metric]:
     yield _counter("requests_sent", "Requests sent in this run, retries not counted", now.sent if now else 0)
     counts = now.attempts if now else dict.fromkeys(OUTCOMES, 0)
     yield _counter("attempts", "Attempts that ended in this run (rows of attempts.csv), by outcome", counts, "outcome")
-    told = "Attempts of this run for which the platform gave up waiting for an endpoint worker"
-    yield _counter("queue_timeouts", told, counts["queue_timeout"])
-    told = "Cold starts seen in this run so far: first answers of endpoint workers after a wait (the report decides again)"
-    yield _counter("cold_starts", told, now.cold_starts if now else 0)
+    text = "Attempts of this run for which the platform gave up waiting for an endpoint worker"
+    yield _counter("queue_timeouts", text, counts["queue_timeout"])
+    text = "Cold starts seen in this run so far: first answers of endpoint workers after a wait (the report decides again)"
+    yield _counter("cold_starts", text, now.cold_starts if now else 0)
     yield _gauge("in_flight", "Requests in flight", now.in_flight if now else 0)
     yield _gauge("held", "Arrivals that are due and wait at the in-flight cap", now.held if now else 0)
 
 
 def _about(now: RunSnapshot) -> Metric:
     labels = {"id": now.id, "question": now.question, "kind": now.kind, "stage": now.stage}
-    told = "The run: its directory, question, kind of endpoint and present stage"
-    about = GaugeMetricFamily(f"{PREFIX}run_info", told, labels=tuple(labels))
+    text = "The run: its directory, question, kind of endpoint and present stage"
+    about = GaugeMetricFamily(f"{PREFIX}run_info", text, labels=tuple(labels))
     about.add_metric(tuple(labels.values()), 1)
     return about
 
@@ -88,17 +88,17 @@ def _present(now: RunSnapshot) -> Iterator[Metric]:
     if now.planned is not None:
         yield _gauge("requests_planned", "Requests that the whole schedule plans", now.planned)
     if now.offered_per_s is not None:
-        told = "Arrivals per second that the schedule plans now (none in a closed loop; a burst's are all due in one instant)"
-        yield _gauge("offered_requests_per_second", told, now.offered_per_s)
-    told = "Largest lateness (sent - scheduled - held at the cap) of the last full second and the present one, in seconds"
-    yield _gauge("lateness_seconds", told, now.lateness_s)
+        text = "Arrivals per second that the schedule plans now (none in a closed loop; a burst's are all due in one instant)"
+        yield _gauge("offered_requests_per_second", text, now.offered_per_s)
+    text = "Largest lateness (sent - scheduled - held at the cap) of the last full second and the present one, in seconds"
+    yield _gauge("lateness_seconds", text, now.lateness_s)
     yield from _endpoint(now)
 
 
 def _endpoint(now: RunSnapshot) -> Iterator[Metric]:
     """The endpoint's word, as it said it: the two views disagree by design."""
-    told = "Endpoint workers by state, as /health (view health) and the worker list (view workers) have them; states overlap"
-    workers = GaugeMetricFamily(f"{PREFIX}endpoint_workers", told, labels=("view", "state"))
+    text = "Endpoint workers by state, as /health (view health) and the worker list (view workers) have them; states overlap"
+    workers = GaugeMetricFamily(f"{PREFIX}endpoint_workers", text, labels=("view", "state"))
     for view, states in now.workers.items():
         for state, count in states.items():
             workers.add_metric((view, state), count)
@@ -106,12 +106,12 @@ def _endpoint(now: RunSnapshot) -> Iterator[Metric]:
     yield _gauge("endpoint_jobs", "Jobs at the endpoint by state, as /health has them", now.jobs, "state")
 
 
-def _gauge(name: str, told: str, value: float | Mapping[str, float], label: str = "") -> Metric:
-    return _filled(GaugeMetricFamily(PREFIX + name, told, labels=(label,) if label else ()), value)
+def _gauge(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+    return _filled(GaugeMetricFamily(PREFIX + name, text, labels=(label,) if label else ()), value)
 
 
-def _counter(name: str, told: str, value: float | Mapping[str, float], label: str = "") -> Metric:
-    return _filled(CounterMetricFamily(PREFIX + name, told, labels=(label,) if label else ()), value)
+def _counter(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+    return _filled(CounterMetricFamily(PREFIX + name, text, labels=(label,) if label else ()), value)
 
 
 def _filled(metric: GaugeMetricFamily | CounterMetricFamily, value: float | Mapping[str, float]) -> Metric:

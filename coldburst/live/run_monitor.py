@@ -66,7 +66,7 @@ class RunMonitor:
         return self._live
 
     @property
-    def pace(self) -> LiveRates:
+    def live_rates(self) -> LiveRates:
         """What came of it per second, lately and so far."""
         usd_per_s, worker_s = self._live.usd_per_s, self._worker_s
         return LiveRates(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Protocol
 from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import StageHooks
 from coldburst.record import prices
-from coldburst.record.attempt import OUTCOMES
+from coldburst.record.attempt import OUTCOMES, Attempt
 from coldburst.record.ledger import Ledger
 from coldburst.schedule.stages import Stage
 from coldburst.targets.endpoint_samples import EndpointSamples
@@ -30,16 +31,72 @@ BILLED = ("initializing", "idle", "running")
 """States of an endpoint worker that cost: a worker is paid from its start to its stop."""
 
 
+class LoadView(Protocol):
+    """What the load of a run shows: of one process (``load.dispatcher``) or of all generators (``distributed.stage_sequencer``)."""
+
+    @property
+    def stage(self) -> str:
+        """The present stage, "" before the first."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight."""
+
+    @property
+    def held(self) -> int:
+        """Arrivals that wait at the in-flight cap."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more is sent."""
+
+    @property
+    def begun_s(self) -> float:
+        """When the schedule begins, in seconds from second 0."""
+
+    def now(self) -> float:
+        """Seconds since second 0."""
+
+
+class RecorderView(Protocol):
+    """What a run's recorder shows; see ``record.run_directory.Recorder``."""
+
+    counts: Counter[str]
+    rows: Counter[str]
+    events: Counter[str]
+    attempt_listeners: list[Callable[[Sequence[Attempt]], object]]
+    event_listeners: list[Callable[[Mapping[str, Any]], object]]
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+
+    @property
+    def question(self) -> str:
+        """What the run asks."""
+
+
 class RunView(Protocol):
     """What a run in one process (``load.run.LoadRun``) and a distributed one (``distributed.master.DistributedRun``) have in common."""
 
     plan: RunPlan
-    load: Any
-    recorder: Any
     samples: EndpointSamples
     ledger: Ledger | None
     hooks: StageHooks | None
     ended_by: str
+
+    @property
+    def load(self) -> LoadView:
+        """What sends, or has others send."""
+
+    @property
+    def recorder(self) -> RecorderView:
+        """What writes the rows."""
+
+    @property
+    def generators(self) -> int:
+        """Load generators that live and have a part."""
 
     @property
     def sent(self) -> int:
@@ -47,7 +104,7 @@ class RunView(Protocol):
 
     @property
     def lateness_s(self) -> float:
-        """Largest lateness of the last full second and the present one."""
+        """Largest send delay of the last full second and the present one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +185,10 @@ class RunSnapshot:
 def snapshot(run: RunView) -> RunSnapshot:
     """``run`` as it stands now."""
     plan, load, recorder = run.plan, run.load, run.recorder
-    now_s, going = load.now(), run.ledger is None
-    at_s = now_s - getattr(load, "begun_s", 0.0)
+    now_s, running = load.now(), run.ledger is None
+    at_s = now_s - load.begun_s
     names = [stage.name for stage in plan.schedule]
-    words = _words(run, now_s) if going else {}
+    latest = _latest(run, now_s) if running else {}
     return RunSnapshot(
         id=recorder.id,
         question=recorder.question,
@@ -152,13 +209,13 @@ def snapshot(run: RunView) -> RunSnapshot:
         attempts={outcome: recorder.rows[outcome] for outcome in OUTCOMES},
         cold_starts=recorder.events["cold_start"],
         lateness_s=run.lateness_s,
-        generators=getattr(run, "generators", 1),
-        workers={view: _known(word, WORKERS) for view, word in words.items()},
-        jobs=_known(words.get("health", {}), JOBS),
+        generators=run.generators,
+        workers={view: _known(sample, WORKERS) for view, sample in latest.items()},
+        jobs=_known(latest.get("health", {}), JOBS),
         usd_per_s=_usd_per_s(plan.options),
         stopping=load.stopping,
-        finished=not going,
-        ended_by="" if going else run.ended_by or "schedule",
+        finished=not running,
+        ended_by="" if running else run.ended_by or "schedule",
         ledger="" if run.ledger is None else str(run.ledger),
     )
 
@@ -226,14 +283,16 @@ def _left_s(run: RunView, at_s: float) -> float | None:
     return left_s if left_s > 0 else None
 
 
-def _words(run: RunView, now_s: float) -> dict[str, Mapping[str, Any]]:
+def _latest(run: RunView, now_s: float) -> dict[str, Mapping[str, Any]]:
     """What the endpoint said last, by view; without what is too old to be its present state. The two views disagree by design."""
     since_s = now_s - STALE_ASKS * max(run.plan.sample_s, LIST_EVERY_S)
-    return {word["view"]: word for word in run.samples.between(since_s, math.inf) if word["at_s"] >= since_s and not word["error"]}
+    return {
+        sample["view"]: sample for sample in run.samples.between(since_s, math.inf) if sample["at_s"] >= since_s and not sample["error"]
+    }
 
 
-def _known(word: Mapping[str, Any], states: Sequence[str]) -> dict[str, int]:
-    return {state: word[state] for state in states if word.get(state) is not None}
+def _known(sample: Mapping[str, Any], states: Sequence[str]) -> dict[str, int]:
+    return {state: sample[state] for state in states if sample.get(state) is not None}
 
 
 def _usd_per_s(options: Mapping[str, Any]) -> float | None:

@@ -28,7 +28,7 @@ class ProgressReporter:
     """Shows ``run`` until ``stop``."""
 
     def __init__(self, run: RunView) -> None:
-        self._feed = RunMonitor(run)
+        self._monitor = RunMonitor(run)
         self._terminal = TerminalTable() if on_terminal() else None
         self._greenlet = gevent.spawn(self._repeat)
 
@@ -36,7 +36,7 @@ class ProgressReporter:
         """Shows how the run ended."""
         self._greenlet.kill()
         self._show()
-        self._feed.stop()
+        self._monitor.stop()
         if self._terminal:
             self._terminal.close()
 
@@ -46,12 +46,12 @@ class ProgressReporter:
             self._show()
 
     def _show(self) -> None:
-        now = self._feed.snapshot
+        now = self._monitor.snapshot
         try:
             if self._terminal:
-                self._terminal.show(now, self._feed.pace)
+                self._terminal.show(now, self._monitor.live_rates)
             else:
-                print(line(now, self._feed.pace), flush=True)
+                print(line(now, self._monitor.live_rates), flush=True)
         except BlockingIOError:
             return  # full for a moment: the next line tells more anyway
         except OSError:  # the reader (head, less) or the terminal has gone, and the run goes on
@@ -80,9 +80,9 @@ class TerminalTable:
         self._console.show_cursor(True)
         self._rebound = [(handler, handler.setStream(sys.stderr)) for handler in _handlers() if handler.stream is err]
 
-    def show(self, now: RunSnapshot, pace: LiveRates) -> None:
+    def show(self, now: RunSnapshot, rates: LiveRates) -> None:
         """Writes over what was shown before."""
-        self._screen.update(table(now, pace, self._console.width), refresh=True)
+        self._screen.update(table(now, rates, self._console.width), refresh=True)
 
     def close(self) -> None:
         """Leaves the last table where it is, and the terminal as it was."""
@@ -99,7 +99,7 @@ def _handlers() -> Iterator[logging.StreamHandler[Any]]:
     return (handler for handler in found.values() if isinstance(handler, logging.StreamHandler))
 
 
-def line(now: RunSnapshot, pace: LiveRates) -> str:
+def line(now: RunSnapshot, rates: LiveRates) -> str:
     """Second, stage and its place, how much is sent, in flight and ended how; then rates, cold starts, time left and spend, where known."""
     planned = "" if now.planned is None else f" of {now.planned}"
     place = f" ({now.place} of {now.stages})" if now.place and now.stages > MANY else ""
@@ -110,19 +110,19 @@ def line(now: RunSnapshot, pace: LiveRates) -> str:
         f"in flight {now.in_flight}",
         *([f"held at the cap {now.held}"] if now.held else []),
         *(f"{name} {count}" for name, count in now.outcomes.items() if count),
-        *([f"offered {pace.last_second.offered:.1f}/s"] if pace.last_second.offered is not None and not now.finished else []),
-        f"achieved {_achieved(now, pace)}",
+        *([f"offered {rates.last_second.offered:.1f}/s"] if rates.last_second.offered is not None and not now.finished else []),
+        f"achieved {_achieved(now, rates)}",
         *([f"cold starts {now.cold_starts}"] if now.cold_starts else []),
         *([f"{_clock(now.left_s)} left"] if now.left_s is not None else []),
-        *([f"about {pace.usd:.2g} USD"] if pace.usd is not None else []),
+        *([f"about {rates.usd:.2g} USD"] if rates.usd is not None else []),
     ]
     return "  ".join(words)
 
 
-def table(now: RunSnapshot, pace: LiveRates, width: int) -> Table:
+def table(now: RunSnapshot, rates: LiveRates, width: int) -> Table:
     """The same, and more, as a table for a terminal of ``width`` columns."""
     beside = 3 if width >= WIDE else 2 if width >= NARROW else 1
-    found = list(figures(now, pace))
+    found = list(figures(now, rates))
     grid = Table.grid(padding=(0, 2))
     grid.title = Text(f"{now.question}  {now.id}", style="bold")
     grid.title_justify = "left"
@@ -134,9 +134,9 @@ def table(now: RunSnapshot, pace: LiveRates, width: int) -> Table:
     return grid
 
 
-def figures(now: RunSnapshot, pace: LiveRates) -> Iterator[tuple[str, Text]]:
+def figures(now: RunSnapshot, rates: LiveRates) -> Iterator[tuple[str, Text]]:
     """Name and figure, in the order in which they are read."""
-    times = pace.response_s
+    times = rates.response_s
     others = {name: count for name, count in now.outcomes.items() if count and name != "ok"}
     seen = now.workers.get(now.view, {})
     yield "stage", Text(f"{now.stage or 'starting'}{f' ({now.place} of {now.stages})' if now.stages > 1 and now.place else ''}")
@@ -145,8 +145,8 @@ def figures(now: RunSnapshot, pace: LiveRates) -> Iterator[tuple[str, Text]]:
     yield "sent", Text(f"{now.sent}{'' if now.planned is None else f' of {now.planned}'}")
     yield "in flight", Text(f"{now.in_flight}{f', {now.held} held at the cap' if now.held else ''}")
     yield "load generators", Text(f"{now.generators}, lateness {now.lateness_s * 1000:.1f} ms")
-    yield "offered", Text(_offered(now, pace))
-    yield "achieved", Text(_achieved(now, pace))
+    yield "offered", Text(_offered(now, rates))
+    yield "achieved", Text(_achieved(now, rates))
     yield "response time", Text("" if times.p50_s is None else f"P50 {times.p50_s:.2f} s, P95 {times.p95_s:.2f} s, last {times.n}")
     yield "ok", Text(str(now.ok), style="bold")
     yield "otherwise", Text(", ".join(f"{count} {name}" for name, count in others.items()) or "0", style="red" if others else "")
@@ -154,17 +154,17 @@ def figures(now: RunSnapshot, pace: LiveRates) -> Iterator[tuple[str, Text]]:
     untold = "" if now.finished else "not told"
     yield "endpoint workers", Text(", ".join(f"{count} {name}" for name, count in seen.items() if count) or ("0" if seen else untold))
     yield "queue", Text(f"{now.jobs['in_queue']} jobs" if "in_queue" in now.jobs else untold)
-    yield "estimated spend", Text(_spend(pace))
+    yield "estimated spend", Text(_spend(rates))
 
 
-def _offered(now: RunSnapshot, pace: LiveRates) -> str:
-    offered = (pace.overall if now.finished else pace.last_second).offered
+def _offered(now: RunSnapshot, rates: LiveRates) -> str:
+    offered = (rates.overall if now.finished else rates.last_second).offered
     return "by completions" if offered is None else f"{offered:.1f}/s{' overall' if now.finished else ''}"
 
 
-def _achieved(now: RunSnapshot, pace: LiveRates) -> str:
+def _achieved(now: RunSnapshot, rates: LiveRates) -> str:
     """Answers ok per second: of the last full second, at the end over all."""
-    return f"{pace.overall.ok:.1f}/s overall" if now.finished else f"{pace.last_second.ok:.1f}/s"
+    return f"{rates.overall.ok:.1f}/s overall" if now.finished else f"{rates.last_second.ok:.1f}/s"
 
 
 def _left(now: RunSnapshot) -> str:
@@ -173,11 +173,11 @@ def _left(now: RunSnapshot) -> str:
     return "with the answers" if now.left_s is None else f"in {_clock(now.left_s)}"
 
 
-def _spend(pace: LiveRates) -> str:
-    if pace.worker_s is None:
+def _spend(rates: LiveRates) -> str:
+    if rates.worker_s is None:
         return "not known"
-    spent = f"{pace.worker_s:.0f} worker-seconds"
-    return spent if pace.usd is None else f"{pace.usd:.2g} USD, {spent}"
+    spent = f"{rates.worker_s:.0f} worker-seconds"
+    return spent if rates.usd is None else f"{rates.usd:.2g} USD, {spent}"
 
 
 def _clock(seconds: float) -> str:

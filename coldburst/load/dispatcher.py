@@ -62,10 +62,10 @@ class Dispatcher:
         self._send, self._refuse = send, refuse
         self._cap, self._shed, self._gate = cap, shed, gate
         self._zero = time.perf_counter()
-        self._line: deque[tuple[Arrival, float]] = deque()
-        self._flying: set[gevent.Greenlet] = set()
-        self._stopping, self._quiet = Event(), Event()
-        self._quiet.set()
+        self._waiting: deque[tuple[Arrival, float]] = deque()
+        self._sending: set[gevent.Greenlet] = set()
+        self._stopping, self._idle = Event(), Event()
+        self._idle.set()
         self._refused = 0
         self._stop_s = math.inf
         self.stage = ""
@@ -79,6 +79,11 @@ class Dispatcher:
         return self._zero
 
     @property
+    def begun_s(self) -> float:
+        """When the schedule begins, in seconds from second 0."""
+        return 0.0
+
+    @property
     def stopping(self) -> bool:
         """Whether stop() was called."""
         return bool(self._stopping.is_set())
@@ -86,12 +91,12 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         """Requests that have left (or are leaving) and have not ended."""
-        return len(self._flying)
+        return len(self._sending)
 
     @property
     def held(self) -> int:
         """Arrivals that are due and wait at the in-flight cap."""
-        return len(self._line)
+        return len(self._waiting)
 
     @property
     def cap(self) -> int:
@@ -120,14 +125,14 @@ class Dispatcher:
         for stage in self._stages:
             self.stage, self._stop_s = stage.name, math.inf
             if self._gate:
-                self._quiet.wait()
+                self._idle.wait()
                 if not self.stopping and not self._gate.before(stage) and not self.stopping:
                     self.skipped.append(stage)
                     continue
                 start_s = self.now()
             if stage.closed:
                 self._wait_until(start_s)  # a rest before it has no arrival to wait for
-                self._quiet.wait()
+                self._idle.wait()
                 seq, begun_s = self._closed(stage, seq), start_s
                 start_s = self.now()
             else:
@@ -135,9 +140,9 @@ class Dispatcher:
                 start_s += stage.duration_s or 0.0
             self._stop_s = min(self._stop_s, self.now())
             if self._gate:
-                self._quiet.wait()
+                self._idle.wait()
                 self._gate.after(stage, begun_s, self._stop_s)
-        self._quiet.wait()
+        self._idle.wait()
         self.dispatched = seq
 
     def rest(self, seconds: float) -> bool:
@@ -148,14 +153,14 @@ class Dispatcher:
         """Sends nothing more: what is not yet on its way is refused, what is in flight goes on."""
         self._stop_s = min(self._stop_s, self.now())
         self._stopping.set()
-        while self._line:
-            self._refuse(self._line.popleft()[0])
+        while self._waiting:
+            self._refuse(self._waiting.popleft()[0])
 
     def cut(self) -> None:
         """Ends what is in flight, at once."""
         self.stop()
         gevent.sleep(0)  # a greenlet killed before its first turn would leave no row
-        gevent.killall(list(self._flying), block=True)
+        gevent.killall(list(self._sending), block=True)
 
     def _open(self, stage: Stage, seq: int, start_s: float) -> int:
         for arrival in arrivals([stage], self._seed, seq, start_s):
@@ -165,12 +170,12 @@ class Dispatcher:
             self._wait_until(arrival.scheduled_s)
             if self.stopping:
                 self._drop(arrival)
-            elif self.in_flight < self.cap and not self._line:
+            elif self.in_flight < self.cap and not self._waiting:
                 self._launch(arrival, 0.0)
             elif self._shed:
                 self._drop(arrival)
             else:
-                self._line.append((arrival, self.now()))
+                self._waiting.append((arrival, self.now()))
         return seq
 
     def _mine(self, arrival: Arrival) -> bool:
@@ -191,22 +196,22 @@ class Dispatcher:
                 gevent.sleep(0)
 
     def _launch(self, arrival: Arrival, held_s: float) -> gevent.Greenlet:
-        self._quiet.clear()
-        greenlet = gevent.Greenlet(self._fly, arrival, held_s)
-        self._flying.add(greenlet)
+        self._idle.clear()
+        greenlet = gevent.Greenlet(self._send_one, arrival, held_s)
+        self._sending.add(greenlet)
         greenlet.start()
         return greenlet
 
-    def _fly(self, arrival: Arrival, held_s: float) -> None:
+    def _send_one(self, arrival: Arrival, held_s: float) -> None:
         try:
             self._send(arrival, held_s)
         finally:
-            self._flying.discard(gevent.getcurrent())
-            if self._line and self.in_flight < self.cap:
-                waiting, since_s = self._line.popleft()
+            self._sending.discard(gevent.getcurrent())
+            if self._waiting and self.in_flight < self.cap:
+                waiting, since_s = self._waiting.popleft()
                 self._launch(waiting, self.now() - since_s)
-            elif not self._flying and not self._line:
-                self._quiet.set()
+            elif not self._sending and not self._waiting:
+                self._idle.set()
 
     def _closed(self, stage: Stage, first_seq: int) -> int:
         """``concurrency`` requests at a time, each sent when one ends; the first number not used."""

@@ -40,13 +40,18 @@ class NotOkError(Exception):
 class LoadRun:
     """Sends a plan's requests and records them.
 
+    Attributes:
+        generators: load generators of the run: this process alone.
+
     Args:
         environment: Locust's, for its events and statistics.
-        where: what can be asked about the endpoint while the run goes, with ``key``; None: somebody else asks.
+        address: what can be asked about the endpoint while the run goes, with ``key``; None: somebody else asks.
         hooks: called around each stage and with each attempt.
         load: makes what sends the arrivals.
         tables: whether Locust's own CSV files are kept up too.
     """
+
+    generators = 1
 
     def __init__(
         self,
@@ -55,7 +60,7 @@ class LoadRun:
         target: Target,
         recorder: Recorder,
         *,
-        where: EndpointAddress | None,
+        address: EndpointAddress | None,
         key: str = "",
         hooks: StageHooks | None = None,
         load: Callable[..., Dispatcher] = Dispatcher,
@@ -72,11 +77,11 @@ class LoadRun:
         gate = StageGate(hooks, self._end_early) if hooks else None
         self.load = load(plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed, gate=gate)
         self._sampler: StatusSampler | None = None
-        self._where, self._key = where, key
+        self._address, self._key = address, key
         self._workers: set[str] = set()
         self.samples = EndpointSamples()
         self._locust = LocustCsv(environment, recorder) if tables else None
-        self._watcher: gevent.Greenlet | None = None
+        self._self_sampler: gevent.Greenlet | None = None
         self._process = psutil.Process()
         self._sampled_s = 0.0
         self._ending = RLock()
@@ -96,11 +101,13 @@ class LoadRun:
 
     def drive(self) -> None:
         """Runs the whole schedule, once; returns when each request has ended."""
-        if self._watcher is None:
-            self._watcher = gevent.spawn(self._watch)
-            if self._where:
+        if self._self_sampler is None:
+            self._self_sampler = gevent.spawn(self._sample_each_second)
+            if self._address:
                 row, now = self.recorder.endpoint, self.load.now
-                self._sampler = StatusSampler(self._where, self._key, self.plan.sample_s, self.samples, now=now, row=row, ready=self._ready)
+                self._sampler = StatusSampler(
+                    self._address, self._key, self.plan.sample_s, self.samples, now=now, row=row, ready=self._ready
+                )
             self.load.run()
         self.load.finished.wait()
 
@@ -143,8 +150,8 @@ class LoadRun:
             self.failed = self.failed or failed
         if self._sampler:
             self._sampler.stop()
-        if self._watcher:
-            self._watcher.kill()
+        if self._self_sampler:
+            self._self_sampler.kill()
             if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:
                 self._sample()
         if self._locust:
@@ -280,7 +287,7 @@ class LoadRun:
             url=self.target.url,
         )
 
-    def _watch(self) -> None:
+    def _sample_each_second(self) -> None:
         self._process.cpu_percent()  # the first reading only starts the measuring
         self._sampled_s = self.load.now()
         while True:

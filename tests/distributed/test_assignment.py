@@ -11,11 +11,11 @@ from coldburst.schedule.stages import parse
 
 
 def test_each_arrival_has_one_owner_and_a_new_deal_holds_from_its_instant_on():
-    deals = Assignments([Assignment(0.0, ("a", "b", "c")), Assignment(10.0, ("a", "c"))])
-    assert [deals.owner(seq, 1.0) for seq in range(6)] == ["a", "b", "c", "a", "b", "c"]
-    assert [deals.owner(seq, 10.0) for seq in range(4)] == ["a", "c", "a", "c"]
-    assert deals.owner(7, 9.999) == "b"
-    assert deals.owner(0, -1.0) == "a"
+    assignments = Assignments([Assignment(0.0, ("a", "b", "c")), Assignment(10.0, ("a", "c"))])
+    assert [assignments.owner(seq, 1.0) for seq in range(6)] == ["a", "b", "c", "a", "b", "c"]
+    assert [assignments.owner(seq, 10.0) for seq in range(4)] == ["a", "c", "a", "c"]
+    assert assignments.owner(7, 9.999) == "b"
+    assert assignments.owner(0, -1.0) == "a"
 
 
 def test_a_deal_needs_members_and_comes_after_the_one_before():
@@ -26,15 +26,15 @@ def test_a_deal_needs_members_and_comes_after_the_one_before():
 
 
 def test_places_of_a_closed_loop_are_dealt_out_whole():
-    deals = Assignments([Assignment(0.0, ("a", "b", "c")), Assignment(10.0, ("b", "c"))])
-    assert [list(deals.places(name, 0.0, 7)) for name in "abc"] == [[0, 1, 2], [3, 4], [5, 6]]
-    assert [list(deals.places(name, 10.0, 7)) for name in "abc"] == [[], [0, 1, 2, 3], [4, 5, 6]]
-    assert [list(deals.places(name, 0.0, 1)) for name in "abc"] == [[0], [], []]
+    assignments = Assignments([Assignment(0.0, ("a", "b", "c")), Assignment(10.0, ("b", "c"))])
+    assert [list(assignments.places(name, 0.0, 7)) for name in "abc"] == [[0, 1, 2], [3, 4], [5, 6]]
+    assert [list(assignments.places(name, 10.0, 7)) for name in "abc"] == [[], [0, 1, 2, 3], [4, 5, 6]]
+    assert [list(assignments.places(name, 0.0, 1)) for name in "abc"] == [[0], [], []]
 
 
 def test_deals_travel_as_plain_lists():
-    deals = Assignments([Assignment(0.0, ("a", "b")), Assignment(2.5, ("b",))])
-    assert Assignments.read(deals.plain()).plain() == [[0.0, ["a", "b"]], [2.5, ["b"]]]
+    assignments = Assignments([Assignment(0.0, ("a", "b")), Assignment(2.5, ("b",))])
+    assert Assignments.read(assignments.plain()).plain() == [[0.0, ["a", "b"]], [2.5, ["b"]]]
 
 
 def test_numbers_of_stages_are_the_same_for_everyone():
@@ -107,7 +107,7 @@ def test_a_backlog_goes_in_several_batches():
     assert len(outbox.due()) == 2
 
 
-def told(pool, name, numbers, stage=0):
+def reported(pool, name, numbers, stage=0):
     """The master's word on the pool to ``name``, which hears it."""
     numbers.hear(stage, *pool.after(name, numbers.got), pool.dry)
 
@@ -122,13 +122,13 @@ def test_numbers_of_a_pool_are_given_once_and_those_of_the_lost_alone_are_missin
     pool, one, two = SequencePool(range(100, 120)), LeasedNumbers(), LeasedNumbers()
     for name, numbers in (("one", one), ("two", two)):
         pool.give(name, 4)
-        told(pool, name, numbers)
+        reported(pool, name, numbers)
     assert taken(one, 3) == [100, 101, 102]
     assert taken(two, 9) == [104, 105, 106, 107]
     assert one.left(0) == 1
     # ``one`` is lost here: of what it was given, 103 was never sent
     pool.give("two", 100)
-    told(pool, "two", two)
+    reported(pool, "two", two)
     assert pool.dry
     assert two.dry(0)
     assert taken(two, 100) == list(range(108, 120))
@@ -140,23 +140,23 @@ def test_words_about_the_pool_may_come_twice_or_not_at_all():
     pool.give("one", 2)  # asked twice for the same
     word = pool.after("one", 0)
     pool.give("one", 5)
-    told(pool, "one", numbers)
+    reported(pool, "one", numbers)
     numbers.hear(0, *word, False)  # an older word that comes late
-    told(pool, "one", numbers)
+    reported(pool, "one", numbers)
     assert taken(numbers, 9) == [0, 1, 2, 3, 4]
     pool.give("one", 7)  # its word is lost
     pool.give("one", 8)
-    told(pool, "one", numbers)
+    reported(pool, "one", numbers)
     assert taken(numbers, 9) == [5, 6, 7]
     pool.rest("one")
-    told(pool, "one", numbers)
+    reported(pool, "one", numbers)
     assert (taken(numbers, 9), numbers.dry(0)) == ([8, 9], True)
 
 
 def test_with_the_next_stage_the_one_before_is_over():
     pool, numbers = SequencePool(range(10)), LeasedNumbers()
     pool.give("one", 4)
-    told(pool, "one", numbers, stage=2)
+    reported(pool, "one", numbers, stage=2)
     assert (numbers.dry(1), numbers.dry(2), numbers.dry(3)) == (True, False, False)
     assert (numbers.take(1), numbers.take(3), numbers.take(2)) == (None, None, 0)
     numbers.hear(1, 0, [[50, 60]], False)
@@ -178,7 +178,7 @@ def test_every_number_is_sent_once_whatever_the_messages_do():
                 heard.hear(0, *word, pool.dry)
             used += taken(numbers, rng.randrange(5))
         for name in "bc":
-            told(pool, name, crew[name])
+            reported(pool, name, crew[name])
             used += taken(crew[name], 200)
         assert len(used) == len(set(used))
         assert 200 - len(used) <= 8  # what a was given at most, ahead of what it had taken

@@ -332,8 +332,8 @@ def test_a_sweep_is_conducted_by_the_master(tmp_path):
         words = ("--host", f"{platform.url}/v2/demo", *load, "--input", str(template))
         with distributed(*words, file="locustfiles/scaling.py") as crew:
             assert crew.master.wait(120) == 0, crew.master.output
-            told = [row for row in crew.master.table("stages.csv") if row["phase"] == "measure"]
-            assert [(row["stage"], row["workers_seen"], row["state"]) for row in told] == [("w1", "1", "done"), ("w2", "2", "done")]
+            reported = [row for row in crew.master.table("stages.csv") if row["phase"] == "measure"]
+            assert [(row["stage"], row["workers_seen"], row["state"]) for row in reported] == [("w1", "1", "done"), ("w2", "2", "done")]
             rows = crew.master.rows
             assert Counter(row.stage for row in rows if not row.stage.endswith("warm")) == {"w1": 8, "w2": 16}
             assert {row.phase for row in rows} <= {"warm-up", "measure", "drain"}

@@ -9,7 +9,7 @@ from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDi
 from coldburst.distributed.stage_sequencer import LEAD_S, StageSequencer
 from coldburst.live.snapshot import snapshot
 from coldburst.schedule.stages import parse
-from tests.support.leading import told
+from tests.support.leading import reported
 from tests.support.run_views import run_of
 
 
@@ -18,7 +18,7 @@ class Answered:
 
     spoken = Event()
 
-    def told(self, _name):
+    def reported(self, _name):
         return [True]
 
     def has_ended(self, _place):
@@ -78,8 +78,8 @@ def test_a_schedule_is_counted_from_its_own_beginning_on():
 @pytest.mark.parametrize("schedule", ["steady 10s 10/s", "level 5 2 at a time", "level 2s 2 at a time, burst 5"])
 def test_a_part_that_is_stopped_before_the_masters_first_word_has_nothing_to_send_or_to_tell_of(schedule, leaves):
     told_of = []
-    orders = MasterInstructions()
-    load = SharedDispatcher(parse(schedule), 1, told_of.append, told_of.append, cap=5, name="g1", slot=0, orders=orders)
+    instructions = MasterInstructions()
+    load = SharedDispatcher(parse(schedule), 1, told_of.append, told_of.append, cap=5, name="g1", slot=0, instructions=instructions)
     if leaves:
         load.leave(alone=True)
     load.stop()
@@ -88,23 +88,23 @@ def test_a_part_that_is_stopped_before_the_masters_first_word_has_nothing_to_sen
 
 
 def test_a_latecomer_that_refuses_keeps_no_run_alive(tmp_path):
-    said = told("a latecomer that refuses", tmp_path)
+    said = reported("a latecomer that refuses", tmp_path)
     assert said == {"before": False, "after": True, "ended_by": "no generator left"}
 
 
 def test_generators_share_the_polls_of_the_run_also_where_one_joins_late(tmp_path):
     whole = int(400 * 0.8)
-    assert told("polls that generators share", tmp_path) == [whole, whole // 2, whole, whole]
+    assert reported("polls that generators share", tmp_path) == [whole, whole // 2, whole, whole]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["when", "before"])
 def test_a_run_that_cannot_be_begun_leaves_nothing_open(when, tmp_path):
-    said = told(f"given up {when} one is ready", tmp_path)
+    said = reported(f"given up {when} one is ready", tmp_path)
     ended = {"state": "ended", "ended_by": "the run could not begin", "dispatched": 0}
     assert said == {"why": "g2 cannot", "idle": True, "parts": [ended] if when == "when" else [], "master": []}
 
 
 def test_a_cold_start_that_two_generators_have_seen_is_one(tmp_path):
-    said = told("cold starts that two have seen", tmp_path)
+    said = reported("cold starts that two have seen", tmp_path)
     assert said == {"counts": [[2, 1], [3, 2], [3, 3]], "rows": 7}

@@ -30,7 +30,7 @@ from coldburst.load.dispatcher import Dispatcher
 from coldburst.record.run_directory import Recorder
 
 walking, files = set(), set()
-fly, write = Dispatcher._fly, Recorder._write
+fly, write = Dispatcher._send_one, Recorder._write
 
 
 def note(frame, event, _argument):
@@ -49,7 +49,7 @@ def until_written(self, table, *more):
         walking.discard(gevent.getcurrent())
 
 
-Dispatcher._fly, Recorder._write = walk, until_written
+Dispatcher._send_one, Recorder._write = walk, until_written
 sys.setprofile(note)
 atexit.register(lambda: Path(os.environ["WALK"]).write_text(json.dumps(sorted(files))))
 """

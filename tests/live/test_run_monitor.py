@@ -240,7 +240,7 @@ def test_what_is_left_out_when_a_run_is_stopped_was_not_offered():
 
 
 @pytest.fixture
-def feed(tmp_path):
+def monitor(tmp_path):
     """A feed of a run whose clock ``at`` sets, and one second of which ``tick`` takes."""
     run = run_of()
     run.recorder.folder = tmp_path
@@ -256,23 +256,23 @@ def feed(tmp_path):
     made.stop()
 
 
-def test_spend_is_worker_seconds_at_the_price(feed):
-    _, made, tick = feed
-    assert (made.pace.worker_s, made.pace.usd) == (None, None)
+def test_spend_is_worker_seconds_at_the_price(monitor):
+    _, made, tick = monitor
+    assert (made.live_rates.worker_s, made.live_rates.usd) == (None, None)
     tick(1.0, running=1, initializing=1, throttled=5)
     tick(3.0, running=2, idle=1, initializing=0)
-    assert (made.pace.worker_s, made.pace.usd) == (2 * 1.0 + 3 * 2.0, pytest.approx(0.08))
+    assert (made.live_rates.worker_s, made.live_rates.usd) == (2 * 1.0 + 3 * 2.0, pytest.approx(0.08))
 
 
-def test_spend_is_not_told_without_a_price_or_without_a_word_of_workers(feed):
-    run, made, tick = feed
+def test_spend_is_not_told_without_a_price_or_without_a_word_of_workers(monitor):
+    run, made, tick = monitor
     run.plan.options = {"price": ""}
     tick(1.0, running=2)
-    assert (made.snapshot.usd_per_s, made.pace.worker_s, made.pace.usd) == (None, 2.0, None)
+    assert (made.snapshot.usd_per_s, made.live_rates.worker_s, made.live_rates.usd) == (None, 2.0, None)
 
 
-def test_an_ended_run_is_let_go_and_stays_as_it_ended(feed, tmp_path):
-    run, made, tick = feed
+def test_an_ended_run_is_let_go_and_stays_as_it_ended(monitor, tmp_path):
+    run, made, tick = monitor
     tick(1.0, running=1)
     run.load.now = lambda: 9.0
     run.ledger = Ledger(6, {"ok": 5, "queue_timeout": 1})
@@ -285,14 +285,14 @@ def test_an_ended_run_is_let_go_and_stays_as_it_ended(feed, tmp_path):
 
 
 def test_the_runs_of_a_process_newest_first(tmp_path):
-    feeds = RunMonitors()
-    feeds.begin(None)
-    assert (feeds.latest, list(feeds.runs)) == (None, [])
+    monitors = RunMonitors()
+    monitors.begin(None)
+    assert (monitors.latest, list(monitors.runs)) == (None, [])
     for name in ("first", "second"):
         run = run_of(ledger=Ledger(1, {"ok": 1}))
         run.recorder.id, run.recorder.folder = name, tmp_path / name
-        feeds.begin(run)
-    assert [one.id for one in feeds.runs] == ["second", "first"]
-    feeds.begin(None)
-    assert feeds.latest.snapshot.id == "second"
-    feeds.latest.stop()
+        monitors.begin(run)
+    assert [one.id for one in monitors.runs] == ["second", "first"]
+    monitors.begin(None)
+    assert monitors.latest.snapshot.id == "second"
+    monitors.latest.stop()

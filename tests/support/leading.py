@@ -15,7 +15,7 @@ from coldburst.option import attribute
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def told(scenario, place):
+def reported(scenario, place):
     """What the scenario prints, run in a process of its own."""
     command = [sys.executable, "-m", "tests.support.leading", scenario, str(place)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
@@ -85,7 +85,7 @@ def master_of(place, hall):
     plan = plan_of(place)
     recorder = Recorder(place, {"question": "burst"}, generator="master")
     where = infer(plan.host, plan.kind)
-    return DistributedRun(environment(), plan, recorder, master=hall, where=where, host=plan.host, question="burst")
+    return DistributedRun(environment(), plan, recorder, master=hall, address=where, host=plan.host, question="burst")
 
 
 def a_latecomer_that_refuses(place):
@@ -95,10 +95,10 @@ def a_latecomer_that_refuses(place):
     run = master_of(place, hall)
     run.prepare()
     hall.enter("g2", refuses)
-    run._count_the_living()
+    run._update_members()
     before = run.load.is_cut
     del hall.here[0]
-    run._count_the_living()
+    run._update_members()
     return {"before": before, "after": run.load.is_cut, "ended_by": run.ended_by}
 
 
@@ -114,7 +114,7 @@ def hearing(one):
     """How that Generator answers: by itself, with what would have gone back left out."""
     from coldburst.distributed.messages import BEAT, PLAN
 
-    hears = {PLAN: one._planned, BEAT: one._beaten}
+    hears = {PLAN: one._on_plan, BEAT: one._on_beat}
     return lambda kind, _peer, word: hears[kind](SimpleNamespace(data=word))
 
 
@@ -141,8 +141,8 @@ def polls_that_generators_share(place):
     places = []
     for change in (lambda: None, lambda: hall.enter("g2", takes_part), hall.here.pop, hall.here.clear):
         change()
-        run._count_the_living()
-        run._speak(peer)
+        run._update_members()
+        run._send_instructions(peer)
         places.append(one.part.run.target.limiter.places)
     return places
 

@@ -13,7 +13,7 @@ LISTED = {"view": "workers", "error": "", "idle": 0, "running": 2}
 
 def run_of(schedule="steady 60s 4/s", now_s=10.5, **more):
     """A run that tells all that there is to tell; 7 requests sent, one of them tried twice."""
-    load = SimpleNamespace(now=lambda: now_s, in_flight=2, held=3, stage="steady", stopping=False)
+    load = SimpleNamespace(now=lambda: now_s, in_flight=2, held=3, stage="steady", stopping=False, begun_s=0.0)
     plan = SimpleNamespace(schedule=parse(schedule), planned=240, kind="queue", sample_s=2.0, options={})
     recorder = SimpleNamespace(
         id="20261121-120000-burst",
@@ -25,5 +25,13 @@ def run_of(schedule="steady 60s 4/s", now_s=10.5, **more):
         attempt_listeners=[],
         event_listeners=[],
     )
-    about = {"plan": plan, "load": load, "recorder": recorder, "sent": 7, "lateness_s": 0.004, "samples": EndpointSamples()}
+    about = {
+        "plan": plan,
+        "load": load,
+        "recorder": recorder,
+        "sent": 7,
+        "lateness_s": 0.004,
+        "generators": 1,
+        "samples": EndpointSamples(),
+    }
     return SimpleNamespace(**about | {"ledger": None, "hooks": None, "ended_by": ""} | more)

@@ -27,19 +27,19 @@ REPORT_POLICY = (
 View = Callable[..., ResponseReturnValue]
 
 
-def register(web_ui: Any, feeds: RunMonitors, base: str, unreported: Set[str]) -> None:
+def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str]) -> None:
     """Adds tabs, page and routes.
 
     Args:
         web_ui: Locust's, before it listens.
-        feeds: the runs of this process.
+        monitors: the runs of this process.
         base: what --web-base-path says, "" without.
         unreported: the runs whose report is still to come, by id.
     """
     prefix = f"{base.rstrip('/')}/coldburst"
     guard = cast("Callable[[View], View]", web_ui.auth_required_if_enabled)
     pages = Blueprint("coldburst", __name__, template_folder=str(HERE / "templates"), url_prefix=prefix)
-    for rule, view in _views(feeds, unreported).items():
+    for rule, view in _views(monitors, unreported).items():
         pages.add_url_rule(rule, view.__name__, guard(_answering(view)))
     web_ui.app.register_blueprint(pages)
     tables.announce(web_ui.template_args, "./coldburst/")
@@ -48,7 +48,7 @@ def register(web_ui: Any, feeds: RunMonitors, base: str, unreported: Set[str]) -
     @web_ui.app.after_request  # type: ignore[untyped-decorator]
     def fill(response: Response) -> Response:
         if request.endpoint == "locust.request_stats" and response.is_json:
-            response.set_data(json.dumps({**response.get_json(), "extended_stats": tables.filled(feeds.latest)}))
+            response.set_data(json.dumps({**response.get_json(), "extended_stats": tables.filled(monitors.latest)}))
         elif request.endpoint == "locust.index" and response.mimetype == "text/html":
             response.set_data(response.get_data(as_text=True).replace("</body>", f"{LINK}</body>"))
         return response
@@ -61,7 +61,7 @@ LINK = (
 """Locust's page has places for tables, but none for a link to a page beside it."""
 
 
-def _views(feeds: RunMonitors, unreported: Set[str]) -> dict[str, View]:
+def _views(monitors: RunMonitors, unreported: Set[str]) -> dict[str, View]:
     """What is answered where, below /coldburst."""
     verdicts: dict[str, str] = {}
 
@@ -74,18 +74,18 @@ def _views(feeds: RunMonitors, unreported: Set[str]) -> dict[str, View]:
     def figures() -> ResponseReturnValue:
         since_s = request.args.get("since", -1.0, float)
         known = request.args.get("run", "")
-        said = _figures(feeds, unreported, verdicts, known, since_s)
+        said = _figures(monitors, unreported, verdicts, known, since_s)
         return _guarded(Response(json.dumps(said, allow_nan=False), mimetype="application/json"), PAGE_POLICY)
 
     def report(run: str, name: str) -> ResponseReturnValue:
-        path = files.offered(_folder(feeds, run)).get(name)
+        path = files.offered(_folder(monitors, run)).get(name)
         if path is None:
             abort(404)
         return _guarded(send_file(path.resolve(), max_age=0), REPORT_POLICY)
 
     def download(run: str) -> ResponseReturnValue:
-        folder = _folder(feeds, run)
-        if any(not one.finished for one in feeds.runs):
+        folder = _folder(monitors, run)
+        if any(not one.finished for one in monitors.runs):
             return Response("a run goes on, and packing would make it late: download when it has ended", 409, mimetype="text/plain")
         file = gevent.get_hub().threadpool.apply(files.packed, (folder,))
         return _guarded(send_file(file, "application/zip", as_attachment=True, download_name=f"{folder.name}.zip"), REPORT_POLICY)
@@ -99,23 +99,23 @@ def _views(feeds: RunMonitors, unreported: Set[str]) -> dict[str, View]:
     }
 
 
-def _figures(feeds: RunMonitors, unreported: Set[str], verdicts: dict[str, str], known: str, since_s: float) -> dict[str, Any]:
+def _figures(monitors: RunMonitors, unreported: Set[str], verdicts: dict[str, str], known: str, since_s: float) -> dict[str, Any]:
     """What the page shows; of the samples only those after ``since_s``, where it knows the others of this run."""
-    for one in feeds.runs:
+    for one in monitors.runs:
         if one.finished and one.id not in verdicts and files.reported(one.folder):
             verdicts[one.id] = files.verdict(one.folder)  # read once: the page asks each second
-    feed = feeds.latest
-    now = feed.snapshot if feed else None
+    monitor = monitors.latest
+    now = monitor.snapshot if monitor else None
     return {
-        "run": _present(feed, now) if feed and now else None,
-        "samples": feed.history.columns(since_s if known == now.id else -1.0) if feed and now else None,
-        "runs": [_line(one, verdicts.get(one.id), one.id in unreported) for one in feeds.runs],
+        "run": _present(monitor, now) if monitor and now else None,
+        "samples": monitor.history.columns(since_s if known == now.id else -1.0) if monitor and now else None,
+        "runs": [_line(one, verdicts.get(one.id), one.id in unreported) for one in monitors.runs],
     }
 
 
-def _present(feed: RunMonitor, now: RunSnapshot) -> dict[str, Any]:
-    told = {key: value for key, value in asdict(now).items() if key not in ("folder", "due", "usd_per_s")}
-    return {**told, "ok": now.ok, "not_ok": now.not_ok, "view": now.view, "paid_workers": now.paid_workers, **asdict(feed.pace)}
+def _present(monitor: RunMonitor, now: RunSnapshot) -> dict[str, Any]:
+    fields = {key: value for key, value in asdict(now).items() if key not in ("folder", "due", "usd_per_s")}
+    return {**fields, "ok": now.ok, "not_ok": now.not_ok, "view": now.view, "paid_workers": now.paid_workers, **asdict(monitor.live_rates)}
 
 
 def _line(one: RunSnapshot, verdict: str | None, due: bool) -> dict[str, Any]:
@@ -148,9 +148,9 @@ def _answering(view: View) -> View:
     return answer
 
 
-def _folder(feeds: RunMonitors, run: str) -> Path:
+def _folder(monitors: RunMonitors, run: str) -> Path:
     """The directory of a run of this process; 404 for any other name."""
-    folder = next((one.folder for one in feeds.runs if one.id == run), None)
+    folder = next((one.folder for one in monitors.runs if one.id == run), None)
     return folder if folder is not None else abort(404)
 
 

@@ -32,12 +32,12 @@ def announce(template_args: dict[str, Any], live_page: str) -> None:
     template_args["extended_csv_files"] = [{"href": live_page, "title": "Live page: charts, and each run's report and files"}]
 
 
-def filled(feed: RunMonitor | None) -> list[dict[str, Any]]:
+def filled(monitor: RunMonitor | None) -> list[dict[str, Any]]:
     """The tables' rows; none before the first run."""
-    if feed is None:
+    if monitor is None:
         return [{"key": PREFIX + key, "data": []} for key in TABLES]
-    now, pace = feed.snapshot, feed.pace
-    return [{"key": PREFIX + key, "data": list(rows(feed, now, pace))} for key, (_, _, rows) in TABLES.items()]
+    now, rates = monitor.snapshot, monitor.live_rates
+    return [{"key": PREFIX + key, "data": list(rows(monitor, now, rates))} for key, (_, _, rows) in TABLES.items()]
 
 
 def _ledger(_: RunMonitor, now: RunSnapshot, __: LiveRates) -> Iterator[Row]:
@@ -52,19 +52,19 @@ def _ledger(_: RunMonitor, now: RunSnapshot, __: LiveRates) -> Iterator[Row]:
         yield {"what": word, "requests": planned - ended, "share": _share(planned - ended, planned), "meaning": why}
 
 
-def _cold(feed: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
-    for row in reversed(feed.events.cold_starts):
+def _cold(monitor: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
+    for row in reversed(monitor.events.cold_starts):
         yield {"at": _s(row["at_s"]), "worker": row["worker_id"], "wait": _s(row["seconds"]), "stage": row["stage"], "request": row["seq"]}
 
 
-def _queue(_: RunMonitor, now: RunSnapshot, pace: LiveRates) -> Iterator[Row]:
+def _queue(_: RunMonitor, now: RunSnapshot, rates: LiveRates) -> Iterator[Row]:
     jobs = {"in_queue": "jobs in the endpoint's queue", "in_progress": "jobs with an endpoint worker"}
     for state, what in jobs.items():
         yield {"what": what, "value": now.jobs.get(state, "not told"), "source": "/health"}
     yield {"what": "requests in flight", "value": now.in_flight, "source": "load generator"}
     yield {"what": "arrivals that wait at the in-flight cap", "value": now.held, "source": "load generator"}
-    yield from _quantiles("queue delay", pace.queue_s)
-    yield from _quantiles("response time", pace.response_s)
+    yield from _quantiles("queue delay", rates.queue_s)
+    yield from _quantiles("response time", rates.response_s)
 
 
 def _quantiles(what: str, spread: Quantiles) -> Iterator[Row]:
@@ -73,8 +73,8 @@ def _quantiles(what: str, spread: Quantiles) -> Iterator[Row]:
         yield {"what": f"{what}, {name}", "value": "none yet" if value is None else f"{value:.3f} s", "source": source}
 
 
-def _problems(feed: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
-    for one in sorted(feed.events.problems.values(), key=lambda one: -one.count):
+def _problems(monitor: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
+    for one in sorted(monitor.events.problems.values(), key=lambda one: -one.count):
         times = {"first": _s(one.first_s), "last": _s(one.last_s)}
         yield {"outcome": one.outcome, "cause": one.cause, "attempts": one.count, **times, "detail": one.detail}
 
@@ -85,8 +85,8 @@ def _workers(_: RunMonitor, now: RunSnapshot, __: LiveRates) -> Iterator[Row]:
         yield {"state": state, "gauge": health, "records": listed}
 
 
-def _arrivals(feed: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
-    columns = feed.history.columns(feed.history.last.at_s - SECONDS)
+def _arrivals(monitor: RunMonitor, _: RunSnapshot, __: LiveRates) -> Iterator[Row]:
+    columns = monitor.history.columns(monitor.history.last.at_s - SECONDS)
     for place in reversed(range(len(columns["at_s"]))):
         one = {name: values[place] for name, values in columns.items()}
         yield {
