@@ -15,7 +15,7 @@ from locust import log
 from coldburst.checks import CheckedRun, OptionChecker
 from coldburst.cli import analysis_module
 from coldburst.control.desired_state import ControlError
-from coldburst.distributed.generators import GeneratorRegistry
+from coldburst.distributed.generator_registry import GeneratorRegistry
 from coldburst.distributed.master import DistributedRun
 from coldburst.embedded import EmbeddedEndpoint, StartError
 from coldburst.installation import missing
@@ -228,7 +228,7 @@ class Session:
         if hooks is None:
             return plan.host or self._embedded_url(checked)
         host = plan.host or ("" if plan.kind == "transcription" else self._embedded_url(checked))
-        hooks.aim(infer(host, plan.kind))
+        hooks.check_endpoint(infer(host, plan.kind))
         return host or hooks.host or self._embedded_url(checked)
 
     def _begin(self, checked: CheckedRun, host: str, hooks: StageHooks | None) -> LoadRun | DistributedRun:
@@ -242,7 +242,7 @@ class Session:
             )
             run.prepare()
             return run
-        target = plan.aim(where, plan.limits, key)
+        target = plan.make_target(where, plan.limits, key)
         return LoadRun(self._environment, plan, target, Recorder(plan.runs, about), address=where, key=key, hooks=hooks)
 
     def _embedded_url(self, checked: CheckedRun) -> str:

@@ -16,7 +16,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from coldburst import locust_options
 from coldburst.checks import OptionChecker
 from coldburst.distributed.generator import Generator
-from coldburst.distributed.generators import GeneratorRegistry
+from coldburst.distributed.generator_registry import GeneratorRegistry
 from coldburst.live import prometheus
 from coldburst.live.run_monitor import RunMonitors
 from coldburst.live.web import routes

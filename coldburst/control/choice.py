@@ -1,4 +1,4 @@
-"""What changes an endpoint between the stages of a sweep: one interface, four ways, and none.
+"""Chooses the way in which an endpoint is changed between the stages of a sweep, and makes it.
 
 rest      RunPod's REST v2, or the emulator's: settings by PATCH, workers by the worker list
 replicas  transcription workers of this project on this machine, behind an nginx of their own

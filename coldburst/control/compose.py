@@ -1,4 +1,4 @@
-"""Replicas of a service by ``docker compose --scale``; nginx before them reads their addresses again after each change.
+"""Scales a service by ``docker compose --scale``, and reloads the nginx in front of it after each change.
 
 Compose v2 (``docker compose``) and v1 (``docker-compose``) take the same words.
 """

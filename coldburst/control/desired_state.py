@@ -1,4 +1,4 @@
-"""What a sweep wants of an endpoint, what the endpoint shows of it, and what every way of changing one can do."""
+"""The desired and the observed state of an endpoint, and the interface of all ways to change one."""
 
 from __future__ import annotations
 

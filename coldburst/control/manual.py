@@ -1,4 +1,4 @@
-"""Changes that a person makes: what to change is said, and waited for."""
+"""Has a person change the endpoint: logs what to change, and waits until it is done."""
 
 from __future__ import annotations
 

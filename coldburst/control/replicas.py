@@ -80,7 +80,7 @@ http {{
 
 
 @dataclass(slots=True, eq=False)
-class _Worker:
+class _Replica:
     """One transcription service: its name, which it writes into each answer, its process, and where it listens."""
 
     name: str
@@ -89,7 +89,7 @@ class _Worker:
     loaded: bool = False
 
 
-class _Front:
+class _Nginx:
     """The nginx before the workers; ``url`` is known before it runs."""
 
     def __init__(self) -> None:
@@ -181,10 +181,10 @@ class ReplicaControl:
             raise ControlError(f"--replica-args {words!r} cannot be read ({error}): write options as in '--engine fixed'") from error
         if sentence := missing("emulator"):
             raise ControlError(f"--control replicas: {sentence}")
-        self._front = _Front()
+        self._front = _Nginx()
         self._concurrency: int | None = None
-        self._workers: list[_Worker] = []
-        self._leaving: list[_Worker] = []
+        self._workers: list[_Replica] = []
+        self._leaving: list[_Replica] = []
         self._started = 0
 
     @property
@@ -226,7 +226,7 @@ class ReplicaControl:
         new = [self._start() for _ in range(number - len(self._workers))]
         self._workers += new
         for worker in new:
-            worker.url = _address(worker, self._words)
+            worker.url = _address_of(worker, self._words)
         if new or gone:
             self._front.serve([worker.url.removeprefix("http://") for worker in self._workers])
         for worker in gone:
@@ -263,7 +263,7 @@ class ReplicaControl:
             _end(worker.process)
         self._workers, self._leaving = [], []
 
-    def _start(self) -> _Worker:
+    def _start(self) -> _Replica:
         self._started += 1  # no name is used twice: an answer tells which process it came from
         name = f"w{self._started}"
         slots = () if self._concurrency is None else ("--max-concurrent", str(self._concurrency))
@@ -275,10 +275,10 @@ class ReplicaControl:
             start_new_session=True,
             text=True,
         )
-        return _Worker(name, process)
+        return _Replica(name, process)
 
 
-def _address(worker: _Worker, words: Sequence[str]) -> str:
+def _address_of(worker: _Replica, words: Sequence[str]) -> str:
     """Where a worker listens, by its first line.
 
     Raises:

@@ -1,4 +1,4 @@
-"""An endpoint's settings by RunPod's REST v2; the emulator answers the same calls.
+"""Changes an endpoint's settings through RunPod's REST v2; the emulator answers the same calls.
 
 Workers, scaler and environment are changed by PATCH, of which only the fields sent count. Workers and scaler apply
 promptly, the environment by a rolling release (source: api-reference-v2/openapi.json). Whether a PATCH of the

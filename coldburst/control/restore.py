@@ -1,4 +1,4 @@
-"""Put an endpoint back as it was before a run that could not do it itself, as after kill -9.
+"""Restore the endpoint settings that a run changed and could not restore itself, as after kill -9.
 
     python -m coldburst restore runs/ID
     python -m coldburst restore runs/ID --yes     for an endpoint that costs money

@@ -1,1 +1,1 @@
-"""Distributed runs: a master deals the schedule over generators, and loses nothing."""
+"""Distributed runs: a master assigns the arrivals of a schedule to generators and collects their rows."""

@@ -1,8 +1,8 @@
-"""Who sends what, where several load generators share a schedule. Standard library only, no clock.
+"""Which generator sends which arrival. Standard library only, no clock.
 
-The master deals arrivals over the generators that live, and deals again when one is lost, joins or comes
-back. A deal holds from an instant on, and that instant is later than every lease given before it: a
-generator sends only what is due within its lease, so that at no instant two of them follow different deals.
+The master assigns arrivals to the live generators, and does so again when one is lost, joins or comes
+back. An assignment holds from an instant on that is later than every lease given before it: a generator
+sends only what is due within its lease, so two generators never follow different assignments.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SLOTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Arrivals that are due from ``from_s`` on (seconds from second 0) are dealt over ``members``, like cards."""
+    """Arrivals that are due from ``from_s`` on (seconds from second 0) go to ``members`` in turn."""
 
     from_s: float
     members: tuple[str, ...]
 
 
 class Assignments:
-    """The deals of a run, each in force until the next."""
+    """The assignments of a run, each in force until the next."""
 
     def __init__(self, assignments: Iterable[Assignment] = ()) -> None:
         self._assignments: list[Assignment] = []
@@ -40,19 +40,19 @@ class Assignments:
             self.add(assignment)
 
     def add(self, assignment: Assignment) -> None:
-        """Another deal.
+        """Adds the next assignment.
 
         Raises:
-            ValueError: nobody to deal to, or earlier than the deal before it.
+            ValueError: no members, or earlier than the assignment before it.
         """
         if not assignment.members or (self._assignments and assignment.from_s < self._assignments[-1].from_s):
             raise ValueError(
-                f"{assignment} cannot follow {self._assignments[-1:]}: a deal needs members, and an instant after the one before"
+                f"{assignment} cannot follow {self._assignments[-1:]}: an assignment needs members, and an instant after the one before"
             )
         self._assignments.append(assignment)
 
     def at(self, due_s: float) -> Assignment:
-        """The deal in force for what is due then; the first one for what is due before it."""
+        """The assignment in force for what is due then; the first one for what is due before it."""
         return self._assignments[max(bisect_right(self._assignments, due_s, key=lambda assignment: assignment.from_s) - 1, 0)]
 
     def owner(self, seq: int, due_s: float) -> str:
@@ -71,16 +71,16 @@ class Assignments:
 
     @property
     def last(self) -> Assignment:
-        """The newest deal."""
+        """The newest assignment."""
         return self._assignments[-1]
 
     def plain(self) -> list[list[Any]]:
-        """For a message: ``Deals.read`` gives them back."""
+        """For a message: ``Assignments.read`` gives them back."""
         return [[assignment.from_s, list(assignment.members)] for assignment in self._assignments]
 
     @classmethod
     def read(cls, plain: Sequence[Sequence[Any]]) -> Assignments:
-        """Deals from ``plain``."""
+        """Assignments from ``plain``."""
         return cls(Assignment(float(from_s), tuple(members)) for from_s, members in plain)
 
 

@@ -1,4 +1,4 @@
-"""How one machine's clock stands to another's, from questions that were asked and answered. Standard library only.
+"""Estimates the offset between the clocks of two machines from request and answer times. Standard library only.
 
 After D. Mills' clock filter (RFC 5905, section 10): of the last answers the one with the shortest round
 trip counts; its error is at most half of that.

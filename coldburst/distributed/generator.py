@@ -1,4 +1,4 @@
-"""A load generator of a distributed run: Locust's worker process. It sends what the master lets it, keeps its rows, and ships them.
+"""A load generator of a distributed run, in a Locust worker process: sends its share, keeps its rows, and ships them to the master.
 
 It has a directory of its own with all its rows, RUN.NAME beside other runs, whatever becomes of the connection.
 """
@@ -138,7 +138,7 @@ class Generator:
 
     def _part(self, word: Mapping[str, Any], plan: RunPlan) -> GeneratorRun:
         key = run_options.key(plan)
-        target = plan.aim(infer(plan.host, plan.kind), plan.limits, key)
+        target = plan.make_target(infer(plan.host, plan.kind), plan.limits, key)
         outbox, instructions = Outbox(), MasterInstructions()
         about = {
             "question": word["question"],

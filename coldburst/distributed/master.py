@@ -1,4 +1,4 @@
-"""The master of a distributed run: it begins the stages, deals the arrivals over the generators that live, and writes their rows."""
+"""The master of a distributed run: begins the stages, assigns the arrivals to the live generators, and writes their rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gevent.lock import RLock
 
 from coldburst.distributed.assignment import LEASE_S, Assignment, Assignments, SequencePool, bases
 from coldburst.distributed.dead_mans_switch import SILENT_S
-from coldburst.distributed.generators import GeneratorRegistry, GeneratorState
+from coldburst.distributed.generator_registry import GeneratorRegistry, GeneratorState
 from coldburst.distributed.loopback import loopback
 from coldburst.distributed.messages import BEAT, BEAT_S, PLAN
 from coldburst.distributed.shared_dispatcher import LEFT_OUT
@@ -40,7 +40,7 @@ STALL_S = 1.5
 
 
 class DistributedRun:
-    """One distributed run, as a Run is one in a single process.
+    """One distributed run, as LoadRun is one in a single process.
 
     Args:
         environment: Locust's.
@@ -249,7 +249,7 @@ class DistributedRun:
             gevent.sleep(BEAT_S)
 
     def _update_members(self) -> None:
-        """Notices who is lost, who is back and who is new, and deals again."""
+        """Notices who is lost, who is back and who is new, and assigns anew."""
         living = {peer.client_id: peer for peer in self._master.living()}
         for client_id, peer in self._peers.items():
             if peer.lost == (client_id in living):
@@ -278,7 +278,7 @@ class DistributedRun:
         return silent or self._refused(peer)
 
     def _reassign(self, names: tuple[str, ...], gone: Sequence[GeneratorState]) -> None:
-        """Deals to these from the end of every lease on; tells of each share that changes hands, and how long nobody sent it."""
+        """Assigns the arrivals to these from the end of every lease on, and tells of each share that changes hands."""
         assignment = Assignment(self.load.now() + LEASE_S + BEAT_S, names)
         self.assignments.add(assignment)
         for peer in gone:

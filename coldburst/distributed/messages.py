@@ -1,4 +1,4 @@
-"""What master and generators call their messages, and how often they send one. Standard library only."""
+"""Names of the messages between master and generators, and how often they are sent. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A generator's part of the load: what the master lets it send, in the stages that the master begins."""
+"""Dispatches one generator's share of the load: what the master assigns to it, within its lease."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LATE_S = 1.0
 LEFT_OUT = -1.0
 """A stage's start in the master's word, where the stage is left out."""
 NOBODY = ""
-"""Whose every arrival is until the master has dealt."""
+"""The owner of all arrivals until the master has assigned them."""
 TURN = 5000
 """Arrivals of others that are passed over between two turns of the event loop."""
 TURN_S = 0.05
@@ -29,7 +29,7 @@ AHEAD = 2
 
 
 class MasterInstructions:
-    """The master's latest word, as far as it concerns the load.
+    """The master's latest instructions for the load.
 
     Attributes:
         lease_s: what is due before this (seconds from second 0) may be sent.
@@ -65,7 +65,7 @@ class SharedDispatcher(Dispatcher):
 
     Args:
         name, slot: of this generator, unique in the run; ``slot`` from 0.
-        instructions: the master's word.
+        instructions: the master's.
         more: as of Dispatcher.
 
     Attributes:
@@ -133,9 +133,7 @@ class SharedDispatcher(Dispatcher):
         while len(self._instructions.starts) <= place and not self.stopping:
             self._instructions.wait()
         starts = self._instructions.starts
-        return (
-            starts[place] if len(starts) > place else max(self.now(), self._instructions.assignments.last.from_s)
-        )  # the same deal for all
+        return starts[place] if len(starts) > place else max(self.now(), self._instructions.assignments.last.from_s)  # the same for all
 
     def _mine(self, arrival: Arrival) -> bool:
         waited = False

@@ -1,4 +1,4 @@
-"""The course of a distributed run's schedule: the master begins the stages, and waits for the generators between them."""
+"""Begins the stages of a distributed run one after the other, and waits for the generators between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run has gone so far: one sample a second, for charts and for what is told per second."""
+"""The history of a run: one sample a second, for charts and rates."""
 
 from __future__ import annotations
 

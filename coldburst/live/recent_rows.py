@@ -1,4 +1,4 @@
-"""The last answers and events of a run while it goes: their times, cold starts, and what went wrong why."""
+"""The last answers and events of a run while it goes: percentiles of times, cold starts, problems by outcome and cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follows runs while they go, once a second: what needs a memory, as rates, percentiles of the last answers and what was spent do."""
+"""Samples the current run once a second: rates, percentiles of the last answers, estimated cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_RUNS = 100
 
 @dataclass(frozen=True, slots=True)
 class LiveRates:
-    """What a feed adds to a ``Live``.
+    """What a RunMonitor adds to a RunSnapshot.
 
     Attributes:
         last_second, overall: rates of the last full second, and since second 0.

@@ -1,4 +1,4 @@
-"""A run as it stands at one moment, for everything that shows one: /metrics, the web UI's pages, the progress lines.
+"""A snapshot of a run at one moment, for /metrics, the web UI's pages and the progress lines.
 
 Nothing is counted here: each figure is the run's own, so that no two places can come to differ, nor any of them from the rows
 on disk. What a run cannot tell is None, and is no zero.

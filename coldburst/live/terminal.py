@@ -1,4 +1,4 @@
-"""What a headless run says while it goes: one table that is kept up on a terminal, a plain line every two seconds elsewhere."""
+"""Progress of a headless run: a table on a terminal, a plain line every two seconds elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The load itself: arrivals sent when they are due (open loop), or N at a time (closed loop).
+"""Dispatches arrivals when they are due (open loop), or N at a time (closed loop).
 
 One dispatcher a process, a greenlet for each request in flight. The dispatcher never waits for an
 answer: when the in-flight cap is reached, arrivals wait in a line (or are shed), and how long they

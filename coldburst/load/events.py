@@ -1,4 +1,4 @@
-"""Events of one's own on Locust: cold starts, queueing, the platform's time-outs, throttling.
+"""Custom Locust events: cold starts, queueing, the platform's time-outs, throttling.
 
 They are ``EventHook``s on ``locust.events`` (and so on ``environment.events``), fired with keyword
 arguments. A listener takes what it needs and ``**kwargs``, and must not block::

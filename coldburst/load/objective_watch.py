@@ -1,4 +1,4 @@
-"""Objectives while a run goes: each row is judged as it comes, and the run is ended once one can no longer be believed to be met.
+"""Checks objectives during a run, and ends it once one of them cannot be met any more.
 
 Each objective that may end a run says of a request whether it is *bad*, and how many of N may be: of ``p95 < 2 s`` the
 answers that took 2 s or longer, at most N − ⌈0.95 N⌉ of N answers. It is given up, once ``after`` requests have ended,

@@ -1,4 +1,4 @@
-"""Which attempts are tried again, and after how long. Off unless asked for: each try is a row of its own."""
+"""Which attempts are retried, and after how long. Off by default; each try is a row of its own."""
 
 from __future__ import annotations
 

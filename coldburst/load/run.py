@@ -1,4 +1,4 @@
-"""One run: a plan's load against a target, each end of it recorded, ended in one way whatever ends it."""
+"""One run in one process: sends a plan's load to a target, records each attempt, and ends in one way whatever ends it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class RunPlan:
 
     host: str
     kind: str
-    aim: TargetFactory
+    make_target: TargetFactory
     schedule: tuple[Stage, ...]
     seed: int
     planned: int | None
@@ -190,7 +190,7 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -
         retries=Retries(options["retries"], options["backoff"]),
         sample_s=options["sample"],
         cold_after_s=options["cold_after"],
-        aim=factory.prepare(kind, options),
+        make_target=factory.prepare(kind, options),
         runs=_runs(Path(options["runs"])),
         options=dict(options),
     )

@@ -67,7 +67,7 @@ class StageHooks:
 
     host = ""
 
-    def aim(self, address: EndpointAddress) -> None:
+    def check_endpoint(self, address: EndpointAddress) -> None:
         """Called before anything else, with the endpoint (``url`` "" where none is there yet); a ValueError says why it cannot be used."""
 
     def about(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What a run leaves on disk, and the words in it."""
+"""The files that a run writes, and the terms in them."""

@@ -1,4 +1,4 @@
-"""One row for each attempt: the record, the outcome, and the CSV file that joins the rooms."""
+"""The record of one attempt, the outcomes, the columns of all tables, and how rows are read and written as CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows on their way from a generator to the master: numbered batches, sent again until they are acknowledged. Standard library only."""
+"""Numbered batches of rows from a generator to the master, sent again until acknowledged. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a process ends: the exit codes of a run and of ``python -m analysis gate``, and which of them comes first. Standard library only."""
+"""Exit codes of a run and of ``python -m analysis gate``, and which takes precedence. Standard library only."""
 
 from __future__ import annotations
 

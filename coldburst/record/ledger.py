@@ -1,4 +1,4 @@
-"""The ledger: planned = ok + … + not_sent + missing."""
+"""The ledger of a run: planned = ok + … + not_sent + missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run directory: rows as they come, the circumstances around them, Locust's own tables beside them."""
+"""Writes the run directory: a row for each attempt and event, run.json, and Locust's own tables."""
 
 from __future__ import annotations
 

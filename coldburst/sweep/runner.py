@@ -27,19 +27,19 @@ ENDED = "the run ended before it"
 
 
 class SweepRunner(StageHooks):
-    """Conducts one run of a sweep.
+    """Hooks of one run of a sweep: set the endpoint before each cell, write a row for each stage, restore the endpoint at the end.
 
     Args:
-        asking: the question.
+        kind: the kind of sweep.
         plan: with its options.
         key: API key, or "".
     """
 
-    def __init__(self, asking: SweepKind, plan: RunPlan, key: str) -> None:
-        self._asking, self._plan, self._key = asking, plan, key
-        self._steps = {step.stage.name: step for step in asking.steps(plan.options)}
+    def __init__(self, kind: SweepKind, plan: RunPlan, key: str) -> None:
+        self._kind, self._plan, self._key = kind, plan, key
+        self._steps = {step.stage.name: step for step in kind.steps(plan.options)}
         self._tallies = {name: LevelOutcome() for name in self._steps}
-        self._rule = EarlyStop(plan.options["most_failures"]) if asking.one_worker else None
+        self._rule = EarlyStop(plan.options["most_failures"]) if kind.one_worker else None
         self._left_out: dict[str, str] = {}
         self._control: Control | None = None
         self._before: dict[str, Any] | None = None
@@ -50,14 +50,14 @@ class SweepRunner(StageHooks):
         self._measured = False
         self.host = ""
 
-    def aim(self, address: EndpointAddress) -> None:
+    def check_endpoint(self, address: EndpointAddress) -> None:
         """Chooses what changes the endpoint, and says what it will change.
 
         Raises:
             OptionError: the endpoint is not on this machine, and nobody agreed to its being changed.
             ControlError: it cannot be changed; one sentence.
         """
-        self._control = self._asking.control(address, self._key, self._plan.options)
+        self._control = self._kind.control(address, self._key, self._plan.options)
         self.host = self._control.url
         price = self._plan.options["price"]
         if price and (stale := prices.stale(prices.read(price, date.today()), date.today())):
@@ -78,12 +78,12 @@ class SweepRunner(StageHooks):
         rule = {"failures": self._plan.options["most_failures"], "gain": GAIN, "levels": LEVELS} if self._rule else None
         return {
             "sweep": {
-                "question": self._asking.name,
+                "question": self._kind.name,
                 "repeats": repeats,
                 "cells": names,
                 "control": way,
                 "stop": rule,
-                **self._asking.about(self._plan.options),
+                **self._kind.about(self._plan.options),
             }
         }
 
@@ -98,14 +98,14 @@ class SweepRunner(StageHooks):
         step = self._steps[stage.name]
         self._turned, self._begin_s, self._ready_s = stage.name, self._run.now(), None
         if why := self._left_out.get(step.cell.name, ""):
-            self._tell(step, "skipped", why, workers_seen=None)
+            self._write_stage(step, "skipped", why, workers_seen=None)
             return False
         if step.first:
             self._left_out[_turn(step)] = self._set(step)
         if self._run.stopping():
             return True  # what it would have sent is refused, a row each
         if why := self._left_out[_turn(step)]:
-            self._tell(step, "skipped", why)
+            self._write_stage(step, "skipped", why)
             return False
         self._ready_s = self._run.now()
         logger.info("%s: %s", step.phase, stage)
@@ -119,10 +119,10 @@ class SweepRunner(StageHooks):
         ended_by = self._run.ended_by() or "stopped"
         self._measured = self._measured or (whole and step.phase == MEASURE)
         if not (tally.ended or tally.unfinished) and self._run.stopping():
-            self._tell(step, "skipped", f"{ENDED} ({ended_by})")
+            self._write_stage(step, "skipped", f"{ENDED} ({ended_by})")
             return
         times = {"start_s": start_s, "stop_s": stop_s, "end_s": max(tally.last_s, stop_s)}
-        self._tell(step, "done" if whole else "cut", "" if whole else f"the run ended in it ({ended_by})", **times)
+        self._write_stage(step, "done" if whole else "cut", "" if whole else f"the run ended in it ({ended_by})", **times)
         if self._rule and step.phase == MEASURE and step.repeat == 1 and whole:
             self._leave_out_after(step, self._rule.after(step.cell.name, step.cell.concurrency, tally))
 
@@ -210,7 +210,7 @@ class SweepRunner(StageHooks):
             logger.info("%s: %s are left out", why, ", ".join(higher))
             self._left_out |= dict.fromkeys(higher, why)
 
-    def _tell(self, step: SweepStep, state: str, why: str, **more: float | None) -> None:
+    def _write_stage(self, step: SweepStep, state: str, why: str, **more: float | None) -> None:
         """A row of stages.csv."""
         cell, turned = step.cell, self._turned == step.stage.name
         self._run.write_stage(

@@ -1,4 +1,4 @@
-"""Which kind of endpoint a host names, and where else it can be asked after."""
+"""Detects the kind of endpoint from its URL, and finds its queue API and REST v2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service says: its words on a failure, errors inside a success, its times; and keys kept out of all of it."""
+"""Reads the answers of services: reasons of failures, errors inside a success, times; and hints for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why an attempt did not end well: from its outcome, its time, its words, and what the endpoint said of itself meanwhile.
+"""Finds the cause of an attempt that did not end ok, from its outcome, its time, its error and the endpoint's own status.
 
 What an outcome and its words prove is taken from them. A wait in vain (``queue_timeout``; ``abandoned`` where no worker was
 seen to have the job) has its reason at the endpoint, and only samples of the endpoint's own word tell which. They are read

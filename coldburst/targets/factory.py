@@ -1,4 +1,4 @@
-"""What the requests of a run are aimed at: the kind of endpoint, and the target made from the options.
+"""Makes the target of a run from its options.
 
 A target is built when its address is known, which for the embedded endpoint is later than its options
 are checked: so ``prepare`` reads clips and templates and says what is wrong with them, and what it

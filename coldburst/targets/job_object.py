@@ -1,4 +1,4 @@
-"""RunPod's job object read: whether and how the job ended, in this suite's words, its times, and the instant of its end."""
+"""Reads RunPod's job object: whether and how the job ended, its times, and the instant of its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RunPod's load-balancing endpoints: any path and verb, answered by an endpoint worker itself.
+"""RunPod's load-balancing endpoints: sends requests of any path and verb, which an endpoint worker answers itself.
 
 Nothing is queued: a request that finds no worker is held for two minutes and then answered 400 (documented), one that
 takes longer than five and a half minutes is cut with 524. ``coldburst.targets.outcome.judge_400`` tells that 400 from a worker's own.
@@ -26,7 +26,7 @@ WORKER_HEADER = "X-Runpod-Worker-Id"
 
 @dataclass(frozen=True, slots=True)
 class LoadBalancerOptions:
-    """How a load-balancing endpoint is asked.
+    """How requests to a load-balancing endpoint are made.
 
     Attributes:
         path, method: the worker's route. Clips without a template go as a transcription service's form.

@@ -1,4 +1,4 @@
-"""What is sent: a JSON template or clips, read and checked before the run, rendered once for each clip.
+"""Request bodies from a JSON template or clips: read and checked before the run, rendered once for each clip.
 
 A template is a JSON file. Texts in it may hold placeholders, in double braces and without spaces:
 

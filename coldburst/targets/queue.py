@@ -1,4 +1,4 @@
-"""RunPod's queue endpoints: a job submitted, asked after until it ends, and cancelled if nobody waits for it any more.
+"""RunPod's queue endpoints: submits a job, polls it until it ends, and cancels it if nobody waits for it any more.
 
 The end of a job is the platform's (``coldburst.targets.job_object.ended_at``), not the moment in which a poll saw it: how often it
 is asked after never lengthens its time. ``Exchange.seen`` keeps that moment. The HTTP status of an attempt is that of its submission.
@@ -47,7 +47,7 @@ MILLISECONDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """How jobs are submitted and asked after.
+    """How jobs are submitted and polled.
 
     Attributes:
         submit: "run", or "runsync", whose answer may come with the job's end in it; if not, it is polled for.
@@ -131,7 +131,7 @@ class _Job:
 
 
 class QueueTarget:
-    """One queue endpoint: ``send`` submits a job and follows it to its end.
+    """One queue endpoint: ``send`` submits a job and polls it until it ends.
 
     Args:
         host: the endpoint's address, as in ``https://api.runpod.ai/v2/ID``.

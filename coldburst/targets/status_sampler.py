@@ -1,7 +1,7 @@
-"""The endpoint's own word while a run goes: /health, and the list of its workers, asked at intervals.
+"""Polls an endpoint's own status during a run: /health and the list of its workers.
 
 The two views disagree by design: /health is the scheduler's gauge, the list are records. Both are kept
-as they were said. Asking is never recorded as a request of the run.
+as they are. A poll is never recorded as a request of the run.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ SINCE = "the worker list, start to the answer that showed it"
 
 
 class StatusSampler:
-    """Asks an endpoint after itself until ``stop``.
+    """Polls an endpoint's status until ``stop``.
 
     Args:
-        address: what to ask; without a queue API there is nothing to ask, and nothing is.
+        address: what to poll; without a queue API there is nothing to poll.
         key: API key, or "".
-        every_s: seconds between two questions to /health; 0 = do not ask.
+        every_s: seconds between two polls of /health; 0 = no polls.
         samples: gets each answer.
         now: the run's clock, in seconds from second 0.
         row: takes a row of endpoint.csv.
@@ -71,7 +71,7 @@ class StatusSampler:
             )
 
     def stop(self) -> None:
-        """Asks nothing more."""
+        """Stops polling."""
         gevent.killall(self._greenlets)
 
     def _repeat(self, every_s: float, client: HttpClient, path: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:

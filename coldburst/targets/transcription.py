@@ -17,7 +17,7 @@ from coldburst.targets.word_error_rate import warm_up
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionOptions:
-    """How a transcription is asked for.
+    """How transcriptions are requested.
 
     Attributes:
         path: where the service takes audio.

@@ -31,7 +31,7 @@ class Hall:
 
     def enter(self, name, answer):
         """A generator; ``answer(kind, peer, word)`` is called with each message to it."""
-        from coldburst.distributed.generators import GeneratorState
+        from coldburst.distributed.generator_registry import GeneratorState
 
         peer = GeneratorState(name, name, len(self.here))
         self.here.append(peer)

@@ -1,1 +1,1 @@
-"""What this suite adds to Locust's web UI: tabs, a live page, the reports."""
+"""Additions to Locust's web UI: tabs, a live page, the reports."""

@@ -1,4 +1,4 @@
-"""The files of a run that the web UI hands out: its report and its tables, and nothing else."""
+"""The files of a run that the web UI serves: its report and its tables, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may speak with the web UI: only pages of its own."""
+"""Restricts the web UI to requests of its own origin."""
 
 from __future__ import annotations
 

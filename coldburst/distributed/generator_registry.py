@@ -1,4 +1,4 @@
-"""The generators of a distributed run as the master knows them: their last words, and what was promised to them."""
+"""The generators of a distributed run as the master knows them: who is alive, what each reported last, and its lease."""
 
 from __future__ import annotations
 
