@@ -82,6 +82,15 @@ def test_no_option_hides_an_attribute_of_locusts_users():
     assert done.stdout == "set() ['', '', '', '', '', '']\n", done.stderr
 
 
+def test_the_readmes_class_is_a_test(tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    check = "import runpy, sys; from coldburst.load.spec import spec_of; print(spec_of(runpy.run_path(sys.argv[1])['Evening']))"
+    done = python("-c", check, str(locustfile(tmp_path, example)))
+    assert "name='evening'" in done.stdout, done.stderr
+    assert "default='warm 30s 1/s, burst 200'" in done.stdout
+    assert "problem=''" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "more", ["", "from coldburst import ScheduleShape\n", "from coldburst import ScheduleShape\nclass Mine(ScheduleShape): ...\n"]
