@@ -153,11 +153,11 @@ class Session:
     def _watch(self, run: LoadRun | DistributedRun, objectives: Sequence[Objective]) -> None:
         """Ends the run early, with a drain, once an objective that may do so is given up."""
         watched = [one for one in objectives if one.abort]
-        dog = ObjectiveWatch(watched, run.plan.planned, run.plan.retries.most)
+        watch = ObjectiveWatch(watched, run.plan.planned, run.plan.retries.most)
 
         def judge(rows: Sequence[Attempt]) -> None:
             for row in rows:
-                missed = None if run.load.stopping else dog.row(row)
+                missed = None if run.load.stopping else watch.row(row)
                 if missed and not run.ended_by:
                     run.ended_by = f"{MISSED}{missed.text}"
                     run.load.stop()

@@ -1,4 +1,4 @@
-"""What a run can be told: options on the command line, fields in the web UI. Times in seconds."""
+"""The options of a run, on the command line, in the environment and in the web UI. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ from coldburst.targets.http import Timeouts
 DEFAULT_RUNS = "runs"
 HELP = "--help-coldburst"
 BESIDES = f"""\
-The endpoint is named by Locust's own --host: https://api.runpod.ai/v2/ID (a queue endpoint),
-https://ID.api.runpod.ai (a load balancer), or any other service, as in https://example.com:8083;
---target says which kind it is where the host does not. Without a host an endpoint of that kind (a
-queue's, where none is said) is started on this machine, with workers of its own, and stopped again.
+Name the endpoint with Locust's --host: https://api.runpod.ai/v2/ID (a queue endpoint),
+https://ID.api.runpod.ai (a load balancer), or any other service, such as https://example.com:8083.
+Its type is detected from the URL; override it with --target. Without a host, an endpoint of that type
+(by default a queue) is started on this machine, with workers of its own, and stopped afterwards.
 Keys are read from {RUNPOD_KEY} and {TRANSCRIPTION_KEY} in the environment, and from nowhere else.
-Each option can be set in the environment too: COLDBURST_SEED=2 for --seed 2.
+Each option can be set in the environment too (COLDBURST_SEED=2 for --seed 2), and as an attribute of
+the test class (seed = 2).
 
 OBJECTIVES, a file such as
 
@@ -68,13 +69,13 @@ class RunPlan:
 
 
 PLENTY = (
-    Option("--seed", 1, "N", "Seed of everything random: the same seed gives the same arrivals"),
-    Option("--when-full", "wait", "", "What an arrival does at the in-flight cap: wait in line, or be shed", ("wait", "shed")),
-    Option("--deadline", 300.0, "SECONDS", "From sending until a request is abandoned, and its job cancelled"),
-    Option("--connect-timeout", 10.0, "SECONDS", "To connect, TLS included"),
-    Option("--first-byte-timeout", 300.0, "SECONDS", "From sending to the answer's headers"),
+    Option("--seed", 1, "N", "Random seed: the same seed gives the same arrivals"),
+    Option("--when-full", "wait", "", "What happens to arrivals at the in-flight limit: they wait in line, or are shed", ("wait", "shed")),
+    Option("--deadline", 300.0, "SECONDS", "Time from sending until a request is abandoned, and its job cancelled"),
+    Option("--connect-timeout", 10.0, "SECONDS", "Time to connect, TLS included"),
+    Option("--first-byte-timeout", 300.0, "SECONDS", "Time from sending to the headers of the response"),
     Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for what is in flight; 0: as --deadline; Ctrl-C again cuts it"),
-    Option("--retries", 0, "N", "Further tries at a request that found no room or nobody there; each is a row of its own"),
+    Option("--retries", 0, "N", "Further tries of a request that was throttled, found no room or no connection; each is a row of its own"),
     Option("--backoff", 1.0, "SECONDS", "Mean pause before the second try; it doubles from try to try, and Retry-After is honoured"),
 )
 SENT = (
@@ -88,26 +89,30 @@ SENT = (
     Option("--auth", "bearer", "", f"How the key in {TRANSCRIPTION_KEY} travels: Bearer or X-API-Key", ("bearer", "x-api-key")),
 )
 RUNPOD = (
-    Option("--target", "auto", "", "Kind of endpoint; auto tells it from the host", ("auto", *KINDS)),
+    Option("--target", "auto", "", "Type of endpoint; auto detects it from the host", ("auto", *KINDS)),
     Option("--submit", "run", "", "Queue: submit by /run and poll, or by /runsync", ("run", "runsync")),
     Option("--poll", "auto", "", "Queue: long polls (/status-sync) where they have room, or one kind", ("auto", "status", "status-sync")),
-    Option("--poll-interval", 1.0, "SECONDS", "Queue: shortest interval between two polls for a job; all share the platform's limit"),
+    Option("--poll-interval", 1.0, "SECONDS", "Queue: shortest interval between two polls of a job; all jobs share the platform's limit"),
     Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's limit on polls (200/s an endpoint) that the run uses"),
     Option("--execution-timeout", 0.0, "SECONDS", "Queue: the job's policy.executionTimeout; 0: the endpoint's own"),
     Option("--ttl", 0.0, "SECONDS", "Queue: the job's policy.ttl, from submission; 0: the platform's day"),
-    Option("--error-at", "error,output.error", "PATHS", "Places in a JSON answer where an error makes it 'failed'"),
-    Option("--cancel", "yes", "", "Queue: cancel jobs that the run gave up or left behind (they would go on costing)", ("yes", "no")),
-    Option("--affinity", "", "WORKER", "Load balancer: the endpoint worker that is asked for: ID, 'strict ID' or 'strict-resume ID'"),
+    Option("--error-at", "error,output.error", "PATHS", "Fields of a JSON response in which an error makes the request 'failed'"),
+    Option(
+        "--cancel", "yes", "", "Queue: cancel jobs that the run abandoned or left behind (they would go on costing money)", ("yes", "no")
+    ),
+    Option("--affinity", "", "WORKER", "Load balancer: the endpoint worker to send to: ID, 'strict ID' or 'strict-resume ID'"),
     Option("--hold-from", 110.0, "SECONDS", "Load balancer: a 400 after this long is the platform's time-out, a faster one 'refused'"),
-    Option("--hold-to", 135.0, "SECONDS", "Load balancer: and up to this long"),
-    Option("--sample", 2.0, "SECONDS", "How often the endpoint is asked after itself (/health, worker list) for endpoint.csv; 0: never"),
+    Option("--hold-to", 135.0, "SECONDS", "Load balancer: … up to this long"),
+    Option("--sample", 2.0, "SECONDS", "How often /health and the worker list are polled for endpoint.csv; 0: never"),
     Option("--cold-after", 2.0, "SECONDS", "Wait from which an endpoint worker's first answer counts as a cold start"),
     Option("--price", "", "GPU|USD", "What a worker costs: a GPU, as in 4090 (RunPod's flex price), or USD a second, as in 0.00031"),
 )
 RESULTS = (
     Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),
-    Option("--objectives", "", "FILE", "What the run must achieve, in TOML (below); it decides the exit code, and may end the run early"),
-    Option("--figures", "yes", "", "Whether the report draws its figures (2 s); analysis report can draw them later", ("yes", "no")),
+    Option("--objectives", "", "FILE", "What the run must achieve, as TOML (below); decides the exit code, and may end the run early"),
+    Option(
+        "--figures", "yes", "", "Whether the report draws its figures (2 s); python -m analysis report can draw them later", ("yes", "no")
+    ),
     Option("--exit-code-on-verdict", "yes", "", "Whether a degraded verdict ends with code 4, an invalid one with 5", ("yes", "no")),
 )
 GROUPS: Mapping[str, tuple[Option, ...]] = {

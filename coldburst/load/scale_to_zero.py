@@ -16,8 +16,13 @@ from coldburst.targets import factory
 logger = logging.getLogger("coldburst")
 OPTIONS = (
     Option("--times", 3, "N", "Cold starts to measure"),
-    Option("--warm", 3, "N", "Requests after each, one at a time, as the control"),
-    Option("--rest", 15.0, "SECONDS", "Quiet after which workers that /health still calls idle count as stopped (above the idle time-out)"),
+    Option("--warm", 3, "N", "Warm requests after each, one at a time, for comparison"),
+    Option(
+        "--rest",
+        15.0,
+        "SECONDS",
+        "After so long without activity, workers that /health calls idle count as stopped (longer than the idle timeout)",
+    ),
     Option("--zero-timeout", 600.0, "SECONDS", "How long to wait for the endpoint to scale to zero before the run is ended"),
 )
 COLD, WARM = "cold", "warm"
