@@ -10,8 +10,8 @@ from typing import Any
 from coldburst.load import run_options
 from coldburst.load.objective_watch import checked
 from coldburst.load.run_options import RunPlan
-from coldburst.load.spec import TestSpec, shared_options, unused
-from coldburst.option import OptionError
+from coldburst.load.spec import TestSpec, unused
+from coldburst.option import Option, OptionError
 from coldburst.record import objectives
 from coldburst.record.objectives import ObjectiveError, Objectives
 
@@ -31,12 +31,12 @@ class OptionChecker:
     """Checks the options in Locust's ``environment`` for its test classes.
 
     Args:
-        specs: those that the locustfiles define, by the name of the class.
+        specs: those that Locust can run, by the name of the class.
+        shared: the options as the command line has them.
     """
 
-    def __init__(self, environment: Any, specs: Mapping[str, TestSpec]) -> None:
-        self._environment, self._specs = environment, specs
-        self._shared = shared_options(tuple(specs.values()))
+    def __init__(self, environment: Any, specs: Mapping[str, TestSpec], shared: Mapping[str, Option]) -> None:
+        self._environment, self._specs, self._shared = environment, specs, shared
         self._checked: CheckedRun | None = None
 
     @property

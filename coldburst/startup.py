@@ -21,7 +21,7 @@ from coldburst.live import prometheus
 from coldburst.live.run_monitor import RunMonitors
 from coldburst.live.web import routes
 from coldburst.load import events as run_events
-from coldburst.load.spec import add_options, spec_of
+from coldburst.load.spec import TestSpec, add_options, shared_options, spec_of
 from coldburst.option import OptionError
 from coldburst.session import NOTHING_SENT, Session
 from coldburst.shape import ScheduleShape
@@ -40,8 +40,13 @@ def register(test: Any) -> None:
     _tests.append(test)
 
 
+def _specs() -> list[TestSpec]:
+    """The specs of all test classes that were defined, those that no locustfile offers too."""
+    return sorted(map(spec_of, _tests), key=lambda spec: spec.class_name)
+
+
 def _add_options(parser: Any, **_: Any) -> None:
-    add_options(parser, sorted(map(spec_of, _tests), key=lambda spec: spec.class_name))
+    add_options(parser, _specs())
     parser.set_defaults(only_summary=True)  # this suite's own progress lines instead of Locust's table every two seconds
 
 
@@ -51,7 +56,7 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         _leave_alone(environment)
         return
     _refusing(lambda: locust_options.refuse(environment.parsed_options))
-    checker = OptionChecker(environment, specs)
+    checker = OptionChecker(environment, specs, shared_options(_specs()))
     session = environment.coldburst = Session(environment, checker)
     if isinstance(runner, runners.WorkerRunner):
         _generate(session, environment)
@@ -81,9 +86,11 @@ def _leave_alone(environment: Any) -> None:
 
 def _set_shape(environment: Any, runner: Any) -> None:
     """The shape that ends the run, also where the locustfile does not import it."""
-    if environment.shape_class and not isinstance(environment.shape_class, ScheduleShape):
-        _refuse(f"{type(environment.shape_class).__name__} is a load shape of your own: leave it out, --schedule shapes the load here")
-    shape = environment.shape_class = environment.shape_class or cast("Any", ScheduleShape)()
+    shape = environment.shape_class
+    if not isinstance(shape, ScheduleShape):
+        if shape and all(test in _tests for test in environment.available_user_classes.values()):
+            _refuse(f"{type(shape).__name__} is a load shape of your own: leave it out, --schedule shapes the load here")
+        shape = environment.shape_class = cast("Any", ScheduleShape)()
     shape.runner = runner
     environment.available_shape_classes = {type(shape).__name__: shape}
 

@@ -1,13 +1,16 @@
 """What a user writes: a class with attributes; several of them at once; and what is wrong with one."""
 
+import json
 import re
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
-from tests.support.generators import distributed
+from tests.support.generators import Crew, distributed
 from tests.support.locusts import PLAIN, ROOT, locust
+from tests.support.serving import reserved
 from tests.support.transcribers import transcriber
 from tests.support.web import WebUi
 
@@ -198,6 +201,37 @@ def test_the_class_picker_decides_schedule_options_and_name(tmp_path):
             assert (folder / "attempts.csv").read_text(encoding="utf-8").count("\n") - 1 == count
             assert f'"deadline": {deadline}' in (folder / "run.json").read_text(encoding="utf-8")
             ui.locust.until(lambda _: ui.state() == "stopped")
+
+
+@pytest.mark.slow
+def test_a_master_with_the_class_picker_leads_generators_that_have_all_tests(tmp_path):
+    file = str(locustfile(tmp_path, TWO))
+    with (
+        reserved() as port,
+        transcriber(*FAST) as service,
+        WebUi("--master", "--master-bind-port", str(port), "--class-picker", "--host", service.url, *PLAIN, file=file) as ui,
+        ExitStack() as stack,
+    ):
+        Crew(ui.locust, "127.0.0.1", port, file, stack).add()
+        ui.locust.until(lambda _: json.loads(ui.get("/worker-count"))["worker_count"] == 1)
+        for number, (name, count) in enumerate((("Second", 4), ("First", 3)), 1):
+            assert ui.post("/swarm", user_classes=name, shape_class="Default")["success"]
+            ui.locust.until(lambda run, number=number: len(list(run.runs.glob("*/report/index.html"))) == number, 120)
+            (folder,) = ui.locust.runs.glob(f"*-{name.lower()}")
+            assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["ledger"]["counts"] == {"ok": count}
+            ui.locust.until(lambda _: ui.state() == "stopped")
+
+
+@pytest.mark.slow
+def test_tests_that_no_locustfile_offers_change_nothing_but_the_command_line(tmp_path):
+    """The schedule's default is empty then: it stands for the class's own all the same."""
+    locustfile(tmp_path, THREE_LINES.replace("burst 3", "burst 5"), "shared_tests.py")
+    with (
+        transcriber(*FAST) as service,
+        locust("--host", service.url, *PLAIN, file=locustfile(tmp_path, "import shared_tests\n" + TWO.partition("class Second")[0])) as run,
+    ):
+        assert run.wait() == 0, run.output
+        assert (run.about["question"], str(run.ledger)) == ("first", "3 planned = 3 ok")
 
 
 @pytest.mark.slow
