@@ -14,7 +14,7 @@ from coldburst import __version__
 from coldburst.installation import checkout, python_path
 from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
 
-PACKAGES = ("locust", "gevent", "geventhttpclient", "runpod")
+PACKAGES = ("locust", "gevent", "httptools", "runpod")
 SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY)
 """Variables that no process of ours hands to another: the embedded service is open, and a report needs no key."""
 

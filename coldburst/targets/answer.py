@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from coldburst.targets.http import Exchange
+from coldburst.redact import redact, redact_bytes
+from coldburst.targets.exchange import Exchange
 from coldburst.targets.outcome import Evidence
 
 PLACES = ("error", "detail", "message", "title")
@@ -16,6 +17,15 @@ PLACES = ("error", "detail", "message", "title")
 
 LONGEST_MS = 366 * 86_400_000
 """A platform's time beyond a year is none: RunPod's longest is a week."""
+
+
+def mask_key(exchange: Exchange, key: str) -> None:
+    """Masks ``key`` in the answer, before anything else reads it."""
+    if not key:
+        return
+    exchange.body = redact_bytes(exchange.body, key)
+    exchange.headers = {name: redact(value, (key,)) for name, value in exchange.headers.items()}
+    exchange.error = redact(exchange.error, (key,))
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -1,136 +1,267 @@
-"""The HTTP client: one request, one connection's turn, no retries, every instant kept.
+"""The HTTP/1.1 client: one request, no hidden retries, every instant kept.
 
-geventhttpclient opens the sockets (verified TLS) and parses the answers; sending and keeping
-connections is done here, because its own pool asks select(), which cannot see file descriptors
-from 1024 on, and its own client silently repeats requests.
+Sockets are gevent's, answers are parsed by httptools (llhttp), one parser a connection. A body ends where its message ends:
+what follows an answer belongs to no request, and the connection is not used again. Deadlines are checked by the clock
+whatever arrives. Of a long body the first KEEP_BYTES are kept; the rest is counted and dropped.
+
+A request goes out again in one case only: an idle connection turned out to be closed before a byte of an answer came, and
+the server's kernel acknowledged nothing of the request, so that nobody can have seen it (RFC 9112, 9.3.1). Where the system
+does not tell, idempotent requests are repeated (RFC 9110, 9.2.2). ``Exchange.reconnects`` says so.
 """
 
 from __future__ import annotations
 
 import errno
-import ssl
+import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
 import gevent.socket
 from gevent import monkey
-from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
-from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from coldburst.redact import redact, redact_bytes
+from coldburst.targets import socket_state
+from coldburst.targets.exchange import BrokenError, ConnectFailedError, DeadlinePassedError, Exchange, OnBody, Timeouts
 
 # The kernel's poll, not gevent's: the question is answered at once and must not switch greenlets.
 _poll = monkey.get_original("select", "poll")
-_READABLE = monkey.get_original("select", "POLLIN")
+_READABLE: int = monkey.get_original("select", "POLLIN")
+_WRITABLE: int = monkey.get_original("select", "POLLOUT")
 
+__all__ = ["Exchange", "HttpClient", "Timeouts"]
+
+# Seconds after which an idle connection is not used again: uvicorn and Node close theirs after 5 s, and a request that meets
+# the closing would fail through no fault of the endpoint's. A server that is seen to close sooner gets half of that time.
 KEEP_S = 4.0
-"""Seconds after which an idle connection is not used again: uvicorn and Node close theirs after 5 s,
-and a request that meets the closing would fail through no fault of the endpoint's."""
+IDEMPOTENT = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE")
 BLOCK_BYTES = 65536
-WRONG_NAME = (62, 64)
-"""OpenSSL's codes of a certificate for another name, or another address (X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH)."""
+# Of a body. RunPod's largest result has 20 MB.
+KEEP_BYTES = 32 * 2**20
+HEAD_BYTES = 256 * 1024
+# After so many bytes without a pause other greenlets get a turn: parsing them takes about a millisecond.
+TURN_BYTES = 4 * BLOCK_BYTES
 
 
-class ConnectFailedError(OSError):
-    """No connection: the name is unknown, nobody listens, or TLS does not verify."""
+class _Deadlines:
+    """The deadlines of one request."""
+
+    __slots__ = ("_start", "_timeouts")
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts, self._start = timeouts, time.perf_counter()
+
+    def left_s(self, head: bool) -> float:
+        """Seconds left, above 0: for the answer's headers where ``head``, else for the whole.
+
+        Raises:
+            DeadlinePassedError: the limit has passed.
+        """
+        left = (
+            self._start
+            + (min(self._timeouts.first_byte_s, self._timeouts.total_s) if head else self._timeouts.total_s)
+            - time.perf_counter()
+        )
+        if left <= 0:
+            raise self.late(head)
+        return left
+
+    def late(self, head: bool) -> DeadlinePassedError:
+        """The error that says which limit passed."""
+        if head and self._timeouts.first_byte_s < self._timeouts.total_s:
+            return DeadlinePassedError(f"no first byte within {self._timeouts.first_byte_s:g} s")
+        return DeadlinePassedError(f"not done within {self._timeouts.total_s:g} s")
 
 
-class _Late(BaseException):
-    """A time limit passed. Not an Exception, so that no library takes it for a broken socket."""
+class _Connection:
+    """A socket and the parser of what comes from it: one request and its answer after the other."""
 
+    def __init__(self, sock: gevent.socket.socket, tls: bool) -> None:
+        self.sock, self._tls = sock, tls
+        self.idle_since = 0.0
+        self.used = False
+        self._parser = HttpResponseParser(self)
+        self._written = self._written_before = 0
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Time limits of a request, in seconds: to connect, to the answer's headers, to its last byte."""
+    def ask(self, exchange: Exchange, clock: _Deadlines, head: bytes, body: bytes, *, bodiless: bool, on_body: OnBody | None) -> None:
+        """Sends one request and reads its answer into ``exchange``.
 
-    connect_s: float = 10.0
-    first_byte_s: float = 300.0
-    total_s: float = 300.0
+        Raises:
+            DeadlinePassedError, BrokenError: see there.
+        """
+        self._exchange, self._clock, self._bodiless, self._on_body = exchange, clock, bodiless, on_body
+        self._headers: dict[str, str] = {}
+        self._chunks: list[bytes] = []
+        self._status = self._head_bytes = self._kept = 0
+        self._final = self._complete = self._surplus = self._goes_on = False
+        self._written_before = self._written
+        self._write(head, body)
+        self._read()
+        self.used = True
+        exchange.status, exchange.headers = self._status, self._headers
+        exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks = []
 
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow: the answer was whole, and nothing came behind it."""
+        return self._goes_on and not self._surplus
 
-@dataclass(slots=True)
-class Exchange:
-    """One request and what came of it so far.
+    @property
+    def unanswered(self) -> bool:
+        """Whether not a byte of an answer came."""
+        return self._head_bytes == 0
 
-    Attributes:
-        sent, first, done: instants by ``time.perf_counter``: before connecting and writing; headers
-            there; last byte there, or the failure. A queue endpoint's job has its own end, see coldburst.targets.queue.
-        fault: "connect", "reset" or "deadline" (attempt.FAULTS), "" where a whole answer came.
-        error: the fault in words.
-        seen: when polling saw the end (queue endpoints).
-        known: columns of the attempt known so far, so that one that is cut in flight still tells its job.
-    """
+    @property
+    def reached_nobody(self) -> bool | None:
+        """Whether the other side's kernel acknowledged nothing of the present request; None where the system does not tell."""
+        acknowledged = socket_state.acknowledged_bytes(self.sock)
+        # The counter may hold one byte more, for the SYN.
+        return None if acknowledged is None else self._written > self._written_before and acknowledged <= self._written_before + 1
 
-    sent: float | None = None
-    first: float | None = None
-    done: float | None = None
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    fault: str = ""
-    error: str = ""
-    seen: float | None = None
-    known: dict[str, Any] = field(default_factory=dict)
-
-    def redact(self, key: str) -> None:
-        """Masks ``key`` in the answer, before anything else reads it."""
-        if not key:
-            return
-        self.body = redact_bytes(self.body, key)
-        self.headers = {name: redact(value, (key,)) if isinstance(value, str) else value for name, value in self.headers.items()}
-        self.error = redact(self.error, (key,))
-
-
-class _Keeping:
-    """A pool without a bound (the in-flight cap is the dispatcher's) that keeps quiet connections for KEEP_S."""
-
-    def start(self) -> None:
-        self._idle: list[tuple[gevent.socket.socket, float]] = []
-        self.opened = 0
-
-    def get_socket(self) -> gevent.socket.socket:
-        while self._idle:
-            sock, since = self._idle.pop()
-            if time.perf_counter() - since < KEEP_S and _quiet(sock):
-                return sock
-            sock.close()
-        try:
-            sock = self._create_socket()  # type: ignore[attr-defined]
-        except (OSError, UnicodeError) as error:  # UnicodeError: a name that IDNA cannot encode
-            raise ConnectFailedError(_why_not(error)) from error
-        self.opened += 1
-        return sock
-
-    def return_socket(self, sock: gevent.socket.socket) -> None:
-        self._idle.append((sock, time.perf_counter()))
-
-    def release_socket(self, sock: gevent.socket.socket) -> None:
-        sock.close()
+    def is_quiet(self) -> bool:
+        """Whether an idle connection is still open: a readable one was closed, or holds what nobody asked for."""
+        return not _ready(self.sock, _READABLE)
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop()[0].close()
+        """Closes the socket."""
+        self.sock.close()
 
+    # Callbacks of the parser. What comes after the final answer is whole is surplus.
 
-class _PlainPool(_Keeping, ConnectionPool):
-    pass
+    def on_message_begin(self) -> None:
+        """See httptools."""
+        if self._complete:
+            self._surplus = True
+        else:
+            self._headers = {}
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools. Trailers are dropped; a repeated header is joined as RFC 9110, 5.3, says."""
+        if not self._final:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
 
-class _TlsPool(_Keeping, SSLConnectionPool):
-    pass
+    def on_headers_complete(self) -> None:
+        """See httptools. An interim answer (1xx) is not the final one, but for 101: nobody asked to switch protocols."""
+        status = self._parser.get_status_code()
+        if not self._final and (status >= 200 or status == 101):
+            self._final, self._status = True, status
+            self._exchange.first = time.perf_counter()
+
+    def on_body(self, data: bytes) -> None:
+        """See httptools."""
+        if self._complete:
+            return
+        self._exchange.received += len(data)
+        if self._on_body is not None:
+            self._on_body(data, time.perf_counter())
+        if self._kept < KEEP_BYTES:
+            self._chunks.append(data[: KEEP_BYTES - self._kept])
+            self._kept += len(data)
+
+    def on_message_complete(self) -> None:
+        """See httptools. Whether the connection may go on is known here alone: afterwards the parser has forgotten the message."""
+        if self._final and not self._complete:
+            self._complete, self._goes_on = True, bool(self._parser.should_keep_alive())
+
+    def _write(self, head: bytes, body: bytes) -> None:
+        """Sends the request; stops where the server has answered before it has read all."""
+        try:
+            if self._tls:
+                # A TLS socket has no call for several pieces, and a deadline of its own for each block.
+                with gevent.Timeout(self._clock.left_s(head=True), self._clock.late(head=True)):
+                    self.sock.sendall(head + body)
+                self._written += len(head) + len(body)
+                return
+            self.sock.settimeout(self._clock.left_s(head=True))
+            # Head and body in one call, so that the body is not copied for each request.
+            sent = self.sock.sendmsg((head, body)) if body else self.sock.send(head)
+            self._written += sent
+            if sent < len(head) + len(body):
+                self._write_rest(memoryview(head)[sent:], memoryview(body)[max(0, sent - len(head)) :])
+        except TimeoutError as error:
+            raise self._clock.late(head=True) from error
+        except OSError as error:
+            # A server may answer (413, 401) and close before it has read the body: that answer counts.
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET):
+                raise BrokenError(f"{type(error).__name__}: {error}") from error
+
+    def _write_rest(self, *pieces: memoryview) -> None:
+        for piece in pieces:
+            left = piece
+            while left:
+                socket_state.wait_either(self.sock, self._clock.left_s(head=True))
+                found = _ready(self.sock, _READABLE | _WRITABLE)
+                # Whatever is not leave to write can be read: errors and hang-ups too.
+                if found & ~_WRITABLE and (not self._receive() or self._final):
+                    # Its answer is here, or the end of the stream, which the reading names: the connection is not used again.
+                    self._surplus = True
+                    return
+                if found & _WRITABLE:
+                    sent = self.sock.send(left)
+                    self._written += sent
+                    left = left[sent:]
+
+    def _read(self) -> None:
+        turn = 0
+        while not self._complete:
+            received = self._receive()
+            if not received:
+                self._end_of_stream()
+                return
+            turn += received
+            if turn >= TURN_BYTES:
+                turn = 0
+                gevent.sleep(0)
+
+    def _receive(self) -> int:
+        """Reads a block and parses it; its length, 0 at the end of the stream."""
+        self.sock.settimeout(self._clock.left_s(head=not self._final))
+        try:
+            data = self.sock.recv(BLOCK_BYTES)
+        except TimeoutError as error:
+            raise self._clock.late(head=not self._final) from error
+        except OSError as error:
+            raise BrokenError(f"{type(error).__name__}: {error}") from error
+        if data:
+            self._parse(data)
+        return len(data)
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self._complete = self._surplus = True
+        except HttpParserError as error:
+            if not self._complete:
+                raise BrokenError(f"HttpParserError: {error}") from error
+            self._surplus = True
+        if not self._final or not self._head_bytes:
+            self._head_bytes += len(data)
+        if not self._final and self._head_bytes > HEAD_BYTES:
+            raise BrokenError(f"the answer's headers are longer than {HEAD_BYTES // 1024} KiB")
+        self._complete = self._complete or (self._final and self._bodiless)
+
+    def _end_of_stream(self) -> None:
+        """The server closed: that ends a body without a length, and breaks anything else."""
+        measured = "content-length" in self._headers or "chunked" in self._headers.get("transfer-encoding", "").lower()
+        if not self._final or measured:
+            raise BrokenError("the connection closed " + ("without an answer" if self.unanswered else "before its answer was whole"))
+        self._surplus = True
 
 
 class HttpClient:
-    """Requests to one origin over kept-alive connections.
+    """Requests to one origin over kept-alive connections, without a bound: the in-flight cap is the dispatcher's.
 
     Args:
         origin: scheme, host and port, as in ``https://example.com:8443``; a path in front of every
             request's own is kept.
         headers: sent with every request.
+
+    Attributes:
+        opened: connections opened so far.
 
     Raises:
         ValueError: a header that cannot stand in a request.
@@ -138,24 +269,19 @@ class HttpClient:
 
     def __init__(self, origin: str, limits: Timeouts, headers: Mapping[str, str] | None = None) -> None:
         url = urlsplit(origin)
-        self._tls = url.scheme == "https"
-        host, port = url.hostname or "", url.port or (443 if self._tls else 80)
+        self._tls = socket_state.tls_context() if url.scheme == "https" else None
+        self._host, self._port = url.hostname or "", url.port or (443 if self._tls else 80)
         self._prefix = url.path.rstrip("/")
         self._limits = limits
         self._fixed = _lines({"Host": url.netloc.rpartition("@")[2], **(headers or {})})
-        # No time-out per read: the limits here bound the whole, and a read's own would restart with every byte.
-        times: dict[str, Any] = {"connection_timeout": limits.connect_s, "network_timeout": None}
-        self._pool = _TlsPool(host, port, host, port, insecure=False, **times) if self._tls else _PlainPool(host, port, host, port, **times)
-        self._pool.start()
-
-    @property
-    def opened(self) -> int:
-        """Connections opened so far."""
-        return int(self._pool.opened)
+        self._idle: list[_Connection] = []
+        self._keep_s = KEEP_S
+        self.opened = 0
 
     def close(self) -> None:
         """Closes the idle connections."""
-        self._pool.close()
+        while self._idle:
+            self._idle.pop().close()
 
     def send(
         self,
@@ -165,94 +291,93 @@ class HttpClient:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         limits: Timeouts | None = None,
+        on_body: OnBody | None = None,
     ) -> None:
         """Sends one request and fills ``exchange`` in, also while it waits; never raises for what the network does.
 
-        ``limits`` stand in for the client's own for this request, but for the time to connect.
+        Args:
+            limits: stand in for the client's own for this request.
+            on_body: called with each piece of the body as it comes, and its instant by ``time.perf_counter``.
         """
         head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._fixed}{_lines(headers or {})}Content-Length: {len(body)}\r\n\r\n".encode()
-        limits = limits or self._limits
         exchange.sent = time.perf_counter()
-        total = gevent.Timeout.start_new(limits.total_s, _Late(f"not done within {limits.total_s:g} s"))
-        first = total if limits.first_byte_s >= limits.total_s else _first_byte_timeout(limits)
+        clock = _Deadlines(limits or self._limits)
         try:
-            response = self._ask(method, head, body)
-            exchange.first = time.perf_counter()
-            if first is not total:
-                first.close()
-            exchange.body = response.read()
-            exchange.status, exchange.headers = response.status_code, _headers(response)
-        except _Late as late:
+            self._ask(exchange, clock, method, head, body, on_body)
+        except DeadlinePassedError as late:
             exchange.fault, exchange.error = "deadline", str(late)
         except ConnectFailedError as error:
             exchange.fault, exchange.error = "connect", str(error)
-        except (OSError, HTTPParseError) as error:
-            exchange.fault, exchange.error = "reset", f"{type(error).__name__}: {error}"
+        except BrokenError as error:
+            exchange.fault, exchange.error = "reset", str(error)
         finally:
             exchange.done = time.perf_counter()
-            total.close()
-            first.close()
 
-    def _ask(self, method: str, head: bytes, body: bytes) -> HTTPSocketPoolResponse:
-        sock = self._pool.get_socket()
+    def _ask(self, exchange: Exchange, clock: _Deadlines, method: str, head: bytes, body: bytes, on_body: OnBody | None) -> None:
+        connection = self._take() or self._connect(clock)
         try:
-            if body and not self._tls:
-                _write(sock, head, body)
-            else:
-                sock.sendall(head + body)
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                sock.close()
+            connection.ask(exchange, clock, head, body, bodiless=method == "HEAD", on_body=on_body)
+        except BrokenError:
+            closed = connection.used and connection.unanswered
+            again = closed and (method in IDEMPOTENT if (unseen := connection.reached_nobody) is None else unseen)
+            if closed:
+                self._keep_s = min(self._keep_s, ((exchange.sent or 0.0) - connection.idle_since) / 2)
+            connection.close()
+            if not again:
                 raise
-            # A server may answer (413, 401) and close before it has read the body: that answer counts.
+            exchange.reconnects += 1
+            connection = self._connect(clock)
+            try:
+                connection.ask(exchange, clock, head, body, bodiless=method == "HEAD", on_body=on_body)
+            except BaseException:
+                connection.close()
+                raise
         except BaseException:
-            sock.close()
+            connection.close()
             raise
-        return _Answer(sock, self._pool, block_size=BLOCK_BYTES, method=method)
+        if connection.reusable:
+            connection.idle_since = time.perf_counter()
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _take(self) -> _Connection | None:
+        """An idle connection that is still open, the one used last; None where there is none."""
+        while self._idle:
+            connection = self._idle.pop()
+            idle_s = time.perf_counter() - connection.idle_since
+            if idle_s < self._keep_s:
+                if connection.is_quiet():
+                    return connection
+                self._keep_s = idle_s / 2
+            connection.close()
+        return None
+
+    def _connect(self, clock: _Deadlines) -> _Connection:
+        limit_s = min(self._limits.connect_s, clock.left_s(head=False))
+        sock = None
+        try:
+            sock = gevent.socket.create_connection((self._host, self._port), limit_s)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls:
+                sock = self._tls.wrap_socket(sock, server_hostname=self._host)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that IDNA cannot encode
+            if sock is not None:
+                sock.close()
+            raise ConnectFailedError(socket_state.why_not(error)) from error
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+        self.opened += 1
+        return _Connection(sock, self._tls is not None)
 
 
-class _Answer(HTTPSocketPoolResponse):
-    """An answer that keeps its connection until the final one is whole: the library gives it up after an interim 1xx."""
-
-    def _on_message_complete(self) -> None:
-        self.message_complete = True
-        if self.get_code() >= 200:
-            super()._on_message_complete()
-
-
-def _write(sock: gevent.socket.socket, head: bytes, body: bytes) -> None:
-    """Sends head and body in one call, so that the body is not copied for each request; TLS has no such call."""
-    sent = sock.sendmsg((head, body))
-    if sent < len(head):
-        sock.sendall(head[sent:])
-        sent = len(head)
-    if sent < len(head) + len(body):
-        sock.sendall(memoryview(body)[sent - len(head) :])
-
-
-def _why_not(error: Exception) -> str:
-    """Why there is no connection, in words; where the next step is known, with it."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        known = "use a name that it is for" if error.verify_code in WRONG_NAME else "name its authority, as in SSL_CERT_FILE=ca.pem"
-        return f"the certificate does not verify ({error.verify_message}), and nothing was sent: {known}"
-    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-        return "no TLS is spoken at that port: should the address begin with http:// ?"
-    return str(error)
-
-
-def _first_byte_timeout(limits: Timeouts) -> gevent.Timeout:
-    return gevent.Timeout.start_new(limits.first_byte_s, _Late(f"no first byte within {limits.first_byte_s:g} s"))
-
-
-def _quiet(sock: gevent.socket.socket) -> bool:
-    """Whether an idle connection is still open: a readable one was closed, or holds what nobody asked for."""
+def _ready(sock: gevent.socket.socket, events: int) -> int:
+    """Which of ``events`` hold for the socket now."""
     poller = _poll()
-    poller.register(sock.fileno(), _READABLE)
-    return not poller.poll(0)
-
-
-def _headers(response: HTTPSocketPoolResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.items()}
+    poller.register(sock.fileno(), events)
+    return sum(found for _, found in poller.poll(0))
 
 
 def _lines(headers: Mapping[str, str]) -> str:

@@ -96,10 +96,10 @@ class LoadBalancerTarget:
         if template.clip:
             known["audio_s"] = template.clip.audio_s
         self.client.send(exchange, self._options.method, self._options.path, body, {"X-Request-ID": name})
-        exchange.redact(self._key)
+        answer.mask_key(exchange, self._key)
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
-        known |= {"bytes_in": len(exchange.body)} | timing(exchange.headers)
+        known |= {"bytes_in": exchange.received} | timing(exchange.headers)
         if isinstance(worker := exchange.headers.get(WORKER_HEADER.lower()), str) and worker:
             known["worker_id"] = worker
         if not 200 <= (exchange.status or 0) < 300:

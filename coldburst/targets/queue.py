@@ -223,8 +223,8 @@ class QueueTarget:
             path = f"/runsync?wait={round(wait_s * MILLISECONDS)}"
             limits = Timeouts(limits.connect_s, max(limits.first_byte_s, wait_s + MARGIN_S), limits.total_s)
         self.client.send(exchange, "POST", path, body, {"Content-Type": "application/json", "X-Request-ID": name}, limits)
-        exchange.redact(self._key)
-        exchange.known["bytes_in"] = len(exchange.body)
+        answer.mask_key(exchange, self._key)
+        exchange.known["bytes_in"] = exchange.received
         return template.clip
 
     def _accept(self, content: Mapping[str, Any], exchange: Exchange) -> _Job:
@@ -278,7 +278,7 @@ class QueueTarget:
         finally:
             self._holding -= held
             self.limiter.leave()
-        poll.redact(self._key)
+        answer.mask_key(poll, self._key)
         return poll, held
 
     def _read(self, job: _Job, poll: Exchange, held: bool, exchange: Exchange) -> Mapping[str, Any] | None:
@@ -288,7 +288,7 @@ class QueueTarget:
             self._holds = self._holds and not (job.doubt and not held)
             job.failures, job.missing, job.doubt = 0, 0, False
             if content["status"] in ENDED:
-                exchange.seen, exchange.known["bytes_in"] = poll.done, len(poll.body)
+                exchange.seen, exchange.known["bytes_in"] = poll.done, poll.received
                 return content
             job.asked, job.heard = poll.sent or now, now
             job.due = job.asked + self._options.poll_s

@@ -85,7 +85,7 @@ class StatusSampler:
         """Asks once, keeps the answer as a row; whether it is worth asking again."""
         exchange, at_s = Exchange(), self._now()
         client.send(exchange, "GET", path)
-        exchange.redact(self._key)
+        answer.mask_key(exchange, self._key)
         view = "health" if path == "/health" else "workers"
         try:
             content = read(json.loads(exchange.body)) if exchange.status == 200 else {"error": self._reason(exchange)}

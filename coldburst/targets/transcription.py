@@ -61,8 +61,8 @@ class TranscriptionTarget:
         known: dict[str, Any] = {"audio_s": clip.audio_s, "bytes_out": len(body)}
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
-        known["bytes_in"] = len(exchange.body)
-        exchange.redact(self._key)
+        known["bytes_in"] = exchange.received
+        answer.mask_key(exchange, self._key)
         known |= timing(exchange.headers)
         return judge(exchange, clip.text, self._options.max_wer, known)
 

@@ -10,6 +10,7 @@ Python, git and coreutils are taken for granted, and /bin/sh, which every Unix h
 """
 
 import shutil
+import sys
 
 import pytest
 
@@ -55,6 +56,10 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     """A mark that skips where one of the programs is not installed."""
     reason = lacking(*programs)
     return pytest.mark.skipif(bool(reason), reason=reason)
+
+
+needs_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells this")
+"""A mark for what is asked of Linux' kernel."""
 
 
 def need(program: str) -> str:

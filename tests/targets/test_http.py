@@ -81,8 +81,8 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used(client_of):
         client = client_of(server)
         for _ in range(3):
             assert send(client).status == 200
-            for sock, _since in client._pool._idle:
-                gevent.socket.wait_read(sock.fileno(), timeout=2)  # the closing has arrived
+            for connection in client._idle:
+                gevent.socket.wait_read(connection.sock.fileno(), timeout=2)  # the closing has arrived
         assert server.connections == 3
 
 
@@ -195,7 +195,7 @@ def test_a_request_that_is_killed_takes_its_connection_with_it(client_of):
         while not server.requests:
             gevent.sleep(0.001)
         greenlet.kill()
-        assert client._pool._idle == []
+        assert client._idle == []
     assert exchange.sent is not None
     assert exchange.status is None
 
