@@ -23,9 +23,9 @@ def rows_of(text, head):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_the_readme_has_the_programs_own_table():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert rows_of(readme, "| exit code | meaning |\n") == [[str(code), meaning] for code, meaning in exit_codes.MEANINGS.items()]
+def test_the_reference_has_the_programs_own_table():
+    page = (ROOT / "docs" / "reference" / "results.md").read_text(encoding="utf-8")
+    assert rows_of(page, "| exit code | meaning |\n") == [[str(code), meaning] for code, meaning in exit_codes.MEANINGS.items()]
 
 
 @pytest.mark.parametrize(

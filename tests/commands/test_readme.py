@@ -1,4 +1,4 @@
-"""The README is true: its commands run, its tables are the program's own."""
+"""The README and the reference pages are true: their commands run, their tables are the program's own."""
 
 import re
 import shlex
@@ -23,7 +23,10 @@ from tests.support.transcribers import transcriber
 from tests.support.web import WebUi
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SWEEPS = (ROOT / "docs" / "guides" / "sweeps.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "reference" / "results.md").read_text(encoding="utf-8")
+EMULATOR = (ROOT / "docs" / "reference" / "emulator.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README + SWEEPS, re.MULTILINE | re.DOTALL)
 COMMANDS = [shlex.split(part, comments=True) for block in BLOCKS for line in block.splitlines() for part in line.split("&&")]
 INSTALLS = [command for command in COMMANDS if command[0] in ("pip", "pytest") and command[-1] != ".[all]"]
 PACKAGE = [command for command in COMMANDS if command[0] == "pip" and command[-1] == ".[all]"]
@@ -32,8 +35,8 @@ WEB = [command for command in COMMANDS if command[0] == "locust" and len(command
 HELP = [command for command in COMMANDS if command[-1].startswith("--help")]
 COMMAND = [command for command in COMMANDS if command[0] == "coldburst" and command not in HELP]
 REPORTS = [command for command in COMMANDS if command[:3] == ["python", "-m", "analysis"]]
-SERVICES = [command for command in COMMANDS if command[:3] == ["python", "-m", "coldburst.transcriber"] and command not in HELP]
-EMULATORS = [command for command in COMMANDS if command[:3] == ["python", "-m", "coldburst.emulator"] and command not in HELP]
+SERVICES = [command for command in COMMANDS if command[:4] == ["python", "-m", "coldburst", "transcriber"] and command not in HELP]
+EMULATORS = [command for command in COMMANDS if command[:4] == ["python", "-m", "coldburst", "emulator"] and command not in HELP]
 REPLICAS = [command for command in HEADLESS if "transcription" in command and "--host" not in command]
 OWN = "http://127.0.0.1:8083"
 EMULATED = {"http://127.0.0.1:8090/v2/demo": ("/v2/demo", "queue"), "http://127.0.0.1:8090/lb/balanced": ("/lb/balanced", "balancer")}
@@ -48,9 +51,9 @@ def marked(command):
     return pytest.param(command, id=name(command), marks=[needs("nginx")] if command in REPLICAS else [])
 
 
-def rows(head):
-    """The cells of the table that begins with ``head``."""
-    lines = README.partition(head)[2].partition("\n\n")[0].strip().splitlines()[1:]
+def rows(head, text=README):
+    """The cells of the table in ``text`` that begins with ``head``."""
+    lines = text.partition(head)[2].partition("\n\n")[0].strip().splitlines()[1:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -83,9 +86,9 @@ def test_the_package_is_what_ci_installs_and_its_commands_follow_each_other(tmp_
 
 
 def test_the_tables_are_the_programs_own():
-    columns = rows("| column | kind | unit | meaning | source |\n")
+    columns = rows("| column | kind | unit | meaning | source |\n", RESULTS)
     assert columns == [[f"`{c.name}`", c.kind.__name__, c.unit, c.meaning, c.source] for c in COLUMNS]
-    assert rows("| outcome | meaning |\n") == [[f"`{outcome}`", meaning] for outcome, meaning in OUTCOMES.items()]
+    assert rows("| outcome | meaning |\n", RESULTS) == [[f"`{outcome}`", meaning] for outcome, meaning in OUTCOMES.items()]
 
 
 def test_every_locustfile_is_there():
@@ -94,8 +97,15 @@ def test_every_locustfile_is_there():
 
 
 def test_every_link_leads_somewhere():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            place = target.partition("#")[0]
+            assert target.startswith("https://") or not place or (page.parent / place).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
 
 
 @pytest.mark.slow
@@ -195,7 +205,7 @@ def test_reports(command, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", SERVICES, ids=name)
 def test_services(command):
-    words = list(command[3:])
+    words = list(command[4:])
     if "--port" in words:
         words[words.index("--port") + 1] = "0"
     if "-" in words:
@@ -207,7 +217,7 @@ def test_services(command):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", EMULATORS, ids=name)
 def test_emulators(command):
-    words = list(command[3:])
+    words = list(command[4:])
     words[words.index("--port") + 1] = "0"
     with emulator(*words) as platform:
         assert platform.ask("/v2/demo/health").json()["jobs"]["inQueue"] == 0
@@ -218,4 +228,4 @@ def test_the_parameters_are_the_programs_own():
     for one in fields(Platform):
         if "known" in one.metadata:
             known.setdefault(one.metadata["known"], []).append(f"`{one.name}`")
-    assert {row[0]: row[1] for row in rows("| known | parameters |\n")} == {how: ", ".join(names) for how, names in known.items()}
+    assert {row[0]: row[1] for row in rows("| known | parameters |\n", EMULATOR)} == {how: ", ".join(names) for how, names in known.items()}
