@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 from .command_name import PROGRAM, SHORT
 from .compare import compare

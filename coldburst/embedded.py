@@ -32,7 +32,7 @@ class ServiceCommand:
     health: str
 
 
-RECIPES: Mapping[str, ServiceCommand] = {
+SERVICES: Mapping[str, ServiceCommand] = {
     "queue": ServiceCommand((*_EMULATOR, "queue"), f"/v2/{ID}", f"/v2/{ID}/health"),
     "balancer": ServiceCommand((*_EMULATOR, "balancer"), f"/lb/{ID}", f"/v2/{ID}/health"),
     "transcription": ServiceCommand(("coldburst.transcriber", "--queue", "1000", "--worker-id", ID), "", "/health"),
@@ -54,8 +54,8 @@ class EmbeddedEndpoint:
     def __init__(self, kind: str, more: Sequence[str] = ()) -> None:
         if sentence := missing("emulator"):
             raise StartError(f"no --host, and {sentence}; or name an endpoint by --host")
-        self._recipe = RECIPES[kind]
-        command = (*self._recipe.command, *(more if self._recipe.command[0] == _EMULATOR[0] else ()))
+        self._service = SERVICES[kind]
+        command = (*self._service.command, *(more if self._service.command[0] == _EMULATOR[0] else ()))
         # A session of its own: Ctrl-C on the terminal must reach the run, not the service it waits for.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", *command, "--port", "0", "--until-stdin-closes"],
@@ -80,12 +80,12 @@ class EmbeddedEndpoint:
         with gevent.Timeout(READY_S, late):
             address = self._address()
             client = HttpClient(address, Timeouts(5, 5, 5))
-            while (health := _health(client, self._recipe.health)) is None:
+            while (health := _health(client, self._service.health)) is None:
                 if self._process.poll() is not None:
                     raise StartError(f"the embedded endpoint ended with code {self._process.returncode} while it was loading")
                 gevent.sleep(0.02)
             client.close()
-        self.url = address + self._recipe.below
+        self.url = address + self._service.below
         self.start_s = time.perf_counter() - started
         self.worker_id = str(health.get("worker_id", ""))
 
@@ -105,9 +105,8 @@ class EmbeddedEndpoint:
         line = self._process.stdout.readline() if self._process.stdout else ""
         words = line.split()
         if words[:2] != ["listening", "on"]:
-            raise StartError(
-                f"the embedded endpoint did not start (see above): try 'python -m {self._recipe.command[0]}', or name an endpoint by --host"
-            )
+            module = self._service.command[0]
+            raise StartError(f"the embedded endpoint did not start (see above): try 'python -m {module}', or name an endpoint by --host")
         return words[2]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import gevent
 from locust import log
 
-from coldburst.checks import CheckedRun, OptionChecker
 from coldburst.cli import analysis_module
 from coldburst.control.desired_state import ControlError
 from coldburst.distributed.generator_registry import GeneratorRegistry
@@ -20,6 +19,7 @@ from coldburst.distributed.master import DistributedRun
 from coldburst.embedded import EmbeddedEndpoint, StartError
 from coldburst.installation import missing
 from coldburst.live.terminal import ProgressReporter
+from coldburst.load.checked_run import CheckedRun, OptionChecker
 from coldburst.load.objective_watch import ObjectiveWatch
 from coldburst.load.run import LoadRun
 from coldburst.load.run_options import RunPlan
@@ -76,7 +76,7 @@ class Session:
         return self._environment.web_ui is None
 
     def part(self, options: Mapping[str, Any], question: str, keyed: bool) -> RunPlan:
-        """A generator's plan for the master's options; a ValueError says what is wrong. See ``checks.OptionChecker``."""
+        """A generator's plan for the master's options; a ValueError says what is wrong. See ``load.checked_run``."""
         return self.checker.plan_for_generator(options, question, keyed)
 
     def follow(self, run: LoadRun) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from locust import LoadTestShape
 
-if TYPE_CHECKING:
-    from coldburst.session import Session
+
+class _Session(Protocol):
+    """What the shape asks of a session."""
+
+    over: bool
+    elapsed_s: float
+
+    def time_is_up(self, limit_s: float) -> None: ...
 
 
 class ScheduleShape(LoadTestShape):
@@ -19,7 +25,7 @@ class ScheduleShape(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """(users, users per second) as Locust asks for it each second; None ends the run."""
         environment = cast("Any", self.runner).environment
-        session: Session = environment.coldburst
+        session: _Session = environment.coldburst
         limit_s = environment.parsed_options.run_time
         if limit_s and session.elapsed_s >= limit_s:
             session.time_is_up(limit_s)

@@ -14,13 +14,13 @@ from locust import events, runners
 from werkzeug.datastructures import ImmutableMultiDict
 
 from coldburst import locust_options
-from coldburst.checks import OptionChecker
 from coldburst.distributed.generator import Generator
 from coldburst.distributed.generator_registry import GeneratorRegistry
 from coldburst.live import prometheus
 from coldburst.live.run_monitor import RunMonitors
 from coldburst.live.web import routes
 from coldburst.load import events as run_events
+from coldburst.load.checked_run import OptionChecker
 from coldburst.load.spec import TestSpec, add_options, shared_options, spec_of
 from coldburst.option import OptionError
 from coldburst.session import NOTHING_SENT, Session

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 from ..runs.load import Run
 from ..text.number_format import plural

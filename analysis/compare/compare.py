@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 from ..report.page import PAGE, aligned, figure_content, render
 from ..runs.load import Run, RunError, load

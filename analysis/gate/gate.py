@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coldburst.lines import one_line
 from coldburst.record import exit_codes, objectives
-from coldburst.record.attempt import one_line
 from coldburst.record.objectives import ObjectiveError, Objectives
 
 from ..compare import circumstances

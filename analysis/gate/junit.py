@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 FAILED, SKIPPED = "failure", "skipped"
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coldburst.lines import one_line
 from coldburst.record import objectives
-from coldburst.record.attempt import one_line
 from coldburst.record.objectives import MISSED, TIMES, Change, Objective, ObjectiveError
 
 from ..text.number_format import NONE, brief, number, percent, seconds

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 from ..runs.load import RunError, load
 from ..statistics.intervals import BY_DEFINITION, Interval, quotient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 from ..statistics.percentiles import TimeSummary
 from ..tables import queue_jobs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from coldburst.record.attempt import OUTCOMES, one_line
+from coldburst.lines import one_line
+from coldburst.record.attempt import OUTCOMES
 
 from ..runs.load import RUNPOD
 from ..tables.causes import cause_words, failure_causes

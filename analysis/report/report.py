@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coldburst.record.attempt import OUTCOMES, one_line
+from coldburst.lines import one_line
+from coldburst.record.attempt import OUTCOMES
 
 from ..command_name import PROGRAM
 from ..figures import plots

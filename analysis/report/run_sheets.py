@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from coldburst.record.attempt import OUTCOMES, one_line
+from coldburst.lines import one_line
+from coldburst.record.attempt import OUTCOMES
 
 from ..runs import locust_totals
 from ..statistics.percentiles import PERCENTS, TimeSummary

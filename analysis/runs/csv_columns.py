@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pyarrow import compute
 from pyarrow import csv as arrow
 
-from coldburst.record.attempt import ERROR_LENGTH, one_line
+from coldburst.lines import ERROR_LENGTH, one_line
 
 MOST = 1e15
 """No time, count or size is further from nothing: what is would only overflow. Whole numbers below it are exact as floats too."""

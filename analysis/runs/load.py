@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from coldburst.lines import one_line
 from coldburst.record import attempt
-from coldburst.record.attempt import COLUMNS, FORMAT, OUTCOMES, one_line
+from coldburst.record.attempt import COLUMNS, FORMAT, OUTCOMES
 
 from . import csv_columns, locust_csv
 from .attempt_order import sorting_places

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from coldburst.record.attempt import complete, one_line
+from coldburst.lines import one_line, whole_lines
 
 from .csv_columns import MOST, csv_cells
 
@@ -133,7 +133,7 @@ def _optional(
 
 def _table(path: Path, names: Mapping[str, str], notes: list[str], *, older: bool = False) -> pd.DataFrame:
     """The rows of a file, numbers as numbers; versions before 1.0 (``older``, or by its columns) write no end to the last line."""
-    content, torn = complete(path)
+    content, torn = whole_lines(path)
     head, *rows = _cells(path, content) or [[]]
     if not head:
         raise ValueError(f"{path} is empty: the run was cut before Locust wrote to it")

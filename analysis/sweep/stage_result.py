@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 from ..statistics.intervals import Interval, batch_means
 from ..tables.cold_start_rule import PARTS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 from coldburst.record.objectives import OF_SWEEPS, OPERATORS
 from coldburst.record.prices import Price
 

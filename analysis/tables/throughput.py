@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 from ..runs.csv_columns import MOST, Floats, floats
 from ..runs.load import Run

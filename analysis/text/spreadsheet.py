@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """With which spreadsheets begin a formula (OWASP, CSV Injection); tabs and line ends, which it names too, are never left in a text."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 from ..command_name import PROGRAM
 from ..runs.load import Run

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 from coldburst.record.exit_codes import RUN_TIME
 from coldburst.record.ledger import Ledger
 

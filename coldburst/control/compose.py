@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from coldburst.control.desired_state import ControlError, DesiredState, ObservedState, listed, serving
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 
 PROXY = "nginx"
 STATE = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}"

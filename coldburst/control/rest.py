@@ -19,7 +19,7 @@ import gevent
 
 from coldburst.control.desired_state import ControlError, DesiredState, ObservedState, listed, serving
 from coldburst.keys import RUNPOD_KEY
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 from coldburst.redact import redact
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.http import Exchange, HttpClient, Timeouts

@@ -11,6 +11,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from coldburst.lines import ERROR_LENGTH, one_line, whole_lines
+
 OUTCOMES: Mapping[str, str] = {
     "ok": "answered, and with what was asked for",
     "failed": "an error of the service: a 5xx, a job FAILED, an error inside a 200",
@@ -25,7 +27,6 @@ OUTCOMES: Mapping[str, str] = {
     "unfinished": "in flight when the run was cut",
     "not_sent": "never left: shed at the in-flight cap, or the run ended before its turn",
 }
-ERROR_LENGTH = 200
 FORMAT = 1
 """Of a run directory; a reader refuses a newer one."""
 
@@ -170,29 +171,13 @@ def cells(row: Attempt) -> list[object]:
     return [_cell(value) for value in _values(row)]
 
 
-def one_line(message: str, length: int = ERROR_LENGTH) -> str:
-    """``message`` without control characters or lone surrogates, cut to ``length`` characters."""
-    clean = "".join(char if char.isprintable() else " " for char in message[: 4 * length])
-    clean = " ".join(clean.split())
-    return clean if len(clean) <= length else clean[: length - 1] + "…"
-
-
-def complete(path: Path) -> tuple[str, str]:
-    """The whole lines of a CSV file, and a sentence on a torn last line ("" where there is none)."""
-    content = path.read_bytes().decode("utf-8", errors="replace")
-    end = content.rfind("\n") + 1
-    torn = content[end:]
-    told = f"{path.name}: the last line was torn off while it was written ({len(torn)} characters) and is left out" if torn else ""
-    return content[:end], told
-
-
 def read(path: Path) -> tuple[list[Attempt], list[str]]:
     """The rows of an attempts file, and a sentence for each thing that had to be skipped.
 
     Raises:
         ValueError: the file is not an attempts file, or a whole row cannot be read.
     """
-    content, told = complete(path)
+    content, told = whole_lines(path)
     if not content and HEADER.encode().startswith(path.read_bytes()):
         return [], [f"{path.name} has no row yet: not even its first line was written"]
     rows = csv.DictReader(io.StringIO(content, newline=""))

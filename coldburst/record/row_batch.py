@@ -16,7 +16,7 @@ LEFT_OUT = "queued"
 class RowBatch(Sequence[Attempt]):
     """The rows of whole lines of attempts.csv, in their order.
 
-    No cell holds a line break (see ``attempt.one_line``), so the lines can be told apart without parsing them.
+    No cell holds a line break (see ``lines.one_line``), so the lines can be told apart without parsing them.
     """
 
     def __init__(self, text: str) -> None:

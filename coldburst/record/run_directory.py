@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import gevent
 from locust import stats
 
+from coldburst.lines import one_line
 from coldburst.record import attempt
 from coldburst.record.attempt import Attempt, Column
 from coldburst.record.batches import Batch, Outbox
@@ -312,4 +313,4 @@ def _plain(value: object) -> object:
         return ""
     if isinstance(value, float):
         return round(value, 6)
-    return attempt.one_line(value) if isinstance(value, str) else value
+    return one_line(value) if isinstance(value, str) else value

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from coldburst.installation import own_or_given
+from coldburst.lines import one_line, whole_lines
 from coldburst.option import Option
-from coldburst.record.attempt import complete, one_line
 from coldburst.schedule.stages import ScheduleError, Stage
 
 INSTANTS = ("scheduled_s", "timestamp", "time", "at_s")
@@ -79,7 +79,7 @@ def _stages(arrivals: list[Recorded]) -> tuple[Stage, ...]:
 
 def _arrivals(path: Path) -> Iterator[Recorded]:
     try:
-        content = complete(path)[0] if path.name == ATTEMPTS else path.read_bytes().decode("utf-8-sig", errors="replace")
+        content = whole_lines(path)[0] if path.name == ATTEMPTS else path.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise ScheduleError(
             f"cannot read the arrivals '{path}': {error.strerror}; name a run's directory or a CSV file of instants"

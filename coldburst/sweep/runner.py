@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from coldburst.control import choice, restore
 from coldburst.control.desired_state import Control, ControlError, DesiredState
@@ -19,11 +19,29 @@ from coldburst.sweep.early_stop import GAIN, LEVELS, EarlyStop, LevelOutcome
 from coldburst.sweep.settings import SweepStep
 from coldburst.targets.address import EndpointAddress
 
-if TYPE_CHECKING:
-    from coldburst.sweep.kinds import SweepKind
-
 logger = logging.getLogger("coldburst")
 ENDED = "the run ended before it"
+
+
+class SweepDefinition(Protocol):
+    """What the runner asks of a kind of sweep; see ``sweep.kinds``."""
+
+    @property
+    def name(self) -> str:
+        """The kind's name."""
+
+    @property
+    def one_worker(self) -> bool:
+        """Whether it measures one endpoint worker alone."""
+
+    def steps(self, options: Mapping[str, Any], /) -> Sequence[SweepStep]:
+        """Its stages, in their order."""
+
+    def control(self, address: EndpointAddress, key: str, options: Mapping[str, Any], /) -> Control:
+        """What changes the endpoint."""
+
+    def about(self, options: Mapping[str, Any], /) -> dict[str, Any]:
+        """What run.json has of it that options alone decide."""
 
 
 class SweepRunner(StageHooks):
@@ -35,7 +53,7 @@ class SweepRunner(StageHooks):
         key: API key, or "".
     """
 
-    def __init__(self, kind: SweepKind, plan: RunPlan, key: str) -> None:
+    def __init__(self, kind: SweepDefinition, plan: RunPlan, key: str) -> None:
         self._kind, self._plan, self._key = kind, plan, key
         self._steps = {step.stage.name: step for step in kind.steps(plan.options)}
         self._tallies = {name: LevelOutcome() for name in self._steps}

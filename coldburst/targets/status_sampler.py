@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 
 from coldburst.keys import RUNPOD_KEY
-from coldburst.record.attempt import one_line
+from coldburst.lines import one_line
 from coldburst.targets import answer
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.endpoint_samples import EndpointSamples, Row

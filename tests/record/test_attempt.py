@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldburst.record.attempt import COLUMNS, HEADER, OUTCOMES, Attempt, cells, line, one_line, read
+from coldburst.lines import one_line
+from coldburst.record.attempt import COLUMNS, HEADER, OUTCOMES, Attempt, cells, line, read
 from coldburst.record.ledger import Ledger, ledger
 from coldburst.targets.outcome import FAULTS, WORDS, decide
 
