@@ -74,7 +74,7 @@ class _Deadlines:
         return DeadlinePassedError(f"not done within {self._timeouts.total_s:g} s")
 
 
-class _Connection:
+class _HttpConnection:
     """A socket and the parser of what comes from it: one request and its answer after the other."""
 
     def __init__(self, sock: gevent.socket.socket, tls: bool) -> None:
@@ -274,7 +274,7 @@ class HttpClient:
         self._prefix = url.path.rstrip("/")
         self._limits = limits
         self._fixed = _lines({"Host": url.netloc.rpartition("@")[2], **(headers or {})})
-        self._idle: list[_Connection] = []
+        self._idle: list[_HttpConnection] = []
         self._keep_s = KEEP_S
         self.opened = 0
 
@@ -341,7 +341,7 @@ class HttpClient:
         else:
             connection.close()
 
-    def _take(self) -> _Connection | None:
+    def _take(self) -> _HttpConnection | None:
         """An idle connection that is still open, the one used last; None where there is none."""
         while self._idle:
             connection = self._idle.pop()
@@ -353,7 +353,7 @@ class HttpClient:
             connection.close()
         return None
 
-    def _connect(self, clock: _Deadlines) -> _Connection:
+    def _connect(self, clock: _Deadlines) -> _HttpConnection:
         limit_s = min(self._limits.connect_s, clock.left_s(head=False))
         sock = None
         try:
@@ -370,7 +370,7 @@ class HttpClient:
                 sock.close()
             raise
         self.opened += 1
-        return _Connection(sock, self._tls is not None)
+        return _HttpConnection(sock, self._tls is not None)
 
 
 def _ready(sock: gevent.socket.socket, events: int) -> int:

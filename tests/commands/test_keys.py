@@ -6,7 +6,8 @@ from coldburst.control.restore import main
 from coldburst.keys import RUNPOD_KEY, read_key
 from coldburst.option import OptionError
 from coldburst.redact import redact, redact_bytes
-from coldburst.targets.http import Exchange
+from coldburst.targets.answer import mask_key
+from coldburst.targets.exchange import Exchange
 
 
 def test_a_key_is_read_without_the_spaces_around_it(monkeypatch):
@@ -38,5 +39,5 @@ def test_secrets_are_masked_wherever_they_stand():
 
 def test_an_answer_is_masked_as_a_whole():
     exchange = Exchange(headers={"x": "k1"}, body=b"you sent k1", error="no k1")
-    exchange.redact("k1")
+    mask_key(exchange, "k1")
     assert (exchange.headers, exchange.body, exchange.error) == ({"x": "[key]"}, b"you sent [key]", "no [key]")
