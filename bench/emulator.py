@@ -28,7 +28,7 @@ import uvloop
 from aiohttp import web
 
 from coldburst.targets.queue import POLLS, QueueOptions
-from coldburst.targets.rate_limit import BURST_S, RateLimit
+from coldburst.targets.rate_limiter import BURST_S, RateLimit
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS, SECONDS, LANES = 3, 3, 16

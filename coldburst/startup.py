@@ -21,7 +21,7 @@ from coldburst.live.run_monitor import RunMonitors
 from coldburst.live.web import routes
 from coldburst.load import events as run_events
 from coldburst.load.checked_run import OptionChecker
-from coldburst.load.spec import TestSpec, add_options, shared_options, spec_of
+from coldburst.load.run_spec import RunSpec, add_options, shared_options, spec_of
 from coldburst.option import OptionError
 from coldburst.session import NOTHING_SENT, Session
 from coldburst.shape import ScheduleShape
@@ -40,7 +40,7 @@ def register(test: Any) -> None:
     _tests.append(test)
 
 
-def _specs() -> list[TestSpec]:
+def _specs() -> list[RunSpec]:
     """The specs of all test classes that were defined, those that no locustfile offers too."""
     return sorted(map(spec_of, _tests), key=lambda spec: spec.class_name)
 

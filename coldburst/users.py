@@ -13,7 +13,7 @@ from locust.exception import StopUser
 
 from coldburst import startup
 from coldburst.load import run_options, scale_to_zero
-from coldburst.load.spec import RunKind
+from coldburst.load.run_spec import RunKind
 from coldburst.schedule import replay
 from coldburst.session import Session
 from coldburst.sweep import kinds

@@ -8,8 +8,8 @@ from coldburst.lines import one_line
 
 from ..statistics.percentiles import TimeSummary
 from ..tables import queue_jobs
-from ..tables.causes import CAUSES, cause_words, failure_causes
 from ..tables.cold_starts import FILE, ColdStarts, cold_starts, is_shortened
+from ..tables.failure_causes import CAUSES, cause_words, failure_causes
 from ..tables.retry_summary import RetrySummary, retry_summary
 from ..tables.run_tables import Tables
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds

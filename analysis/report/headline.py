@@ -8,8 +8,8 @@ from coldburst.lines import one_line
 from coldburst.record.attempt import OUTCOMES
 
 from ..runs.load import RUNPOD
-from ..tables.causes import cause_words, failure_causes
 from ..tables.cold_starts import cold_starts
+from ..tables.failure_causes import cause_words, failure_causes
 from ..tables.retry_summary import retry_summary
 from ..tables.run_tables import Tables
 from ..text.number_format import plural, seconds

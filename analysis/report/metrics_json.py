@@ -11,8 +11,8 @@ from ..runs import locust_totals
 from ..statistics.percentiles import Percentile, TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables import queue_jobs
-from ..tables.causes import failure_causes
 from ..tables.cold_starts import cold_starts
+from ..tables.failure_causes import failure_causes
 from ..tables.hook_events import events
 from ..tables.requests_by_stage import by_stage
 from ..tables.retry_summary import retry_summary

@@ -17,7 +17,7 @@ from coldburst.emulator.api.management import Management
 from coldburst.emulator.api.routes import Routes
 from coldburst.emulator.api.server import Server
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
-from coldburst.emulator.settings.specs import EmulatorOptions, EndpointSpec
+from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, EndpointSpec
 from coldburst.emulator.truth_log import TruthLog
 from coldburst.emulator.wall_clock import WallClock
 from coldburst.emulator.webhooks import Webhooks

@@ -19,8 +19,8 @@ import uvloop
 from coldburst.emulator.application import Emulator, serving, until_ready
 from coldburst.emulator.certificate import serve_as
 from coldburst.emulator.settings.arguments import PROGRAM
+from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, EndpointSpec
 from coldburst.emulator.settings.parsing import parse
-from coldburst.emulator.settings.specs import EmulatorOptions, EndpointSpec
 from coldburst.emulator.workers.processes import OrphanReaper
 from coldburst.installation import program
 from coldburst.transcriber.service_process import in_url, listen, on_stop, open_log, start_error

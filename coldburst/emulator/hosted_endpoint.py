@@ -13,7 +13,7 @@ from typing import Any
 
 from coldburst.emulator.faults import FaultInjector
 from coldburst.emulator.held_requests import HeldRequest, HeldRequests, settle
-from coldburst.emulator.settings.specs import EmulatorOptions, EndpointSpec, WorkerSpec
+from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, EndpointSpec, WorkerSpec
 from coldburst.emulator.truth_log import TruthLog
 from coldburst.emulator.wall_clock import WallClock
 from coldburst.emulator.webhooks import Webhooks

@@ -10,7 +10,7 @@ from typing import Any
 from coldburst.load import run_options
 from coldburst.load.objective_watch import checked
 from coldburst.load.run_options import RunPlan
-from coldburst.load.spec import TestSpec, unused
+from coldburst.load.run_spec import RunSpec, unused
 from coldburst.option import Option, OptionError
 from coldburst.record import objectives
 from coldburst.record.objectives import ObjectiveError, Objectives
@@ -20,7 +20,7 @@ from coldburst.record.objectives import ObjectiveError, Objectives
 class CheckedRun:
     """A run that may be started: its test, the values that were given, and what was made of them."""
 
-    spec: TestSpec
+    spec: RunSpec
     values: Mapping[str, Any]
     plan: RunPlan
     key: str
@@ -35,7 +35,7 @@ class OptionChecker:
         shared: the options as the command line has them.
     """
 
-    def __init__(self, environment: Any, specs: Mapping[str, TestSpec], shared: Mapping[str, Option]) -> None:
+    def __init__(self, environment: Any, specs: Mapping[str, RunSpec], shared: Mapping[str, Option]) -> None:
         self._environment, self._specs, self._shared = environment, specs, shared
         self._checked: CheckedRun | None = None
 
@@ -44,7 +44,7 @@ class OptionChecker:
         """The endpoint that was named, "" where none was."""
         return str(self._environment.host or self._environment.parsed_options.host or "")
 
-    def only(self, names: Sequence[str] | None = None) -> TestSpec:
+    def only(self, names: Sequence[str] | None = None) -> RunSpec:
         """The one test among the user classes of these names (None: of those that Locust runs).
 
         Raises:
@@ -112,17 +112,17 @@ class OptionChecker:
             raise OptionError(f"{run_options.key_variable(plan)} is not set here, and it is at the master: set it for each generator")
         return plan
 
-    def _values(self, spec: TestSpec, form: Mapping[str, str]) -> dict[str, Any]:
+    def _values(self, spec: RunSpec, form: Mapping[str, str]) -> dict[str, Any]:
         values = spec.values({**vars(self._environment.parsed_options), **form}, self._shared)
         host = form.get("host", self.host) or spec.host
         return values | {"host": "" if host == run_options.EMBEDDED else host}
 
-    def _check(self, spec: TestSpec, values: Mapping[str, Any]) -> CheckedRun:
+    def _check(self, spec: RunSpec, values: Mapping[str, Any]) -> CheckedRun:
         plan = run_options.check(values, spec.stages(values))
         return CheckedRun(spec, values, plan, run_options.key(plan), _objectives(spec, plan))
 
 
-def _objectives(spec: TestSpec, plan: RunPlan) -> Objectives:
+def _objectives(spec: RunSpec, plan: RunPlan) -> Objectives:
     """What --objectives asks of the run; a ValueError says what is wrong with it."""
     if not plan.options["objectives"]:
         return Objectives(())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coldburst.load.run_options import RunPlan
-from coldburst.load.spec import RunKind
+from coldburst.load.run_spec import RunKind
 from coldburst.load.stage_hooks import EndRunError, StageContext, StageHooks
 from coldburst.option import Option, OptionError
 from coldburst.schedule.stages import Stage

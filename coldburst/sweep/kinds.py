@@ -10,7 +10,7 @@ from typing import Any
 from coldburst.control import choice
 from coldburst.control.desired_state import Control, ControlError
 from coldburst.load.run_options import RunPlan
-from coldburst.load.spec import RunKind
+from coldburst.load.run_spec import RunKind
 from coldburst.option import Option, OptionError
 from coldburst.record import objectives, prices
 from coldburst.record.prices import Price

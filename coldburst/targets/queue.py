@@ -22,7 +22,7 @@ from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.job_object import ENDED, GONE, columns, ended_at, verdict
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, job_bodies
-from coldburst.targets.rate_limit import RateLimit, RateLimiter
+from coldburst.targets.rate_limiter import RateLimit, RateLimiter
 from coldburst.targets.word_error_rate import judge_text, transcript, warm_up
 
 logger = logging.getLogger("coldburst")

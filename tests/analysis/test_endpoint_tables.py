@@ -13,7 +13,7 @@ from analysis.report import run_sheets
 from analysis.report.headline import headline
 from analysis.runs.load import RunError, load
 from analysis.tables import queue_jobs, run_tables
-from analysis.tables.causes import CAUSES, failure_causes
+from analysis.tables.failure_causes import CAUSES, failure_causes
 from analysis.tables.retry_summary import retry_summary as retries_of
 from analysis.tables.run_tables import Tables
 from analysis.text import number_format

@@ -77,7 +77,7 @@ def test_each_public_name_is_there_and_no_other():
 
 def test_no_option_hides_an_attribute_of_locusts_users():
     check = (
-        "from locust import User; from coldburst import *; from coldburst.load.spec import spec_of; from coldburst.option import attribute;"
+        "from locust import User; from coldburst import *; from coldburst.load.run_spec import spec_of; from coldburst.option import attribute;"
         "tests = [type('T', (one,), {}) for one in (ArrivalUser, ReplayUser, ColdStartUser, ConcurrencyUser, ScalingUser, MatrixUser)];"
         "print({attribute(o) for t in tests for o in spec_of(t).options} & set(dir(User)), [spec_of(t).problem for t in tests])"
     )
@@ -87,7 +87,7 @@ def test_no_option_hides_an_attribute_of_locusts_users():
 
 def test_the_readmes_class_is_a_test(tmp_path):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    check = "import runpy, sys; from coldburst.load.spec import spec_of; print(spec_of(runpy.run_path(sys.argv[1])['Evening']))"
+    check = "import runpy, sys; from coldburst.load.run_spec import spec_of; print(spec_of(runpy.run_path(sys.argv[1])['Evening']))"
     done = python("-c", check, str(locustfile(tmp_path, example)))
     assert "name='evening'" in done.stdout, done.stderr
     assert "default='warm 30s 1/s, burst 200'" in done.stdout

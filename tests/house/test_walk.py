@@ -68,7 +68,7 @@ WALKS = {
     "queue": {
         "coldburst/targets/queue.py",
         "coldburst/targets/payload.py",
-        "coldburst/targets/rate_limit.py",
+        "coldburst/targets/rate_limiter.py",
         "coldburst/targets/job_object.py",
     },
     "balancer": {

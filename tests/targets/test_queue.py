@@ -15,7 +15,7 @@ from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
 from coldburst.targets.payload import Payload, load_payload
 from coldburst.targets.queue import QueueOptions, QueueTarget
-from coldburst.targets.rate_limit import RateLimit, RateLimiter
+from coldburst.targets.rate_limiter import RateLimit, RateLimiter
 from tests.support.platform import CUT, DONE, QUEUED, RUNNING, platform
 
 QUICK = QueueOptions(poll="status", poll_s=0.01, lost_s=0.05)

@@ -19,7 +19,7 @@ from coldburst.emulator.api.queue import body_of
 from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, content, refusal
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.arguments import MAX_CONCURRENCY, MAX_WORKERS
-from coldburst.emulator.settings.specs import WorkerSpec
+from coldburst.emulator.settings.endpoint_specs import WorkerSpec
 from coldburst.emulator.wall_clock import WallClock
 from coldburst.serverless.errors import PolicyError, short_repr
 

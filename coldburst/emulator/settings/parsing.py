@@ -14,9 +14,9 @@ from pathlib import Path
 from coldburst.emulator.settings import arguments
 from coldburst.emulator.settings.arguments import KINDS, SCALERS
 from coldburst.emulator.settings.configuration_file import read_configuration
+from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, EndpointSpec, WorkerSpec
 from coldburst.emulator.settings.fault_notation import Fault, FaultError, parse_fault
 from coldburst.emulator.settings.platform_option import parse_platform, platform_table
-from coldburst.emulator.settings.specs import EmulatorOptions, EndpointSpec, WorkerSpec
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.policy import Policy
 from coldburst.transcriber import recognisers

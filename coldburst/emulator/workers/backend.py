@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from coldburst.emulator.settings.specs import WorkerSpec
+from coldburst.emulator.settings.endpoint_specs import WorkerSpec
 from coldburst.serverless.actions import Action
 from coldburst.serverless.simulation.driver import WorkerResult
 

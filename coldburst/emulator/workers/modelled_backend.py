@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Mapping
 
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
-from coldburst.emulator.settings.specs import WorkerSpec
+from coldburst.emulator.settings.endpoint_specs import WorkerSpec
 from coldburst.serverless.actions import Action
 from coldburst.serverless.job import Job
 from coldburst.serverless.simulation.driver import Simulation, WorkerResult

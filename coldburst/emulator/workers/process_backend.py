@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
-from coldburst.emulator.settings.specs import WorkerSpec
+from coldburst.emulator.settings.endpoint_specs import WorkerSpec
 from coldburst.emulator.workers.long_polls import LongPolls
 from coldburst.emulator.workers.processes import OrphanReaper, ProcessStart, WorkerProcesses, free_port, outside, sdk_block
 from coldburst.serverless.actions import Action, Changed, Deliver, Kill, Launch, Resume, Stop, StopJob

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldburst.targets.rate_limit import RateLimit, RateLimiter, TokenBucket
+from coldburst.targets.rate_limiter import RateLimit, RateLimiter, TokenBucket
 
 LIBERAL = RateLimit(1_000_000, 1, share=1.0)
 

@@ -51,7 +51,7 @@ class RunKind:
 
 
 @dataclass(frozen=True)
-class TestSpec:
+class RunSpec:
     """One test class, read.
 
     Attributes:
@@ -101,7 +101,7 @@ class TestSpec:
 
 
 @cache
-def spec_of(test: Any) -> TestSpec:
+def spec_of(test: Any) -> RunSpec:
     """The spec of a test class (a subclass of ``coldburst.ArrivalUser``)."""
     kind: RunKind = test.kind
     schedule = () if kind.stages else (SCHEDULE,)
@@ -112,10 +112,10 @@ def spec_of(test: Any) -> TestSpec:
         problem = ""
     except OptionError as error:
         own, general, problem = known, run_options.OPTIONS, str(error)
-    return TestSpec(test.__name__, test.__name__.lower(), kind, own, general, test.host or "", problem)
+    return RunSpec(test.__name__, test.__name__.lower(), kind, own, general, test.host or "", problem)
 
 
-def shared_options(specs: Sequence[TestSpec]) -> dict[str, Option]:
+def shared_options(specs: Sequence[RunSpec]) -> dict[str, Option]:
     """The options of all ``specs``, by name as an attribute; where classes differ in a default, it is "": the class's own."""
     found: dict[str, list[tuple[str, Option]]] = {}
     for spec in specs:
@@ -124,7 +124,7 @@ def shared_options(specs: Sequence[TestSpec]) -> dict[str, Option]:
     return {name: _shared(options) for name, options in found.items()}
 
 
-def add_options(parser: Any, specs: Sequence[TestSpec]) -> None:
+def add_options(parser: Any, specs: Sequence[RunSpec]) -> None:
     """Adds the options of all ``specs`` to Locust's parser (or another of argparse)."""
     shared = shared_options(specs)
     own = {attribute(option): shared[attribute(option)] for spec in specs for option in spec.own}
@@ -134,7 +134,7 @@ def add_options(parser: Any, specs: Sequence[TestSpec]) -> None:
     run_options.add(parser, groups)
 
 
-def unused(spec: TestSpec, others: Sequence[TestSpec], given: Mapping[str, Any], shared: Mapping[str, Option]) -> str:
+def unused(spec: RunSpec, others: Sequence[RunSpec], given: Mapping[str, Any], shared: Mapping[str, Option]) -> str:
     """A sentence about the first option that was given and that this test does not have; "" where there is none."""
     has = {attribute(option) for option in spec.options}
     for name, option in shared.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coldburst.load.run_options import OPTIONS
-from coldburst.load.spec import RunKind, add_options, shared_options, spec_of, unused
+from coldburst.load.run_spec import RunKind, add_options, shared_options, spec_of, unused
 from coldburst.option import Option, OptionError, attribute
 
 
