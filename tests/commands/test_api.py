@@ -77,7 +77,8 @@ def test_each_public_name_is_there_and_no_other():
 
 def test_no_option_hides_an_attribute_of_locusts_users():
     check = (
-        "from locust import User; from coldburst import *; from coldburst.load.run_spec import spec_of; from coldburst.option import attribute;"
+        "from locust import User; from coldburst import *; from coldburst.load.run_spec import spec_of; "
+        "from coldburst.option import attribute;"
         "tests = [type('T', (one,), {}) for one in (ArrivalUser, ReplayUser, ColdStartUser, ConcurrencyUser, ScalingUser, MatrixUser)];"
         "print({attribute(o) for t in tests for o in spec_of(t).options} & set(dir(User)), [spec_of(t).problem for t in tests])"
     )
