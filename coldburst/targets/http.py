@@ -118,7 +118,7 @@ class _HttpConnection:
         """Whether the other side's kernel acknowledged nothing of the present request; None where the system does not tell."""
         acknowledged = socket_state.acknowledged_bytes(self.sock)
         # The counter may hold one byte more, for the SYN.
-        return None if acknowledged is None else self._written > self._written_before and acknowledged <= self._written_before + 1
+        return None if acknowledged is None else acknowledged <= self._written_before + 1
 
     def is_quiet(self) -> bool:
         """Whether an idle connection is still open: a readable one was closed, or holds what nobody asked for."""
@@ -187,6 +187,7 @@ class _HttpConnection:
             # A server may answer (413, 401) and close before it has read the body: that answer counts.
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
                 raise BrokenError(f"{type(error).__name__}: {error}") from error
+            self._surplus = True
 
     def _write_rest(self, *pieces: memoryview) -> None:
         for piece in pieces:
