@@ -10,9 +10,5 @@ setup(
         *(f"coldburst.{name}" for name in (*BESIDE, *find_packages(include=["analysis.*"]))),
     ],
     package_dir={f"coldburst.{name}": name for name in BESIDE},
-    package_data={
-        "coldburst.live.web": ["static/*", "static/uplot/*", "templates/*"],
-        "coldburst.analysis": ["*.json", "templates/*"],
-        "coldburst.samples": ["*.wav", "*.csv"],
-    },
+    package_data={"": ["*.json", "templates/*", "static/*", "static/uplot/*", "*.wav", "*.csv"]},
 )

@@ -62,6 +62,11 @@ def require(extra: str) -> None:
         sys.exit(2)
 
 
+def analysis_program() -> str:
+    """What a user types before ``report RUN``: the command where it is installed, the module in a clone."""
+    return "coldburst" if find_spec("coldburst.analysis") else "python -m analysis"
+
+
 def program(name: str) -> str:
     """What a program calls itself in its help: ``coldburst VERB`` where the command started it, else ``name``."""
     return sys.argv[0] if sys.argv[0].startswith(("coldburst ", "python -m coldburst ")) else name

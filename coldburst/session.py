@@ -17,7 +17,7 @@ from coldburst.control.desired_state import ControlError
 from coldburst.distributed.generator_registry import GeneratorRegistry
 from coldburst.distributed.master import DistributedRun
 from coldburst.embedded import EmbeddedEndpoint, StartError
-from coldburst.installation import missing
+from coldburst.installation import analysis_program, missing
 from coldburst.live.terminal import ProgressReporter
 from coldburst.load.checked_run import CheckedRun, OptionChecker
 from coldburst.load.objective_watch import ObjectiveWatch
@@ -211,7 +211,7 @@ class Session:
     def _build(self, checked: CheckedRun) -> LoadRun | DistributedRun:
         plan, make = checked.plan, checked.spec.kind.hooks
         if checked.objectives.changes:
-            logger.info("Limits against a baseline are not checked during a run: compare it with one by python -m analysis gate")
+            logger.info("Limits against a baseline are not checked during a run: compare it with one by %s gate", analysis_program())
         hooks = make(plan, checked.key) if make else None
         try:
             run = self._begin(checked, self._host_of(checked, hooks), hooks)
@@ -285,7 +285,7 @@ class Session:
             self.unreported.discard(run.recorder.id)
         if failed:
             self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
-            logger.error("No report was made. The ledger: %s. Try again with: python -m analysis report %s", run.ledger, folder)
+            logger.error("No report was made. The ledger: %s. Try again with: %s report %s", run.ledger, analysis_program(), folder)
             return
         found = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
         kept = None if found["objectives"] is None else all(one["passes"] for one in found["objectives"])

@@ -13,6 +13,7 @@ from textwrap import indent
 from typing import Any
 from urllib.parse import urlsplit
 
+from coldburst.installation import analysis_program
 from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY, read_key
 from coldburst.load.retries import Retries
 from coldburst.option import Option, OptionError, attribute
@@ -111,7 +112,11 @@ RESULTS = (
     Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),
     Option("--objectives", "", "FILE", "What the run must achieve, as TOML (below); decides the exit code, and may end the run early"),
     Option(
-        "--figures", "yes", "", "Whether the report draws its figures (2 s); python -m analysis report can draw them later", ("yes", "no")
+        "--figures",
+        "yes",
+        "",
+        f"Whether the report draws its figures (2 s); {analysis_program()} report can draw them later",
+        ("yes", "no"),
     ),
     Option("--exit-code-on-verdict", "yes", "", "Whether a degraded verdict ends with code 4, an invalid one with 5", ("yes", "no")),
 )

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, abort, render_template, request, send_fil
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
+from coldburst.installation import analysis_program
 from coldburst.live.run_monitor import RunMonitor, RunMonitors
 from coldburst.live.snapshot import RunSnapshot
 from coldburst.live.web import files, origin, tables
@@ -130,7 +131,7 @@ def _line(one: RunSnapshot, verdict: str | None, due: bool) -> dict[str, Any]:
         **{name: getattr(one, name) for name in known},
         "verdict": verdict or "",
         "report": "" if verdict is None else f"report/{one.id}/{files.PAGE}",
-        "fault": f"the report could not be made: python -m analysis report {one.folder} says why" if failed else "",
+        "fault": f"the report could not be made: {analysis_program()} report {one.folder} says why" if failed else "",
         "download": f"download/{one.id}.zip" if one.finished else "",
     }
 
