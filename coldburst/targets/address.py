@@ -12,6 +12,8 @@ JOBS_HOST = "api.runpod.ai"
 MANAGEMENT = "https://api.runpod.io/v2"
 QUEUE_FORM = "https://api.runpod.ai/v2/ENDPOINT_ID"
 BALANCER_FORM = "https://ENDPOINT_ID.api.runpod.ai"
+OTHER_ROUTES = (("v1", "chat", "completions"), ("v1", "completions"), ("v1", "embeddings"))
+"""Routes of OpenAI's interface that take other things than audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ def infer(host: str, kind: str = "auto") -> EndpointAddress:
     host = host.strip().rstrip("/")
     if not host:
         return EndpointAddress("transcription" if kind == "auto" else kind, "")
+    if kind in ("auto", "transcription"):
+        _refuse_other_routes(host)
     found = _found(host, urlsplit(host), kind)
     if kind in ("auto", found.kind):
         return found
@@ -64,6 +68,33 @@ def infer(host: str, kind: str = "auto") -> EndpointAddress:
         form = BALANCER_FORM if _of_runpod(urlsplit(host)) else "http://HOST:PORT/lb/ENDPOINT_ID"
         raise ValueError(f"--host '{host}' is a queue endpoint's address: a load-balancing one's is {form}")
     return replace(found, kind=kind)
+
+
+def without_overlap(host: str, path: str) -> str:
+    """``host`` without the end of its path that ``path`` begins with: ``…/v1`` for ``/v1/audio/transcriptions`` is the origin.
+
+    The base URLs of OpenAI's clients end in /v1, and whole routes get pasted too. Whole segments are compared, and an
+    endpoint's name (/v2/ID, /lb/ID) always stays.
+    """
+    url = urlsplit(host.rstrip("/"))
+    own, route = url.path.split("/")[1:], path.partition("?")[0].strip("/").split("/")
+    named = 2 if own[:1] in (["v2"], ["lb"]) else 0
+    for count in range(min(len(own) - named, len(route)), 0, -1):
+        if own[-count:] == route[:count]:
+            return url._replace(path="".join(f"/{part}" for part in own[:-count])).geturl()
+    return host.rstrip("/")
+
+
+def _refuse_other_routes(host: str) -> None:
+    url = urlsplit(host)
+    parts = [part for part in url.path.split("/") if part]
+    route = next((f"/{'/'.join(route)}" for route in OTHER_ROUTES if tuple(parts[-len(route) :]) == route), "")
+    if route:
+        base = url._replace(path=url.path.rstrip("/").removesuffix(route)).geturl()
+        raise ValueError(
+            f"--host '{host}' is not a route for audio: clips are tested at /v1/audio/transcriptions (--host {base}), "
+            f"JSON bodies with --target balancer --host {base} --path {route} --input body.json"
+        )
 
 
 def _found(host: str, url: SplitResult, kind: str) -> EndpointAddress:

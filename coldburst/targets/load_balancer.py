@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from coldburst.keys import RUNPOD_KEY
 from coldburst.targets import answer
+from coldburst.targets.address import without_overlap
 from coldburst.targets.clips import form_fields
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
@@ -84,8 +85,9 @@ class LoadBalancerTarget:
         body = f"multipart/form-data; boundary={boundary}" if self._form else "application/json" if payload.tree is not None else ""
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": body, WORKER_HEADER: options.affinity}
         self._options, self._key = options, key
+        host = without_overlap(host, options.path)
         self.client = HttpClient(host, limits, {name: value for name, value in headers.items() if value} | answer.bearer(key))
-        self.url = host.rstrip("/") + options.path
+        self.url = host + options.path
         warm_up((clip.text for clip in payload.clips), options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:

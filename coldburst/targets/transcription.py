@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from coldburst.targets import answer
+from coldburst.targets.address import without_overlap
 from coldburst.targets.clips import Clip, form_fields, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
@@ -50,8 +51,9 @@ class TranscriptionTarget:
         self._forms = [(clip, multipart(clip, fields, boundary)) for clip in clips]
         self._options, self._key = options, key
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={boundary}"}
+        host = without_overlap(host, options.path)
         self.client = HttpClient(host, limits, headers | _credentials(key, options.auth))
-        self.url = host.rstrip("/") + options.path
+        self.url = host + options.path
         warm_up((clip.text for clip in clips), options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coldburst.targets.address import EndpointAddress, infer
+from coldburst.targets.address import EndpointAddress, infer, without_overlap
 
 API, REST = "https://api.runpod.ai/v2/ab12", "https://api.runpod.io/v2"
 
@@ -49,6 +49,12 @@ def test_what_is_told_has_the_last_word():
         ("https://api.runpod.ai/v2/ab12", "balancer", "https://ENDPOINT_ID.api.runpod.ai"),
         ("http://127.0.0.1:8000/v2/demo", "balancer", "http://HOST:PORT/lb/ENDPOINT_ID"),
         ("http://api.runpod.ai/v2/ab12", "auto", "unencrypted"),
+        ("http://h/v1/chat/completions", "auto", "clips are tested at /v1/audio/transcriptions (--host http://h)"),
+        ("http://h/v1/chat/completions/", "transcription", "--target balancer --host http://h --path /v1/chat/completions --input"),
+        ("https://h/openai/v1/completions", "auto", "--host https://h/openai --path /v1/completions"),
+        ("https://h/v1/embeddings", "auto", "is not a route for audio"),
+        ("https://ab12.api.runpod.ai/v1/embeddings", "auto", "--host https://ab12.api.runpod.ai --path /v1/embeddings"),
+        ("https://api.runpod.ai/v2/ab12/openai/v1/chat/completions", "auto", "--host https://api.runpod.ai/v2/ab12/openai)"),
         ("http://127.0.0.1:8000", "pod", "'pod' is no kind of endpoint"),
     ],
 )
@@ -57,3 +63,36 @@ def test_a_contradiction_is_told_in_one_sentence(host, told, words):
         infer(host, told)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+ROUTE = "/v1/audio/transcriptions"
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "expected"),
+    [
+        ("http://h:80/v1", ROUTE, "http://h:80"),
+        ("http://h:80/v1/", ROUTE, "http://h:80"),
+        ("https://h/openai/v1", ROUTE, "https://h/openai"),
+        ("https://h/v1/audio", ROUTE, "https://h"),
+        ("https://h/v1/audio/transcriptions", ROUTE, "https://h"),
+        ("https://h/v1/audio/transcriptions/", ROUTE + "?a=v1", "https://h"),
+        ("https://h/v1", "/v1?a=b", "https://h"),
+        ("https://api.runpod.ai/v2/ab12/openai/v1", ROUTE, "https://api.runpod.ai/v2/ab12/openai"),
+        ("https://h", ROUTE, "https://h"),
+        ("https://h/", "/", "https://h"),
+        ("https://h/base", "/", "https://h/base"),
+        ("https://h/av1", ROUTE, "https://h/av1"),
+        ("https://h/v1/other", ROUTE, "https://h/v1/other"),
+        ("https://h/v1", "/v10/generate", "https://h/v1"),
+        ("http://h/lb/generate", "/generate", "http://h/lb/generate"),
+        ("http://h/lb/generate/generate", "/generate", "http://h/lb/generate"),
+        ("http://h/v2/v1", ROUTE, "http://h/v2/v1"),
+    ],
+)
+def test_what_a_hosts_path_and_the_route_have_in_common_is_taken_once(host, path, expected):
+    assert without_overlap(host, path) == expected
+
+
+def test_a_route_for_json_is_a_host_of_a_load_balancer_that_is_told():
+    assert infer("http://h/v1/chat/completions", "balancer").kind == "balancer"

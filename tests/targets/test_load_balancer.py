@@ -53,6 +53,12 @@ def test_a_template_travels_by_any_path_and_verb_with_key_and_affinity():
     } <= set(head.split(b"\r\n"))
 
 
+def test_a_path_that_the_host_ends_in_is_not_doubled():
+    with scripted(answering(200, {"ok": 1})) as server:
+        assert ask(server, path="/base/generate")[0] == "ok"
+    assert server.requests[0].startswith(b"POST /base/generate HTTP/1.1\r\n")
+
+
 def test_without_anything_to_send_there_is_no_body():
     with scripted(answering(204, b"")) as server:
         assert ask(server, Payload(None, ()), method="GET")[0] == "ok"

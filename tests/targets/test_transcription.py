@@ -90,3 +90,14 @@ def test_server_timing_gives_queue_and_execution_in_seconds():
     assert timing(headers) == {"queue_s": 0.0125, "execution_s": 0.501, "worker_id": "w1"}
     for hostile in ("queue;dur=nan", "queue;dur=-1", "queue;dur=inf", "queue;dur=x", "queue", ";;,,==", "exec;dur="):
         assert timing({"server-timing": hostile}) == {}
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/audio/transcriptions"])
+def test_a_base_url_of_an_openai_client_is_a_host_too(end):
+    body = json.dumps({"text": SAID}).encode()
+    with scripted(says(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))) as server:
+        target = TranscriptionTarget(f"{server.url}/openai{end}", (Clip("a.wav", 1.5, SAID, b"abc"),), TranscriptionOptions(), LIMITS)
+        assert target.send(0, "run-0-1", Exchange()).says == ""
+        target.close()
+    assert server.requests[0].startswith(b"POST /openai/v1/audio/transcriptions HTTP/1.1\r\n")
+    assert target.url == f"{server.url}/openai/v1/audio/transcriptions"
