@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,8 +53,8 @@ def ended_at(accepted: float, asked: float, seen: float, queue_s: float | None, 
 def verdict(job: Mapping[str, Any], last_seen: str, error_at: Sequence[str], needs_output: bool) -> tuple[str, str]:
     """What a terminal job object says, one of attempt.WORDS or "", and the error in words.
 
-    COMPLETED may hold an error in its ``output`` (``error_at``, see answer.error_in) or, where a result was too large or
-    unreadable for the platform, none at all. TIMED_OUT and GONE (its ttl or its result's life has passed) waited in vain
+    COMPLETED may hold an error in its ``output`` (``error_at``, see answer.error_in), an empty output, or, where a result was
+    too large or unreadable for the platform, none at all. TIMED_OUT and GONE (its ttl or its result's life has passed) waited in vain
     if no worker ever had the job, and else ran too long; ``last_seen`` is its state in the last poll before.
     """
     status = job["status"]
@@ -61,9 +62,7 @@ def verdict(job: Mapping[str, Any], last_seen: str, error_at: Sequence[str], nee
         inner = answer.error_in({"error": job.get("error")}, ("error",)) or answer.error_in(job.get("output"), error_at)
         if inner:
             return "error", f"an error inside COMPLETED: {inner}"
-        if needs_output and job.get("output") is None:
-            return "wrong", "COMPLETED without output: nothing was returned, or it was too large for the platform"
-        return "", ""
+        return ("wrong", lack) if needs_output and (lack := _lack_of_output(job.get("output"))) else ("", "")
     detail = answer.failure(job["error"]) if job.get("error") else ""
     if status == "FAILED":
         return "error", detail or answer.error_in(job.get("output"), error_at) or "FAILED without a reason"
@@ -72,3 +71,15 @@ def verdict(job: Mapping[str, Any], last_seen: str, error_at: Sequence[str], nee
     ran = bool(job.get("workerId") or job.get("executionTime")) or last_seen in RUNNING
     when = "while an endpoint worker had it" if ran else "before any endpoint worker had it"
     return "out_of_time" if ran else "gave_up_waiting", f"{status} {when}" + (f": {detail}" if detail else "")
+
+
+def _lack_of_output(output: Any) -> str:
+    """What an output lacks, with the likely reason; "" where there is one. 0 and false are outputs."""
+    if output is None:
+        return "COMPLETED without output: nothing was returned, or it was too large for the platform, or no JSON (NaN, Infinity)"
+    if output in ("", {}, []):
+        return (
+            f"COMPLETED with an empty output ({json.dumps(output)}): nothing was returned, or the handler is a generator without "
+            "return_aggregate_stream, whose parts are at /stream only"
+        )
+    return ""

@@ -58,7 +58,7 @@ class QueueOptions:
         execution_timeout_s, ttl_s: the job's policy; None = the endpoint's own.
         low_priority: the job's policy: it does not make the endpoint scale up.
         error_at: places in a job's output where an error stands (answer.error_in); its own ``error`` always counts.
-        needs_output: a COMPLETED without output is ``wrong``.
+        needs_output: a COMPLETED without output, or with an empty one, is ``wrong``.
         max_wer: an answer with a word error rate above this is ``wrong``, where clips with texts are sent; None = no check.
         lost_s: a job is given up after nothing but failed polls for this long. A 429 is no failure: it only slows polling down.
         share: part of the platform's limit on polls that this process uses.
