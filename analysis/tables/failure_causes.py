@@ -31,6 +31,7 @@ CAUSES: Mapping[str, str] = {
     "execution_limit": "the platform's limit on execution passed",
     "wrong_answer": "the answer is not what was asked for",
     "service_error": "the code of the endpoint worker failed",
+    "polls_failed": "the job was accepted, and no poll told its state",
     "unreachable": "nothing was reached at the address, or the connection broke",
     "unknown": "nothing proves a cause",
 }

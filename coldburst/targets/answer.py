@@ -63,6 +63,13 @@ def is_page(exchange: Exchange) -> bool:
     return str(exchange.headers.get("content-type", "")).startswith("text/html") or exchange.body.lstrip()[:1] == b"<"
 
 
+def says_gone(exchange: Exchange, content: Any) -> bool:
+    """Whether a poll's answer is the service's word that it does not know the job, and no page of a proxy."""
+    if exchange.fault or is_page(exchange):
+        return False
+    return exchange.status in (404, 410) or (exchange.status == 400 and content is not None)
+
+
 def refusal(exchange: Exchange, content: Any, known: Mapping[str, Any]) -> Evidence:
     """What an answer outside 200..299 says: its reason, and the two kinds of 503 told apart."""
     text, says = f"{exchange.status}: {reason(exchange, content)}", ""

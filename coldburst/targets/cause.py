@@ -43,12 +43,15 @@ CAUSES: Mapping[str, str] = {
     "execution_limit": "the platform's limit on execution passed",
     "wrong_answer": "the answer is not what was asked for",
     "service_error": "the worker's own code failed",
+    "polls_failed": "the job was accepted, and no poll told its state: read what they were answered; the job may still run",
     "unreachable": "nothing could be reached at the address, or the connection broke",
     "unknown": "nothing proves a cause",
 }
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 _MEMORY = re.compile(r"out of memory|\boom\b|memoryerror|cannot allocate memory", re.IGNORECASE)
 _LOST = re.compile(r"job timed out after \d+ retr", re.IGNORECASE)
+# The words of a job that is given up though its polls were answered (targets.queue).
+_POLLS = re.compile(r"its job may still run, but \d+ of \d+ polls .*?last try: (?P<status>\d+)", re.DOTALL)
 _BEGUN = re.compile(r"\bIN_PROGRESS\b|\bRUNNING\b|\bCOMPLETED\b")
 _DIRECT = {
     "throttled": "rate_limit",
@@ -91,6 +94,8 @@ def _of_refusal(status: int | None, error: str) -> str:
 
 
 def _of_failure(error: str) -> str:
+    if polls := _POLLS.match(error):
+        return "bad_key" if polls["status"] in ("401", "403") else "polls_failed"
     for words, name in ((_MEMORY, "out_of_memory"), (_LOST, "worker_lost")):
         if words.search(error):
             return name

@@ -119,15 +119,22 @@ class _Job:
     """When that answer was there."""
     state: str = "IN_QUEUE"
     failures: int = 0
+    """Polls in a row that did not tell its state, ``answered`` of them answered; ``failing`` is when that began."""
+    answered: int = 0
     failing: float = 0.0
     trouble: str = ""
     missing: int = 0
-    """Answers 404 in a row; ``missed`` is when the first of them was there."""
+    """Answers in a row that there is no such job; ``missed`` is when the first of them was there."""
     missed: float = 0.0
     no_hold: bool = False
     """A long poll went wrong for it: only short ones now."""
     doubt: bool = False
-    """A long poll said 404: the job is gone, or the route is not there."""
+    """A long poll said that there is no such job: it is gone, or the route is not there."""
+
+    @property
+    def mostly_answered(self) -> bool:
+        """Whether the service was reached by most of the polls that did not tell the job's state."""
+        return 2 * self.answered >= self.failures
 
 
 class QueueTarget:
@@ -176,7 +183,9 @@ class QueueTarget:
             return self._conclude(job, content, clip, exchange)
         exchange.body, exchange.headers = b"", {}  # thousands wait for hours with them, and nobody reads them
         final = self._follow(job, exchange)
-        return _evidence(exchange, "", exchange.error) if final is None else self._conclude(job, final, clip, exchange)
+        if final is None:
+            return _evidence(exchange, "" if exchange.fault else "error", exchange.error)
+        return self._conclude(job, final, clip, exchange)
 
     def share(self, generators: int) -> None:
         """So many load generators ask the endpoint together from now on: each uses its part of the platform's limits."""
@@ -243,7 +252,7 @@ class QueueTarget:
         exchange.known |= columns(content) | {"error": f"last seen {job.state}"}
 
     def _follow(self, job: _Job, exchange: Exchange) -> Mapping[str, Any] | None:
-        """The job object of its end; None with a fault in ``exchange``."""
+        """The job object of its end; None with an error in ``exchange``: a fault, or answers that told nothing."""
         while True:
             gevent.sleep(max(0.0, min(job.due, job.deadline) - time.perf_counter()))
             left_s = job.deadline - time.perf_counter()
@@ -252,7 +261,7 @@ class QueueTarget:
             poll, held = self._poll(job)
             exchange.known["polls"] += 1
             final = self._read(job, poll, held, exchange)
-            if final or exchange.fault:
+            if final or exchange.error:
                 return final
             if time.perf_counter() >= job.deadline:
                 break
@@ -282,11 +291,11 @@ class QueueTarget:
         return poll, held
 
     def _read(self, job: _Job, poll: Exchange, held: bool, exchange: Exchange) -> Mapping[str, Any] | None:
-        """The job object, if the poll's answer is its end; else when to ask again, or a fault where asking is of no more use."""
+        """The job object, if the poll's answer is its end; else when to ask again, or an error where asking is of no more use."""
         now, content = time.perf_counter(), answer.parse_json(poll.body)
         if not poll.fault and poll.status == 200 and isinstance(content, dict) and isinstance(content.get("status"), str):
             self._holds = self._holds and not (job.doubt and not held)
-            job.failures, job.missing, job.doubt = 0, 0, False
+            job.failures, job.answered, job.missing, job.doubt = 0, 0, 0, False
             if content["status"] in ENDED:
                 exchange.seen, exchange.known["bytes_in"] = poll.done, poll.received
                 return content
@@ -300,18 +309,25 @@ class QueueTarget:
             self.limiter.slow(poll.sent or now)
         elif poll.status == 405 and held:
             self._holds = False
-        elif poll.status == 404 and not answer.is_page(poll):
+        elif answer.says_gone(poll, content):
             return self._missing(job, poll, content, held, exchange)
         else:
             self._failed(job, poll, content, held, exchange)
         return None
 
     def _missing(self, job: _Job, poll: Exchange, content: Any, held: bool, exchange: Exchange) -> Mapping[str, Any] | None:
-        """The service says that there is no such job: its end, where it says so for a while. It ended when that began."""
+        """The service says that there is no such job: its end, and it ended when that was said first.
+
+        A 400 or 410 is believed at once, a 404 after a while. One to a long poll may mean that poll alone: a short one follows.
+        """
         if not job.missing:
             job.missed = poll.done or 0.0
-        job.missing, job.doubt, job.trouble = job.missing + 1, held, f"404: {answer.reason(poll, content)}"
-        if job.missing < GONE_AFTER or (poll.done or 0.0) - job.missed < GONE_S:
+        job.missing, job.doubt, job.trouble = job.missing + 1, held, f"{poll.status}: {answer.reason(poll, content)}"
+        if poll.status == 404:
+            if job.missing < GONE_AFTER or (poll.done or 0.0) - job.missed < GONE_S:
+                return None
+        elif held:
+            job.due = poll.done or 0.0
             return None
         exchange.seen = job.missed
         return {"status": GONE, "error": answer.reason(poll, content)}
@@ -324,14 +340,12 @@ class QueueTarget:
         job.missing, job.doubt = 0, job.doubt or (held and poll.status == 404)
         if not job.failures:
             job.failing = now if held else poll.sent or now  # a long poll is silent while all is well
-        job.failures += 1
+        job.failures, job.answered = job.failures + 1, job.answered + (not poll.fault)
         job.due = now + min(self._options.poll_s * 2**job.failures, BACK_OFF_S)
         if job.failures >= GIVE_UP_AFTER and now - job.failing >= self._options.lost_s:
-            exchange.done, exchange.fault = now, "connect" if poll.fault == "connect" else "reset"
-            exchange.error = (
-                f"its job may still run, but nothing could be heard of it for {now - job.failing:.0f} s "
-                f"(last seen {job.state}; last try: {job.trouble})"
-            )
+            exchange.done, exchange.error = now, _lost(job, now)
+            if not job.mostly_answered:
+                exchange.fault = "connect" if poll.fault == "connect" else "reset"
 
     def _late(self, job: _Job, exchange: Exchange, state: str = "") -> None:
         """Our own deadline has passed: the job is given up, and left to ``close``."""
@@ -364,6 +378,14 @@ class QueueTarget:
         says, measured = judge_text(text, clip.text, self._options.max_wer)
         exchange.known |= measured
         return _evidence(exchange, says, str(measured.get("error", "")))
+
+
+def _lost(job: _Job, now: float) -> str:
+    """Why a job is given up of which polls tell nothing."""
+    told = f"nothing could be heard of it for {now - job.failing:.0f} s"
+    if job.mostly_answered:
+        told = f"{job.answered} of {job.failures} polls in {now - job.failing:.0f} s were answered, and none told its state"
+    return f"its job may still run, but {told} (last seen {job.state}; last try: {job.trouble})"
 
 
 def _quoted(job_id: str) -> str:

@@ -31,6 +31,7 @@ THROTTLED_ONLY = [(9, 0, 3, 0, 0, 0, 0, 3, 0)] * 2
 NOTHING = [(9, 0, 3, 0, 0, 0, 0, 0, 0)] * 3
 DYING_AT_WORK = [(9, 1, 3, 0, 0, 0, 1, 0, 0), (9, 1, 3, 0, 0, 0, 1, 0, 0)]
 IDLE = [(1, 0, 3, 1, 0, 1, 1, 0, 0), (1, 0, 4, 1, 0, 1, 1, 0, 0)]
+POLLS = "its job may still run, but 5 of 5 polls in 31 s were answered, and none told its state (last seen IN_QUEUE; last try: {})"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,8 @@ def test_a_wait_in_vain_is_explained_by_what_the_endpoint_said(rows, retried, ex
         ("failed", 82.0, 200, "job timed out after 1 retries", "worker_lost"),
         ("failed", 1.0, 200, "CANCELLED, and not by this run", "cancelled"),
         ("failed", 1.0, 200, "ValueError: no room", "service_error"),
+        ("failed", 34.0, 200, POLLS.format("500: CUDA out of memory"), "polls_failed"),
+        ("failed", 34.0, 200, POLLS.format("403: forbidden (is the key in RUNPOD_API_KEY the right one?)"), "bad_key"),
         ("queue_timeout", 120.0, 400, "no workers available", "unknown"),
         ("abandoned", 300.0, None, "no first byte within 300 s", "own_deadline"),
     ],

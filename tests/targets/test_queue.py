@@ -238,18 +238,6 @@ def test_a_429_on_a_poll_slows_polling_down(jobs_of):
         assert jobs.limiter._bucket._halvings == 1
 
 
-def test_a_job_of_which_nothing_is_heard_any_more_is_given_up_and_may_still_run(jobs_of):
-    with platform(RUNNING, 500) as server:
-        jobs = jobs_of(server)
-        outcome, measured, exchange = ask(jobs)
-        assert jobs.close() == 0
-    assert (outcome, exchange.fault) == ("unreachable", "reset")
-    assert measured["error"].startswith("its job may still run, but nothing could be heard of it for ")
-    assert measured["error"].endswith("s (last seen IN_PROGRESS; last try: 500: said 500)")
-    assert (measured["job_id"], measured["polls"]) == ("job-0-u1", 4)
-    assert [asked.path for asked in server.to("cancel")] == ["/v2/ep/cancel/job-0-u1"]
-
-
 def test_an_endpoint_that_went_away_is_a_fault_of_connecting(jobs_of, monkeypatch):
     monkeypatch.setattr("coldburst.targets.http.KEEP_S", 0.0)
     with platform(QUEUED) as server:
