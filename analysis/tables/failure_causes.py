@@ -18,7 +18,8 @@ CAUSES: Mapping[str, str] = {
     "throttled_hosts": "endpoint workers were wanted, and no host had room for them",
     "crash_loop": "endpoint workers were started and never worked: read their logs",
     "slow_start": "endpoint workers were starting, and were not ready in time",
-    "switched_off": "the endpoint has no worker and may have none",
+    "switched_off": "the endpoint had no worker: either its most is 0, which RunPod sets after a week without requests "
+    "(raise workersMax), or no host has the GPU that it asks for (allow more kinds of GPU or regions)",
     "worker_lost": "an endpoint worker took the job and was not heard of again",
     "out_of_memory": "the endpoint worker ran out of memory",
     "bad_request": "the request itself was not accepted",

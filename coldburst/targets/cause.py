@@ -6,7 +6,7 @@ with the lies that they are known for: ``running`` counts workers that are wante
 ``ready`` counts cached ones whose container has ended, and a min worker is never ``ready``. So neither says that anything
 works: work is jobs in progress, or a count of completed ones that grows. In this order:
 
-1. ``switched_off``: no worker in any state, in all samples.
+1. ``switched_off``: no worker in any state, in all samples. /health does not tell none wanted from none to be had.
 2. ``crash_loop``: no work, and one of these. Workers failed (``unhealthy``), or jobs were dispatched again. Starts ended, and
    no worker was ever idle or ready. At the end jobs wait and workers are ``running``, but none is idle, ready or starting:
    wanted, and not there. This last one looks like a lack of capacity, and more workers would crash as well.
@@ -30,7 +30,8 @@ CAUSES: Mapping[str, str] = {
     "throttled_hosts": "endpoint workers were wanted, and no host had room for them: allow more kinds of GPU or regions",
     "crash_loop": "endpoint workers were started and never worked: read their logs (image, model, port, memory)",
     "slow_start": "endpoint workers were starting, and were not there in time: a cold start longer than the wait",
-    "switched_off": "the endpoint has no worker and wants none: its most is 0, which RunPod sets after a week without requests",
+    "switched_off": "the endpoint had no worker in any state: either none is wanted, its most being 0, which RunPod sets after a week "
+    "without requests (raise workersMax), or no host has the GPU that it asks for (allow more kinds of GPU or regions)",
     "worker_lost": "an endpoint worker took the job and was not heard of again, twice: it died, or its SDK rejected the input",
     "out_of_memory": "the worker ran out of memory: fewer requests at a time, a smaller input or a larger card",
     "bad_request": "the request itself was not accepted",
