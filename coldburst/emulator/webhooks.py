@@ -27,7 +27,7 @@ class Webhooks:
 
     def post(self, url: str, body: Mapping[str, Any]) -> None:
         """Start to post ``body`` to ``url``; whether it succeeds changes nothing for the job."""
-        task = asyncio.create_task(self._post(url, json.dumps(body).encode()))
+        task = asyncio.create_task(self._post(url, json.dumps(body, allow_nan=False).encode()))
         self._posting.add(task)
         task.add_done_callback(self._posting.discard)
 

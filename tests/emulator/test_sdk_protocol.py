@@ -142,7 +142,10 @@ def test_a_cancelled_job_reaches_its_worker_over_job_stop(platform, one):
     assert one.done(job_id, {"output": 1}).json() == {"ok": False}
 
 
-@pytest.mark.parametrize("result", [b'{"output": "' + b"x" * 300 + b'"}', b"no json"])
+NO_JSON = (b"no json", b'{"output": {"score": NaN}}', b'{"output": [-Infinity]}', b'{"output": 1e999}')
+
+
+@pytest.mark.parametrize("result", [b'{"output": "' + b"x" * 300 + b'"}', *NO_JSON])
 def test_a_result_that_cannot_be_used_gets_400_and_its_job_ends_without_output(platform, result):
     two = _second(platform)
     job_id = platform.submit("two")
@@ -150,6 +153,18 @@ def test_a_result_that_cannot_be_used_gets_400_and_its_job_ends_without_output(p
     assert two.done(job_id, result).status == 400
     job = platform.job("two", job_id)
     assert (job["status"], "output" in job, "error" in job) == ("COMPLETED", False, False)
+    (line,) = [line for line in platform.errors() if job_id in line]
+    assert line.startswith(f"worker {two.id}: its result of job {job_id} was answered 400, and the job has no output: the ")
+
+
+def test_a_chunk_and_an_input_that_are_no_json_are_refused_too(platform, one):
+    assert platform.ask("/v2/one/run", b'{"input": {"a": NaN}}').status == 400
+    job_id = platform.submit("one")
+    one.taken()
+    chunk = platform.ask(f"/v2/one/job-stream/{one.id}/{job_id}?gpu=X&isStream=false", b'{"output": NaN}', "POST", FORM)
+    assert (chunk.status, chunk.json()["detail"]) == (400, "the chunk holds NaN, which is no number in JSON: send null in its place")
+    assert platform.ask(f"/v2/one/stream/{job_id}").json() == {"status": "IN_PROGRESS", "stream": []}
+    one.done(job_id, {"output": 1})
 
 
 def _second(platform):

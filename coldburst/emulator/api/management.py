@@ -81,7 +81,7 @@ class Management:
             return answer(self._workers(endpoint))
         _require_method(request, "GET", "PATCH")
         if request.method == "PATCH":
-            self._patch(endpoint, content(await body_of(endpoint, request, BODY_BYTES)))
+            self._patch(endpoint, content(await body_of(endpoint, request, BODY_BYTES), strict=False))
         return answer(self._view(endpoint))
 
     def _view(self, endpoint: HostedEndpoint) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -39,8 +41,8 @@ def phrase(status: int) -> str:
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] = JSON) -> web.Response:
-    """``content`` as JSON."""
-    return web.Response(body=json.dumps(content).encode(), status=status, headers=headers)
+    """``content`` as JSON, which has no NaN and no Infinity."""
+    return web.Response(body=json.dumps(content, allow_nan=False).encode(), status=status, headers=headers)
 
 
 def refusal(error: HttpError, kind: Mapping[str, str] = JSON) -> web.Response:
@@ -48,16 +50,34 @@ def refusal(error: HttpError, kind: Mapping[str, str] = JSON) -> web.Response:
     return answer(error.body, error.status, {**kind, **error.headers})
 
 
-def content(body: bytes, what: str = "the request's body") -> dict[str, Any]:
+def content(body: bytes, what: str = "the request's body", *, strict: bool = True) -> dict[str, Any]:
     """The JSON object in ``body``.
+
+    Args:
+        what: names the body in the error.
+        strict: refuses NaN, Infinity and numbers beyond a double, as other languages' parsers do. False leaves that to a
+            caller that checks each number itself.
 
     Raises:
         HttpError: 400, it is none.
     """
     try:
-        found = json.loads(body)
+        found = _strict_parser(what)(body) if strict else json.loads(body)
     except (ValueError, RecursionError):
         raise HttpError(400, f'{what} is no JSON: send an object, as in {{"input": {{…}}}}') from None
     if not isinstance(found, dict):
         raise HttpError(400, f'{what} is no JSON object: send one, as in {{"input": {{…}}}}')
     return found
+
+
+def _strict_parser(what: str) -> Callable[[bytes], Any]:
+    """json.loads that takes those numbers alone which JSON has and a double holds."""
+
+    def refuse(word: str) -> NoReturn:
+        raise HttpError(400, f"{what} holds {word[:60]}, which is no number in JSON: send null in its place")
+
+    def finite(text: str) -> float:
+        number = float(text)
+        return number if math.isfinite(number) else refuse(text)
+
+    return partial(json.loads, parse_constant=refuse, parse_float=finite)

@@ -11,6 +11,7 @@ from coldburst.emulator.api.queue import body_of
 from coldburst.emulator.api.responses import HttpError, answer, content
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.workers.long_polls import LongPolls
+from coldburst.emulator.workers.processes import report
 from coldburst.serverless.errors import JobNotFoundError
 from coldburst.serverless.job import Job
 
@@ -51,7 +52,10 @@ async def _stop(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseReq
 
 
 async def _done(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseRequest, worker_id: str, job_id: str) -> web.StreamResponse:
-    """A result: JSON, whatever its content type says. One that is too large or no JSON gets a 400, and its job ends without output."""
+    """A result: JSON, whatever its content type says.
+
+    One that is too large or no JSON (NaN, Infinity) gets a 400 and a line in the log, and its job ends without output.
+    """
     refused: HttpError | None = None
     try:
         body = content(await body_of(endpoint, request, _max_bytes(endpoint, job_id)), "the result")
@@ -60,6 +64,7 @@ async def _done(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseReq
     known = endpoint.core.done(worker_id, job_id, body, endpoint.now())
     endpoint.pump()
     if refused:
+        report(f"worker {worker_id}: its result of job {job_id} was answered 400, and the job has no output: {refused}")
         raise HttpError(400, str(refused))
     return answer({"ok": known})
 

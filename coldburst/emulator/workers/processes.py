@@ -135,7 +135,7 @@ class WorkerProcesses:
             await self._run_in(folder, worker_id, how)
         # ValueError: a NUL in the command.
         except (OSError, ValueError) as error:
-            _report(f"worker {worker_id} cannot be started: {error}")
+            report(f"worker {worker_id} cannot be started: {error}")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             del self._tasks[worker_id]
@@ -158,7 +158,7 @@ class WorkerProcesses:
         try:
             exit_code = await process.wait()
             if worker_id not in self._kill_timers and worker_id not in self._to_kill:
-                _report(unexpected_end(worker_id, exit_code, how.command))
+                report(unexpected_end(worker_id, exit_code, how.command))
         finally:
             self._signal(worker_id, signal.SIGKILL)  # its children
             del self._running[worker_id]
@@ -167,7 +167,7 @@ class WorkerProcesses:
             self._reaper.ended(process.pid)
 
 
-def _report(line: str) -> None:
+def report(line: str) -> None:
     """Print a line on standard error, which whoever started the emulator may have closed."""
     with contextlib.suppress(BrokenPipeError):
         print(line, file=sys.stderr)
