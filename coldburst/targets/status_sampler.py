@@ -59,7 +59,7 @@ class StatusSampler:
     ) -> None:
         self._now, self._row, self._ready, self._key = now, row, ready, key
         self._samples = samples
-        self._serving: dict[str, object] | None = None
+        self._serving: dict[str, str] | None = None
         headers = {"User-Agent": "coldburst", "Accept": "application/json"} | answer.bearer(key)
         self._greenlets: list[gevent.Greenlet] = []
         if every_s > 0 and address.api:
@@ -122,7 +122,8 @@ class StatusSampler:
     def _newly_ready(self, workers: list[Mapping[str, Any]]) -> Iterator[Row]:
         """Workers that serve now and did not when last asked; those of the first answer were ready before second 0."""
         before, now_s = self._serving, self._now()
-        self._serving = {str(worker["id"]): worker.get("startedAt") for worker in workers if worker["status"] in SERVING}
+        # As text: NaN would differ from itself, and be a new start at each look.
+        self._serving = {str(worker["id"]): str(worker.get("startedAt")) for worker in workers if worker["status"] in SERVING}
         for worker in workers:
             name, up_s = str(worker["id"]), worker.get("uptimeSeconds")
             seconds = float(up_s) if isinstance(up_s, int | float) and 0 <= up_s < MOST else None

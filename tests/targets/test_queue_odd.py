@@ -1,5 +1,6 @@
 """What a platform, or a proxy before it, may answer and should not: each job still ends once, in the right outcome."""
 
+import math
 import threading
 
 import gevent
@@ -51,6 +52,18 @@ def test_job_objects_of_odd_shapes_end_in_their_outcome(jobs_of, final, outcome,
     assert measured.get("platform_retries", 0) == 0
     row = Attempt(0, 1, "burst", 0.0, found, **measured)
     assert "".join(str(cell) for cell in cells(row)).encode()
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_does_not_have_reach_no_row(jobs_of, odd):
+    """Python's json reads NaN and Infinity, and services in Python write them."""
+    final = {**DONE, "delayTime": odd, "executionTime": odd, "retries": odd, "output": {"score": odd}}
+    with platform({**RUNNING, "delayTime": odd}, final) as server:
+        found, measured, exchange = ask(jobs_of(server))
+    assert (found, {"queue_s", "execution_s"} & set(measured), measured["platform_retries"]) == ("ok", set(), 0)
+    assert exchange.done == exchange.seen
+    row = Attempt(0, 1, "burst", 0.0, found, **measured)
+    assert not {"nan", "inf", "-inf"} & {str(cell).lower() for cell in cells(row)}
 
 
 @pytest.mark.parametrize("name", [HALF, "a/../b", "名前", "x" * 3000])

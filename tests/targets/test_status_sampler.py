@@ -109,6 +109,19 @@ def test_counts_that_are_none_are_left_empty():
     assert {name: said[name] for name in said if said[name] not in (None, "")} == {"at_s": said["at_s"], "view": "health", "ready": 2}
 
 
+def test_a_start_that_is_told_as_nan_is_not_a_new_one_at_each_look(monkeypatch):
+    """NaN, which Python's json reads, differs from itself."""
+    monkeypatch.setattr("coldburst.targets.status_sampler.LIST_EVERY_S", 0.05)
+
+    def answer(sock, request):
+        about = listed(("w1", "RUNNING", float("nan"), float("nan")))
+        sock.sendall(answer_of(HEALTH if b"/health" in request.split(b"\r\n")[0] else about))
+        return True
+
+    _, starts, *_ = watched(answer, lambda rows, starts: sum(row["view"] == "workers" for row in rows) >= 4)
+    assert [(start["worker_id"], start["seconds"], start["at_s"] < 0) for start in starts] == [("w1", None, True)]
+
+
 def test_a_plain_service_has_nothing_to_say():
     turns = iter(range(5))  # a question would be on its way in the first of them
     rows, *_, requests = watched(lambda *_: True, lambda *_: next(turns, None) is None, path="")
