@@ -16,6 +16,7 @@ from .gate import gate
 from .locust_scaling import scaling_command as scaling
 from .report.report import report, terminal, write
 from .runs.load import RunError, load
+from .runs.locust_files import beside
 from .runs.merge import merge
 
 LONGEST = 1000
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = PROGRAM) -> int:
 
 def _report(asked: argparse.Namespace) -> str:
     run = load(asked.run)
-    default = asked.run / "report" if run.totals is None else asked.run.with_name(f"{asked.run.name}_report")
+    default = asked.run / "report" if run.totals is None else beside(run.path, "_report")
     made = report(run)
     page = write(made, asked.out or default, figures=asked.figures == "yes")
     return f"report: {page}" if asked.quiet else terminal(made, page)

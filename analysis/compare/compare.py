@@ -15,6 +15,7 @@ from coldburst.lines import one_line
 
 from ..report.page import PAGE, aligned, figure_content, render
 from ..runs.load import Run, RunError, load
+from ..runs.locust_files import beside
 from ..statistics.intervals import Interval
 from . import circumstances, comparison_sheets
 from .compared_run import ComparedRun
@@ -146,7 +147,7 @@ def _folder(of: Comparison) -> Path:
     """compare-BASE within the first candidate, or beside it where that is a prefix."""
     run = of.pairs[0].candidate.run
     name = f"compare-{re.sub(r'[^A-Za-z0-9._-]+', '-', of.base.run.id)[:80]}"
-    return run.path / name if run.totals is None else run.path.with_name(f"{run.path.name}_{name}")
+    return run.path / name if run.totals is None else beside(run.path, f"_{name}")
 
 
 def write(of: Comparison, folder: Path) -> Path:

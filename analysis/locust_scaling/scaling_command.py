@@ -10,6 +10,7 @@ from typing import Any
 
 from ..report.page import PAGE, aligned, figure_content, render, slug
 from ..report.views import views
+from ..runs.locust_files import beside
 from ..verdict.verdict import Verdict
 from .scaling import EXAMPLE, Scaling, scaling
 from .scaling_figures import scaling_plots
@@ -64,7 +65,7 @@ def _places(text: str) -> int:
 def _command(asked: argparse.Namespace) -> str:
     of = scaling(asked.levels, asked.column, asked.per_worker)
     first = of.base.run.path
-    page = write(of, asked.out or first.with_name(f"{first.name}_scaling"))
+    page = write(of, asked.out or beside(first, "_scaling"))
     return f"scaling: {page}" if asked.quiet else terminal(of, page)
 
 

@@ -17,7 +17,7 @@ from coldburst.lines import one_line
 from coldburst.record import attempt
 from coldburst.record.attempt import COLUMNS, FORMAT, OUTCOMES
 
-from . import csv_columns, locust_csv
+from . import csv_columns, locust_csv, locust_files
 from .attempt_order import sorting_places
 from .csv_columns import MOST
 from .locust_csv import LocustTotals
@@ -100,14 +100,14 @@ class Run:
 
 
 def load(path: Path) -> Run:
-    """The run at ``path``: a run directory, or the prefix of ``locust --csv`` files.
+    """The run at ``path``: a run directory, or the prefix of ``locust --csv`` files, which may be a folder (``--csv results/``).
 
     Raises:
         RunError: no such run, not a run, damaged, or written by a newer program.
     """
     path = path.absolute() if path.name == "" else path  # "." and "/" have no name to put a file beside
     try:
-        recorded, plain = (path / "run.json").is_file(), path.name != "" and locust_csv.has_files(path)
+        recorded, plain = (path / "run.json").is_file(), locust_files.has_files(path)
     except OSError as error:  # a name that is too long
         raise RunError(f"{one_line(str(path))} is no run: {error.strerror}; name a run directory, as in {EXAMPLE}") from error
     if recorded:
@@ -115,10 +115,18 @@ def load(path: Path) -> Run:
     if plain:
         return _totals(path)
     if path.is_dir():
-        raise RunError(f"{path} is not a run: it has no run.json; name a run directory, as in {EXAMPLE}")
+        raise RunError(f"{path} is not a run: it has no run.json; {_name_instead(path)}")
     if path.is_file():
         raise RunError(f"{path} is a file: name the run directory, as in {EXAMPLE}, or the prefix given to locust --csv")
     raise RunError(f"no such run: there is neither a directory {path} nor a file {path}_stats.csv")
+
+
+def _name_instead(folder: Path) -> str:
+    try:
+        prefixes = locust_files.other_prefixes(folder)
+    except OSError:  # a folder that may not be listed
+        prefixes = ""
+    return f"name the prefix, as in {prefixes}" if prefixes else f"name a run directory, as in {EXAMPLE}"
 
 
 def _directory(path: Path) -> Run:

@@ -24,9 +24,8 @@ import pandas as pd
 from coldburst.lines import one_line, whole_lines
 
 from .csv_columns import MOST, csv_cells
+from .locust_files import beside, totals_file, unread_folder
 
-PARTS = ("_stats.csv", "_requests.csv")
-"""Either makes a prefix one of Locust's."""
 TEXTS = ("Type", "Name", "Error", "First Seen", "Last Seen")
 COUNTS = ("Request Count", "Failure Count")
 _MEASURES = ("Median Response Time", "Average Response Time", "Min Response Time", "Max Response Time")
@@ -72,11 +71,6 @@ class LocustTotals:
     percentiles: str = UNTOLD
 
 
-def has_files(prefix: Path) -> bool:
-    """Whether Locust wrote files with this prefix."""
-    return any(_beside(prefix, part).is_file() for part in PARTS)
-
-
 def read_totals(prefix: Path) -> tuple[LocustTotals, list[str]]:
     """What Locust wrote, and a sentence on each thing that could not be read.
 
@@ -84,27 +78,23 @@ def read_totals(prefix: Path) -> tuple[LocustTotals, list[str]]:
         ValueError: the file with the totals cannot be used; the message is one sentence.
         OSError: a file cannot be read.
     """
-    notes: list[str] = []
-    path = next(found for part in PARTS if (found := _beside(prefix, part)).is_file())
+    notes = [told] if (told := unread_folder(prefix)) else []
+    path = totals_file(prefix)
     rows = _table(path, STATS, notes)
     older = "# requests" in rows.columns
     stats = _named(rows.rename(columns=STATS))
     _check(stats, path)
     stats = stats.astype(dict.fromkeys(COUNTS, "int64"))
     if path.name.endswith("_requests.csv"):
-        return LocustTotals(_with_percentiles(stats, _beside(prefix, "_distribution.csv"), notes)), [*notes, _old("0.13.2 and before")]
-    history = _optional(_beside(prefix, "_stats_history.csv"), HISTORY, ("Timestamp", "Type", "Name"), notes)
-    failures = _optional(_beside(prefix, "_failures.csv"), STATS, ("Name", "Error", "Occurrences"), notes, older=older)
+        return LocustTotals(_with_percentiles(stats, beside(prefix, "_distribution.csv"), notes)), [*notes, _old("0.13.2 and before")]
+    history = _optional(beside(prefix, "_stats_history.csv"), HISTORY, ("Timestamp", "Type", "Name"), notes)
+    failures = _optional(beside(prefix, "_failures.csv"), STATS, ("Name", "Error", "Occurrences"), notes, older=older)
     if failures is not None:
         failures = failures.dropna(subset=["Occurrences"]).astype({"Occurrences": "int64"})
     kind = _over(history, early=older, between="99.999%" in stats.columns)
     notes += [_old("0.13.3 to 0.14")] if older else []
     notes += [SAID[kind]] if history is not None and len(history) else []
     return LocustTotals(stats, history, failures, kind), notes
-
-
-def _beside(prefix: Path, part: str) -> Path:
-    return prefix.with_name(f"{prefix.name}{part}")
 
 
 def _old(versions: str) -> str:
