@@ -65,7 +65,7 @@ def _fits(cell: str, dtype: str) -> bool:
     return not math.isnan(value) and (dtype == "float64" or (value.is_integer() and abs(value) < 2.0 ** (int(dtype[3:]) - 1)))
 
 
-def csv_cells(text: str) -> Iterator[list[str]]:
+def csv_cells(text: str, separator: str = ",") -> Iterator[list[str]]:
     """The rows of a CSV text, cell by cell, however long a cell is.
 
     Raises:
@@ -73,7 +73,7 @@ def csv_cells(text: str) -> Iterator[list[str]]:
     """
     before = csv.field_size_limit(WIDEST)  # of the whole process
     try:
-        yield from csv.reader(io.StringIO(text, newline=""))
+        yield from csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     finally:
         csv.field_size_limit(before)
 

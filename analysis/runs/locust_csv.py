@@ -14,20 +14,17 @@ Percentiles of the history are of Locust's own sliding window (about ten seconds
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from coldburst.lines import one_line, whole_lines
+from coldburst.lines import one_line
 
-from .csv_columns import MOST, csv_cells
+from .locust_cells import COUNTS, REMEDY, TEXTS, read_table
 from .locust_files import beside, totals_file, unread_folder
 
-TEXTS = ("Type", "Name", "Error", "First Seen", "Last Seen")
-COUNTS = ("Request Count", "Failure Count")
 _MEASURES = ("Median Response Time", "Average Response Time", "Min Response Time", "Max Response Time")
 STATS: Mapping[str, str] = {
     "Method": "Type",
@@ -80,17 +77,17 @@ def read_totals(prefix: Path) -> tuple[LocustTotals, list[str]]:
     """
     notes = [told] if (told := unread_folder(prefix)) else []
     path = totals_file(prefix)
-    rows = _table(path, STATS, notes)
+    rows = read_table(path, STATS, notes)
     older = "# requests" in rows.columns
     stats = _named(rows.rename(columns=STATS))
     _check(stats, path)
-    stats = stats.astype(dict.fromkeys(COUNTS, "int64"))
+    stats = stats.reset_index(drop=True).astype(dict.fromkeys(COUNTS, "int64"))
     if path.name.endswith("_requests.csv"):
         return LocustTotals(_with_percentiles(stats, beside(prefix, "_distribution.csv"), notes)), [*notes, _old("0.13.2 and before")]
     history = _optional(beside(prefix, "_stats_history.csv"), HISTORY, ("Timestamp", "Type", "Name"), notes)
-    failures = _optional(beside(prefix, "_failures.csv"), STATS, ("Name", "Error", "Occurrences"), notes, older=older)
+    failures = _optional(beside(prefix, "_failures.csv"), STATS, ("Name", "Error", "Occurrences"), notes)
     if failures is not None:
-        failures = failures.dropna(subset=["Occurrences"]).astype({"Occurrences": "int64"})
+        failures = failures.astype({"Occurrences": "int64"})
     kind = _over(history, early=older, between="99.999%" in stats.columns)
     notes += [_old("0.13.3 to 0.14")] if older else []
     notes += [SAID[kind]] if history is not None and len(history) else []
@@ -102,15 +99,13 @@ def _old(versions: str) -> str:
     return f"The columns are those of Locust {versions}: times are whole milliseconds.{last}"
 
 
-def _optional(
-    path: Path, names: Mapping[str, str], needed: tuple[str, ...], notes: list[str], *, older: bool = False
-) -> pd.DataFrame | None:
+def _optional(path: Path, names: Mapping[str, str], needed: tuple[str, ...], notes: list[str]) -> pd.DataFrame | None:
     """A file that the totals can do without: what is wrong with it is a note."""
     if not path.is_file():
         notes.append(f"{path.name} is missing.")
         return None
     try:
-        table = _named(_table(path, names, notes, older=older).rename(columns=names))
+        table = _named(read_table(path, names, notes).rename(columns=names))
     except ValueError as error:
         notes.append(f"{error}; it is left out.")
         return None
@@ -118,50 +113,10 @@ def _optional(
     if lost:
         notes.append(f"{path.name} has no column {lost[0]!r}, which every version of Locust writes; it is left out.")
         return None
-    return table.dropna(subset=["Timestamp"]) if "Timestamp" in needed else table
-
-
-def _table(path: Path, names: Mapping[str, str], notes: list[str], *, older: bool = False) -> pd.DataFrame:
-    """The rows of a file, numbers as numbers; versions before 1.0 (``older``, or by its columns) write no end to the last line."""
-    content, torn = whole_lines(path)
-    head, *rows = _cells(path, content) or [[]]
-    if not head:
-        raise ValueError(f"{path} is empty: the run was cut before Locust wrote to it")
-    if torn:
-        last = path.read_bytes().decode("utf-8", errors="replace")[len(content) :] if older or "# requests" in head else ""
-        cells = next(iter(_cells(path, last)), [])
-        rows += [cells] if len(cells) == len(head) else []
-        notes += [f"{torn}."] if len(cells) != len(head) else []
-    odd = next((place for place, row in enumerate(rows, start=2) if len(row) != len(head)), None)
-    if odd is not None:
-        raise ValueError(f"{path} cannot be read: row {odd} has {len(rows[odd - 2])} cells, and the first line names {len(head)}")
-    table = pd.DataFrame(rows, columns=pd.Index(head), dtype="str").replace({"N/A": None, "": None})
-    for name in table.columns:
-        if names.get(name, name) in TEXTS:
-            table[name] = table[name].map(one_line, na_action="ignore").astype("str")  # of a column that is empty too
-        elif names.get(name, name) in COUNTS:
-            table[name] = pd.to_numeric(table[name], errors="coerce")
-        else:
-            table[name] = _numbers(path, str(name), table[name])
-    return table
-
-
-def _numbers(path: Path, name: str, texts: pd.Series[str]) -> pd.Series[float]:
-    """A column as numbers, NaN where one is none; Locust writes none below 0."""
-    read = pd.to_numeric(texts, errors="coerce")
-    wrong = ((read < 0) | (read > MOST)).to_numpy()
-    if wrong.any():
-        place = int(wrong.argmax())
-        cell = one_line(texts.iloc[place], 30)
-        raise ValueError(f"{path}: {name!r} in row {place + 2} is {cell!r}, but should be a number from 0 to {MOST:g}")
-    return read
-
-
-def _cells(path: Path, content: str) -> list[list[str]]:
-    try:
-        return [row for row in csv_cells(content.removeprefix("\ufeff")) if row]
-    except csv.Error as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    key = next(name for name in needed if name not in TEXTS)
+    if holes := int(table[key].isna().sum()):
+        notes.append(f"{path.name}: left out {holes:,} of {len(table):,} rows, which have no {key!r}.")
+    return table.dropna(subset=[key]).reset_index(drop=True)
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
@@ -184,10 +139,9 @@ def _check(stats: pd.DataFrame, path: Path) -> None:
     if stats.empty:
         raise ValueError(f"{path} has no row but its first line: the run was cut before Locust wrote one")
     for name in COUNTS:
-        wrong = ~(stats[name].between(0, MOST) & stats[name].mod(1).eq(0))
-        if wrong.any():
-            place = int(wrong.to_numpy().argmax())
-            raise ValueError(f"{path}: {name!r} in row {place + 2} should be a whole number, as in 120")
+        if stats[name].isna().any():
+            place = stats[name].isna().idxmax()
+            raise ValueError(f"{path}: {name!r} in row {place} should be a whole number, as in 120, and is not there; {REMEDY}")
 
 
 def _with_percentiles(stats: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFrame:
@@ -195,7 +149,14 @@ def _with_percentiles(stats: pd.DataFrame, path: Path, notes: list[str]) -> pd.D
     if not path.is_file():
         notes.append(f"{path.name} is missing: it has the percentiles.")
         return stats
-    ends = _table(path, {}, notes)
+    try:
+        ends = read_table(path, {}, notes)
+    except ValueError as error:
+        notes.append(f"{error}; it is left out.")
+        return stats
+    if "Name" not in ends.columns:
+        notes.append(f"{path.name} has no column 'Name'; it is left out.")
+        return stats
     keys = (stats["Type"].fillna("None") + " " + stats["Name"].fillna("")).str.replace("None Aggregated", "None Total")
     percentiles = ends.set_index("Name")[[name for name in ends.columns if str(name).endswith("%")]]
     percentiles = percentiles[~percentiles.index.duplicated()]
