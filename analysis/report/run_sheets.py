@@ -23,6 +23,7 @@ from ..text.sheet import Sheet
 from . import endpoint_sheets
 
 ERROR_SHOWN = 120
+LEADING = "The commonest first, at most 20."
 
 
 def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
@@ -197,7 +198,13 @@ def _plain(of: Tables) -> Iterator[Sheet]:
         errors = zip(worst["Name"], worst["Error"], worst["Occurrences"], strict=True)
         found_errors = tuple((one_line(str(name)), f"{n:,}", one_line(str(error), ERROR_SHOWN)) for name, error, n in errors)
         if found_errors:
-            yield Sheet("Failures", ("Request", "Occurrences", "Error"), found_errors, "The commonest first, at most 20.", aside=True)
+            yield Sheet("Failures", ("Request", "Occurrences", "Error"), found_errors, LEADING, aside=True)
+    exceptions = of.run.totals.exceptions
+    if exceptions is not None and exceptions["Count"].sum() > 0:
+        worst = exceptions.sort_values("Count", ascending=False, kind="stable").head(20)
+        raised = zip(worst["Count"], worst["Message"].fillna(""), strict=True)
+        found_raised = tuple((f"{n:,}", one_line(str(message), ERROR_SHOWN)) for n, message in raised)
+        yield Sheet("Exceptions in tasks", ("Occurrences", "Message"), found_raised, LEADING, aside=True)
 
 
 def _name(row: dict[Hashable, Any]) -> tuple[str, ...]:

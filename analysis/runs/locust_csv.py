@@ -59,6 +59,7 @@ class LocustTotals:
         stats: a row a request name and mostly one "Aggregated" with an empty Type.
         history: a row a write and name, or None.
         failures: a row an error, or None.
+        exceptions: a row an exception in a task, or None; Locust counts none of them as a failure.
         percentiles: what those of the history are over: WINDOW, CUMULATIVE or UNTOLD.
     """
 
@@ -66,6 +67,7 @@ class LocustTotals:
     history: pd.DataFrame | None = None
     failures: pd.DataFrame | None = None
     percentiles: str = UNTOLD
+    exceptions: pd.DataFrame | None = None
 
 
 def read_totals(prefix: Path) -> tuple[LocustTotals, list[str]]:
@@ -88,10 +90,11 @@ def read_totals(prefix: Path) -> tuple[LocustTotals, list[str]]:
     failures = _optional(beside(prefix, "_failures.csv"), STATS, ("Name", "Error", "Occurrences"), notes)
     if failures is not None:
         failures = failures.astype({"Occurrences": "int64"})
+    exceptions = _exceptions(beside(prefix, "_exceptions.csv"), notes)
     kind = _over(history, early=older, between="99.999%" in stats.columns)
     notes += [_old("0.13.3 to 0.14")] if older else []
     notes += [SAID[kind]] if history is not None and len(history) else []
-    return LocustTotals(stats, history, failures, kind), notes
+    return LocustTotals(stats, history, failures, kind, exceptions), notes
 
 
 def _old(versions: str) -> str:
@@ -117,6 +120,24 @@ def _optional(path: Path, names: Mapping[str, str], needed: tuple[str, ...], not
     if holes := int(table[key].isna().sum()):
         notes.append(f"{path.name}: left out {holes:,} of {len(table):,} rows, which have no {key!r}.")
     return table.dropna(subset=[key]).reset_index(drop=True)
+
+
+def _exceptions(path: Path, notes: list[str]) -> pd.DataFrame | None:
+    """The exceptions in tasks, with a note on them; versions before about 1.3 write no such file."""
+    table = _optional(path, {}, ("Count", "Message"), notes) if path.is_file() else None
+    if table is None:
+        return None
+    by_message = table["Count"].groupby(table["Message"].fillna("")).sum().astype("int64")
+    n = int(by_message.sum())
+    if n:
+        most, message = int(by_message.max()), str(by_message.idxmax())
+        of = f"{most:,} of them " if most < n else "all of them " if n > 1 else ""
+        said = repr(message) if message else "without a message"
+        notes.append(
+            f"{n:,} exception{' was raised in a task' if n == 1 else 's were raised in tasks'}, {of}{said}: Locust does not count them "
+            "as failures, and what follows a request that raised is not in these totals."
+        )
+    return table.astype({"Count": "int64"})
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
