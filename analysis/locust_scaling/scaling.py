@@ -12,27 +12,19 @@ from typing import Any
 from coldburst.lines import one_line
 
 from ..runs.load import RunError, load
-from ..statistics.intervals import BY_DEFINITION, Interval, quotient
+from ..statistics.intervals import Interval
 from ..sweep import ratios, usl
 from ..sweep.usl import Usl
 from ..text.number_format import NONE, number, percent, plural, seconds
 from ..text.sheet import Sheet
 from ..verdict.verdict import TOTALS, Verdict
+from .level_share import IMPOSSIBLE, LevelShare, level_share, mostly_failed
 from .worker_level import GOODPUT, WorkerLevel, measured_level, saturation_doubt
 
 EXAMPLE = "1=results/one 2=results/two 4=results/four"
 FORMAT = 1
 FAILING = 0.05
 """Above this share of failures their fast or slow ends are in every figure."""
-
-
-@dataclass(frozen=True)
-class LevelShare:
-    """A level against the smallest: throughput ÷ its throughput, and that ÷ (n ÷ n_1), which has no value where ``doubt`` says why."""
-
-    multiplier: Interval
-    efficiency: Interval
-    doubt: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +53,15 @@ class Scaling:
     @cached_property
     def shares(self) -> dict[int, LevelShare]:
         """Each level against the smallest, by its number of workers."""
-        return {one.workers: self._share(one) for one in self.levels}
+        return {one.workers: level_share(one, self.base, self.per_worker) for one in self.levels}
 
     @cached_property
     def law(self) -> Usl | str:
         """The Universal Scalability Law through the levels that nothing speaks against, or why there is none."""
-        good = [one for one in self.levels if not saturation_doubt(one, self.per_worker)]
+        if any(to.impossible for to in self.shares.values()):
+            return f"an efficiency above {percent(IMPOSSIBLE)} is impossible, and the law cannot tell which level is wrong"
+        good = [one for one in self.levels if not saturation_doubt(one, self.per_worker) and not mostly_failed(one)]
         return usl.fit([float(one.workers) for one in good], [one.flow.per_s.value or 0.0 for one in good])
-
-    def _share(self, one: WorkerLevel) -> LevelShare:
-        said, its = saturation_doubt(one, self.per_worker), saturation_doubt(self.base, self.per_worker)
-        if its and one is not self.base:
-            said = said or f"the baseline of {plural(self.base.workers, 'worker')}: {its}"
-        times = quotient(one.flow.per_s, self.base.flow.per_s)
-        if one is self.base and times.value is not None:
-            times = Interval(1.0, 1.0, 1.0, BY_DEFINITION)
-        by = one.workers / self.base.workers
-        value, lower, upper = (None if end is None or said else end / by for end in (times.value, times.lower, times.upper))
-        return LevelShare(times, Interval(value, lower, upper, said or times.basis), said)
 
     @property
     def headline(self) -> str:
@@ -89,7 +72,8 @@ class Scaling:
             return f"No scaling efficiency at {many}: {to.doubt or to.multiplier.basis}."
         ends = f" ({percent(to.efficiency.lower)} to {percent(to.efficiency.upper)})" if to.efficiency.lower is not None else ""
         said = f"{many}: {number(to.multiplier.value, '×')} the {self.column} of {self.base.workers}, scaling efficiency "
-        said += f"{percent(to.efficiency.value)}{ends}, {_judged(to.efficiency)}"
+        said += f"{percent(to.efficiency.value)}{ends}, "
+        said += f"without a verdict: {to.unjudged}" if to.unjudged else _judged(to.efficiency)
         tails = (last.percentile_s(95), self.base.percentile_s(95))
         return f"{said}; P95 {seconds(tails[0])} against {seconds(tails[1])}." if None not in tails else f"{said}."
 
@@ -104,6 +88,7 @@ class Scaling:
 
     def _notes(self) -> Iterator[str]:
         yield from (f"No efficiency at {plural(n, 'worker')}: {to.doubt}." for n, to in self.shares.items() if to.doubt)
+        yield from (f"No verdict at {plural(n, 'worker')}: {to.unjudged}." for n, to in self.shares.items() if to.unjudged)
         if self.per_worker is None:
             yield "How many requests each worker takes at a time is not known: one is assumed to be the least (--per-worker says it)."
         yield "Locust's users send again only after an answer (closed loop): the rate cannot pass users ÷ response time."
@@ -186,7 +171,8 @@ class Scaling:
             rows.append(
                 {
                     **{"workers": one.workers, "requests": one.requests, "failures": one.failures, "rate": _plain(flow.per_s)},
-                    **{"multiplier": _plain(to.multiplier), "efficiency": _plain(to.efficiency), "doubt": to.doubt, "source": flow.source},
+                    **{"multiplier": _plain(to.multiplier), "efficiency": _plain(to.efficiency), "doubt": to.doubt},
+                    **{"unjudged": to.unjudged, "source": flow.source},
                     **{"users": flow.users, "in_flight": one.in_flight, "mean_s": flow.mean_s},
                     **{"p50_s": one.percentile_s(50), "p95_s": one.percentile_s(95)},
                 }

@@ -44,7 +44,9 @@ def _efficiency(of: Scaling) -> Plot | MissingPlot:
     caption += f"n is the command line's, not proven. {_bars(efficiency for _, efficiency in good[1:])} "
     caption += f"Target above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)} look for a bottleneck."
     left = [str(n) for n, to in of.shares.items() if to.doubt]
-    caption += f" Left out, as the load may not saturate: {', '.join(left)}." if left else ""
+    unsure = not any(to.impossible for to in of.shares.values())
+    why = "as the load may not saturate" if unsure else "for the reasons in the notes"
+    caption += f" Left out, {why}: {', '.join(left)}." if left else ""
     return Plot(name, title, caption, _table([_mean(*each) for each in good]), sweep_drawing.efficiency)
 
 

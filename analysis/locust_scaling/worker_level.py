@@ -33,6 +33,7 @@ class LevelRate:
         n: requests that ended within the window, failures among them.
         span_s: length of the window; None where it is Locust's own.
         source: how the rate was found, in words.
+        failed: share of these n that failed.
     """
 
     per_s: Interval
@@ -42,6 +43,7 @@ class LevelRate:
     n: int
     span_s: float | None
     source: str
+    failed: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +106,7 @@ def _of_history(history: pd.DataFrame, column: str) -> LevelRate | None:
         int(n),
         span_s,
         f"{int(n):,} requests in {number(span_s)} s of the history",
+        float(last["failures"] - first["failures"]) / n,
     )
 
 
@@ -142,6 +145,7 @@ def _of_totals(row: pd.Series[float], column: str) -> LevelRate:
         int(n),
         None,
         "Locust's own figure",
+        float(row["failures"]) / n if n else 0.0,
     )
 
 
