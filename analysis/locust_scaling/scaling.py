@@ -108,6 +108,9 @@ class Scaling:
             yield "the rate is Locust's own, from its start to the last request: the start-up of users lowers it."
         elif flow.users is None:
             yield "its history has no number of users: the rate is over all its rows, and the start-up of users lowers it."
+        elif flow.most_users is not None and flow.most_users > flow.users:
+            held = f"{number(flow.span_s)} s with {plural(int(flow.users), 'user')}"
+            yield f"the number of users changed, up to {flow.most_users:,.0f}: the rate is over the longest time with one number, {held}."
         if flow.users and flow.mean_s and ratios.exceeds_asked_concurrency(flow.all_per_s, flow.mean_s, flow.users):
             held = f"{number(one.in_flight)} in flight by rate × mean time"
             yield f"{held}, and there were {number(flow.users)} users: one of these is wrong."
@@ -159,7 +162,8 @@ class Scaling:
             for one in self.levels
         )
         head = ("Workers", "Prefix", "Rate from", "Users", "In flight", "Mean time")
-        remark = "The window begins when all users are there; where a history has no number of users, with its first row. "
+        remark = "The window is the longest time with one number of users; it begins, "
+        remark += "where a history has no number of users, with its first row. "
         remark += "In flight = requests/s × mean time, failures included."
         return Sheet("How each rate was found", head, rows, remark)
 

@@ -34,6 +34,7 @@ class LevelRate:
         span_s: length of the window; None where it is Locust's own.
         source: how the rate was found, in words.
         failed: share of these n that failed.
+        most_users: Locust's users when there were most, within the window or not; None where it is not known.
     """
 
     per_s: Interval
@@ -44,6 +45,7 @@ class LevelRate:
     span_s: float | None
     source: str
     failed: float
+    most_users: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +86,9 @@ def measured_level(workers: int, run: Run, column: str) -> WorkerLevel:
 
 
 def _of_history(history: pd.DataFrame, column: str) -> LevelRate | None:
-    """Counts ÷ time, over the longest stretch of rows with all users (all rows where none tells users); None where it cannot tell."""
+    """Counts ÷ time, over the longest time with one number of users (all rows where none tells users); None where it cannot tell."""
     known = history.dropna(subset=["at_s", "requests", "failures"])
-    fewer = known["users"] < known["users"].max()
-    stretch = fewer.cumsum()[~fewer]
-    rows = known.loc[stretch.index[stretch == stretch.mode().min()]]
+    rows = _steadiest(known)
     if len(rows) < 2 or not rows["at_s"].is_monotonic_increasing or not rows["requests"].is_monotonic_increasing:
         return None
     first, last = rows.iloc[0], rows.iloc[-1]
@@ -107,7 +107,22 @@ def _of_history(history: pd.DataFrame, column: str) -> LevelRate | None:
         span_s,
         f"{int(n):,} requests in {number(span_s)} s of the history",
         float(last["failures"] - first["failures"]) / n,
+        None if math.isnan(users) else float(known["users"].max()),
     )
+
+
+def _steadiest(known: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the longest time with one number of users; of equal times the one with more users, then the first."""
+    if known.empty:
+        return known
+    users = known["users"].ffill().bfill().fillna(-1)
+    stretch = (users != users.shift()).cumsum().rename("stretch")
+    stretches = known.groupby(stretch)
+    lengths = pd.DataFrame({"span_s": stretches["at_s"].max() - stretches["at_s"].min(), "users": stretches["users"].max()})
+    # before the start and after the end nobody sends
+    lengths["span_s"] = lengths["span_s"].mask(lengths["users"] == 0, -1)
+    longest = int(lengths.sort_values(["span_s", "users"], ascending=False, kind="stable").index[0])
+    return known.loc[stretch.eq(longest)]
 
 
 def _zero(value: float) -> float:

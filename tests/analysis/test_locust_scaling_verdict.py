@@ -9,6 +9,7 @@ from analysis.__main__ import main
 from analysis.locust_scaling.scaling import scaling
 from analysis.locust_scaling.scaling_figures import scaling_plots
 from tests.analysis.test_locust_scaling import written
+from tests.support.hostile import put, table
 
 UNLIKE = Path(__file__).parents[1] / "runs" / "locust-unlike"
 # UNLIKE: one is 1,000 users, 95 % of their requests failed; four is 1,200 users, and none did.
@@ -83,3 +84,48 @@ def test_more_than_can_be_is_named_impossible(tmp_path, per_s, impossible):
     assert found.main.rows[1][6].startswith("none: 112 % is impossible")
     assert "Left out, for the reasons in the notes: 2." in scaling_plots(found)[0].caption
     assert "impossible" in found.law
+
+
+def with_users(prefix, *steps):
+    """Rewrites the users of a history: (rows, users) one after the other, the last to the end; returns the prefix."""
+    path = prefix.with_name(f"{prefix.name}_stats_history.csv")
+    rows = table(path)
+    users = [n for many, n in steps for _ in range(many)]
+    put(path, [rows[0], *([row[0], str(n), *row[2:]] for row, n in zip(rows[1:], users, strict=True))])
+    return prefix
+
+
+def test_a_peak_of_a_few_seconds_is_not_the_window(tmp_path):
+    one = with_users(written(tmp_path / "one"), (1, 0), (45, 8), (7, 12), (9, 6))
+    found = scaling([f"1={one}", f"2={written(tmp_path / 'two', per_s=19)}"])
+    flow = found.base.flow
+    assert (flow.users, flow.span_s, flow.per_s.value) == (8, 44, 10)
+    assert (
+        "At 1 worker: the number of users changed, up to 12: the rate is over the longest time with one number, 44.0 s with 8 users."
+        in found.verdict.notes
+    )
+
+
+def test_users_that_come_slowly_are_no_change(tmp_path):
+    one = with_users(written(tmp_path / "one"), (5, 2), (5, 4), (5, 6), (47, 8))
+    found = scaling([f"1={one}", f"2={written(tmp_path / 'two', per_s=19)}"])
+    assert (found.base.flow.users, found.base.flow.span_s) == (8, 46)
+    assert not any("users changed" in note for note in found.verdict.notes)
+
+
+def test_of_equal_times_the_one_with_more_users_is_taken(tmp_path):
+    one = with_users(written(tmp_path / "one"), (31, 4), (31, 8))
+    assert scaling([f"1={one}", f"2={written(tmp_path / 'two')}"]).base.flow.users == 8
+
+
+def test_a_time_without_users_is_not_the_window(tmp_path):
+    one = with_users(written(tmp_path / "one"), (31, 8), (31, 0))
+    flow = scaling([f"1={one}", f"2={written(tmp_path / 'two')}"]).base.flow
+    assert (flow.users, flow.span_s) == (8, 30)
+
+
+def test_a_history_of_one_row_has_no_window(tmp_path):
+    one = written(tmp_path / "one")
+    path = one.with_name("one_stats_history.csv")
+    put(path, table(path)[:3:2])
+    assert scaling([f"1={one}", f"2={written(tmp_path / 'two')}"]).base.flow.source == "Locust's own figure"
