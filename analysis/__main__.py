@@ -83,7 +83,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         epilog="Exit code: 0 when the report is made, whatever its verdict; 2 when it cannot be made.",
     )
     one.add_argument(
-        "run", metavar="RUN", type=Path, help="a run directory (runs/20261121-091502-burst), or the PREFIX of locust --csv PREFIX"
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run directory (runs/20261121-091502-burst), or the PREFIX of locust --csv PREFIX (a folder for FOLDER/)",
     )
     one.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RUN/report, or PREFIX_report)")
     one.add_argument("--figures", choices=("yes", "no"), default="yes", help="whether to draw them; no saves seconds (default: yes)")
