@@ -50,7 +50,7 @@ def rehearsed(seed):
     draw = random.Random(seed)
     core = endpoint(draw, seed)
     work = {"concurrency": draw.choice([1, 1, 2, 4]), "load_s": draw.choice([0.2, 2.0, 8.0])}
-    driver = virtual.rehearsal(core, service=draw.choice([0.3, 1.0, 3.0, 12.0]), **work)
+    driver = virtual.simulation(core, service=draw.choice([0.3, 1.0, 3.0, 12.0]), **work)
     due = arrivals(draw)
     asked = [BEGIN_S + LOOK_S * k for k in range(int((due[-1] - BEGIN_S + REST_S) / LOOK_S))]
     jobs, told, serving = [], [], None
@@ -81,7 +81,7 @@ class Balanced:
         self.core = virtual.endpoint(seed=seed, platform=platform, **policy, idle_timeout_s=draw.choice([1.0, 5.0]))
         mean_s, spread = draw.choice([0.3, 1.0, 3.0, 12.0]), draw.choice([0.0, 0.5])
         law = lambda job, rng: mean_s * rng.uniform(1 - spread, 1 + spread)  # noqa: E731
-        self._driver = virtual.rehearsal(self.core, service=law, load_s=draw.choice([0.2, 2.0, 8.0]))
+        self._driver = virtual.simulation(self.core, service=law, load_s=draw.choice([0.2, 2.0, 8.0]))
         self._found: dict[str, dict] = {}
 
     def to(self, now):
