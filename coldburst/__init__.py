@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coldburst.shape import ScheduleShape
-    from coldburst.users import ArrivalUser, ColdStartUser, ConcurrencyUser, MatrixUser, ReplayUser, ScalingUser
+    from coldburst.sweep_users import ConcurrencyUser, MatrixUser, ScalingUser
+    from coldburst.users import ArrivalUser, ColdStartUser, ReplayUser
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,11 +31,15 @@ __all__ = [
 ]
 
 
+# Where a public name is, but for those of users.py.
+MODULES = {"ScheduleShape": "shape", "ConcurrencyUser": "sweep_users", "MatrixUser": "sweep_users", "ScalingUser": "sweep_users"}
+
+
 def __getattr__(name: str) -> Any:
     """A public name, imported when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{'shape' if name == 'ScheduleShape' else 'users'}"), name)
+    value = getattr(import_module(f"{__name__}.{MODULES.get(name, 'users')}"), name)
     globals()[name] = value
     return value
 

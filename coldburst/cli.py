@@ -9,11 +9,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from coldburst import __version__
-from coldburst.installation import IMPORT_ROOT, beside, missing
+from coldburst.installation import IMPORT_ROOT, analysis_module, beside, missing
 
 STARTER = "burst.py"
 REFUSED = 2
@@ -38,11 +37,6 @@ def main(words: Sequence[str] | None = None) -> int:
     # From here the verb's own parser reads what it is called.
     sys.argv = [f"{name} {verb}", *given[1:]]
     return VERBS[verb].do(given[1:])
-
-
-def analysis_module() -> str:
-    """The name under which this process finds the analysis: ``coldburst.analysis`` installed, ``analysis`` in a clone."""
-    return "coldburst.analysis" if find_spec("coldburst.analysis") else "analysis"
 
 
 def _analysis(verb: str) -> Callable[[Sequence[str]], int]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import gevent
 
-from coldburst.installation import missing
 from coldburst.record.provenance import environment
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 
@@ -52,8 +51,6 @@ class EmbeddedEndpoint:
     """
 
     def __init__(self, kind: str, more: Sequence[str] = ()) -> None:
-        if sentence := missing("emulator"):
-            raise StartError(f"no --host, and {sentence}; or name an endpoint by --host")
         self._service = SERVICES[kind]
         command = (*self._service.command, *(more if self._service.command[0] == _EMULATOR[0] else ()))
         # A session of its own: Ctrl-C on the terminal must reach the run, not the service it waits for.

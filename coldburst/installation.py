@@ -62,9 +62,14 @@ def require(extra: str) -> None:
         sys.exit(2)
 
 
+def analysis_module() -> str:
+    """The name under which this process finds the analysis: ``coldburst.analysis`` installed, ``analysis`` in a clone."""
+    return "coldburst.analysis" if find_spec("coldburst.analysis") else "analysis"
+
+
 def analysis_program() -> str:
     """What a user types before ``report RUN``: the command where it is installed, the module in a clone."""
-    return "coldburst" if find_spec("coldburst.analysis") else "python -m analysis"
+    return "coldburst" if analysis_module() == "coldburst.analysis" else "python -m analysis"
 
 
 def program(name: str) -> str:

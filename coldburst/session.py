@@ -7,17 +7,14 @@ import logging
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from locust import log
 
-from coldburst.cli import analysis_module
 from coldburst.control.desired_state import ControlError
-from coldburst.distributed.generator_registry import GeneratorRegistry
-from coldburst.distributed.master import DistributedRun
 from coldburst.embedded import EmbeddedEndpoint, StartError
-from coldburst.installation import analysis_program, missing
+from coldburst.installation import analysis_module, analysis_program, missing
 from coldburst.live.terminal import ProgressReporter
 from coldburst.load.checked_run import CheckedRun, OptionChecker
 from coldburst.load.objective_watch import ObjectiveWatch
@@ -32,6 +29,10 @@ from coldburst.record.objectives import MISSED, Objective
 from coldburst.record.run_directory import Recorder
 from coldburst.schedule.stages import planned, text
 from coldburst.targets.address import infer
+
+if TYPE_CHECKING:
+    from coldburst.distributed.generator_registry import GeneratorRegistry
+    from coldburst.distributed.master import DistributedRun
 
 logger = logging.getLogger("coldburst")
 NOTHING_SENT = exit_codes.NOTHING_SENT
@@ -236,6 +237,8 @@ class Session:
         where = infer(host, plan.kind)
         about = {**_about(checked, host), **(hooks.about() if hooks else {})}
         if self.master:
+            from coldburst.distributed.master import DistributedRun  # only a master needs it  # noqa: PLC0415
+
             recorder = Recorder(plan.runs, about, generator="master")
             run = DistributedRun(
                 self._environment, plan, recorder, master=self.master, address=where, host=host, question=name, key=key, hooks=hooks
@@ -250,6 +253,8 @@ class Session:
         kind, arguments = checked.plan.kind, checked.spec.kind.embedded
         name = " ".join((kind, *arguments))
         if name not in self._embedded:
+            if sentence := missing("emulator"):
+                raise StartError(f"no --host, and {sentence}; or name an endpoint by --host")
             logger.info("No --host: starting the embedded endpoint (%s)", kind)
             embedded = EmbeddedEndpoint(kind, arguments)
             try:

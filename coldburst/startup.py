@@ -14,11 +14,6 @@ from locust import events, runners
 from werkzeug.datastructures import ImmutableMultiDict
 
 from coldburst import locust_options
-from coldburst.distributed.generator import Generator
-from coldburst.distributed.generator_registry import GeneratorRegistry
-from coldburst.live import prometheus
-from coldburst.live.run_monitor import RunMonitors
-from coldburst.live.web import routes
 from coldburst.load import events as run_events
 from coldburst.load.checked_run import OptionChecker
 from coldburst.load.run_spec import RunSpec, add_options, shared_options, spec_of
@@ -62,6 +57,9 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         _generate(session, environment)
         return
     if isinstance(runner, runners.MasterRunner):
+        # Parts of the program that a run by itself and without pages needs nothing of are imported where they are used.
+        from coldburst.distributed.generator_registry import GeneratorRegistry  # noqa: PLC0415
+
         session.master = GeneratorRegistry(environment)
     _set_shape(environment, runner)
     _listen(session, environment)
@@ -97,6 +95,10 @@ def _set_shape(environment: Any, runner: Any) -> None:
 
 def _serve(session: Session, environment: Any, web_ui: Any) -> None:
     """Makes Locust's web UI start runs of this session, and adds the pages about them."""
+    from coldburst.live import prometheus  # noqa: PLC0415
+    from coldburst.live.run_monitor import RunMonitors  # noqa: PLC0415
+    from coldburst.live.web import routes  # noqa: PLC0415
+
     environment.shape_class.use_common_options = False  # no fields for users in the form: nothing reads them
     _check_form(session, environment, web_ui)
     prometheus.register(web_ui, lambda: session.current)
@@ -107,6 +109,8 @@ def _serve(session: Session, environment: Any, web_ui: Any) -> None:
 
 def _generate(session: Session, environment: Any) -> None:
     """Makes this process a load generator of a distributed run, which a master leads."""
+    from coldburst.distributed.generator import Generator  # noqa: PLC0415
+
     generator = session.generator = Generator(environment, session)
     environment.events.quitting.add_listener(lambda **_: generator.quit())
     _record_events(session, environment)

@@ -10,7 +10,6 @@ import pytest
 from coldburst import cli, installation
 from coldburst.control.desired_state import ControlError
 from coldburst.control.replicas import ReplicaControl
-from coldburst.embedded import EmbeddedEndpoint, StartError
 from coldburst.record import provenance
 from tests.support.kept import RUNS
 from tests.support.locusts import ROOT, locust
@@ -133,12 +132,18 @@ def test_without_an_extra_one_sentence_names_it(module, verb, extra):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_service_of_our_own_is_not_started_without_its_extra(monkeypatch):
+def test_replicas_are_not_started_without_their_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "runpod", None)
-    with pytest.raises(StartError, match=r"pip install 'coldburst\[emulator\]'; or name an endpoint by --host"):
-        EmbeddedEndpoint("queue")
     with pytest.raises(ControlError, match=r"pip install 'coldburst\[emulator\]'"):
         ReplicaControl()
+
+
+@pytest.mark.slow
+def test_the_embedded_endpoint_is_not_started_without_its_extra(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['runpod'] = None\n", encoding="utf-8")
+    with locust(PYTHONPATH=str(tmp_path)) as run:
+        assert run.wait() == 2
+        assert "(runpod): pip install 'coldburst[emulator]'; or name an endpoint by --host" in run.output
 
 
 @pytest.mark.slow

@@ -28,8 +28,8 @@ KEPT = next(path for path in sorted(RUNS.iterdir()) if (path / "attempts.csv").e
 SDIST = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
 
 NAMES = """
-import sys, coldburst.cli
-name = coldburst.cli.analysis_module()
+import sys, coldburst.installation
+name = coldburst.installation.analysis_module()
 __import__(f"{name}.__main__")
 print(name, "analysis" in sys.modules)
 """
