@@ -61,6 +61,7 @@ def platform(tmp_path_factory):
         ("/v2/queue/run", b'{"input": {"a": 1}, "policy": "%s"}' % (b"x" * 5000), 400),
         ("/v2/queue/run", b"[" * 100_000, 400),
         ("/v2/queue/run", b'{"input": ' + b"1" * 5000 + b"}", 400),
+        ("/v2/queue/run", b'{"input": {"sleep_s": 1e400}}', 400),
         ("/v2/queue/status/none?ttl=soon", b"", 400),
     ],
 )
@@ -71,7 +72,7 @@ def test_a_value_that_cannot_be_is_told_in_a_short_sentence(platform, path, body
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [HUGE, b"1e308", b"1e400", b"-1", b'"x"', b"null"])
+@pytest.mark.parametrize("seconds", [HUGE, b"1e308", b"-1", b'"x"', b"null"])
 def test_no_time_to_sleep_stops_a_modelled_worker(platform, seconds):
     """Times that cannot be are not taken; the drawn one, 10 ms, is."""
     job = platform.ask("/v2/queue/runsync?wait=20000", b'{"input": {"sleep_s": %s}}' % seconds, "POST").json()
