@@ -71,6 +71,11 @@ class GeneratorRegistry:
         """The generators that have been heard of lately, in the order in which they came."""
         return [peer for peer in self.peers.values() if self.silent_s(peer) < LOST_S]
 
+    def gathered(self) -> list[GeneratorState]:
+        """The living generators, once each that Locust shows as connected has been heard; empty until then."""
+        connected = {client.id for client in self.runner.clients.values() if client.state != runners.STATE_MISSING}
+        return self.living() if connected <= self.peers.keys() else []
+
     def silent_s(self, peer: GeneratorState) -> float:
         """For how long it has not been heard; time in which this process could not listen is left out."""
         asleep_s = self.awake_s - max(self.asleep_s, peer.heard_s)

@@ -128,7 +128,7 @@ class DistributedRun:
         Raises:
             OptionError: there is none, or one of them cannot take part; one sentence that names it.
         """
-        living = self._await(self._master.living, FIRST_S)
+        living = self._await(self._master.gathered, FIRST_S) or self._master.living()
         if not living:
             self._give_up(f"no generator within {FIRST_S:g} s: start one with locust -f … --worker --master-host (this machine's address)")
         self._master.run = self

@@ -87,6 +87,11 @@ def test_a_part_that_is_stopped_before_the_masters_first_word_has_nothing_to_sen
     assert (told_of, load.dispatched, load.finished.is_set()) == ([], 0, True)
 
 
+def test_a_run_waits_for_each_generator_that_locust_knows(tmp_path):
+    """Locust counts a generator as ready before its first message to the master of the run: a burst would be over by then."""
+    assert reported("a generator that has not spoken yet", tmp_path) == [[], ["a", "b"], ["a", "b"]]
+
+
 def test_a_latecomer_that_refuses_keeps_no_run_alive(tmp_path):
     said = reported("a latecomer that refuses", tmp_path)
     assert said == {"before": False, "after": True, "ended_by": "no generator left"}

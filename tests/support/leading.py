@@ -41,6 +41,8 @@ class Hall:
     def living(self):
         return list(self.here)
 
+    gathered = living
+
     def silent_s(self, peer):
         return 0.0 if peer in self.here else 99.0
 
@@ -176,6 +178,23 @@ def given_up(place, ready):
     return {"why": why, "idle": idle, "parts": ends, "master": [path.name for path in (place / "master").iterdir()]}
 
 
+def a_generator_that_has_not_spoken_yet(_place):
+    """Who is gathered while one of two that Locust knows has said nothing, when both have, and when a third is missing."""
+    from locust import runners
+
+    from coldburst.distributed.generator_registry import GeneratorRegistry
+
+    nodes = {name: runners.WorkerNode(name) for name in ("a", "b")}
+    registry = GeneratorRegistry(environment())
+    registry.runner.clients = nodes
+    seen = []
+    for name in ("a", "b"):
+        registry._on_beat(SimpleNamespace(node_id=name, data={"said_s": None, "asked_s": 0.0, "machine": name}))
+        seen.append([peer.client_id for peer in registry.gathered()])
+    nodes["c"] = runners.WorkerNode("c", runners.STATE_MISSING)
+    return [*seen, [peer.client_id for peer in registry.gathered()]]
+
+
 def cold_starts_that_two_have_seen(place):
     """Each generator tells of its own first answer of an endpoint worker; what the master counts, and writes."""
     from coldburst.record.batches import Outbox
@@ -202,6 +221,7 @@ SCENARIOS = {
     "polls that generators share": polls_that_generators_share,
     "given up when one is ready": partial(given_up, ready=True),
     "given up before one is ready": partial(given_up, ready=False),
+    "a generator that has not spoken yet": a_generator_that_has_not_spoken_yet,
     "cold starts that two have seen": cold_starts_that_two_have_seen,
 }
 
