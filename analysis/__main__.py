@@ -16,7 +16,7 @@ from .gate import gate
 from .locust_scaling import scaling_command as scaling
 from .report.report import report, terminal, write
 from .runs.load import RunError, load
-from .runs.locust_files import beside
+from .runs.locust_csv import beside
 from .runs.merge import merge
 
 LONGEST = 1000

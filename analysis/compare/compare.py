@@ -15,7 +15,7 @@ from coldburst.lines import one_line
 
 from ..report.page import PAGE, aligned, figure_content, render
 from ..runs.load import Run, RunError, load
-from ..runs.locust_files import beside
+from ..runs.locust_csv import beside
 from ..statistics.intervals import Interval
 from . import circumstances, comparison_sheets
 from .compared_run import ComparedRun

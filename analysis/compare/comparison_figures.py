@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from ..figures import layout
 from ..figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, MissingPlot, Plot
-from ..runs import locust_totals
+from ..runs import locust_csv
 from ..statistics.percentiles import ascending
 from .compared_run import ComparedRun, finite_values
 from .comparison_lines import WITHOUT_ROWS
@@ -150,7 +150,7 @@ def _draw_percentiles(figure: Figure, data: pd.DataFrame) -> None:
 
 def _of_totals(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
     name, title = PERCENTILES[0], "Response time by Locust's totals"
-    wholes = [(side, locust_totals.aggregated(side.run.totals)) for side in sides if side.run.totals is not None]
+    wholes = [(side, locust_csv.aggregated(side.run.totals)) for side in sides if side.run.totals is not None]
     data = _table(
         [
             (f"P{percent}", side.place, side.label, int(whole["requests"]), float(whole.get(f"p{percent}_s", np.nan)), np.nan, np.nan)

@@ -10,7 +10,7 @@ import pandas as pd
 from coldburst.lines import one_line
 from coldburst.record.attempt import OUTCOMES
 
-from ..runs import locust_totals
+from ..runs import locust_csv
 from ..runs.locust_csv import LocustTotals
 from ..statistics.intervals import Interval
 from ..sweep.setting_result import SettingResult
@@ -149,7 +149,7 @@ def _interval(cell: SettingResult, percent: int) -> Interval:
 
 def _of_totals(base: LocustTotals, candidate: LocustTotals) -> Iterator[ComparisonLine]:
     """What Locust's totals have, as they stand."""
-    one, other = locust_totals.aggregated(base), locust_totals.aggregated(candidate)
+    one, other = locust_csv.aggregated(base), locust_csv.aggregated(candidate)
     n = (int(one["requests"]), int(other["requests"]))
     shown = {f"p{p}_s": (f"P{p}", "s", LOWER) for p in (50, 90, 95, 99)} | {"max_s": ("max", "s", LOWER), "mean_s": ("mean", "s", LOWER)}
     shown["requests_per_s"] = ("requests, failures included", "per s", HIGHER)

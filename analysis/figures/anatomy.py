@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..statistics.percentiles import nearest_rank
-from ..tables.cold_start_rule import CONDITIONS
+from ..tables.cold_start_rule import CONDITIONS, PARTS
 from ..tables.run_tables import Tables
 from ..text.number_format import plural, seconds
 from . import bins, layout
-from .bins import Floats, floats
-from .phases import chunks, cold_remark, phases, phases_told, visible_phases
-from .request_axis import x_axis, x_positions
+from .bins import Floats, evenly, floats
+from .layout import x_axis, x_positions
 from .style import INK, MARKS, PHASES, MissingPlot, Plot
 
 BINS = 48
@@ -156,3 +157,140 @@ def bars(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_yticks(y, list(data["label"]), fontsize=8)
     axes.set_ylim(len(data) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
+
+
+MOST_BARS = 200
+SLIVER = 0.02
+"""Where the P95 is less than this share of the run, burst_bars along the run would be slivers: they begin side by side instead."""
+
+
+def burst(tables: Tables) -> Plot | MissingPlot:
+    """Every request, or MOST_BARS of them evenly by seq, as a bar."""
+    name, title, rows = "burst", "Each request from scheduled to done", tables.requests
+    ended = np.flatnonzero(~np.isnan(floats(rows, "response_s"))) if len(rows) else np.array([])
+    if not len(ended):
+        return MissingPlot(name, title, "no request came to an end")
+    shown = rows.iloc[ended[evenly(len(ended), MOST_BARS)]]
+    from_s = shown["scheduled_s"].to_numpy(dtype=np.float64)
+    span_s = float(np.nanmax(floats(rows, "done_s")) - from_s.min())
+    slivers = bool(np.percentile(floats(shown, "response_s"), 95) < SLIVER * span_s)
+    data = pd.DataFrame({"seq": shown.index, "from_s": 0.0 if slivers else from_s, "since_due": slivers})
+    data = data.assign(outcome=shown["outcome"].to_numpy(dtype=object), **phases(shown))
+    caption = f"n = {len(data):,} of {len(ended):,} requests that ended" + (", evenly by seq" if len(data) < len(ended) else "")
+    caption += ", the first on top. Phases in the order in which a request passes them; a mark ends what was not answered ok."
+    caption += f" Each from its own instant when due: the run is more than {1 / SLIVER:.0f} times as long as they are." if slivers else ""
+    return Plot(name, title, caption + cold_remark(shown), data, _draw, float(np.clip(0.9 + 0.09 * len(data), 2.2, 5.2)))
+
+
+def _draw(figure: Figure, data: pd.DataFrame) -> None:
+    burst_bars(figure.add_subplot(), data)
+
+
+def burst_bars(axes: Axes, data: pd.DataFrame) -> None:
+    """A bar a request over the seconds of the run; a mark at the end of those that were not answered ok."""
+    y, floor = np.arange(len(data)), data["from_s"].to_numpy()
+    named = visible_phases(data)
+    for name, (label, colour) in PHASES.items():
+        ends = floor + data[name].to_numpy()
+        some = ends > floor
+        if some.any():
+            layout.boxes(axes, floor[some], ends[some], y[some] - 0.42, y[some] + 0.42, colour, label if name in named else "")
+        floor = ends
+    for outcome in [each for each in MARKS if (data["outcome"] == each).any() and each != "ok"]:
+        rows, (colour, marker) = data[data["outcome"] == outcome], MARKS[outcome]
+        axes.scatter(
+            floor[rows.index],
+            rows.index,
+            s=22,
+            c=colour,
+            marker=marker,
+            edgecolors=INK,
+            linewidths=0.6,
+            label=outcome,
+            clip_on=False,
+            zorder=3,
+        )
+    end, start = float(floor.max()), min(float(data["from_s"].min()), 0.0)
+    axes.set_xlim(start, end + 0.02 * (end - start) or 1.0)
+    axes.set_ylim(len(data) - 0.3, -0.7)
+    axes.set_yticks([0, len(data) - 1], [f"{data['seq'].iloc[0]}", f"{data['seq'].iloc[-1]}"])
+    axes.set_ylabel("request (seq)")
+    axes.grid(visible=False, axis="y")
+    layout.time_axis(axes, "{unit} since due" if bool(data["since_due"].iloc[0]) else "{unit} from second 0", end, start)
+    layout.figure_legend(axes)
+
+
+SEEN = 0.002
+ROUNDED_S = 1e-5
+"""Times are written to the microsecond: what is left between them is rounding."""
+CHUNK = 1_000_000
+"""Rows taken at once, so that a run of millions does not need all phases of all rows in memory."""
+
+
+def phases(rows: pd.DataFrame) -> dict[str, Floats]:
+    """Seconds of each phase, a value a row of ``tables.requests``; they add up to response_s. All 0 without an end.
+
+    * ``held_s``: scheduled → first sent: at the in-flight cap, and the generator's own lateness
+    * ``tries_s``: first sent → last sent: earlier tries and the waits between them
+    * ``queue_s``: the wait for an endpoint worker without the cold start; of a queue time-out all from sent to its end
+    * ``cold_s``: the part of the wait in which the endpoint worker started; the whole wait of a cold request where
+      that part is not known
+    * ``execution_s``: as the endpoint tells it; ``rest_s``: what of the service time neither explains
+    * ``untold_s``: the service time where the endpoint tells neither queue delay nor execution time
+    """
+    response, service = (np.maximum(_known(rows, name), 0.0) for name in ("response_s", "service_s"))
+    response = np.where(np.isnan(floats(rows, "response_s")), 0.0, response)
+    service = np.minimum(service, response)
+    held = np.clip(_known(rows, "held_s") + _known(rows, "lateness_s"), 0.0, response - service)
+    said, gave_up = phases_told(rows), (rows["outcome"] == "queue_timeout").to_numpy(dtype=bool)
+    execution = np.minimum(_known(rows, "execution_s"), service) * said
+    wait = np.clip(_known(rows, "wait_s"), 0.0, service - execution) * said
+    wait = np.where(gave_up, service - execution, wait)
+    cold = np.minimum(_cold(rows, wait), wait)
+    rest = service - execution - wait
+    parts = (
+        held,
+        np.where(response - service - held > ROUNDED_S, response - service - held, 0.0),
+        wait - cold,
+        cold,
+        execution,
+        np.where(said | gave_up, rest, 0.0),
+        np.where(said | gave_up, 0.0, rest),
+    )
+    return dict(zip(PHASES, parts, strict=True))
+
+
+def phases_told(rows: pd.DataFrame) -> np.typing.NDArray[np.bool_]:
+    """Of which requests that ended the endpoint told queue delay or execution time."""
+    return np.asarray((rows["queue_s"].notna() | rows["execution_s"].notna()) & rows["done_s"].notna(), dtype=np.bool_)
+
+
+def visible_phases(data: pd.DataFrame) -> list[str]:
+    """The phases that a drawing of ``data`` shows: those of 0.2 % of all its time or more. A key of more would name what nobody sees."""
+    sums = data[list(PHASES)].sum()
+    return [name for name in PHASES if sums[name] > 0 and sums[name] >= SEEN * sums.sum()]
+
+
+def chunks(rows: pd.DataFrame) -> Iterator[tuple[slice, dict[str, Floats]]]:
+    """The phases of CHUNK rows at a time, and which rows those are."""
+    for start in range(0, len(rows), CHUNK):
+        place = slice(start, start + CHUNK)
+        yield place, phases(rows.iloc[place])
+
+
+def cold_remark(rows: pd.DataFrame) -> str:
+    """What a caption says of cold starts that are not told apart from the wait; "" where there is none."""
+    met = rows["cold"].fillna(False).to_numpy(dtype=bool) & phases_told(rows)
+    whole = int((met & np.isnan(floats(rows, PARTS[1]))).sum())
+    whose = plural(whole, "cold request")
+    return f" Of {whose} the start of the endpoint worker is not known: the whole wait counts as cold start." if whole else ""
+
+
+def _known(rows: pd.DataFrame, name: str) -> Floats:
+    return np.nan_to_num(floats(rows, name), nan=0.0)
+
+
+def _cold(rows: pd.DataFrame, wait: Floats) -> Floats:
+    met = rows["cold"].fillna(False).to_numpy(dtype=bool)
+    part = floats(rows, PARTS[1])
+    return np.where(met, np.where(np.isnan(part), wait, part), 0.0)

@@ -13,7 +13,7 @@ from ..verdict.verdict import CPU_FULL, lateness_limit_s
 from . import bins, dense_scatter, layout
 from .bins import floats
 from .dense_scatter import ScatterPoints
-from .request_axis import PIXELS_FROM, x_axis, x_positions
+from .layout import PIXELS_FROM, x_axis, x_positions
 from .style import BLUE, GREEN, QUEUED, MissingPlot, Plot
 
 MOST_SAMPLES = 600

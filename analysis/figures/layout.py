@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -16,7 +17,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator
 
-from .bins import Floats
+from .bins import Floats, floats
 from .style import FAINT, RED
 
 SMALL = 9
@@ -251,3 +252,22 @@ def _box(x: float, y: float, away: tuple[float, float], wide: float) -> tuple[fl
 def _free(box: tuple[float, float, float, float], taken: Sequence[tuple[float, float, float, float]], wide: float) -> bool:
     inside = box[0] >= 0 and box[2] <= wide and box[1] >= 0
     return inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)
+
+
+PIXELS_FROM = 1_000
+"""Marks from which on they are pixels within the drawing."""
+
+
+def x_positions(rows: pd.DataFrame) -> tuple[Floats, bool]:
+    """Where each request stands on the x axis, and whether that is its place in the row, as all were due at one instant."""
+    due = floats(rows, "scheduled_s")
+    at_once = len(due) > 1 and float(due.max() - due.min()) == 0.0
+    return (np.arange(1.0, len(due) + 1) if at_once else due), at_once
+
+
+def x_axis(axes: Axes, data: pd.DataFrame) -> None:
+    """The x axis of ``x_positions``; ``data`` has the columns at_once and end_x."""
+    if bool(data["at_once"].iloc[0]):
+        axes.set_xlabel("request, in order of seq (all due at one instant)" if not narrow(axes) else "request, all due at one instant")
+        return
+    time_axis(axes, "due ({unit} from second 0)", float(data["end_x"].iloc[0]))

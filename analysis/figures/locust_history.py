@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..runs import locust_totals
+from ..runs import locust_csv
 from ..runs.locust_csv import CUMULATIVE, SAID, LocustTotals
 from . import layout
 from .style import BLUE, FAILED, GREEN, INK, ORANGE, MissingPlot, Plot
@@ -20,7 +20,7 @@ def histories(of: LocustTotals) -> list[Plot | MissingPlot]:
 
 def history(of: LocustTotals) -> Plot | MissingPlot:
     """Requests and failures per second, and users, over time, as Locust counted them."""
-    name, title, data = "history", "Requests, failures and users over time, as Locust counted them", locust_totals.history(of)
+    name, title, data = "history", "Requests, failures and users over time, as Locust counted them", locust_csv.history(of)
     if len(data) < 2:
         return MissingPlot(name, title, NO_HISTORY)
     caption = f"{_n(data)}; each rate is Locust's mean over about ten seconds that end two seconds earlier."
@@ -29,7 +29,7 @@ def history(of: LocustTotals) -> Plot | MissingPlot:
 
 def times(of: LocustTotals) -> Plot | MissingPlot:
     """P50 and P95 over time, over whatever Locust took them of."""
-    name, data = "history_times", locust_totals.history(of)
+    name, data = "history_times", locust_csv.history(of)
     title = "P50 and P95 since the start" if of.percentiles == CUMULATIVE else "P50 and P95 over time"
     if len(data) < 2:
         return MissingPlot(name, title, NO_HISTORY)

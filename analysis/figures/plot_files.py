@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from ..text import spreadsheet
+from ..text import sheet
 from . import layout, style
 from .style import STYLE, Plot
 
@@ -52,7 +52,7 @@ def write_plot(plot: Plot, folder: Path) -> str:
     texts = dict(zip(WIDTHS_IN, (_svg(wide, plot.name), _svg(narrow, plot.name)), strict=True))
     (folder / f"{plot.name}.svg").write_text(texts["wide"], encoding="utf-8")
     _png(wide, folder / f"{plot.name}.png")
-    spreadsheet.write_csv(plot.data, folder / f"{plot.name}.csv")
+    sheet.write_csv(plot.data, folder / f"{plot.name}.csv")
     return "".join(f'<div class="{shape}">{inline_svg(text, f"{plot.name}-{shape}", plot.title)}</div>' for shape, text in texts.items())
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables.run_tables import Tables
-from .anatomy import anatomy, waterfall
-from .burst import burst
+from .anatomy import anatomy, burst, waterfall
 from .generator_health import generator, lateness
 from .locust_history import histories
-from .outcomes_over_time import outcomes
-from .response_times import distribution, response
+from .response_times import distribution, outcomes, response
 from .style import MissingPlot, Plot
 from .timeline import timeline
 

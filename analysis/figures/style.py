@@ -40,7 +40,7 @@ PHASES: Mapping[str, tuple[str, str]] = {
     "rest_s": ("network and the rest", FAINT),
     "untold_s": ("not told apart", GREY),
 }
-"""Where the response time of a request goes, in the order in which it passes: see analysis/figures/phases.py."""
+"""Where the response time of a request goes, in the order in which it passes: see analysis/figures/anatomy.py."""
 STYLE: Mapping[Any, Any] = {
     "font.size": 10,
     "font.family": "sans-serif",

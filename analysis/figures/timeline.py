@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from coldburst.record.attempt import OUTCOMES
 
+from ..runs.load import RUNPOD
 from ..tables.run_tables import ENDLESS, Tables
 from ..text.number_format import plural
-from . import bins, endpoint_answers, panels
+from . import bins, layout
 from .bins import codes, floats
-from .endpoint_answers import EndpointAnswers
-from .panels import COLD_STARTS
-from .style import MissingPlot, Plot
+from .style import BLUE, COLD, FAILED, FAINT, GREEN, INK, JOBS, MARKS, STATES, MissingPlot, Plot
 
 NAME, TITLE = "timeline", "Timeline: load, answers, endpoint, and what went wrong"
 STROKES = 400
@@ -28,12 +29,8 @@ def timeline(tables: Tables) -> Plot | MissingPlot:
     """All that has a time, one panel above the other."""
     if tables.requests.empty:
         return MissingPlot(NAME, TITLE, "no request has a row")
-    reported = endpoint_answers.endpoint_answers(tables)
-    told = (
-        reported.data
-        if isinstance(reported, EndpointAnswers)
-        else pd.concat([endpoint_answers.offered(tables), *endpoint_answers.measured(tables)])
-    )
+    reported = endpoint_answers(tables)
+    told = reported.data if isinstance(reported, EndpointAnswers) else pd.concat([offered(tables), *measured(tables)])
     end_s = _end_s(tables, told)
     parts = [told, _completed(tables), _in_flight(tables), *_marks(tables, end_s), _lost(tables, end_s)]
     parts = [part for part in parts if len(part)]
@@ -41,8 +38,8 @@ def timeline(tables: Tables) -> Plot | MissingPlot:
         return MissingPlot(NAME, TITLE, "no request was sent, and no rate was offered")
     data = pd.concat(parts, ignore_index=True)
     said = _endpoint_sentence(reported)
-    plot = Plot(NAME, TITLE, f"{_caption(tables, data)} {said}", data, panels.draw)
-    return replace(plot, height_in=panels.height_in(data))
+    plot = Plot(NAME, TITLE, f"{_caption(tables, data)} {said}", data, draw)
+    return replace(plot, height_in=height_in(data))
 
 
 def _endpoint_sentence(reported: EndpointAnswers | MissingPlot | None) -> str:
@@ -62,7 +59,7 @@ def _completed(tables: Tables) -> pd.DataFrame:
     done = floats(rows, "done_s")[(rows["outcome"] == "ok").to_numpy(dtype=bool)]
     if not len(done) or np.isnan(done).all():
         return pd.DataFrame()
-    width_s = endpoint_answers.bin_s(tables)
+    width_s = bin_s(tables)
     count = bins.bin_count(float(np.nanmax(done)), width_s) + 1
     rates = bins.counts(done, 0.0, width_s, count) / width_s
     return pd.DataFrame({"at_s": np.arange(count) * width_s, "completed_per_s": rates, "part": "completed"})
@@ -128,9 +125,7 @@ def _caption(tables: Tables, data: pd.DataFrame) -> str:
     there = set(data["part"])
     said = f"n = {plural(len(tables.requests), 'request')}, {plural(len(tables.attempts), 'attempt')}. "
     said += "Offered: due per second; completed" if "offered" in there else f"No offered rate ({tables.throughput.not_offered}). Completed"
-    said += (
-        f": answered ok per second, in bins of {bins.width_text(endpoint_answers.bin_s(tables))}. In flight: attempts sent and not ended."
-    )
+    said += f": answered ok per second, in bins of {bins.width_text(bin_s(tables))}. In flight: attempts sent and not ended."
     if COLD_STARTS in set(data["kind"].dropna() if "kind" in data else ()):
         said += " Cold start: an endpoint worker became ready." if len(tables.starts) else " Cold start: a cold request reached its worker."
     said += " Strokes stand at the attempts' ends." if "mark" in there else ""
@@ -138,3 +133,203 @@ def _caption(tables: Tables, data: pd.DataFrame) -> str:
     if "lost" in there:
         said += " Shaded red: a lost load generator's share was with nobody."
     return said
+
+
+COLD_STARTS = "cold start"
+LANE_IN = 0.27
+MARGINS = 1.1
+"""How much longer than its data an axis of time is, at the most."""
+
+
+def height_in(data: pd.DataFrame) -> float:
+    """How high a figure of these parts is."""
+    return 0.5 + sum(_heights(data).values())
+
+
+def draw(figure: Figure, data: pd.DataFrame) -> None:
+    """A panel for each part that the data has; where a stage was measured, and where a generator was missing, shaded in all."""
+    heights = _heights(data)
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=list(heights.values()))[:, 0]
+    shown = panels[-1] if "marks" not in heights or len(heights) == 1 else panels[-2]
+    for axes, name in zip(panels, heights, strict=True):
+        PANELS[name][1](axes, data)
+        if name != "marks":
+            axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * (1.15 if axes is shown and (data["part"] == "measured").any() else 1.0))
+        _shade(axes, data, named=axes is shown)
+        layout.legend(axes)
+    panels[-1].set_xlim(left=0 if float(data["at_s"].min()) >= 0 else None)
+    layout.time_axis(panels[-1], "{unit} from second 0", float(data["at_s"].max()))
+
+
+def _heights(data: pd.DataFrame) -> dict[str, float]:
+    there = set(data["part"])
+    heights = {name: high for name, (parts, _, high) in PANELS.items() if there & set(parts)}
+    if "marks" in heights:
+        heights["marks"] = LANE_IN * data.loc[data["part"] == "mark", "kind"].nunique() + 0.1
+    return heights
+
+
+def _shade(axes: Axes, data: pd.DataFrame, *, named: bool) -> None:
+    """Every other measured stage darker, their names in one panel; a lost generator's time in the colour of failures."""
+    measured = data[data["part"] == "measured"]
+    spans = measured[["at_s", "until_s", "stage"]].itertuples(index=False) if len(measured) else ()
+    a_point_s = (float(data["at_s"].max()) - min(float(data["at_s"].min()), 0.0)) * MARGINS / layout.room_width_pt(axes)
+    for place, (at_s, until_s, name) in enumerate(spans):
+        axes.axvspan(at_s, until_s, color=FAINT, alpha=0.10 + 0.08 * (place % 2), linewidth=0, zorder=0)
+        if named and layout.width_pt(str(name)) * a_point_s < until_s - at_s:
+            middle = ((at_s + until_s) / 2, 0.98)
+            axes.annotate(name, middle, xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=8, color=INK)
+    lost = data[data["part"] == "lost"]
+    for at_s, until_s in lost[["at_s", "until_s"]].itertuples(index=False) if len(lost) else ():
+        axes.axvspan(at_s, until_s, color=FAILED, alpha=0.15, linewidth=0, zorder=0)
+
+
+def rates(axes: Axes, data: pd.DataFrame) -> None:
+    """Arrivals due and answers ok, each per second."""
+    for part, column, colour, label in (
+        ("offered", "offered_per_s", FAINT, "offered"),
+        ("completed", "completed_per_s", BLUE, "completed ok"),
+    ):
+        rows = data[data["part"] == part]
+        if len(rows):
+            axes.step(rows["at_s"], rows[column], where="post", color=colour, label=label)
+    axes.set_ylabel("per s")
+
+
+def in_flight(axes: Axes, data: pd.DataFrame) -> None:
+    """Attempts sent and not ended."""
+    rows = data[data["part"] == "in_flight"]
+    axes.fill_between(rows["at_s"], rows["in_flight"], step="post", color=GREEN, alpha=0.6, linewidth=0, label="in flight")
+    axes.set_ylabel("attempts")
+    layout.whole_numbers(axes)
+
+
+def jobs(axes: Axes, data: pd.DataFrame) -> None:
+    """Jobs waiting and at work, as /health gauges them."""
+    rows = data[data["part"] == "jobs"]
+    for name, (label, colour) in JOBS.items():
+        axes.step(rows["at_s"], rows[name], where="post", color=colour, label=label)
+    axes.set_ylabel("jobs")
+    layout.whole_numbers(axes)
+
+
+def workers(axes: Axes, data: pd.DataFrame) -> None:
+    """Endpoint workers by state, one above the other; states that never occur are left out."""
+    rows = data[data["part"] == "workers"]
+    floor = np.zeros(len(rows))
+    for name, (label, colour) in STATES.items():
+        counts = rows[name].fillna(0).to_numpy()
+        if counts.any():
+            axes.fill_between(rows["at_s"], floor, floor + counts, step="post", color=colour, alpha=0.75, linewidth=0, label=label)
+            floor = floor + counts
+    axes.set_ylabel("endpoint\nworkers")
+    layout.whole_numbers(axes)
+
+
+def marks(axes: Axes, data: pd.DataFrame) -> None:
+    """A lane a kind: a stroke at each instant at which it happened, its name and number above the strokes."""
+    rows = data[data["part"] == "mark"]
+    lanes = list(dict.fromkeys(rows["kind"]))
+    for place, kind in enumerate(lanes):
+        of = rows[rows["kind"] == kind]
+        colour = COLD if kind == COLD_STARTS else MARKS[kind][0]
+        ends = np.tile([place + 0.55, place + 0.92, np.nan], len(of))
+        axes.plot(np.repeat(of["at_s"].to_numpy(), 3), ends, color=colour, linewidth=1.6, solid_capstyle="butt")  # one path for all
+        said = f"{kind} ({int(of['count'].sum()):,})"
+        axes.annotate(said, (0, place + 0.5), (2, 0), ("axes fraction", "data"), "offset points", va="bottom", fontsize=8, in_layout=False)
+    axes.set_ylim(len(lanes), 0)
+    axes.set_yticks([])
+    axes.grid(visible=False, axis="y")
+
+
+PANELS: Mapping[str, tuple[tuple[str, ...], Callable[[Axes, pd.DataFrame], None], float]] = {
+    "rates": (("offered", "completed"), rates, 1.15),
+    "in_flight": (("in_flight",), in_flight, 1.0),
+    "jobs": (("jobs",), jobs, 1.0),
+    "workers": (("workers",), workers, 1.15),
+    "marks": (("mark",), marks, LANE_IN),
+}
+"""The panels from above: the parts of the data that each draws, how, and its height in inches."""
+
+
+MOST_BINS = 300
+MOST_LOOKS = 400
+_NAME, _TITLE = "endpoint", "The endpoint's own word: jobs, and endpoint workers by state"
+
+
+@dataclass(frozen=True)
+class EndpointAnswers:
+    """Jobs and endpoint workers as the endpoint reported them, with the load beside them; ``caption`` says how they were asked for."""
+
+    data: pd.DataFrame
+    caption: str
+
+
+def endpoint_answers(tables: Tables) -> EndpointAnswers | MissingPlot | None:
+    """What the endpoint reported; MissingPlot where it should have and did not, None where the kind of endpoint reports nothing."""
+    rows = tables.run.endpoint
+    if rows is None:
+        missing = "the run has no endpoint.csv, or an empty one: nobody asked the endpoint after itself"
+        return MissingPlot(_NAME, _TITLE, missing) if tables.run.kind in RUNPOD else None
+    good = rows[rows["error"] == ""]
+    if good.empty:
+        return MissingPlot(_NAME, _TITLE, f"the endpoint gave no answer that could be read, in {len(rows):,} times asked")
+    view = "workers" if (good["view"] == "workers").any() else "health"
+    jobs, workers = good[good["view"] == "health"], good[good["view"] == view]
+    parts = [_part(jobs, "jobs", list(JOBS)), _part(workers, "workers", list(STATES)), offered(tables)]
+    data = pd.concat([*parts, *measured(tables)], ignore_index=True)
+    return EndpointAnswers(data, _answers_caption(good, rows, view))
+
+
+def _part(rows: pd.DataFrame, part: str, names: list[str]) -> pd.DataFrame:
+    """What was said, look by look; of more than MOST_LOOKS of a long run the largest of each stretch."""
+    said = rows.sort_values("at_s")[["at_s", *names]].astype("float64")
+    if len(said) > MOST_LOOKS:
+        width_s = bins.width_s(float(said["at_s"].max() - said["at_s"].min()), MOST_LOOKS)
+        said = said.groupby(said["at_s"].floordiv(width_s) * width_s)[names].max().reset_index()
+    return said.assign(part=part)
+
+
+def bin_s(tables: Tables) -> float:
+    """The width of the bins of rates: a second, longer in a long run."""
+    due, done = (tables.requests[name].max() for name in ("scheduled_s", "done_s"))
+    longest = np.nanmax([0.0, *(float(end) for end in (due, done) if pd.notna(end))])
+    return max(1.0, float(np.ceil(longest / MOST_BINS)))
+
+
+def offered(tables: Tables) -> pd.DataFrame:
+    """Arrivals that were due in each bin, per second; none where there is no such rate."""
+    due = bins.floats(tables.requests, "scheduled_s")
+    if tables.throughput.not_offered or not len(due):
+        return pd.DataFrame({"at_s": [], "offered_per_s": [], "part": []})
+    width_s = bin_s(tables)
+    count = bins.bin_count(float(due.max()), width_s) + 1  # one more, so that the last step has its width and ends at 0
+    return pd.DataFrame(
+        {"at_s": np.arange(count) * width_s, "offered_per_s": bins.counts(due, 0.0, width_s, count) / width_s, "part": "offered"}
+    )
+
+
+def measured(tables: Tables) -> Iterator[pd.DataFrame]:
+    """From when to when a sweep measured, a row a stage."""
+    stages = tables.run.stages
+    if stages is not None:
+        rows = stages[(stages["phase"] == "measure") & stages["start_s"].notna()]
+        ends = rows["end_s"].fillna(rows["stop_s"])
+        if ends.notna().any():
+            yield pd.DataFrame({"at_s": rows["start_s"], "until_s": ends, "stage": rows["stage"], "part": "measured"})[ends.notna()]
+
+
+def _answers_caption(good: pd.DataFrame, rows: pd.DataFrame, view: str) -> str:
+    asked = {name: int((good["view"] == name).sum()) for name in ("health", "workers")}
+    waiting = good["in_queue"].max()
+    said = f"Asked {plural(asked['health'], 'time')} by /health (jobs)" if asked["health"] else "/health was not asked"
+    said += f" and {plural(asked['workers'], 'time')} by the list of workers. " if asked["workers"] else ". "
+    said += f"At most {int(waiting):,} waited. " if pd.notna(waiting) else ""
+    said += (
+        "Workers are those of the list."
+        if view == "workers"
+        else "Workers are those of /health, which calls some running before they have a container."
+    )
+    failed = len(rows) - len(good)
+    said += " Of looks that stand closer than a stroke the largest is drawn." if max(asked.values()) > MOST_LOOKS else ""
+    return said + (f" {plural(failed, 'question')} got no answer that could be read." if failed else "")

@@ -17,7 +17,7 @@ from ..compare import circumstances
 from ..runs.load import Run, RunError, load
 from ..sweep_report.sweep_answer import sweep_answer
 from ..tables.run_tables import Tables
-from ..text.markdown import escaped
+from ..text.sheet import escaped
 from ..verdict.verdict import Verdict, judge
 from . import objective_results
 from .junit import FAILED, SKIPPED, JUnitCase, junit

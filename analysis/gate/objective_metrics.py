@@ -11,7 +11,7 @@ from coldburst.record.ledger import Ledger
 from coldburst.record.objectives import COUNTS, OF_TIMES, TIMES
 
 from ..command_name import PROGRAM
-from ..runs import locust_totals
+from ..runs import locust_csv
 from ..statistics.intervals import Interval, mean_interval, share_interval
 from ..statistics.percentiles import TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
@@ -203,7 +203,7 @@ def _chosen(answer: SweepAnswer, metric: str) -> MetricValue:
 def _of_totals(of: MeasuredRun, metric: str) -> MetricValue:
     """What Locust's own totals tell: times of sending to end, failures included, two digits, without an interval."""
     assert of.tables.run.totals is not None
-    rows = locust_totals.by_name(of.tables.run.totals)
+    rows = locust_csv.by_name(of.tables.run.totals)
     whole = rows[rows["name"] == "Aggregated"].to_dict("records")
     columns = {name: f"{name}_s" for name in objectives.POINTS}
     if not whole or metric not in (*columns, "success"):

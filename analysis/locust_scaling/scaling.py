@@ -18,8 +18,7 @@ from ..sweep.usl import Usl
 from ..text.number_format import NONE, number, percent, plural, seconds
 from ..text.sheet import Sheet
 from ..verdict.verdict import TOTALS, Verdict
-from .level_share import IMPOSSIBLE, LevelShare, level_share, mostly_failed
-from .worker_level import GOODPUT, WorkerLevel, measured_level, saturation_doubt
+from .worker_level import GOODPUT, IMPOSSIBLE, LevelShare, WorkerLevel, level_share, measured_level, mostly_failed, saturation_doubt
 
 EXAMPLE = "1=results/one 2=results/two 4=results/four"
 FORMAT = 1

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..report.page import PAGE, aligned, figure_content, render, slug
-from ..report.views import views
-from ..runs.locust_files import beside
+from ..report.page import PAGE, aligned, figure_content, render, slug, views
+from ..runs.locust_csv import beside
 from ..verdict.verdict import Verdict
 from .scaling import EXAMPLE, Scaling, scaling
 from .scaling_figures import scaling_plots

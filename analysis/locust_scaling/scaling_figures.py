@@ -13,7 +13,7 @@ from ..figures.style import MissingPlot, Plot
 from ..statistics.intervals import Interval
 from ..sweep import ratios
 from ..sweep.usl import Usl, fitted
-from ..sweep_report import sweep_drawing
+from ..sweep_report import sweep_figures
 from ..text.number_format import percent
 from .scaling import Scaling
 from .worker_level import WorkerLevel
@@ -47,7 +47,7 @@ def _efficiency(of: Scaling) -> Plot | MissingPlot:
     unsure = not any(to.impossible for to in of.shares.values())
     why = "as the load may not saturate" if unsure else "for the reasons in the notes"
     caption += f" Left out, {why}: {', '.join(left)}." if left else ""
-    return Plot(name, title, caption, _table([_mean(*each) for each in good]), sweep_drawing.efficiency)
+    return Plot(name, title, caption, _table([_mean(*each) for each in good]), sweep_figures.efficiency)
 
 
 def _mean(one: WorkerLevel, of: Interval) -> dict[str, object]:
@@ -86,7 +86,7 @@ def _rate(of: Scaling) -> Plot | MissingPlot:
 
 def _draw_rate(figure: Figure, data: pd.DataFrame, unit: str) -> None:
     axes = figure.add_subplot()
-    sweep_drawing.rates(axes, data)
+    sweep_figures.rates(axes, data)
     axes.set_ylabel(unit)
     axes.set_xlabel(AXIS)
 
@@ -110,4 +110,4 @@ def _times(of: Scaling) -> Plot | MissingPlot:
 def _draw_times(figure: Figure, data: pd.DataFrame) -> None:
     axes = figure.add_subplot()
     axes.set_ylim(0, float(data["value"].max()) * 1.1 or 0.001)
-    sweep_drawing.tails(axes, data)
+    sweep_figures.tails(axes, data)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pandas as pd
 
-from ..runs import locust_totals
+from ..runs import locust_csv
 from ..runs.load import Run
-from ..statistics.intervals import Interval, t_quantile
+from ..statistics.intervals import BY_DEFINITION, Interval, quotient, t_quantile
 from ..sweep import ratios
 from ..sweep.sweep_result import SATURATED
-from ..text.number_format import number, plural, seconds
+from ..text.number_format import number, percent, plural, seconds
 
 LEAST_S, BATCH_S, LEAST_BATCHES, MOST_BATCHES = 5.0, 5.0, 5, 20
 """A history is used from the first on; an interval takes batches as long as the second (a worker reports each 3 s), so many of them."""
@@ -81,8 +81,8 @@ class WorkerLevel:
 def measured_level(workers: int, run: Run, column: str) -> WorkerLevel:
     """The level that ``run`` (plain Locust input) measured; ``column`` is GOODPUT or THROUGHPUT."""
     assert run.totals is not None
-    row = locust_totals.aggregated(run.totals)
-    return WorkerLevel(workers, run, _of_history(locust_totals.history(run.totals), column) or _of_totals(row, column), row)
+    row = locust_csv.aggregated(run.totals)
+    return WorkerLevel(workers, run, _of_history(locust_csv.history(run.totals), column) or _of_totals(row, column), row)
 
 
 def _of_history(history: pd.DataFrame, column: str) -> LevelRate | None:
@@ -184,7 +184,7 @@ def saturation_doubt(of: WorkerLevel, per_worker: int | None) -> str:
     if per_worker is not None:
         return ""
     assert of.run.totals is not None and flow.mean_s is not None
-    least_s = locust_totals.floor_s(of.run.totals)
+    least_s = locust_csv.floor_s(of.run.totals)
     if least_s is None or least_s < SATURATED * flow.mean_s:
         return ""
     loop = (
@@ -193,3 +193,73 @@ def saturation_doubt(of: WorkerLevel, per_worker: int | None) -> str:
         else ""
     )
     return f"cannot tell whether the load saturates: a request takes {seconds(flow.mean_s)}, and the fastest {seconds(least_s)}{loop}"
+
+
+MOSTLY_FAILED = 0.50
+"""Above this share of failures a rate is no measure of what the workers can do."""
+IMPOSSIBLE = 1.10
+"""Above this efficiency n times the workers gave more than n times the rate, by more than noise explains."""
+HELD_BACK = (
+    "likely the baseline was held back (failures, cold starts, a throttled client), "
+    "or the workers, the users or the work were not those of the other run"
+)
+
+
+@dataclass(frozen=True)
+class LevelShare:
+    """A level against the smallest.
+
+    Attributes:
+        multiplier: throughput ÷ that of the smallest level.
+        efficiency: multiplier ÷ (n ÷ n_1), which has no value where ``doubt`` says why.
+        doubt: why there is no efficiency; "" where there is one.
+        unjudged: why the efficiency cannot be held against the marks, though its figure is true; "" where it can.
+        impossible: whether more came out than n times the workers can give.
+    """
+
+    multiplier: Interval
+    efficiency: Interval
+    doubt: str
+    unjudged: str = ""
+    impossible: bool = False
+
+
+def level_share(one: WorkerLevel, base: WorkerLevel, per_worker: int | None) -> LevelShare:
+    """``one`` against ``base``; ``per_worker`` is as ``saturation_doubt`` has it."""
+    doubt, its = saturation_doubt(one, per_worker), base_doubt(base, per_worker)
+    if its:
+        doubt = its if one is base else doubt or f"the baseline of {plural(base.workers, 'worker')}: {its}"
+    times = quotient(one.flow.per_s, base.flow.per_s)
+    if one is base and times.value is not None:
+        times = Interval(1.0, 1.0, 1.0, BY_DEFINITION)
+    by = one.workers / base.workers
+    impossible = not doubt and times.value is not None and times.value / by > IMPOSSIBLE
+    if impossible:
+        assert times.value is not None
+        gave = f"{number(by, '×')} the workers gave {number(times.value, '×')} the rate"
+        doubt = f"{percent(times.value / by)} is impossible: {gave}; {HELD_BACK}"
+    value, lower, upper = (None if end is None or doubt else end / by for end in (times.value, times.lower, times.upper))
+    unjudged = "" if one is base else "; ".join(_unlike(one, base))
+    return LevelShare(times, Interval(value, lower, upper, doubt or times.basis), doubt, unjudged, impossible)
+
+
+def base_doubt(base: WorkerLevel, per_worker: int | None) -> str:
+    """Why nothing can be held against ``base``; "" where nothing speaks against it."""
+    return saturation_doubt(base, per_worker) or (
+        f"{percent(base.flow.failed)} of its requests failed, so its rate does not show what its workers can do"
+        if mostly_failed(base)
+        else ""
+    )
+
+
+def mostly_failed(of: WorkerLevel) -> bool:
+    """Whether more of the requests that the rate is made of failed than were ok."""
+    return of.flow.failed > MOSTLY_FAILED
+
+
+def _unlike(one: WorkerLevel, base: WorkerLevel) -> Iterator[str]:
+    users, its = one.flow.users, base.flow.users
+    if users is not None and its is not None and users != its:
+        yield f"{its:,.0f} users at {plural(base.workers, 'worker')} and {users:,.0f} at {one.workers:,} are not the same load"
+    if mostly_failed(one):
+        yield f"{percent(one.flow.failed)} of the requests at {plural(one.workers, 'worker')} failed"

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..gate import objective_results
 from ..gate.objective_metrics import MeasuredRun
-from ..runs import locust_totals
+from ..runs import locust_csv
 from ..statistics.percentiles import Percentile, TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables import queue_jobs
@@ -51,7 +51,7 @@ def metrics(of: Tables, verdict: Verdict, answer: SweepAnswer | None = None) -> 
     named = {key: about.get(key) for key in ("schedule", "seed", "state", "ended_by", "elapsed_s")}
     said = {"state": verdict.state, "reasons": list(verdict.reasons), "notes": list(verdict.notes)}
     swept = {"sweep": None if answer is None else answer.metrics()}
-    body = {**_measured(of), **swept} if of.run.totals is None else {"totals": locust_totals.by_name(of.run.totals).to_dict("records")}
+    body = {**_measured(of), **swept} if of.run.totals is None else {"totals": locust_csv.by_name(of.run.totals).to_dict("records")}
     kept = objective_results.results_for_json(objective_results.own_results(MeasuredRun(of, verdict, answer)))
     content: dict[str, Any] = _plain({"format": FORMAT, "run": {"id": of.run.id, **named}, "verdict": said, "objectives": kept, **body})
     return content

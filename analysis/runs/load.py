@@ -17,9 +17,8 @@ from coldburst.lines import one_line
 from coldburst.record import attempt
 from coldburst.record.attempt import COLUMNS, FORMAT, OUTCOMES
 
-from . import csv_columns, locust_csv, locust_files
-from .attempt_order import sorting_places
-from .csv_columns import MOST
+from . import csv_columns, locust_csv
+from .csv_columns import MOST, Numbers, Places, integers
 from .locust_csv import LocustTotals
 
 EXAMPLE = "runs/20261121-091502-burst"
@@ -66,7 +65,7 @@ class Run:
         about: run.json; empty for plain Locust input.
         attempts: a row an attempt, the columns of ``coldburst.record.attempt.COLUMNS`` (missing ones all empty) without UNREAD, those of
             REPEATED as categories; tries that were followed by another first, then the last one of each request, in
-            order of seq (analysis/runs/attempt_order.py). None for plain Locust input.
+            order of seq (see sorting_places). None for plain Locust input.
         events: a row a hook event; None where the file is missing or empty.
         generator: a row a second and generator; None where the file is missing or empty.
         endpoint: a row each time that the endpoint was asked after itself; None where the file is missing or empty.
@@ -107,7 +106,7 @@ def load(path: Path) -> Run:
     """
     path = path.absolute() if path.name == "" else path  # "." and "/" have no name to put a file beside
     try:
-        recorded, plain = (path / "run.json").is_file(), locust_files.has_files(path)
+        recorded, plain = (path / "run.json").is_file(), locust_csv.has_files(path)
     except OSError as error:  # a name that is too long
         raise RunError(f"{one_line(str(path))} is no run: {error.strerror}; name a run directory, as in {EXAMPLE}") from error
     if recorded:
@@ -123,7 +122,7 @@ def load(path: Path) -> Run:
 
 def _name_instead(folder: Path) -> str:
     try:
-        prefixes = locust_files.other_prefixes(folder)
+        prefixes = locust_csv.other_prefixes(folder)
     except OSError:  # a folder that may not be listed
         prefixes = ""
     return f"name the prefix, as in {prefixes}" if prefixes else f"name a run directory, as in {EXAMPLE}"
@@ -289,3 +288,32 @@ def _totals(prefix: Path) -> Run:
 
 RUNPOD = ("queue", "balancer")
 """Kinds of target that are RunPod's: their endpoint workers come and go."""
+
+
+def sorting_places(seq: Any, number: Any) -> Places | None:
+    """The places that put attempts of such seqs and numbers in order; None where they stand so."""
+    seqs, numbers = integers(seq), integers(number)
+    if _stand(seqs, numbers):
+        return None
+    order = np.argsort(seqs, kind="stable")
+    same = np.diff(seqs[order]) == 0
+    if (same & (np.diff(numbers[order]) < 0)).any():  # else the tries of each request are in order of time as it is
+        order = np.lexsort((numbers, seqs))
+    return np.concatenate([order[:-1][same], order[np.append(~same, True)]])
+
+
+def _stand(seqs: Numbers, numbers: Numbers) -> bool:
+    begin = begin_of_last(seqs)
+    tried, places = seqs[:begin], np.searchsorted(seqs[begin:], seqs[:begin])
+    if begin and places.max() == len(seqs) - begin:
+        return False
+    followed = (seqs[begin:][places] == tried) & (numbers[:begin] <= numbers[begin:][places])
+    step = np.diff(tried)
+    ascend = (step > 0) | ((step == 0) & (np.diff(numbers[:begin]) >= 0))
+    return bool(followed.all() and ascend.all())
+
+
+def begin_of_last(seqs: Numbers) -> int:
+    """From where on each seq is above the one before."""
+    steps = np.flatnonzero(seqs[1:] <= seqs[:-1])
+    return int(steps[-1]) + 1 if len(steps) else 0

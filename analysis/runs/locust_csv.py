@@ -14,6 +14,7 @@ Percentiles of the history are of Locust's own sliding window (about ten seconds
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ import pandas as pd
 from coldburst.lines import one_line
 
 from .locust_cells import COUNTS, REMEDY, TEXTS, read_table
-from .locust_files import beside, totals_file, unread_folder
 
 _MEASURES = ("Median Response Time", "Average Response Time", "Min Response Time", "Max Response Time")
 STATS: Mapping[str, str] = {
@@ -197,3 +197,131 @@ def _over(history: pd.DataFrame | None, *, early: bool, between: bool) -> str:
         if none_yet.any() or (whole["100%"].dropna().diff() < 0).any():
             return WINDOW
     return UNTOLD if between or len(whole) < len(history) else CUMULATIVE
+
+
+PARTS = ("_stats.csv", "_requests.csv")
+"""Either makes a prefix one of Locust's."""
+MOST_NAMED = 5
+"""Prefixes that a refusal names."""
+
+
+def has_files(prefix: Path) -> bool:
+    """Whether Locust wrote files with this prefix.
+
+    Raises:
+        OSError: the name is too long for a file.
+    """
+    return _beside_folder(prefix) or _in_folder(prefix)
+
+
+def beside(prefix: Path, part: str) -> Path:
+    """The path of a file with this prefix: ``results/one`` and ``_stats.csv`` give ``results/one_stats.csv``."""
+    return prefix / part if _in_folder(prefix) and not _beside_folder(prefix) else prefix.with_name(f"{prefix.name}{part}")
+
+
+def totals_file(prefix: Path) -> Path:
+    """The file with the totals, which is there where ``has_files``."""
+    return next(path for part in PARTS if (path := beside(prefix, part)).is_file())
+
+
+def unread_folder(prefix: Path) -> str:
+    """A sentence where a folder has files too that the same prefix would name; "" elsewhere."""
+    if not (_beside_folder(prefix) and _in_folder(prefix)):
+        return ""
+    inside = next(prefix / part for part in PARTS if (prefix / part).is_file())
+    return f"{inside} is there too and was not read: {totals_file(prefix)} comes first; move one of them to read the other."
+
+
+def other_prefixes(folder: Path) -> str:
+    """The prefixes in ``folder`` as the command line names them, the first few; "" where there are none.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    names = sorted({path.name.removesuffix(part) for part in PARTS for path in folder.glob(f"?*{part}")})
+    shown = [str(folder / name) for name in names[:MOST_NAMED]]
+    more = f" … ({len(names)} in all)" if len(names) > MOST_NAMED else ""
+    return " or ".join(shown) + more
+
+
+def _beside_folder(prefix: Path) -> bool:
+    return prefix.name != "" and any(prefix.with_name(f"{prefix.name}{part}").is_file() for part in PARTS)
+
+
+def _in_folder(prefix: Path) -> bool:
+    return any((prefix / part).is_file() for part in PARTS)
+
+
+PERCENTILE_COLUMNS = ("50%", "90%", "95%", "99%")
+HISTORY_COLUMNS = {
+    "requests_per_s": "Requests/s",
+    "failures_per_s": "Failures/s",
+    "users": "User Count",
+    "requests": "Total Request Count",
+    "failures": "Total Failure Count",
+    "mean_s": "Total Average Response Time",
+    "p50_s": "50%",
+    "p95_s": "95%",
+}
+
+
+def by_name(totals: LocustTotals) -> pd.DataFrame:
+    """A row a request name and one "Aggregated": requests, failures, requests_per_s, mean_s, max_s, p50_s … p99_s.
+
+    Locust's milliseconds become seconds; its percentiles hold failures too and are rounded to two digits.
+    """
+    stats = totals.stats
+    names = stats["Name"].where(stats["Type"].isna(), stats["Type"] + " " + stats["Name"])
+    table = pd.DataFrame({"name": names.fillna(""), "requests": stats["Request Count"], "failures": stats["Failure Count"]})
+    table["requests_per_s"] = _column(stats, "Requests/s")
+    table["mean_s"] = _column(stats, "Average Response Time") / 1000
+    table["max_s"] = _column(stats, "Max Response Time") / 1000
+    return table.assign(**{f"p{label[:-1]}_s": _column(stats, label) / 1000 for label in PERCENTILE_COLUMNS})
+
+
+def aggregated(totals: LocustTotals) -> pd.Series[float]:
+    """The row of ``by_name`` that Locust calls Aggregated, or the sum of requests and failures where it has none."""
+    table = by_name(totals)
+    found = table[table["name"] == "Aggregated"]
+    return found.iloc[-1] if len(found) else table[["requests", "failures"]].sum()
+
+
+def floor_s(totals: LocustTotals) -> float | None:
+    """The least that a request takes: the smallest time of each name, weighted by its requests; None where it is not known."""
+    stats = totals.stats[totals.stats["Type"].notna() & (totals.stats["Request Count"] > 0)]
+    least, n = _column(stats, "Min Response Time"), stats["Request Count"]
+    value = float((least * n).sum(skipna=False) / n.sum()) / 1000 if len(stats) else math.nan
+    return None if math.isnan(value) else value
+
+
+def headline(totals: LocustTotals) -> str:
+    """The totals in one sentence."""
+    row = aggregated(totals)
+    requests, failures = int(row["requests"]), int(row["failures"])
+    return f"Locust's totals: {requests:,} requests, {failures:,} of them failed; how many were planned is not known."
+
+
+def history(totals: LocustTotals) -> pd.DataFrame:
+    """A row a second of the whole run: at_s from the first row, and the columns of HISTORY_COLUMNS, NaN where the file lacks one.
+
+    Counts and mean_s are since the start; percentiles are over what ``totals.percentiles`` says, none where no window was full yet.
+    """
+    table = totals.history
+    if table is None:
+        return pd.DataFrame(columns=["at_s", *HISTORY_COLUMNS])
+    rows = table[table["Type"].isna() & (table["Name"] == "Aggregated")].drop_duplicates("Timestamp", keep="last")
+    found = {
+        name: _column(rows, column) / (1000 if name.endswith("_s") and not name.endswith("per_s") else 1)
+        for name, column in HISTORY_COLUMNS.items()
+    }
+    made = pd.DataFrame({"at_s": rows["Timestamp"] - rows["Timestamp"].min(), **found}).reset_index(drop=True)
+    if totals.percentiles != CUMULATIVE:
+        ends = ["p50_s", "p95_s"]
+        made[ends] = made[ends].mask(made["p95_s"] == 0)
+    return made
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series[float]:
+    if name not in table.columns:
+        return pd.Series(float("nan"), table.index)
+    return pd.to_numeric(table[name], errors="coerce").astype(float)

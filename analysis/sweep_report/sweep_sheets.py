@@ -9,7 +9,7 @@ from ..statistics.intervals import Interval
 from ..statistics.percentiles import Percentile
 from ..sweep import ratios
 from ..sweep.decision import Decision, setting_names, usd_text
-from ..sweep.memory_plan import memory_plan, workers_that_fit
+from ..sweep.ratios import memory_plan, workers_that_fit
 from ..sweep.setting_result import SettingResult
 from ..sweep.stage_result import StageResult
 from ..sweep.sweep_result import SweepResult

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from coldburst.record.attempt import OUTCOMES
 from coldburst.record.ledger import Ledger
 
-from ..runs.attempt_order import begin_of_last, sorting_places
 from ..runs.csv_columns import Places, floats, integers
-from ..runs.load import Run
+from ..runs.load import Run, begin_of_last, sorting_places
 from ..statistics.autocorrelation import lag1_autocorrelation
 from ..statistics.percentiles import TimeSummary, time_summary
 from . import cold_start_rule

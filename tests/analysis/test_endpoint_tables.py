@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.figures import endpoint_answers as endpoint_figure
+from analysis.figures import timeline
 from analysis.figures.style import MissingPlot
 from analysis.report import run_sheets
-from analysis.report.headline import headline
+from analysis.report.report import headline
 from analysis.runs.load import RunError, load
 from analysis.tables import queue_jobs, run_tables
 from analysis.tables.failure_causes import CAUSES, failure_causes
@@ -203,7 +203,7 @@ def test_a_percentile_that_is_the_largest_value_is_labelled_so(queue, ok, marked
 
 
 def test_the_endpoint_figure_joins_the_words_and_the_load(queue):
-    plot = endpoint_figure.endpoint_answers(queue)
+    plot = timeline.endpoint_answers(queue)
     parts = plot.data.groupby("part").size().to_dict()
     assert parts == {"jobs": 127, "workers": 126, "offered": 242}
     offered = plot.data[plot.data["part"] == "offered"].set_index("at_s")["offered_per_s"]
@@ -217,21 +217,21 @@ def test_the_endpoint_figure_joins_the_words_and_the_load(queue):
 
 def test_the_endpoint_figure_takes_health_where_there_is_no_list(queue):
     words = queue.run.endpoint
-    plot = endpoint_figure.endpoint_answers(changed(queue, endpoint=words[words["view"] == "health"]))
+    plot = timeline.endpoint_answers(changed(queue, endpoint=words[words["view"] == "health"]))
     assert (plot.data["part"] == "workers").sum() == 127
     assert "before they have a container" in plot.caption
 
 
 def test_a_burst_has_no_offered_rate_to_draw(queue):
     at_once = changed(queue, {"stages": [{"name": "burst", "planned": 36, "duration_s": None, "closed": False}]})
-    plot = endpoint_figure.endpoint_answers(at_once)
+    plot = timeline.endpoint_answers(at_once)
     assert "offered" not in set(plot.data["part"])
 
 
 def test_an_endpoint_that_was_not_asked_or_gave_no_answer(queue):
-    absent = endpoint_figure.endpoint_answers(changed(queue, endpoint=None))
+    absent = timeline.endpoint_answers(changed(queue, endpoint=None))
     assert isinstance(absent, MissingPlot)
     assert "no endpoint.csv" in absent.reason
-    absent = endpoint_figure.endpoint_answers(changed(queue, endpoint=queue.run.endpoint.assign(error="401")))
+    absent = timeline.endpoint_answers(changed(queue, endpoint=queue.run.endpoint.assign(error="401")))
     assert "254 times asked" in absent.reason
-    assert endpoint_figure.endpoint_answers(changed(queue, {"target": {"kind": "transcription"}}, endpoint=None)) is None
+    assert timeline.endpoint_answers(changed(queue, {"target": {"kind": "transcription"}}, endpoint=None)) is None

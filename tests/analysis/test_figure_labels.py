@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures import panels, plot_files
+from analysis.figures import plot_files, timeline
 from analysis.figures.style import Plot
 from analysis.runs.load import load
 from analysis.sweep_report.sweep_answer import sweep_answer
@@ -48,7 +48,7 @@ def test_a_stage_is_named_where_its_name_fits_into_it(monkeypatch):
     measured = pd.DataFrame([{"part": "measured", "at_s": a, "until_s": b, "stage": name} for name, (a, b) in spans.items()])
     at_s = np.arange(0.0, 121.0)
     data = pd.concat([pd.DataFrame({"part": "in_flight", "at_s": at_s, "in_flight": 3}), measured], ignore_index=True)
-    plot = Plot("timeline", "Timeline", "", data, panels.draw)
+    plot = Plot("timeline", "Timeline", "", data, timeline.draw)
     for width_in in WIDTHS:
         assert faults(monkeypatch, plot, width_in) == []
         assert {text for text, _ in texts(monkeypatch, plot, width_in)[1]} & set(spans) == {"first", "last"}
@@ -58,6 +58,6 @@ def test_thirty_short_stages_have_their_names_on_a_wide_page(monkeypatch):
     """A name is left out for want of room, not for the number of stages."""
     measured = pd.DataFrame([{"part": "measured", "at_s": 10.0 * k, "until_s": 10.0 * k + 10, "stage": "c"} for k in range(30)])
     flying = pd.DataFrame({"part": "in_flight", "at_s": np.arange(0.0, 301.0), "in_flight": 3})
-    plot = Plot("timeline", "Timeline", "", pd.concat([flying, measured], ignore_index=True), panels.draw)
+    plot = Plot("timeline", "Timeline", "", pd.concat([flying, measured], ignore_index=True), timeline.draw)
     names = [text for text, _ in texts(monkeypatch, plot, plot_files.WIDTHS_IN["wide"])[1]]
     assert names.count("c") == 30

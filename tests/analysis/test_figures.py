@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures import anatomy, burst, dense_scatter, generator_health, outcomes_over_time, plot_files, response_times, timeline
-from analysis.figures.phases import phases
+from analysis.figures import anatomy, dense_scatter, generator_health, plot_files, response_times, timeline
+from analysis.figures.anatomy import phases
 from analysis.figures.style import PHASES, MissingPlot
 from analysis.runs.load import load
 from analysis.tables.run_tables import Tables
@@ -76,7 +76,7 @@ def test_the_cap_that_holds_a_request_back_is_a_phase(made):
 
 def test_phases_are_the_same_in_pieces(made, monkeypatch):
     whole = anatomy.anatomy(made["queue"]).data
-    monkeypatch.setattr("analysis.figures.phases.CHUNK", 7)
+    monkeypatch.setattr("analysis.figures.anatomy.CHUNK", 7)
     pd.testing.assert_frame_equal(anatomy.anatomy(made["queue"]).data, whole)
 
 
@@ -142,7 +142,7 @@ def test_an_endpoint_that_tells_nothing_has_no_anatomy(made):
 
 
 def test_each_request_is_a_bar_from_scheduled_to_done(made):
-    data = burst.burst(made["queue"]).data
+    data = anatomy.burst(made["queue"]).data
     _, last = rows_of("queue")
     assert data["seq"].to_list() == list(last)
     ends = data["from_s"] + data[list(PHASES)].sum(axis=1)
@@ -150,7 +150,7 @@ def test_each_request_is_a_bar_from_scheduled_to_done(made):
 
 
 def test_two_hundred_of_many_are_spread_evenly_and_begin_side_by_side_in_a_long_run(made):
-    plot = burst.burst(many(made["burst"], 1_991))
+    plot = anatomy.burst(many(made["burst"], 1_991))
     assert plot.data["seq"].to_list() == [round(k * 1990 / 199) for k in range(200)]
     assert (plot.data["since_due"].all(), plot.data["from_s"].max()) == (True, 0.0)
     assert "n = 200 of 1,991 requests" in plot.caption and "more than 50 times as long" in plot.caption
@@ -223,7 +223,7 @@ def test_the_endpoints_word_stands_in_the_timeline_or_its_absence_is_told(made):
 
 @pytest.mark.parametrize("name", OWN)
 def test_outcomes_over_time_are_the_ledger_by_when_requests_ended(made, name):
-    data = outcomes_over_time.outcomes(made[name]).data
+    data = response_times.outcomes(made[name]).data
     counts = made[name].ledger.counts
     assert {kind: int(data[kind].sum()) for kind in counts} == dict(counts)
     width = float(data["width_s"].iloc[0])

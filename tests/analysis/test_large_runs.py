@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.report.metrics_json import metrics
-from analysis.runs import attempt_order, csv_columns
-from analysis.runs.load import ATTEMPTS, SMALL, UNREAD, load
+from analysis.runs import csv_columns
+from analysis.runs.load import ATTEMPTS, SMALL, UNREAD, load, sorting_places
 from analysis.tables.run_tables import Tables, attempts_sent, first_attempt_values, last_attempts
 from analysis.verdict.verdict import judge
 from bench.analysis import cost, write
@@ -148,7 +148,7 @@ def test_requests_are_the_last_attempts_in_whatever_order_the_rows_stand(drawn):
     by_seq = {
         one: sorted((row for row in zip(seq, attempt, due, sent, strict=True) if row[0] == one), key=lambda row: row[1]) for one in seq
     }
-    places = attempt_order.sorting_places(table["seq"], table["attempt"])
+    places = sorting_places(table["seq"], table["attempt"])
     for rows_ in (table, table if places is None else table.take(places)):  # as they came, and as they stand in a Run
         last, tried = last_attempts(rows_)
         assert last["seq"].to_list() == sorted(set(seq))
@@ -156,7 +156,7 @@ def test_requests_are_the_last_attempts_in_whatever_order_the_rows_stand(drawn):
         assert first_attempt_values(last, tried, "due").tolist() == [by_seq[one][0][2] for one in sorted(by_seq)]
         assert attempts_sent(last, tried).tolist() == [sum(row[3] for row in by_seq[one]) for one in sorted(by_seq)]
         assert len(tried) == len(table) - len(last)
-    assert places is None or attempt_order.sorting_places(table["seq"].take(places), table["attempt"].take(places)) is None
+    assert places is None or sorting_places(table["seq"].take(places), table["attempt"].take(places)) is None
 
 
 def test_rows_that_stand_in_order_are_not_copied(made):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
-from analysis.runs import locust_totals
+from analysis.runs import locust_csv
 from analysis.runs.load import RunError, load
 from tests.support.hostile import put, table
 
@@ -37,7 +37,7 @@ def german(path, *, decimal=",", separator=";", encoding="utf-8"):
 
 def known(prefix):
     run = load(prefix)
-    return locust_totals.by_name(run.totals), locust_totals.history(run.totals), run.totals.failures["Occurrences"]
+    return locust_csv.by_name(run.totals), locust_csv.history(run.totals), run.totals.failures["Occurrences"]
 
 
 def replaced(prefix, name, row, column, cell):
@@ -116,7 +116,7 @@ def test_exponents_are_read_and_told_where_they_round(prefix):
     replaced(prefix, "stats", 2, "Request Count", "1.2E+06")
     replaced(prefix, "stats", 3, "Request Count", "1.51E+02")
     run = load(prefix)
-    row = locust_totals.by_name(run.totals).iloc[0]
+    row = locust_csv.by_name(run.totals).iloc[0]
     assert (row["mean_s"], row["requests"]) == (1.7, 1_200_000)
     assert [note for note in run.notes if "rounded to" in note] == [
         f"one_stats.csv: 'Request Count' in row 2 is '1.2E+06', rounded to 100,000; {REMEDY}."
@@ -126,7 +126,7 @@ def test_exponents_are_read_and_told_where_they_round(prefix):
 @pytest.mark.parametrize("cell", ["", "N/A", "nan", "None", "-"])
 def test_a_cell_that_says_nothing_is_none(prefix, cell):
     replaced(prefix, "stats", 2, "95%", cell)
-    assert locust_totals.by_name(load(prefix).totals)["p95_s"].isna().to_list() == [True, False, False]
+    assert locust_csv.by_name(load(prefix).totals)["p95_s"].isna().to_list() == [True, False, False]
 
 
 def test_rows_without_a_time_or_a_count_are_told(prefix):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
-from analysis.runs import locust_totals
+from analysis.runs import locust_csv
 from analysis.runs.load import RunError, load
 
 RUNS = Path(__file__).parents[1] / "runs"
@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 def test_a_folder_is_a_prefix(folder):
     run = load(folder)
-    row = locust_totals.aggregated(run.totals)
+    row = locust_csv.aggregated(run.totals)
     assert (row["requests"], row["failures"], run.id) == (1200, 12, "results")
     assert len(run.totals.history) == 61
     assert run.totals.failures["Occurrences"].to_list() == [12]
@@ -62,6 +62,6 @@ def test_a_folder_with_other_prefixes_names_them(tmp_path, capsys):
 def test_files_beside_a_folder_come_before_those_in_it(folder):
     shutil.copy(REAL / "one_stats.csv", folder.with_name("results_stats.csv"))
     run = load(folder)
-    assert locust_totals.aggregated(run.totals)["requests"] == 151
+    assert locust_csv.aggregated(run.totals)["requests"] == 151
     assert run.notes[0] == f"{folder / '_stats.csv'} is there too and was not read: {folder}_stats.csv comes first; " \
         "move one of them to read the other."  # fmt: skip

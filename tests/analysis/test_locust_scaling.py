@@ -18,7 +18,7 @@ from analysis.figures.locust_history import history, times
 from analysis.figures.style import MissingPlot, Plot
 from analysis.locust_scaling.scaling import scaling
 from analysis.locust_scaling.scaling_figures import scaling_plots
-from analysis.runs import locust_totals
+from analysis.runs import locust_csv
 from analysis.runs.load import RunError, load
 from analysis.runs.locust_csv import CUMULATIVE, UNTOLD, WINDOW
 
@@ -84,7 +84,7 @@ def test_the_efficiency_of_real_runs_is_that_of_the_service():
 
 def test_a_rate_is_counts_by_time_and_not_locusts_rounded_one(tmp_path):
     flow = scaling(FOUR).base.flow
-    rows = locust_totals.history(load(REAL / "one").totals)
+    rows = locust_csv.history(load(REAL / "one").totals)
     full = rows[rows["users"] == 8]
     first, last = full.iloc[0], full.iloc[-1]
     ok = (last["requests"] - last["failures"]) - (first["requests"] - first["failures"])
@@ -210,14 +210,14 @@ def test_a_run_directory_is_no_prefix(capsys):
 @pytest.mark.parametrize("version", ["v0.12-one", "v0.14", "v1.0"])
 def test_columns_of_older_versions(version):
     run = load(HAND / version)
-    table = locust_totals.by_name(run.totals)
+    table = locust_csv.by_name(run.totals)
     assert table["name"].to_list() == ["GET /quick", "POST /slow", "Aggregated"]
     assert (table["requests"].to_list(), table["failures"].to_list()) == ([50, 50, 100], [0, 2, 2])
     assert table.iloc[-1][["requests_per_s", "mean_s", "max_s", "p50_s", "p95_s"]].to_list() == pytest.approx(
         [10, 0.4, 0.49, 0.4, 0.45], rel=0.01
     )
     assert not any("torn" in note for note in run.notes)
-    over_time = locust_totals.history(run.totals)
+    over_time = locust_csv.history(run.totals)
     if version == "v0.12-one":
         assert run.totals.failures is None
         assert over_time.empty
@@ -248,8 +248,8 @@ def test_what_the_percentiles_of_a_history_are_over(tmp_path):
     windows = full.history[full.history["Type"].isna()]
     counted = windows["Total Request Count"] > 0
     assert (windows["95%"][counted] == 0).any()  # before there is a window Locust writes 0
-    assert (locust_totals.history(full)["p95_s"].dropna() > 0).all()
-    assert len(locust_totals.history(full)) == len(windows)
+    assert (locust_csv.history(full)["p95_s"].dropna() > 0).all()
+    assert len(locust_csv.history(full)) == len(windows)
     early = load(written(tmp_path / "early", full=True)).totals  # as about 1.2 to 2.2 did with the full history
     assert early.percentiles == UNTOLD
 
@@ -289,7 +289,7 @@ def test_a_history_that_cannot_be_used_leaves_the_totals(content, tmp_path):
     written(tmp_path / "p")
     (tmp_path / "p_stats_history.csv").write_text(content)
     run = load(tmp_path / "p")
-    assert locust_totals.aggregated(run.totals)["requests"] == 600
+    assert locust_csv.aggregated(run.totals)["requests"] == 600
     assert isinstance(history(run.totals), MissingPlot)
     assert content == f"{HISTORY}\n" or any("p_stats_history.csv" in note and "left out" in note for note in run.notes)
     found = scaling([f"1={tmp_path / 'p'}", f"2={written(tmp_path / 'q', per_s=20)}"])
@@ -303,8 +303,8 @@ def test_a_torn_last_line_is_left_out_and_told(tmp_path):
         path.write_bytes(path.read_bytes()[:-30])
     run = load(tmp_path / "p")
     assert [note.partition(":")[0] for note in run.notes if "torn" in note] == ["p_stats.csv", "p_stats_history.csv"]
-    assert locust_totals.aggregated(run.totals)["requests"] == 600  # the row of all requests was torn: the sum of the names
-    assert locust_totals.history(run.totals)["at_s"].max() == 60
+    assert locust_csv.aggregated(run.totals)["requests"] == 600  # the row of all requests was torn: the sum of the names
+    assert locust_csv.history(run.totals)["at_s"].max() == 60
     found = scaling([f"1={tmp_path / 'p'}", f"2={written(tmp_path / 'q', per_s=20)}"])
     assert found.shares[2].efficiency.value == pytest.approx(1)
     assert found.base.percentile_s(95) is None
@@ -313,11 +313,11 @@ def test_a_torn_last_line_is_left_out_and_told(tmp_path):
 def test_a_file_that_a_spreadsheet_saved_again_is_read(tmp_path):
     """It puts a byte-order mark in front."""
     prefix = written(tmp_path / "marked")
-    known = locust_totals.by_name(load(prefix).totals)
+    known = locust_csv.by_name(load(prefix).totals)
     for path in tmp_path.glob("marked_*.csv"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     run = load(prefix)
-    assert locust_totals.by_name(run.totals).equals(known)
+    assert locust_csv.by_name(run.totals).equals(known)
     assert run.totals.history is not None and run.totals.failures is not None
 
 

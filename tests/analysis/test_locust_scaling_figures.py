@@ -2,7 +2,7 @@
 
 from analysis.locust_scaling.scaling import scaling
 from analysis.locust_scaling.scaling_figures import scaling_plots
-from analysis.report.views import views
+from analysis.report.page import views
 from tests.analysis.test_locust_scaling import FOUR, named
 
 

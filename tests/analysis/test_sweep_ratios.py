@@ -8,7 +8,7 @@ import pytest
 
 from analysis.statistics.intervals import WITHIN, Interval, batch_means, difference, exact, interval_over_repeats, mean_interval, quotient
 from analysis.sweep import ratios, usl
-from analysis.sweep.memory_plan import memory_plan, workers_that_fit
+from analysis.sweep.ratios import memory_plan, workers_that_fit
 from analysis.sweep.sweep_settings import Card
 from analysis.sweep.usl import Usl, throughput
 from tests.support.sweeps import WHISPER

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.report.headline import equation, headline
-from analysis.runs import locust_totals
+from analysis.report.report import equation, headline
+from analysis.runs import locust_csv
 from analysis.runs.load import load
 from analysis.tables import run_tables
 from analysis.tables.attempt_outcomes import by_outcome
@@ -189,9 +189,9 @@ def test_a_run_without_a_row_has_empty_tables(burst):
 
 def test_locusts_totals_become_seconds():
     run = load(RUNS / "locust" / "plain")
-    row = locust_totals.aggregated(run.totals)
+    row = locust_csv.aggregated(run.totals)
     assert (row["requests"], row["failures"], row["p95_s"], row["max_s"]) == (100, 7, 1.0, 5.023)
-    history = locust_totals.history(run.totals)
+    history = locust_csv.history(run.totals)
     assert (history["at_s"].to_list(), history["users"].unique().tolist()) == (list(range(10)), [8.0])
     assert isinstance(history, pd.DataFrame)
 

@@ -10,7 +10,7 @@ import pytest
 from analysis.figures import anatomy, bins, layout, plot_files
 from analysis.figures.plots import plots
 from analysis.figures.style import MissingPlot, Plot
-from analysis.report.views import VIEWS, views
+from analysis.report.page import VIEWS, views
 from analysis.runs.load import load
 from analysis.sweep_report.sweep_answer import sweep_answer
 from analysis.tables.run_tables import Tables

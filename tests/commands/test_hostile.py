@@ -11,7 +11,7 @@ from analysis.report.metrics_json import metrics as figures_of
 from analysis.report.report import report
 from analysis.runs import csv_columns
 from analysis.runs.load import Run, load
-from analysis.text import spreadsheet
+from analysis.text import sheet
 from tests.support.hostile import (
     FORMULAS,
     HTML,
@@ -58,7 +58,7 @@ def test_hostile_texts_in_every_place_are_texts(capsys, queue, tmp_path, drawing
 
 def test_a_text_that_a_spreadsheet_would_work_out_begins_with_an_apostrophe(tmp_path):
     texts = ["=1", "+1", "-1", "@x", "＝1", "\t=1", "\r\n-1", "1-1", "", HTML]
-    spreadsheet.write_csv(
+    sheet.write_csv(
         pd.DataFrame({"text": texts, "few": pd.Categorical(texts), "number": [-1.5] * 10, "none": [None] * 10}), tmp_path / "a.csv"
     )
     head, *rest = table(tmp_path / "a.csv")

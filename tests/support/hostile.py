@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from analysis.__main__ import main
 from analysis.figures.style import Plot
 from analysis.report import page
-from analysis.text import spreadsheet
+from analysis.text import sheet
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "tests" / "runs"
@@ -201,7 +201,7 @@ def undrawn():
     """Within it figures are worked out and their data written, but nothing is drawn: a second saved a report."""
 
     def data_alone(plot: Plot, folder: Path) -> str:
-        spreadsheet.write_csv(plot.data, folder / f"{plot.name}.csv")
+        sheet.write_csv(plot.data, folder / f"{plot.name}.csv")
         return ""
 
     with mock.patch.object(page, "write_plot", data_alone):
