@@ -180,18 +180,16 @@ def given_up(place, ready):
 
 def a_generator_that_has_not_spoken_yet(_place):
     """Who is gathered while one of two that Locust knows has said nothing, when both have, and when a third is missing."""
-    from locust import runners
-
     from coldburst.distributed.generator_registry import GeneratorRegistry
 
-    nodes = {name: runners.WorkerNode(name) for name in ("a", "b")}
+    nodes = {name: SimpleNamespace(id=name, state="ready") for name in ("a", "b")}
     registry = GeneratorRegistry(environment())
     registry.runner.clients = nodes
     seen = []
     for name in ("a", "b"):
         registry._on_beat(SimpleNamespace(node_id=name, data={"said_s": None, "asked_s": 0.0, "machine": name}))
         seen.append([peer.client_id for peer in registry.gathered()])
-    nodes["c"] = runners.WorkerNode("c", runners.STATE_MISSING)
+    nodes["c"] = SimpleNamespace(id="c", state="missing")
     return [*seen, [peer.client_id for peer in registry.gathered()]]
 
 
