@@ -1,4 +1,4 @@
-"""A Locust process from start to end: run after run, each begun, ended and reported."""
+"""The runs of a Locust process: start, end and report of each."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ NOTHING_SENT = exit_codes.NOTHING_SENT
 
 
 class Session:
-    """The tests of this process's locustfiles, in Locust's ``environment``: run after run, each begun, ended and reported.
+    """Starts, ends and reports the runs of one Locust process.
 
     Attributes:
-        checker: of the options.
-        unreported: the runs, by id, whose report is still to come; of an ended run that is not among them it is made, or never will be.
+        checker: checks the options.
+        unreported: ids of the runs whose report is not finished yet.
     """
 
     def __init__(self, environment: Any, checker: OptionChecker) -> None:
@@ -63,7 +63,7 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """Whether the run that was started has ended, or could not begin."""
+        """Whether the run that was started has ended, or could not start."""
         return self._started and (self.current is None or bool(self.current.load.finished.is_set()))
 
     @property
@@ -77,15 +77,15 @@ class Session:
         return self._environment.web_ui is None
 
     def part(self, options: Mapping[str, Any], question: str, keyed: bool) -> RunPlan:
-        """A generator's plan for the master's options; a ValueError says what is wrong. See ``load.checked_run``."""
+        """See ``OptionChecker.plan_for_generator``."""
         return self.checker.plan_for_generator(options, question, keyed)
 
     def follow(self, run: LoadRun) -> None:
-        """Takes a generator's part of a run as the present run."""
+        """Makes a generator's part of a run the current run."""
         self.current = run
 
     def start(self) -> None:
-        """Begins a run (test_start), or says why it cannot be begun."""
+        """Starts a run (test_start), or logs why it cannot start."""
         self._started, self._interrupted, self.current = False, False, None
         self._environment.process_exit_code = None
         try:
@@ -94,17 +94,18 @@ class Session:
             logger.error(error)
             self._environment.process_exit_code = NOTHING_SENT
         finally:
-            self._started = True  # whatever happened: a shape that waits for a start would never end
+            # Even after an error: the load shape would otherwise wait for ever.
+            self._started = True
         if self.current:
             self.unreported.add(self.current.recorder.id)
-            self._tell_start()
+            self._report_embedded_start()
             if self.master:
                 gevent.spawn(self.current.drive)
             if self.headless:
                 self._progress = ProgressReporter(self.current)
 
     def time_is_up(self, limit_s: float) -> None:
-        """Notes that ``--run-time`` is why a run that goes on is about to be ended, after ``limit_s``."""
+        """Notes that ``--run-time`` ends the run after ``limit_s``."""
         run = self.current
         if run and not run.load.finished.is_set() and not run.ended_by:
             run.ended_by = exit_codes.RUN_TIME
@@ -112,7 +113,7 @@ class Session:
             self._shed = run.recorder.counts["not_sent"]
 
     def stop(self, reason: str) -> None:
-        """Ends the run, if one goes on, closes its files and has it reported; once, whoever calls."""
+        """Ends the current run, closes its files and starts its report; does nothing the second time."""
         run = self.current
         if run is None or run.ledger is not None:
             return
@@ -127,14 +128,15 @@ class Session:
                 self._progress.stop()
             if run.recorder.fault:
                 logger.error(run.recorder.fault)
-        finally:  # whatever came of showing it
+        # The terminal may be gone.
+        finally:
             self._reporter = gevent.spawn(self._make_report, run, ledger)
 
     def _exit_code(self, run: LoadRun | DistributedRun, ledger: Ledger, verdict: str = "", kept: bool | None = None) -> int | None:
-        """The process's exit code; None leaves it to Locust, which knows of faults of listeners.
+        """The process's exit code; None leaves it to Locust, which counts errors of listeners.
 
         Args:
-            verdict, kept: of the report, see ``exits.code``; before there is one the run decides alone.
+            verdict, kept: from the report, see ``exit_codes.code``; without them the run decides alone.
         """
         parsed = self._environment.parsed_options
         if not run.sent:
@@ -144,15 +146,15 @@ class Session:
             return errors
         kept = False if run.ended_by.startswith(MISSED) else kept
         verdict = verdict if run.plan.options["exit_code_on_verdict"] == "yes" else ""
-        # What was left when --run-time ended the run, as asked, is no failure; what the in-flight cap had shed before is.
+        # Requests not sent because of --run-time are no failures; those shed by the in-flight cap before are.
         beyond = ledger.counts.get("not_sent", 0) - self._shed if run.ended_by == exit_codes.RUN_TIME else 0
         good = ledger.counts.get("ok", 0) + beyond >= ledger.planned
         code = exit_codes.code(verdict=verdict, kept=kept, good=good, errors=errors)
-        # Locust itself counts a failure that a retry has made good.
+        # Locust counts a failed attempt even if a retry succeeded.
         return None if code == exit_codes.GOOD and log.unhandled_greenlet_exception else code
 
     def _watch(self, run: LoadRun | DistributedRun, objectives: Sequence[Objective]) -> None:
-        """Ends the run early, with a drain, once an objective that may do so is given up."""
+        """Ends the run early, with a drain, once an objective with ``abort`` is missed."""
         watched = [one for one in objectives if one.abort]
         watch = ObjectiveWatch(watched, run.plan.planned, run.plan.retries.most)
 
@@ -168,29 +170,30 @@ class Session:
             run.recorder.attempt_listeners.append(judge)
 
     def stopped(self) -> None:
-        """Ready for the next run (test_stop); headless there is none, and the report is waited for."""
+        """Gets ready for the next run (test_stop); headless, waits for the report."""
         self._started = False
         if self.headless:
             self._finish_report()
 
     def _finish_report(self) -> None:
         if self._giving_up:
-            self._giving_up.join()  # it starts the other
+            # It starts the reporter.
+            self._giving_up.join()
         if self._reporter:
             self._reporter.join()
 
     def quit(self) -> None:
-        """Ends everything (quitting): the run, its report, the embedded endpoint."""
+        """Ends the run, its report and the embedded endpoint (quitting)."""
         self.stop("SIGTERM")
         self._finish_report()
         while self._embedded:
             self._embedded.popitem()[1].stop()
 
     def interrupt(self, main: Any, name: str) -> None:
-        """Ctrl-C, or SIGTERM headless: the first ends the run with a drain, one in a drain cuts it, one during the report leaves that out.
+        """Handles a signal: the first ends the run with a drain, one during the drain cuts it, one during the report cancels the report.
 
-        The interrupt is thrown into Locust's main greenlet: left to itself it would strike whichever
-        greenlet happens to run, and take that one's request with it.
+        The interrupt is raised in Locust's main greenlet. Python's own handler would raise it in whichever
+        greenlet happens to run, and lose that one's request.
         """
         run = self.current
         if run and run.ledger is None and (self._interrupted or (self.headless and run.load.stopping)):
@@ -199,7 +202,8 @@ class Session:
             if self._report:
                 self._report.terminate()
         elif run is None and self._interrupted:
-            return  # it is ending already
+            # It is ending already.
+            return
         else:
             self._interrupted = True
             if run and not run.load.finished.is_set():
@@ -212,7 +216,7 @@ class Session:
     def _build(self, checked: CheckedRun) -> LoadRun | DistributedRun:
         plan, make = checked.plan, checked.spec.kind.hooks
         if checked.objectives.changes:
-            logger.info("Limits against a baseline are not checked during a run: compare it with one by %s gate", analysis_program())
+            logger.info("Limits against a baseline are not checked during a run: check them afterwards with %s gate", analysis_program())
         hooks = make(plan, checked.key) if make else None
         try:
             run = self._begin(checked, self._host_of(checked, hooks), hooks)
@@ -224,7 +228,7 @@ class Session:
             raise
 
     def _host_of(self, checked: CheckedRun, hooks: StageHooks | None) -> str:
-        """The endpoint's address; where none was named, of one that is started: the hooks' own, or the embedded one."""
+        """The endpoint's address: the one given, or that of the hooks' own or the embedded endpoint, which is started."""
         plan = checked.plan
         if hooks is None:
             return plan.host or self._embedded_url(checked)
@@ -237,7 +241,7 @@ class Session:
         where = infer(host, plan.kind)
         about = {**_about(checked, host), **(hooks.about() if hooks else {})}
         if self.master:
-            from coldburst.distributed.master import DistributedRun  # only a master needs it  # noqa: PLC0415
+            from coldburst.distributed.master import DistributedRun  # noqa: PLC0415
 
             recorder = Recorder(plan.runs, about, generator="master")
             run = DistributedRun(
@@ -249,12 +253,12 @@ class Session:
         return LoadRun(self._environment, plan, target, Recorder(plan.runs, about), address=where, key=key, hooks=hooks)
 
     def _embedded_url(self, checked: CheckedRun) -> str:
-        """The address of the embedded endpoint of the plan's kind, with the test's arguments; started where it is not there yet."""
+        """The address of the embedded endpoint of the plan's kind, which is started if it does not run yet."""
         kind, arguments = checked.plan.kind, checked.spec.kind.embedded
         name = " ".join((kind, *arguments))
         if name not in self._embedded:
             if sentence := missing("emulator"):
-                raise StartError(f"no --host, and {sentence}; or name an endpoint by --host")
+                raise StartError(f"no --host, and {sentence}; or name an endpoint with --host")
             logger.info("No --host: starting the embedded endpoint (%s)", kind)
             embedded = EmbeddedEndpoint(kind, arguments)
             try:
@@ -266,8 +270,8 @@ class Session:
             logger.info("The embedded endpoint is ready at %s after %.1f s", embedded.url, embedded.start_s)
         return self._embedded[name].url
 
-    def _tell_start(self) -> None:
-        """The start of an embedded transcription service is a worker's start that this side sees whole."""
+    def _report_embedded_start(self) -> None:
+        """Fires ``worker_ready`` for an embedded transcription service: its start time is known exactly."""
         for embedded in self._embedded.values() if self.current and not self.current.plan.host else ():
             if embedded.worker_id and embedded.start_s:
                 about = {"worker_id": embedded.worker_id, "at_s": 0.0, "detail": "the embedded endpoint, start to ready"}
@@ -275,12 +279,12 @@ class Session:
                 embedded.start_s = 0.0
 
     def _make_report(self, run: LoadRun | DistributedRun, ledger: Ledger) -> None:
-        """Makes the report in a process of its own (pandas has no place in this one); it prints ledger, verdict and table."""
+        """Makes the report in a process of its own, as pandas would disturb the load; it prints ledger, verdict and table."""
         folder = run.recorder.folder
         if sentence := missing("report"):
             self.unreported.discard(run.recorder.id)
             self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
-            logger.error("No report was made: %s; then: coldburst report %s. The ledger: %s", sentence, folder, run.ledger)
+            logger.error("No report: %s; then run: coldburst report %s. Ledger: %s", sentence, folder, run.ledger)
             return
         command = [sys.executable, "-P", "-m", analysis_module(), "report", str(folder), "--figures", run.plan.options["figures"]]
         try:
@@ -290,7 +294,7 @@ class Session:
             self.unreported.discard(run.recorder.id)
         if failed:
             self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
-            logger.error("No report was made. The ledger: %s. Try again with: %s report %s", run.ledger, analysis_program(), folder)
+            logger.error("The report failed. Ledger: %s. Try again with: %s report %s", run.ledger, analysis_program(), folder)
             return
         found = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
         kept = None if found["objectives"] is None else all(one["passes"] for one in found["objectives"])
@@ -300,7 +304,7 @@ class Session:
 
 
 def _about(checked: CheckedRun, host: str) -> dict[str, Any]:
-    """What run.json has of a run before it begins: what was asked for, and the circumstances."""
+    """run.json before the run starts: what was asked for, and the circumstances."""
     plan = checked.plan
     stages = [
         {"name": stage.name, "planned": planned([stage], plan.seed), "duration_s": stage.duration_s, "closed": stage.closed}

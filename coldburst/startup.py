@@ -1,4 +1,4 @@
-"""What happens when Locust starts with test classes: options are added, the session begins, and what cannot be done is refused."""
+"""Locust's start with test classes: adds the options, creates the session, and refuses what cannot be done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _tests: list[Any] = []
 
 
 def register(test: Any) -> None:
-    """Makes Locust know a test class; its options and listeners are added with the first one."""
+    """Adds a test class; the first one also adds the options and listeners."""
     if not _tests:
         on = cast("Any", events)
         on.init_command_line_parser.add_listener(_add_options)
@@ -36,13 +36,14 @@ def register(test: Any) -> None:
 
 
 def _specs() -> list[RunSpec]:
-    """The specs of all test classes that were defined, those that no locustfile offers too."""
+    """The specs of all test classes that were defined, even if no locustfile offers them."""
     return sorted(map(spec_of, _tests), key=lambda spec: spec.class_name)
 
 
 def _add_options(parser: Any, **_: Any) -> None:
     add_options(parser, _specs())
-    parser.set_defaults(only_summary=True)  # this suite's own progress lines instead of Locust's table every two seconds
+    # Progress lines of our own replace Locust's table every two seconds.
+    parser.set_defaults(only_summary=True)
 
 
 def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
@@ -57,7 +58,7 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         _generate(session, environment)
         return
     if isinstance(runner, runners.MasterRunner):
-        # Parts of the program that a run by itself and without pages needs nothing of are imported where they are used.
+        # Imported here because other runs do not need it.
         from coldburst.distributed.generator_registry import GeneratorRegistry  # noqa: PLC0415
 
         session.master = GeneratorRegistry(environment)
@@ -65,7 +66,7 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
     _listen(session, environment)
     gevent.signal_handler(signal.SIGINT, session.interrupt, gevent.getcurrent(), "Ctrl-C")
     if web_ui is None:
-        # Locust's own handler is there only after a headless run: until then SIGTERM would kill without a word.
+        # Locust installs its own handler only after a headless run.
         gevent.signal_handler(signal.SIGTERM, session.interrupt, gevent.getcurrent(), "SIGTERM")
         _quieten(environment.parsed_options)
         _refusing(checker.check)
@@ -77,38 +78,40 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
 
 
 def _leave_alone(environment: Any) -> None:
-    """Leaves users that are none of coldburst's, picked by name beside tests, to Locust."""
+    """Lets Locust run users that are not coldburst's as usual."""
     if isinstance(environment.shape_class, ScheduleShape):
         environment.shape_class = None
 
 
 def _set_shape(environment: Any, runner: Any) -> None:
-    """The shape that ends the run, also where the locustfile does not import it."""
+    """Sets the shape that ends the run, even if the locustfile does not import it."""
     shape = environment.shape_class
     if not isinstance(shape, ScheduleShape):
         if shape and all(test in _tests for test in environment.available_user_classes.values()):
-            _refuse(f"{type(shape).__name__} is a load shape of your own: leave it out, --schedule shapes the load here")
+            _refuse(f"{type(shape).__name__} is a load shape, and --schedule shapes the load: remove it from the locustfile")
         shape = environment.shape_class = cast("Any", ScheduleShape)()
     shape.runner = runner
     environment.available_shape_classes = {type(shape).__name__: shape}
 
 
 def _serve(session: Session, environment: Any, web_ui: Any) -> None:
-    """Makes Locust's web UI start runs of this session, and adds the pages about them."""
+    """Makes Locust's web UI start this session's runs, and adds pages about them."""
     from coldburst.live import prometheus  # noqa: PLC0415
     from coldburst.live.run_monitor import RunMonitors  # noqa: PLC0415
     from coldburst.live.web import routes  # noqa: PLC0415
 
-    environment.shape_class.use_common_options = False  # no fields for users in the form: nothing reads them
+    # Hides the form's fields for users, which nothing reads.
+    environment.shape_class.use_common_options = False
     _check_form(session, environment, web_ui)
     prometheus.register(web_ui, lambda: session.current)
     monitors = RunMonitors()
-    environment.events.test_start.add_listener(lambda **_: monitors.begin(session.current))  # after the one that begins it
+    # After the listener that starts the run.
+    environment.events.test_start.add_listener(lambda **_: monitors.begin(session.current))
     routes.register(web_ui, monitors, environment.parsed_options.web_base_path or "", session.unreported)
 
 
 def _generate(session: Session, environment: Any) -> None:
-    """Makes this process a load generator of a distributed run, which a master leads."""
+    """Makes this process a load generator of a distributed run."""
     from coldburst.distributed.generator import Generator  # noqa: PLC0415
 
     generator = session.generator = Generator(environment, session)
@@ -149,21 +152,21 @@ def _recording(session: Session, kind: str) -> Callable[..., None]:
 
 
 def _quieten(parsed: Any) -> None:
-    """Locust's talk of users and its final tables are left out: the report's figures are exact, its own are rounded."""
+    """Hides Locust's messages about users and its final tables: its figures are rounded, the report's are exact."""
     logging.getLogger("locust.runners").setLevel(logging.WARNING)
     if not parsed.print_stats:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
 
 
 def _check_form(session: Session, environment: Any, web_ui: Any) -> None:
-    """Has the web UI's form answer with the sentence, where something in it cannot be done; behind the login, where there is one."""
+    """Makes the web UI's form show what is wrong in it; only for logged-in users, if there is a login."""
     swarm = web_ui.app.view_functions["locust.swarm"]
 
     def check() -> Any:
         picked = request.form.getlist("user_classes") if web_ui.userclass_picker_is_active else None
         try:
             if session.current and session.current.ledger is None:
-                raise OptionError("a run is going on: stop it first")
+                raise OptionError("a run is in progress: stop it first")
             if picked == []:
                 picked = list(environment.available_user_classes)
             session.checker.check(request.form.to_dict(), picked)
@@ -176,6 +179,6 @@ def _check_form(session: Session, environment: Any, web_ui: Any) -> None:
 
 
 def _for_locust(form: Any, environment: Any) -> Any:
-    """The form without numbers of users, which nothing reads, and with the shape, which ends the run."""
+    """The form without numbers of users, which nothing reads, and with our shape, which ends the run."""
     kept = [(name, value) for name, value in form.items(multi=True) if name not in (*USERS, "shape_class")]
     return ImmutableMultiDict([*kept, ("shape_class", next(iter(environment.available_shape_classes)))])

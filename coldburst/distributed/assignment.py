@@ -1,8 +1,8 @@
 """Which generator sends which arrival. Standard library only, no clock.
 
-The master assigns arrivals to the live generators, and does so again when one is lost, joins or comes
-back. An assignment holds from an instant on that is later than every lease given before it: a generator
-sends only what is due within its lease, so two generators never follow different assignments.
+The master assigns arrivals to the live generators, and again whenever one is lost, joins or comes back.
+A new assignment starts after the end of every lease given before it. A generator only sends what is due
+within its lease, so two generators never follow different assignments.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 
 from coldburst.schedule.stages import Stage
 
+# How far ahead of now a generator may send. Without a new message from the master it stops at the lease's end.
 LEASE_S = 4.0
-"""How far ahead of now the master lets a generator send. Without a new word from the master it stops when that is over."""
+# Sequence numbers reserved for a closed loop with a duration, whose number of requests is not known in advance.
 BLOCK = 100_000_000
-"""Numbers kept for a closed loop bounded by time, of which nobody knows beforehand how many it needs."""
+# Generators in one run at most, the lost ones included.
 SLOTS = 10_000
-"""Generators that one run can have, the lost ones included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Arrivals that are due from ``from_s`` on (seconds from second 0) go to ``members`` in turn."""
+    """From ``from_s`` on (seconds from second 0) arrivals go to ``members`` in turn."""
 
     from_s: float
     members: tuple[str, ...]
@@ -61,7 +61,7 @@ class Assignments:
         return members[seq % len(members)]
 
     def places(self, name: str, due_s: float, whole: int) -> range:
-        """The generator's own of ``whole`` places (of a closed loop, or at the in-flight cap) at that instant."""
+        """The generator's share of ``whole`` places (of a closed loop, or of the in-flight cap) at that instant."""
         members = self.at(due_s).members
         if name not in members:
             return range(0)
@@ -75,7 +75,7 @@ class Assignments:
         return self._assignments[-1]
 
     def plain(self) -> list[list[Any]]:
-        """For a message: ``Assignments.read`` gives them back."""
+        """Plain lists for a message; ``read`` is the inverse."""
         return [[assignment.from_s, list(assignment.members)] for assignment in self._assignments]
 
     @classmethod
@@ -85,9 +85,9 @@ class Assignments:
 
 
 class SequencePool:
-    """The numbers of a closed loop bounded by a count, given out as they are asked for, each of them once.
+    """Sequence numbers of a closed loop with a count; each is given to one generator, on request.
 
-    What was given to a generator that is lost is missing where no row tells of it; all the rest is the others'.
+    Numbers given to a generator that is then lost are missing if it sent no rows for them. The others get all the rest.
     """
 
     def __init__(self, numbers: range) -> None:
@@ -96,11 +96,11 @@ class SequencePool:
 
     @property
     def dry(self) -> bool:
-        """Whether every number is given out."""
+        """Whether all numbers are given out."""
         return not self._left
 
     def give(self, name: str, whole: int) -> None:
-        """Gives ``name`` what it lacks of ``whole`` numbers since the beginning, as far as there are any."""
+        """Gives ``name`` numbers until it has had ``whole`` in total, as far as there are any."""
         given = self._given.setdefault(name, SequenceLease())
         lacking = max(whole - given.end, 0)
         if part := self._left[:lacking]:
@@ -113,10 +113,10 @@ class SequencePool:
         self.give(name, self._given.get(name, SequenceLease()).end + len(self._left))
 
     def after(self, name: str, got: int) -> tuple[int, list[list[int]]]:
-        """What was given to ``name`` and not confirmed: how many numbers come before it, and its stretches (first, last + 1).
+        """Unconfirmed numbers of ``name``: how many come before them, and their ranges as [first, last + 1].
 
         Args:
-            got: how many it has confirmed; what is wholly among those is forgotten here.
+            got: how many it has confirmed; ranges within those are dropped.
         """
         given = self._given.setdefault(name, SequenceLease())
         while given.parts and given.begin + len(given.parts[0]) <= got:
@@ -126,7 +126,7 @@ class SequencePool:
 
 @dataclass(slots=True)
 class SequenceLease:
-    """Numbers ``begin`` to ``end`` (counted, not named) of those that one generator was given."""
+    """The unconfirmed numbers of one generator: from the ``begin``-th to the ``end``-th that it was given."""
 
     begin: int = 0
     end: int = 0
@@ -134,15 +134,15 @@ class SequenceLease:
 
 
 class LeasedNumbers:
-    """What one generator was given of the pool, as the master's words tell; one stage at a time."""
+    """The numbers that a generator was given from the master's pool; one stage at a time."""
 
     def __init__(self) -> None:
         self.stage, self.got, self.taken = -1, 0, 0
         self._parts: deque[range] = deque()
         self._dry = False
 
-    def hear(self, stage: int, before: int, parts: Sequence[Sequence[int]], dry: bool) -> None:
-        """The master's word: see ``Pool.after``. What was heard before is left out."""
+    def receive(self, stage: int, before: int, parts: Sequence[Sequence[int]], dry: bool) -> None:
+        """Adds the numbers of a beat that are new (see ``SequencePool.after``)."""
         if stage > self.stage:
             self.stage, self.got, self.taken = stage, 0, 0
             self._parts.clear()
@@ -161,11 +161,11 @@ class LeasedNumbers:
         return stage < self.stage or (stage == self.stage and self._dry)
 
     def left(self, stage: int) -> int:
-        """Numbers of that stage that were given and not taken."""
+        """How many numbers of that stage are not taken yet."""
         return self.got - self.taken if stage == self.stage else 0
 
     def take(self, stage: int) -> int | None:
-        """The next number of that stage; None where there is none now."""
+        """The next number of that stage; None if there is none now."""
         if not self.left(stage):
             return None
         self.taken += 1
@@ -181,7 +181,7 @@ def bases(stages: Sequence[Stage], counts: Sequence[int | None]) -> list[int]:
     """The first number of each stage, the same for every generator.
 
     Args:
-        counts: how many requests each stage plans; None where a closed loop's duration decides it.
+        counts: how many requests each stage plans; None for a closed loop with a duration.
     """
     found, base = [], 0
     for _, count in zip(stages, counts, strict=True):

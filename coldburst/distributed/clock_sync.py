@@ -1,7 +1,7 @@
-"""Estimates the offset between the clocks of two machines from request and answer times. Standard library only.
+"""Offset between the clocks of two machines, from the times of requests and answers. Standard library only.
 
-After D. Mills' clock filter (RFC 5905, section 10): of the last answers the one with the shortest round
-trip counts; its error is at most half of that.
+As in the clock filter of NTP (RFC 5905, section 10): the answer with the shortest round trip counts, and
+its error is at most half of that round trip.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ KEPT = 8
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """One question and its answer, in seconds: asked and answered by the asker's clock, and between the two the other's."""
+    """One request and its answer, in seconds: ``asked_s`` and ``answered_s`` by our clock, ``theirs_s`` by the other one."""
 
     asked_s: float
     theirs_s: float
@@ -22,23 +22,23 @@ class ClockReading:
 
     @property
     def round_trip_s(self) -> float:
-        """From question to answer."""
+        """From request to answer."""
         return self.answered_s - self.asked_s
 
     @property
     def offset_s(self) -> float:
-        """Theirs − ours, if both ways took equally long."""
+        """Their clock − ours, if both directions took equally long."""
         return self.theirs_s - (self.asked_s + self.answered_s) / 2
 
 
 class ClockOffset:
-    """The best reading of the last ones."""
+    """The last KEPT readings, and the best of them."""
 
     def __init__(self) -> None:
         self._readings: deque[ClockReading] = deque(maxlen=KEPT)
 
     def add(self, reading: ClockReading) -> None:
-        """Another question was answered."""
+        """Adds a reading."""
         self._readings.append(reading)
 
     def __len__(self) -> int:

@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 from locust import runners
 
-# Without a word from the master for so long a generator stops.
+# A generator stops after this many seconds without a message from its master.
 SILENT_S = 10.0
-# For Locust's own switch, which would cut what is still in flight after 60 s.
+# Turns off Locust's own switch, which would cut requests in flight after 60 s.
 NEVER_S = 10**9
 
 
 class DeadMansSwitch:
-    """Calls ``stop`` when no word has come from the master for SILENT_S while one is needed.
+    """Calls ``stop`` when the master has been silent for SILENT_S during a run.
 
     Args:
-        needed: whether a part of a run is under way that nobody has ended yet; false once ``stop`` was called.
+        needed: whether the master is needed, because a run is in progress; false once ``stop`` was called.
         stop: called with the seconds of silence; must not block.
     """
 
@@ -26,11 +26,11 @@ class DeadMansSwitch:
         self._heard = time.perf_counter()
 
     def heard(self) -> None:
-        """Notes that the master has spoken."""
+        """Notes a message from the master."""
         self._heard = time.perf_counter()
 
     def check(self) -> None:
-        """Stops the generator if it is time; called with each of its own beats."""
+        """Stops the generator if the master has been silent for too long; called at each beat."""
         silent_s = time.perf_counter() - self._heard
         if silent_s < SILENT_S or not self._needed():
             return

@@ -1,6 +1,6 @@
 """A load generator of a distributed run, in a Locust worker process: sends its share, keeps its rows, and ships them to the master.
 
-It has a directory of its own with all its rows, RUN.NAME beside other runs, whatever becomes of the connection.
+All its rows are also in a directory of its own, RUN.NAME, so that a lost connection loses none.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from locust.exception import RPCError
 
 from coldburst.distributed.clock_sync import ClockOffset, ClockReading
 from coldburst.distributed.dead_mans_switch import DeadMansSwitch
-from coldburst.distributed.loopback import loopback
-from coldburst.distributed.messages import BEAT, BEAT_S, CLOCK, PLAN, ROWS
+from coldburst.distributed.messages import BEAT, BEAT_S, CLOCK, PLAN, ROWS, loopback
 from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDispatcher, shared_dispatcher
 from coldburst.load import run_options
 from coldburst.load.run import LoadRun
@@ -34,18 +33,18 @@ from coldburst.schedule.stages import text
 from coldburst.targets.address import infer
 
 logger = logging.getLogger("coldburst")
+# Shortest time between two beats.
 ASK_S = 0.1
-"""Between two beats at least, however much it asks for."""
+# Limit on the wait of a generator that leaves until the master has its rows.
 SHIP_S = 10.0
-"""How long a generator that leaves waits for the master to have its rows."""
 ELSEWHERE = (
-    "the endpoint that the master started for this run answers on that machine's 127.0.0.1 alone: "
-    "name one that every generator can reach, as in --host http://10.0.0.5:8083"
+    "the master started an endpoint for this run that only listens on 127.0.0.1 of its own machine: "
+    "name an endpoint that every generator can reach, as in --host http://10.0.0.5:8083"
 )
 
 
 class PhaseHooks(StageHooks):
-    """What a generator needs of a sweep's hooks: which phase a stage is."""
+    """A sweep's hooks at a generator: they only know each stage's phase."""
 
     def __init__(self, phases: Mapping[str, str]) -> None:
         self._phases = phases
@@ -66,13 +65,13 @@ class GeneratorRun(NamedTuple):
 
 
 class PartPlanner(Protocol):
-    """What a generator needs of its locustfile's session."""
+    """What a generator uses of its locustfile's session."""
 
     def part(self, options: Mapping[str, Any], question: str, keyed: bool, /) -> RunPlan:
-        """The plan for the master's options, checked with this process's own environment; a ValueError says what is wrong."""
+        """The plan for the master's options, checked in this process's environment; a ValueError says what is wrong."""
 
     def follow(self, run: LoadRun, /) -> None:
-        """Called with the run that begins here."""
+        """Called with the run that starts here."""
 
 
 class Generator:
@@ -85,7 +84,8 @@ class Generator:
 
     def __init__(self, environment: Any, session: PartPlanner) -> None:
         self._environment, self._runner, self._session = environment, environment.runner, session
-        self._runs = get_parser().parse_known_args()[0].runs  # its own: to one that joins late Locust may have given the master's already
+        # Parsed again: Locust gives a generator that joins late the master's options before this is called.
+        self._runs = get_parser().parse_known_args()[0].runs
         self._offset = ClockOffset()
         self._zero_theirs: float | None = None
         self._switch = DeadMansSwitch(self._needs_master, self._stop_alone)
@@ -101,68 +101,70 @@ class Generator:
         self._greenlet = gevent.spawn(self._beat)
 
     def quit(self) -> None:
-        """Ends the generator; what is in flight is cut, and every row is on its own disk."""
+        """Ends the generator: requests in flight are cancelled, and every row is on its disk."""
         if part := self.part:
             self._end(part, "the generator was ended")
             self._report()
         self._greenlet.kill()
 
     def _on_plan(self, msg: Any, **_: Any) -> None:
-        """The master asks for a part in a run; answered by beats, once it is prepared."""
-        word = msg.data
-        if self._preparing == word["run"] or (self.part and self.part.id == word["run"]):
+        """Prepares a part of the master's run; the next beats tell the master when it is ready."""
+        order = msg.data
+        if self._preparing == order["run"] or (self.part and self.part.id == order["run"]):
             return
-        self._preparing = word["run"]
-        gevent.spawn(self._prepare, word)
+        self._preparing = order["run"]
+        gevent.spawn(self._prepare, order)
 
-    def _prepare(self, word: Mapping[str, Any]) -> None:
+    def _prepare(self, order: Mapping[str, Any]) -> None:
         try:
             if self.part:
                 self._end(self.part, "another run")
-            if word["loopback"] not in ("", loopback()):
+            if order["loopback"] not in ("", loopback()):
                 raise OptionError(ELSEWHERE)
-            said = {**word["options"], "host": word["host"], "runs": self._runs}
-            plan = self._session.part(said, word["question"], word["keyed"])
-            if self._preparing != word["run"]:
+            options = {**order["options"], "host": order["host"], "runs": self._runs}
+            plan = self._session.part(options, order["question"], order["keyed"])
+            if self._preparing != order["run"]:
                 return
-            self.part = self._part(word, plan)
+            self.part = self._part(order, plan)
             self._session.follow(self.part.run)
         except Exception as error:
-            self._refusal = (word["run"], f"generator {word['name']} ({platform.node()}): {error}")
+            self._refusal = (order["run"], f"generator {order['name']} ({platform.node()}): {error}")
+            # Anything else is a bug: the log needs its traceback.
             if not isinstance(error, ValueError | OSError):
-                raise  # a fault of this program's own: its log tells more
+                raise
             logger.error(error)
             return
         self.idle.clear()
         gevent.spawn(self._drive, self.part)
 
-    def _part(self, word: Mapping[str, Any], plan: RunPlan) -> GeneratorRun:
+    def _part(self, order: Mapping[str, Any], plan: RunPlan) -> GeneratorRun:
         key = run_options.key(plan)
         target = plan.make_target(infer(plan.host, plan.kind), plan.limits, key)
         outbox, instructions = Outbox(), MasterInstructions()
         about = {
-            "question": word["question"],
-            "part_of": word["run"],
-            "generator": word["name"],
+            "question": order["question"],
+            "part_of": order["run"],
+            "generator": order["name"],
             "schedule": text(plan.schedule),
             "options": dict(plan.options),
             "machine": provenance.machine(),
             "cold_after_s": plan.cold_after_s,
-            **({"sweep": {}} if word["phases"] else {}),
+            **({"sweep": {}} if order["phases"] else {}),
         }
-        recorder = Recorder(plan.runs, about, generator=word["name"], name=f"{word['run']}.{word['name']}", outbox=outbox)
-        load = shared_dispatcher(word["name"], word["slot"], instructions)
-        hooks = PhaseHooks(word["phases"]) if word["phases"] else None
+        recorder = Recorder(plan.runs, about, generator=order["name"], name=f"{order['run']}.{order['name']}", outbox=outbox)
+        load = shared_dispatcher(order["name"], order["slot"], instructions)
+        hooks = PhaseHooks(order["phases"]) if order["phases"] else None
         run = LoadRun(self._environment, plan, target, recorder, address=None, key=key, hooks=hooks, load=load, tables=False)
         assert isinstance(run.load, SharedDispatcher)
-        self._zero_theirs = float(word["zero"])
-        return GeneratorRun(word["run"], run, run.load, instructions, outbox)
+        self._zero_theirs = float(order["zero"])
+        return GeneratorRun(order["run"], run, run.load, instructions, outbox)
 
     def _drive(self, part: GeneratorRun) -> None:
         self._set_zero(part)
         part.run.drive()
         part.run.finish("schedule")
-        self._runner._send_stats()  # Locust's own, which it sends only every 3 s
+        # Locust sends its own statistics only every 3 s.
+        self._runner._send_stats()
 
     def _end(self, part: GeneratorRun, why: str) -> None:
         part.load.leave(alone=True)
@@ -175,39 +177,39 @@ class Generator:
 
     def _on_beat(self, msg: Any, **_: Any) -> None:
         self._switch.heard()
-        word, part = msg.data, self.part
-        if word["over"] and word["run"] == self._preparing:
+        order, part = msg.data, self.part
+        if order["over"] and order["run"] == self._preparing:
             self._preparing = ""
-        if part is None or word["run"] != part.id:
+        if part is None or order["run"] != part.id:
             return
-        part.outbox.acknowledged(word["ack"])
-        if word["over"]:
-            gevent.spawn(self._end_too, part, word)
+        part.outbox.acknowledged(order["ack"])
+        if order["over"]:
+            gevent.spawn(self._end_too, part, order)
             return
-        for sample in word["samples"]:
+        for sample in order["samples"]:
             part.run.samples.add(sample)
-        part.instructions.take(word)
-        part.run.target.share(word["generators"])
-        if word["stop"] and not part.load.stopping:
-            part.run.ended_by = word["stop"]
-            logger.info("The master ends the run (%s): nothing more is sent", word["stop"])
+        part.instructions.update(order)
+        part.run.target.share(order["generators"])
+        if order["stop"] and not part.load.stopping:
+            part.run.ended_by = order["stop"]
+            logger.info("The master ends the run (%s): nothing more is sent", order["stop"])
             part.load.stop()
-        if word["cut"]:
+        if order["cut"]:
             gevent.spawn(part.load.cut)
 
-    def _end_too(self, part: GeneratorRun, word: Mapping[str, Any]) -> None:
-        """The run is over; a part that is still open ends: it could not begin, or was not heard of for too long."""
+    def _end_too(self, part: GeneratorRun, order: Mapping[str, Any]) -> None:
+        """Ends a part whose run is over; it is still open if it could not begin, or was out of reach for too long."""
         if is_open := part.run.ledger is None:
-            why = part.run.ended_by = part.run.ended_by or word["stop"] or "a run that ended without it"
+            why = part.run.ended_by = part.run.ended_by or order["stop"] or "a run that ended without it"
             part.load.leave(alone=True)
-            if word["cut"]:
+            if order["cut"]:
                 part.run.cut()
             part.run.finish(why)
         if part is self.part and (is_open or part.outbox.empty):
             self.idle.set()
 
     def _on_clock(self, msg: Any, **_: Any) -> None:
-        """The master's clock, as asked by the last beat."""
+        """Compares the clocks: the master's answer to the last beat has its time."""
         answered_s = time.perf_counter()
         self._switch.heard()
         reading = ClockReading(msg.data["asked_s"], msg.data["theirs_s"], answered_s)
@@ -231,7 +233,7 @@ class Generator:
                 gevent.sleep(BEAT_S - ASK_S)
 
     def _report(self) -> None:
-        """Sends the rows that the master has not, then how it stands: by then they are counted in its ``last``."""
+        """Sends the rows that the master lacks, then a report whose ``last`` counts them."""
         part = self.part
         batches = part.outbox.due() if part else []
         state = self._state()
@@ -240,27 +242,27 @@ class Generator:
                 self._runner.send_message(ROWS, {"run": state["run"], **batch.plain()})
             self._runner.send_message(BEAT, state)
         except RPCError as error:
-            logger.warning("The master cannot be told (%s)", error)
+            logger.warning("Could not send to the master: %s", error)
 
     def _state(self) -> dict[str, Any]:
-        word: dict[str, Any] = {"asked_s": time.perf_counter(), "machine": platform.node()}
-        best = self._offset.best if len(self._offset) else None  # by the master's clock now, or a little later: never too old
-        word["said_s"] = word["asked_s"] + best.offset_s + best.round_trip_s / 2 if best else None
-        word |= {"leaves": self._interrupted, "refused": self._refusal[0], "why": self._refusal[1], "run": ""}
+        report: dict[str, Any] = {"asked_s": time.perf_counter(), "machine": platform.node()}
+        best = self._offset.best if len(self._offset) else None
+        # Now by the master's clock, or a little later: never too early.
+        report["said_s"] = report["asked_s"] + best.offset_s + best.round_trip_s / 2 if best else None
+        report |= {"leaves": self._interrupted, "refused": self._refusal[0], "why": self._refusal[1], "run": ""}
         if part := self.part:
             run, load = part.run, part.load
-            word |= {"run": part.id, "ended": load.ended, "dispatched": load.dispatched, "sent": run.sent, "lateness_s": run.lateness_s}
-            word |= {"wants": load.wants, "asks": load.asks.is_set()}
+            report |= {"run": part.id, "ended": load.ended, "dispatched": load.dispatched, "sent": run.sent, "lateness_s": run.lateness_s}
+            report |= {"wants": load.wants, "asks": load.asks.is_set()}
             load.asks.clear()
-            word |= {"in_flight": load.in_flight, "held": load.held, "closed": run.ledger is not None, "last": part.outbox.last}
-        return word
+            report |= {"in_flight": load.in_flight, "held": load.held, "closed": run.ledger is not None, "last": part.outbox.last}
+        return report
 
     def _needs_master(self) -> bool:
-        """Whether a part of a run is under way that nobody has ended yet."""
         return self.part is not None and not self.idle.is_set() and not self._interrupted
 
     def _stop_alone(self, silent_s: float) -> None:
-        """Ends the process: the master has been silent in the middle of a run."""
+        """Ends the process because the master is silent during a run."""
         assert self.part is not None
         self._interrupted = True
         folder = self.part.run.recorder.folder
@@ -268,7 +270,7 @@ class Generator:
         gevent.spawn(self._leave, self.part, "a master that fell silent", LEFT_ALONE)
 
     def interrupt(self, name: str) -> None:
-        """Ctrl-C or SIGTERM here: it sends nothing more, waits for its answers, ships its rows and ends. Again: at once."""
+        """Stops sending, waits for the answers in flight, ships the rows and ends the process; called again, ends it at once."""
         part = self.part
         if part is None or self.idle.is_set() or self._interrupted:
             if part:

@@ -1,4 +1,4 @@
-"""The generators of a distributed run as the master knows them: who is alive, what each reported last, and its lease."""
+"""The generators that the master knows: which are alive, and what each reported last."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from locust import runners
 from coldburst.distributed.messages import BEAT, CLOCK, ROWS
 from coldburst.record.batches import Batch, Inbox
 
+# A generator that has been silent for this long is lost until its next message.
 LOST_S = 3.0
-"""A generator that has not been heard of for so long counts as lost, until it is heard again."""
+# Heartbeats, one a second, that Locust may miss before it ends the test. Its default is 3, less than a short network fault.
 LIVENESS = 15
-"""Heartbeats, one a second, that Locust may miss of all generators before it ends the test: by itself 3; links are soon down so long."""
 
 
 @dataclass(slots=True, eq=False)
 class GeneratorState:
-    """A generator as the master knows it: its last word, and what was promised to it."""
+    """A generator: its last report, its rows received so far, and its lease."""
 
     client_id: str
     name: str
     slot: int
     machine: str = ""
     heard_s: float = 0.0
-    word: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
     inbox: Inbox = field(default_factory=Inbox)
     lease_s: float = 0.0
     samples: list[Mapping[str, Any]] = field(default_factory=list)
     lost: bool = False
 
     def of(self, run: str, name: str, default: Any) -> Any:
-        """What its last word says, if that was about the run."""
-        return self.word.get(name, default) if self.word.get("run") == run else default
+        """A value of its last report, or ``default`` if that report was about another run."""
+        return self.report.get(name, default) if self.report.get("run") == run else default
 
 
 class RowSink(Protocol):
-    """The run that rows belong to."""
+    """The run that receives the rows."""
 
     id: str
 
@@ -48,11 +48,11 @@ class RowSink(Protocol):
         """Writes a batch of rows, if it is the next one."""
 
     def heard(self, peer: GeneratorState) -> None:
-        """A generator has told how it stands."""
+        """Called after each report of a generator."""
 
 
 class GeneratorRegistry:
-    """Hears the generators, for as long as the process lives."""
+    """Receives the generators' messages, for as long as the process lives."""
 
     def __init__(self, environment: Any) -> None:
         self.runner = environment.runner
@@ -64,11 +64,11 @@ class GeneratorRegistry:
         self.runner.register_message(ROWS, self._on_rows)
 
     def send(self, kind: str, data: Mapping[str, Any], peer: GeneratorState) -> None:
-        """A message to one generator."""
+        """Sends a message to one generator."""
         self.runner.send_message(kind, dict(data), peer.client_id)
 
     def living(self) -> list[GeneratorState]:
-        """The generators that have been heard of lately, in the order in which they came."""
+        """The generators that are not lost, in the order in which they came."""
         return [peer for peer in self.peers.values() if self.silent_s(peer) < LOST_S]
 
     def gathered(self) -> list[GeneratorState]:
@@ -77,12 +77,12 @@ class GeneratorRegistry:
         return self.living() if connected <= self.peers.keys() else []
 
     def silent_s(self, peer: GeneratorState) -> float:
-        """For how long it has not been heard; time in which this process could not listen is left out."""
+        """Seconds since its last message, without the time in which this process itself stood still."""
         asleep_s = self.awake_s - max(self.asleep_s, peer.heard_s)
         return time.perf_counter() - peer.heard_s - max(asleep_s, 0.0)
 
     def woke(self, since_s: float) -> None:
-        """Since that instant the master itself could not listen (a busy machine, a laptop's lid)."""
+        """Notes that this process stood still since that instant (a busy machine, a laptop's lid)."""
         self.asleep_s, self.awake_s = since_s, time.perf_counter()
 
     def _on_beat(self, msg: Any, **_: Any) -> None:
@@ -91,9 +91,10 @@ class GeneratorRegistry:
         if peer is None:
             slot = len(self.peers)
             peer = self.peers[msg.node_id] = GeneratorState(msg.node_id, f"g{slot + 1}", slot)
-        said_s = msg.data["said_s"]  # by this clock: what a link kept back while it was down is no sign of life
+        # By this clock: a message that a broken link held back says nothing about now.
+        said_s = msg.data["said_s"]
         peer.heard_s = theirs_s if said_s is None else max(peer.heard_s, min(said_s, theirs_s))
-        peer.word, peer.machine = msg.data, str(msg.data["machine"])
+        peer.report, peer.machine = msg.data, str(msg.data["machine"])
         self.send(CLOCK, {"asked_s": msg.data["asked_s"], "theirs_s": theirs_s, "wall_s": time.time()}, peer)
         if self.run:
             self.run.heard(peer)

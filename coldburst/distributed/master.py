@@ -1,4 +1,4 @@
-"""The master of a distributed run: begins the stages, assigns the arrivals to the live generators, and writes their rows."""
+"""The master of a distributed run: starts the stages, assigns arrivals to the live generators, and writes their rows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from gevent.lock import RLock
 from coldburst.distributed.assignment import LEASE_S, Assignment, Assignments, SequencePool, bases
 from coldburst.distributed.dead_mans_switch import SILENT_S
 from coldburst.distributed.generator_registry import GeneratorRegistry, GeneratorState
-from coldburst.distributed.loopback import loopback
-from coldburst.distributed.messages import BEAT, BEAT_S, PLAN
+from coldburst.distributed.messages import BEAT, BEAT_S, PLAN, loopback
 from coldburst.distributed.shared_dispatcher import LEFT_OUT
 from coldburst.distributed.stage_sequencer import StageSequencer
 from coldburst.load.run_options import RunPlan
@@ -31,23 +30,23 @@ from coldburst.targets.endpoint_samples import EndpointSamples
 from coldburst.targets.status_sampler import StatusSampler
 
 logger = logging.getLogger("coldburst")
+# Limits on the wait for a first generator, and for the answers to the plan.
 FIRST_S, READY_S = 30.0, 30.0
-"""How long the first generator, and the answers to the plan, are waited for."""
+# Limit on the wait for the last rows, after the drain.
 FLUSH_S = 10.0
-"""After the drain: how long the last rows are waited for."""
+# A beat of the master's own that is later than this shows that the process stood still.
 STALL_S = 1.5
-"""Where a beat of the master's own comes so late, it could not listen either."""
 
 
 class DistributedRun:
-    """One distributed run, as LoadRun is one in a single process.
+    """One distributed run; LoadRun is the same in a single process.
 
     Args:
         environment: Locust's.
-        master: who hears the generators.
+        master: receives the generators' messages.
         address, key, hooks: see LoadRun.
-        question: its name; generators have the same locustfile.
-        host: the endpoint's address, as the generators are to use it.
+        question: name of the test; the generators' locustfile has it too.
+        host: the endpoint's address for the generators.
     """
 
     def __init__(
@@ -97,36 +96,36 @@ class DistributedRun:
 
     @property
     def sent(self) -> int:
-        """Requests sent, as the generators said last."""
+        """Requests sent, by the generators' last reports."""
         if self.ledger is None:
             self._sent = sum(self.reported("sent"))
         return self._sent
 
     @property
     def lateness_s(self) -> float:
-        """Largest lateness of the last seconds, as the generators said last."""
+        """Largest lateness of the last seconds, by the generators' last reports."""
         return max(self.reported("lateness_s"), default=0.0)
 
     @property
     def generators(self) -> int:
-        """Generators that live and have a part."""
+        """Number of live generators that take part."""
         return len(self._parts())
 
     def reported(self, name: str) -> list[Any]:
-        """What each generator with a part said last, of this run; of the lost ones only what counts for ever."""
+        """A value of each generator's last report on this run; totals include the lost generators."""
         peers = self._peers.values() if name in ("dispatched", "sent") else self._parts()
         return [peer.of(self.id, name, 0) for peer in peers]
 
     def has_ended(self, place: int) -> bool:
-        """Whether each generator that has a part has all answers up to that stage, and its rows are here."""
+        """Whether every live generator has all answers up to that stage, and the master has their rows."""
         parts = self._parts()
-        return bool(parts) and all(peer.word["ended"] >= place and peer.inbox.number >= peer.word["last"] for peer in parts)
+        return bool(parts) and all(peer.report["ended"] >= place and peer.inbox.number >= peer.report["last"] for peer in parts)
 
     def prepare(self) -> None:
-        """Gives each generator its part.
+        """Sends the plan to each generator, and waits until all are ready.
 
         Raises:
-            OptionError: there is none, or one of them cannot take part; one sentence that names it.
+            OptionError: there is no generator, or one cannot take part; the message names it.
         """
         living = self._await(self._master.gathered, FIRST_S) or self._master.living()
         if not living:
@@ -145,7 +144,7 @@ class DistributedRun:
         logger.info("%d generators: %s", len(living), ", ".join(f"{peer.name} on {peer.machine}" for peer in living))
 
     def _give_up(self, why: str) -> NoReturn:
-        """Leaves nothing of a run that cannot be begun; what generators have prepared they end."""
+        """Removes what was prepared, here and at the generators, and raises the error."""
         self.ended_by, self._over = "the run could not begin", True
         self.load.cut()
         for peer in self._peers.values():
@@ -155,7 +154,7 @@ class DistributedRun:
         raise OptionError(why)
 
     def drive(self) -> None:
-        """Runs the whole schedule, once; returns when each generator has ended its part."""
+        """Runs the schedule once; returns when every generator has ended its part."""
         if self._beats is None:
             self._beats = gevent.spawn(self._beat)
             self._sampler = StatusSampler(
@@ -167,12 +166,12 @@ class DistributedRun:
         self.load.finished.wait()
 
     def _all_left(self) -> bool:
-        """Whether each generator left, though there was more to send."""
+        """Whether every generator left before the schedule's end."""
         left = self.reported("leaves")
         return bool(left) and all(left) and not self.load.stopping and self.load.dispatched < (self.plan.planned or math.inf)
 
     def finish(self, reason: str) -> Ledger | None:
-        """Ends the run and closes its files; None where another caller did. See Run."""
+        """Ends the run and closes its files; None if another caller did. See LoadRun."""
         with self._ending:
             if self.ledger is not None:
                 return None
@@ -191,11 +190,11 @@ class DistributedRun:
         self.load.stop()
 
     def cut(self) -> None:
-        """Ends what is in flight at once; ``finish`` then returns."""
+        """Cancels what is in flight; ``finish`` then returns."""
         self.load.cut()
 
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
-        """A row in events.csv."""
+        """Writes a row in events.csv."""
         self.recorder.event(kind, {"at_s": self.load.now(), "generator": "master", **about})
 
     def take(self, peer: GeneratorState, batch: Batch) -> None:
@@ -209,32 +208,32 @@ class DistributedRun:
             self.load.stop()
 
     def heard(self, peer: GeneratorState) -> None:
-        """Answers at once a generator that asks for more numbers: its places wait for them."""
+        """Answers at once a generator that needs more sequence numbers."""
         if self._beats and peer.of(self.id, "asks", False):
             self._send_instructions(peer)
 
     def _join(self, peer: GeneratorState) -> None:
-        """Tells a generator what it is to take part in; it answers with its beats."""
+        """Sends the plan to a generator, which answers with its beats."""
         peer.inbox, peer.lease_s, peer.lost = Inbox(), 0.0, False
         self._peers[peer.client_id] = peer
         phases = {} if self.hooks is None else {stage.name: self.hooks.phase(stage.name, False) for stage in self.plan.schedule}
-        word = {"run": self.id, "name": peer.name, "slot": peer.slot, "question": self._question, "host": self._host}
-        word["loopback"] = "" if self.plan.host else loopback()
-        word |= {"options": dict(self.plan.options), "phases": {name: phase for name, phase in phases.items() if phase}}
-        self._master.send(PLAN, {**word, "zero": self.load.zero, "keyed": bool(self._key)}, peer)
+        message = {"run": self.id, "name": peer.name, "slot": peer.slot, "question": self._question, "host": self._host}
+        message["loopback"] = "" if self.plan.host else loopback()
+        message |= {"options": dict(self.plan.options), "phases": {name: phase for name, phase in phases.items() if phase}}
+        self._master.send(PLAN, {**message, "zero": self.load.zero, "keyed": bool(self._key)}, peer)
 
     def _parts(self) -> list[GeneratorState]:
-        """The generators that live and have a part: not one that joined and could not."""
-        return [peer for peer in self._peers.values() if not peer.lost and peer.word.get("run") == self.id]
+        """The live generators that take part."""
+        return [peer for peer in self._peers.values() if not peer.lost and peer.report.get("run") == self.id]
 
     def _refusal(self) -> str:
-        return next((str(peer.word["why"]) for peer in self._peers.values() if self._refused(peer)), "")
+        return next((str(peer.report["why"]) for peer in self._peers.values() if self._refused(peer)), "")
 
     def _refused(self, peer: GeneratorState) -> bool:
-        return bool(peer.word.get("refused") == self.id)
+        return bool(peer.report.get("refused") == self.id)
 
     def _unready(self) -> list[GeneratorState]:
-        return [peer for peer in self._peers.values() if peer.word.get("run") != self.id]
+        return [peer for peer in self._peers.values() if peer.report.get("run") != self.id]
 
     def _beat(self) -> None:
         due_s = time.perf_counter()
@@ -249,7 +248,7 @@ class DistributedRun:
             gevent.sleep(BEAT_S)
 
     def _update_members(self) -> None:
-        """Notices who is lost, who is back and who is new, and assigns anew."""
+        """Detects lost, returned and new generators, and reassigns the arrivals."""
         living = {peer.client_id: peer for peer in self._master.living()}
         for client_id, peer in self._peers.items():
             if peer.lost == (client_id in living):
@@ -268,62 +267,63 @@ class DistributedRun:
         if names and (gone or set(names) - members) and not self.load.stopping:
             self._reassign(names, gone)
         elif not names and not self.load.is_cut and all(map(self._gone, self._peers.values())):
-            logger.error("No generator lives: the run is ended")
+            logger.error("No generator is left: the run ends")
             self.ended_by = self.ended_by or "no generator left"
             self.load.cut()
 
     def _gone(self, peer: GeneratorState) -> bool:
-        """Whether the generator will not send: it has refused, has left, or been silent so long that it has ended by itself."""
+        """Whether the generator will send nothing more: it refused, left, or was silent for so long that it has stopped by itself."""
         silent = peer.lost and (peer.of(self.id, "leaves", False) or self._master.silent_s(peer) > SILENT_S)
         return silent or self._refused(peer)
 
     def _reassign(self, names: tuple[str, ...], gone: Sequence[GeneratorState]) -> None:
-        """Assigns the arrivals to these from the end of every lease on, and tells of each share that changes hands."""
+        """Assigns the arrivals to ``names`` from the end of all leases on, and reports the shares of ``gone`` that move to others."""
         assignment = Assignment(self.load.now() + LEASE_S + BEAT_S, names)
         self.assignments.add(assignment)
         for peer in gone:
             self._notice("share_dealt", peer, at_s=assignment.from_s, seconds=self.load.zero + assignment.from_s - peer.heard_s)
 
     def _has_done(self, peer: GeneratorState) -> bool:
-        """Whether the generator has ended its part because there is nothing more to send."""
+        """Whether the generator has sent its whole part."""
         return bool(peer.of(self.id, "closed", False) and not peer.of(self.id, "leaves", False))
 
     def _takes_part(self, peer: GeneratorState) -> bool:
-        """Whether the generator is ready, and neither leaves nor has ended its part."""
+        """Whether the generator takes arrivals: it is ready, and neither leaves nor has ended its part."""
         return not peer.of(self.id, "closed", True) and not peer.of(self.id, "leaves", True)
 
     def _notice(self, kind: str, peer: GeneratorState, **about: float) -> None:
-        """Tells the log and the listeners of a hook, events.csv among them."""
+        """Reports an event to the log and to the hook's listeners, which write events.csv."""
         logger.warning("%s: %s on %s", kind.replace("_", " "), peer.name, peer.machine)
         reported = {"at_s": self.load.now(), "detail": f"{peer.name} on {peer.machine}", "generator": peer.name, **about}
         getattr(self._environment.events, kind).fire(**reported)
 
     def _send_instructions(self, peer: GeneratorState) -> None:
-        """The master's word to a generator; to a lost one too, without a longer lease: it may be back."""
+        """Sends a beat to a generator; a lost one may be back, so it gets one too, without a longer lease."""
         if not peer.lost:
             peer.lease_s = self.load.now() + LEASE_S
         stop = (self.ended_by or "stop") if self.load.stopping else ""
-        word = {"run": self.id, "lease_s": peer.lease_s, "assignments": self.assignments.plain(), "starts": self.load.starts}
-        word |= {"numbers": self._numbers(peer), "generators": max(self.generators, 1)}
-        word |= {"ack": peer.inbox.number, "samples": peer.samples, "stop": stop, "cut": self.load.is_cut, "over": self._over}
+        message = {"run": self.id, "lease_s": peer.lease_s, "assignments": self.assignments.plain(), "starts": self.load.starts}
+        message |= {"numbers": self._numbers(peer), "generators": max(self.generators, 1)}
+        message |= {"ack": peer.inbox.number, "samples": peer.samples, "stop": stop, "cut": self.load.is_cut, "over": self._over}
         peer.samples = []
-        self._master.send(BEAT, word, peer)
+        self._master.send(BEAT, message, peer)
 
     def _numbers(self, peer: GeneratorState) -> list[Any]:
-        """What is given to a generator of the stage's numbers, and whether there are no more (see ``Numbers.hear``)."""
+        """The arguments of ``LeasedNumbers.receive`` for a generator."""
         stage = len(self.load.starts) - 1
         pool = self._pool(stage)
         if pool is None:
             return [stage, 0, [], True]
         (reported, whole, got), leaves = peer.of(self.id, "wants", (-1, 0, 0)), peer.of(self.id, "leaves", False)
         if self.load.stopping and peer is next(filter(self._takes_part, self._parts()), None):
-            pool.rest(peer.name)  # to be told as not sent
+            # One generator reports all that are left as not sent.
+            pool.rest(peer.name)
         elif reported == stage and not (peer.lost or leaves or self.load.stopping):
             pool.give(peer.name, whole)
         return [stage, *pool.after(peer.name, got if reported == stage else 0), pool.dry or leaves]
 
     def _pool(self, stage: int) -> SequencePool | None:
-        """Of a stage that has begun and is a closed loop bounded by a count."""
+        """The numbers of a stage that has begun and is a closed loop with a count; None for other stages."""
         if stage < 0 or self.load.starts[stage] == LEFT_OUT or not self.plan.schedule[stage].closed:
             return None
         if (count := self.plan.schedule[stage].count) is not None and stage not in self._pools:
@@ -340,8 +340,8 @@ class DistributedRun:
         self._environment.events.worker_ready.fire(**about)
 
     def _flushed(self) -> bool:
-        """Whether every generator that has a part has closed its files, and all their rows are here."""
-        return all(peer.word["closed"] and peer.inbox.number >= peer.word["last"] for peer in self._parts())
+        """Whether every live generator has closed its files, and the master has all their rows."""
+        return all(peer.report["closed"] and peer.inbox.number >= peer.report["last"] for peer in self._parts())
 
     def _close(self) -> Ledger:
         elapsed_s = self.load.now()
@@ -369,7 +369,7 @@ class DistributedRun:
         return self.ledger
 
     def _await(self, done: Any, limit_s: float) -> Any:
-        """The first true answer of ``done``, or its last one."""
+        """Polls ``done`` until it is true or ``limit_s`` has passed; its last value."""
         ends_s = time.perf_counter() + limit_s
         while not (answer := done()) and time.perf_counter() < ends_s:
             gevent.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Dispatches one generator's share of the load: what the master assigns to it, within its lease."""
+"""Dispatches one generator's share of the load."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from coldburst.distributed.assignment import SLOTS, Assignment, Assignments, Lea
 from coldburst.load.dispatcher import Dispatcher
 from coldburst.schedule.stages import Arrival, Stage, planned
 
+# An arrival that the lease holds back for longer than this is not sent.
 LATE_S = 1.0
-"""An arrival that was let go only so long after it was due is not sent any more."""
+# The start of a stage that the master skips.
 LEFT_OUT = -1.0
-"""A stage's start in the master's word, where the stage is left out."""
+# Owns all arrivals until the master has assigned them.
 NOBODY = ""
-"""The owner of all arrivals until the master has assigned them."""
+# Arrivals of other generators that are skipped between two turns of the event loop.
 TURN = 5000
-"""Arrivals of others that are passed over between two turns of the event loop."""
+# How often a place of a closed loop that may not send checks again.
 TURN_S = 0.05
-"""How often a place of a closed loop that may not send looks again."""
+# Numbers requested ahead for each place of a closed loop; doubled whenever they run out.
 AHEAD = 2
-"""Numbers for each place of a closed loop that are asked for ahead, at first; twice as many whenever they do not last."""
 
 
 class MasterInstructions:
     """The master's latest instructions for the load.
 
     Attributes:
-        lease_s: what is due before this (seconds from second 0) may be sent.
-        assignments: who sends what.
-        starts: when each stage begins; LEFT_OUT, or missing where it is not known yet.
-        numbers: of a closed loop bounded by a count.
-        changed: set by each new word, cleared by whoever waits for it.
+        lease_s: arrivals due before this (seconds from second 0) may be sent.
+        assignments: which generator sends what.
+        starts: when each stage begins; LEFT_OUT if it is skipped, absent if it is not known yet.
+        numbers: of a closed loop with a count.
+        changed: set by each beat.
     """
 
     def __init__(self) -> None:
@@ -46,16 +46,16 @@ class MasterInstructions:
         self.numbers = LeasedNumbers()
         self.changed = Event()
 
-    def take(self, word: Mapping[str, Any]) -> None:
-        """A beat of the master's; older ones than the last are of no consequence, as a lease only grows."""
-        self.lease_s = max(self.lease_s, float(word["lease_s"]))
-        self.assignments = Assignments.read(word["assignments"])
-        self.starts = [float(start_s) for start_s in word["starts"]]
-        self.numbers.hear(*word["numbers"])
+    def update(self, beat: Mapping[str, Any]) -> None:
+        """Takes over the master's beat."""
+        self.lease_s = max(self.lease_s, float(beat["lease_s"]))
+        self.assignments = Assignments.read(beat["assignments"])
+        self.starts = [float(start_s) for start_s in beat["starts"]]
+        self.numbers.receive(*beat["numbers"])
         self.changed.set()
 
     def wait(self) -> None:
-        """Waits for the next word."""
+        """Waits for the next beat."""
         self.changed.clear()
         self.changed.wait()
 
@@ -66,11 +66,11 @@ class SharedDispatcher(Dispatcher):
     Args:
         name, slot: of this generator, unique in the run; ``slot`` from 0.
         instructions: the master's.
-        more: as of Dispatcher.
+        more: see Dispatcher.
 
     Attributes:
-        ended: the last stage of which it has all answers.
-        asks: set where the master is to be told at once what it wants.
+        ended: the last stage with all answers.
+        asks: set when the next beat is due at once, because it requests numbers.
     """
 
     def __init__(
@@ -89,21 +89,21 @@ class SharedDispatcher(Dispatcher):
         self.dispatched = 0
 
     def set_zero(self, zero: float) -> None:
-        """Second 0 by ``time.perf_counter``, as the clocks' comparison has it."""
+        """Sets second 0, by ``time.perf_counter``."""
         self._zero = zero
 
     @property
     def cap(self) -> int:
-        """The generator's part of the requests in flight."""
+        """The generator's share of the in-flight cap."""
         return max(len(self._instructions.assignments.places(self._name, self.now(), self._cap)), 1)
 
     def stop(self) -> None:
-        """See Dispatcher; whoever waits for the master's word goes on."""
+        """See Dispatcher; also ends the wait for a beat."""
         super().stop()
         self._instructions.changed.set()
 
     def leave(self, alone: bool) -> None:
-        """Sends nothing more while the run goes on: what is not let go yet is for others to send; ``alone``: no master answers."""
+        """Stops sending while the run goes on; others send the rest. ``alone``: the master does not answer."""
         self._leaves, self._alone = True, alone
         self.stop()
 
@@ -122,18 +122,20 @@ class SharedDispatcher(Dispatcher):
             else:
                 self._open(stage, self._bases[place], start_s)
             self._stop_s = min(self._stop_s, self.now())
-            if len(self._instructions.starts) <= place + 1:  # the next stage waits for this one's answers
+            # The next stage waits for this one's answers.
+            if len(self._instructions.starts) <= place + 1:
                 self._idle.wait()
             self.ended = place if self._idle.is_set() else self.ended
         self._idle.wait()
         self.ended = len(self._stages) - 1
 
     def _start(self, place: int) -> float:
-        """When the stage begins, once the master has said so; at once where the run was stopped before."""
+        """Waits until the master has set the stage's start; now, if the run was stopped before."""
         while len(self._instructions.starts) <= place and not self.stopping:
             self._instructions.wait()
         starts = self._instructions.starts
-        return starts[place] if len(starts) > place else max(self.now(), self._instructions.assignments.last.from_s)  # the same for all
+        # Not before the last assignment, so that all generators use the same one.
+        return starts[place] if len(starts) > place else max(self.now(), self._instructions.assignments.last.from_s)
 
     def _mine(self, arrival: Arrival) -> bool:
         waited = False
@@ -153,7 +155,7 @@ class SharedDispatcher(Dispatcher):
         return True
 
     def _closed(self, stage: Stage, first_seq: int) -> int:
-        """The generator's places of the loop; where another generator is lost, this one takes over its part of them."""
+        """Sends from the generator's places of the loop, and from its share of a lost generator's places."""
         if stage.count is None:
             numbers, end_s = itertools.count(first_seq + self._slot, SLOTS), self._start_s + (stage.duration_s or 0.0)
             self._stop_s = end_s
@@ -161,14 +163,15 @@ class SharedDispatcher(Dispatcher):
         elif self._at < len(self._instructions.starts):
             self._keep_up(stage, lambda: self._next(stage), lambda: self._used_up)
             self._give_up_rest(stage)
-        elif not self._leaves:  # the run was stopped before: everybody tells of a part
+        # The run was stopped before the stage: each generator reports its share as not sent.
+        elif not self._leaves:
             for seq in range(first_seq, first_seq + stage.count):
                 if self._instructions.assignments.owner(seq, self._start_s) == self._name:
                     self._not_sent(seq, stage)
         return first_seq
 
     def _keep_up(self, stage: Stage, number: Callable[[], int | None], over: Callable[[], bool]) -> None:
-        """Keeps as many requests in flight as are this generator's places."""
+        """Keeps one request in flight at each of this generator's places."""
         lanes: list[gevent.Greenlet] = []
         while not self.stopping and not over():
             more = range(len(lanes), self._present(stage))
@@ -178,11 +181,11 @@ class SharedDispatcher(Dispatcher):
         gevent.joinall(lanes)
 
     def _present(self, stage: Stage) -> int:
-        """Places that are this generator's now."""
+        """Number of places that this generator has now."""
         return len(self._instructions.assignments.places(self._name, self.now(), stage.concurrency or 0))
 
     def _place(self, stage: Stage, number: Callable[[], int | None], place: int, over: Callable[[], bool]) -> None:
-        """One place of the closed loop, as long as it is this generator's."""
+        """Sends from one place of the closed loop, while it is this generator's."""
         while not self.stopping and not over():
             if self.now() >= self._instructions.lease_s or place >= self._present(stage):
                 self._stopping.wait(TURN_S)
@@ -194,7 +197,7 @@ class SharedDispatcher(Dispatcher):
 
     @property
     def wants(self) -> tuple[int, int, int]:
-        """Which stage's numbers, how many in all since its beginning, and how many of them are here."""
+        """Numbers to request: the stage, how many in total since its start, and how many of them have arrived."""
         numbers, stage = self._instructions.numbers, self._stages[max(self._at, 0)]
         heard = self._instructions.lease_s > -math.inf
         if stage.count is None or not stage.closed or numbers.stage > self._at or not heard:
@@ -204,24 +207,25 @@ class SharedDispatcher(Dispatcher):
 
     @property
     def _used_up(self) -> bool:
-        """Whether every number of the present stage is given out, and this generator's own are taken."""
+        """Whether all numbers of the present stage are given out, and this generator's own are taken."""
         return self._instructions.numbers.dry(self._at) and not self._instructions.numbers.left(self._at)
 
     def _next(self, stage: Stage) -> int | None:
-        """The next number of a loop bounded by a count; None where none is here yet. Asks for more in time."""
+        """The next number of a loop with a count; None if none has arrived yet. Requests more in time."""
         numbers = self._instructions.numbers
         seq = numbers.take(self._at)
         if self._used_up:
             self._stop_s = min(self._stop_s, self.now())
         elif not numbers.dry(self._at) and 2 * numbers.left(self._at) <= self._ahead * self._present(stage):
             self.asks.set()
-            if seq is None and numbers.got > self._short_at:  # what was asked for did not last until the answer
+            # The numbers ran out before the answer came.
+            if seq is None and numbers.got > self._short_at:
                 self._short_at = numbers.got
                 self._ahead *= 2
         return seq
 
     def _give_up_rest(self, stage: Stage) -> None:
-        """Where sending was stopped: numbers that were given to it are told as not sent; at the run's end it may be all that are left."""
+        """Reports the numbers that it was given and did not send as not sent; at the run's end those may be all that are left."""
         numbers = self._instructions.numbers
         while True:
             while (seq := numbers.take(self._at)) is not None:
@@ -236,5 +240,5 @@ class SharedDispatcher(Dispatcher):
 
 
 def shared_dispatcher(name: str, slot: int, instructions: MasterInstructions) -> Callable[..., SharedDispatcher]:
-    """Makes the dispatcher of a Run on a generator."""
+    """Returns what makes the dispatcher of a LoadRun on a generator."""
     return lambda *args, **more: SharedDispatcher(*args, name=name, slot=slot, instructions=instructions, **more)

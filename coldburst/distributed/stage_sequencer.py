@@ -1,4 +1,4 @@
-"""Begins the stages of a distributed run one after the other, and waits for the generators between them."""
+"""Starts the stages of a distributed run one after the other, and waits for the generators between them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from coldburst.distributed.shared_dispatcher import LEFT_OUT
 from coldburst.load.stage_hooks import StageGate
 from coldburst.schedule.stages import Stage
 
+# From the announcement of a stage to its start: longer than a message takes.
 LEAD_S = 0.3
-"""From the master's word to a stage's start: longer than a message takes."""
 
 
 class GeneratorStatus(Protocol):
-    """What the generators tell; ``changed`` is set when there may be something new."""
+    """The generators' reports; ``changed`` is set when there may be a new one."""
 
     changed: Event
 
     def reported(self, name: str) -> list[Any]:
-        """What each of them said last."""
+        """A value of each generator's last report."""
 
     def has_ended(self, place: int) -> bool:
-        """Whether each that lives has all answers up to that stage."""
+        """Whether every live generator has all answers up to that stage."""
 
 
 class StageSequencer:
-    """What a Dispatcher is in one process: the schedule's course, here as the generators tell it."""
+    """The progress of a distributed run through its schedule; a Dispatcher is the same in one process."""
 
     def __init__(self, run: GeneratorStatus, stages: tuple[Stage, ...], gate: StageGate | None) -> None:
         self._run, self._stages, self._gate = run, stages, gate
@@ -49,14 +49,14 @@ class StageSequencer:
 
     @property
     def stage(self) -> str:
-        """The present stage by the clock, or the one that hooks make the endpoint ready for; "" before the first."""
+        """The present stage by the clock, or the one that hooks prepare the endpoint for; "" before the first."""
         at_s = min(self.now(), self._stopped_s)
         begun = [stage.name for stage, start_s in zip(self._stages, self.starts, strict=False) if start_s <= at_s]
         return self._prepared or (begun[-1] if begun else "")
 
     @property
     def begun_s(self) -> float:
-        """When the first stage begins, in seconds from second 0; where the generators have not been told yet, the earliest instant."""
+        """When the first stage begins, in seconds from second 0; before it is announced, the earliest possible start."""
         return self.starts[0] if self.starts else self.now() + LEAD_S
 
     @property
@@ -66,45 +66,46 @@ class StageSequencer:
 
     @property
     def in_flight(self) -> int:
-        """Requests in flight, as the generators said last."""
+        """Requests in flight, by the generators' last reports."""
         return sum(self._run.reported("in_flight"))
 
     @property
     def held(self) -> int:
-        """Arrivals that wait at the in-flight cap."""
+        """Arrivals held back by the in-flight cap."""
         return sum(self._run.reported("held"))
 
     @property
     def dispatched(self) -> int:
-        """Requests that the generators have taken on, the lost ones' as they said last."""
+        """Requests dispatched, by the last reports of all generators, the lost ones included."""
         return sum(self._run.reported("dispatched"))
 
     def rest(self, seconds: float) -> bool:
-        """Waits, but not longer than until stop(); whether the run goes on."""
+        """Waits until the time has passed or the run is stopped; whether it goes on."""
         return not self._stopping.wait(seconds)
 
     def stop(self) -> None:
-        """Sends nothing more: the generators are told with the next beat."""
+        """Stops sending: the next beat tells the generators."""
         self._stopped_s = min(self._stopped_s, self.now())
         self._stopping.set()
 
     def cut(self) -> None:
-        """Ends what is in flight, at once."""
+        """Cancels what is in flight."""
         self.is_cut = True
         self.stop()
 
     def run(self) -> None:
-        """Begins stage after stage; returns when every generator that lives has ended its part."""
+        """Starts stage after stage; returns when every live generator has ended its part."""
         try:
             start_s = self.now() + LEAD_S
             for place, stage in enumerate(self._stages):
                 start_s = self._begin(place, stage, start_s)
-            self._wait(lambda: all(self._run.reported("closed") or [False]))  # where all are lost, one may be back yet
+            # If all are lost, one may still come back.
+            self._wait(lambda: all(self._run.reported("closed") or [False]))
         finally:
             self.finished.set()
 
     def _begin(self, place: int, stage: Stage, start_s: float) -> float:
-        """Begins a stage when it may; when the next one may, at the earliest."""
+        """Starts a stage as soon as it may start; returns the earliest start of the next."""
         self._prepared = stage.name if self._gate else ""
         before = self._stages[place - 1] if place else None
         if self._gate or stage.closed or (before and before.closed):
@@ -127,7 +128,7 @@ class StageSequencer:
         return self.now()
 
     def _ended(self, place: int) -> None:
-        """Waits until every generator has all answers up to that stage, and the master their rows."""
+        """Waits until every generator has all answers up to that stage, and the master has their rows."""
         if place >= 0:
             self._wait(lambda: self._run.has_ended(place))
 

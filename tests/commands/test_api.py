@@ -132,7 +132,7 @@ def test_a_class_may_name_its_host_and_the_command_line_goes_over_it(tmp_path):
         ),
         (
             THREE_LINES + "from locust import LoadTestShape\nclass Own(LoadTestShape):\n    def tick(self): return 1, 1\n",
-            "Own is a load shape of your own",
+            "Own is a load shape, and --schedule shapes the load",
         ),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_backlog_goes_in_several_batches():
 
 def reported(pool, name, numbers, stage=0):
     """The master's word on the pool to ``name``, which hears it."""
-    numbers.hear(stage, *pool.after(name, numbers.got), pool.dry)
+    numbers.receive(stage, *pool.after(name, numbers.got), pool.dry)
 
 
 def taken(numbers, most, stage=0):
@@ -141,7 +141,7 @@ def test_words_about_the_pool_may_come_twice_or_not_at_all():
     word = pool.after("one", 0)
     pool.give("one", 5)
     reported(pool, "one", numbers)
-    numbers.hear(0, *word, False)  # an older word that comes late
+    numbers.receive(0, *word, False)  # an older word that comes late
     reported(pool, "one", numbers)
     assert taken(numbers, 9) == [0, 1, 2, 3, 4]
     pool.give("one", 7)  # its word is lost
@@ -159,7 +159,7 @@ def test_with_the_next_stage_the_one_before_is_over():
     reported(pool, "one", numbers, stage=2)
     assert (numbers.dry(1), numbers.dry(2), numbers.dry(3)) == (True, False, False)
     assert (numbers.take(1), numbers.take(3), numbers.take(2)) == (None, None, 0)
-    numbers.hear(1, 0, [[50, 60]], False)
+    numbers.receive(1, 0, [[50, 60]], False)
     assert taken(numbers, 9, stage=2) == [1, 2, 3]
 
 
@@ -175,7 +175,7 @@ def test_every_number_is_sent_once_whatever_the_messages_do():
             pool.give(name, numbers.taken + rng.randrange(1, 9))
             late.append((numbers, pool.after(name, numbers.got)))
             for heard, word in [late.pop(rng.randrange(len(late)))] * rng.randrange(3):
-                heard.hear(0, *word, pool.dry)
+                heard.receive(0, *word, pool.dry)
             used += taken(numbers, rng.randrange(5))
         for name in "bc":
             reported(pool, name, crew[name])

@@ -149,7 +149,7 @@ def test_a_report_that_cannot_be_made_is_told_from_one_in_the_making():
         (ui.locust.folder / "report").write_text("in the report's place", encoding="utf-8")
         assert ui.live()["runs"][0]["fault"] == ""  # it is still to come
         ui.post("/stop")
-        ui.locust.until(lambda run: "No report was made" in run.output, LIMIT_S)
+        ui.locust.until(lambda run: "The report failed" in run.output, LIMIT_S)
         (run,) = ui.live()["runs"]
         assert run["fault"] == f"the report could not be made: python -m analysis report {ui.locust.folder} says why"
         (ui.locust.folder / "report").unlink()

@@ -52,12 +52,12 @@ class Hall:
 
 def takes_part(_kind, peer, word):
     """Answers that it is ready."""
-    peer.word = {"run": word["run"], "closed": False, "leaves": False}
+    peer.report = {"run": word["run"], "closed": False, "leaves": False}
 
 
 def refuses(_kind, peer, word):
     """Answers that it cannot take part."""
-    peer.word = {"run": "", "refused": word["run"], "why": f"{peer.name} cannot"}
+    peer.report = {"run": "", "refused": word["run"], "why": f"{peer.name} cannot"}
 
 
 def environment():
