@@ -67,14 +67,10 @@ class Comparison:
         return [self.base, *(pair.candidate for pair in self.pairs)]
 
 
-def add_command(commands: Any) -> None:
-    """Adds the command to the program's parser."""
-    parser = commands.add_parser(
-        "compare",
-        help="runs against a base: differences with intervals",
-        description="Holds runs against a base: each figure side by side, the difference with its 95 % interval, and a word for it.",
-        epilog="Exit code: 0 when the comparison is made, whatever it shows; 2 when it cannot be made or is refused.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's description and arguments, and the function that runs it."""
+    parser.description = "Compares runs with a base run: each figure side by side, and the difference with its 95 % interval."
+    parser.epilog = "Exit code: 0 if the comparison was written, whatever it shows; 2 if it was refused or failed."
     parser.add_argument("base", metavar="BASE", type=Path, help="a run directory, or the PREFIX of locust --csv PREFIX")
     parser.add_argument("candidates", metavar="CANDIDATE", type=Path, nargs="+", help="the runs that are held against it, likewise")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: compare-BASE within the first CANDIDATE)")

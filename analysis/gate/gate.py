@@ -7,7 +7,6 @@ import os
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from coldburst.lines import one_line
 from coldburst.record import exit_codes, objectives
@@ -59,15 +58,11 @@ class GateResult:
         ]
 
 
-def add_command(commands: Any) -> None:
-    """Adds the command to the program's parser."""
-    parser = commands.add_parser(
-        "gate",
-        help="whether a run meets its objectives, for CI",
-        description="Holds a run against objectives, and against a baseline; prints what is met and ends with an exit code.",
-        epilog=f"OBJECTIVES, in TOML:\n\n{textwrap.indent(objectives.FILE_EXAMPLE, '  ')}\n{objectives.HELP}\nExit codes:\n{_codes()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's description and arguments, and the function that runs it."""
+    parser.description = "Checks a run against objectives and a baseline, prints each result and sets the exit code."
+    parser.epilog = f"OBJECTIVES, in TOML:\n\n{textwrap.indent(objectives.FILE_EXAMPLE, '  ')}\n{objectives.HELP}\nExit codes:\n{_codes()}"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory (runs/20261121-091502-burst)")
     parser.add_argument("--objectives", metavar="FILE", type=Path, help="the objectives (default: those that the run was given)")
     parser.add_argument("--baseline", metavar="RUN", type=Path, help="the run that the limits below [baseline] are against")

@@ -6,7 +6,6 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..report.page import PAGE, aligned, figure_content, render, slug, views
 from ..runs.locust_csv import beside
@@ -35,14 +34,10 @@ class _Page:
     objectives: None = None
 
 
-def add_command(commands: Any) -> None:
-    """Adds the command to the program's parser."""
-    parser = commands.add_parser(
-        "scaling",
-        help="plain Locust CSV files by number of endpoint workers: efficiency, P95",
-        description="Scaling efficiency and P95 from nothing but what locust --csv wrote, a prefix a number of endpoint workers.",
-        epilog="Exit code: 0 when the page is made, whatever it shows; 2 when it cannot be made.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's description and arguments, and the function that runs it."""
+    parser.description = "Scaling efficiency and P95 from the CSV files of plain Locust, one prefix for each number of endpoint workers."
+    parser.epilog = "Exit code: 0 if the page was written, whatever it shows; 2 if not."
     parser.add_argument("levels", metavar="N=PREFIX", nargs="+", help=f"endpoint workers and the prefix measured with them: {EXAMPLE}")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: PREFIX_scaling, of the fewest workers)")
     parser.add_argument(

@@ -1,6 +1,8 @@
 """How the modules of analysis import each other: by relative names, in no circle, and no package deeper than five."""
 
 import ast
+import subprocess
+import sys
 from functools import cache
 
 import pytest
@@ -61,3 +63,12 @@ def test_no_module_imports_analysis_by_its_name():
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert not [name for name in names if name.split(".")[0] == "analysis" or name.startswith("coldburst.analysis")], path
+
+
+def test_help_needs_neither_pandas_nor_matplotlib():
+    code = "import sys; from analysis.__main__ import main; sys.argv[1:] = ['--help']; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0 and all(name in done.stdout for name in ("report", "merge", "compare", "scaling", "gate"))
+    assert not [line for line in done.stderr.splitlines() if line.rpartition("|")[2].strip() in ("numpy", "pandas", "matplotlib", "scipy")]
