@@ -93,13 +93,12 @@ class _HttpConnection:
         self._exchange, self._clock, self._bodiless, self._on_body = exchange, clock, bodiless, on_body
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
-        self._status = self._head_bytes = self._kept = 0
+        self._head_bytes = self._kept = 0
         self._final = self._complete = self._surplus = self._goes_on = False
         self._written_before = self._written
         self._write(head, body)
         self._read()
         self.used = True
-        exchange.status, exchange.headers = self._status, self._headers
         exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
 
@@ -147,8 +146,9 @@ class _HttpConnection:
         """See httptools. An interim answer (1xx) is not the final one, but for 101: nobody asked to switch protocols."""
         status = self._parser.get_status_code()
         if not self._final and (status >= 200 or status == 101):
-            self._final, self._status = True, status
-            self._exchange.first = time.perf_counter()
+            self._final = True
+            exchange = self._exchange
+            exchange.first, exchange.status, exchange.headers = time.perf_counter(), status, self._headers
 
     def on_body(self, data: bytes) -> None:
         """See httptools."""
@@ -298,7 +298,8 @@ class HttpClient:
 
         Args:
             limits: stand in for the client's own for this request.
-            on_body: called with each piece of the body as it comes, and its instant by ``time.perf_counter``.
+            on_body: called with each piece of the body as it comes, and its instant by ``time.perf_counter``;
+                ``exchange`` has status and headers by then.
         """
         head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._fixed}{_lines(headers or {})}Content-Length: {len(body)}\r\n\r\n".encode()
         exchange.sent = time.perf_counter()
@@ -313,6 +314,9 @@ class HttpClient:
             exchange.fault, exchange.error = "reset", str(error)
         finally:
             exchange.done = time.perf_counter()
+            if exchange.fault:
+                # A status counts for a whole answer only.
+                exchange.status = None
 
     def _ask(self, exchange: Exchange, clock: _Deadlines, method: str, head: bytes, body: bytes, on_body: OnBody | None) -> None:
         connection = self._take() or self._connect(clock)

@@ -1,0 +1,127 @@
+"""Answers of OpenAI's chat and text completions, whole or streamed: text, tokens, times, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from coldburst.targets import answer
+from coldburst.targets.event_stream import EventStream
+from coldburst.targets.outcome import Evidence
+
+# Parts of a delta that a model generated. A first chunk with nothing but the role is not a token.
+_GENERATED = ("content", "reasoning_content", "reasoning", "tool_calls", "refusal", "audio")
+DONE = b"[DONE]"
+
+
+class StreamedAnswer:
+    """A streamed completion while it arrives: ``receive`` is the HTTP client's ``on_body``.
+
+    Attributes:
+        status: the HTTP status of the answer.
+        instants: when each chunk with generated text arrived, by ``time.perf_counter``.
+        finished: a finish reason or [DONE] arrived.
+        error: the service's message, if a chunk holds an error.
+        usage: the token counts of the service, {} without.
+        known: the attempt's columns; ``ttft_s`` is set as soon as it is known.
+    """
+
+    def __init__(self, known: dict[str, Any], sent_s: float, status: int) -> None:
+        self._events, self._known, self._sent_s = EventStream(), known, sent_s
+        self.status = status
+        self.instants: list[float] = []
+        self.finished = False
+        self.error = ""
+        self.usage: Mapping[str, Any] = {}
+
+    def receive(self, piece: bytes, at_s: float) -> None:
+        """Takes a piece of the body that arrived at ``at_s``."""
+        for data in self._events.feed(piece):
+            self._take(data, at_s)
+
+    def end(self, at_s: float) -> None:
+        """Takes a last event without an empty line after it."""
+        for data in self._events.end():
+            self._take(data, at_s)
+
+    def columns(self) -> dict[str, Any]:
+        """Tokens and times between chunks, in seconds."""
+        gaps = sorted(later - before for before, later in pairwise(self.instants))
+        times = {"itl_p50_s": gaps[(len(gaps) - 1) // 2], "itl_max_s": gaps[-1]} if gaps else {}
+        return tokens(self.usage, len(self.instants)) | times
+
+    def _take(self, data: bytes, at_s: float) -> None:
+        if data.strip() == DONE:
+            self.finished = True
+            return
+        chunk = answer.parse_json(data)
+        if not isinstance(chunk, dict):
+            self.error = self.error or f"a chunk that is not a JSON object: {answer.excerpt(data)}"
+            return
+        if message := error_in(chunk):
+            self.error = self.error or message
+        if isinstance(chunk.get("usage"), dict):
+            self.usage = chunk["usage"]
+        choices = [choice for choice in chunk.get("choices") or () if isinstance(choice, dict)]
+        self.finished = self.finished or any(choice.get("finish_reason") for choice in choices)
+        if any(map(_generated, choices)):
+            if not self.instants:
+                self._known["ttft_s"] = at_s - self._sent_s
+            self.instants.append(at_s)
+
+
+def judge_stream(stream: StreamedAnswer, fault: str, error: str) -> Evidence:
+    """What a streamed answer says; ``fault`` and ``error`` tell how the connection broke, "" where it did not."""
+    columns = stream.columns()
+    far = f" after {len(stream.instants)} chunks"
+    if stream.error:
+        return Evidence("error", columns | {"error": f"{stream.error}{far}"})
+    if not stream.finished:
+        return Evidence("error", columns | {"error": f"the stream ended{far}, without a finish reason{f': {error}' if fault else ''}"})
+    if not stream.instants:
+        return Evidence("wrong", columns | {"error": "the stream has no text"})
+    return Evidence("", columns)
+
+
+def judge_whole(content: Any, status: int, body: bytes) -> Evidence:
+    """What an answer in one piece says."""
+    if not isinstance(content, dict):
+        return Evidence("wrong", {"error": f"{status} whose body is not a JSON object: {answer.excerpt(body)}"})
+    if message := error_in(content):
+        return Evidence("error", {"error": f"an error inside a {status}: {message}"})
+    columns = tokens(content["usage"], 0) if isinstance(content.get("usage"), dict) else {}
+    choices = content.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return Evidence("wrong", columns | {"error": f"{status} without 'choices': {answer.excerpt(body)}"})
+    if not any(isinstance(choice, dict) and _generated(choice) for choice in choices):
+        return Evidence("wrong", columns | {"error": "the answer has no text"})
+    return Evidence("", columns)
+
+
+def error_in(content: Mapping[str, Any]) -> str:
+    """The message of an error in a chunk or an answer, "" without: ``{"error": …}`` or ``{"object": "error", "message": …}``."""
+    if content.get("object") == "error":
+        return str(content.get("message") or "an error without a message")
+    found = content.get("error")
+    if isinstance(found, dict):
+        return str(found.get("message") or found)
+    return str(found) if found else ""
+
+
+def tokens(usage: Mapping[str, Any], chunks: int) -> dict[str, Any]:
+    """The columns of tokens: the service's own counts, or else one for each of ``chunks``."""
+    counted = {
+        column: usage[name]
+        for column, name in (("tokens_in", "prompt_tokens"), ("tokens_out", "completion_tokens"))
+        if isinstance(usage.get(name), int) and not isinstance(usage[name], bool)
+    }
+    if "tokens_out" in counted:
+        return counted | {"tokens_from": "usage"}
+    return counted | ({"tokens_out": chunks, "tokens_from": "chunks"} if chunks else {})
+
+
+def _generated(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice holds generated text: of a chat (``delta``, ``message``) or of a text completion (``text``)."""
+    parts: Sequence[Any] = (choice.get("delta"), choice.get("message"))
+    return bool(choice.get("text")) or any(isinstance(part, dict) and any(part.get(name) for name in _GENERATED) for part in parts)
