@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 GOOD, ERRORS, NOTHING_SENT, LEFT_ALONE, DEGRADED, INVALID, MISSED = range(7)
 MEANINGS: Mapping[int, str] = {
-    GOOD: "every planned request was ok, or the objectives are met where there are any; the verdict is valid",
+    GOOD: "the verdict is valid, and every planned request was ok; with objectives: they are met",
     ERRORS: "some requests were not ok, or results could not be written (`--exit-code-on-error` changes this code)",
-    NOTHING_SENT: "nothing was sent, or nothing can be read, and one sentence says why: something that was asked for cannot be done, "
-    "or an interrupt came first",
-    LEFT_ALONE: "a generator of a distributed run whose master fell silent: its rows are kept",
-    DEGRADED: "the verdict is degraded: the figures hold with what the report says beside them (`--exit-code-on-verdict no` leaves it out)",
-    INVALID: "the verdict is invalid: the figures may not be believed (`--exit-code-on-verdict no` leaves it out)",
-    MISSED: "an objective is missed, or it cannot be told whether it is",
+    NOTHING_SENT: "nothing was sent, or nothing could be read; one sentence says why",
+    LEFT_ALONE: "a generator lost its master; its rows are kept",
+    DEGRADED: "the verdict is degraded: the figures hold with the limits that the report names "
+    "(`--exit-code-on-verdict no` turns this code off)",
+    INVALID: "the verdict is invalid: do not use the figures (`--exit-code-on-verdict no` turns this code off)",
+    MISSED: "an objective is missed, or cannot be told",
 }
 RUN_TIME = "--run-time"
 """run.json's ``ended_by`` of a run that Locust's option of that name ended, as asked."""

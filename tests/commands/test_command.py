@@ -151,9 +151,7 @@ def test_a_run_without_the_extra_for_its_report_keeps_its_rows_and_says_what_to_
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pandas'] = None\n", encoding="utf-8")
     with locust("--host", "http://127.0.0.1:9", "--schedule", "burst 3", PYTHONPATH=str(tmp_path)) as run:
         assert run.wait() == 1
-        said = (
-            "No report: a report needs packages that are not installed (pandas): pip install 'coldburst[report]'; then run: coldburst"
-        )
+        said = "No report: a report needs packages that are not installed (pandas): pip install 'coldburst[report]'; then run: coldburst"
         assert said in run.output
         assert "Traceback" not in run.output
         assert str(run.ledger) == "3 planned = 3 unreachable"

@@ -24,7 +24,10 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 0, "total_tokens": 11}
 
 
 def chunk(text, finish=None):
-    return {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}]}
+    return {
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}],
+    }
 
 
 def event(content):
