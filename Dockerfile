@@ -23,4 +23,4 @@ COPY locustfiles ./locustfiles
 COPY samples ./samples
 RUN mkdir -m 777 runs
 USER nobody
-CMD ["locust", "--locustfile=locustfiles/burst.py"]
+CMD ["locust", "--locustfile=locustfiles/burst.py", "--web-host=0.0.0.0"]

@@ -11,9 +11,11 @@ from typing import Any, NoReturn, cast
 import gevent
 from flask import jsonify, request
 from locust import events, runners
+from locust.argument_parser import ui_extra_args_dict
 from werkzeug.datastructures import ImmutableMultiDict
 
 from coldburst import locust_options
+from coldburst.lines import one_line
 from coldburst.load import events as run_events
 from coldburst.load.checked_run import OptionChecker
 from coldburst.load.run_spec import RunSpec, add_options, shared_options, spec_of
@@ -22,7 +24,9 @@ from coldburst.session import NOTHING_SENT, Session
 from coldburst.shape import ScheduleShape
 
 logger = logging.getLogger("coldburst")
-USERS = ("user_count", "spawn_rate")
+WEB_ALLOWED_HOSTS = "--web-allowed-hosts"
+# Fields of a form that are taken, besides the options that Locust shows in it.
+FIELDS = ("host", "run_time", "profile", "user_classes")
 _tests: list[Any] = []
 
 
@@ -42,8 +46,16 @@ def _specs() -> list[RunSpec]:
 
 def _add_options(parser: Any, **_: Any) -> None:
     add_options(parser, _specs())
-    # Progress lines of our own replace Locust's table every two seconds.
-    parser.set_defaults(only_summary=True)
+    # coldburst's own progress lines replace Locust's table; Locust's web UI listens on every interface by default.
+    parser.set_defaults(only_summary=True, web_host="127.0.0.1")
+    parser.add_argument(
+        WEB_ALLOWED_HOSTS,
+        default="",
+        metavar="NAMES",
+        env_var="COLDBURST_WEB_ALLOWED_HOSTS",
+        include_in_web_ui=False,
+        help="Further names under which the web UI may be opened, behind a proxy for example: load.example,master",
+    )
 
 
 def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
@@ -98,7 +110,7 @@ def _serve(session: Session, environment: Any, web_ui: Any) -> None:
     """Makes Locust's web UI start this session's runs, and adds pages about them."""
     from coldburst.live import prometheus  # noqa: PLC0415
     from coldburst.live.run_monitor import RunMonitors  # noqa: PLC0415
-    from coldburst.live.web import routes  # noqa: PLC0415
+    from coldburst.live.web import origin, routes  # noqa: PLC0415
 
     # Hides the form's fields for users, which nothing reads.
     environment.shape_class.use_common_options = False
@@ -107,7 +119,9 @@ def _serve(session: Session, environment: Any, web_ui: Any) -> None:
     monitors = RunMonitors()
     # After the listener that starts the run.
     environment.events.test_start.add_listener(lambda **_: monitors.begin(session.current))
-    routes.register(web_ui, monitors, environment.parsed_options.web_base_path or "", session.unreported)
+    parsed = environment.parsed_options
+    routes.register(web_ui, monitors, parsed.web_base_path or "", session.unreported)
+    origin.restrict(web_ui, origin.HostNames(parsed.web_host or "", parsed.web_allowed_hosts))
 
 
 def _generate(session: Session, environment: Any) -> None:
@@ -171,6 +185,7 @@ def _check_form(session: Session, environment: Any, web_ui: Any) -> None:
                 picked = list(environment.available_user_classes)
             session.checker.check(request.form.to_dict(), picked)
         except ValueError as error:
+            logger.error("The form was refused: %s", one_line(str(error)))
             return jsonify({"success": False, "message": str(error), "host": session.checker.host})
         request.form = _for_locust(request.form, environment)
         return swarm()
@@ -179,6 +194,7 @@ def _check_form(session: Session, environment: Any, web_ui: Any) -> None:
 
 
 def _for_locust(form: Any, environment: Any) -> Any:
-    """The form without numbers of users, which nothing reads, and with our shape, which ends the run."""
-    kept = [(name, value) for name, value in form.items(multi=True) if name not in (*USERS, "shape_class")]
+    """The fields that the form shows, and the shape, which ends the run: Locust would set any other option of its own too."""
+    shown = {*FIELDS, *ui_extra_args_dict()}
+    kept = [(name, value) for name, value in form.items(multi=True) if name in shown]
     return ImmutableMultiDict([*kept, ("shape_class", next(iter(environment.available_shape_classes)))])

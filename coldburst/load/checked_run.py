@@ -9,9 +9,10 @@ from typing import Any
 
 from coldburst.load import run_options
 from coldburst.load.objective_watch import checked
+from coldburst.load.permitted import Permitted
 from coldburst.load.run_options import RunPlan
 from coldburst.load.run_spec import RunSpec, unused
-from coldburst.option import Option, OptionError
+from coldburst.option import Option, OptionError, attribute
 from coldburst.record import objectives
 from coldburst.record.objectives import ObjectiveError, Objectives
 
@@ -38,6 +39,13 @@ class OptionChecker:
     def __init__(self, environment: Any, specs: Mapping[str, RunSpec], shared: Mapping[str, Option]) -> None:
         self._environment, self._specs, self._shared = environment, specs, shared
         self._checked: CheckedRun | None = None
+        given = [
+            (option, value)
+            for spec in specs.values()
+            for option in spec.options
+            for value in (option.default, getattr(environment.parsed_options, attribute(option), ""))
+        ]
+        self._permitted = Permitted([self.host, *(spec.host for spec in specs.values())], given)
 
     @property
     def host(self) -> str:
@@ -118,8 +126,13 @@ class OptionChecker:
         return values | {"host": "" if host == run_options.EMBEDDED else host}
 
     def _check(self, spec: RunSpec, values: Mapping[str, Any]) -> CheckedRun:
+        if self._environment.web_ui:
+            self._permitted.check_files(spec.options, values)
         plan = run_options.check(values, spec.stages(values))
-        return CheckedRun(spec, values, plan, run_options.key(plan), _objectives(spec, plan))
+        key = run_options.key(plan)
+        if self._environment.web_ui and key:
+            self._permitted.check_key(plan.host, run_options.key_variable(plan))
+        return CheckedRun(spec, values, plan, key, _objectives(spec, plan))
 
 
 def _objectives(spec: RunSpec, plan: RunPlan) -> Objectives:

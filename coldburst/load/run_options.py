@@ -83,7 +83,7 @@ SENT = (
     Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
     Option("--max-wer", "0.5", "RATE", "Word error rate above which an answer is 'wrong', where the clip's text is known, or 'off'"),
     Option("--input", "", "FILE", "JSON to send instead of the clips; it may hold {{seq}}, {{name}}, {{audio_base64}} (README)"),
-    Option("--path", "/v1/audio/transcriptions", "PATH", "Route below the host (transcription services, load balancers)"),
+    Option("--path", "/v1/audio/transcriptions", "ROUTE", "Route below the host (transcription services, load balancers)"),
     Option("--method", "POST", "VERB", "Verb of a load balancer's route"),
     Option("--model", "whisper-1", "NAME", "Form field 'model' of a transcription; many services ignore it"),
     Option("--language", "en", "CODE", "Form field 'language' of a transcription; empty: not sent"),

@@ -130,14 +130,15 @@ def test_what_another_sites_page_posts_starts_nothing():
 @pytest.mark.slow
 def test_over_plain_http_the_origin_says_whose_page_posts():
     """Browsers send Sec-Fetch-Site over HTTPS and to this machine only, Origin with every POST."""
-    with WebUi(*PLAIN) as ui:
+    with WebUi(*PLAIN, "--web-allowed-hosts", "load.example") as ui:
         for origin in (OTHER, "null", f"http://127.0.0.1:{ui.port + 1}", "http://192.168.1.5:8089"):
             for path in ("/swarm", "/stop", "/stats/reset"):
                 assert ui.ask(path, "POST", Origin=origin)[0] == 403, origin
         assert (ui.state(), list(ui.locust.runs.iterdir())) == ("ready", [])
         assert ui.ask("/stop", "POST", Origin=ui.url)[0] == 200
         assert ui.ask("/stop", "POST", Origin="https://load.example", Host="load.example")[0] == 200  # a proxy that passes Host
-        assert ui.ask("/stop", "POST", Origin=OTHER, Sec_Fetch_Site="same-origin")[0] == 200
+        assert ui.ask("/stop", "POST", Origin="https://load.example")[0] == 200  # a proxy that sets Host
+        assert ui.ask("/stop", "POST", Origin=OTHER, Sec_Fetch_Site="same-origin")[0] == 403
         assert ui.ask("/stop", "POST")[0] == 200  # nobody's browser
 
 

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from coldburst.installation import analysis_program
 from coldburst.live.run_monitor import RunMonitor, RunMonitors
 from coldburst.live.snapshot import RunSnapshot
-from coldburst.live.web import files, origin, tables
+from coldburst.live.web import files, tables
 
 HERE = Path(__file__).parent
 PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'"
@@ -44,7 +44,6 @@ def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str]
         pages.add_url_rule(rule, view.__name__, guard(_answering(view)))
     web_ui.app.register_blueprint(pages)
     tables.announce(web_ui.template_args, "./coldburst/")
-    origin.keep(web_ui)
 
     @web_ui.app.after_request  # type: ignore[untyped-decorator]
     def fill(response: Response) -> Response:
