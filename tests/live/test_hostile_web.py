@@ -152,7 +152,10 @@ def test_pages_of_other_origins_change_nothing(ui, away):
     start = form(host=away.url, schedule="burst 2")
     others = (
         *({"Sec-Fetch-Site": site} for site in ("cross-site", "same-site", "CROSS-SITE", "anything", "")),
-        *({"Origin": origin} for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "http://[", "", f"http://{host}@evil.example")),
+        *(
+            {"Origin": origin}
+            for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "http://[", "", f"http://{host}@evil.example")
+        ),
         *({"Origin": "http://evil.example", "Sec-Fetch-Site": site} for site in ("same-origin", "none")),
     )
     for headers in others:
@@ -178,8 +181,8 @@ def test_the_key_goes_to_no_host_that_only_a_form_names(ui, away, target):
         f"http://[::ffff:0.0.0.0]:{name.partition(':')[2]}",
         "http://2130706433",
     )
-    for host in hosts:
-        host = f"{host}{'/v2/x' if target == 'queue' else '/lb/x' if target == 'balancer' else ''}"
+    below = {"queue": "/v2/x", "balancer": "/lb/x"}.get(target, "")
+    for host in (f"{host}{below}" for host in hosts):
         answer = ui.post("/swarm", host=host, target=target, schedule="burst 2")
         assert (answer["success"], "is not sent to" in answer["message"], host in answer["message"]) == (False, True, True), answer
         assert KEY not in str(answer)

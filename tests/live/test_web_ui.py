@@ -89,12 +89,6 @@ MORE = ("/stats/report", "/stats/requests/csv", "/stats/failures/csv", "/excepti
 KEY = "sesame-7c1f0e"
 
 
-def tables(ui):
-    """The rows of this suite's tables on Locust's page, by tab."""
-    extended = json.loads(ui.get("/stats/requests"))["extended_stats"]
-    return {table["key"].removeprefix("coldburst-"): table["data"] for table in extended}
-
-
 def reports(ui):
     """How many runs of the process have a report to be had."""
     return sum(bool(run["report"]) for run in ui.live()["runs"])
@@ -108,11 +102,10 @@ def test_before_the_first_run_all_pages_answer_and_none_lets_other_origins_read(
                 assert status == (404 if path == "/nothing/here" else 302 if (path, method) == ("/login", "GET") else 200), (path, status)
                 assert [name for name in headers if name.lower().startswith("access-control-")] == [], path
         assert ui.live() == {"run": None, "samples": None, "runs": []}
-        assert set(tables(ui)) == {"ledger", "cold", "queue", "mishaps", "workers", "arrivals"}
-        assert not any(tables(ui).values())
         start = ui.get("/").decode()
         assert 'href="./coldburst/"' in start
-        assert all(f'"{title}"' in start for title in ("Ledger", "Cold starts", "Queue", "400s", "Endpoint workers", "Arrivals/s"))
+        assert len(re.findall(r'"key": "coldburst", "title": "Live page"', start)) == 1
+        assert all(meaning in ui.get("/coldburst/").decode() for meaning in OUTCOMES.values())
         assert ui.ask("/coldburst")[0] in (301, 308)
 
 
@@ -164,7 +157,7 @@ def test_below_a_base_path_everything_is_there():
     with WebUi(*PLAIN, "--web-base-path", "/load") as ui:
         assert ui.ask("/load/coldburst/")[0] == 200
         assert json.loads(ui.get("/load/coldburst/live.json"))["runs"] == []
-        assert "extended_stats" in json.loads(ui.get("/load/stats/requests"))
+        assert ui.ask("/load/coldburst/static/tab.js")[0] == 200
         assert ui.ask("/coldburst/")[0] == 404
 
 
@@ -252,12 +245,10 @@ def test_while_a_run_goes_on_its_figures_are_told_and_nothing_is_packed():
         assert len(json.loads(ui.get("/coldburst/live.json?run=another&since=9999"))["samples"]["at_s"]) >= 4
         assert ui.ask(f"/coldburst/download/{now['id']}.zip")[0] == 409
 
-        rows = tables(ui)
-        assert rows["ledger"][0] == {"what": "planned", "requests": 246, "share": "", "meaning": ""}
-        assert sum(row["requests"] for row in rows["ledger"][1:]) == 246
-        assert {"state": "running", "gauge": "not told", "records": "not told"} not in rows["workers"]
-        assert [row["what"] for row in rows["queue"]][:2] == ["jobs in the endpoint's queue", "jobs with an endpoint worker"]
-        assert rows["arrivals"][0]["planned"] == 4.0
+        assert set(now["jobs"]) == {"in_queue", "in_progress"}
+        assert now["queue_s"]["n"] > 0
+        (cold,) = now["last_cold_starts"][-1:]
+        assert set(cold) == {"at_s", "worker_id", "seconds", "stage", "seq"}
 
         ui.post("/stop")
         ui.locust.until(lambda run: ui.live()["run"]["finished"])
@@ -298,9 +289,9 @@ def test_what_went_wrong_is_told_with_its_cause():
     narrow = ("--engine", "fixed", "--service-time", "0.3", "--max-concurrent", "1", "--queue", "1")
     with transcriber(*narrow) as service, WebUi("--host", service.url, *PLAIN) as ui:
         assert ui.post("/swarm", schedule="burst 8, steady 60s 1/s")["success"]
-        ui.locust.until(lambda run: tables(ui)["mishaps"])
-        (row,) = tables(ui)["mishaps"]
-        assert (row["outcome"], row["cause"], row["attempts"] >= 5) == ("busy", "busy", True)
+        ui.locust.until(lambda run: ui.live()["run"]["problems"])
+        (row,) = ui.live()["run"]["problems"]
+        assert (row["outcome"], row["cause"], row["count"] >= 5) == ("busy", "busy", True)
         assert re.match(r"503: ", row["detail"])
 
 

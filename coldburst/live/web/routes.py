@@ -17,7 +17,8 @@ from werkzeug.exceptions import HTTPException
 from coldburst.installation import analysis_program
 from coldburst.live.run_monitor import RunMonitor, RunMonitors
 from coldburst.live.snapshot import RunSnapshot
-from coldburst.live.web import files, tables
+from coldburst.live.web import files
+from coldburst.record.attempt import OUTCOMES
 
 HERE = Path(__file__).parent
 PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'"
@@ -25,11 +26,12 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'none'; sandbox allow-popups allow-downloads"
 )
 """A report is drawn without a script; should a text in it ever come to be one, it can do nothing to the web UI."""
+COLD_START = ("at_s", "worker_id", "seconds", "stage", "seq")
 View = Callable[..., ResponseReturnValue]
 
 
 def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str]) -> None:
-    """Adds tabs, page and routes.
+    """Adds the live page, its routes, and what leads to it from Locust's page.
 
     Args:
         web_ui: Locust's, before it listens.
@@ -43,22 +45,25 @@ def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str]
     for rule, view in _views(monitors, unreported).items():
         pages.add_url_rule(rule, view.__name__, guard(_answering(view)))
     web_ui.app.register_blueprint(pages)
-    tables.announce(web_ui.template_args, "./coldburst/")
+    web_ui.template_args["extended_tabs"] = [{"title": TAB, "key": "coldburst"}]
+    web_ui.template_args["extended_tables"] = [
+        {"key": "coldburst", "structure": [{"key": "page", "title": "The live page is at /coldburst/"}]}
+    ]
 
     @web_ui.app.after_request  # type: ignore[untyped-decorator]
-    def fill(response: Response) -> Response:
-        if request.endpoint == "locust.request_stats" and response.is_json:
-            response.set_data(json.dumps({**response.get_json(), "extended_stats": tables.filled(monitors.latest)}))
-        elif request.endpoint == "locust.index" and response.mimetype == "text/html":
+    def add_link(response: Response) -> Response:
+        if request.endpoint == "locust.index" and response.mimetype == "text/html":
             response.set_data(response.get_data(as_text=True).replace("</body>", f"{LINK}</body>"))
         return response
 
 
+TAB = "Live page"
+# A tab of Locust's page can hold a table, but no link: tab.js opens the live page when the tab is clicked.
 LINK = (
     '<a href="./coldburst/" style="position:fixed;left:1rem;bottom:1rem;z-index:1300;padding:.55rem .9rem;border-radius:2rem;'
     'background:#0072b2;color:#fff;font:600 .9rem system-ui,sans-serif;text-decoration:none">Live page and reports</a>'
+    '<script src="./coldburst/static/tab.js"></script>'
 )
-"""Locust's page has places for tables, but none for a link to a page beside it."""
 
 
 def _views(monitors: RunMonitors, unreported: Set[str]) -> dict[str, View]:
@@ -66,7 +71,7 @@ def _views(monitors: RunMonitors, unreported: Set[str]) -> dict[str, View]:
     verdicts: dict[str, str] = {}
 
     def page() -> ResponseReturnValue:
-        return _guarded(Response(render_template("coldburst.html")), PAGE_POLICY)
+        return _guarded(Response(render_template("coldburst.html", outcomes=OUTCOMES)), PAGE_POLICY)
 
     def static(name: str) -> ResponseReturnValue:
         return _guarded(send_from_directory(HERE / "static", name), PAGE_POLICY)
@@ -115,7 +120,16 @@ def _figures(monitors: RunMonitors, unreported: Set[str], verdicts: dict[str, st
 
 def _present(monitor: RunMonitor, now: RunSnapshot) -> dict[str, Any]:
     fields = {key: value for key, value in asdict(now).items() if key not in ("folder", "due", "usd_per_s")}
-    return {**fields, "ok": now.ok, "not_ok": now.not_ok, "view": now.view, "paid_workers": now.paid_workers, **asdict(monitor.live_rates)}
+    return {
+        **fields,
+        "ok": now.ok,
+        "not_ok": now.not_ok,
+        "view": now.view,
+        "paid_workers": now.paid_workers,
+        **asdict(monitor.live_rates),
+        "problems": sorted(map(asdict, monitor.events.problems.values()), key=lambda one: -one["count"]),
+        "last_cold_starts": [{name: row[name] for name in COLD_START} for row in reversed(monitor.events.cold_starts)],
+    }
 
 
 def _line(one: RunSnapshot, verdict: str | None, due: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ const COLOURS = {
   ok: "blue", failed: "red", wrong: "purple", queue_timeout: "orange", throttled: "yellow", busy: "dark-yellow", refused: "dark-purple",
   timed_out: "dark-red", unreachable: "ink", abandoned: "faint", unfinished: "grey", not_sent: "pale",
 };
+const MEANINGS = Object.fromEntries([...document.querySelectorAll("#meanings dt")].map((term) => [term.textContent, term.nextElementSibling.textContent]));
 const charts = Object.keys(LINES).map((name) => [name, new Chart(name)]);
 let known = { run: "", columns: null };
 
@@ -34,7 +35,40 @@ function state(run) {
   return run.finished ? "ended" : run.stopping ? "stopping" : "running";
 }
 
-// [name, figure, what stands below it, whether it is an alarm]
+// Rows and columns of the tables below the charts, by the id of their section.
+const TABLES = {
+  problems: {
+    rows: (run) => run.problems,
+    columns: {
+      Outcome: (one) => one.outcome, Cause: (one) => one.cause, Attempts: (one) => one.count,
+      First: (one) => at(one.first_s), Last: (one) => at(one.last_s), "Last message": (one) => one.detail,
+    },
+  },
+  cold: {
+    rows: (run) => run.last_cold_starts.slice(0, 50),
+    columns: {
+      At: (one) => at(one.at_s), "Endpoint worker": (one) => one.worker_id, "Queue delay": (one) => seconds(value(one.seconds)),
+      Stage: (one) => one.stage, Request: (one) => one.seq,
+    },
+  },
+  workers: {
+    rows: (run) => [...new Set(Object.values(run.workers).flatMap(Object.keys))].map((state) => ({
+      state, health: run.workers.health?.[state] ?? "–", listed: run.workers.workers?.[state] ?? "–",
+    })),
+    columns: { State: (one) => one.state, "By /health": (one) => one.health, "By the worker list": (one) => one.listed },
+  },
+};
+
+// A number of an event, which may be missing or a text.
+function value(given) {
+  return given === null || given === "" ? null : Number(given);
+}
+
+function at(given) {
+  return value(given) === null ? "–" : `${value(given).toFixed(1)} s`;
+}
+
+// [name, figure, text below the figure, whether it is an alarm]
 function tiles(run) {
   const { outcomes, last_second: now, overall, response_s: times } = run;
   const others = Object.entries(outcomes).filter(([name, count]) => !["ok", "not_sent"].includes(name) && count);
@@ -50,6 +84,8 @@ function tiles(run) {
     ["Cold starts", number(run.cold_starts), ""],
     ["Queue time-outs", number(run.attempts.queue_timeout), run.attempts.throttled ? `${run.attempts.throttled} throttled (429)` : "", run.attempts.queue_timeout > 0],
     ["Response time P50", seconds(times.p50_s), times.n ? `P95 ${seconds(times.p95_s)}, last ${times.n} ok` : "no answer yet"],
+    ["Queue delay P50", seconds(run.queue_s.p50_s), run.queue_s.n ? `P95 ${seconds(run.queue_s.p95_s)}, last ${run.queue_s.n} ok` : ""],
+    ["Jobs in the queue", number(run.jobs.in_queue), run.jobs.in_progress === undefined ? "" : `${run.jobs.in_progress} with a worker`],
     ["Load generators", number(run.generators), `lateness ${seconds(run.lateness_s)}`],
     ["Endpoint workers", number(run.paid_workers ?? run.workers.health?.running), run.view ? seen.map(([name, count]) => `${count} ${name}`).join(", ") : run.finished ? "" : "not told"],
     ["Estimated spend", run.usd === null ? "–" : `${run.usd.toPrecision(3)} USD`, run.worker_s === null ? "endpoint workers not told" : `${number(run.worker_s)} worker-seconds${run.usd === null ? ", no --price" : ""}`],
@@ -85,8 +121,23 @@ function ledger(run) {
   document.getElementById("outcomes").replaceChildren(...parts.map(([name, count]) => {
     const mark = make("i");
     mark.style.background = `var(--${COLOURS[name]})`;
-    return make("li", {}, mark, `${name} ${count}`);
+    return make("li", { title: MEANINGS[name] }, mark, `${name} ${count}${run.planned ? ` (${number((count / run.planned) * 100)} %)` : ""}`);
   }));
+}
+
+function table(id, run) {
+  const { rows, columns } = TABLES[id];
+  const found = rows(run);
+  const section = document.getElementById(id);
+  section.hidden = !found.length;
+  const head = make("tr", {}, ...Object.keys(columns).map((text) => make("th", { text, scope: "col" })));
+  const cell = (one) => ([name, show]) => {
+    const td = make("td", { text: String(show(one)) });
+    td.dataset.name = name;
+    return td;
+  };
+  const body = found.map((one) => make("tr", {}, ...Object.entries(columns).map(cell(one))));
+  section.querySelector("table").replaceChildren(make("thead", {}, head), make("tbody", {}, ...body));
 }
 
 function row(run) {
@@ -125,6 +176,7 @@ function show({ run, samples, runs }) {
   document.getElementById("tiles").replaceChildren(...tiles(run).map(tile));
   if (run.view) put("view", { workers: "Workers by state as the worker list (REST v2) has them. Right: jobs in the queue, by /health.",
     health: "Workers by state as /health has them. Right: jobs in the queue." }[run.view]);
+  for (const id of Object.keys(TABLES)) table(id, run);
   take(run, samples);
   for (const [, chart] of charts) if (known.columns.at_s.length) chart.show(known.columns); else chart.say("The first second is not over yet.");
 }
