@@ -1,4 +1,4 @@
-"""``python -m analysis compare``: runs against a base, their differences with intervals, on one page."""
+"""``python -m analysis compare``: the differences between a base and other runs, with intervals, on one page."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from coldburst.lines import one_line
 from ..report.page import PAGE, aligned, figure_content, render
 from ..runs.load import Run, RunError, load
 from ..runs.locust_csv import beside
-from ..statistics.intervals import Interval
 from . import circumstances, comparison_sheets
 from .compared_run import ComparedRun
 from .comparison_figures import comparison_plots
 from .comparison_lines import ComparisonLine, comparison_lines
 
 FORMAT = 1
+# Characters of a run's name, and of a path before it is cut.
 LONGEST, LONGEST_PATH = 80, 4096
-"""Characters of a run's name; of a path, before it is cut to as many."""
-ONE_BASE = "The repeats of a setting are not pooled: each run named stands for itself; a sweep with --repeats measures repeats in one run."
+ONE_BASE = "Runs of the same setting are not pooled; to measure repeats in one run, use a sweep with --repeats."
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +32,8 @@ class ComparisonPair:
     """The base and one candidate.
 
     Attributes:
-        warnings: what speaks against comparing them, as parts of a sentence; empty where nothing does.
-        notes: sentences on what differs and need not matter.
+        warnings: reasons not to compare them, as parts of a sentence.
+        notes: sentences on differences that do not matter.
     """
 
     base: ComparedRun
@@ -45,12 +44,12 @@ class ComparisonPair:
 
     @property
     def headline(self) -> str:
-        """What it comes to."""
+        """The result in one or two sentences."""
         return comparison_sheets.headline(self.base, self.candidate, self.lines)
 
     @property
     def method(self) -> str:
-        """How its intervals are made."""
+        """How the intervals are computed."""
         return comparison_sheets.method(self.base, self.candidate)
 
 
@@ -68,14 +67,14 @@ class Comparison:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's description and arguments, and the function that runs it."""
-    parser.description = "Compares runs with a base run: each figure side by side, and the difference with its 95 % interval."
-    parser.epilog = "Exit code: 0 if the comparison was written, whatever it shows; 2 if it was refused or failed."
+    """Add the command's description and arguments, and the function that runs it."""
+    parser.description = "Compare runs with a base: each figure side by side, and the difference with its 95 % interval."
+    parser.epilog = "Exit code: 0 if the runs were compared, whatever the result; 2 if not."
     parser.add_argument("base", metavar="BASE", type=Path, help="a run directory, or the PREFIX of locust --csv PREFIX")
-    parser.add_argument("candidates", metavar="CANDIDATE", type=Path, nargs="+", help="the runs that are held against it, likewise")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: compare-BASE within the first CANDIDATE)")
-    parser.add_argument("--anyway", action="store_true", help="compare runs that differ in what matters, or are invalid, and say so on top")
-    parser.add_argument("--quiet", action="store_true", help="print only the line that names the page")
+    parser.add_argument("candidates", metavar="CANDIDATE", type=Path, nargs="+", help="the runs to compare with it")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="output directory (default: compare-BASE in the first CANDIDATE)")
+    parser.add_argument("--anyway", action="store_true", help="compare invalid runs and different tests too, with a warning on the page")
+    parser.add_argument("--quiet", action="store_true", help="print only the path of the page")
     parser.set_defaults(command=_command)
 
 
@@ -86,10 +85,10 @@ def _command(asked: argparse.Namespace) -> str:
 
 
 def compare(runs: Sequence[Run], *, anyway: bool = False) -> Comparison:
-    """The comparison of the first of ``runs`` with each of the others; nothing is written.
+    """Compare the first of ``runs`` with each of the others; writes nothing.
 
     Raises:
-        RunError: the runs differ in what matters, or one is invalid, and ``anyway`` is not set; or rows meet totals.
+        RunError: circumstances differ or a run is invalid, and ``anyway`` is not set; or one run has rows and another only totals.
     """
     labels = _labels(runs)
     sides = [ComparedRun(run, label, place) for place, (run, label) in enumerate(zip(runs, labels, strict=True))]
@@ -98,8 +97,8 @@ def compare(runs: Sequence[Run], *, anyway: bool = False) -> Comparison:
         if (side.run.totals is None) != (base.run.totals is None):
             plain, rows = (base, side) if side.run.totals is None else (side, base)
             raise RunError(
-                f"{plain.label} has Locust's totals only, and {rows.label} has rows: "
-                f"compare with Locust's totals of the other one too, {rows.run.path / 'locust'}"
+                f"{plain.label} has only Locust's totals, and {rows.label} has rows: "
+                f"compare it with the Locust totals of the latter, {rows.run.path / 'locust'}"
             )
     return Comparison(base, tuple(_pair(base, side, anyway=anyway) for side in others))
 
@@ -109,45 +108,45 @@ def _pair(base: ComparedRun, candidate: ComparedRun, *, anyway: bool) -> Compari
     if base.run.totals is None:
         apart = circumstances.differences(base.run, candidate.run)
         if apart:
-            warnings.append(f"{base.label} and {candidate.label} differ in what matters: {', '.join(apart)}")
+            warnings.append(f"{base.label} and {candidate.label} are different tests: {', '.join(apart)}")
         warnings += [f"{side.label} is invalid: {side.verdict.reasons[0]}" for side in (base, candidate) if side.verdict.state == "invalid"]
     if warnings and not anyway:
-        raise RunError(f"not compared, as {'; and '.join(one.rstrip('.') for one in warnings)}; add --anyway to compare them all the same")
-    said = list(circumstances.notes(base.run, candidate.run))
+        raise RunError(f"not compared: {'; '.join(one.rstrip('.') for one in warnings)}; to compare anyway, add --anyway")
+    noted = list(circumstances.notes(base.run, candidate.run))
     judged = (base, candidate) if base.run.totals is None else ()
-    said += [f"{side.label} is degraded: {side.verdict.reasons[0]}" for side in judged if side.verdict.state == "degraded"]
+    noted += [f"{side.label} is degraded: {side.verdict.reasons[0]}" for side in judged if side.verdict.state == "degraded"]
     sweeps = [side.label for side in (base, candidate) if side.sweep is not None]
     if len(sweeps) == 1:
-        said.append(f"{sweeps[0]} is a sweep, and the other is none: its settings are mixed in each line, without requests of the warm-up.")
+        noted.append(f"Only {sweeps[0]} is a sweep: each line mixes its settings, without the warm-up.")
     elif sweeps:
-        said.append("Both are sweeps: shares of outcomes are over all settings together, without their warm-up.")
-    return ComparisonPair(base, candidate, tuple(warnings), (*said, ONE_BASE), tuple(comparison_lines(base, candidate)))
+        noted.append("Both are sweeps: shares of outcomes cover all settings together, without the warm-up.")
+    return ComparisonPair(base, candidate, tuple(warnings), (*noted, ONE_BASE), tuple(comparison_lines(base, candidate)))
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """The runs' names; where two look the same, their paths' ends; where those do too, the names with their places."""
-    ids = [one_line(run.id, LONGEST) for run in runs]
-    for names in (ids, [_end(run.path) for run in runs]):
+    """The runs' ids; the ends of their paths if two ids are equal; numbered ids if the paths are equal too."""
+    ids, paths = [one_line(run.id, LONGEST) for run in runs], [_end(run.path) for run in runs]
+    for names in (ids, paths):
         if len(set(names)) == len(names):
             return names
     return [f"{name} ({place})" for place, name in enumerate(ids, start=1)]
 
 
 def _end(path: Path) -> str:
-    """A path as far as a name may be long, from its end: what tells runs apart stands there."""
+    """The last LONGEST characters of a path."""
     whole = one_line(str(path), LONGEST_PATH)
     return whole if len(whole) <= LONGEST else f"…{whole[1 - LONGEST :]}"
 
 
 def _folder(of: Comparison) -> Path:
-    """compare-BASE within the first candidate, or beside it where that is a prefix."""
+    """compare-BASE in the first candidate, or next to it if that is a prefix."""
     run = of.pairs[0].candidate.run
     name = f"compare-{re.sub(r'[^A-Za-z0-9._-]+', '-', of.base.run.id)[:80]}"
     return run.path / name if run.totals is None else beside(run.path, f"_{name}")
 
 
 def write(of: Comparison, folder: Path) -> Path:
-    """Writes the page, compare.md, compare.json and the figures into ``folder`` (made if need be), and returns the page's path.
+    """Write the page, compare.md, compare.json and the figures into ``folder``; return the path of the page.
 
     Raises:
         OSError: the folder or a file cannot be written.
@@ -167,36 +166,35 @@ def write(of: Comparison, folder: Path) -> Path:
 
 
 def comparison_json(of: Comparison) -> dict[str, Any]:
-    """The content of compare.json: times in seconds, shares of one, what is not known null.
+    """The content of compare.json: times in seconds, shares of 1, null for unknown values.
 
     Keys: ``format``, ``base`` (id, verdict), ``candidates``: a list of id, verdict, headline, warnings, notes and ``lines``, each with
     key, unit, n ([base, candidate]), base, candidate, difference and relative (value, lower, upper), word, why.
     """
-    return {
-        "format": FORMAT,
-        "base": {"id": of.base.label, "verdict": of.base.verdict.state},
-        "candidates": [
-            {
-                "id": pair.candidate.label,
-                "verdict": pair.candidate.verdict.state,
-                "headline": pair.headline,
-                "warnings": list(pair.warnings),
-                "notes": list(pair.notes),
-                "lines": [_plain(line) for line in pair.lines],
-            }
-            for pair in of.pairs
-        ],
-    }
+    candidates = [
+        {
+            **_identity(pair.candidate),
+            "headline": pair.headline,
+            "warnings": list(pair.warnings),
+            "notes": list(pair.notes),
+            "lines": [_line_json(line) for line in pair.lines],
+        }
+        for pair in of.pairs
+    ]
+    return {"format": FORMAT, "base": _identity(of.base), "candidates": candidates}
 
 
-def _plain(line: ComparisonLine) -> dict[str, Any]:
+def _identity(side: ComparedRun) -> dict[str, str]:
+    return {"id": side.label, "verdict": side.verdict.state}
+
+
+def _line_json(line: ComparisonLine) -> dict[str, Any]:
     both = {"base": _rounded(line.of.base), "candidate": _rounded(line.of.candidate)}
-    ends = {"difference": _interval(line.of.absolute), "relative": _interval(line.of.relative)}
+    ends = {
+        name: {"value": _rounded(of.value), "lower": _rounded(of.lower), "upper": _rounded(of.upper)}
+        for name, of in (("difference", line.of.absolute), ("relative", line.of.relative))
+    }
     return {"key": line.key, "unit": line.unit, "n": list(line.n), **both, **ends, "word": line.word, "why": line.of.why}
-
-
-def _interval(of: Interval) -> dict[str, float | None]:
-    return {"value": _rounded(of.value), "lower": _rounded(of.lower), "upper": _rounded(of.upper)}
 
 
 def _rounded(value: float | None) -> float | None:
@@ -204,10 +202,10 @@ def _rounded(value: float | None) -> float | None:
 
 
 def terminal(of: Comparison, page: Path) -> str:
-    """The comparison in a few lines for a terminal; the first is the finding, the last names the page."""
-    said = []
+    """The comparison for a terminal: the result, the main lines, and the path of the page."""
+    lines = []
     for pair in of.pairs:
         sheet = comparison_sheets.short(pair.base, pair.candidate, pair.lines)
-        said += [pair.headline, *(f"  warning: {warning}" for warning in pair.warnings), *(f"  note: {note}" for note in pair.notes)]
-        said += ["", *aligned([sheet.head, *sheet.rows]), ""]
-    return "\n".join([*said, f"comparison: {page}"])
+        lines += [pair.headline, *(f"  warning: {warning}" for warning in pair.warnings), *(f"  note: {note}" for note in pair.notes)]
+        lines += ["", *aligned([sheet.head, *sheet.rows]), ""]
+    return "\n".join([*lines, f"comparison: {page}"])

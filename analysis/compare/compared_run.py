@@ -1,4 +1,4 @@
-"""One run of a comparison: each of its figures as an estimate that can be held against another run's."""
+"""One run of a comparison: its figures with their intervals."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from numpy.typing import NDArray
 from coldburst.record.attempt import OUTCOMES
 
 from ..runs.load import Run
+from ..statistics.autocorrelation import Floats
+from ..statistics.intervals import NO_VALUES, Interval, correlated_mean, correlated_rate
+from ..statistics.percentiles import correlated_percentiles
 from ..sweep.sweep_result import SweepResult, sweep_result
 from ..tables.cost import cost
 from ..tables.run_tables import Tables
 from ..tables.throughput import wall_s
 from ..verdict.verdict import Verdict, judge
-from . import differences
-from .differences import Estimate, Values, stream
 
-SEED = 1
+# Columns of the requests that a comparison uses.
 USED = ["outcome", "phase", "scheduled_s", "done_s", "response_s", "service_s", "queue_s", "execution_s", "audio_s", "wer", "cold"]
-"""Columns of the requests that a comparison looks at."""
 LOWER, HIGHER = -1, 1
-SETTINGS = "a sweep: its settings and the time between them would be mixed"
+SETTINGS = "this run is a sweep: the figure would mix its settings and the time between them"
 
 
 @dataclass(frozen=True)
 class Series:
-    """A series of values, one a request in order of the instants at which they were due; ``better`` is LOWER or HIGHER."""
+    """One value per request; ``better`` is LOWER or HIGHER."""
 
     title: str
     unit: str
@@ -41,9 +41,17 @@ class Series:
     with_mean: bool = False
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A figure of one run with its interval, from ``n`` values."""
+
+    interval: Interval
+    n: int
+
+
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """A run, its name in the comparison (``label``), and what it is: the base, or the candidate of a place."""
+    """A run and its name in the comparison; ``place`` 0 is the base."""
 
     run: Run
     label: str
@@ -56,28 +64,28 @@ class ComparedRun:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """May its figures be believed?"""
+        """The run's verdict."""
         return judge(self.run, self.tables)
 
     @cached_property
     def sweep(self) -> SweepResult | None:
-        """The sweep that it is, if it is one."""
+        """The result of the sweep; None if the run is not a sweep."""
         return None if self.run.totals is not None else sweep_result(self.tables)
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        """A row a request, in order of the instants at which they were due; of a sweep without its warm-up."""
+        """A row per request, in the order in which they were due; for a sweep without its warm-up."""
         rows = self.tables.requests[USED].sort_values("scheduled_s", kind="stable")
         return rows if self.sweep is None else rows[rows["phase"] != "warm-up"]
 
     @cached_property
     def ok(self) -> pd.DataFrame:
-        """Those answered ok."""
+        """The requests answered ok."""
         return self.requests[self.requests["outcome"] == "ok"]
 
     @property
     def all_ok(self) -> bool:
-        """Whether all that ended were answered ok, so that both samples of response time are one."""
+        """Whether all requests that ended were ok, so that both samples of response time are the same."""
         return bool((self.requests.loc[self.requests["response_s"].notna(), "outcome"] == "ok").all())
 
     @cached_property
@@ -86,49 +94,44 @@ class ComparedRun:
         found: dict[str, Estimate] = {}
         for name, sample in SERIES.items():
             values = finite_values(sample.values(self))
-            made = differences.quantiles(values, sample.percents, self._stream(name))
-            found |= {f"{name}.p{percent}": of for percent, of in made.items()}
+            made = correlated_percentiles(values, sample.percents)
+            found |= {f"{name}.p{percent}": Estimate(of, len(values)) for percent, of in made.items()}
             if sample.with_mean:
-                found[f"{name}.mean"] = differences.mean(values, self._stream(f"{name} mean"))
+                found[f"{name}.mean"] = Estimate(correlated_mean(values), len(values))
         return found | self._rates()
 
     def _rates(self) -> dict[str, Estimate]:
-        if self.sweep is not None:
-            return {name: Estimate(None, 0, why=SETTINGS) for name in RATES}
         span, ok = wall_s(self.requests), self.ok
-        if span is None:
-            return {name: Estimate(None, 0, why="no values") for name in RATES}
+        if self.sweep is not None or span is None:
+            why = NO_VALUES if self.sweep is None else SETTINGS
+            return {name: Estimate(Interval(None, None, None, why), 0) for name in RATES}
         start_s = float(self.requests["scheduled_s"].min())
         heard = ok[ok["audio_s"].notna()]
         weights = {"throughput": (ok, np.ones(len(ok))), "audio_rate": (heard, finite_values(heard["audio_s"]))}
         return {
-            name: differences.rate(rows["done_s"].to_numpy(dtype=np.float64), many, start_s, start_s + span, self._stream(name))
+            name: Estimate(correlated_rate(rows["done_s"].to_numpy(dtype=np.float64), many, start_s, start_s + span), len(rows))
             for name, (rows, many) in weights.items()
         }
 
     @cached_property
     def flags(self) -> dict[str, NDArray[np.bool_]]:
-        """Shares of requests, as flags in order: ``ok``, each other outcome, and ``cold`` (of those of which it is known)."""
+        """A flag per request, in order: for each outcome whether it ended so, and ``cold`` of those for which this is known."""
         outcome = self.requests["outcome"]
         known = self.requests["cold"].dropna()
         return {name: np.asarray(outcome == name) for name in OUTCOMES} | {"cold": known.to_numpy(dtype=np.bool_)}
 
     @cached_property
     def usd_per_1000(self) -> Estimate:
-        """USD of 1,000 answers ok, an estimate without draws; the reason where it is not known."""
+        """USD per 1,000 answers ok, without an interval."""
         found, ok = cost(self.tables), len(self.ok)
-        if self.sweep is not None:
-            return Estimate(None, ok, why=SETTINGS)
-        if found.usd is None or not ok:
-            return Estimate(None, ok, why=found.why or "nothing was ok")
-        return Estimate(found.usd / ok * 1000, ok, why="one sum a run, which has no interval: repeat the run")
-
-    def _stream(self, purpose: str) -> np.random.Generator:
-        return stream(SEED, f"{self.place} {purpose}")
+        if self.sweep is not None or found.usd is None or not ok:
+            why = SETTINGS if self.sweep is not None else found.why or "no answer was ok"
+            return Estimate(Interval(None, None, None, why), ok)
+        return Estimate(Interval(found.usd / ok * 1000, None, None, "a run has one cost, so there is no interval: repeat the run"), ok)
 
 
-def finite_values(values: Any) -> Values:
-    """``values`` as floats in their order, without empty and endless ones."""
+def finite_values(values: Any) -> Floats:
+    """``values`` as floats in their order, without NaN and infinity."""
     found = np.asarray(values, dtype=np.float64)
     return found[np.isfinite(found)]
 

@@ -1,4 +1,4 @@
-"""The figures of a comparison: all runs on the same axes, each in a colour, a line and a mark of its own, the same in every figure."""
+"""The figures of a comparison: all runs on the same axes. A run has the same colour, line and marker in every figure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from ..runs import locust_csv
 from ..statistics.percentiles import ascending
 from .compared_run import ComparedRun, finite_values
 from .comparison_lines import WITHOUT_ROWS
-from .differences import DRAWS, own_interval
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, INK)
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
@@ -26,7 +25,7 @@ STEPS, BINS, A_BIN = 1000, 60, 10
 ECDF = ("compare_ecdf", "Share of answers ok within a time")
 OVER_TIME = ("compare_over_time", "Median response time over time")
 PERCENTILES = ("compare_percentiles", "Response time P50 and P95, with 95 % intervals")
-MIXED = "a sweep is among the runs, and its settings would be mixed together in it"
+MIXED = "one of the runs is a sweep, and the figure would mix its settings"
 
 
 def comparison_plots(sides: Sequence[ComparedRun]) -> list[Plot | MissingPlot]:
@@ -44,12 +43,12 @@ def _distribution(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
     if not parts:
         return MissingPlot(*ECDF, "no answer was ok")
     counts = _counts((side, len(values)) for side, values in samples)
-    caption = f"Empirical distributions of response time, answered ok: {counts}; at most {STEPS:,} steps a run, evenly by rank."
+    caption = f"Empirical distributions of response time, answered ok: {counts}; at most {STEPS:,} steps per run, evenly by rank."
     return Plot(*ECDF, caption, pd.concat(parts, ignore_index=True), _draw_distribution)
 
 
 def _counts(of: Iterable[tuple[ComparedRun, int]]) -> str:
-    """How many values each run has: ``base n = 2,000, candidate n = 1,990``."""
+    """Values in each run: ``base n = 2,000, candidate n = 1,990``."""
     return ", ".join(f"{side.label} n = {n:,}" for side, n in of)
 
 
@@ -74,10 +73,10 @@ def _draw_distribution(figure: Figure, data: pd.DataFrame) -> None:
 def _over_time(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
     parts = [(side, part) for side in sides if len(part := _binned(side))]
     if max((len(part) for _, part in parts), default=0) < 2:
-        return MissingPlot(*OVER_TIME, f"no run has {A_BIN} answers ok in each of two stretches of time")
+        return MissingPlot(*OVER_TIME, f"no run has {A_BIN} answers ok in each of two bins of time")
     counts = _counts((side, int(part["n"].sum())) for side, part in parts)
-    caption = f"Answered ok ({counts}), by the instant when due, in at most {BINS} equal "
-    caption += f"stretches of each run; median of each with {A_BIN} answers or more."
+    caption = f"Answered ok ({counts}), by scheduled time, in at most {BINS} equal bins of each run; "
+    caption += f"median of each bin with {A_BIN} answers or more."
     return Plot(*OVER_TIME, caption, pd.concat([part for _, part in parts], ignore_index=True), _draw_over_time)
 
 
@@ -102,7 +101,7 @@ def _draw_over_time(figure: Figure, data: pd.DataFrame) -> None:
         marker = _mark(place)["marker"] if len(rows) < 30 else ""
         axes.plot(rows["at_s"], rows["median_s"], label=name, marker=marker, markersize=4, **_line(place))
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("due (s from second 0)")
+    axes.set_xlabel("scheduled (s from second 0)")
     axes.set_ylabel("median (s)")
     layout.legend(axes)
 
@@ -112,17 +111,16 @@ def _percentiles(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
     if data["value_s"].isna().all():
         return MissingPlot(*PERCENTILES, "no answer was ok")
     caption = f"Answered ok ({_counts((side, side.estimates['response_ok.p50'].n) for side in sides)}); nearest rank. "
-    caption += f"Intervals: each run's own, moving-block bootstrap with {DRAWS:,} draws."
+    caption += "Intervals: each run's own, from order statistics with n divided by the correlation time."
     without = data[data["lower_s"].isna()]
     told = ", ".join(f"{percentile} of {run}" for percentile, run in zip(without["percentile"], without["run"], strict=True))
-    caption += f" No interval can be told: {told}." if told else ""
+    caption += f" No interval: {told}." if told else ""
     return Plot(*PERCENTILES, caption, data, _draw_percentiles, _height(len(data)))
 
 
 def _percentile(side: ComparedRun, percent: int) -> tuple[object, ...]:
     of = side.estimates[f"response_ok.p{percent}"]
-    found = own_interval(of)
-    return f"P{percent}", side.place, side.label, of.n, of.value, found.lower, found.upper
+    return f"P{percent}", side.place, side.label, of.n, of.interval.value, of.interval.lower, of.interval.upper
 
 
 def _table(rows: list[tuple[object, ...]]) -> pd.DataFrame:
@@ -165,7 +163,7 @@ def _of_totals(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
 
 
 def _runs(axes: Axes, data: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
-    """Each run's name in the key, its place (0 is the base) and its rows; with its place where another looks the same in the key."""
+    """Each run's name in the legend, its place (0 is the base) and its rows; equal names get their place."""
     runs = [(int(str(place)), str(rows["run"].iloc[0]), rows) for place, rows in data.groupby("place")]
     names = [layout.legend_name(axes, label) for _, label, _ in runs]
     if len(set(names)) < len(names):
@@ -174,12 +172,11 @@ def _runs(axes: Axes, data: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFra
 
 
 def _line(place: int) -> dict[str, Any]:
-    """Colour and dashes of a run: 36 places before two are the same."""
+    """Colour and dashes of a run; the first 36 differ."""
     of = len(COLOURS)
     return {"color": COLOURS[place % of], "linestyle": DASHES[(place + place // of) % len(DASHES)]}
 
 
 def _mark(place: int) -> dict[str, Any]:
-    """Colour and marker of a run, likewise."""
     of = len(COLOURS)
     return {"color": COLOURS[place % of], "marker": MARKERS[(place + place // of) % len(MARKERS)]}

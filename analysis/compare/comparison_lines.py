@@ -1,4 +1,4 @@
-"""The lines of a comparison: each figure of the base beside the candidate's, the difference, and a word for it."""
+"""The lines of a comparison: a figure of both runs, the difference, and a word for it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from coldburst.record.attempt import OUTCOMES
 from ..runs import locust_csv
 from ..runs.locust_csv import LocustTotals
 from ..statistics.intervals import Interval
+from ..statistics.percentiles import correlated_percentiles
 from ..sweep.setting_result import SettingResult
-from . import differences
-from .compared_run import HIGHER, LOWER, RATES, SEED, SERIES, ComparedRun, finite_values
-from .differences import Difference, Estimate
+from .compared_run import HIGHER, LOWER, RATES, SERIES, ComparedRun, Estimate, finite_values
+from .differences import Difference, interval_difference, share_difference, unknown
 
 CANNOT_TELL, NOT_SHOWN = "cannot tell", "no difference shown"
-WITHOUT_ROWS = "Locust's totals have no row a request, and without rows nothing tells how much a figure varies"
+WITHOUT_ROWS = "Locust's totals have no row per request, so the variation of a figure is unknown"
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class ComparisonLine:
     """One figure of both runs.
 
     Attributes:
-        key: its name for programs; ``group`` the title of its table; ``label`` its name in there.
-        unit: s, %, ×, or what is counted; of % the figures are shares of one.
+        key: its name for programs; ``group``: the title of its table; ``label``: its name in the table.
+        unit: s, %, ×, or what is counted; for % the figures are shares of 1.
         better: LOWER or HIGHER.
         n: values in the base and in the candidate.
     """
@@ -43,7 +43,7 @@ class ComparisonLine:
 
     @property
     def word(self) -> str:
-        """better, worse, no difference shown or cannot tell."""
+        """better, worse, NOT_SHOWN or CANNOT_TELL."""
         if self.of.shown is None:
             return CANNOT_TELL
         if not self.of.shown:
@@ -52,29 +52,23 @@ class ComparisonLine:
 
 
 def comparison_lines(base: ComparedRun, candidate: ComparedRun) -> list[ComparisonLine]:
-    """Every figure that at least one of the two has."""
+    """Every figure that at least one of the two runs has."""
     if base.run.totals is not None and candidate.run.totals is not None:
         return list(_of_totals(base.run.totals, candidate.run.totals))
     if base.sweep is not None and candidate.sweep is not None:
         found = [*_shares(base, candidate), *_settings(base, candidate)]
     else:
-        found = [*_shares(base, candidate), *_samples(base, candidate), *_rates(base, candidate), _cost(base, candidate)]
+        found = [*_shares(base, candidate), *_samples(base, candidate), *_rates(base, candidate)]
     return [line for line in found if line.of.base is not None or line.of.candidate is not None]
 
 
 def _shares(base: ComparedRun, candidate: ComparedRun) -> Iterator[ComparisonLine]:
-    group = "Outcomes"
-    for name in ("ok", *(name for name in OUTCOMES if name != "ok")):
+    for name in ("ok", *(name for name in OUTCOMES if name != "ok"), "cold"):
         one, other = base.flags[name], candidate.flags[name]
-        if name == "ok" or one.any() or other.any():
-            better = HIGHER if name == "ok" else LOWER
-            yield ComparisonLine(
-                f"share.{name}", group, name, "%", better, (len(one), len(other)), differences.share_difference(one, other)
-            )
-    one, other = base.flags["cold"], candidate.flags["cold"]
-    yield ComparisonLine(
-        "share.cold", group, "met a cold start", "%", LOWER, (len(one), len(other)), differences.share_difference(one, other)
-    )
+        if name in ("ok", "cold") or one.any() or other.any():
+            label, better = "met a cold start" if name == "cold" else name, HIGHER if name == "ok" else LOWER
+            n = (len(one), len(other))
+            yield ComparisonLine(f"share.{name}", "Outcomes", label, "%", better, n, share_difference(one, other))
 
 
 def _samples(base: ComparedRun, candidate: ComparedRun) -> Iterator[ComparisonLine]:
@@ -91,18 +85,15 @@ def _samples(base: ComparedRun, candidate: ComparedRun) -> Iterator[ComparisonLi
 def _rates(base: ComparedRun, candidate: ComparedRun) -> Iterator[ComparisonLine]:
     for name, (label, unit) in RATES.items():
         yield _line(name, "Throughput", label.lower(), unit, HIGHER, base.estimates[name], candidate.estimates[name])
-
-
-def _cost(base: ComparedRun, candidate: ComparedRun) -> ComparisonLine:
-    return _line("usd_per_1000", "Cost", "1,000 answers ok", "USD", LOWER, base.usd_per_1000, candidate.usd_per_1000)
+    yield _line("usd_per_1000", "Cost", "1,000 answers ok", "USD", LOWER, base.usd_per_1000, candidate.usd_per_1000)
 
 
 def _line(key: str, group: str, label: str, unit: str, better: int, base: Estimate, candidate: Estimate) -> ComparisonLine:
-    return ComparisonLine(key, group, label, unit, better, (base.n, candidate.n), differences.estimate_difference(base, candidate))
+    return ComparisonLine(key, group, label, unit, better, (base.n, candidate.n), interval_difference(base.interval, candidate.interval))
 
 
 def _settings(base: ComparedRun, candidate: ComparedRun) -> Iterator[ComparisonLine]:
-    """Settings that both sweeps measured: throughput, P95 and word error rate of each, and its cost."""
+    """Throughput, percentiles, word error rate and cost of the settings that both sweeps measured."""
     assert base.sweep is not None and candidate.sweep is not None
     others = {cell.name: cell for cell in candidate.sweep.deciding}
     for cell in base.sweep.deciding:
@@ -111,55 +102,43 @@ def _settings(base: ComparedRun, candidate: ComparedRun) -> Iterator[ComparisonL
 
 
 def _setting(base: SettingResult, candidate: SettingResult) -> Iterator[ComparisonLine]:
-    name, group = one_line(base.name, 60), f"Setting {one_line(base.name, 60)}"
-    n = (len(base.ok), len(candidate.ok))
-    flow = differences.interval_difference(base.throughput, candidate.throughput)
-    yield ComparisonLine(f"{name}.throughput", group, "throughput", "ok per s", HIGHER, n, flow)
+    name, n = one_line(base.name, 60), (len(base.ok), len(candidate.ok))
+
+    def line(key: str, label: str, unit: str, better: int, of: Difference, n: tuple[int, int] = n) -> ComparisonLine:
+        return ComparisonLine(f"{name}.{key}", f"Setting {name}", label, unit, better, n, of)
+
+    yield line("throughput", "throughput", "ok per s", HIGHER, interval_difference(base.throughput, candidate.throughput))
     for percent in (50, 95):
-        yield ComparisonLine(
-            f"{name}.p{percent}", group, f"response time P{percent}", "s", LOWER, n, _cell_percentile(base, candidate, percent)
-        )
-    wer_n = (base.wer_n, candidate.wer_n)
-    yield ComparisonLine(
-        f"{name}.wer", group, "word error rate", "%", LOWER, wer_n, differences.interval_difference(base.wer, candidate.wer)
-    )
-    cost = differences.unknown(base.usd_per_1000, candidate.usd_per_1000, "it follows from the throughput, and differs as that does")
-    yield ComparisonLine(f"{name}.usd_per_1000", group, "1,000 answers ok", "USD", LOWER, n, cost)
+        repeated = min(len(base.each), len(candidate.each)) > 1
+        pair = (_percentile(cell, percent, repeated) for cell in (base, candidate))
+        yield line(f"p{percent}", f"response time P{percent}", "s", LOWER, interval_difference(*pair))
+    yield line("wer", "word error rate", "%", LOWER, interval_difference(base.wer, candidate.wer), (base.wer_n, candidate.wer_n))
+    cost = unknown(base.usd_per_1000, candidate.usd_per_1000, "it follows from the throughput, and differs as that does")
+    yield line("usd_per_1000", "1,000 answers ok", "USD", LOWER, cost)
 
 
-def _cell_percentile(base: SettingResult, candidate: SettingResult, percent: int) -> Difference:
-    """Over the repeats where both have several; otherwise by blocks within the run."""
-    if min(len(base.each), len(candidate.each)) > 1:
-        return differences.interval_difference(*(_interval(cell, percent) for cell in (base, candidate)))
-    one, other = (
-        differences.quantile(
-            finite_values(cell.ok.sort_values("scheduled_s")["response_s"] if len(cell.ok) else []),
-            percent,
-            differences.stream(SEED, f"{who} {cell.name} {percent}"),
-        )
-        for who, cell in (("base", base), ("candidate", candidate))
-    )
-    return differences.estimate_difference(one, other)
-
-
-def _interval(cell: SettingResult, percent: int) -> Interval:
-    found = cell.percentile(percent)
-    return Interval(found.value, found.lower, found.upper, found.remark)
+def _percentile(cell: SettingResult, percent: int, repeated: bool) -> Interval:
+    """Over the repeats if both sweeps have several; otherwise within the run."""
+    if repeated:
+        found = cell.percentile(percent)
+        return Interval(found.value, found.lower, found.upper, found.remark)
+    times_s = cell.ok.sort_values("scheduled_s")["response_s"] if len(cell.ok) else ()
+    return correlated_percentiles(finite_values(times_s), (percent,))[percent]
 
 
 def _of_totals(base: LocustTotals, candidate: LocustTotals) -> Iterator[ComparisonLine]:
-    """What Locust's totals have, as they stand."""
+    """The figures in Locust's totals."""
     one, other = locust_csv.aggregated(base), locust_csv.aggregated(candidate)
     n = (int(one["requests"]), int(other["requests"]))
     shown = {f"p{p}_s": (f"P{p}", "s", LOWER) for p in (50, 90, 95, 99)} | {"max_s": ("max", "s", LOWER), "mean_s": ("mean", "s", LOWER)}
     shown["requests_per_s"] = ("requests, failures included", "per s", HIGHER)
-    failed = differences.unknown(_share(one), _share(other), WITHOUT_ROWS)
+    failed = unknown(_share(one), _share(other), WITHOUT_ROWS)
     yield ComparisonLine("share.failed", "Locust's totals", "failed", "%", LOWER, n, failed)
     for key, (label, unit, better) in shown.items():
         pair = (_number(one, key), _number(other, key))
         if pair != (None, None):
             name = key.removesuffix("_s") if unit == "s" else key
-            yield ComparisonLine(name, "Locust's totals", label, unit, better, n, differences.unknown(*pair, WITHOUT_ROWS))
+            yield ComparisonLine(name, "Locust's totals", label, unit, better, n, unknown(*pair, WITHOUT_ROWS))
 
 
 def _share(row: pd.Series[float]) -> float | None:

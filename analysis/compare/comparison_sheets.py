@@ -1,4 +1,4 @@
-"""A comparison as text: the sentence, the tables."""
+"""A comparison as text: the headline, the method and the tables."""
 
 from __future__ import annotations
 
@@ -11,50 +11,45 @@ from ..text.number_format import NONE, brief, number, percent, seconds
 from ..text.sheet import Sheet
 from .compared_run import ComparedRun
 from .comparison_lines import CANNOT_TELL, NOT_SHOWN, WITHOUT_ROWS, ComparisonLine
-from .differences import BLOCK_TIMES, DRAWS
 
 MAIN = ("response_ok.p95", "response_ok.p50")
-BLOCKS = (
-    f"Moving-block bootstrap, {DRAWS:,} draws a run, of requests in order of the instants when due; a block is at least n^(1/3) "
-    f"requests and {BLOCK_TIMES:g} correlation times long."
-)
-SHARES = "Shares: Newcombe's interval, n divided by the correlation time."
-EACH = "Each line stands for itself: of twenty lines without a difference one or two show one by chance."
+CORRELATED = "n is divided by the correlation time of the requests in the order in which they were due"
+SHARES = f"Shares: Newcombe's interval; {CORRELATED}."
+EACH = "Each line is a test of its own: of twenty lines without a difference, one or two show one by chance."
 
 
 def method(base: ComparedRun, candidate: ComparedRun) -> str:
-    """How the intervals are made, in sentences: of rows, of two sweeps, or of Locust's totals, which have none."""
+    """How the intervals are computed, in sentences."""
     if base.run.totals is not None:
         return f"Locust's own figures side by side, without intervals: {WITHOUT_ROWS}."
-    within = "The intervals are within these runs; what differs from run to run is not in them, so repeat both before a dear decision."
+    within = "The intervals do not include what differs from run to run: repeat both runs before an expensive decision."
     if base.sweep is None or candidate.sweep is None:
-        return f"{BLOCKS} {SHARES} {EACH} {within}"
-    said = "Settings: from the intervals that each sweep gives, over its repeats or within its run, by the method of variance estimates "
-    said += f"recovery (Zou and Donner); percentiles of a setting with one repeat: {BLOCKS[0].lower()}{BLOCKS[1:]}"
-    few = any(len(cell.each) < 2 for side in (base.sweep, candidate.sweep) for cell in side.deciding)
-    return f"{said} {SHARES} {EACH}{f' {within}' if few else ''}"
+        return f"Percentiles: order statistics; means and rates: Student's t; {CORRELATED}. {SHARES} {EACH} {within}"
+    settings = "Settings: the difference of each sweep's own intervals, over its repeats or within its run (Zou and Donner); "
+    settings += "percentiles of a setting with one repeat: order statistics, n divided by the correlation time."
+    single = any(len(cell.each) < 2 for side in (base.sweep, candidate.sweep) for cell in side.deciding)
+    return f"{settings} {SHARES} {EACH}{f' {within}' if single else ''}"
 
 
 def headline(base: ComparedRun, candidate: ComparedRun, found: Sequence[ComparisonLine]) -> str:
-    """What the comparison comes to, in a sentence or two."""
+    """The result of the comparison in one or two sentences."""
     by_key = {line.key: line for line in found}
     if base.sweep is not None and candidate.sweep is not None:
         return _of_settings(base, candidate, found)
     main = next((by_key[key] for key in MAIN if key in by_key and by_key[key].word != CANNOT_TELL), None)
-    said = _main(base, candidate, main or by_key.get(MAIN[0]))
+    first = _main(base, candidate, main or by_key.get(MAIN[0]))
     success = by_key.get("share.ok")
     if success is None or success.word not in ("better", "worse"):
-        return said
-    return f"{said} {'More' if success.word == 'better' else 'Fewer'} requests were ok: {change(success)}."
+        return first
+    return f"{first} {'More' if success.word == 'better' else 'Fewer'} requests were ok: {change(success)}."
 
 
 def _main(base: ComparedRun, candidate: ComparedRun, line: ComparisonLine | None) -> str:
-    pair = f"{candidate.label} differs from {base.label}"
+    unknown = f"Cannot tell whether {candidate.label} differs from {base.label}"
     if base.run.totals is not None:
-        return f"Cannot tell whether {pair}: {WITHOUT_ROWS}."
+        return f"{unknown}: {WITHOUT_ROWS}."
     if line is None or line.word == CANNOT_TELL:
-        why = line.of.why if line is not None else "no response time is in both"
-        return f"Cannot tell whether {pair}: {why}."
+        return f"{unknown}: {line.of.why if line is not None else 'no response time is in both'}."
     if line.word == NOT_SHOWN:
         return f"No difference shown between {base.label} and {candidate.label}: {line.label} {change(line)}."
     return f"{candidate.label} is {'faster' if line.word == 'better' else 'slower'} than {base.label}: {line.label} {change(line)}."
@@ -63,17 +58,16 @@ def _main(base: ComparedRun, candidate: ComparedRun, line: ComparisonLine | None
 def _of_settings(base: ComparedRun, candidate: ComparedRun, found: Sequence[ComparisonLine]) -> str:
     flows = [line for line in found if line.key.endswith(".throughput")]
     apart = [f"{line.group.removeprefix('Setting ')} {change(line)}" for line in flows if line.word in ("better", "worse")]
-    if not flows:
-        return f"Cannot tell whether {candidate.label} differs from {base.label}: no setting was measured whole in both."
     if apart:
         return f"{candidate.label} differs from {base.label} in throughput at {len(apart)} of {len(flows)} settings: {', '.join(apart)}."
     if all(line.word == CANNOT_TELL for line in flows):
-        return f"Cannot tell whether {candidate.label} differs from {base.label}: {flows[0].of.why}."
+        why = flows[0].of.why if flows else "no setting was measured completely in both"
+        return f"Cannot tell whether {candidate.label} differs from {base.label}: {why}."
     return f"No difference in throughput shown between {base.label} and {candidate.label} at any of {len(flows)} settings."
 
 
 def change(line: ComparisonLine) -> str:
-    """The difference in percent with its interval: ``+31 % (12 % to 48 %)``; of shares in points, of a base of none in its unit."""
+    """The difference in percent with its interval: ``+31 % (12 % to 48 %)``; shares in points, without a ratio in the figure's unit."""
     relative = line.of.relative
     if line.unit == "%" or relative.lower is None:
         return absolute(line)
@@ -81,13 +75,13 @@ def change(line: ComparisonLine) -> str:
 
 
 def absolute(line: ComparisonLine) -> str:
-    """The difference in the figure's unit, with its interval where there is one."""
+    """The difference in the figure's unit, with its interval if there is one."""
     unit = "points" if line.unit == "%" else line.unit
     return _between(line.of.absolute, lambda value: _in_unit(value, unit), lambda value: _in_unit(value, _bare(unit)))
 
 
 def _bare(unit: str) -> str:
-    """The unit of an interval's ends, which the figure before them has named already."""
+    """The unit of an interval's ends: the figure before them already names it."""
     return unit if unit == "s" else "bare points" if unit == "points" else ""
 
 
@@ -116,7 +110,7 @@ def _in_unit(value: float | None, unit: str) -> str:
 
 
 def tables(base: ComparedRun, candidate: ComparedRun, found: Sequence[ComparisonLine]) -> list[Sheet]:
-    """A table a group of lines."""
+    """One table per group of lines."""
     groups = dict.fromkeys(line.group for line in found)
     return [_sheet(group, (base.label, candidate.label), [line for line in found if line.group == group]) for group in groups]
 
@@ -124,8 +118,8 @@ def tables(base: ComparedRun, candidate: ComparedRun, found: Sequence[Comparison
 def _sheet(
     title: str, labels: tuple[str, str], found: Sequence[ComparisonLine], named: Callable[[ComparisonLine], str] = lambda line: line.label
 ) -> Sheet:
-    """The lines as rows; why nothing can be told stands in a last column, where there is such a line."""
-    head: tuple[str, ...] = ("", "in a word", *labels, "difference (95 % interval)", "in % (95 % interval)", "n")
+    """The lines as rows, with a last column for missing intervals if there are any."""
+    head: tuple[str, ...] = ("", "result", *labels, "difference (95 % interval)", "in % (95 % interval)", "n")
     rows: list[tuple[str, ...]] = [(named(line), *_row(line)) for line in found]
     if any(line.of.why for line in found):
         head = (*head, "why no interval")
@@ -140,7 +134,7 @@ def _row(line: ComparisonLine) -> tuple[str, ...]:
 
 
 def short(base: ComparedRun, candidate: ComparedRun, found: Sequence[ComparisonLine]) -> Sheet:
-    """The lines that a terminal shows: percentiles of answered ok, shares, throughput; of sweeps all, of Locust's totals too."""
+    """The lines shown on a terminal: percentiles of answered ok, shares, throughput; all lines for sweeps and Locust's totals."""
     chosen = [line for line in found if line.key.startswith(("response_ok.", "share.", "throughput"))]
     rows = chosen if any(line.key.startswith("response_ok.") for line in found) else found
     return _sheet("Differences", (base.label, candidate.label), rows, _named)
@@ -153,7 +147,7 @@ def _named(line: ComparisonLine) -> str:
 
 
 def ledgers(sides: Sequence[ComparedRun]) -> Sheet | None:
-    """The ledgers side by side; None for Locust's totals, which have none."""
+    """The ledgers side by side; None for Locust's totals."""
     if any(side.run.totals is not None for side in sides):
         return None
     books = [side.tables.ledger for side in sides]
@@ -161,4 +155,4 @@ def ledgers(sides: Sequence[ComparedRun]) -> Sheet | None:
     rows = [("verdict", *(side.verdict.state for side in sides)), ("planned", *(f"{book.planned:,}" for book in books))]
     rows += [(name, *(f"{book.counts.get(name, 0):,}" for book in books)) for name in names]
     rows.append(("missing", *(f"{book.missing:,}" for book in books)))
-    return Sheet("Ledger", ("", *(side.label for side in sides)), tuple(rows), "A retried request counts with its last attempt.")
+    return Sheet("Ledger", ("", *(side.label for side in sides)), tuple(rows), "A retried request counts once, by its last attempt.")

@@ -1,4 +1,4 @@
-"""Percentiles: where P50, P90, P95 and P99 are computed, with their 95 % intervals."""
+"""Nearest-rank percentiles with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -10,28 +10,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, stdtrit
+from scipy.special import bdtr
 
-from .autocorrelation import effective_sample_size, sample_suffices
+from .autocorrelation import Floats, correlation_time, effective_sample_size, sample_suffices
+from .intervals import BLOCKS, LEAST_INDEPENDENT, LEVEL, NO_VALUES, TIED, WITHIN, Interval, t_interval, too_few
 
 PERCENTS = (50, 90, 95, 99)
-LEVEL = 0.95
-BLOCKS = 5
-"""Blocks of a run whose percentiles make an interval where neighbours are alike: few and long, so that they differ as runs would."""
-TIED = "neighbours alike: repeat the run"
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Percentile:
-    """One percentile of a sample of ``n`` values, in the values' own unit.
+    """One percentile of a sample of ``n`` values, in the unit of the values.
 
     Attributes:
         percent: 50 is the median.
-        value: the nearest-rank percentile; None where there is no value at all.
-        lower, upper: the interval's ends; None where n cannot support a two-sided interval.
-        maximum: whether the rank is n, so that the "percentile" is the largest value seen.
-        alike: whether neighbours are alike, so that the interval stands on blocks of time, or there is none where the run is short.
+        value: the nearest-rank percentile; None if there are no values.
+        lower, upper: the ends of the interval; None if n is too small for one.
+        maximum: whether the rank is n, so that the "percentile" is the largest value.
+        alike: whether consecutive values are correlated. The interval then uses blocks of time, or is missing if the run is short.
     """
 
     percent: int
@@ -44,9 +40,9 @@ class Percentile:
 
     @property
     def remark(self) -> str:
-        """What a reader must know beside the figure; "" where the interval says it all."""
+        """Why there is no interval; "" if there is one."""
         if self.value is None:
-            return "no values"
+            return NO_VALUES
         if self.maximum:
             return f"n = {self.n}: this is the maximum"
         if self.lower is not None:
@@ -54,20 +50,110 @@ class Percentile:
         return TIED if self.alike else "n too small"
 
 
+@dataclass(frozen=True)
+class TimeSummary:
+    """A sample of ``n`` times in seconds; ``left_out`` requests of the run are not in it."""
+
+    n: int
+    left_out: int
+    percentiles: tuple[Percentile, ...]
+    maximum: float | None
+    mean: float | None
+
+    def at(self, percent: int) -> Percentile:
+        """The percentile ``percent``, one of PERCENTS."""
+        return self.percentiles[PERCENTS.index(percent)]
+
+
+def time_summary(values: Any, total: int) -> TimeSummary:
+    """Percentiles, maximum and mean of ``values`` in order of time, without NaN, out of ``total`` requests."""
+    sample = ascending(values)
+    n = len(sample)
+    found = percentiles(values, ordered=sample)
+    return TimeSummary(n, total - n, found, float(sample[-1]) if n else None, float(sample.mean()) if n else None)
+
+
+def ascending(values: Any) -> Floats:
+    """``values`` as sorted floats, without NaN."""
+    plain = np.asarray(values, dtype=np.float64)
+    known: Floats = plain[~np.isnan(plain)]
+    known.sort()
+    return known
+
+
+def percentiles(values: Any, ordered: Floats | None = None) -> tuple[Percentile, ...]:
+    """PERCENTS of ``values``, which are in order of time; NaN is left out. ``ordered``: the result of ``ascending``, if known.
+
+    Intervals assume independent values, or use BLOCKS blocks of time if consecutive values are correlated and the run is long enough.
+    """
+    plain = np.asarray(values, dtype=np.float64)
+    empty = np.isnan(plain)
+    plain = plain[~empty] if empty.any() else plain
+    whole = np.sort(plain) if ordered is None else ordered
+    found = tuple(percentile(whole, percent) for percent in PERCENTS)
+    worth = effective_sample_size([plain])
+    return found if worth is None else tuple(_by_blocks(plain, of, worth) for of in found)
+
+
+def percentiles_over_repeats(runs: Sequence[Floats]) -> tuple[Percentile, ...]:
+    """PERCENTS of all values of two or more repeats, each in order of time and without NaN, with intervals over the repeats."""
+    whole = np.sort(np.concatenate(runs))
+    worth = effective_sample_size(runs)
+    return tuple(_with_parts(percentile(whole, percent), runs, worth) for percent in PERCENTS)
+
+
+def _by_blocks(values: Floats, of: Percentile, worth: float) -> Percentile:
+    return of if of.lower is None else _with_parts(of, np.array_split(values, BLOCKS), worth)
+
+
+def _with_parts(of: Percentile, parts: Sequence[Floats], worth: float | None) -> Percentile:
+    """``of`` with its interval from ``parts``; without one if correlated values are worth too few independent ones."""
+    if of.value is None:
+        return of
+    enough = worth is None or sample_suffices(worth, of.percent)
+    lower, upper = _sectioned(parts, of.percent, of.value) if enough else (None, None)
+    return replace(of, lower=lower, upper=upper, alike=worth is not None)
+
+
+def _sectioned(parts: Sequence[Floats], percent: int, value: float) -> tuple[float, float]:
+    """The interval of a percentile ``value`` of all from the percentiles of its parts: repeats, or blocks of one run.
+
+    Source: sectioning, Asmussen and Glynn, Stochastic Simulation, III.5a. Differences are taken from the value of all and not from
+    the mean of the parts, so that the bias of the parts widens the interval.
+    """
+    each = np.array([np.partition(part, place := nearest_rank(len(part), percent) - 1)[place] for part in parts if len(part)])
+    return t_interval(each, value)
+
+
+def percentile(ascending: NDArray[Any], percent: int) -> Percentile:
+    """A nearest-rank percentile with the interval of independent values; ``ascending`` is sorted, without NaN."""
+    n = len(ascending)
+    if n == 0:
+        return Percentile(percent, 0, None, None, None, False)
+    place = nearest_rank(n, percent)
+    ends = order_statistic_ranks(n, percent)
+    lower, upper = (value_at_rank(ascending, ends[0]), value_at_rank(ascending, ends[1])) if ends else (None, None)
+    return Percentile(percent, n, float(ascending[place - 1]), lower, upper, place == n)
+
+
 def nearest_rank(n: int, percent: int) -> int:
     """The nearest rank of a percentile among ``n`` values, from 1: ceil(n · percent / 100), exact."""
     return max(-(-n * percent // 100), 1)
 
 
+def smallest_sample(percent: int) -> int:
+    """The smallest n with a two-sided interval for ``percent`` >= 50: p^n <= (1 - LEVEL) / 2."""
+    return math.ceil(math.log((1 - LEVEL) / 2) / math.log(percent / 100))
+
+
 def order_statistic_ranks(n: int, percent: int) -> tuple[float, float] | None:
     """Ranks (from 1, with a fraction) of the two values that enclose the true percentile with LEVEL, if values are independent.
 
-    With B ~ Binomial(n, p) the chance that the r-th value in ascending order is above the percentile is π(r) = P(B <= r - 1),
-    whatever the distribution (David and Nagaraja, Order Statistics, 3rd ed., 7.1). No whole rank has (1 - LEVEL) / 2 exactly: the
-    end lies a part λ of the way from the last rank r below it to the next, λ = 1 ÷ (1 + r (1 - p) (π(r+1) - a) ÷ ((n - r) p (a - π(r))))
-    with a = (1 - LEVEL) / 2, and the upper end likewise from above (Nyblom, Note on interpolated order statistics, Statistics and
-    Probability Letters 14, 1992; for the median, Hettmansperger and Sheather, the same journal 4, 1986). None where no rank can hold
-    a side: for P95 below n = 72, for P99 below n = 368.
+    With B ~ Binomial(n, p) the chance that the r-th smallest value is above the percentile is π(r) = P(B <= r - 1), for any
+    distribution (David and Nagaraja, Order Statistics, 3rd ed., 7.1). No whole rank has exactly a = (1 - LEVEL) / 2: the end
+    is a part λ of the way from the last rank r below it to the next, λ = 1 ÷ (1 + r (1 - p) (π(r+1) - a) ÷ ((n - r) p (a - π(r)))),
+    and the upper end likewise from above (Nyblom, Note on interpolated order statistics, Statistics and Probability Letters 14,
+    1992; for the median, Hettmansperger and Sheather, ibid. 4, 1986). None for P95 below n = 72, for P99 below n = 368.
     """
     lower, upper = _lower_rank(n, percent, (1 - LEVEL) / 2), _lower_rank(n, 100 - percent, (1 - LEVEL) / 2)
     return None if lower is None or upper is None else (lower, n + 1 - upper)
@@ -89,129 +175,32 @@ def _lower_rank(n: int, percent: int, side: float) -> float | None:
 
 
 def value_at_rank(ascending: NDArray[Any], place: float) -> float:
-    """The value at a rank from 1; between two ranks, in a straight line from one value to the next."""
+    """The value at a rank from 1, interpolated between two ranks."""
     whole = int(place)
     first, part = float(ascending[whole - 1]), place - whole
     return first + part * (float(ascending[whole]) - first) if part else first
 
 
-def percentile(ascending: NDArray[Any], percent: int) -> Percentile:
-    """A nearest-rank percentile, with the interval of independent values; ``ascending`` is sorted, without NaN."""
-    n = len(ascending)
-    if n == 0:
-        return Percentile(percent, 0, None, None, None, False)
-    place = nearest_rank(n, percent)
-    ends = order_statistic_ranks(n, percent)
-    lower, upper = (value_at_rank(ascending, ends[0]), value_at_rank(ascending, ends[1])) if ends else (None, None)
-    return Percentile(percent, n, float(ascending[place - 1]), lower, upper, place == n)
+def correlated_percentiles(values: Floats, percents: Sequence[int]) -> dict[int, Interval]:
+    """Nearest-rank percentiles of ``values``, in order of time and without NaN, with intervals for correlated values.
 
-
-def smallest_sample(percent: int) -> int:
-    """The least n with a two-sided interval for ``percent`` >= 50: p^n <= (1 - LEVEL) / 2."""
-    return math.ceil(math.log((1 - LEVEL) / 2) / math.log(percent / 100))
-
-
-def percentiles(values: Any, ordered: Floats | None = None) -> tuple[Percentile, ...]:
-    """PERCENTS of ``values``, which stand in order of time (NaN is left out), with intervals that know whether neighbours are alike.
-
-    Where they are not: those of independent values. Where they are: of BLOCKS blocks of time, if the run is worth BEYOND values
-    beyond the percentile; otherwise none. ``ordered`` is what ``ascending`` makes of them, where it is at hand.
+    The interval of m = ⌊n ÷ τ⌋ independent values, at the same shares of the sample. τ is the correlation time of "above the
+    percentile", or of "above the median" if that is longer.
     """
-    plain = np.asarray(values, dtype=np.float64)
-    empty = np.isnan(plain)
-    plain = plain[~empty] if empty.any() else plain
-    whole = np.sort(plain) if ordered is None else ordered
-    found = tuple(percentile(whole, percent) for percent in PERCENTS)
-    worth = effective_sample_size([plain])
-    return found if worth is None else tuple(_tied(plain, of, worth) for of in found)
+    if not len(values):
+        return dict.fromkeys(percents, Interval(None, None, None, NO_VALUES))
+    ordered = np.sort(values)
+    time = correlation_time(values > ordered[nearest_rank(len(values), 50) - 1])
+    return {percent: _correlated(values, ordered, percent, time) for percent in percents}
 
 
-def _tied(values: Floats, of: Percentile, worth: float) -> Percentile:
-    """``of`` with its interval from blocks of ``values``, or none; one that n is too small for stays as it is."""
-    if of.lower is None or of.value is None:
-        return of
-    enough = sample_suffices(worth, of.percent)
-    lower, upper = sectioned_interval(np.array_split(values, BLOCKS), of.percent, of.value) if enough else (None, None)
-    return replace(of, lower=lower, upper=upper, alike=True)
-
-
-def sectioned_interval(parts: Sequence[Floats], percent: int, value: float) -> tuple[float, float]:
-    """The interval of a percentile ``value`` of all from the percentiles of its parts: repeats of a run, or blocks of one.
-
-    value ± t(k - 1) · sqrt(sum of (q[i] - value)^2 ÷ (k - 1) ÷ k), on logarithms where all are above 0, because slow stretches
-    are slow by a factor. Source: sectioning, Asmussen and Glynn, Stochastic Simulation, III.5a; the differences are taken from the
-    value of all and not from the parts' mean, which brings the parts' own bias into the width.
-    """
-    each = np.array([np.partition(part, place := nearest_rank(len(part), percent) - 1)[place] for part in parts if len(part)])
-    return t_interval(each, value)
-
-
-def t_interval(each: Floats, value: float, *, factors: bool | None = None) -> tuple[float, float]:
-    """``value`` ± t · standard error, from the same figure of each of k >= 2 parts; as factors where told, or where all are above 0."""
-    k = len(each)
-    scaled = bool((each > 0).all()) and value > 0 if factors is None else factors
-    away = np.log(each / value) if scaled else each - value
-    half = float(stdtrit(k - 1, (1 + LEVEL) / 2)) * math.sqrt(float(away @ away) / (k - 1) / k)
-    half = min(half, 700.0) if scaled else half  # what a float can hold
-    return (value * math.exp(-half), value * math.exp(half)) if scaled else (value - half, value + half)
-
-
-def ascending(values: Any) -> NDArray[np.float64]:
-    """``values`` (a Series or sequence) as sorted floats without the empty ones."""
-    plain = np.asarray(values, dtype=np.float64)
-    known: NDArray[np.float64] = plain[~np.isnan(plain)]
-    known.sort()
-    return known
-
-
-def percentiles_over_repeats(runs: Sequence[Floats]) -> tuple[Percentile, ...]:
-    """PERCENTS of all values of two or more repeats, each in order of time and without NaN, with intervals over the repeats.
-
-    Where neighbours are alike and the repeats together are worth less than BEYOND values beyond the percentile, there is none.
-    """
-    whole = np.sort(np.concatenate(runs))
-    worth = effective_sample_size(runs)
-    return tuple(_over(runs, percentile(whole, percent), worth) for percent in PERCENTS)
-
-
-def _over(runs: Sequence[Floats], of: Percentile, worth: float | None) -> Percentile:
-    if of.value is None:
-        return of
-    enough = worth is None or sample_suffices(worth, of.percent)
-    lower, upper = sectioned_interval(runs, of.percent, of.value) if enough else (None, None)
-    return replace(of, lower=lower, upper=upper, alike=worth is not None)
-
-
-@dataclass(frozen=True)
-class TimeSummary:
-    """A sample of times in seconds: percentiles with intervals, and what the sample leaves out.
-
-    Attributes:
-        n: values in the sample.
-        left_out: requests of the run that are not in it.
-    """
-
-    n: int
-    left_out: int
-    percentiles: tuple[Percentile, ...]
-    maximum: float | None
-    mean: float | None
-
-    def at(self, percent: int) -> Percentile:
-        """The percentile ``percent``, one of PERCENTS."""
-        return self.percentiles[PERCENTS.index(percent)]
-
-
-def time_summary(values: Any, total: int) -> TimeSummary:
-    """Percentiles, maximum and mean of ``values`` in order of time, without the empty ones, out of ``total`` requests."""
-    sample = np.asarray(values, dtype=np.float64)
-    sample = sample[~np.isnan(sample)]
-    sample.sort()
-    found = len(sample) > 0
-    return TimeSummary(
-        len(sample),
-        total - len(sample),
-        percentiles(values, ordered=sample),
-        float(sample[-1]) if found else None,
-        float(sample.mean()) if found else None,
-    )
+def _correlated(values: Floats, ordered: Floats, percent: int, time: float) -> Interval:
+    n = len(values)
+    value = float(ordered[nearest_rank(n, percent) - 1])
+    time = max(correlation_time(values > value), time)
+    least = max(smallest_sample(max(percent, 100 - percent)), LEAST_INDEPENDENT)
+    why, m = too_few(n, time, least, f"P{percent}"), int(n / time)
+    if why or (ranks := order_statistic_ranks(m, percent)) is None:
+        return Interval(value, None, None, why)
+    lower, upper = (float(end) for end in np.quantile(ordered, [(rank - 1) / (m - 1) for rank in ranks]))
+    return Interval(value, lower, upper, WITHIN)

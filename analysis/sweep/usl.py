@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
 
-from ..statistics.intervals import Interval, t_quantile
-from ..statistics.percentiles import LEVEL
+from ..statistics.intervals import LEVEL, Interval, t_quantile
 from ..text.number_format import brief, plural
 
 LEAST_LEVELS = 4

@@ -1,4 +1,4 @@
-"""Runs held against a base: known differences, what cannot be told, what is refused, and how often a difference is shown where none is."""
+"""Runs held vs. a base: known differences, what cannot be told, what is refused, and how often a difference is shown where none is."""
 
 import json
 import re
@@ -12,22 +12,14 @@ import pandas as pd
 import pytest
 
 from analysis.__main__ import main
-from analysis.compare import differences
 from analysis.compare.compare import compare
 from analysis.compare.comparison_figures import _line, _mark, comparison_plots
-from analysis.compare.differences import (
-    block_length,
-    correlation_time,
-    estimate_difference,
-    interval_difference,
-    own_interval,
-    quantile,
-    share_difference,
-    stream,
-)
+from analysis.compare.differences import interval_difference, share_difference
 from analysis.figures import plot_files
 from analysis.runs.load import RunError, load
-from analysis.statistics.intervals import Interval
+from analysis.statistics.autocorrelation import correlation_time
+from analysis.statistics.intervals import Interval, correlated_mean, correlated_rate
+from analysis.statistics.percentiles import correlated_percentiles, percentile
 from tests.support.drawn import WIDTHS, faults, texts
 from tests.support.sweeps import Measure, guide, write
 
@@ -73,6 +65,10 @@ def queue(random, pairs, n, rho=0.8, warm=2000):
     return (walk - np.minimum.accumulate(walk, axis=1) + services)[:, warm:]
 
 
+def interval(values, percent):
+    return correlated_percentiles(values, (percent,))[percent]
+
+
 def line(of, key, place=0):
     return next(line for line in of.pairs[place].lines if line.key == key)
 
@@ -81,12 +77,12 @@ def line(of, key, place=0):
 
 
 def test_correlation_time_of_an_autoregression():
-    """x[i+1] = φ x[i] + e has τ = (1 + φ) ÷ (1 − φ), 9 for φ = 0.8; in pieces as in one go."""
+    """x[i+1] = φ x[i] + e has τ = (1 + φ) ÷ (1 − φ), 9 for φ = 0.8."""
     random, values = np.random.default_rng(5), np.zeros(40_000)
     for place in range(1, len(values)):
         values[place] = 0.8 * values[place - 1] + random.normal()
     assert correlation_time(values) == pytest.approx(9, rel=0.2)
-    assert correlation_time(values[: differences.PIECE]) == pytest.approx(9, rel=0.3)
+    assert correlation_time(values[:8192]) == pytest.approx(9, rel=0.3)
     assert correlation_time(random.normal(size=40_000)) == pytest.approx(1, abs=0.1)
 
 
@@ -95,36 +91,47 @@ def test_correlation_time_of_series_that_tell_nothing_or_all():
     assert correlation_time(np.arange(30.0)) > 6  # a burst: each later one waits longer
 
 
-@pytest.mark.parametrize(("n", "time", "length"), [(1000, 1.0, 10), (1001, 1.0, 11), (1000, 3.2, 26), (1_000_000, 1.0, 2500)])
-def test_block_length_is_the_rule(n, time, length):
-    assert block_length(n, time) == length
-
-
 def test_an_interval_of_independent_values_is_as_wide_as_theory_says():
-    """Of n uniform values the percentile p has the standard error sqrt(p (1 − p) ÷ n)."""
+    """Of n uniform values the percentile p has the standard error sqrt(p (1 − p) ÷ n), their mean sqrt(1 ÷ 12 n)."""
     values = np.random.default_rng(3).uniform(1, 2, 20_000)
     for percent in (50, 95):
-        found = own_interval(quantile(values, percent, stream(1, "x")))
+        found = interval(values, percent)
         assert found.value == np.percentile(values, percent, method="inverted_cdf")
         theory = 2 * 1.96 * (percent / 100 * (1 - percent / 100) / len(values)) ** 0.5
         assert found.upper - found.lower == pytest.approx(theory, rel=0.25)
+    mean = correlated_mean(values)
+    assert (mean.value, mean.upper - mean.lower) == (pytest.approx(1.5, abs=0.01), pytest.approx(2 * 1.96 / (12 * 20_000) ** 0.5, rel=0.1))
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_purpose_another():
-    values = times(1)
-    ends = [own_interval(quantile(values, 95, stream(1, purpose))) for purpose in ("a", "a", "b")]
-    assert ends[0] == ends[1] != ends[2]
+def test_values_of_which_none_tells_of_the_next_have_the_interval_of_independent_ones():
+    values = np.tile([1.0, 2.0, 4.0, 3.0], 100)  # each is followed by the opposite side of the median, so τ is 1
+    for percent in (50, 95):
+        found, plain = interval(values, percent), percentile(np.sort(values), percent)
+        assert (found.lower, found.upper) == (plain.lower, plain.upper)
 
 
 def test_too_few_or_too_alike_values_are_not_given_an_interval():
-    assert quantile(times(1, 71), 95, stream(1, "x")).why == "n too small: 71 values, P95 needs 72"
-    assert quantile(times(1, 19), 50, stream(1, "x")).why == "n too small: 19 values, P50 needs 20"
-    climb = quantile(np.arange(1000.0), 50, stream(1, "x"))
-    assert climb.draws is None and climb.why.startswith("neighbours alike: 1,000 values are worth 3 independent ones")
+    assert interval(times(1, 71), 95).basis == "n too small: 71 values, P95 needs 72"
+    assert interval(times(1, 367), 99).basis == "n too small: 367 values, P99 needs 368"
+    assert correlated_mean(times(1, 71)).basis == "n too small: 71 values, a mean needs 72"
+    climb = interval(np.arange(1000.0), 50)
+    assert climb.lower is None and climb.basis.startswith("values are correlated: 1,000 are worth 3 independent ones, P50 needs 72")
+
+
+def test_an_interval_of_a_rate_covers_that_of_a_poisson_stream():
+    noise, covered = np.random.default_rng(3), 0
+    for _ in range(100):
+        at_s = np.cumsum(noise.exponential(0.1, 1500))
+        at_s = at_s[at_s < 100.0]
+        found = correlated_rate(at_s, np.ones(len(at_s)), 0.0, 100.0)
+        covered += found.lower <= 10.0 <= found.upper
+    assert covered > 90
+    few = np.arange(359.0)
+    assert correlated_rate(few, np.ones(359), 0.0, 359.0).basis == "n too small: 359 answers, a rate needs 360"
 
 
 def test_an_interval_of_shares_is_newcombes():
-    """56 of 70 against 48 of 80: 0.0524 to 0.3339 (Newcombe 1998, table II, example a, method 10); in an order that is as good as none."""
+    """56 of 70 vs. 48 of 80: 0.0524 to 0.3339 (Newcombe 1998, table II, example a, method 10); in an order that is as good as none."""
     base, candidate = (np.arange(n) * k % n < k for k, n in ((48, 80), (56, 70)))
     assert (base.sum(), candidate.sum()) == (48, 56)
     found = share_difference(base, candidate).absolute
@@ -137,7 +144,7 @@ def test_intervals_of_their_own_add_up_in_squares():
     found = interval_difference(Interval(10.0, 9.0, 11.0, ""), Interval(12.0, 11.0, 13.0, ""))
     assert (found.absolute.value, found.absolute.lower, found.absolute.upper) == pytest.approx((2, 2 - 2**0.5, 2 + 2**0.5))
     assert found.shown and found.relative.value == pytest.approx(0.2)
-    assert interval_difference(Interval(10.0, None, None, "one repeat"), Interval(12.0, 11.0, 13.0, "")).why == "one repeat"
+    assert interval_difference(Interval(10.0, None, None, "one repeat"), Interval(12.0, 11.0, 13.0, "")).why == "base: one repeat"
 
 
 # -- what a comparison says
@@ -170,7 +177,7 @@ def test_runs_of_one_kind_show_no_difference(tmp_path):
 def test_one_burst_is_one_sample():
     of = compare([load(RUNS / "burst"), load(RUNS / "burst")])
     assert of.pairs[0].headline.startswith("Cannot tell whether burst (2) differs from burst (1): n too small: 30 values, P95 needs 72")
-    assert line(of, "response_ok.p50").of.why.startswith("neighbours alike: 30 values are worth")
+    assert line(of, "response_ok.p50").of.why == "n too small: 30 values, P50 needs 72"
     assert line(of, "share.ok").word == "no difference shown"
 
 
@@ -222,13 +229,11 @@ def test_a_run_keeps_its_place_where_another_has_nothing_to_draw(tmp_path):
 def test_of_sweeps_no_figure_mixes_settings_and_no_share_has_the_warm_up(tmp_path):
     sweeps = [load(write(tmp_path / name, list(guide()), "scaling")) for name in ("one", "two")]
     of = compare([*sweeps, load(RUNS / "burst")], anyway=True)
-    assert {plot.reason for plot in comparison_plots(of.sides)} == {
-        "a sweep is among the runs, and its settings would be mixed together in it"
-    }
+    assert {plot.reason for plot in comparison_plots(of.sides)} == {"one of the runs is a sweep, and the figure would mix its settings"}
     for place, n in ((0, (720, 720)), (1, (720, 30))):
         assert (line(of, "share.ok", place).n, line(of, "share.ok", place).of.base) == (n, 1.0)  # each warm-up fails
-    assert any(note.startswith("Both are sweeps: shares of outcomes are over all settings together") for note in of.pairs[0].notes)
-    assert any(note.startswith("one is a sweep, and the other is none") for note in of.pairs[1].notes)
+    assert any(note.startswith("Both are sweeps: shares of outcomes cover all settings together") for note in of.pairs[0].notes)
+    assert any(note.startswith("Only one is a sweep: each line mixes its settings") for note in of.pairs[1].notes)
 
 
 def test_word_errors_are_counted_by_themselves(tmp_path):
@@ -246,9 +251,9 @@ def test_the_method_told_is_the_one_that_was_used(tmp_path):
     sweeps = [load(write(tmp_path / name, list(guide()), "scaling")) for name in ("one", "two")]
     plain = load(RUNS / "locust" / "plain")
     rows, of_sweeps, of_totals = (compare(pair).pairs[0].method for pair in ([load(RUNS / "burst")] * 2, sweeps, [plain, plain]))
-    assert rows.startswith("Moving-block bootstrap, 1,000 draws") and "one or two show one by chance" in rows
-    assert of_sweeps.startswith("Settings: from the intervals that each sweep gives") and "Zou and Donner" in of_sweeps
-    assert "bootstrap" not in of_totals and "without intervals" in of_totals
+    assert rows.startswith("Percentiles: order statistics; means and rates: Student's t;") and "one or two show one by chance" in rows
+    assert of_sweeps.startswith("Settings: the difference of each sweep's own intervals") and "Zou and Donner" in of_sweeps
+    assert "Student" not in of_totals and "without intervals" in of_totals
 
 
 def test_sweeps_are_compared_setting_by_setting(tmp_path):
@@ -265,11 +270,11 @@ def test_sweeps_are_compared_setting_by_setting(tmp_path):
 def test_plain_totals_are_compared_without_intervals():
     plain = load(RUNS / "locust" / "plain")
     of = compare([plain, plain])
-    assert "without rows nothing tells how much a figure varies" in of.pairs[0].headline
+    assert "so the variation of a figure is unknown" in of.pairs[0].headline
     assert {line.word for line in of.pairs[0].lines} == {"cannot tell"}
     assert (line(of, "p95").of.base, line(of, "share.failed").of.base) == (1.0, 0.07)
     assert {"mean", "max", "requests_per_s"} <= {line.key for line in of.pairs[0].lines}
-    with pytest.raises(RunError, match="has Locust's totals only, and burst has rows"):
+    with pytest.raises(RunError, match="has only Locust's totals, and burst has rows"):
         compare([plain, load(RUNS / "burst")], anyway=True)
 
 
@@ -279,21 +284,21 @@ def test_plain_totals_are_compared_without_intervals():
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"question": "burst"}, "question (sustained against burst)"),
-        ({"schedule": "steady 9s 9/s"}, "schedule (steady 500s 4/s against steady 9s 9/s)"),
-        ({"target": ABOUT["target"] | {"kind": "balancer"}}, "kind of endpoint (queue against balancer)"),
-        ({"target": ABOUT["target"] | {"embedded": False}}, "embedded endpoint (true against false)"),
-        ({"options": ABOUT["options"] | {"clips": "mine"}}, "--clips (samples against mine)"),
-        ({"machine": {"cpus": 8, "cpu_model": "generic"}}, "cores of the generator (2 against 8)"),
-        ({"generators": [{"name": "g1"}, {"name": "g2"}]}, "load generators (1 against 2)"),
-        ({"max_in_flight": None}, "--max-in-flight (500 against not on record)"),
+        ({"question": "burst"}, "question (sustained vs. burst)"),
+        ({"schedule": "steady 9s 9/s"}, "schedule (steady 500s 4/s vs. steady 9s 9/s)"),
+        ({"target": ABOUT["target"] | {"kind": "balancer"}}, "kind of endpoint (queue vs. balancer)"),
+        ({"target": ABOUT["target"] | {"embedded": False}}, "embedded endpoint (true vs. false)"),
+        ({"options": ABOUT["options"] | {"clips": "mine"}}, "--clips (samples vs. mine)"),
+        ({"machine": {"cpus": 8, "cpu_model": "generic"}}, "cores of the generator (2 vs. 8)"),
+        ({"generators": [{"name": "g1"}, {"name": "g2"}]}, "load generators (1 vs. 2)"),
+        ({"max_in_flight": None}, "--max-in-flight (500 vs. not recorded)"),
     ],
 )
 def test_other_circumstances_are_refused_and_named(tmp_path, changed, said):
     runs = [load(run(tmp_path / "one", times(1, 100))), load(run(tmp_path / "two", times(2, 100), about=changed))]
-    with pytest.raises(RunError, match=re.escape(f"one and two differ in what matters: {said}; add --anyway")):
+    with pytest.raises(RunError, match=re.escape(f"one and two are different tests: {said}; to compare anyway, add --anyway")):
         compare(runs)
-    assert compare(runs, anyway=True).pairs[0].warnings == (f"one and two differ in what matters: {said}",)
+    assert compare(runs, anyway=True).pairs[0].warnings == (f"one and two are different tests: {said}",)
 
 
 def test_what_need_not_matter_is_told(tmp_path):
@@ -301,8 +306,8 @@ def test_what_need_not_matter_is_told(tmp_path):
     of = compare([load(run(tmp_path / "one", times(1, 100))), load(run(tmp_path / "two", times(2, 100), about=other))])
     notes = " ".join(of.pairs[0].notes)
     assert of.pairs[0].warnings == ()
-    assert "the seed (1 against 2)" in notes and "the host (http://127.0.0.1:40123/v2/demo against https://other)" in notes
-    assert "1 option on record in one of the two only, and not compared: ttl." in notes
+    assert "the seed (1 vs. 2)" in notes and "the host (http://127.0.0.1:40123/v2/demo vs. https://other)" in notes
+    assert "1 option recorded in one run only, and not compared: ttl." in notes
 
 
 def test_an_invalid_run_is_refused(tmp_path):
@@ -341,7 +346,7 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
     assert main(["compare", str(RUNS / "burst"), str(RUNS / "mixed"), "--out", str(tmp_path / "none")]) == 2
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
-    assert "question (burst against steady)" in said.err and "mixed is invalid" in said.err
+    assert "question (burst vs. steady)" in said.err and "mixed is invalid" in said.err
     assert not (tmp_path / "none").exists()
 
 
@@ -352,7 +357,7 @@ def test_the_command_as_a_process_compares_anyway_and_says_so_on_top(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"comparison: {page}\n", "")
     text = page.read_text(encoding="utf-8")
-    assert text.index("Compared all the same") < text.index("<h2>Figures</h2>")
+    assert text.index("Compared despite warnings") < text.index("<h2>Figures</h2>")
 
 
 # -- how often it is right
@@ -364,12 +369,12 @@ def test_a_difference_is_seldom_shown_where_there_is_none_and_mostly_where_one_i
     """200 pairs of an M/M/1 queue at 80 % utilisation, 20,000 requests each, where intervals for independent requests are false."""
     runs, alarms, found, told = queue(np.random.default_rng(11), 400, 20_000), 0, 0, 0
     for place in range(200):
-        base, candidate = (quantile(runs[2 * place + k], percent, stream(place, f"{k}")) for k in (0, 1))
-        shown = estimate_difference(base, candidate).shown
+        base, candidate = (interval(runs[2 * place + k], percent) for k in (0, 1))
+        shown = interval_difference(base, candidate).shown
         told += shown is not None
         alarms += shown is True
-        slower = quantile(runs[2 * place + 1] * 1.3, percent, stream(place, "1"))
-        found += estimate_difference(base, slower).shown is True
+        slower = interval(runs[2 * place + 1] * 1.3, percent)
+        found += interval_difference(base, slower).shown is True
     print(f"P{percent}: told {told}, false alarms {alarms}, 30 % slower found {found}, of 200")
     assert told >= 190
     assert alarms <= 20
@@ -379,4 +384,4 @@ def test_a_difference_is_seldom_shown_where_there_is_none_and_mostly_where_one_i
 @pytest.mark.slow
 def test_where_a_run_is_too_short_for_its_queue_nothing_is_told():
     runs = queue(np.random.default_rng(12), 100, 500)
-    assert sum(quantile(values, 95, stream(1, "x")).draws is not None for values in runs) <= 2
+    assert sum(interval(values, 95).lower is not None for values in runs) <= 2

@@ -193,11 +193,11 @@ def test_more_is_better_of_a_throughput(tmp_path, even):
 def test_another_test_is_no_baseline(tmp_path, even):
     other = load(made(tmp_path / "other", HUNDREDTHS, schedule="burst 100"))
     (one,) = gate(even, asked(baseline={"p95": "+10 %"}), other).results
-    assert one.said == "cannot tell (the baseline was another test: schedule (burst 100 against steady))"
+    assert one.said == "cannot tell (the baseline was another test: schedule (burst 100 vs. steady))"
     assert not one.passes
     (one,) = gate(even, asked(baseline={"p95": "+20 %"}), other, anyway=True).results
     assert (one.state, one.passes) == ("met", True)
-    assert one.remark.endswith("the baseline was another test: schedule (burst 100 against steady)")
+    assert one.remark.endswith("the baseline was another test: schedule (burst 100 vs. steady)")
     with pytest.raises(RunError, match="name a run with --baseline"):
         gate(even, asked(baseline={"p95": "+10 %"}))
 

@@ -143,7 +143,7 @@ def test_five_repeats_of_a_busy_queue_cover_the_truth_in_nine_of_ten(busy):
         assert shown > 0.90
         assert misses < 0.10 * shown
     shown, misses = covered([each[3] for each in found], truth(99, 0.8))
-    assert shown < 0.05  # "neighbours alike": five such repeats cannot tell P99
+    assert shown < 0.05  # "values are correlated": five such repeats cannot tell P99
     assert misses < 0.02
 
 
@@ -164,7 +164,7 @@ def test_one_run_covers_the_truth_or_says_that_it_cannot_tell(load, n):
         assert covered([each[place] for each in found], truth(percent, load))[1] <= (0.10 if n > 300 else 0.13)
     if load > 0.5:
         assert covered([each[2] for each in found], truth(95, load))[0] < 0.20
-        assert found[0][2].remark in ("", "neighbours alike: repeat the run")
+        assert found[0][2].remark in ("", "values are correlated: repeat the run")
 
 
 @pytest.mark.slow

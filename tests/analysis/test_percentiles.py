@@ -93,7 +93,7 @@ def test_a_rank_between_two_is_in_a_straight_line_between_their_values():
 
 def test_neighbours_that_are_alike_are_said_to_be():
     rising = percentiles(np.linspace(1, 2, 400))
-    assert [(of.alike, of.lower, of.remark) for of in rising[:3]] == [(True, None, "neighbours alike: repeat the run")] * 3
+    assert [(of.alike, of.lower, of.remark) for of in rising[:3]] == [(True, None, "values are correlated: repeat the run")] * 3
     assert percentiles(np.linspace(1, 2, 50))[2].remark == "n too small"
     mixed = percentiles(np.random.default_rng(1).permutation(np.linspace(1, 2, 400)))
     assert [of.alike for of in mixed] == [False] * 4

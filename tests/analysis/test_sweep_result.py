@@ -71,8 +71,8 @@ def test_a_percentile_that_is_the_maximum_says_so(curve):
 
 def test_a_setting_whose_neighbours_are_alike_has_no_interval_and_a_note(curve):
     """Its first 64 answers take ever longer, because all were sent at once."""
-    assert sheet(curve, "Response time by setting")["c64"]["P95 (95 % interval)"] == "1.63 s (neighbours alike: repeat the run)"
-    assert cell(curve, "c64").interval("p95").basis == "neighbours alike: repeat the run"
+    assert sheet(curve, "Response time by setting")["c64"]["P95 (95 % interval)"] == "1.63 s (values are correlated: repeat the run)"
+    assert cell(curve, "c64").interval("p95").basis == "values are correlated: repeat the run"
     (note,) = (note for note in curve.notes if note.startswith("Neighbouring answers are alike in "))
     assert "c64" in note and "c1," not in note
 
