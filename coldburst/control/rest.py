@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import gevent
 
+from coldburst import emulator_token
 from coldburst.control.desired_state import ControlError, DesiredState, ObservedState, listed, serving
 from coldburst.keys import RUNPOD_KEY
 from coldburst.lines import one_line
@@ -72,6 +73,8 @@ class RestControl:
             raise ControlError(f"'{address.url or 'no host'}' has no REST v2 to change it by: give --control hand")
         if not variable.isidentifier():
             raise ControlError(f"--concurrency-env '{variable}' is no variable's name: give one as in CONCURRENCY")
+        # An emulator's own token goes before the key, which is RunPod's.
+        key = emulator_token.find(address.management) or key
         self._address, self._key, self._variable = address, key, variable
         self._pause: Callable[[float], bool] = _patiently
         self._path = f"/serverless/{quote(address.endpoint_id, safe='')}"
@@ -295,7 +298,7 @@ class RestControl:
 
     def _refusal(self, exchange: Exchange) -> str:
         if exchange.status in (401, 403):
-            right = f"set {RUNPOD_KEY} to one that may change endpoints"
+            right = f"set {RUNPOD_KEY} to one that may change endpoints (for an emulator: {emulator_token.VARIABLE}, to its token)"
             return f"{self.where} refuses the key ({exchange.status}): {right}, or give --control hand"
         if exchange.status == 404:
             return f"{self.where} does not exist (404): check the id in --host"

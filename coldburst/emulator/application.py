@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -13,6 +12,7 @@ from typing import Any, TextIO
 
 from aiohttp import web
 
+from coldburst.emulator.api.access import Access
 from coldburst.emulator.api.management import Management
 from coldburst.emulator.api.routes import Routes
 from coldburst.emulator.api.server import Server
@@ -48,16 +48,17 @@ class Emulator:
         folder: Path,
         reaper: OrphanReaper,
         log: TextIO | None,
+        access: Access,
     ) -> None:
         self.url, clock = url, WallClock()
-        self._webhooks = Webhooks(options.webhook_waits_s, options.webhook_timeout_s)
+        self._webhooks = Webhooks(options.webhook_waits_s, options.webhook_timeout_s, options.webhook_hosts)
         truth = TruthLog(log, clock.zero_s)
         self.endpoints = {spec.name: HostedEndpoint(spec, options, clock, truth, self._webhooks) for spec in specs}
         for endpoint in self.endpoints.values():
             modelled = endpoint.spec.workers.kind == "modelled"
             endpoint.backend = ModelledBackend(endpoint) if modelled else ProcessBackend(endpoint, worker_url, folder, reaper)
         management = Management(self.endpoints, clock, url, options.management_per_minute)
-        self._routes = Routes(self.endpoints, management, os.environ.get("RUNPOD_API_KEY", ""))
+        self._routes = Routes(self.endpoints, management, access)
 
     def server(self) -> Server:
         """What answers on its behalf."""

@@ -6,6 +6,8 @@ python -m coldburst.emulator --help
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 import shutil
 import socket
 import sys
@@ -16,6 +18,8 @@ from typing import TextIO
 
 import uvloop
 
+from coldburst import emulator_token
+from coldburst.emulator.api.access import Access
 from coldburst.emulator.application import Emulator, serving, until_ready
 from coldburst.emulator.certificate import serve_as
 from coldburst.emulator.settings.arguments import PROGRAM
@@ -23,6 +27,7 @@ from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, Endpoint
 from coldburst.emulator.settings.parsing import parse
 from coldburst.emulator.workers.processes import OrphanReaper
 from coldburst.installation import program
+from coldburst.keys import RUNPOD_KEY
 from coldburst.transcriber.service_process import in_url, listen, on_stop, open_log, start_error
 
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -43,17 +48,24 @@ async def run(options: EmulatorOptions, specs: Sequence[EndpointSpec], listening
     stop = asyncio.Event()
     on_stop(stop.set, until_stdin_closes=options.until_stdin_closes)
     reaper = OrphanReaper(folder)
-    emulator = Emulator(options, specs, f"{'https' if options.https else 'http'}://{host}:{port}", worker_url, folder, reaper, log)
+    key = os.environ.get(RUNPOD_KEY, "")
+    token = os.environ.get(emulator_token.VARIABLE) or key or secrets.token_urlsafe()
+    access = Access(options.host, options.allow_host, key, token)
+    emulator = Emulator(options, specs, f"{'https' if options.https else 'http'}://{host}:{port}", worker_url, folder, reaper, log, access)
+    emulator_token.publish(port, "" if key else token)
     try:
         async with serving(emulator, sockets):
             emulator.start()
             if options.ready and not await until_ready(emulator, stop):
                 return 0
             lines = [f"listening on {emulator.url}", *emulator.addresses(), *([f"authority {authority}"] if authority else [])]
+            if not (key or os.environ.get(emulator_token.VARIABLE)):
+                lines.append(f"token {token}  (to change settings and inject faults: Authorization: Bearer TOKEN)")
             print("\n".join(lines), flush=True)
             await stop.wait()
     finally:
         reaper.close()
+        emulator_token.publish(port, "")
     return 0
 
 

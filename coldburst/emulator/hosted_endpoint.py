@@ -20,6 +20,7 @@ from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.backend import WorkerBackend
 from coldburst.serverless.actions import Action, Changed, Cut, Ended, Forward, GiveUp
 from coldburst.serverless.endpoint import Endpoint
+from coldburst.serverless.errors import RequestRefusedError, short_repr
 from coldburst.serverless.job import TERMINAL_STATES, Job
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.simulation.driver import WorkerResult
@@ -176,6 +177,15 @@ class HostedEndpoint:
                 waiters.remove(waiter)
                 if not waiters:
                     del self._job_waiters[job.id]
+
+    def check_webhook(self, url: Any) -> None:
+        """Check where a job's webhook would go.
+
+        Raises:
+            RequestRefusedError: neither this machine nor an allowed host.
+        """
+        if isinstance(url, str) and (host := self._webhooks.forbidden_host(url)):
+            raise RequestRefusedError(f"webhook host {short_repr(host)} is not this machine: start the emulator with --webhook-hosts NAME")
 
     def _ended(self, job: Job) -> None:
         for waiter in self._job_waiters.pop(job.id, ()):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import aiohttp
+from yarl import URL
+
+from coldburst.emulator_token import is_loopback
 
 HEADERS = {"Content-Type": "application/json", "User-Agent": "Go-http-client/2.0"}
 
@@ -18,12 +21,22 @@ class Webhooks:
     Args:
         waits_s: seconds before each further try; RunPod was seen to wait 5 and then 15.
         timeout_s: for one try.
+        hosts: where webhooks may go beside this machine; "*" = anywhere.
     """
 
-    def __init__(self, waits_s: Sequence[float], timeout_s: float) -> None:
+    def __init__(self, waits_s: Sequence[float], timeout_s: float, hosts: Collection[str] = ()) -> None:
+        self._hosts = hosts
         self._waits_s, self._timeout_s = tuple(waits_s), timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._posting: set[asyncio.Task[None]] = set()
+
+    def forbidden_host(self, url: str) -> str:
+        """The host in ``url`` if webhooks may not go there, else ""."""
+        try:
+            host = (URL(url).host or "").lower()
+        except ValueError:
+            return ""
+        return "" if is_loopback(host) or host in self._hosts or "*" in self._hosts else host
 
     def post(self, url: str, body: Mapping[str, Any]) -> None:
         """Start to post ``body`` to ``url``; whether it succeeds changes nothing for the job."""
@@ -46,10 +59,12 @@ class Webhooks:
                 return
 
     async def _accepted(self, url: str, body: bytes) -> bool:
+        if self.forbidden_host(url):
+            return False
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(self._timeout_s))
         try:
-            async with self._session.post(url, data=body, headers=HEADERS) as answer:
+            async with self._session.post(url, data=body, headers=HEADERS, allow_redirects=False) as answer:
                 return 200 <= answer.status < 300
         # ValueError: it is no URL.
         except (aiohttp.ClientError, TimeoutError, ValueError):

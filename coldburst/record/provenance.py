@@ -10,12 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from coldburst import __version__
+from coldburst import __version__, emulator_token
 from coldburst.installation import checkout, python_path
 from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
 
 PACKAGES = ("locust", "gevent", "httptools", "runpod")
-SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY)
+SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY, emulator_token.VARIABLE)
 """Variables that no process of ours hands to another: the embedded service is open, and a report needs no key."""
 
 

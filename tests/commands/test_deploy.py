@@ -28,6 +28,8 @@ def test_nothing_runs_as_root_or_writes_to_its_image():
     for name, service in SERVICES.items():
         assert service["read_only"] is True
         assert not {"privileged", "ulimits", "cap_add"} & set(service)
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
         assert name == "prometheus" or service["user"] == "${UID:-1000}:${GID:-1000}"  # whose image is nobody's already
     assert all(service["stop_signal"] == "SIGINT" for service in OURS.values())
     assert "USER nobody" in (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -76,7 +76,7 @@ PLENTY = ("--management-per-minute", "10000")
 
 @pytest.fixture(scope="module")
 def there():
-    with emulator(*MODELLED, *PLENTY, "--workers-max", "3", "--idle-timeout", "30") as started:
+    with emulator(*MODELLED, *PLENTY, "--workers-max", "3", "--idle-timeout", "30", "--env", "HF_TOKEN") as started:
         yield started
 
 

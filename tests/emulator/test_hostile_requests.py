@@ -13,6 +13,7 @@ from tests.support.transcribers import DEADLINE_S, until
 TERMS = {"error", "status", "title", "detail"}
 HUGE = b"1" + b"0" * 400
 """A whole number that no float can hold."""
+JSON = b"Content-Type: application/json\r\n"
 CONFIG = """
 [endpoints.queue]
 concurrency = 50
@@ -107,18 +108,18 @@ def test_the_case_of_a_host_says_nothing(platform):
     [
         (b"\x00\x01\x02\r\n\r\n", 400),
         (b"GET /v2/queue/health HTTP/1.1\r\n\r\n", 400),
-        (b"GOSSIP /v2/queue/health HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-        (b"CONNECT /v2/queue/run HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"GOSSIP /v2/queue/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"CONNECT /v2/queue/run HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
-        (b"GET /v2/queue/health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 400),
-        (b"POST /v2/queue/run HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", 400),
-        (b"POST /v2/queue/run HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n", 400),
-        (b"POST /v2/queue/run HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999\r\n\r\n", 413),
-        (b"POST /v2/queue/run HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nContent-Length: 2\r\n\r\n{}", 417),
-        (b"POST /v2/queue/run HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 400),
-        (b"GET /lb/Mixed/x HTTP/1.1\r\nHost: x\r\nX-Odd: \xff\r\n\r\n", 400),
+        (b"GET /v2/queue/health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 400),
+        (b"POST /v2/queue/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", 400),
+        (b"POST /v2/queue/run HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n", 400),
+        (b"POST /v2/queue/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999\r\n\r\n", 413),
+        (b"POST /v2/queue/run HTTP/1.1\r\nHost: localhost\r\nExpect: miracles\r\nContent-Length: 2\r\n\r\n{}", 417),
+        (b"POST /v2/queue/run HTTP/1.1\r\nHost: localhost\r\n" + JSON + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 400),
+        (b"GET /lb/Mixed/x HTTP/1.1\r\nHost: localhost\r\nX-Odd: \xff\r\n\r\n", 400),
     ],
 )
 def test_what_is_no_request_is_told_so_in_json(platform, sent, status):
@@ -129,7 +130,8 @@ def test_what_is_no_request_is_told_so_in_json(platform, sent, status):
 
 
 def test_a_client_that_asks_first_is_told_to_send_its_body(platform):
-    request = b"POST /v2/queue/run HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 18\r\n\r\n"
+    request = b"POST /v2/queue/run HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + JSON
+    request += b"Expect: 100-continue\r\nContent-Length: 18\r\n\r\n"
     with connected(platform) as sock:
         sock.sendall(request)
         assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -138,7 +140,7 @@ def test_a_client_that_asks_first_is_told_to_send_its_body(platform):
 
 
 def test_slow_and_silent_clients_do_not_hold_the_others_up(platform):
-    parts = (b"", b"GET /v2/que", b"POST /v2/queue/run HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    parts = (b"", b"GET /v2/que", b"POST /v2/queue/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
     slow = [connected(platform) for _ in range(60)]
     for number, sock in enumerate(slow):
         sock.sendall(parts[number % 3])

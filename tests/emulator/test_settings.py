@@ -268,9 +268,9 @@ def test_workers_see_no_key_and_no_other_platform(monkeypatch):
 
 def test_the_sdk_finds_its_platform_by_the_urls_of_production():
     block = sdk_block("http://h:1", "demo", "w1", "NVIDIA RTX A5000", "k", 10.0)
-    assert block["RUNPOD_WEBHOOK_GET_JOB"] == "http://h:1/v2/demo/job-take/$ID?gpu=NVIDIA+RTX+A5000"
-    assert block["RUNPOD_WEBHOOK_POST_OUTPUT"] == "http://h:1/v2/demo/job-done/$RUNPOD_POD_ID/$ID?gpu=NVIDIA+RTX+A5000"
-    assert block["RUNPOD_WEBHOOK_POST_STREAM"] == "http://h:1/v2/demo/job-stream/$RUNPOD_POD_ID/$ID?gpu=NVIDIA+RTX+A5000"
-    assert block["RUNPOD_WEBHOOK_PING"] == "http://h:1/v2/demo/ping/$RUNPOD_POD_ID?gpu=NVIDIA+RTX+A5000"
+    assert block["RUNPOD_WEBHOOK_GET_JOB"] == "http://h:1/v2/demo/job-take/$ID?gpu=NVIDIA+RTX+A5000&key=k"
+    assert block["RUNPOD_WEBHOOK_POST_OUTPUT"] == "http://h:1/v2/demo/job-done/$RUNPOD_POD_ID/$ID?gpu=NVIDIA+RTX+A5000&key=k"
+    assert block["RUNPOD_WEBHOOK_POST_STREAM"] == "http://h:1/v2/demo/job-stream/$RUNPOD_POD_ID/$ID?gpu=NVIDIA+RTX+A5000&key=k"
+    assert block["RUNPOD_WEBHOOK_PING"] == "http://h:1/v2/demo/ping/$RUNPOD_POD_ID?gpu=NVIDIA+RTX+A5000&key=k"
     assert (block["RUNPOD_POD_ID"], block["RUNPOD_PING_INTERVAL"]) == ("w1", "10000")
     assert sdk_block("b", "e", "w", "g", "k", 0.1)["RUNPOD_PING_INTERVAL"] == "1000"  # the SDK counts whole seconds

@@ -9,12 +9,13 @@ import pytest
 from tests.support.locusts import ROOT
 
 STANDARD = sys.stdlib_module_names
-LEAVES = {"option", "randomness", "keys", "lines", "installation"}
+LEAVES = {"option", "randomness", "keys", "emulator_token", "lines", "installation"}
 # Package of coldburst -> packages and modules of coldburst that it may import, and libraries that it may not.
 INSIDE = {
     "option": set(),
     "randomness": set(),
     "keys": {"option"},
+    "emulator_token": set(),
     "lines": set(),
     "redact": set(),
     "installation": set(),

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from coldburst import emulator_token
 from tests.support.transcribers import DEADLINE_S, ROOT, Answer, ask, stop, until
 
 STARTS_S = 3 * DEADLINE_S
@@ -38,9 +39,17 @@ class Emulator:
     lines: list[str] = field(default_factory=list)
 
     def ask(self, path: str, body: Any = None, method: str = "", headers: Mapping[str, str] | None = None) -> Answer:
-        """The answer to a request; with a body a POST, which is sent as JSON unless it is bytes."""
+        """The answer to a request; with a body a POST of JSON, bytes being sent as they are. Changes carry the emulator's token."""
         content = body if body is None or isinstance(body, bytes) else json.dumps(body)
-        return ask(self.url, path, method or ("GET" if body is None else "POST"), content, headers)
+        given = {} if body is None else {"Content-Type": "application/json"}
+        if body is not None and path.startswith(("/v2/serverless", "/emulator")):
+            given["Authorization"] = f"Bearer {self.token}"
+        return ask(self.url, path, method or ("GET" if body is None else "POST"), content, given | dict(headers or {}))
+
+    @property
+    def token(self) -> str:
+        """What changes of settings and faults must show."""
+        return emulator_token.find(self.url)
 
     def submit(self, endpoint: str, **wants: Any) -> str:
         """Id of a new job with these keys in its input."""
@@ -93,7 +102,7 @@ def emulator(*args: str, **env: str) -> Iterator[Emulator]:
     with tempfile.TemporaryDirectory() as folder:
         truth_log, log = Path(folder) / "truth.jsonl", Path(folder) / "stderr"
         command = [sys.executable, "-m", "coldburst.emulator", "--until-stdin-closes", "--log", str(truth_log), *args]
-        environment = {name: value for name, value in os.environ.items() if name != "RUNPOD_API_KEY"} | env
+        environment = {name: value for name, value in os.environ.items() if name not in ("RUNPOD_API_KEY", emulator_token.VARIABLE)} | env
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with log.open("w") as errors, subprocess.Popen(command, cwd=ROOT, env=environment, stderr=errors, text=True, **pipes) as process:
             try:

@@ -15,8 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
-from coldburst.emulator.api.queue import body_of
-from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, content, refusal
+from coldburst.emulator.api.queue import json_body
+from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, refusal
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.arguments import MAX_CONCURRENCY, MAX_WORKERS
 from coldburst.emulator.settings.endpoint_specs import WorkerSpec
@@ -81,7 +81,7 @@ class Management:
             return answer(self._workers(endpoint))
         _require_method(request, "GET", "PATCH")
         if request.method == "PATCH":
-            self._patch(endpoint, content(await body_of(endpoint, request, BODY_BYTES), strict=False))
+            self._patch(endpoint, await json_body(endpoint, request, BODY_BYTES, strict=False))
         return answer(self._view(endpoint))
 
     def _view(self, endpoint: HostedEndpoint) -> dict[str, Any]:
@@ -181,6 +181,10 @@ def _environment(endpoint: HostedEndpoint, value: Any) -> WorkerSpec:
             422,
             f"env is {short_repr(value)}: send an object of texts (names without '=', nothing with a NUL), as in {{'CONCURRENCY': '4'}}",
         )
+    declared = {"CONCURRENCY", *endpoint.spec.workers.env_names}
+    if unknown := sorted(value.keys() - declared):
+        names = ", ".join(sorted(declared))
+        raise HttpError(422, f"env sets {short_repr(unknown[0])}, which the endpoint does not declare ({names}): start it with --env NAME")
     concurrency = value.get("CONCURRENCY", str(endpoint.backend.spec.concurrency))
     if not (concurrency.isascii() and concurrency.isdigit() and len(concurrency) < 10) or not 1 <= int(concurrency) <= MAX_CONCURRENCY:
         raise HttpError(422, f"CONCURRENCY {short_repr(concurrency)} is no whole number from 1 to {MAX_CONCURRENCY}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -47,8 +48,32 @@ async def body_of(endpoint: HostedEndpoint, request: web.BaseRequest, most: floa
     return found
 
 
+async def json_body(
+    endpoint: HostedEndpoint, request: web.BaseRequest, most: float, what: str = "the request's body", *, strict: bool = True
+) -> dict[str, Any]:
+    """The JSON object in a client's request; see ``content``.
+
+    Raises:
+        HttpError: 413 above ``most`` bytes; 415 for another content type than JSON, which web forms cannot send; 400.
+    """
+    body = await body_of(endpoint, request, most)
+    require_json(request)
+    return content(body, what, strict=strict)
+
+
+def require_json(request: web.BaseRequest) -> None:
+    """Check the content type of a body, if there is one.
+
+    Raises:
+        HttpError: 415.
+    """
+    if request.body_exists and request.content_type != "application/json":
+        raise HttpError(415, f"the body's type is {request.content_type[:60]}: send JSON with 'Content-Type: application/json'")
+
+
 async def _run(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
-    body = content(await body_of(endpoint, request, endpoint.platform.run_bytes))
+    body = await json_body(endpoint, request, endpoint.platform.run_bytes)
+    endpoint.check_webhook(body.get("webhook"))
     job = endpoint.core.submit(body, endpoint.now())
     endpoint.pump()
     return answer({"id": job.id, "status": "IN_QUEUE"})
@@ -57,7 +82,8 @@ async def _run(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> we
 async def _runsync(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
     platform = endpoint.platform
     wait_s = _wait_s(request, platform.sync_wait_s, (platform.sync_wait_min_s, platform.sync_wait_max_s))
-    body = content(await body_of(endpoint, request, platform.sync_bytes))
+    body = await json_body(endpoint, request, platform.sync_bytes)
+    endpoint.check_webhook(body.get("webhook"))
     job = endpoint.core.submit(body, endpoint.now(), sync=True)
     endpoint.pump()
     await endpoint.wait(job, wait_s)
@@ -162,6 +188,8 @@ async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, name: str, j
         )
     if not (operation.of_balancer or endpoint.is_queue):
         raise HttpError(400, "not allowed for LB API")
+    if name not in ("run", "runsync"):
+        require_json(request)
     endpoint.faults.check_request(request, name)
     if (again_s := endpoint.core.admit(name, endpoint.now())) is not None:
         raise _too_many(endpoint, name, again_s)

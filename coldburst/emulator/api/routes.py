@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import sys
 import traceback
 from collections.abc import Mapping
@@ -12,8 +11,9 @@ from typing import Any
 from aiohttp import web
 
 from coldburst.emulator.api import load_balancer, queue, sdk_protocol
+from coldburst.emulator.api.access import Access
 from coldburst.emulator.api.management import Management
-from coldburst.emulator.api.responses import HttpError, answer, content, refusal
+from coldburst.emulator.api.responses import HttpError, answer, refusal
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.fault_notation import FaultError, parse_fault
 from coldburst.emulator.workers.process_backend import ProcessBackend
@@ -26,11 +26,11 @@ class Routes:
 
     Args:
         endpoints: by name.
-        key: that clients must show; "" lets everyone in.
+        access: checks each request first.
     """
 
-    def __init__(self, endpoints: Mapping[str, HostedEndpoint], management: Management, key: str) -> None:
-        self._endpoints, self._management, self._key = endpoints, management, key.encode()
+    def __init__(self, endpoints: Mapping[str, HostedEndpoint], management: Management, access: Access) -> None:
+        self._endpoints, self._management, self._access = endpoints, management, access
         self._by_host = {name.lower(): name for name in endpoints}  # host names have no case
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -47,25 +47,27 @@ class Routes:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
-        if (name := self._of_host(request.headers.get("Host", ""))) is not None:
+        if (name := self._of_host(self._access.check_source(request))) is not None:
             return await self._balance(name, request, request.raw_path)
         parts = path.split("/")[1:]
         match parts:
             case ["v2", "serverless", *rest]:
-                self._permit(request)
+                self._access.require_key(request)
+                if request.method == "PATCH":
+                    self._access.require_token(request)
                 return await self._management.serve(request, [part for part in rest if part])
             case ["v2", name, operation, *rest]:
                 return await self._queue(name, operation, [part for part in rest if part], request)
             case ["lb", name, *rest]:
                 return await self._balance(name, request, f"/{'/'.join(rest)}{'?' if query else ''}{query}")
             case ["emulator", *rest]:
-                self._permit(request)
+                self._access.require_key(request)
                 return await self._inspect(request, [part for part in rest if part])
         raise HttpError(404, "no such path: there are /v2/NAME/…, /lb/NAME/…, /v2/serverless and /emulator")
 
     def _of_host(self, host: str) -> str | None:
         """The endpoint that a host names, as NAME.api.runpod.ai, NAME.api.localhost or NAME.localhost do."""
-        label, _, rest = host.lower().partition(":")[0].partition(".")
+        label, _, rest = host.partition(".")
         name = self._by_host.get(label, label)
         return name if rest.startswith("api.") or (rest == "localhost" and name in self._endpoints) else None
 
@@ -75,28 +77,21 @@ class Routes:
         except KeyError:
             raise HttpError(404, "endpoint not found") from None
 
-    def _permit(self, request: web.BaseRequest) -> None:
-        """Lets a client in; the bodies of its refusal are those of RunPod's gateway."""
-        if not self._key:
-            return
-        shown = request.headers.get("Authorization", "").removeprefix("Bearer ").encode(errors="surrogateescape")
-        if not hmac.compare_digest(shown, self._key):
-            raise HttpError(401, "invalid api key" if shown else "no token provided")
-
     async def _queue(self, name: str, operation: str, rest: list[str], request: web.BaseRequest) -> web.StreamResponse:
         if operation in queue.OPERATIONS and len(rest) <= 1:
-            self._permit(request)
+            self._access.require_key(request)
             return await queue.serve(self._find(name), request, operation, rest[0] if rest else "")
         if operation in sdk_protocol.OPERATIONS and len(rest) <= 2:
             endpoint = self._find(name)
             if not isinstance(endpoint.backend, ProcessBackend):
                 raise HttpError(404, f"endpoint '{name}' has modelled workers: no others take its jobs")
+            self._access.require_worker_key(request, endpoint.backend.worker_key)
             return await sdk_protocol.serve(endpoint, endpoint.backend.polls, request, operation, *[*rest, "", ""][:2])
-        self._permit(request)
+        self._access.require_key(request)
         raise HttpError(404, f"no such path: endpoints have {', '.join(queue.OPERATIONS)}")
 
     async def _balance(self, name: str, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        self._permit(request)
+        self._access.require_key(request)
         endpoint = self._find(name)
         if endpoint.is_queue:
             raise HttpError(400, "not allowed for QB API")
@@ -112,7 +107,8 @@ class Routes:
             raise HttpError(404, "no such path: there are /emulator, /emulator/NAME and /emulator/NAME/fault")
         if request.method != "POST":
             raise HttpError(405, f"{request.method} is not for faults: use POST", {"Allow": "POST"})
-        body = content(await queue.body_of(endpoint, request, FAULT_BYTES), "the fault")
+        self._access.require_token(request)
+        body = await queue.json_body(endpoint, request, FAULT_BYTES, "the fault")
         try:
             endpoint.faults.inject(parse_fault(body))
         except FaultError as error:

@@ -24,7 +24,8 @@ WORKERS = ("sdk", "modelled", "command")
 DESCRIPTION = """\
 RunPod's serverless platform on this machine: queue and load-balancing endpoints, with real workers (the runpod SDK,
 or a command of yours) or modelled ones. Prints 'listening on URL' first, then the URLs of each endpoint.
-Environment: RUNPOD_API_KEY, the key that clients must show (none: open to all)."""
+Environment: RUNPOD_API_KEY, the key that every request must send (not set: only changes of settings and faults need a token,
+which is COLDBURST_EMULATOR_TOKEN, or a random one that is printed at the start)."""
 EXAMPLES = f"""examples:
   python -m coldburst.emulator --port 8090
       one queue endpoint, 'demo', whose workers transcribe with PocketSphinx through the runpod SDK
@@ -73,6 +74,7 @@ def emulator_parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog=program(PROGRAM), add_help=False, allow_abbrev=False)
     add = parser.add_argument_group("emulator").add_argument
     add("--host", type=_address, default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--allow-host", type=_names, default=(), metavar="NAME,…", help="further names in Host and Origin that requests may have")
     add("--port", type=_whole(0, 65_535), default=0, metavar="N", help="port to listen on; 0: the kernel chooses (default: 0)")
     add("--endpoint", default="demo", metavar="NAME", help="name of the endpoint, where there is no --config (default: %(default)s)")
     add("--config", default="", metavar="FILE", help="TOML: the emulator's options, and a table [endpoints.NAME] for each endpoint")
@@ -102,6 +104,7 @@ def emulator_parser() -> argparse.ArgumentParser:
         help="pauses before the 2nd and the 3rd try at a webhook (s, default: 5,15)",
     )
     _add_time(add, "--webhook-timeout", 10.0, "after which a try at a webhook counts as failed", least=0.01)
+    add("--webhook-hosts", type=_names, default=(), metavar="NAME,…", help="where webhooks may go beside this machine; '*': anywhere")
     add(
         "--management-per-minute",
         type=_whole(1, 10**6),
@@ -166,6 +169,7 @@ def _add_workers(add: Any) -> None:
         metavar="PATH",
         help="a balancer's worker is ready when it answers 200 there (default: /ping; /health for sdk)",
     )
+    add("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable of the workers, which REST v2 may then change")
     add("--card-gb", type=_number(0), default=0.0, metavar="GB", help="memory of the card, in which a job finds room or fails; 0: no bound")
     add("--shared-gb", type=_number(0), default=0.0, metavar="GB", help="memory that the model takes")
     add("--job-gb", type=_number(0), default=0.0, metavar="GB", help="memory that each running job takes")
@@ -216,6 +220,10 @@ def _number(least: float) -> Any:
 
 def _times(text: str) -> tuple[float, ...]:
     return tuple(map(_number(0), text.split(","))) if text else ()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip().lower()))
 
 
 def _service_time(text: str) -> ServiceTime:

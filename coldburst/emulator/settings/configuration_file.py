@@ -56,6 +56,8 @@ def _words(table: Mapping[str, Any], parser: argparse.ArgumentParser, place: str
 def _option(name: str, value: Any) -> list[str]:
     if name == "platform" and isinstance(value, dict):
         return [word for parameter, entry in value.items() for word in ("--platform", f"{parameter}={text_of(entry)}")]
+    if name == "env" and isinstance(value, list):
+        return [f"--env={text_of(entry)}" for entry in value]
     if name == "fault":
         return [word for fault in (value if isinstance(value, list) else [value]) for word in ("--fault", json.dumps(fault, default=str))]
     if name == "command" and isinstance(value, list):

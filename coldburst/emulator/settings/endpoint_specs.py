@@ -13,7 +13,13 @@ from coldburst.serverless.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """An endpoint's workers: ``kind`` is sdk, modelled or command; seconds in ``_s``, memory in GB; ``env`` as REST v2 sets it."""
+    """An endpoint's workers; seconds in ``_s``, memory in GB.
+
+    Attributes:
+        kind: sdk, modelled or command.
+        env_names: variables that REST v2 may set.
+        env: their values.
+    """
 
     kind: str
     command: tuple[str, ...]
@@ -27,6 +33,7 @@ class WorkerSpec:
     shared_gb: float
     job_gb: float
     health_path: str
+    env_names: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,4 +68,6 @@ class EmulatorOptions:
     too_large_status: int
     webhook_waits_s: tuple[float, ...]
     webhook_timeout_s: float
+    webhook_hosts: tuple[str, ...]
+    allow_host: tuple[str, ...]
     management_per_minute: int

@@ -81,6 +81,7 @@ def _worker_spec(args: argparse.Namespace) -> WorkerSpec:
         recognisers.check(args.engine, args.model)
         if args.engine == "fixed" and args.service_time.fixed_s is None:
             raise ValueError(f"engine 'fixed' takes a fixed service time: write '--service-time 0.5' instead of '{args.service_time.text}'")
+    env = dict(map(_variable, args.env))
     return WorkerSpec(
         args.worker,
         _command(args.command) if args.worker == "command" else (),
@@ -94,7 +95,16 @@ def _worker_spec(args: argparse.Namespace) -> WorkerSpec:
         args.shared_gb,
         args.job_gb,
         args.health_path or ("/health" if args.worker == "sdk" else "/ping"),
+        tuple(env),
+        {name: value for name, value in env.items() if value is not None},
     )
+
+
+def _variable(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    if not name.isidentifier() or "\0" in value:
+        raise ValueError(f"'--env {text}' is not a variable: write NAME or NAME=VALUE, as in '--env MODE=fast'")
+    return name, value if equals else None
 
 
 def _command(text: str) -> tuple[str, ...]:

@@ -29,6 +29,9 @@ class ProcessBackend:
     Args:
         base: URL at which workers reach the emulator.
         folder, reaper: see WorkerProcesses.
+
+    Attributes:
+        worker_key: given to the workers, which show it where clients need a key.
     """
 
     def __init__(self, endpoint: HostedEndpoint, base: str, folder: Path, reaper: OrphanReaper) -> None:
@@ -39,7 +42,7 @@ class ProcessBackend:
         self._processes = WorkerProcesses(folder, reaper, endpoint.options.grace_s, self._gone)
         self._frozen: set[str] = set()
         self._checks: dict[str, asyncio.Task[None]] = {}
-        self._key = secrets.token_hex(16)
+        self.worker_key = secrets.token_hex(16)
         self._session: aiohttp.ClientSession | None = None
 
     def actions(self, now: float) -> Iterable[Action]:
@@ -119,7 +122,7 @@ class ProcessBackend:
         if port:
             ports = {"PORT": str(port), "PORT_HEALTH": str(port), "HEALTH_CHECK_PATH": self.spec.health_path}
             return outside() | dict(self.spec.env) | {"RUNPOD_POD_ID": worker_id, "RUNPOD_ENDPOINT_ID": endpoint.name} | ports
-        block = sdk_block(self._base, endpoint.name, worker_id, endpoint.core.policy.gpu, self._key, endpoint.platform.ping_s)
+        block = sdk_block(self._base, endpoint.name, worker_id, endpoint.core.policy.gpu, self.worker_key, endpoint.platform.ping_s)
         return {"RUNPOD_LOG_LEVEL": "ERROR"} | outside() | dict(self.spec.env) | block
 
     def _command(self, port: int) -> list[str]:

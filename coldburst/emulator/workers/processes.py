@@ -16,13 +16,14 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote_plus
+from urllib.parse import urlencode
 
+from coldburst import emulator_token
 from coldburst.installation import IMPORT_ROOT, python_path
 
 KEPT = ("RUNPOD_LOG_LEVEL", "RUNPOD_DEBUG_LEVEL")
 """Variables of the SDK that a developer may set for his workers; the others are the platform's to set."""
-SECRETS = ("API_TOKEN", "TRANSCRIPTION_API_KEY")
+SECRETS = ("API_TOKEN", "TRANSCRIPTION_API_KEY", emulator_token.VARIABLE)
 """Of other parts of this project: no worker needs them."""
 
 
@@ -204,15 +205,15 @@ def sdk_block(base: str, endpoint: str, worker_id: str, gpu: str, key: str, ping
         base: URL of the emulator, without a path.
         endpoint, worker_id: names.
         gpu: name of the card, told in each request.
-        key: sent in Authorization; without one the SDK sends no pings.
+        key: in each URL, as on RunPod, and in Authorization; without one the SDK sends no pings.
         ping_s: between two pings; the SDK counts whole seconds.
     """
-    api, card = f"{base}/v2/{endpoint}", f"gpu={quote_plus(gpu)}"
+    api, query = f"{base}/v2/{endpoint}", urlencode({"gpu": gpu, "key": key})
     return {
-        "RUNPOD_WEBHOOK_GET_JOB": f"{api}/job-take/$ID?{card}",
-        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{api}/job-done/$RUNPOD_POD_ID/$ID?{card}",
-        "RUNPOD_WEBHOOK_POST_STREAM": f"{api}/job-stream/$RUNPOD_POD_ID/$ID?{card}",
-        "RUNPOD_WEBHOOK_PING": f"{api}/ping/$RUNPOD_POD_ID?{card}",
+        "RUNPOD_WEBHOOK_GET_JOB": f"{api}/job-take/$ID?{query}",
+        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{api}/job-done/$RUNPOD_POD_ID/$ID?{query}",
+        "RUNPOD_WEBHOOK_POST_STREAM": f"{api}/job-stream/$RUNPOD_POD_ID/$ID?{query}",
+        "RUNPOD_WEBHOOK_PING": f"{api}/ping/$RUNPOD_POD_ID?{query}",
         "RUNPOD_POD_ID": worker_id,
         "RUNPOD_POD_HOSTNAME": worker_id,
         "RUNPOD_ENDPOINT_ID": endpoint,
