@@ -83,8 +83,8 @@ class Access:
             address = ipaddress.ip_address(name)
         except ValueError:
             return False
-        local = request.transport and request.transport.get_extra_info("sockname")
-        return bool(local) and address == ipaddress.ip_address(local[0])
+        local = request.transport.get_extra_info("sockname") if request.transport else None
+        return local is not None and address == ipaddress.ip_address(local[0])
 
     def _is_foreign(self, request: web.BaseRequest, host: str) -> bool:
         for origin in request.headers.getall("Origin", []):
