@@ -66,11 +66,15 @@ def _restore(words: Sequence[str]) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    """Replaces this process with Locust; returns only where it refuses."""
+    """Replaces this process with Locust; returns only if it refuses."""
     files = {path.stem: path for path in sorted(beside("locustfiles").glob("*.py"))}
     names = ", ".join(files)
-    parser = argparse.ArgumentParser(prog=sys.argv[0], usage="%(prog)s LOCUSTFILE [options of Locust and of the locustfile]")
-    parser.add_argument("locustfile", metavar="LOCUSTFILE", help=f"one of {names}, or a file of yours, as in ./burst.py")
+    parser = argparse.ArgumentParser(
+        prog=sys.argv[0],
+        usage="%(prog)s LOCUSTFILE [--headless] [--host URL] [options]",
+        epilog="%(prog)s LOCUSTFILE --help shows the main options of a locustfile, --help-all all of them, locust --help those of Locust.",
+    )
+    parser.add_argument("locustfile", metavar="LOCUSTFILE", help=f"one of {names}, or your own file, as in ./burst.py")
     asked = parser.parse_args(words[:1]).locustfile
     own = Path(asked)
     path = own if own.suffix == ".py" or len(own.parts) > 1 else files.get(asked)
@@ -79,7 +83,8 @@ def _run(words: Sequence[str]) -> int:
     if not path.exists():
         return _refuse(f"there is no file '{path}': give one of {names}, or a file of yours")
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "locust", "-f", str(path), *words[1:]])
+    options = ["--help-coldburst" if word in ("-h", "--help") else word for word in words[1:]]
+    os.execv(sys.executable, [sys.executable, "-m", "locust", "-f", str(path), *options])
 
 
 def _init(words: Sequence[str]) -> int:

@@ -26,16 +26,32 @@ from coldburst.targets.factory import TargetFactory
 from coldburst.targets.http import Timeouts
 
 DEFAULT_RUNS = "runs"
-HELP = "--help-coldburst"
-BESIDES = f"""\
-Name the endpoint with Locust's --host: https://api.runpod.ai/v2/ID (a queue endpoint),
-https://ID.api.runpod.ai (a load balancer), or any other service, such as https://example.com:8083.
-Its type is detected from the URL; override it with --target. Without a host, an endpoint of that type
-(by default a queue) is started on this machine, with workers of its own, and stopped afterwards.
-Keys are read from {RUNPOD_KEY} and {TRANSCRIPTION_KEY} in the environment, and from nowhere else.
-Each option can be set in the environment too (COLDBURST_SEED=2 for --seed 2), and as an attribute of
-the test class (seed = 2).
+HELP, HELP_ALL = "--help-coldburst", "--help-all"
+# The options that a user needs first: --help-coldburst shows these, --help-all shows all.
+MAIN = (
+    *("--schedule", "--max-in-flight", "--times", "--warm", "--arrivals", "--speed", "--levels", "--level", "--workers", "--concurrency"),
+    *("--requests", "--objective", "--target", "--clips", "--input", "--deadline", "--retries", "--objectives", "--price"),
+)
+HOST_HELP = f"""\
+Name the endpoint with --host: https://api.runpod.ai/v2/ID (RunPod queue), https://ID.api.runpod.ai (RunPod
+load balancer), or any other service, such as https://example.com:8083. Without --host, an endpoint is started
+on this machine. Keys are read from {RUNPOD_KEY} and {TRANSCRIPTION_KEY} in the environment."""
+SHORT_HELP = """\
+A schedule is a list of stages:
 
+    burst 30                  30 requests at once
+    steady 60s 3/s poisson    3 requests a second for a minute, at random instants
+    climb 2m 1/s..10/s        the rate grows in a straight line
+
+Schedules: docs/reference/schedule.md. Objectives: docs/guides/ci.md.
+All options: --help-all, or docs/reference/options.md."""
+LONG_HELP = f"""\
+Every option can also be set in the environment (COLDBURST_SEED=2 for --seed 2) and as an attribute of the
+test class (seed = 2).
+
+STAGES
+
+{schedule_module.__doc__}
 OBJECTIVES, a file such as
 
 {indent(objectives.FILE_EXAMPLE, "    ")}
@@ -69,73 +85,77 @@ class RunPlan:
     options: Mapping[str, Any]
 
 
-PLENTY = (
-    Option("--seed", 1, "N", "Random seed: the same seed gives the same arrivals"),
-    Option("--when-full", "wait", "", "What happens to arrivals at the in-flight limit: they wait in line, or are shed", ("wait", "shed")),
-    Option("--deadline", 300.0, "SECONDS", "Time from sending until a request is abandoned, and its job cancelled"),
-    Option("--connect-timeout", 10.0, "SECONDS", "Time to connect, TLS included"),
-    Option("--first-byte-timeout", 300.0, "SECONDS", "Time from sending to the headers of the response"),
-    Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for what is in flight; 0: as --deadline; Ctrl-C again cuts it"),
-    Option("--retries", 0, "N", "Further tries of a request that was throttled, found no room or no connection; each is a row of its own"),
-    Option("--backoff", 1.0, "SECONDS", "Mean pause before the second try; it doubles from try to try, and Retry-After is honoured"),
+LOAD = (
+    Option("--seed", 1, "N", "Random seed, as in 7: the same seed gives the same arrivals"),
+    Option("--when-full", "wait", "", "At the in-flight limit, arrivals wait in line or are dropped", ("wait", "shed")),
+    Option("--deadline", 300.0, "SECONDS", "Abandon a request, and cancel its job, this long after it was sent, as in 120"),
+    Option("--connect-timeout", 10.0, "SECONDS", "Time limit to connect, TLS included, as in 5"),
+    Option("--first-byte-timeout", 300.0, "SECONDS", "Time limit from sending to the response headers, as in 60"),
+    Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for requests in flight, as in 30; 0: as long as --deadline"),
+    Option("--retries", 0, "N", "Further attempts of a request that was throttled, rejected as busy or not connected, as in 3"),
+    Option("--backoff", 1.0, "SECONDS", "Mean pause before the first retry; it doubles each time, and Retry-After is honoured"),
 )
 SENT = (
     Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
-    Option("--max-wer", "0.5", "RATE", "Word error rate above which an answer is 'wrong', where the clip's text is known, or 'off'"),
-    Option("--input", "", "FILE", "JSON to send instead of the clips; it may hold {{seq}}, {{name}}, {{audio_base64}} (README)"),
-    Option("--path", "/v1/audio/transcriptions", "ROUTE", "Route below the host (transcription services, load balancers)"),
-    Option("--method", "POST", "VERB", "Verb of a load balancer's route"),
-    Option("--model", "whisper-1", "NAME", "Form field 'model' of a transcription; many services ignore it"),
-    Option("--language", "en", "CODE", "Form field 'language' of a transcription; empty: not sent"),
-    Option("--auth", "bearer", "", f"How the key in {TRANSCRIPTION_KEY} travels: Bearer or X-API-Key", ("bearer", "x-api-key")),
+    Option("--max-wer", "0.5", "RATE", "An answer with a higher word error rate is 'wrong', as in 0.3; 'off': not checked"),
+    Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{name}} and {{audio_base64}} are filled in"),
+    Option("--path", "/v1/audio/transcriptions", "ROUTE", "Route below the host, for services and load balancers"),
+    Option("--method", "POST", "VERB", "HTTP method for a load balancer's route, as in PUT"),
+    Option("--model", "whisper-1", "NAME", "Model name to send; many services ignore it"),
+    Option("--language", "en", "CODE", "Language to send, as in de; empty: not sent"),
+    Option("--auth", "bearer", "", f"Header for the key in {TRANSCRIPTION_KEY}: Authorization or X-API-Key", ("bearer", "x-api-key")),
 )
 RUNPOD = (
-    Option("--target", "auto", "", "Type of endpoint; auto detects it from the host", ("auto", *KINDS)),
-    Option("--submit", "run", "", "Queue: submit by /run and poll, or by /runsync", ("run", "runsync")),
-    Option("--poll", "auto", "", "Queue: long polls (/status-sync) where they have room, or one kind", ("auto", "status", "status-sync")),
-    Option("--poll-interval", 1.0, "SECONDS", "Queue: shortest interval between two polls of a job; all jobs share the platform's limit"),
-    Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's limit on polls (200/s an endpoint) that the run uses"),
-    Option("--execution-timeout", 0.0, "SECONDS", "Queue: the job's policy.executionTimeout; 0: the endpoint's own"),
-    Option("--ttl", 0.0, "SECONDS", "Queue: the job's policy.ttl, from submission; 0: the platform's day"),
-    Option("--error-at", "error,output.error", "PATHS", "Fields of a JSON response in which an error makes the request 'failed'"),
-    Option(
-        "--cancel", "yes", "", "Queue: cancel jobs that the run abandoned or left behind (they would go on costing money)", ("yes", "no")
-    ),
+    Option("--target", "auto", "", "Type of endpoint; auto detects it from --host", ("auto", *KINDS)),
+    Option("--submit", "run", "", "Queue: submit with /run and poll, or with /runsync", ("run", "runsync")),
+    Option("--poll", "auto", "", "Queue: poll with /status, with /status-sync, or as the load allows", ("auto", "status", "status-sync")),
+    Option("--poll-interval", 1.0, "SECONDS", "Queue: shortest time between two polls of a job, as in 0.5"),
+    Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's poll limit (200/s for an endpoint) to use, as in 0.5"),
+    Option("--execution-timeout", 0.0, "SECONDS", "Queue: executionTimeout of each job, as in 600; 0: the endpoint's setting"),
+    Option("--ttl", 0.0, "SECONDS", "Queue: ttl of each job, from submission, as in 3600; 0: the platform's 24 hours"),
+    Option("--error-at", "error,output.error", "FIELDS", "JSON fields; an error in one of them makes a request 'failed'"),
+    Option("--cancel", "yes", "", "Queue: cancel jobs that the run abandons, because they would go on costing money", ("yes", "no")),
     Option("--affinity", "", "WORKER", "Load balancer: the endpoint worker to send to: ID, 'strict ID' or 'strict-resume ID'"),
-    Option("--hold-from", 110.0, "SECONDS", "Load balancer: a 400 after this long is the platform's time-out, a faster one 'refused'"),
-    Option("--hold-to", 135.0, "SECONDS", "Load balancer: … up to this long"),
-    Option("--sample", 2.0, "SECONDS", "How often /health and the worker list are polled for endpoint.csv; 0: never"),
-    Option("--cold-after", 2.0, "SECONDS", "Wait from which an endpoint worker's first answer counts as a cold start"),
-    Option("--price", "", "GPU|USD", "What a worker costs: a GPU, as in 4090 (RunPod's flex price), or USD a second, as in 0.00031"),
+    Option("--hold-from", 110.0, "SECONDS", "Load balancer: a 400 after this long is the platform's time-out, an earlier one is 'refused'"),
+    Option("--hold-to", 135.0, "SECONDS", "Load balancer: a 400 after more than this is 'refused' too"),
+    Option("--sample", 2.0, "SECONDS", "Interval at which /health and the worker list are polled, as in 5; 0: never"),
+    Option("--cold-after", 2.0, "SECONDS", "A worker's first answer counts as a cold start from this queue delay, as in 5"),
+    Option(
+        "--price", "", "GPU|USD", "Cost of an endpoint worker: a GPU, as in 4090 (RunPod's flex price), or USD per second, as in 0.00031"
+    ),
 )
 RESULTS = (
-    Option("--runs", DEFAULT_RUNS, "DIR", "Where the run's directory is made; only the default is made if missing"),
-    Option("--objectives", "", "FILE", "What the run must achieve, as TOML (below); decides the exit code, and may end the run early"),
-    Option(
-        "--figures",
-        "yes",
-        "",
-        f"Whether the report draws its figures (2 s); {analysis_program()} report can draw them later",
-        ("yes", "no"),
-    ),
-    Option("--exit-code-on-verdict", "yes", "", "Whether a degraded verdict ends with code 4, an invalid one with 5", ("yes", "no")),
+    Option("--runs", DEFAULT_RUNS, "DIR", "Directory for results; it must exist, unless it is the default"),
+    Option("--objectives", "", "FILE", "Objectives, as in objectives.toml; they decide the exit code and may end the run early"),
+    Option("--figures", "yes", "", f"Draw figures in the report (2 s); {analysis_program()} report can draw them later", ("yes", "no")),
+    Option("--exit-code-on-verdict", "yes", "", "Exit with 4 for a degraded and 5 for an invalid verdict", ("yes", "no")),
 )
 GROUPS: Mapping[str, tuple[Option, ...]] = {
-    "the load, and its limits": PLENTY,
-    "what is sent": SENT,
+    "load and limits": LOAD,
+    "requests": SENT,
     "RunPod endpoints": RUNPOD,
     "results": RESULTS,
 }
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 
 
-def add(parser: Any, groups: Mapping[str, Sequence[Option]]) -> None:
-    """Adds options, by the title of their group, to Locust's parser (or another of argparse)."""
+def add(parser: Any, groups: Mapping[str, Sequence[Option]], main: Sequence[str] = MAIN) -> None:
+    """Adds options, by the title of their group, to Locust's parser (or another of argparse).
+
+    Args:
+        main: the options that the short help shows.
+    """
+    _add_groups(parser, groups)
+    section = parser.add_argument_group("coldburst, help")
+    for flag, names, what in ((HELP, main, "Show the main options of coldburst"), (HELP_ALL, (), "Show all options of coldburst")):
+        section.add_argument(flag, action=_Explain, groups=groups, names=names, nargs=0, dest=argparse.SUPPRESS, help=what)
+
+
+def _add_groups(parser: Any, groups: Mapping[str, Sequence[Option]]) -> None:
     for title, group in groups.items():
         section = parser.add_argument_group(f"coldburst, {title}")
         for option in group:
             _add(section, option)
-    section.add_argument(HELP, action=_Explain, groups=groups, nargs=0, dest=argparse.SUPPRESS, help="Show these options alone, and exit")
 
 
 def _add(section: Any, option: Option) -> None:
@@ -148,21 +168,24 @@ def _add(section: Any, option: Option) -> None:
 
 
 class _Explain(argparse.Action):
-    """Prints the help of these options: Locust's own --help is printed before it reads a locustfile."""
+    """Prints the help of the options with these names (none: of all): Locust prints its own --help before it reads a locustfile."""
 
-    def __init__(self, groups: Mapping[str, Sequence[Option]], **kwargs: Any) -> None:
+    def __init__(self, groups: Mapping[str, Sequence[Option]], names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._groups = groups
+        self._groups, self._names = groups, names
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        groups = self._groups
+        if self._names:
+            groups = {"main options": [option for group in groups.values() for option in group if option.name in self._names]}
         alone = argparse.ArgumentParser(
             usage="locust -f LOCUSTFILE [--headless] [--host URL] [options]",
-            description=__doc__,
-            epilog=f"STAGES\n\n{schedule_module.__doc__}\n{BESIDES}",
+            description=HOST_HELP,
+            epilog=SHORT_HELP if self._names else LONG_HELP,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             add_help=False,
         )
-        add(alone, self._groups)
+        _add_groups(alone, groups)
         alone.print_help()
         parser.exit()
 

@@ -17,9 +17,9 @@ from coldburst.schedule.stages import EXAMPLE, Stage
 
 ALIKE = 0.8
 """From this likeness on an unknown attribute is taken for a known one that was misspelt (difflib's ratio)."""
-SCHEDULE = Option("--schedule", "", "STAGES", "Load, stage by stage")
+SCHEDULE = Option("--schedule", "", "STAGES", f"Load, stage by stage, as in '{EXAMPLE}'")
 MAX_IN_FLIGHT = 500
-CAP = Option("--max-in-flight", MAX_IN_FLIGHT, "N", "Requests in flight at most (open loop; a closed loop has its own number)")
+CAP = Option("--max-in-flight", MAX_IN_FLIGHT, "N", "Limit on requests in flight, as in 15; a closed loop has its own number")
 MISSING = object()
 
 
@@ -131,7 +131,10 @@ def add_options(parser: Any, specs: Sequence[RunSpec]) -> None:
     title = f"the test{'s' if len(specs) > 1 else ''}: {', '.join(spec.class_name for spec in specs)}"
     groups = {title: tuple(own.values())}
     groups |= {title: tuple(shared[attribute(option)] for option in options) for title, options in run_options.GROUPS.items()}
-    run_options.add(parser, groups)
+    # Options of one test among several would make the short help long.
+    run_options.add(
+        parser, groups, [name for name in run_options.MAIN if all(name in {one.name for one in spec.options} for spec in specs)]
+    )
 
 
 def unused(spec: RunSpec, others: Sequence[RunSpec], given: Mapping[str, Any], shared: Mapping[str, Option]) -> str:

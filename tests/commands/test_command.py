@@ -143,7 +143,7 @@ def test_the_embedded_endpoint_is_not_started_without_its_extra(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['runpod'] = None\n", encoding="utf-8")
     with locust(PYTHONPATH=str(tmp_path)) as run:
         assert run.wait() == 2
-        assert "(runpod): pip install 'coldburst[emulator]'; or name an endpoint by --host" in run.output
+        assert "(runpod): pip install 'coldburst[emulator]'; or name an endpoint with --host" in run.output
 
 
 @pytest.mark.slow
