@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 
 class OptionError(ValueError):
@@ -22,3 +24,20 @@ class Option(NamedTuple):
 def attribute(option: Option) -> str:
     """The option's name as an attribute of Locust's parsed options."""
     return option.name.removeprefix("--").replace("-", "_")
+
+
+def parser(option: Option) -> Callable[[Any], str | int | float]:
+    """Converts a text to the type of the option's default; raises ValueError, also for nan and inf."""
+    return number if isinstance(option.default, float) else type(option.default)
+
+
+def number(text: object) -> float:
+    """``text`` as a finite number.
+
+    Raises:
+        ValueError: it is not a number, or is nan, infinite or too large for a float.
+    """
+    value = float(str(text))
+    if not math.isfinite(value):
+        raise ValueError(f"'{text}' is not a finite number")
+    return value

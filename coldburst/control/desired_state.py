@@ -1,25 +1,25 @@
-"""The desired and the observed state of an endpoint, and the interface of all ways to change one."""
+"""The desired and the observed state of an endpoint, and the interface of everything that changes one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 
 class ControlError(RuntimeError):
-    """An endpoint cannot be changed or asked; one sentence with the next step."""
+    """An endpoint cannot be changed or read. The message is one sentence with the next step."""
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """What a cell of a sweep needs; None = leave it as it is.
+    """Settings that a stage needs; None leaves a setting unchanged.
 
     Attributes:
-        workers: endpoint workers, as their minimum and their maximum.
-        concurrency: requests at a time in each worker (RunPod: what its concurrency_modifier returns).
-        scaler_value: requests for each worker, with the scaler REQUEST_COUNT.
+        workers: number of endpoint workers, set as minimum and as maximum.
+        concurrency: requests at a time per worker (RunPod: the return value of its concurrency_modifier).
+        scaler_value: requests per worker for the scaler REQUEST_COUNT.
     """
 
     workers: int | None = None
@@ -29,12 +29,12 @@ class DesiredState:
 
 @dataclass(frozen=True, slots=True)
 class ObservedState:
-    """What an endpoint shows of what is wanted.
+    """What an endpoint shows.
 
     Attributes:
-        workers: workers that serve now; None: it cannot tell.
-        ready: it shows all that is wanted: exactly so many workers, all serving, none of an older release.
-        text: one sentence for the log, as in "2 of 3 workers serve".
+        workers: number of workers that serve now; None if it is not known.
+        ready: all settings show: the exact number of workers, all serving, none of an older release.
+        text: one sentence for the log, such as "2 of 3 workers serve".
     """
 
     workers: int | None
@@ -42,68 +42,75 @@ class ObservedState:
     text: str
 
 
-class Control(Protocol):
+class Control:
     """One way to change an endpoint between two stages. Every call may raise ControlError.
 
-    ``way`` is its name, one of control.WAYS.
+    Attributes:
+        way: its name, one of ``choice.WAYS``.
+        by_hand: a person makes the changes, so ``restore`` only says what to restore.
     """
 
     way: ClassVar[str]
+    by_hand: ClassVar[bool] = False
 
     @property
     def url(self) -> str:
-        """Address of the endpoint that it starts itself; "" where it changes one that is there."""
-
-    @property
-    def by_hand(self) -> bool:
-        """Whether a person makes the changes, so that ``restore`` can only say what to put back."""
+        """Address of the endpoint that it starts, or "" if the endpoint exists already."""
+        return ""
 
     @property
     def where(self) -> str:
-        """What it changes, for people; no secret in it."""
+        """Name of what it changes, for messages. Contains no secret."""
+        raise NotImplementedError
 
     @property
     def harmless(self) -> bool:
-        """Whether it changes nothing but this machine's own, so that nobody need be asked before."""
+        """Whether it changes this machine only, so that no consent is needed."""
+        return True
 
     @property
     def every_s(self) -> float:
-        """Seconds to wait before the next ``observe``."""
+        """Seconds to wait between two calls of ``observe``."""
+        return 0.0
 
     def begin(self, folder: Path, pause: Callable[[float], bool]) -> None:
-        """Called when the run begins, before the first change.
+        """Called at the start of the run, before the first change.
 
         Args:
-            folder: the run's directory.
-            pause: waits so many seconds; False where the run is being stopped.
+            folder: the run directory.
+            pause: waits for a number of seconds; returns False when the run is being stopped.
         """
 
     def settings(self) -> dict[str, Any]:
-        """The present settings as far as ``restore`` needs them: JSON, without secrets."""
+        """The present settings that ``restore`` needs, as JSON without secrets."""
+        return {}
 
     def describe(self, wanted: Sequence[DesiredState]) -> str:
-        """What it is going to change, in a few lines; ControlError where it cannot bring about one of ``wanted``."""
+        """The planned changes in a few lines. Raises ControlError if one of ``wanted`` is not possible."""
+        raise NotImplementedError
 
     def change(self, wanted: DesiredState) -> None:
-        """Asks for it; ``observe`` tells when it is there."""
+        """Requests the change; ``observe`` shows when it is complete."""
 
     def observe(self, wanted: DesiredState) -> ObservedState:
-        """What the endpoint shows of it now."""
+        """The present state of the endpoint."""
+        raise NotImplementedError
 
     def restore(self, before: Mapping[str, Any]) -> str:
-        """Puts back what ``before`` says; a sentence on what that was."""
+        """Restores the settings in ``before`` and returns a sentence that says so."""
+        raise NotImplementedError
 
     def close(self) -> None:
-        """Ends what it has started on this machine, and its connections."""
+        """Stops the processes it has started, and closes its connections."""
 
 
 def listed(numbers: Sequence[int | None]) -> str:
-    """Different numbers in their order, as in "1, 2, 4"; "" where none is set."""
+    """The distinct numbers in order, such as "1, 2, 4"; "" if none is set."""
     return ", ".join(str(number) for number in dict.fromkeys(numbers) if number is not None)
 
 
 def serving(count: int, wanted: int | None) -> str:
-    """How many workers serve, in words."""
+    """The number of workers that serve, in words."""
     if wanted is None:
         return f"{count} worker{'s serve' if count != 1 else ' serves'}"
     return f"{count} of {wanted} worker{'s' if wanted != 1 else ''} serve{'s' if wanted == 1 else ''}"

@@ -1,6 +1,6 @@
-"""An nginx on this machine that gives each request to the least busy of some services.
+"""An nginx on this machine that sends each request to the least busy of several services.
 
-It does not outlive this process: a shell that watches its own standard input ends it.
+It does not outlive this process: a shell that watches its standard input stops it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from coldburst.targets.http import Exchange, HttpClient, Timeouts
 
 LIMITS = Timeouts(5.0, 5.0, 5.0)
 START_S = 30.0
-# A service's own grace for requests that run is 5 s.
+# A service gives running requests 5 s to finish.
 STOP_S = 10.0
 SERVES = "/nginx-serves"
+# Runs nginx until standard input closes, as it does when this process is killed, then stops the whole process group.
 GUARD = """\
 "$1" -p "$2" -c nginx.conf >/dev/null &
 echo $!
@@ -38,7 +39,6 @@ kill -TERM 0
 wait
 rm -rf -- "$2"
 """
-"""Runs nginx until standard input closes, as when this process is killed; then its whole process group is told to end."""
 CONFIGURATION = """\
 daemon off;
 {user}worker_processes 1;
@@ -56,7 +56,7 @@ http {{
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     proxy_read_timeout 3600s;
-    proxy_next_upstream off;  # a request that fails has failed: no second try in secret
+    proxy_next_upstream off;  # a failed request must be seen, not repeated
     upstream replicas {{
         least_conn;
         {servers}
@@ -72,12 +72,12 @@ http {{
 
 
 class Nginx:
-    """The nginx before the services; ``url`` is known before it runs."""
+    """nginx in front of the services. ``url`` is known before it runs."""
 
     def __init__(self) -> None:
         found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
         if not found:
-            raise ControlError("--control replicas needs nginx, which is not here: install nginx-light, or give --control hand")
+            raise ControlError("--control replicas needs nginx, which is not installed: install nginx-light, or use --control hand")
         self._nginx, self._port = found, _free_port()
         self._number = 0
         self._folder = Path()
@@ -87,7 +87,7 @@ class Nginx:
         self.url = f"http://127.0.0.1:{self._port}"
 
     def serve(self, addresses: Sequence[str]) -> None:
-        """Hands requests to these workers from soon on; ``serves`` tells when."""
+        """Sends requests to these workers from now on; ``serves`` becomes true when nginx has switched."""
         self._number += 1
         if self._master is None:
             self._folder = Path(tempfile.mkdtemp(prefix="coldburst-nginx-"))
@@ -100,17 +100,17 @@ class Nginx:
 
     @property
     def serves(self) -> bool:
-        """Whether the set told last is in force, and no nginx worker is left that knows another."""
+        """Whether nginx uses the latest set of workers, and no nginx process uses an older one."""
         return not any(map(_alive, self._old)) and answer_of(self.url, SERVES) == str(self._number).encode()
 
-    def insist(self) -> None:
-        """Raises ControlError where nginx has ended."""
+    def check_running(self) -> None:
+        """Raises ControlError if nginx has ended."""
         if self._master is None or not _alive(self._master):
             said = (self._folder / "error.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise ControlError(f"nginx before the transcription workers has ended: {said[-1] if said else 'it said nothing'}")
+            raise ControlError(f"nginx has ended: {said[-1] if said else 'no output'}; check the nginx installation, or use --control hand")
 
     def close(self) -> None:
-        """Ends nginx and removes its folder."""
+        """Stops nginx and removes its directory."""
         if self._guard:
             end_process(self._guard)
             self._guard = None
@@ -130,14 +130,14 @@ class Nginx:
         assert self._guard.stdout is not None
         with contextlib.suppress(psutil.NoSuchProcess):
             self._master = psutil.Process(int(self._guard.stdout.readline()))
-        late = ControlError(f"nginx did not answer at {self.url} within {START_S:g} s: give --control hand")
+        late = ControlError(f"nginx did not answer at {self.url} within {START_S:g} s: use --control hand")
         with gevent.Timeout(START_S, late):
             while not self.serves:
-                self.insist()
+                self.check_running()
                 gevent.sleep(0.01)
 
     def _write(self, addresses: Sequence[str]) -> None:
-        # Run by root, its workers would become another user, who may not enter the folder.
+        # If root runs nginx, its workers become another user, who may not enter the directory.
         user = f"user {pwd.getpwuid(0).pw_name} {grp.getgrgid(os.getegid()).gr_name};\n" if os.geteuid() == 0 else ""
         servers = "\n        ".join(f"server {address} max_fails=0;" for address in addresses)
         text = CONFIGURATION.format(user=user, servers=servers, port=self._port, serves=SERVES, number=self._number)
@@ -145,7 +145,7 @@ class Nginx:
 
 
 def answer_of(url: str, path: str) -> bytes | None:
-    """Body of a 200 on a connection of its own: a kept one would be the old nginx worker's."""
+    """The body of a 200, over a new connection: a kept one belongs to the old nginx process."""
     client, exchange = HttpClient(url, LIMITS), Exchange()
     client.send(exchange, "GET", path)
     client.close()
@@ -166,13 +166,13 @@ def _free_port() -> int:
 
 
 def close_stdin(process: subprocess.Popen[str]) -> None:
-    """Closes a process' standard input, which tells it to end."""
+    """Closes a process's standard input, on which it ends."""
     if process.stdin:
         process.stdin.close()
 
 
 def end_process(process: subprocess.Popen[str]) -> None:
-    """Ends a process that ends with its standard input, by force after STOP_S."""
+    """Closes a process's standard input and waits for its end; kills it after STOP_S."""
     close_stdin(process)
     try:
         process.wait(STOP_S)

@@ -1,6 +1,6 @@
-"""Transcription workers of this project on this machine, behind an nginx of their own that gives each request to the least busy.
+"""Local transcription workers behind an nginx that sends each request to the least busy one.
 
-Nothing of it outlives this process: the workers end with their standard input.
+None of them outlives this process: they end when their standard input closes.
 """
 
 from __future__ import annotations
@@ -8,24 +8,23 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
-from coldburst.control.desired_state import ControlError, DesiredState, ObservedState, listed, serving
+from coldburst.control.desired_state import Control, ControlError, DesiredState, ObservedState, listed, serving
 from coldburst.control.nginx import Nginx, answer_of, close_stdin, end_process
 from coldburst.installation import missing
 from coldburst.record.provenance import environment
 
 MODULE = "coldburst.transcriber"
+# As many waiting places as the embedded service has; --replica-args may override it.
 QUEUE = ("--queue", "1000")
-"""Places to wait: as many as the embedded service has; --replica-args may say otherwise."""
 
 
 @dataclass(slots=True, eq=False)
 class _Replica:
-    """One transcription service: its name, which it writes into each answer, its process, and where it listens."""
+    """One transcription service; ``name`` is in each of its answers."""
 
     name: str
     process: subprocess.Popen[str]
@@ -33,23 +32,21 @@ class _Replica:
     loaded: bool = False
 
 
-class ReplicaControl:
-    """See Control. ``url`` is where the service answers once the first change has shown itself.
+class ReplicaControl(Control):
+    """The service answers at ``url`` once the first change is complete.
 
     Args:
-        words: options of the service for each worker, as on a command line.
+        words: command-line options for each worker.
     """
 
     way: ClassVar[str] = "replicas"
-    by_hand = False
-    harmless = True
     every_s = 0.05
 
     def __init__(self, words: str = "") -> None:
         try:
             self._words = tuple(shlex.split(words))
         except ValueError as error:
-            raise ControlError(f"--replica-args {words!r} cannot be read ({error}): write options as in '--engine fixed'") from error
+            raise ControlError(f"--replica-args {words!r} could not be parsed ({error}): write options such as '--engine fixed'") from error
         if sentence := missing("emulator"):
             raise ControlError(f"--control replicas: {sentence}")
         self._front = Nginx()
@@ -60,36 +57,27 @@ class ReplicaControl:
 
     @property
     def url(self) -> str:
-        """Address of the nginx before the workers."""
+        """The address of nginx."""
         return self._front.url
 
     @property
     def where(self) -> str:
-        """See Control."""
         return f"transcription workers on this machine, behind nginx at {self.url}"
 
-    def begin(self, folder: Path, pause: Callable[[float], bool]) -> None:
-        """See Control."""
-
     def settings(self) -> dict[str, Any]:
-        """See Control."""
         return {"workers": len(self._workers)}
 
     def describe(self, wanted: Sequence[DesiredState]) -> str:
-        """See Control."""
         counts, concurrency = listed([one.workers for one in wanted]) or "1", listed([one.concurrency for one in wanted])
         slots = f", each with --max-concurrent {concurrency}" if concurrency else ""
-        scaler = "; they have no scaler, so its value is left out" if any(one.scaler_value is not None for one in wanted) else ""
-        command = shlex.join(["python", "-m", MODULE, *self._words])
-        return (
-            f"Starts {counts} transcription workers ({command}){slots} on this machine behind nginx at {self.url}, and ends them{scaler}."
-        )
+        scaler = "; the scaler value is ignored, because they have no scaler" if any(one.scaler_value for one in wanted) else ""
+        return f"Starts {counts} transcription workers ({self._command}){slots} behind nginx at {self.url}, and stops them{scaler}."
 
     def change(self, wanted: DesiredState) -> None:
-        """See Control. Another concurrency takes other workers; nginx knows the new set before those it leaves out are ended."""
+        """A new concurrency needs new workers. nginx switches before the old workers are stopped."""
         number = len(self._workers) or 1 if wanted.workers is None else wanted.workers
         if number < 1:
-            raise ControlError("0 transcription workers cannot serve: give 1 or more")
+            raise ControlError("0 transcription workers cannot serve requests: use 1 or more")
         other = wanted.concurrency not in (None, self._concurrency)
         self._concurrency = wanted.concurrency if other else self._concurrency
         keep = [] if other else [worker for worker in self._workers if worker.process.poll() is None][:number]
@@ -97,7 +85,7 @@ class ReplicaControl:
         new = [self._start() for _ in range(number - len(self._workers))]
         self._workers += new
         for worker in new:
-            worker.url = _address_of(worker, self._words)
+            worker.url = self._address_of(worker)
         if new or gone:
             self._front.serve([worker.url.removeprefix("http://") for worker in self._workers])
         for worker in gone:
@@ -105,28 +93,27 @@ class ReplicaControl:
         self._leaving += gone
 
     def observe(self, wanted: DesiredState) -> ObservedState:
-        """See Control: each worker's /health, what nginx serves, and who has ended."""
-        self._front.insist()
+        """Checks each worker's /health, nginx, and the workers that are stopping."""
+        self._front.check_running()
         for worker in self._workers:
             if (code := worker.process.poll()) is not None:
-                raise ControlError(f"transcription worker {worker.name} ended with code {code}: its last words are above")
+                raise ControlError(f"transcription worker {worker.name} ended with code {code}: see its output above")
             worker.loaded = worker.loaded or answer_of(worker.url, "/health") is not None
         for worker in [worker for worker in self._leaving if worker.process.poll() is not None]:
             end_process(worker.process)
             self._leaving.remove(worker)
         count = sum(worker.loaded for worker in self._workers)
-        waits = [f"{len(self._leaving)} ending"] if self._leaving else []
+        waits = [f"{len(self._leaving)} stopping"] if self._leaving else []
         if not self._front.serves:
-            waits.append("nginx still has the set before")
-        right = count == (len(self._workers) if wanted.workers is None else wanted.workers)
-        return ObservedState(count, right and not waits, "; ".join([serving(count, wanted.workers), *waits]))
+            waits.append("nginx has not switched yet")
+        ready = count == (len(self._workers) if wanted.workers is None else wanted.workers)
+        return ObservedState(count, ready and not waits, "; ".join([serving(count, wanted.workers), *waits]))
 
     def restore(self, before: Mapping[str, Any]) -> str:
-        """See Control: there was nothing before the run, and ``close`` leaves nothing."""
-        return "transcription workers on this machine end with the run: nothing to put back"
+        """``close`` stops everything that was started."""
+        return "nothing to restore: the local transcription workers stop with the run"
 
     def close(self) -> None:
-        """See Control."""
         for worker in (*self._workers, *self._leaving):
             close_stdin(worker.process)
         self._front.close()
@@ -134,8 +121,13 @@ class ReplicaControl:
             end_process(worker.process)
         self._workers, self._leaving = [], []
 
+    @property
+    def _command(self) -> str:
+        return shlex.join(["python", "-m", MODULE, *self._words])
+
     def _start(self) -> _Replica:
-        self._started += 1  # no name is used twice: an answer tells which process it came from
+        # No name is used twice, so that an answer identifies its process.
+        self._started += 1
         name = f"w{self._started}"
         slots = () if self._concurrency is None else ("--max-concurrent", str(self._concurrency))
         process = subprocess.Popen(
@@ -148,15 +140,11 @@ class ReplicaControl:
         )
         return _Replica(name, process)
 
-
-def _address_of(worker: _Replica, words: Sequence[str]) -> str:
-    """Where a worker listens, by its first line.
-
-    Raises:
-        ControlError: it has ended instead.
-    """
-    said = (worker.process.stdout.readline() if worker.process.stdout else "").split()
-    if said[:2] != ["listening", "on"]:
-        command = shlex.join(["python", "-m", MODULE, *words])
-        raise ControlError(f"transcription worker {worker.name} did not start (see above): try '{command}', and correct --replica-args")
-    return said[2]
+    def _address_of(self, worker: _Replica) -> str:
+        """The address in a worker's first line. Raises ControlError if it ended instead."""
+        said = (worker.process.stdout.readline() if worker.process.stdout else "").split()
+        if said[:2] != ["listening", "on"]:
+            raise ControlError(
+                f"transcription worker {worker.name} did not start (see above): try '{self._command}', and correct --replica-args"
+            )
+        return said[2]

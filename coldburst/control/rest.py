@@ -1,8 +1,8 @@
 """Changes an endpoint's settings through RunPod's REST v2; the emulator answers the same calls.
 
-Workers, scaler and environment are changed by PATCH, of which only the fields sent count. Workers and scaler apply
-promptly, the environment by a rolling release (source: api-reference-v2/openapi.json). Whether a PATCH of the
-environment replaces or merges it is not documented: the whole of it is sent, which is right either way.
+Workers, scaler and environment are changed by PATCH, which leaves fields that are not sent unchanged. Workers and scaler
+apply promptly, the environment by a rolling release (source: api-reference-v2/openapi.json). It is not documented whether
+a PATCH replaces or merges the environment, so all of it is sent, which is right either way.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 import gevent
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from coldburst import emulator_token
-from coldburst.control.desired_state import ControlError, DesiredState, ObservedState, listed, serving
+from coldburst.control.desired_state import Control, ControlError, DesiredState, ObservedState, listed, serving
 from coldburst.keys import RUNPOD_KEY
 from coldburst.lines import one_line
+from coldburst.option import number
 from coldburst.redact import redact
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
@@ -28,92 +30,90 @@ from coldburst.targets.retry_after import retry_after_s
 
 logger = logging.getLogger("coldburst")
 LIMITS = Timeouts(10.0, 30.0, 30.0)
+# Per call, after 429, 5xx or a broken connection; every call here may safely be sent twice.
 TRIES = 6
-"""At a question that met 429, 5xx or a broken connection; all that is sent here may be sent twice."""
 LONGEST_PAUSE_S = 120.0
-TOLD_S = 5.0
-"""A longer pause is told: who waits for the settings to be put back wants to know for what."""
+# Longer pauses are logged.
+LOGGED_PAUSE_S = 5.0
 LOCAL_EVERY_S, EVERY_S = 0.1, 2.0
+# Requests per minute that polling leaves to others, such as the status sampler; the rest is spread over the minute.
 SPARED = 20
-"""Requests of a minute that polling leaves to others, as to the status sampler; the rest is spread over what is left of the minute."""
 SERVING = ("RUNNING", "IDLE")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-SECRET = 4
-"""Characters from which on a value of the environment is kept out of every sentence."""
+# Values of the environment of at least this length are masked in every message.
+SECRET_LENGTH = 4
 UNITS = {"REQUEST_COUNT": "requestCount", "QUEUE_DELAY": "queueDelay"}
 
 Object = Mapping[str, Any]
 
 
-class _Transient(Exception):
-    """An answer that the next one may better; ``after_s``: the pause that it asks for, if any."""
+class _TransientError(Exception):
+    """A failure that may pass; ``after_s`` is the pause that the answer asks for, if any."""
 
-    def __init__(self, sentence: str, after_s: float | None) -> None:
+    def __init__(self, sentence: str, after_s: float | None = None) -> None:
         super().__init__(sentence)
         self.after_s = after_s
 
 
-class RestControl:
-    """See Control. One endpoint by REST v2.
+class RestControl(Control):
+    """Failed calls are repeated after a pause while the run goes on; when settings are restored, always.
 
     Args:
-        address: with ``management`` and ``endpoint_id``; ``api``, if any, answers /health.
-        key: RunPod's API key, or "" (an emulator that is open to all).
-        variable: name of the environment variable that is each worker's concurrency.
-
-    A request that has to be repeated is repeated after a pause, as long as the run goes on; when the endpoint is restored, always.
+        address: with ``management`` and ``endpoint_id``; ``api``, if any, serves /health.
+        key: RunPod's API key, or "" for an emulator without a key.
+        variable: name of the environment variable that holds each worker's concurrency.
     """
 
     way: ClassVar[str] = "rest"
-    url = ""
-    by_hand = False
 
     def __init__(self, address: EndpointAddress, key: str, variable: str = "CONCURRENCY") -> None:
         if not address.management:
-            raise ControlError(f"'{address.url or 'no host'}' has no REST v2 to change it by: give --control hand")
+            raise ControlError(f"'{address.url or 'no host'}' cannot be changed through REST v2: use --control hand")
         if not variable.isidentifier():
-            raise ControlError(f"--concurrency-env '{variable}' is no variable's name: give one as in CONCURRENCY")
-        # An emulator's own token goes before the key, which is RunPod's.
+            raise ControlError(f"--concurrency-env '{variable}' is not a variable name: use a name such as CONCURRENCY")
+        # An emulator's own token takes precedence over the key, which is RunPod's.
         key = emulator_token.find(address.management) or key
         self._address, self._key, self._variable = address, key, variable
-        self._pause: Callable[[float], bool] = _patiently
+        self._pause: Callable[[float], bool] = _sleep
         self._path = f"/serverless/{quote(address.endpoint_id, safe='')}"
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": "application/json"}
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
         self._client = HttpClient(address.management, LIMITS, headers)
         self._health = HttpClient(address.api, LIMITS, headers) if address.api else None
-        self._left: tuple[float, float] | None = None
+        self._window: tuple[float, float] | None = None
         self._outgoing: set[tuple[str, Any]] = set()
-        self._least = 0
-        self._keeps = False
+        self._workers_min = 0
+        self._flashboot = False
         self._pause_s = 0.0
-        self._values: set[str] = set()
+        self._secrets: set[str] = set()
 
     @property
     def where(self) -> str:
-        """See Control."""
-        return f"endpoint '{self._address.endpoint_id}' by {self._address.management}"
+        return f"endpoint '{self._address.endpoint_id}' at {self._address.management}"
 
     @property
     def harmless(self) -> bool:
-        """See Control: only what this machine answers itself."""
+        """True for an endpoint on this machine."""
         return (urlsplit(self._address.management).hostname or "") in LOOPBACK
 
     @property
     def every_s(self) -> float:
-        """See Control; as often as the rate limit that the answers tell leaves room for."""
-        least_s = max(LOCAL_EVERY_S if self.harmless else EVERY_S, self._pause_s)
-        if self._left is None:
+        """As often as the rate limit in the answers permits."""
+        least_s = max(self._first_pause_s, self._pause_s)
+        if self._window is None:
             return least_s
-        left, seconds = self._left
+        left, seconds = self._window
         return max(least_s, min(seconds / max(left - SPARED, 1.0), seconds))
 
+    @property
+    def _first_pause_s(self) -> float:
+        return LOCAL_EVERY_S if self.harmless else EVERY_S
+
     def begin(self, folder: Path, pause: Callable[[float], bool]) -> None:
-        """See Control."""
         self._pause = pause
 
     def settings(self) -> dict[str, Any]:
-        """See Control. Of the environment only the names, and the one value that is going to be changed."""
+        """Of the environment: the names, and the value of the one variable that will be changed."""
         present = self._endpoint()
         env = present["env"]
         return {
@@ -126,71 +126,68 @@ class RestControl:
         }
 
     def describe(self, wanted: Sequence[DesiredState]) -> str:
-        """See Control; asks for the present settings, and changes nothing."""
+        """Reads the present settings and changes nothing."""
         now = self.settings()
         lines = []
         if workers := listed([one.workers for one in wanted]):
             present = f"{now['workers']['min']} to {now['workers']['max']}"
-            lines.append(f"workers, min = max, to {workers} (now {present}; each is billed while it is there)")
+            lines.append(f"workers, min = max, to {workers} (now {present}; each running worker is billed)")
         if values := listed([one.scaler_value for one in wanted]):
-            lines.append(f"scaling to REQUEST_COUNT {values} (now {scaling_text(now['scaling'])})")
+            lines.append(f"scaling to REQUEST_COUNT {values} (now {_scaling_text(now['scaling'])})")
         if concurrency := listed([one.concurrency for one in wanted]):
-            present = value_text(now["concurrency"]["value"])
+            present = _value_text(now["concurrency"]["value"])
             lines.append(f"variable {self._variable} to {concurrency} (now {present}), each time by a rolling release")
-        return "\n  ".join([f"Changes {self.where}, and puts it back at the end:", *(lines or ["nothing"])])
+        return "\n  ".join([f"Changes {self.where}, and restores it at the end:", *(lines or ["nothing"])])
 
     def change(self, wanted: DesiredState) -> None:
-        """See Control; what is so already is not sent."""
+        """Sends only what differs."""
         present = self._endpoint()
         body = self._changes(present, wanted)
         if "env" in body:
             self._outgoing = {(worker["id"], worker.get("version")) for worker in self._workers(self._ask("GET", "/workers"))}
         shown = self._endpoint(body) if body else present
         if left := self._changes(shown, wanted):
-            raise ControlError(f"{self.where} took the change and still shows another {', '.join(left)}: look at it in the console")
+            raise ControlError(f"{self.where} accepted the change but does not show it ({', '.join(left)}): check it in the console")
 
     def differs(self, wanted: DesiredState) -> list[str]:
         """Names of the settings that are not as wanted."""
         return list(self._changes(self._endpoint(), wanted))
 
     def observe(self, wanted: DesiredState) -> ObservedState:
-        """See Control: by the worker list. What the next question may better (429, 5xx) is told and not raised."""
+        """Reads the worker list. Transient failures (429, 5xx) are returned as text and not raised."""
         try:
             workers = self._workers(self._once("GET", "/workers"))
             count = self._serving(workers, wanted)
-        except _Transient as trouble:
+        except _TransientError as trouble:
             self._pause_s = min(trouble.after_s or 0.0, LONGEST_PAUSE_S)
             return ObservedState(None, False, str(trouble))
         self._pause_s = 0.0
         old = sum(bool(worker.get("isStale")) or (worker["id"], worker.get("version")) in self._outgoing for worker in workers)
         states = Counter(str(worker["status"]).lower() for worker in workers if worker["status"] not in SERVING)
-        more = [f"{number} {state}" for state, number in sorted(states.items())] + ([f"{old} of an older release"] if old else [])
-        ready = not old and not states["initializing"] and (count >= self._least if wanted.workers is None else count == wanted.workers)
-        return ObservedState(count, ready, "; ".join([serving(count, wanted.workers), *more]))
+        more = [f"{n} {state}" for state, n in sorted(states.items())] + ([f"{old} of an older release"] if old else [])
+        enough = count >= self._workers_min if wanted.workers is None else count == wanted.workers
+        return ObservedState(count, enough and not (old or states["initializing"]), "; ".join([serving(count, wanted.workers), *more]))
 
     def restore(self, before: Mapping[str, Any]) -> str:
-        """See Control. Only what differs is sent, what costs money first; other variables stay as they are now."""
-        self._pause = _patiently  # also where the run is being stopped
+        """Sends only what differs, and first what costs money; other variables keep their present values."""
+        self._pause = _sleep  # also while the run is being stopped
         shown, done = self._endpoint(), list[str]()
         for part in (("workers", "scaling"), ("env",)):
             if body := self._back(shown, before, part):
                 shown = self._endpoint(body)
                 done += body
-        workers, concurrency = before["workers"], before["concurrency"]
-        said = f"workers {workers['min']} to {workers['max']}, scaling {scaling_text(before['scaling'])}"
-        said += f", {concurrency['variable']} {value_text(concurrency['value'])}"
+        text = settings_text(before)
         if left := self._back(shown, before, ("workers", "scaling", "env")):
-            raise ControlError(f"{self.where} still shows another {', '.join(left)} than before: set in the console {said}")
-        return f"{self.where}: {said}: {'put back (' + ', '.join(done) + ')' if done else 'they were so already'}"
+            raise ControlError(f"{self.where} does not show the restored {', '.join(left)}: in the console, set {text}")
+        return f"{self.where}: {text}: {'restored (' + ', '.join(done) + ')' if done else 'unchanged'}"
 
     def close(self) -> None:
-        """See Control."""
         self._client.close()
         if self._health:
             self._health.close()
 
     def _changes(self, present: Object, wanted: DesiredState) -> dict[str, Any]:
-        """The PATCH that makes ``present`` what is wanted. Minimum and maximum travel together: at no moment is one above the other."""
+        """The PATCH from ``present`` to ``wanted``. Minimum and maximum are sent together, so that one never exceeds the other."""
         body: dict[str, Any] = {}
         if wanted.workers is not None and (present["workers"]["min"], present["workers"]["max"]) != (wanted.workers, wanted.workers):
             body["workers"] = {"min": wanted.workers, "max": wanted.workers}
@@ -203,7 +200,7 @@ class RestControl:
         return body
 
     def _back(self, present: Object, before: Object, part: Sequence[str]) -> dict[str, Any]:
-        """The PATCH that makes ``part`` of what is present what it was before."""
+        """The PATCH that restores ``part`` of the settings."""
         body: dict[str, Any] = {}
         if "workers" in part and any(present["workers"].get(name) != value for name, value in before["workers"].items()):
             body["workers"] = before["workers"]
@@ -215,76 +212,88 @@ class RestControl:
         return body
 
     def _environment(self, present: Object, variable: str, value: str | None) -> dict[str, str]:
-        """The present environment with one variable set, or without it.
+        """The present environment with one variable set, or removed.
 
         Raises:
-            ControlError: a value is not shown, and would be overwritten by what stands in its place.
+            ControlError: a value is masked, and the mask would overwrite it.
         """
         env = dict(present["env"])
         if masked := [name for name, text in env.items() if not isinstance(text, str) or (text and not text.strip("*•"))]:
-            raise ControlError(f"{self.where} does not show its variable {masked[0]}, which a change would overwrite: give --control hand")
+            raise ControlError(f"{self.where} hides the value of {masked[0]}, which a change would overwrite: use --control hand")
         env.pop(variable, None)
         return env if value is None else env | {variable: value}
 
     def _serving(self, workers: Sequence[Object], wanted: DesiredState) -> int:
-        """How many workers serve, by the list.
+        """The number of workers that serve.
 
-        FlashBoot's cached workers stand in it as IDLE. Where there are more than wanted, /health decides:
-        its gauge 'running' counts those of the minimum and no cached ones.
+        The list shows FlashBoot's cached workers as IDLE. If it has more than wanted, /health decides: its ``running``
+        counts the workers of the minimum, and no cached ones.
         """
         count = sum(worker["status"] in SERVING for worker in workers)
-        if wanted.workers is None or count <= wanted.workers or not self._keeps or self._health is None:
+        if wanted.workers is None or count <= wanted.workers or not self._flashboot or self._health is None:
             return count
         gauge = self._once("GET", "/health", client=self._health).get("workers") or {}
         return wanted.workers if gauge.get("running") == wanted.workers and not gauge.get("initializing") else count
 
     def _endpoint(self, body: Object | None = None) -> Object:
-        """The endpoint's settings, after ``body`` has been sent as a PATCH."""
+        """The endpoint's settings; with ``body``, after that PATCH."""
         shown = self._ask("PATCH" if body else "GET", "", body)
         try:
-            self._least, _ = int(shown["workers"]["min"]), int(shown["workers"]["max"])
-            self._keeps = shown.get("flashboot", "OFF") != "OFF"
-            self._values = {text for text in shown["env"].values() if isinstance(text, str) and len(text) >= SECRET}
-            scaling_text(shown["scaling"])
+            self._workers_min, _ = int(shown["workers"]["min"]), int(shown["workers"]["max"])
+            self._flashboot = shown.get("flashboot", "OFF") != "OFF"
+            self._secrets = {text for text in shown["env"].values() if isinstance(text, str) and len(text) >= SECRET_LENGTH}
+            _scaling_text(shown["scaling"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ControlError(f"{self.where} does not show its settings as REST v2 does ({error!r}): give --control hand") from error
+            raise ControlError(f"{self.where} does not show its settings as REST v2 does ({error!r}): use --control hand") from error
         return shown
 
     def _workers(self, content: Object) -> list[Object]:
         try:
             return [{**worker, "id": str(worker["id"]), "status": str(worker["status"])} for worker in content["workers"]]
         except (KeyError, TypeError) as error:
-            raise ControlError(f"{self.where} does not list its workers as REST v2 does ({error!r}): give --control hand") from error
+            raise ControlError(f"{self.where} does not list its workers as REST v2 does ({error!r}): use --control hand") from error
 
     def _ask(self, method: str, path: str, body: Object | None = None) -> Object:
-        """The answer, after pauses where it is refused for the moment.
+        """The answer, after up to TRIES calls.
 
         Raises:
-            ControlError: it is refused for good, or TRIES times.
+            ControlError: it is refused for good, or TRIES times, or the run ended.
         """
-        tried, pause_s = 1, LOCAL_EVERY_S if self.harmless else EVERY_S
-        while True:
-            try:
-                return self._once(method, path, body)
-            except _Transient as trouble:
-                if tried == TRIES:
-                    raise ControlError(f"{trouble} ({TRIES} times): try again later") from None
-                wait_s = min(pause_s if trouble.after_s is None else trouble.after_s, LONGEST_PAUSE_S)
-                if wait_s >= TOLD_S:
-                    logger.info("%s: again in %.0f s", trouble, wait_s)
-                if not self._pause(wait_s):
-                    raise ControlError(f"{trouble}; the run ended meanwhile") from None
-            tried, pause_s = tried + 1, 2 * pause_s
+        calls = Retrying(
+            stop=stop_after_attempt(TRIES),
+            retry=retry_if_exception_type(_TransientError),
+            wait=self._wait_s,
+            before_sleep=self._rest,
+            sleep=lambda _: None,
+            reraise=True,
+        )
+        try:
+            return calls(self._once, method, path, body)
+        except _TransientError as trouble:
+            raise ControlError(f"{trouble} ({TRIES} times): try again later") from None
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        after_s = getattr(state.outcome and state.outcome.exception(), "after_s", None)
+        return min(wait_exponential(self._first_pause_s)(state) if after_s is None else after_s, LONGEST_PAUSE_S)
+
+    def _rest(self, state: RetryCallState) -> None:
+        """Pauses before the next call. It sleeps itself, because only the pause says that the run ended."""
+        trouble, wait_s = state.outcome and state.outcome.exception(), state.upcoming_sleep
+        if wait_s >= LOGGED_PAUSE_S:
+            logger.info("%s: next try in %.0f s", trouble, wait_s)
+        if not self._pause(wait_s):
+            raise ControlError(f"{trouble}; the run has ended")
 
     def _once(self, method: str, path: str, body: Object | None = None, client: HttpClient | None = None) -> Object:
         exchange = Exchange()
         content = b"" if body is None else json.dumps(body).encode()
         (client or self._client).send(exchange, method, path if client else self._path + path, content)
-        self._left = _left(exchange.headers) or self._left
+        self._window = _rate_window(exchange.headers) or self._window
         if exchange.fault:
-            raise _Transient(f"{self.where} cannot be reached: {self._told(exchange.error)}", None)
+            raise _TransientError(f"{self.where} is not reachable: {self._masked(exchange.error)}")
         if exchange.status == 429 or (exchange.status or 0) >= 500:
-            raise _Transient(f"{self.where} asks to wait: {exchange.status} {self._problem(exchange)}", _after_s(exchange.headers))
+            sentence = f"{self.where} is not available: {exchange.status} {self._problem(exchange)}"
+            raise _TransientError(sentence, _after_s(exchange.headers))
         if exchange.status == 200:
             try:
                 answer = json.loads(exchange.body)
@@ -292,60 +301,63 @@ class RestControl:
                 answer = None
             if isinstance(answer, dict):
                 return answer
-            said = self._told(exchange.body[:300].decode("utf-8", errors="replace"))[:60]
-            raise ControlError(f"{self.where} answers {said!r}, which is no JSON object: is that REST v2?")
+            said = self._masked(exchange.body[:300].decode("utf-8", errors="replace"))[:60]
+            raise ControlError(f"{self.where} answers {said!r}, which is not a JSON object: check that the address serves REST v2")
         raise ControlError(self._refusal(exchange))
 
     def _refusal(self, exchange: Exchange) -> str:
         if exchange.status in (401, 403):
-            right = f"set {RUNPOD_KEY} to one that may change endpoints (for an emulator: {emulator_token.VARIABLE}, to its token)"
-            return f"{self.where} refuses the key ({exchange.status}): {right}, or give --control hand"
+            remedy = f"set {RUNPOD_KEY} to a key that may change endpoints (for an emulator: {emulator_token.VARIABLE}, to its token)"
+            return f"{self.where} refuses the key ({exchange.status}): {remedy}, or use --control hand"
         if exchange.status == 404:
             return f"{self.where} does not exist (404): check the id in --host"
-        return f"{self.where} refuses the change ({exchange.status} {self._problem(exchange)}): correct it, or give --control hand"
+        return f"{self.where} refuses the change ({exchange.status} {self._problem(exchange)}): correct it, or use --control hand"
 
     def _problem(self, exchange: Exchange) -> str:
-        """What an error's body says; REST v2 writes RFC 9457."""
+        """The message of an error's body, which REST v2 writes by RFC 9457."""
         try:
             content = json.loads(exchange.body)
             said = str(content.get("detail") or content.get("title") or "")
         except (ValueError, AttributeError):
             said = exchange.body[:300].decode("utf-8", errors="replace")
-        return self._told(said)
+        return self._masked(said)
 
-    def _told(self, said: str) -> str:
-        """``said`` in a line, without the key and the environment's values: an answer may repeat what it was shown."""
-        return one_line(redact(said, (self._key, *self._values), mark="…"))
+    def _masked(self, said: str) -> str:
+        """``said`` in one line, without the key and the environment's values, which an answer may repeat."""
+        return one_line(redact(said, (self._key, *self._secrets), mark="…"))
 
 
-def _patiently(seconds: float) -> bool:
-    """Waits; whether to ask again: yes."""
+def settings_text(before: Object) -> str:
+    """Saved settings in words: ``workers 0 to 3, scaling REQUEST_COUNT 4, CONCURRENCY not set``."""
+    workers, concurrency = before["workers"], before["concurrency"]
+    scaling, value = _scaling_text(before["scaling"]), _value_text(concurrency["value"])
+    return f"workers {workers['min']} to {workers['max']}, scaling {scaling}, {concurrency['variable']} {value}"
+
+
+def _scaling_text(scaling: Object) -> str:
+    return f"{scaling['type']} {scaling[UNITS[scaling['type']]]:g}"
+
+
+def _value_text(value: str | None) -> str:
+    return "not set" if value is None else value
+
+
+def _sleep(seconds: float) -> bool:
     gevent.sleep(seconds)
     return True
 
 
-def _left(headers: Mapping[str, str]) -> tuple[float, float] | None:
+def _rate_window(headers: Mapping[str, str]) -> tuple[float, float] | None:
     """Requests left in the window and seconds to its end, from ``RateLimit: "minute";r=42;t=17``."""
     words = dict(part.strip().partition("=")[::2] for part in headers.get("ratelimit", "").split(";")[1:])
     try:
-        return float(words["r"]), float(words["t"])
+        return number(words["r"]), number(words["t"])
     except (KeyError, ValueError):
         return None
 
 
 def _after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, by Retry-After, or by RateLimit where nothing is left."""
-    if (after_s := retry_after_s(headers)) is not None:
-        return after_s
-    left = _left(headers)
-    return left[1] if left and left[0] < 1 else None
-
-
-def scaling_text(scaling: Object) -> str:
-    """``REQUEST_COUNT 4``."""
-    return f"{scaling['type']} {scaling[UNITS[scaling['type']]]:g}"
-
-
-def value_text(value: str | None) -> str:
-    """A variable's value, or that it is not set."""
-    return "not set" if value is None else value
+    """Seconds to wait, from Retry-After, or from RateLimit if no request is left."""
+    window = _rate_window(headers)
+    after_s = retry_after_s(headers)
+    return window[1] if after_s is None and window and window[0] < 1 else after_s

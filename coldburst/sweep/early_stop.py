@@ -1,4 +1,4 @@
-"""Whether a sweep's higher levels are worth trying, from what became of the lower ones."""
+"""Decides whether a sweep tries higher levels, from the results of the lower ones."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from coldburst.record.attempt import Attempt
 
+# A sweep ends after two levels in a row that gain less than 5 % over the best one before.
 GAIN, LEVELS = 0.05, 2
-"""Two levels in a row that bring less than 5 % more than the best before them: nothing higher is tried."""
 
 
 @dataclass(slots=True)
 class LevelOutcome:
-    """What has become of a stage so far; instants in seconds from second 0."""
+    """Counts of one stage; times in seconds from second 0."""
 
     ended: int = 0
     ok: int = 0
@@ -22,7 +22,7 @@ class LevelOutcome:
     last_s: float = 0.0
 
     def add(self, row: Attempt) -> None:
-        """Counts an attempt that was sent; further tries at a request are the same request."""
+        """Counts an attempt that was sent. A retry belongs to the same request."""
         if row.sent_s is None:
             return
         if row.outcome == "unfinished":
@@ -35,21 +35,21 @@ class LevelOutcome:
 
     @property
     def per_s(self) -> float:
-        """Throughput: ok answers ÷ wall time, first sent to last done."""
+        """Throughput: ok responses ÷ wall time from the first sent to the last done."""
         return self.ok / (self.last_s - self.first_s) if self.last_s > self.first_s else 0.0
 
 
 class EarlyStop:
-    """Whether higher levels are worth trying: not after too many failures, nor after LEVELS levels without a gain.
+    """Ends a sweep after too many failures, or after LEVELS levels without a gain.
 
-    A level below one that was tried before tells nothing of gains: its lower throughput is no reason to stop.
+    A level below one that was already tried is not checked for gains: its throughput is lower by nature.
     """
 
     def __init__(self, most_failures: float) -> None:
         self._most, self._best, self._without, self._highest = most_failures, 0.0, 0, 0
 
     def after(self, cell: str, level: int, tally: LevelOutcome) -> str:
-        """Why nothing higher is to be tried after this level; "" where it is."""
+        """Why no higher level is tried after this one; "" to go on."""
         failed = 1 - tally.ok / tally.ended if tally.ended else 1.0
         if failed > self._most:
             return f"{failed:.0%} of {cell} did not end ok, more than {self._most:.0%}"
@@ -57,4 +57,4 @@ class EarlyStop:
             return ""
         self._without = 0 if tally.per_s > self._best * (1 + GAIN) else self._without + 1
         self._best, self._highest = max(self._best, tally.per_s), level
-        return f"{LEVELS} levels in a row, up to {cell}, brought less than {GAIN:.0%} more" if self._without >= LEVELS else ""
+        return f"{LEVELS} levels in a row, up to {cell}, gained less than {GAIN:.0%}" if self._without >= LEVELS else ""

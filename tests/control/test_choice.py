@@ -54,10 +54,10 @@ def test_auto_starts_replicas_where_there_is_no_host():
 @pytest.mark.parametrize(
     ("way", "options", "sentence"),
     [
-        ("magic", {}, "'magic' is no way to change an endpoint: give one of rest, replicas, compose, hand, none"),
-        ("rest", {}, "'http://127.0.0.1:1' has no REST v2 to change it by"),
+        ("magic", {}, "'magic' does not exist: use one of rest, replicas, compose, hand, none"),
+        ("rest", {}, "'http://127.0.0.1:1' cannot be changed through REST v2: use --control hand"),
         ("replicas", {}, "leave out --host 'http://127.0.0.1:1'"),
-        ("compose", {"compose_file": "no.yml"}, "--compose-file 'no.yml' is no file"),
+        ("compose", {"compose_file": "no.yml"}, "--compose-file 'no.yml' is not a file"),
     ],
 )
 def test_a_way_that_cannot_be_is_refused_in_a_sentence(way, options, sentence):
@@ -68,8 +68,8 @@ def test_a_way_that_cannot_be_is_refused_in_a_sentence(way, options, sentence):
 @pytest.mark.parametrize(
     ("way", "options", "sentence"),
     [
-        ("rest", {"concurrency_env": "A B"}, "--concurrency-env 'A B' is no variable's name"),
-        ("replicas", {"replica_args": "--engine 'fixed"}, "cannot be read"),
+        ("rest", {"concurrency_env": "A B"}, "--concurrency-env 'A B' is not a variable name"),
+        ("replicas", {"replica_args": "--engine 'fixed"}, "could not be parsed"),
     ],
 )
 def test_options_that_cannot_be_are_refused_in_a_sentence(way, options, sentence):
@@ -111,9 +111,9 @@ def test_a_person_is_asked_and_a_file_says_go_on(tmp_path, caplog):
     assert f"touch {tmp_path / 'continue'}" in caplog.text
     assert not hand.observe(wanted).ready
     (tmp_path / "continue").touch()
-    assert hand.observe(wanted) == ObservedState(None, True, "told to go on")
+    assert hand.observe(wanted) == ObservedState(None, True, "the file 'continue' was found")
     assert not (tmp_path / "continue").exists()
-    assert hand.restore(hand.settings()) == "http://127.0.0.1:8000: put back by hand what you changed"
+    assert hand.restore(hand.settings()) == "http://127.0.0.1:8000: restore by hand what you changed"
 
 
 @pytest.mark.slow
@@ -123,11 +123,11 @@ def test_what_a_person_changed_is_seen_at_the_endpoint(tmp_path):
         hand.begin(tmp_path, lambda _: True)
         wanted, before = DesiredState(workers=2), None
         before = hand.settings()
-        assert hand.observe(wanted).text == "1 of 2 workers serve; not yet as asked: workers"
+        assert hand.observe(wanted).text == "1 of 2 workers serve; not changed yet: workers"
         assert there.ask("/v2/serverless/demo", {"workers": {"min": 2, "max": 2}}, "PATCH").status == 200
         seen = wait_shown(hand, wanted, timeout_s=20, rest=lambda s: True, say=print)
         assert (seen.workers, seen.ready) == (2, True)
-        assert "put back by hand: workers 1 to 1, scaling QUEUE_DELAY 4, CONCURRENCY not set" in hand.restore(before)
+        assert "restore by hand these settings: workers 1 to 1, scaling QUEUE_DELAY 4, CONCURRENCY not set" in hand.restore(before)
         hand.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from coldburst.control.choice import ControlError, DesiredState, ObservedState, wait_shown
 from coldburst.control.compose import ComposeControl
-from coldburst.control.restore import main, save
+from coldburst.control.restore import SavedSettings, main, save
 from tests.support.needs import need
 from tests.support.transcribers import ROOT
 
@@ -88,7 +88,7 @@ def test_a_service_is_scaled_awaited_and_put_back(docker, tmp_path):
     assert docker["said"][-1][2:] == ["exec", "-T", "nginx", "nginx", "-s", "reload"]
     assert control.observe(DesiredState(3)) == ObservedState(0, False, "0 of 3 workers serve; 3 run")
     assert shown(control, DesiredState(3)) == ObservedState(3, True, "3 of 3 workers serve")
-    save(tmp_path, {"way": "compose", "where": control.where, "before": before, "restored": False})
+    save(tmp_path, SavedSettings("compose", before, control.where))
     assert main([str(tmp_path)]) == 0
     assert docker["running"] == 1
     assert control.restore(before).endswith("1 containers, as before")
@@ -105,20 +105,20 @@ def test_the_older_program_takes_the_same_words(docker):
 def test_what_compose_says_when_it_fails_is_told(docker):
     control = compose()
     docker.set(broken=True)
-    with pytest.raises(ControlError, match="ended with code 17: Building no space left on device; run it by hand"):
+    with pytest.raises(ControlError, match="ended with code 17: Building no space left on device; run it in a shell"):
         control.change(DesiredState(2))
 
 
 def test_what_compose_cannot_do_is_told_before_anything_is_touched(docker):
-    with pytest.raises(ControlError, match="docker compose changes the number of workers alone"):
+    with pytest.raises(ControlError, match="docker compose changes only the number of workers"):
         compose().describe([DesiredState(1, concurrency=2)])
-    with pytest.raises(ControlError, match=r"--compose-service 'gpu' is not in .*: give one of nginx, transcriber"):
+    with pytest.raises(ControlError, match=r"--compose-service 'gpu' is not in .*: use one of nginx, transcriber"):
         ComposeControl(ROOT / "docker-compose.yml", "gpu")
 
 
 def test_without_docker_the_next_step_is_told(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(ControlError, match="install both, or give --control replicas or hand"):
+    with pytest.raises(ControlError, match="install both, or use --control replicas or hand"):
         compose()
 
 

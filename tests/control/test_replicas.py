@@ -110,7 +110,7 @@ def test_what_it_will_do_is_told(replicas_of):
     assert "Starts 1, 3 transcription workers (python -m coldburst.transcriber --engine fixed" in told
     assert "--max-concurrent 1, 2" in told
     assert "they have no scaler" in told
-    assert "nothing to put back" in control.restore(control.settings())
+    assert "nothing to restore" in control.restore(control.settings())
 
 
 def test_wrong_words_are_told_and_leave_nothing(replicas_of, capfd):
@@ -136,13 +136,13 @@ def test_nginx_that_ended_is_told(replicas_of):
     set_to(control, workers=1)
     control._front._master.kill()
     until(lambda: not control._front._master.is_running() or control._front._master.status() == psutil.STATUS_ZOMBIE, "end of nginx")
-    with pytest.raises(ControlError, match="nginx before the transcription workers has ended"):
+    with pytest.raises(ControlError, match="nginx has ended"):
         control.observe(DesiredState(1))
 
 
 def test_without_nginx_the_next_step_is_told(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
-    with pytest.raises(ControlError, match="install nginx-light, or give --control hand"):
+    with pytest.raises(ControlError, match="install nginx-light, or use --control hand"):
         ReplicaControl()
 
 

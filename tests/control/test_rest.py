@@ -1,4 +1,4 @@
-"""An endpoint's settings by REST v2: changed, awaited, put back; against the emulator, and against a server that misbehaves."""
+"""An endpoint's settings by REST v2: changed, awaited, restored; against the emulator, and against a server that misbehaves."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from coldburst.control import rest, restore
 from coldburst.control.choice import ControlError, DesiredState, wait_shown
 from coldburst.control.rest import RestControl
-from coldburst.control.restore import restore_settings, save
+from coldburst.control.restore import SavedSettings, restore_settings, save
 from coldburst.targets.address import infer
 from tests.support.emulators import MODELLED, ROOT, emulator
 from tests.support.scripted import scripted
@@ -23,10 +23,10 @@ CHANGES = """
 import json, sys
 from pathlib import Path
 from coldburst.control.choice import *
-from coldburst.control.restore import save
+from coldburst.control.restore import SavedSettings, save
 from coldburst.targets.address import infer
 control = make("rest", infer(sys.argv[1]), "", {"concurrency_env": "CONCURRENCY"})
-save(Path(sys.argv[2]), {"way": control.way, "where": control.where, "before": control.settings(), "restored": None, "note": ""})
+save(Path(sys.argv[2]), SavedSettings(control.way, control.settings(), control.where))
 control.change(DesiredState(2, 3, 3))
 print("changed", flush=True)
 sys.stdin.read()
@@ -93,9 +93,9 @@ def test_workers_concurrency_and_scaler_are_set_seen_and_put_back(there, rest_of
     assert now["workers"] == {"min": 2, "max": 2}
     assert now["scaling"] == {"type": "REQUEST_COUNT", "requestCount": 3}
     assert now["env"] == {"CONCURRENCY": "3"}
-    assert control.restore(before).endswith("put back (workers, scaling, env)")
+    assert control.restore(before).endswith("restored (workers, scaling, env)")
     assert settings(there) == first
-    assert control.restore(before).endswith("they were so already")
+    assert control.restore(before).endswith("unchanged")
 
 
 def test_the_number_of_workers_goes_up_and_down(there, rest_of):
@@ -129,7 +129,7 @@ def test_other_variables_survive_and_their_values_are_written_nowhere(there, res
     there.ask("/v2/serverless/demo", {"env": {"HF_TOKEN": SECRET, "CONCURRENCY": "2"}}, "PATCH")
     control = rest_of(there)
     before = control.settings()
-    save(tmp_path, {"way": "rest", "where": control.where, "before": before})
+    save(tmp_path, SavedSettings("rest", before, control.where))
     control.change(DesiredState(concurrency=4))
     assert settings(there)["env"] == {"HF_TOKEN": SECRET, "CONCURRENCY": "4"}
     said = control.describe([DesiredState(1, 1, 1)]) + control.restore(before)
@@ -157,7 +157,7 @@ def test_a_run_that_was_killed_is_put_back_by_another_process(there, tmp_path):
         assert run.stdout.readline() == "changed\n"
         run.send_signal(signal.SIGKILL)
     assert settings(there)["workers"] == {"min": 2, "max": 2}
-    for expected in ("put back (workers, scaling, env)", "put back already (put back by python -m coldburst restore)"):
+    for expected in ("restored (workers, scaling, env)", "already restored (restored by python -m coldburst restore)"):
         again = subprocess.run(
             [sys.executable, "-m", "coldburst", "restore", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
         )
@@ -172,7 +172,7 @@ def test_it_is_put_back_over_tls_and_with_the_key(tmp_path):
     with emulator(*MODELLED, "--https", RUNPOD_API_KEY="sesame") as there:
         before = {"endpoint": "demo", "management": f"{there.url}/v2", "workers": {"min": 1, "max": 2}}
         before |= {"scaling": {"type": "QUEUE_DELAY", "queueDelay": 4.0}, "concurrency": {"variable": "CONCURRENCY", "value": None}}
-        save(tmp_path, {"way": "rest", "where": "demo", "before": before, "restored": False, "note": ""})
+        save(tmp_path, SavedSettings("rest", before, "demo"))
         authority = next(line.split()[-1] for line in there.lines if line.startswith("authority"))
         command = [sys.executable, "-m", "coldburst", "restore", str(tmp_path)]
         for key, code, sentence in (("wrong", 1, "refuses the key (401): set RUNPOD_API_KEY"), ("sesame", 0, "workers 1 to 2")):
@@ -184,18 +184,18 @@ def test_it_is_put_back_over_tls_and_with_the_key(tmp_path):
 
 def test_an_endpoint_that_costs_money_is_not_put_back_unasked(tmp_path):
     before = {"endpoint": "abc", "management": "https://api.runpod.io/v2", "concurrency": {"variable": "C", "value": None}}
-    save(tmp_path, {"way": "rest", "where": "abc", "before": before, "restored": False})
-    with pytest.raises(ControlError, match=r"'abc' by https://api\.runpod\.io/v2 with the key in RUNPOD_API_KEY: add --yes"):
+    save(tmp_path, SavedSettings("rest", before, "abc"))
+    with pytest.raises(ControlError, match=r"'abc' at https://api\.runpod\.io/v2 with the key in RUNPOD_API_KEY: add --yes"):
         restore_settings(tmp_path, "", yes=False)
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "has no settings.json: that run changed nothing"),
-        ("{", "cannot be read"),
-        ('{"way": 1, "before": {}}', "cannot be read"),
-        ('{"way": "rest", "before": {}}', "does not say what was before"),
+        (None, "has no settings.json: the run changed nothing"),
+        ("{", "could not be read"),
+        ('{"way": 1, "before": {}}', "could not be read"),
+        ('{"way": "rest", "before": {}}', "does not contain the earlier settings"),
     ],
 )
 def test_what_is_no_runs_settings_is_told(tmp_path, capsys, content, sentence):
@@ -207,15 +207,15 @@ def test_what_is_no_runs_settings_is_told(tmp_path, capsys, content, sentence):
 
 def test_settings_that_are_not_whole_are_told(there, tmp_path, capsys):
     before = {"endpoint": "demo", "management": f"{there.url}/v2", "concurrency": {"variable": "CONCURRENCY", "value": None}}
-    save(tmp_path, {"way": "rest", "before": before})
+    save(tmp_path, SavedSettings("rest", before))
     assert restore.main([str(tmp_path)]) == 1
-    assert "does not say what was before (KeyError('workers')): set the endpoint back in the console" in capsys.readouterr().err
+    assert "does not contain the earlier settings (KeyError('workers')): restore the endpoint in the console" in capsys.readouterr().err
 
 
 def test_what_ended_with_the_run_needs_no_putting_back(tmp_path, capsys):
-    save(tmp_path, {"way": "replicas", "where": "here", "before": {"workers": 0}, "restored": False})
+    save(tmp_path, SavedSettings("replicas", {"workers": 0}, "here"))
     assert restore.main([str(tmp_path)]) == 0
-    assert capsys.readouterr().out == "here: nothing to put back from here (replicas)\n"
+    assert capsys.readouterr().out == "here: nothing to restore with this command (replicas)\n"
 
 
 # a server that misbehaves
@@ -261,11 +261,11 @@ def test_the_pause_that_is_asked_for_is_kept(rest_of, monkeypatch):
 def test_it_gives_up_in_the_end(rest_of, monkeypatch):
     monkeypatch.setattr(rest.gevent, "sleep", lambda s: None)
     with scripted(replies(reply(503, {"title": "down for the day"}))) as server:
-        with pytest.raises(ControlError, match=r"asks to wait: 503 down for the day \(6 times\): try again later"):
+        with pytest.raises(ControlError, match=r"is not available: 503 down for the day \(6 times\): try again later"):
             rest_of(server).settings()
         assert len(server.requests) == rest.TRIES
         gone = rest_of(server)
-    with pytest.raises(ControlError, match="cannot be reached"):
+    with pytest.raises(ControlError, match="is not reachable"):
         gone.settings()
 
 
@@ -275,8 +275,8 @@ def test_it_gives_up_in_the_end(rest_of, monkeypatch):
         (reply(401, {"title": "Unauthorized"}), r"refuses the key \(401\): set RUNPOD_API_KEY"),
         (reply(404, {}), r"does not exist \(404\): check the id in --host"),
         (reply(422, {"detail": "max is above your quota"}), r"refuses the change \(422 max is above your quota\)"),
-        (reply(200, b"<html>"), "no JSON object"),
-        (reply(200, []), "no JSON object"),
+        (reply(200, b"<html>"), "not a JSON object"),
+        (reply(200, []), "not a JSON object"),
         (reply(200, {"workers": {}}), "does not show its settings"),
         (reply(200, ENDPOINT | {"workers": {"min": 0}}), "does not show its settings"),
         (reply(200, ENDPOINT | {"env": None}), "does not show its settings"),
@@ -293,7 +293,7 @@ def test_what_is_refused_for_good_is_told_at_once(rest_of, answer, sentence):
 
 def test_a_value_that_is_not_shown_is_not_overwritten(rest_of):
     with scripted(replies(reply(200, ENDPOINT | {"env": {"HF_TOKEN": "****"}}))) as server:
-        with pytest.raises(ControlError, match="does not show its variable HF_TOKEN"):
+        with pytest.raises(ControlError, match="hides the value of HF_TOKEN"):
             rest_of(server).change(DesiredState(concurrency=2))
         assert all(b"PATCH" not in request for request in server.requests)
 
@@ -320,7 +320,7 @@ def test_an_answer_that_repeats_the_key_is_told_without_it(rest_of, answer):
 def test_trouble_that_repeats_the_key_is_told_without_it(rest_of):
     with scripted(replies(reply(500, {"detail": f"no: Bearer {SECRET}"}))) as server:
         seen = rest_of(server, key=SECRET).observe(DesiredState(workers=1))
-    assert "asks to wait: 500 no: Bearer …" in seen.text
+    assert "is not available: 500 no: Bearer …" in seen.text
 
 
 def test_a_key_that_is_also_a_variable_of_the_endpoint_is_kept_in_it(rest_of):
@@ -335,13 +335,13 @@ def test_a_change_is_not_waited_for_when_the_run_is_stopped(rest_of, tmp_path):
     with scripted(replies(reply(429, {"detail": "slow down"}, "Retry-After: 60"))) as server:
         control, pauses = rest_of(server), []
         control.begin(tmp_path, lambda seconds: pauses.append(seconds) is not None)
-        with pytest.raises(ControlError, match="429 slow down; the run ended meanwhile"):
+        with pytest.raises(ControlError, match="429 slow down; the run has ended"):
             control.change(DesiredState(workers=2))
     assert pauses == [60.0]
 
 
 def test_a_change_that_does_not_hold_is_told(rest_of):
-    with scripted(replies(OK)) as server, pytest.raises(ControlError, match="still shows another workers, scaling"):
+    with scripted(replies(OK)) as server, pytest.raises(ControlError, match=r"does not show it \(workers, scaling\)"):
         rest_of(server).change(DesiredState(workers=2, scaler_value=2))
 
 
@@ -368,7 +368,9 @@ def test_what_cannot_be_put_back_is_told(rest_of):
     now = ENDPOINT | {"workers": {"min": 2, "max": 2}, "env": {"CONCURRENCY": "2"}}
     merged = ENDPOINT | {"env": {"CONCURRENCY": "2"}}  # as where a PATCH can add to the environment and take nothing away
     with scripted(replies(reply(200, now), reply(200, merged))) as server:
-        with pytest.raises(ControlError, match=r"another env than before: set in the console workers 0 to 3, .*, CONCURRENCY not set"):
+        with pytest.raises(
+            ControlError, match=r"does not show the restored env: in the console, set workers 0 to 3, .*, CONCURRENCY not set"
+        ):
             rest_of(server).restore(before)
         bodies = [json.loads(request.partition(b"\r\n\r\n")[2]) for request in server.requests[1:]]
     assert bodies == [{"workers": {"min": 0, "max": 3}}, {"env": {}}]

@@ -60,7 +60,7 @@ def test_the_matrix_aligns_the_scaler_with_the_concurrency_and_locks_the_workers
     [
         ("concurrency", {"levels": "1,two"}, "--levels '1,two'"),
         ("concurrency", {"levels": "0,1"}, "--levels '0,1'"),
-        ("concurrency", {"levels": "4,4"}, "--levels '4,4' names a number twice"),
+        ("concurrency", {"levels": "4,4"}, "--levels '4,4' has a number twice"),
         ("concurrency", {"level": "0"}, "--level '0'"),
         ("concurrency", {"level": "fast"}, "--level 'fast'"),
         ("concurrency", {"level": "20s 3/s"}, "--level '20s 3/s'"),
@@ -148,6 +148,6 @@ def test_what_was_in_flight_at_the_cut_has_not_ended():
 
 def test_work_that_cannot_fill_the_places_of_a_matrix_is_refused():
     options = {"concurrency": "1,4", "workers": 3, "requests": 11, "repeats": 1, "warm_up": "0"}
-    with pytest.raises(OptionError, match=r"--requests 11 cannot fill 3 × 4 places: give 12 or more"):
+    with pytest.raises(OptionError, match=r"--requests 11 cannot fill 3 × 4 places: use 12 or more"):
         settings.matrix(options)
     assert [step.stage.count for step in settings.matrix(options | {"requests": 12})] == [12, 12]

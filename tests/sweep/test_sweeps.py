@@ -241,7 +241,7 @@ def test_one_worker_that_is_told_to_be_three_gets_no_efficiency(tmp_path):
             assert run.wait(60) == 0, run.output
         assert efficiencies(metrics(run))[1:] == [None, None]
         assert "3 workers asked for, 1 seen" in (run.folder / "report" / "report.md").read_text()
-        assert any("put back by hand what you changed" in note for note in metrics(run)["notes"])
+        assert any("restore by hand what you changed" in note for note in metrics(run)["notes"])
 
 
 @pytest.mark.slow
@@ -315,7 +315,7 @@ def test_settings_that_cannot_be_put_back_make_the_run_fail(template):
             assert platform.ask("/v2/serverless/demo", {"env": env}, "PATCH").status == 200
             assert run.wait(60) == 1, run.output
             assert run.ledger.counts == {"ok": 4}
-            assert "could not be put back" in run.output
+            assert "Could not restore the endpoint's settings" in run.output
             assert any(f"python -m coldburst restore {run.folder}" in note for note in metrics(run)["notes"])
             assert [settings(platform)[name] for name in ("workers", "scaling")] == [before["workers"], before["scaling"]]
 
@@ -358,10 +358,10 @@ def test_an_endpoint_elsewhere_is_not_changed_unless_told_to(template):
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=SCALING) as run:
             assert run.wait(60) == 2, run.output
             assert "workers, min = max, to 1, 2 (now 0 to 3" in run.output
-            assert "--yes yes" in run.output
+            assert "--yes, or prevent" in run.output
             assert list(run.runs.iterdir()) == []
         assert settings(platform) == before
-        with locust("--host", f"{platform.url}/v2/demo", *load, *template, "--yes", "yes", file=SCALING) as run:
+        with locust("--host", f"{platform.url}/v2/demo", *load, *template, "--yes", file=SCALING) as run:
             assert run.wait(60) == 0, run.output
         assert settings(platform) == before
 
