@@ -1,4 +1,4 @@
-"""The options of a start, checked once: by a form, or before a headless run; the run that starts next takes what was read."""
+"""Checks the options of a run once, from a form or before a headless run; the next run starts with the result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coldburst.load import run_options
-from coldburst.load.objective_watch import checked
+from coldburst.load.objective_watch import check_abort
 from coldburst.load.permitted import Permitted
 from coldburst.load.run_options import RunPlan
 from coldburst.load.run_spec import RunSpec, unused
@@ -19,7 +19,7 @@ from coldburst.record.objectives import ObjectiveError, Objectives
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """A run that may be started: its test, the values that were given, and what was made of them."""
+    """A run that may start: its test, the given values, and the plan made from them."""
 
     spec: RunSpec
     values: Mapping[str, Any]
@@ -32,8 +32,8 @@ class OptionChecker:
     """Checks the options in Locust's ``environment`` for its test classes.
 
     Args:
-        specs: those that Locust can run, by the name of the class.
-        shared: the options as the command line has them.
+        specs: the tests that Locust can run, by class name.
+        shared: the options of the command line.
     """
 
     def __init__(self, environment: Any, specs: Mapping[str, RunSpec], shared: Mapping[str, Option]) -> None:
@@ -49,14 +49,14 @@ class OptionChecker:
 
     @property
     def host(self) -> str:
-        """The endpoint that was named, "" where none was."""
+        """The given endpoint, or ""."""
         return str(self._environment.host or self._environment.parsed_options.host or "")
 
     def only(self, names: Sequence[str] | None = None) -> RunSpec:
-        """The one test among the user classes of these names (None: of those that Locust runs).
+        """The single test among the user classes of these names (None: among those that Locust runs).
 
         Raises:
-            OptionError: there are several, or it is none of coldburst's, or one of its attributes is wrong; one sentence.
+            OptionError: there are several tests, or none, or the test's attributes are wrong.
         """
         names = [user.__name__ for user in self._environment.user_classes] if names is None else names
         if len(names) != 1 or names[0] not in self._specs:
@@ -75,13 +75,13 @@ class OptionChecker:
         return f"one test runs at a time, and there are {tests}{besides}: name one, as in '{example}', or {pick}"
 
     def check(self, form: Mapping[str, str] | None = None, picked: Sequence[str] | None = None) -> None:
-        """Checks the present options, with a form's texts in their place.
+        """Checks the present options, or the values of a form.
 
         Args:
-            picked: the classes that the form picked; None: it offers none.
+            picked: the classes picked in the form; None if it offers none.
 
         Raises:
-            ValueError: what is wrong, or what somebody has to agree to first; one sentence.
+            ValueError: an option is wrong, or needs consent; one sentence.
         """
         spec = self.only(picked)
         given = vars(self._environment.parsed_options)
@@ -92,10 +92,10 @@ class OptionChecker:
             spec.kind.consent({**found.plan.options, "host": found.plan.host})
 
     def take(self) -> CheckedRun:
-        """The checked options of the run that starts now; what was checked before is used once, and only if nothing has changed since.
+        """The checked options of the run that starts now. An earlier check is used once, and only for unchanged options.
 
         Raises:
-            ValueError: what is wrong; one sentence.
+            ValueError: an option is wrong; one sentence.
         """
         before, self._checked = self._checked, None
         spec = self.only()
@@ -103,21 +103,24 @@ class OptionChecker:
         return before if before and (before.spec, before.values) == (spec, values) else self._check(spec, values)
 
     def plan_for_generator(self, values: Mapping[str, Any], test: str, keyed: bool) -> RunPlan:
-        """The plan of a generator's part in a distributed run; a ValueError says why it cannot be had here.
+        """The plan of a generator's part in a distributed run.
 
         Args:
             values: the master's options.
-            test: the name of the master's.
-            keyed: whether the master has a key: keys do not travel, so that each generator needs it in its own environment.
+            test: the name of the master's test.
+            keyed: whether the master has a key. Keys are not transmitted, so each generator needs it in its environment.
+
+        Raises:
+            ValueError: this generator cannot take part; one sentence.
         """
         spec = next((spec for spec in self._specs.values() if spec.name == test), None)
         if spec is None:
             own = ", ".join(f"'{spec.name}'" for spec in self._specs.values())
-            raise OptionError(f"its locustfile has {own} and the master runs '{test}': start both with the same one")
+            raise OptionError(f"its locustfile has {own} but the master runs '{test}': start both with the same locustfile")
         place = {"runs": values["runs"] or next(option.default for option in spec.general if option.name == "--runs")}
         plan = run_options.check({**values, **place}, spec.stages(values))
         if keyed and not run_options.key(plan):
-            raise OptionError(f"{run_options.key_variable(plan)} is not set here, and it is at the master: set it for each generator")
+            raise OptionError(f"{run_options.key_variable(plan)} is set on the master but not here: set it on each generator")
         return plan
 
     def _values(self, spec: RunSpec, form: Mapping[str, str]) -> dict[str, Any]:
@@ -136,13 +139,13 @@ class OptionChecker:
 
 
 def _objectives(spec: RunSpec, plan: RunPlan) -> Objectives:
-    """What --objectives asks of the run; a ValueError says what is wrong with it."""
+    """The objectives of --objectives. Raises ValueError if the run cannot use one."""
     if not plan.options["objectives"]:
         return Objectives(())
     read = objectives.load(Path(plan.options["objectives"]))
     for one in read.objectives:
         if one.abort and spec.kind.sweeps:
-            raise ObjectiveError(f"objective '{one.text}': abort has no place in a sweep, whose settings are compared with --objective")
+            raise ObjectiveError(f"objective '{one.text}': abort is not possible in a sweep; compare its settings with --objective")
         if one.abort:
-            checked(one)
+            check_abort(one)
     return read

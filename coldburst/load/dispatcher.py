@@ -1,8 +1,7 @@
 """Dispatches arrivals when they are due (open loop), or N at a time (closed loop).
 
-One dispatcher a process, a greenlet for each request in flight. The dispatcher never waits for an
-answer: when the in-flight cap is reached, arrivals wait in a line (or are shed), and how long they
-waited is kept, so that a late send is never taken for a quick answer.
+There is one dispatcher per process and one greenlet per request in flight. The dispatcher never waits for a response:
+at the in-flight cap, arrivals wait in line or are shed. Their wait is recorded, so that a late send does not look fast.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ from gevent.event import Event
 from coldburst.load.stage_hooks import StageGate
 from coldburst.schedule.stages import Arrival, Stage, arrivals
 
+# libev rounds timers up to whole milliseconds (epoll's unit), so the last step is waited in turns of the event loop,
 TIMER_STEP_S = 0.0012
-"""libev rounds its timers up to whole milliseconds (epoll's unit): the last one is waited out turn by turn."""
+# but only before arrivals at least this far off: at higher rates the turns cost too much CPU.
 SPIN_FROM_S = 0.010
-"""Only before arrivals at least this far off: at higher rates the turns would cost more of a core than they are worth."""
+# Rows of requests that are not sent, written per turn of the event loop.
 REFUSE_BATCH = 500
-"""Rows of arrivals that never left, written between two turns of the event loop."""
 
 
 class Send(Protocol):
-    """Sends one arrival and returns when it has ended; ``held_s`` is how long the in-flight cap held it back."""
+    """Sends one arrival and returns when it has ended; ``held_s`` is its wait at the in-flight cap."""
 
     def __call__(self, arrival: Arrival, held_s: float) -> None:
-        """Must record what came of it, also when its greenlet is killed."""
+        """Must record the outcome, also when its greenlet is killed."""
 
 
 class Dispatcher:
@@ -40,10 +39,10 @@ class Dispatcher:
 
     Args:
         stages, seed: the load.
-        send: called in a greenlet of its own for each request.
-        refuse: called for each arrival that never leaves.
-        cap: requests in flight at most (open loop; a closed loop has its own).
-        shed: at the cap, refuse arrivals instead of letting them wait.
+        send: called for each request in its own greenlet.
+        refuse: called for each arrival that is not sent.
+        cap: maximum of requests in flight in an open loop; a closed loop has its own.
+        shed: refuse arrivals at the cap instead of letting them wait.
         gate: called before and after each stage. Without one, stages follow each other by the clock.
     """
 
@@ -80,7 +79,7 @@ class Dispatcher:
 
     @property
     def begun_s(self) -> float:
-        """When the schedule begins, in seconds from second 0."""
+        """Start of the schedule in seconds from second 0."""
         return 0.0
 
     @property
@@ -90,22 +89,22 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        """Requests that have left (or are leaving) and have not ended."""
+        """Requests that were sent and have not ended."""
         return len(self._sending)
 
     @property
     def held(self) -> int:
-        """Arrivals that are due and wait at the in-flight cap."""
+        """Arrivals that wait at the in-flight cap."""
         return len(self._waiting)
 
     @property
     def cap(self) -> int:
-        """Requests in flight at most, in an open loop."""
+        """Maximum of requests in flight in an open loop."""
         return self._cap
 
     @property
     def draining(self) -> bool:
-        """Whether the present stage sends nothing more, and waits for its last answers."""
+        """Whether the present stage only waits for its last responses."""
         return self.now() > self._stop_s
 
     def now(self) -> float:
@@ -113,7 +112,7 @@ class Dispatcher:
         return time.perf_counter() - self._zero
 
     def run(self) -> None:
-        """Sends the whole schedule; returns when every request has ended. ``dispatched`` is their number then."""
+        """Sends the whole schedule; returns when every request has ended, with their number in ``dispatched``."""
         try:
             self._run()
         finally:
@@ -131,7 +130,7 @@ class Dispatcher:
                     continue
                 start_s = self.now()
             if stage.closed:
-                self._wait_until(start_s)  # a rest before it has no arrival to wait for
+                self._wait_until(start_s)  # a rest before it has no arrivals
                 self._idle.wait()
                 seq, begun_s = self._closed(stage, seq), start_s
                 start_s = self.now()
@@ -146,18 +145,18 @@ class Dispatcher:
         self.dispatched = seq
 
     def rest(self, seconds: float) -> bool:
-        """Waits, but not longer than until stop(); whether the run goes on."""
+        """Waits, at most until stop(); returns whether the run goes on."""
         return not self._stopping.wait(seconds)
 
     def stop(self) -> None:
-        """Sends nothing more: what is not yet on its way is refused, what is in flight goes on."""
+        """Refuses every arrival that is not sent yet; requests in flight continue."""
         self._stop_s = min(self._stop_s, self.now())
         self._stopping.set()
         while self._waiting:
             self._refuse(self._waiting.popleft()[0])
 
     def cut(self) -> None:
-        """Ends what is in flight, at once."""
+        """Ends requests in flight at once."""
         self.stop()
         gevent.sleep(0)  # a greenlet killed before its first turn would leave no row
         gevent.killall(list(self._sending), block=True)
@@ -179,7 +178,7 @@ class Dispatcher:
         return seq
 
     def _mine(self, arrival: Arrival) -> bool:
-        """Whether this process is to send the arrival: all of them, where there is no other."""
+        """Whether this process sends the arrival; subclasses share arrivals among processes."""
         return True
 
     def _wait_until(self, due_s: float) -> None:
@@ -187,7 +186,7 @@ class Dispatcher:
             return
         wait_s = due_s - self.now()
         if wait_s <= 0:
-            gevent.sleep(0)  # late already: let answers in before the next one goes out
+            gevent.sleep(0)  # already late: handle responses before the next send
         elif wait_s < SPIN_FROM_S:
             self._stopping.wait(wait_s)
         else:
@@ -214,7 +213,7 @@ class Dispatcher:
                 self._idle.set()
 
     def _closed(self, stage: Stage, first_seq: int) -> int:
-        """``concurrency`` requests at a time, each sent when one ends; the first number not used."""
+        """Keeps ``concurrency`` requests in flight; returns the first unused sequence number."""
         end_s = self.now() + stage.duration_s if stage.duration_s is not None else math.inf
         numbers = itertools.count(first_seq) if stage.count is None else self._until_last(range(first_seq, first_seq + stage.count))
         self._stop_s = end_s
@@ -227,14 +226,14 @@ class Dispatcher:
         return max(last + 1, first_seq)
 
     def _until_last(self, numbers: Sequence[int]) -> Iterator[int]:
-        """``numbers`` in their order; with the last one nothing more is sent."""
+        """Yields ``numbers``; the stage stops sending with the last one."""
         for seq in numbers:
             if seq == numbers[-1]:
                 self._stop_s = min(self._stop_s, self.now())
             yield seq
 
     def _lane(self, stage: str, numbers: Iterator[int], end_s: float) -> int:
-        """One of the places of a closed loop; the last number it used, or -1."""
+        """One place of a closed loop; returns the last number that it used, or -1."""
         last = -1
         while not self.stopping and self.now() < end_s:
             seq = next(numbers, None)

@@ -1,14 +1,14 @@
-"""Checks objectives during a run, and ends it once one of them cannot be met any more.
+"""Checks objectives during a run, and ends the run when one of them can no longer be met.
 
-Each objective that may end a run says of a request whether it is *bad*, and how many of N may be: of ``p95 < 2 s`` the
-answers that took 2 s or longer, at most N − ⌈0.95 N⌉ of N answers. It is given up, once ``after`` requests have ended,
+Each objective with ``abort`` defines which requests are *bad*, and how many of N may be: for ``p95 < 2 s`` the responses
+that took 2 s or longer, at most N − ⌈0.95 N⌉ of N. After ``after`` requests, the objective fails
 
-* for certain: more are bad than may be of all that can still come; or
-* as good as certain: with k bad of n seen, against the share q that may be, the ratio of k! (n − k)! ÷ (n + 1)! (every
-  share as likely as any other) to q^k (1 − q)^(n − k) is 1,000 or more. Of independent requests whose true share is q or
-  less at most one run in 1,000 comes to that, however often it is looked at (Ville's inequality; Robbins, Statistical
-  Methods Related to the Law of the Iterated Logarithm, 1970). Requests behind a queue, or before the first endpoint
-  worker is warm, are not independent: ``after`` is for them.
+* with certainty: more requests are bad than the limit allows for all that can still come; or
+* almost certainly: with k bad of n, and the permitted share q, the ratio of k! (n − k)! ÷ (n + 1)! (every share equally
+  likely) to q^k (1 − q)^(n − k) is at least 1,000. If requests are independent and their true share is q or less, at most
+  one run in 1,000 reaches that, however often it is checked (Ville's inequality; Robbins, Statistical Methods Related to
+  the Law of the Iterated Logarithm, 1970). Requests in a queue, or before the first warm endpoint worker, are not
+  independent: ``after`` is for them.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from coldburst.load.retries import AGAIN
 from coldburst.record.attempt import Attempt
 from coldburst.record.objectives import COUNTS, OF_TIMES, Objective, ObjectiveError
 
+# Likelihood ratio from which an objective counts as failed.
 DOUBT = 1000.0
-"""So much likelier must the misses be under another share than under the one allowed."""
 PERCENTS = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
+# Times that one row shows. Cold starts are found only from all rows together.
 LIVE_TIMES: dict[str, Callable[[Attempt], float | None]] = {
     "": lambda row: None if row.done_s is None else row.done_s - row.scheduled_s,
     "service_": lambda row: None if row.done_s is None or row.sent_s is None else row.done_s - row.sent_s,
     "queue_": lambda row: row.queue_s,
     "execution_": lambda row: row.execution_s,
 }
-"""Times that a row tells by itself; cold starts are told apart by all rows together."""
 
 
 @dataclass
 class ObjectiveCounts:
-    """What an objective has seen: ``bad`` of ``n`` requests that it is about."""
+    """``bad`` of the ``n`` requests that an objective covers."""
 
     objective: Objective
     n: int = 0
@@ -43,12 +43,12 @@ class ObjectiveCounts:
 
 
 class ObjectiveWatch:
-    """Judges rows until the first objective is given up.
+    """Checks rows until the first objective fails.
 
     Args:
-        objectives: those that may end the run, each as ``checked``.
-        planned: requests; None where completions decide.
-        tries: further tries at a request, at most.
+        objectives: the ones that may end the run; see ``check_abort``.
+        planned: number of requests; None if completions decide.
+        tries: maximum of retries per request.
     """
 
     def __init__(self, objectives: Iterable[Objective], planned: int | None, tries: int) -> None:
@@ -56,10 +56,10 @@ class ObjectiveWatch:
         self._planned, self._tries, self._ended = planned, tries, 0
 
     def row(self, row: Attempt) -> Objective | None:
-        """The objective that is given up with this row. A row that another try may follow is not judged.
+        """The objective that fails with this row, if any. Rows that a retry may follow are not counted.
 
-        Nor is one that none will follow though tries are left, because the endpoint named too long a time (Retry-After above
-        ``coldburst.load.retries.LONGEST_ASKED_S``): that is in no row. The report judges it.
+        That includes rows without a retry because the endpoint asked for too long a pause (LONGEST_ASKED_S): no row says so.
+        The report counts them.
         """
         if row.outcome in AGAIN and row.attempt <= self._tries:
             return None
@@ -69,31 +69,26 @@ class ObjectiveWatch:
             if bad is not None:
                 tally.n += 1
                 tally.bad += bad
-        return next((tally.objective for tally in self._tallies if self._ended >= tally.objective.after and self._given_up(tally)), None)
+        return next((tally.objective for tally in self._tallies if self._ended >= tally.objective.after and self._fails(tally)), None)
 
-    def _given_up(self, tally: ObjectiveCounts) -> bool:
+    def _fails(self, tally: ObjectiveCounts) -> bool:
         if not tally.bad:
             return False
         to_come = math.inf if self._planned is None else self._planned - self._ended
         return tally.bad > allowed(tally.objective, tally.n + to_come) or unbelievable(tally.bad, tally.n, _share(tally.objective))
 
 
-def checked(objective: Objective) -> Objective:
-    """``objective``, which may end a run.
-
-    Raises:
-        ObjectiveError: it can only be told at the end.
-    """
+def check_abort(objective: Objective) -> None:
+    """Raises ObjectiveError if ``objective`` cannot be decided during a run."""
     metric, op = objective.metric, objective.op
     upper, lower = op in ("<", "<="), op in (">", ">=") or (op == "==" and objective.value == 1)
     counted = metric in COUNTS and (upper or (op == "==" and objective.value == 0))
     timed = upper and metric.rpartition("_")[2] in (*PERCENTS, "max") and _of(metric) in LIVE_TIMES
     if not (counted or timed or (metric == "success" and lower)):
         raise ObjectiveError(
-            f"objective '{objective.text}' is told at the end only: leave abort out; what may end a run are upper limits of "
-            "p50 to p99 and max (also of service_, queue_ and execution_ times) and of counts, and success"
+            f"objective '{objective.text}' can only be decided at the end: leave out abort; a run can end early for upper limits of "
+            "p50 to p99 and max (also of service_, queue_ and execution_ times) and of counts, and for success"
         )
-    return objective
 
 
 def allowed(objective: Objective, n: float) -> float:
@@ -111,7 +106,7 @@ def allowed(objective: Objective, n: float) -> float:
 
 
 def unbelievable(bad: int, n: int, share: float) -> bool:
-    """Whether ``bad`` of ``n`` cannot be believed of requests of which at most ``share`` are."""
+    """Whether ``bad`` of ``n`` is too many for a true share of at most ``share``."""
     if not bad > share * n:
         return False
     if share <= 0:
@@ -121,7 +116,7 @@ def unbelievable(bad: int, n: int, share: float) -> bool:
 
 
 def _share(objective: Objective) -> float:
-    """The share of requests that may be bad; 1 where a number says how many."""
+    """The share of requests that may be bad; 1 if the limit is a number."""
     percent = PERCENTS.get(objective.metric.rpartition("_")[2])
     if percent is not None:
         return 1 - percent / 100
@@ -133,7 +128,7 @@ def _share(objective: Objective) -> float:
 
 
 def _most(near: float, good: Callable[[int], bool]) -> int:
-    """The largest number that is ``good``, not far from ``near``; −1 where none is."""
+    """The largest ``good`` number, searched down from just above ``near``; −1 if there is none."""
     most = math.floor(near) + 1
     while most >= 0 and not good(most):
         most -= 1
@@ -141,7 +136,7 @@ def _most(near: float, good: Callable[[int], bool]) -> int:
 
 
 def _bad(objective: Objective, row: Attempt) -> bool | None:
-    """Whether the request is bad; None where the objective is not about it."""
+    """Whether the request is bad; None if the objective does not cover it."""
     metric = objective.metric
     if metric == "success":
         return row.outcome != "ok"

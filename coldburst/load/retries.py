@@ -1,31 +1,30 @@
-"""Which attempts are retried, and after how long. Off by default; each try is a row of its own."""
+"""Which attempts are retried, and when. Off by default; each try is a row of its own."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
+# Outcomes that may change with another try: no room, or no connection.
 AGAIN = ("queue_timeout", "throttled", "busy", "unreachable")
-"""Outcomes that another try may change: nobody had room, or nobody was there. The others are final."""
+# Longest pause, unless the endpoint asks for more by Retry-After.
 LONGEST_S = 60.0
-"""A pause grows no longer than this, unless the endpoint itself asks for more (Retry-After)."""
+# If the endpoint asks for more than this there is no further try, so that the run can end.
 LONGEST_ASKED_S = 600.0
-"""An endpoint that asks for a longer one is taken at its word: there is no further try, and the run can end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """``most`` further tries after the first; ``first_s`` is the mean pause before the second, in seconds."""
+    """At most ``most`` retries; ``first_s`` is the mean pause before the first one, in seconds."""
 
     most: int = 0
     first_s: float = 1.0
 
     def pause_s(self, outcome: str, tries: int, retry_after_s: float | None, random_: random.Random) -> float | None:
-        """How long to wait before another try, after ``tries`` that ended with ``outcome``; None = no further one.
+        """Seconds until the next try, after ``tries`` of which the last ended with ``outcome``; None for no further try.
 
-        Pauses double from try to try, each drawn between a half and three halves of its mean, so that
-        requests which failed together do not come back together. An endpoint that names a time
-        (``Retry-After``) is not asked before it, and not at all where it names more than LONGEST_ASKED_S.
+        The mean doubles from try to try. Each pause is drawn from 0.5 to 1.5 times the mean, so that requests that failed
+        together do not return together. A pause is at least as long as ``retry_after_s``.
         """
         if tries > self.most or outcome not in AGAIN or (retry_after_s or 0.0) > LONGEST_ASKED_S:
             return None

@@ -1,4 +1,4 @@
-"""The options of a run, on the command line, in the environment and in the web UI. Times are in seconds."""
+"""The options of a run, for the command line, the environment and the web UI. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from coldburst.installation import analysis_program
 from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY, read_key
 from coldburst.load.retries import Retries
-from coldburst.option import Option, OptionError, attribute
+from coldburst.option import Option, OptionError, attribute, parser
 from coldburst.record import objectives, prices
 from coldburst.schedule import stages as schedule_module
 from coldburst.schedule.stages import Stage, parse, planned, text
@@ -56,17 +56,19 @@ OBJECTIVES, a file such as
 
 {indent(objectives.FILE_EXAMPLE, "    ")}
 {objectives.HELP}"""
+# The host of the endpoint that a run starts for itself; the same as no host.
 EMBEDDED = "embedded"
-"""The host that stands for the endpoint that a run starts for itself; no host at all means the same."""
 MOST_REQUESTS = 10_000_000
 MAY_BE_0 = ("--drain-timeout", "--execution-timeout", "--ttl", "--sample", "--hold-from")
+# File descriptors kept free for everything except requests in flight.
 SPARE_FILES = 100
-"""File descriptors left for everything but the requests in flight."""
+# The choices of an option that may be given without a value, which then is "yes".
+FLAG = ("no", "yes")
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """One run's settings, checked. Times in seconds; ``host`` is "" for the embedded endpoint of that ``kind``."""
+    """The checked settings of one run. Times in seconds; ``host`` is "" for an embedded endpoint of that ``kind``."""
 
     host: str
     kind: str
@@ -140,7 +142,7 @@ OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 
 
 def add(parser: Any, groups: Mapping[str, Sequence[Option]], main: Sequence[str] = MAIN) -> None:
-    """Adds options, by the title of their group, to Locust's parser (or another of argparse).
+    """Adds options to an argparse parser, such as Locust's, in groups by title.
 
     Args:
         main: the options that the short help shows.
@@ -161,14 +163,16 @@ def _add_groups(parser: Any, groups: Mapping[str, Sequence[Option]]) -> None:
 def _add(section: Any, option: Option) -> None:
     values: dict[str, Any] = {"choices": option.choices} if option.choices else {"metavar": option.metavar}
     default = f" (default {option.default})" if option.default != "" else ""
-    action = section.add_argument(option.name, type=type(option.default), default=option.default, help=f"{option.what}{default}", **values)
-    # What Locust's own add_argument would note; a group's does not, and the web UI would show no field.
+    if option.choices == FLAG:
+        values |= {"nargs": "?", "const": "yes"}
+    action = section.add_argument(option.name, type=parser(option), default=option.default, help=f"{option.what}{default}", **values)
+    # Locust's own add_argument sets these, a group's does not: without them the web UI shows no field.
     action.include_in_web_ui, action.is_secret, action.is_required, action.is_multiple = True, False, False, False
     action.env_var = f"COLDBURST_{attribute(option).upper()}"
 
 
 class _Explain(argparse.Action):
-    """Prints the help of the options with these names (none: of all): Locust prints its own --help before it reads a locustfile."""
+    """Prints the help of the options with these names (none: of all), because Locust prints --help before it reads a locustfile."""
 
     def __init__(self, groups: Mapping[str, Sequence[Option]], names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -191,10 +195,10 @@ class _Explain(argparse.Action):
 
 
 def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -> RunPlan:
-    """The plan that ``options`` (by name, with ``host``) ask for; ``stages`` in the place of a text's where the test makes them.
+    """The plan for ``options`` (by name, with ``host``); ``stages`` replace --schedule if the test makes its own.
 
     Raises:
-        ValueError: one sentence that names what is wrong and what would be right.
+        ValueError: one sentence with the wrong value and a right one.
     """
     stages = stages or parse(str(options["schedule"]))
     count = _count(stages, options["seed"])
@@ -203,9 +207,9 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -
         if option.choices and value not in option.choices:
             raise OptionError(f"{option.name} '{value}' is not one of {', '.join(option.choices)}")
         if option.metavar == "SECONDS" and not (0 < value < float("inf") or (value == 0 and option.name in MAY_BE_0)):
-            raise OptionError(f"{option.name} {value:g} is no stretch of time: give seconds above 0, as in {option.default or 300:g}")
+            raise OptionError(f"{option.name} {value:g} must be a positive duration, as in {option.default or 300:g}")
     if options["retries"] < 0:
-        raise OptionError(f"--retries {options['retries']} is no number of tries: give 0 or more, as in 3")
+        raise OptionError(f"--retries {options['retries']} must be 0 or more, as in --retries 3")
     if options["price"]:
         prices.read(options["price"], date.today())
     host = _host(str(options.get("host") or ""))
@@ -231,24 +235,24 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -
 
 def _count(stages: tuple[Stage, ...], seed: int) -> int | None:
     if (expected := sum(stage.expected for stage in stages)) > MOST_REQUESTS:
-        raise OptionError(f"--schedule '{text(stages)}' asks for {expected:.3g} requests: one run sends at most {MOST_REQUESTS:,}")
+        raise OptionError(f"--schedule '{text(stages)}' plans {expected:.3g} requests; a run sends at most {MOST_REQUESTS:,}")
     count = planned(stages, seed)
     if count == 0:
-        raise OptionError(f"--schedule '{text(stages)}' asks for no request at all: raise a rate, a count or a duration")
+        raise OptionError(f"--schedule '{text(stages)}' plans no requests: raise a rate, a count or a duration")
     return count
 
 
 def key(plan: RunPlan) -> str:
-    """The API key for the endpoint of ``plan``, from the environment only.
+    """The API key for the endpoint of ``plan``, from the environment.
 
     Raises:
-        OptionError: it holds what cannot stand in a header; the message does not show it.
+        OptionError: it does not fit in a header; the message does not show it.
     """
     return read_key(key_variable(plan))
 
 
 def key_variable(plan: RunPlan) -> str:
-    """The environment variable that holds the key for the endpoint of ``plan``."""
+    """The environment variable with the key for the endpoint of ``plan``."""
     of_runpod = plan.kind != "transcription" or (plan.host and infer(plan.host, plan.kind).endpoint_id)
     return RUNPOD_KEY if of_runpod else TRANSCRIPTION_KEY
 
@@ -263,20 +267,24 @@ def _host(host: str) -> str:
     except ValueError:
         url, usable = urlsplit(""), False
     if url.username or url.password:
-        raise OptionError(f"--host holds a name or password: leave it out, the key is read from {RUNPOD_KEY} or {TRANSCRIPTION_KEY}")
+        raise OptionError(
+            f"--host contains a user name or password: leave it out; the key is read from {RUNPOD_KEY} or {TRANSCRIPTION_KEY}"
+        )
     if not usable or url.query or url.fragment or any(map(str.isspace, host)):
-        raise OptionError(f"--host '{host}' is no address: write scheme, name and port, as in http://127.0.0.1:8083 or https://example.com")
+        raise OptionError(
+            f"--host '{host}' is not an address: write scheme, name and port, as in http://127.0.0.1:8083 or https://example.com"
+        )
     return host.rstrip("/")
 
 
 def _in_flight(cap: int, stages: tuple[Stage, ...]) -> int:
     if cap < 1:
-        raise OptionError(f"--max-in-flight {cap} lets nothing out: give 1 or more, as in 15")
+        raise OptionError(f"--max-in-flight {cap} sends nothing: use 1 or more, as in 15")
     most = max([cap, *(stage.concurrency or 0 for stage in stages)])
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit != resource.RLIM_INFINITY and most + SPARE_FILES > limit:
         raise OptionError(
-            f"{most} requests in flight need {most + SPARE_FILES} open files, and this process may have {limit}: "
+            f"{most} requests in flight need {most + SPARE_FILES} open files, but this process may open {limit}: "
             "lower --max-in-flight or raise 'ulimit -n'"
         )
     return cap
@@ -287,9 +295,9 @@ def _runs(folder: Path) -> Path:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise OptionError(f"cannot make the directory '{folder}' here: {error.strerror}; name another with --runs") from error
+            raise OptionError(f"could not create the directory '{folder}': {error.strerror}; name another with --runs") from error
     if not folder.is_dir():
-        raise OptionError(f"--runs '{folder}' is no directory: make it first (mkdir -p {folder}), or leave the option out for 'runs'")
+        raise OptionError(f"--runs '{folder}' is not a directory: create it (mkdir -p {folder}), or leave the option out for 'runs'")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OptionError(f"--runs '{folder}' is not writable: name a directory of yours")
+        raise OptionError(f"--runs '{folder}' is not writable: name a directory that you may write to")
     return folder

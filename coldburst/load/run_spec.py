@@ -1,4 +1,4 @@
-"""What a test class asks for: its kind, and its attributes as the defaults of the command line's options."""
+"""Test classes: their kinds, and their attributes as defaults of the command-line options."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from coldburst.load import run_options
 from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import StageHooks
-from coldburst.option import Option, OptionError, attribute
+from coldburst.option import Option, OptionError, attribute, parser
 from coldburst.schedule.stages import EXAMPLE, Stage
 
+# From this similarity (difflib's ratio) an unknown attribute counts as a misspelt option.
 ALIKE = 0.8
-"""From this likeness on an unknown attribute is taken for a known one that was misspelt (difflib's ratio)."""
 SCHEDULE = Option("--schedule", "", "STAGES", f"Load, stage by stage, as in '{EXAMPLE}'")
 MAX_IN_FLIGHT = 500
 CAP = Option("--max-in-flight", MAX_IN_FLIGHT, "N", "Limit on requests in flight, as in 15; a closed loop has its own number")
@@ -28,13 +28,12 @@ class RunKind:
     """What one kind of test adds to a run.
 
     Attributes:
-        options: its own, beside those of every run.
+        options: its options, in addition to those of every run.
         max_in_flight: default of --max-in-flight.
         stages: makes the schedule from the options; None: it is read from --schedule.
-        hooks: makes, from plan and API key, what prepares the endpoint for each stage; stages then follow each other's
-            answers instead of the clock.
-        consent: raises ValueError where options cost money and nobody has agreed; called before a run is started from a form.
-        embedded: arguments for the embedded endpoint, where it is the emulator.
+        hooks: makes the hooks around stages from plan and API key; a stage then begins after the last response of the one before.
+        consent: raises ValueError if options cost money and the user did not agree; called before a run starts from a form.
+        embedded: arguments for the embedded emulator.
     """
 
     options: tuple[Option, ...] = ()
@@ -46,20 +45,19 @@ class RunKind:
 
     @property
     def sweeps(self) -> bool:
-        """Whether it compares settings, each with --objective."""
+        """Whether it compares settings by --objective."""
         return any(option.name == "--objective" for option in self.options)
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One test class, read.
+    """What a test class says.
 
     Attributes:
-        class_name, name: the class's name, and the run's: the same in lower case.
-        kind: what kind of test it is.
+        name: of the run: the class's name in lower case.
         own, general: the options of its kind, and of every run, with the class's defaults.
-        host: the endpoint that the class names.
-        problem: what is wrong with its attributes; "" where nothing is.
+        host: the class's endpoint.
+        problem: an error in its attributes, or "".
     """
 
     class_name: str
@@ -72,7 +70,7 @@ class RunSpec:
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """All of them."""
+        """Own and general options."""
         return (*self.own, *self.general)
 
     def values(self, given: Mapping[str, Any], shared: Mapping[str, Option]) -> dict[str, Any]:
@@ -80,18 +78,18 @@ class RunSpec:
 
         Args:
             given: values from the command line, or texts from a form, by name.
-            shared: the options as the command line has them: an empty value there may stand for the class's own.
+            shared: the command line's options, where an empty default stands for the class's own.
 
         Raises:
-            OptionError: one is no number, or none of its choices.
+            OptionError: a value is not a number, or not one of the choices.
         """
         return {attribute(option): _value(option, given[attribute(option)], shared[attribute(option)]) for option in self.options}
 
     def stages(self, values: Mapping[str, Any]) -> tuple[Stage, ...] | None:
-        """The schedule where the kind makes it; None where it is read from --schedule.
+        """The schedule if the kind makes it; None if it is read from --schedule.
 
         Raises:
-            OptionError: options that the kind cannot use, or no schedule at all.
+            OptionError: the kind cannot use the options, or there is no schedule.
         """
         if self.kind.stages:
             return self.kind.stages(values)
@@ -116,7 +114,7 @@ def spec_of(test: Any) -> RunSpec:
 
 
 def shared_options(specs: Sequence[RunSpec]) -> dict[str, Option]:
-    """The options of all ``specs``, by name as an attribute; where classes differ in a default, it is "": the class's own."""
+    """The options of all ``specs`` by attribute name. A default in which classes differ is "", which stands for the class's own."""
     found: dict[str, list[tuple[str, Option]]] = {}
     for spec in specs:
         for option in spec.options:
@@ -138,7 +136,7 @@ def add_options(parser: Any, specs: Sequence[RunSpec]) -> None:
 
 
 def unused(spec: RunSpec, others: Sequence[RunSpec], given: Mapping[str, Any], shared: Mapping[str, Option]) -> str:
-    """A sentence about the first option that was given and that this test does not have; "" where there is none."""
+    """A sentence about the first given option that this test does not have, or ""."""
     has = {attribute(option) for option in spec.options}
     for name, option in shared.items():
         if name not in has and given[name] != option.default:
@@ -162,24 +160,24 @@ def _value(option: Option, given: Any, shared: Option) -> Any:
     if given == "" and shared.default == "":
         return option.default
     try:
-        value = type(option.default)(given)
+        value = parser(option)(given)
     except ValueError as error:
         name = attribute(option).replace("_", " ")
-        raise OptionError(f"'{given}' is no number: {name} takes one, as in {option.default}") from error
+        raise OptionError(f"'{given}' is not a number: {name} needs one, as in {option.default}") from error
     if option.choices and value not in option.choices:
         raise OptionError(f"{option.name} '{value}' is not one of {', '.join(option.choices)}")
     return value
 
 
 def _check_names(test: Any, known: Sequence[Option]) -> None:
-    """Raises OptionError for an attribute that looks like a misspelt one, and for a schedule where the kind makes it."""
+    """Raises OptionError for an attribute that looks like a misspelt option, and for a schedule if the kind makes its own."""
     names = [attribute(option) for option in known]
     for one in test.__mro__:
         if "kind" in vars(one):
             return  # one of coldburst's own
         for name in vars(one):
             if name == "schedule" and name not in names:
-                raise OptionError(f"{test.__name__}.schedule has no effect: this kind of test makes its schedule from its other options")
+                raise OptionError(f"{test.__name__}.schedule has no effect: this kind of test makes its schedule from other options")
             if name.startswith("_") or name in names or hasattr(test.__mro__[-2], name):
                 continue
             if alike := get_close_matches(name, names, n=1, cutoff=ALIKE):
@@ -192,7 +190,7 @@ def _with_default(test: Any, option: Option) -> Option:
 
 
 def _default(test: Any, option: Option, value: Any) -> str | int | float:
-    """A class's attribute as the option's default: a list as numbers with commas, True and False as yes and no."""
+    """A class attribute as an option's default: a list becomes numbers with commas, a bool becomes yes or no."""
     kind = type(option.default)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(value, bool) and option.choices and {*option.choices} == {"yes", "no"}:

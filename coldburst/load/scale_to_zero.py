@@ -1,4 +1,4 @@
-"""The cold-start test: wait until the endpoint has scaled to zero, send one request, then some to the warm worker; again and again."""
+"""The cold-start test: waits until the endpoint has scaled to zero, sends one request, then some to the warm worker, and repeats."""
 
 from __future__ import annotations
 
@@ -14,16 +14,12 @@ from coldburst.schedule.stages import Stage
 from coldburst.targets import factory
 
 logger = logging.getLogger("coldburst")
+REST = "Time without activity after which workers that /health reports as idle count as stopped (longer than the idle timeout)"
 OPTIONS = (
     Option("--times", 3, "N", "Cold starts to measure"),
-    Option("--warm", 3, "N", "Warm requests after each, one at a time, for comparison"),
-    Option(
-        "--rest",
-        15.0,
-        "SECONDS",
-        "After so long without activity, workers that /health calls idle count as stopped (longer than the idle timeout)",
-    ),
-    Option("--zero-timeout", 600.0, "SECONDS", "How long to wait for the endpoint to scale to zero before the run is ended"),
+    Option("--warm", 3, "N", "Warm requests after each cold start, one at a time, for comparison"),
+    Option("--rest", 15.0, "SECONDS", REST),
+    Option("--zero-timeout", 600.0, "SECONDS", "Time for the endpoint to scale to zero; after it, the run ends"),
 )
 COLD, WARM = "cold", "warm"
 LOOK_S = 0.5
@@ -34,14 +30,14 @@ def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
     """``cold-1 1, warm-1 3 1 at a time, cold-2 1`` and so on.
 
     Raises:
-        OptionError: nothing to do, or an endpoint that has no workers to stop.
+        OptionError: there is nothing to measure, or the endpoint cannot scale to zero.
     """
     if factory.kind(str(options["host"]), options["target"]) == "transcription":
         raise OptionError("a plain service does not scale to zero: name a RunPod endpoint, as in --host https://api.runpod.ai/v2/ID")
     if options["times"] < 1 or options["warm"] < 0:
-        raise OptionError(f"--times {options['times']} --warm {options['warm']} measures nothing: give 1 or more, as in --times 3 --warm 3")
+        raise OptionError(f"--times {options['times']} --warm {options['warm']} measures nothing: use 1 or more, as in --times 3 --warm 3")
     if options["sample"] <= 0:
-        raise OptionError("--sample 0 leaves nothing to see a scale to zero by: give seconds, as in --sample 2")
+        raise OptionError("--sample 0 turns off the polling that shows a scale to zero: give seconds, as in --sample 2")
     found: list[Stage] = []
     for number in range(1, options["times"] + 1):
         found.append(Stage(f"{COLD}-{number}", count=1))
@@ -51,21 +47,20 @@ def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
 
 
 class ScaleToZero(StageHooks):
-    """Waits before each cold stage until the endpoint has no worker left."""
+    """Waits before each cold stage until the endpoint has no worker."""
 
     def __init__(self, plan: RunPlan, _key: str) -> None:
         self._rest_s: float = plan.options["rest"]
         self._limit_s: float = plan.options["zero_timeout"]
 
     def begin(self, run: StageContext) -> None:
-        """See StageHooks."""
         self._run = run
 
     def before(self, stage: Stage) -> bool:
-        """Waits until the endpoint has scaled to zero; a run whose endpoint does not is ended.
+        """Waits until the endpoint has scaled to zero; ends the run if it does not.
 
-        /health cannot tell a worker that idles from one that was stopped and kept (both are ``idle``), so
-        idle ones count as stopped when nothing else has been there for --rest.
+        /health reports a worker that idles and one that was stopped and kept alike as ``idle``, so idle workers count as
+        stopped after --rest without any other activity.
         """
         if not stage.name.startswith(COLD):
             return True
@@ -76,7 +71,7 @@ class ScaleToZero(StageHooks):
             if not run.rest(LOOK_S):
                 return True
             if samples.refused:
-                sentence = f"Whether the endpoint has scaled to zero cannot be asked: /health says {samples.refused}"
+                sentence = f"Could not check whether the endpoint has scaled to zero: /health answered {samples.refused}"
                 raise EndRunError(sentence, "a /health that refuses")
             latest = samples.latest
             if latest is None or latest["at_s"] < begun_s or any(latest[name] for name in BUSY):
@@ -84,8 +79,7 @@ class ScaleToZero(StageHooks):
             elif not latest["idle"] or run.now() - quiet_s >= self._rest_s:
                 return True
         raise EndRunError(
-            f"The endpoint did not scale to zero within {self._limit_s:g} s: "
-            "set its minimum of workers to 0, or give it longer with --zero-timeout",
+            f"The endpoint did not scale to zero within {self._limit_s:g} s: set its minimum of workers to 0, or raise --zero-timeout",
             "an endpoint that does not scale to zero",
         )
 

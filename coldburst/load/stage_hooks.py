@@ -1,4 +1,4 @@
-"""Hooks around the stages of a run: a sweep or a cold-start test makes the endpoint ready for the next stage and looks at the last one."""
+"""Hooks around the stages of a run, with which a sweep or a cold-start test prepares the endpoint and looks at the results."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MEASURE = "measure"
 
 
 def attempt_phase(phase: str, draining: bool) -> str:
-    """A stage's phase as its attempts have it: what was sent while measuring and ended when nothing more was sent is ``drain``."""
+    """The phase of an attempt in a stage of that phase: ``drain`` if it ended after the stage stopped sending."""
     return "drain" if draining and phase == MEASURE else phase
 
 
 class EndRunError(Exception):
-    """Raised by ``StageHooks.before``: the run ends here, with a drain. The message is logged.
+    """Raised by ``StageHooks.before`` to end the run with a drain. The message is logged.
 
     Args:
-        ended_by: why, for run.json and the report.
-        failed: what makes the run a failed one; "" where its figures stand.
+        ended_by: the reason, for run.json and the report.
+        failed: why the run failed; "" if its figures hold.
     """
 
     def __init__(self, message: str, ended_by: str, failed: str = "") -> None:
@@ -37,16 +37,16 @@ class EndRunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """A run as its hooks see it.
+    """What hooks may use of a run.
 
     Attributes:
         now: seconds since second 0.
-        rest: waits so many seconds, but not longer than until the run is stopped; whether it goes on.
-        stopping: whether nothing more is sent.
-        ended_by: why the run ends before its schedule does; "" while it does not.
-        folder: the run's directory.
+        rest: waits a number of seconds, or until the run is stopped; returns whether the run goes on.
+        stopping: whether the run sends nothing more.
+        ended_by: why the run ends early, or "".
+        folder: the run directory.
         write_stage: writes a row of stages.csv.
-        samples: what the endpoint says of itself.
+        samples: the endpoint's reported state.
     """
 
     now: Callable[[], float]
@@ -57,68 +57,71 @@ class StageContext:
     write_stage: Callable[[Mapping[str, Any]], None]
     samples: EndpointSamples
 
+    @classmethod
+    def of(cls, run: Any) -> StageContext:
+        """The context of a ``LoadRun`` or a ``DistributedRun``."""
+        load, recorder = run.load, run.recorder
+        return cls(load.now, load.rest, lambda: load.stopping, lambda: run.ended_by, recorder.folder, recorder.stage, run.samples)
+
 
 class StageHooks:
-    """Called around each stage and with the attempts of a run. The default does nothing.
+    """Called around each stage and with the attempts of a run. The defaults do nothing.
 
     Attributes:
-        host: of an endpoint that it has started for the run; "" where there is none.
+        host: address of an endpoint that the hooks start for the run, or "".
     """
 
     host = ""
 
     def check_endpoint(self, address: EndpointAddress) -> None:
-        """Called before anything else, with the endpoint (``url`` "" where none is there yet); a ValueError says why it cannot be used."""
+        """Called first, with the endpoint (``url`` is "" if it is not started yet); raises ValueError if it cannot be used."""
 
     def about(self) -> dict[str, Any]:
-        """What run.json says about it, by key."""
+        """Entries for run.json."""
         return {}
 
     def begin(self, run: StageContext) -> None:
-        """Called once before the first stage."""
+        """Called once, before the first stage."""
 
     def before(self, stage: Stage) -> bool:
-        """Called once the stage before has been answered; the stage begins when it returns. False: it is skipped.
+        """Called when all earlier requests have ended; the stage begins when it returns. False skips the stage.
 
         Raises:
-            EndRunError: the run ends instead.
+            EndRunError: to end the run instead.
         """
         return True
 
     def after(self, stage: Stage, start_s: float, stop_s: float) -> None:
-        """Called when the stage's last answer is there; it was sent from ``start_s`` to ``stop_s``, seconds from second 0."""
+        """Called after the stage's last response; it sent from ``start_s`` to ``stop_s``, in seconds from second 0."""
 
     def phase(self, stage: str, draining: bool) -> str:
-        """What an attempt of that stage has in its column ``phase``; ``draining``: the stage sends nothing more."""
+        """The column ``phase`` of an attempt in that stage; ``draining``: the stage sends nothing more."""
         return ""
 
     def attempts(self, rows: Sequence[Attempt]) -> None:
-        """Called with the rows that were written, one or many at a time."""
+        """Called with rows that were written, one or several at a time."""
 
     def end(self) -> str:
-        """Called once, when the last answer is there, whatever ended the run, before its files are closed; or where it could not begin.
+        """Called once after the last response, before the files are closed, or when the run could not begin.
 
         Returns:
-            What makes the run a failed one, "" where nothing does.
+            Why the run failed, or "".
         """
         return ""
 
 
 class StageGate:
-    """Calls hooks around stages; where they raise EndRunError, ``end_run`` is called and the stage begins in a run that is stopping."""
+    """Calls hooks around stages. If they raise EndRunError it calls ``end_run``, and the stage begins in a stopping run."""
 
     def __init__(self, hooks: StageHooks, end_run: Callable[[EndRunError], None]) -> None:
         self._hooks, self._end_run = hooks, end_run
+        self.after = hooks.after
 
     def before(self, stage: Stage) -> bool:
-        """Whether the stage is to begin."""
+        """Whether the stage begins."""
         try:
             return self._hooks.before(stage)
         except EndRunError as error:
             logger.error(error)
             self._end_run(error)
             return True
-
-    def after(self, stage: Stage, start_s: float, stop_s: float) -> None:
-        """See StageHooks."""
-        self._hooks.after(stage, start_s, stop_s)

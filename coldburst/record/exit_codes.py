@@ -1,4 +1,4 @@
-"""Exit codes of a run and of ``python -m analysis gate``, and which takes precedence. Standard library only."""
+"""Exit codes of a run and of ``python -m analysis gate``, in their order of precedence. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ MEANINGS: Mapping[int, str] = {
     INVALID: "the verdict is invalid: do not use the figures (`--exit-code-on-verdict no` turns this code off)",
     MISSED: "an objective is missed, or cannot be told",
 }
+# ``ended_by`` in run.json after Locust's option of that name ended the run, as asked.
 RUN_TIME = "--run-time"
-"""run.json's ``ended_by`` of a run that Locust's option of that name ended, as asked."""
 OF_VERDICT: Mapping[str, int] = {"degraded": DEGRADED, "invalid": INVALID}
 
 
 def code(*, verdict: str, kept: bool | None, good: bool = True, errors: int = ERRORS) -> int:
-    """The exit code of a run that sent something and could write it down: invalid, objectives, degraded, requests that were not ok.
+    """The exit code of a run that sent and recorded requests. Precedence: invalid, objectives, degraded, requests that are not ok.
 
     Args:
-        verdict: of the report; "" where it is not to decide.
-        kept: whether the objectives are met; None where there are none. Then ``good`` decides: whether every request was ok.
-        errors: what ERRORS was changed to.
+        verdict: the report's; "" to ignore it.
+        kept: whether the objectives are met; None if there are none, so that ``good`` decides.
+        good: whether every request was ok.
+        errors: the code used for ERRORS.
     """
     if verdict == "invalid":
         return INVALID

@@ -1,26 +1,25 @@
-"""What must be achieved, in one line of text: ``p95 < 2 s``. Of a sweep's settings, of a run while it goes, of a run that has ended.
+"""Limits in one line of text, such as ``p95 < 2 s``, for the settings of a sweep, a run in progress, or a completed run.
 
 METRIC OP VALUE, with or without spaces; OP is one of < <= > >= ==
 
-p50 p90 p95 p99 max mean     response time of what was answered ok, in s or ms; with service_, queue_,
-                             execution_, cold_start_ or lateness_ before it, that time: queue_p95 < 5 s
-success                      share of the planned requests that ended ok, in % or from 0 to 1; without those that were
-                             not due yet when --run-time ended the run
+p50 p90 p95 p99 max mean     response time of ok requests, in s or ms; with the prefix service_, queue_, execution_,
+                             cold_start_ or lateness_, that time: queue_p95 < 5 s
+success                      share of the planned requests that ended ok, in % or from 0 to 1; without requests that
+                             were not due yet when --run-time ended the run
 failed wrong queue_timeouts throttled busy refused timed_out unreachable abandoned unfinished not_sent missing
-                             requests that ended so: a number, or in % of those planned
+                             requests with that outcome: a number, or % of the planned ones
 cold_share                   share of requests that met a cold start, in % or from 0 to 1
 wer                          mean word error rate, in % or from 0 up
 efficiency                   scaling efficiency of a sweep, the smallest of its settings, in % or from 0 up
-throughput offered           ok, and planned, per second: a number, or /s
-real_time_factor             audio ÷ service time, the median; a number, or x; higher is faster
-cost cost_per_1000           of the run's endpoint workers, and of 1,000 requests answered ok: a number, or USD
+throughput offered           ok and planned requests per second: a number, or /s
+real_time_factor             audio ÷ service time, the median: a number, or x; higher is faster
+cost cost_per_1000           cost of the endpoint workers, for the run and per 1,000 ok requests: a number, or USD
 generators_lost              load generators that were lost: a number
-verdict                      verdict == valid: the report's own word on its figures
+verdict                      the report's verdict, only as verdict == valid
 """
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 import tomllib
@@ -29,26 +28,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from coldburst.option import number
+
 HELP = (__doc__ or "").replace("``", "'")
 POINTS = ("p50", "p90", "p95", "p99", "max", "mean")
 OF_TIMES = ("", "service_", "queue_", "execution_", "cold_start_", "lateness_")
 TIMES = tuple(of + point for of in OF_TIMES for point in POINTS)
-COUNTS: Mapping[str, str] = {
-    "failed": "failed",
-    "wrong": "wrong",
-    "queue_timeouts": "queue_timeout",
-    "throttled": "throttled",
-    "busy": "busy",
-    "refused": "refused",
-    "timed_out": "timed_out",
-    "unreachable": "unreachable",
-    "abandoned": "abandoned",
-    "unfinished": "unfinished",
-    "not_sent": "not_sent",
+# Metrics that count requests, and the outcome that each one counts.
+COUNTS: Mapping[str, str] = {"queue_timeouts": "queue_timeout"} | {
+    name: name
+    for name in ("failed", "wrong", "throttled", "busy", "refused", "timed_out", "unreachable", "abandoned", "unfinished", "not_sent")
 }
-"""Metrics that count requests, and the outcome that each one counts."""
+# Shares of at most 1.
 PARTS = ("success", "cold_share")
-"""Shares of a whole: at most 1."""
 COUNTED = (*COUNTS, "missing", "generators_lost")
 OTHERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys((*PARTS, "wer", "efficiency"), ("%", "")),
@@ -60,10 +52,10 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
     "verdict": ("",),
 }
 METRICS = (*TIMES, *OTHERS)
+# Metrics for the settings of a sweep.
 OF_SWEEPS = (*POINTS, "success", "wer")
-"""What a sweep holds each of its settings against."""
+# Metrics of which more is better.
 HIGHER = ("success", "throughput", "offered", "real_time_factor", "efficiency")
-"""Metrics of which more is better; of the others less is."""
 VERDICTS = ("valid", "degraded", "invalid")
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -72,14 +64,14 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "==": operator.eq,
 }
+# Units per second, or per whole.
 UNITS = {"s": 1, "ms": 1000, "%": 100}
-"""How many of a unit make a second, or a whole."""
+# Longest quotation of a wrong text.
 LONGEST = 80
-"""Characters of what cannot be read that are shown."""
+# Requests before a run may be stopped early, unless the objective sets ``after``.
 AFTER = 30
-"""So many requests are judged before a run may be stopped early, unless the objective says otherwise."""
+# Start of run.json's ``ended_by`` if an objective stopped the run; the objective follows.
 MISSED = "objective missed: "
-"""How run.json's ``ended_by`` begins where a run was stopped early; the objective follows."""
 EXAMPLE = "p95<2s, success>95%"
 FILE_EXAMPLE = '[[objective]]\nthat = "p95 < 2 s"\nabort = true\n\n[baseline]\np95 = "+10 %"\nthroughput = "-5 %"\n'
 _FORM = re.compile(r"(?P<metric>[a-z0-9_]+)\s*(?P<op><=|>=|==|<|>)\s*(?P<value>[0-9.e+-]+|[a-z]+)\s*(?P<unit>[a-z%/×]*)")
@@ -87,7 +79,7 @@ _CHANGE = re.compile(r"(?P<sign>[+-])\s*(?P<number>[0-9.]+)\s*%")
 
 
 class ObjectiveError(ValueError):
-    """An objective cannot be read; the message names the word and shows a right one."""
+    """An objective is wrong; the message names the text and shows a right one."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +87,11 @@ class Objective:
     """``metric`` ``op`` ``value``.
 
     Attributes:
-        value: in seconds, as a share of 1, or in the metric's own unit; of ``verdict`` its place in VERDICTS.
-        share: whether a count is meant as a share of the planned requests.
-        text: the objective as one reads it, ``p95 < 2 s``.
-        abort: whether a run is stopped once it can no longer be believed to be met, after ``after`` requests at the earliest.
-        may_be_missing: whether a run that cannot tell it passes all the same.
+        value: in seconds, as a share of 1, or in the metric's unit; for ``verdict``, its index in VERDICTS.
+        share: whether a count is a share of the planned requests.
+        text: the objective as text, ``p95 < 2 s``.
+        abort: whether the run stops when the objective can no longer be met, after at least ``after`` requests.
+        may_be_missing: whether a run without this metric passes.
     """
 
     metric: str
@@ -112,18 +104,18 @@ class Objective:
     may_be_missing: bool = False
 
     def met(self, value: float) -> bool:
-        """Whether ``value`` is within it."""
+        """Whether ``value`` meets the objective."""
         return OPERATORS[self.op](value, self.value)
 
     def plain(self) -> dict[str, Any]:
-        """As the file has it, and run.json: what ``objectives`` reads."""
+        """The objective for run.json, in the form that ``objectives`` reads."""
         said = asdict(self)
         return {"that": self.text, **{name: said[name] for name in ("abort", "after", "may_be_missing")}}
 
 
 @dataclass(frozen=True)
 class Change:
-    """How far a metric may move from the baseline's: 0.1 = up to 10 % more, −0.05 = down to 5 % less."""
+    """The permitted change from a baseline: 0.1 = at most 10 % more, −0.05 = at most 5 % less."""
 
     metric: str
     share: float
@@ -132,17 +124,17 @@ class Change:
 
 @dataclass(frozen=True)
 class Objectives:
-    """What a file of objectives asks for: of the run alone, and against a baseline."""
+    """A file of objectives: limits of the run itself, and of its change from a baseline."""
 
     objectives: tuple[Objective, ...]
     changes: tuple[Change, ...] = ()
 
 
 def parse(text: str) -> list[dict[str, Any]]:
-    """A sweep's objectives, parted by commas: ``metric``, ``op``, ``value`` (seconds, or a share) and ``text``, the word; [] of nothing.
+    """A sweep's comma-separated objectives, each as ``metric``, ``op``, ``value`` (seconds or a share) and ``text``.
 
     Raises:
-        ObjectiveError: a word is none.
+        ObjectiveError: one of them is not an objective.
     """
     if not text.strip():
         return []
@@ -151,10 +143,10 @@ def parse(text: str) -> list[dict[str, Any]]:
 
 
 def objective(text: str, metrics: tuple[str, ...] = METRICS, **more: Any) -> Objective:
-    """The objective that ``text`` says, of one of ``metrics``; ``more`` are its other attributes.
+    """The objective in ``text``, for one of ``metrics``; ``more`` are its other attributes.
 
     Raises:
-        ObjectiveError: it says none.
+        ObjectiveError: the text is not an objective.
     """
     word = _short(text)
     form = _FORM.fullmatch(word.lower())
@@ -162,12 +154,14 @@ def objective(text: str, metrics: tuple[str, ...] = METRICS, **more: Any) -> Obj
         raise ObjectiveError(f"objective '{word}' is not METRIC OP VALUE: write it as in '{EXAMPLE}' (operators < <= > >= ==)")
     metric, op, unit = form["metric"], form["op"], form["unit"].replace("×", "x")
     if metric not in metrics:
-        raise ObjectiveError(f"objective '{word}': there is no '{metric}', only {_known(metrics)}, as in '{EXAMPLE}'")
+        raise ObjectiveError(f"objective '{word}': there is no metric '{metric}'; use one of {_known(metrics)}, as in '{EXAMPLE}'")
     if metric == "verdict":
-        return _of_verdict(word, op, form["value"] + unit, more)
-    if unit not in _units(metric):
-        raise ObjectiveError(f"objective '{word}': {metric} takes {_right(metric)}")
-    value = _number(word, form["value"]) / UNITS.get(unit, 1)
+        if op != "==" or form["value"] + unit != VERDICTS[0]:
+            raise ObjectiveError(f"objective '{word}': the only objective for the verdict is 'verdict == valid'")
+        return Objective("verdict", op, 0.0, False, "verdict == valid", **more)
+    if unit not in (("s", "ms") if metric in TIMES else OTHERS[metric]):
+        raise ObjectiveError(f"objective '{word}': {metric} needs {_right(metric)}")
+    value = _positive(word, form["value"]) / UNITS.get(unit, 1)
     share = metric in COUNTED and unit == "%"
     if value > 1 and (metric in PARTS or share):
         right = "is at most 1 or 100%, as in 'success>95%'" if metric in PARTS else f"of the requests is at most 100%, as in '{metric}<1%'"
@@ -177,20 +171,20 @@ def objective(text: str, metrics: tuple[str, ...] = METRICS, **more: Any) -> Obj
 
 
 def objectives(content: Mapping[str, Any]) -> Objectives:
-    """The objectives of a file's content.
+    """The objectives in a file's content.
 
     Raises:
-        ObjectiveError: one sentence that names what is no objective, and shows one.
+        ObjectiveError: one sentence that names the wrong entry and shows a right one.
     """
     _only(content, ("objective", "baseline"), "at the top of the file")
     found, changes = content.get("objective", []), content.get("baseline", {})
     if not isinstance(found, list) or not all(isinstance(said, dict) for said in found):
-        raise ObjectiveError('objectives are written [[objective]], with two brackets, and a line that = "p95 < 2 s" below')
+        raise ObjectiveError('write objectives as [[objective]], with two brackets, and a line that = "p95 < 2 s" below')
     if not isinstance(changes, dict):
-        raise ObjectiveError('limits against a baseline stand below [baseline], a line each, as in p95 = "+10 %"')
+        raise ObjectiveError('write limits against a baseline below [baseline], one per line, as in p95 = "+10 %"')
     read = Objectives(tuple(map(_read, found)), tuple(_change(str(metric), said) for metric, said in changes.items()))
     if not (read.objectives or read.changes):
-        raise ObjectiveError('there is no objective: write [[objective]] and a line that = "p95 < 2 s" below it')
+        raise ObjectiveError('the file has no objective: write [[objective]] and a line that = "p95 < 2 s" below it')
     return read
 
 
@@ -198,7 +192,7 @@ def load(path: Path) -> Objectives:
     """The objectives in a TOML file.
 
     Raises:
-        ObjectiveError: it cannot be read, or holds none; one sentence that names the file.
+        ObjectiveError: it cannot be read, or has no objective; one sentence that names the file.
     """
     try:
         return objectives(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -207,8 +201,8 @@ def load(path: Path) -> Objectives:
     except ObjectiveError as error:
         raise ObjectiveError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:
-        told = " ".join(str(error).split())
-        raise ObjectiveError(f'{path} is no TOML ({told}): a text stands in quotation marks, as in that = "p95 < 2 s"') from error
+        why = " ".join(str(error).split())
+        raise ObjectiveError(f'{path} is not TOML ({why}): put text in quotation marks, as in that = "p95 < 2 s"') from error
 
 
 def _read(said: Mapping[str, Any]) -> Objective:
@@ -218,22 +212,22 @@ def _read(said: Mapping[str, Any]) -> Objective:
         raise ObjectiveError('each [[objective]] needs a line that = "METRIC OP VALUE", as in that = "p95 < 2 s"')
     for name in ("abort", "may_be_missing"):
         if not isinstance(said.get(name, False), bool):
-            raise ObjectiveError(f"objective '{_short(that)}': {name} is true or false, not {_short(repr(said[name]))}")
+            raise ObjectiveError(f"objective '{_short(that)}': {name} must be true or false, not {_short(repr(said[name]))}")
     after = said.get("after", AFTER)
     if not isinstance(after, int) or isinstance(after, bool) or after < 1:
         raise ObjectiveError(
-            f"objective '{_short(that)}': after is a number of requests from 1 up, as in {AFTER}, not {_short(repr(after))}"
+            f"objective '{_short(that)}': after must be a number of requests from 1 up, as in {AFTER}, not {_short(repr(after))}"
         )
     return objective(that, abort=said.get("abort", False), after=after, may_be_missing=said.get("may_be_missing", False))
 
 
 def _only(said: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
     if strange := sorted(set(said) - set(names)):
-        raise ObjectiveError(f"'{_short(strange[0])}' is no word {where}: there are {', '.join(names)}")
+        raise ObjectiveError(f"'{_short(strange[0])}' is not a key {where}: use {', '.join(names)}")
 
 
 def _short(text: str) -> str:
-    """``text`` in one line, however long it is."""
+    """``text`` in one line, cut to LONGEST characters."""
     line = " ".join(text.split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
@@ -243,25 +237,15 @@ def _change(metric: str, said: Any) -> Change:
     right = f'{metric} = "-5 %"' if higher else f'{metric} = "+10 %"'
     if metric not in METRICS or metric == "verdict":
         known = _known(tuple(name for name in METRICS if name != "verdict"))
-        raise ObjectiveError(f"[baseline]: there is no '{_short(metric)}', only {known}, as in p95 = \"+10 %\"")
+        raise ObjectiveError(f"[baseline]: there is no metric '{_short(metric)}'; use one of {known}, as in p95 = \"+10 %\"")
     form = _CHANGE.fullmatch(said.strip()) if isinstance(said, str) else None
     if form is None:
-        raise ObjectiveError(f"[baseline]: {metric} = {_short(repr(said))} is no change in %: write it as in {right}")
+        raise ObjectiveError(f"[baseline]: {metric} = {_short(repr(said))} is not a change in %: write it as in {right}")
     if (form["sign"] == "-") != higher:
-        better = "more is better: say how far it may fall" if higher else "less is better: say how far it may rise"
-        raise ObjectiveError(f"[baseline]: {metric} = {said!r}: of {metric} {better}, as in {right}")
-    share = _number(metric, form["number"]) / 100
+        better = "is better when higher: give how far it may fall" if higher else "is better when lower: give how far it may rise"
+        raise ObjectiveError(f"[baseline]: {metric} = {said!r}: {metric} {better}, as in {right}")
+    share = _positive(metric, form["number"]) / 100
     return Change(metric, -share if higher else share, f"{metric} {form['sign']}{form['number']} % of the baseline's at most")
-
-
-def _of_verdict(word: str, op: str, value: str, more: Mapping[str, Any]) -> Objective:
-    if op != "==" or value != VERDICTS[0]:
-        raise ObjectiveError(f"objective '{word}': of the verdict there is 'verdict == valid' alone")
-    return Objective("verdict", op, 0.0, False, "verdict == valid", **more)
-
-
-def _units(metric: str) -> tuple[str, ...]:
-    return ("s", "ms") if metric in TIMES else OTHERS[metric]
 
 
 def _right(metric: str) -> str:
@@ -271,22 +255,22 @@ def _right(metric: str) -> str:
         return "a share, as in 'success>95%' or 'wer<0.1'"
     if metric in COUNTS or metric == "missing":
         return f"a number of requests or a share of them, as in '{metric}<5' or '{metric}<1%'"
-    units = " or ".join(f"'{metric}<5{unit.replace('usd', ' USD')}'" for unit in _units(metric))
+    units = " or ".join(f"'{metric}<5{unit.replace('usd', ' USD')}'" for unit in OTHERS[metric])
     return f"a number, as in {units}"
 
 
 def _known(metrics: tuple[str, ...]) -> str:
-    """The metrics in few words: the times' names once."""
+    """The metrics in a few words: prefixes of times are named once."""
     rest = [name for name in metrics if name not in TIMES or name in POINTS]
     before = [of for of in OF_TIMES if of and f"{of}p50" in metrics]
-    return ", ".join(rest) + (f", and of other times with {' '.join(before)} before it" if before else "")
+    return ", ".join(rest) + (f", and other times with the prefix {' '.join(before)}" if before else "")
 
 
-def _number(word: str, text: str) -> float:
+def _positive(word: str, text: str) -> float:
     try:
-        value = float(text)
+        value = number(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < math.inf:
-        raise ObjectiveError(f"objective '{word}': '{text}' is no number from 0 up, as in '{EXAMPLE}'")
+    if value < 0:
+        raise ObjectiveError(f"objective '{word}': '{text}' must be a number from 0 up, as in '{EXAMPLE}'")
     return value

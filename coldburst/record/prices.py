@@ -1,4 +1,4 @@
-"""What a second of an endpoint worker costs, each price with its source and date."""
+"""Prices per second of an endpoint worker, each with its source and date."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from dataclasses import dataclass
 from datetime import date
 
 STALE_DAYS = 90
+# USD per second; more is a price per hour or a typing error (eight of the dearest GPUs cost 0.02).
 MOST = 0.1
-"""USD for a second: above it stands a price for an hour, or a slip (eight of the dearest cards cost 0.02)."""
 SOURCE = "RunPod's documentation, snippets/serverless-gpu-pricing-table.mdx, flex workers"
 DATE = date(2026, 8, 20)
 
 
 class PriceError(ValueError):
-    """A price cannot be found or used; the message names the word and shows a right one."""
+    """A price is unknown or wrong; the message names it and shows a right one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one worker costs.
+    """The price of one worker.
 
     Attributes:
-        name: the card and its pool.
-        vram_gb: memory of the card, GB; None where a price was given by hand.
-        usd_per_s: USD for each second from a worker's start to its stop (flex price, one GPU).
-        source: where the figure is from.
-        date: of that source.
+        name: GPU and pool.
+        vram_gb: GPU memory in GB; None for a price given as a number.
+        usd_per_s: USD per second from a worker's start to its stop (flex price, one GPU).
+        date: of the source.
     """
 
     name: str
@@ -41,7 +40,7 @@ def _of(cards: str, pool: str, vram_gb: float, usd_per_s: float) -> tuple[tuple[
     return (*names, *([pool] if pool else [])), Price(title, vram_gb, usd_per_s, SOURCE, DATE)
 
 
-_TABLE = (
+TABLE = (
     _of("A4000, A4500, RTX 4000, RTX 2000", "AMPERE_16", 16, 0.00016),
     _of("L4, A5000, 3090", "AMPERE_24", 24, 0.00019),
     _of("4090", "ADA_24", 24, 0.00031),
@@ -53,31 +52,30 @@ _TABLE = (
     _of("H200", "HOPPER_141", 141, 0.00155),
     _of("B200", "", 180, 0.00240),
 )
-PRICES = tuple(price for _, price in _TABLE)
-NAMES = tuple(name for names, _ in _TABLE for name in names)
+NAMES = tuple(name for names, _ in TABLE for name in names)
 
 
 def find(text: str) -> Price:
     """The flex price of a GPU or a pool, by a name such as "4090", "NVIDIA A100 80GB PCIe" or "ADA_24"; case does not matter.
 
-    The longest known name in ``text`` counts: an L40S is no L4.
+    The longest known name in ``text`` counts, so an L40S is not an L4.
 
     Raises:
-        PriceError: it names none, or two of different prices; the message lists the names.
+        PriceError: it names no GPU, or two with different prices; the message lists the names.
     """
     said = _squashed(text)
-    found = [(len(_squashed(name)), price) for names, price in _TABLE for name in names if _squashed(name) in said]
+    found = [(len(_squashed(name)), price) for names, price in TABLE for name in names if _squashed(name) in said]
     longest = max((length for length, _ in found), default=0)
     prices = {price for length, price in found if length == longest}
     if len(prices) != 1:
         raise PriceError(
-            f"'{text}' names no one GPU with a price: give one of {', '.join(NAMES)}, or USD for a worker's second, as in 0.00031"
+            f"'{text}' does not name one GPU with a known price: use one of {', '.join(NAMES)}, or USD per worker-second, as in 0.00031"
         )
     return prices.pop()
 
 
 def read(text: str, today: date) -> Price:
-    """The price that ``text`` says: USD for a worker's second ("0.00031"), or a name for ``find``.
+    """The price in ``text``: USD per worker-second ("0.00031"), or a name for ``find``.
 
     Raises:
         PriceError: it is neither.
@@ -86,20 +84,20 @@ def read(text: str, today: date) -> Price:
         usd_per_s = float(text)
     except ValueError:
         return find(text)
-    if usd_per_s > 1000:  # "4090" is a card
+    if usd_per_s > 1000:  # "4090" is a GPU
         return find(text)
     if not 0 < usd_per_s <= MOST:
-        raise PriceError(f"{text} USD for a second of one worker cannot be: give the price of a second, as in 0.00031 (1.116 an hour)")
+        raise PriceError(f"{text} USD per worker-second is out of range: give the price per second, as in 0.00031 (1.116 per hour)")
     return Price(f"{usd_per_s:g} USD a second", None, usd_per_s, "given by hand", today)
 
 
 def stale(price: Price, today: date) -> str:
-    """A sentence where the price is older than STALE_DAYS, else ""."""
+    """A warning if the price is older than STALE_DAYS, else ""."""
     age = (today - price.date).days
     if age <= STALE_DAYS:
         return ""
     known = f"{price.usd_per_s:.5f} USD a second, is {age} days old ({price.date.isoformat()})"
-    return f"The price of {price.name}, {known}: check it, and give today's by hand."
+    return f"The price of {price.name}, {known}: check it, and give today's price with --price."
 
 
 def _squashed(text: str) -> str:

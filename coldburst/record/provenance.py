@@ -1,4 +1,4 @@
-"""What a figure cannot be judged without: versions, commit, machine."""
+"""Where a result comes from: versions, commit, machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from coldburst.installation import checkout, python_path
 from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
 
 PACKAGES = ("locust", "gevent", "httptools", "runpod")
+# Variables that are not passed to child processes: the embedded service needs no key, and a report neither.
 SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY, emulator_token.VARIABLE)
-"""Variables that no process of ours hands to another: the embedded service is open, and a report needs no key."""
 
 
 def versions() -> dict[str, str]:
-    """Versions of this program, Python and the packages that make the load, where installed."""
+    """Versions of this program, Python and the installed packages that make the load."""
     found = {"coldburst": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -31,18 +31,18 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> dict[str, Any]:
-    """``commit`` and whether the files differ from it (``dirty``); None where the package is installed or its files are no git checkout."""
+    """``commit`` and ``dirty``, whether files differ from it; None if the package does not run from a git clone."""
     changes = _git("status", "--porcelain")
     return {"commit": _git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
 
 
 def environment() -> dict[str, str]:
-    """The environment for a process of this project's own: without secrets, and able to find its packages."""
+    """The environment for child processes: without secrets, with the import path of this package."""
     return {name: value for name, value in os.environ.items() if name not in SECRETS} | {"PYTHONPATH": python_path()}
 
 
 def machine() -> dict[str, Any]:
-    """System, cores this process may use, processor and memory (bytes)."""
+    """System, CPUs available to this process, CPU model and memory in bytes."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"system": f"{platform.system()} {platform.release()}", "cpus": cpus, "cpu_model": _cpu_model(), "memory_bytes": memory}

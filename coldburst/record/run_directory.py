@@ -18,12 +18,11 @@ from locust import stats
 from coldburst.lines import one_line
 from coldburst.record import attempt
 from coldburst.record.attempt import Attempt, Column
-from coldburst.record.batches import Batch, Outbox
+from coldburst.record.batches import Batch, Outbox, RowBatch, read_events
 from coldburst.record.ledger import Ledger
-from coldburst.record.row_batch import RowBatch, read_events
 
+# The load generator's name if there is only one.
 LOCAL = "local"
-"""The name of the one load generator where there is only one."""
 TABLES: Mapping[str, tuple[Column, ...]] = {
     "attempts": attempt.COLUMNS,
     "events": attempt.EVENTS,
@@ -31,12 +30,11 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "endpoint": attempt.ENDPOINT,
     "stages": attempt.STAGES,
 }
+# Space kept free until the end, so that run.json can be completed on a full disk.
 RESERVE_BYTES = 8192
-"""Room kept until the end, so that a disk which has filled up can still be told how the run ended."""
 
-
+# What a row adds to the counts: of requests by outcome, of attempts by outcome, of events by kind.
 Changes = Mapping[str, Mapping[str, int]]
-"""What a row changes in the counts: of requests by outcome, of attempts by outcome, of events by kind."""
 
 
 class RecordError(OSError):
@@ -44,18 +42,18 @@ class RecordError(OSError):
 
 
 class Table:
-    """A CSV file that is written line by line: each row is with the kernel when ``write`` returns."""
+    """A CSV file written line by line: when ``write`` returns, the kernel has the row."""
 
     def __init__(self, path: Path, columns: Iterable[Column]) -> None:
         self._file: TextIO = path.open("w", encoding="utf-8", newline="", buffering=1)
-        self.lines(attempt.line(column.name for column in columns))
+        self.write(attempt.line(column.name for column in columns))
 
-    def lines(self, lines: str) -> None:
+    def write(self, lines: str) -> None:
         """Appends whole lines."""
         self._file.write(lines)
 
     def close(self) -> None:
-        """Ends the file, on the disk."""
+        """Writes the file to the disk and closes it."""
         with self._file:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -65,20 +63,20 @@ class Recorder:
     """Writes one run.
 
     Args:
-        runs: directory of runs; the run gets a new one in it.
-        about: run.json's first content: what was asked for, and the circumstances.
-        generator: the load generator's name, in each row that does not say it.
-        name: of the run's directory; "" = made of time and question.
-        outbox: gets each line that is written, to be shipped.
+        runs: parent of the new run directory.
+        about: first content of run.json: the options and the circumstances.
+        generator: name of the load generator.
+        name: of the run directory; "" for a name from time and question.
+        outbox: gets each written line, to send it to the master.
 
     Attributes:
-        attempt_listeners: called with rows of attempts.csv once they are written and counted: with each of this process's own, and
-            with those of another generator as they come. The latter are parsed when a listener looks at them.
-        event_listeners: the same with each row of events.csv, by the names of its columns, "" where a cell is empty; of another
-            generator's rows without those of the kind "queued".
+        attempt_listeners: called with rows of attempts.csv after they are written and counted. Rows of other generators
+            come in batches and are parsed only if a listener reads them.
+        event_listeners: called with each row of events.csv by column, "" for an empty cell; of other generators without
+            the kind "queued".
 
     Raises:
-        CannotRecord: the directory cannot be written.
+        RecordError: the directory cannot be written.
     """
 
     def __init__(
@@ -93,17 +91,14 @@ class Recorder:
         self.counts: Counter[str] = Counter()
         self.rows: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
-        self._started: set[str] = set()
+        self._cold_workers: set[str] = set()
         self._tallies = {"requests": self.counts, "attempts": self.rows, "events": self.events}
         self._about: dict[str, Any] = {
             "format": attempt.FORMAT,
             "id": self.folder.name,
             "state": "running",
             "started": started.isoformat(timespec="milliseconds"),
-            "ended": None,
-            "ended_by": None,
-            "elapsed_s": None,
-            "ledger": None,
+            **dict.fromkeys(("ended", "ended_by", "elapsed_s", "ledger")),
             **about,
         }
         self._reserve = self.folder / ".reserve"
@@ -117,21 +112,21 @@ class Recorder:
 
     @property
     def id(self) -> str:
-        """The run's name, which is its directory's."""
+        """The run's id: the name of its directory."""
         return self.folder.name
 
     @property
     def run_id(self) -> str:
-        """The name of the whole run, where this is a generator's part of it."""
+        """The id of the whole run, also for a generator's part of it."""
         return str(self._about.get("part_of") or self.id)
 
     @property
     def question(self) -> str:
-        """The question that the run asks."""
+        """The name of the test."""
         return str(self._about["question"])
 
     def attempt(self, row: Attempt, instead: str = "") -> None:
-        """Writes a row of attempts.csv; ``instead``: the outcome of the try before it, which is no longer its request's."""
+        """Writes a row of attempts.csv. ``instead``: outcome of the earlier try, which the row replaces as its request's outcome."""
         changes = Counter({row.outcome: 1})
         if instead:
             changes[instead] -= 1
@@ -140,7 +135,7 @@ class Recorder:
             listener((row,))
 
     def event(self, kind: str, about: Mapping[str, Any]) -> None:
-        """Writes a row of events.csv; ``about`` are the hook's keyword arguments."""
+        """Writes a row of events.csv from the hook's keyword arguments."""
         values = {"generator": self.generator_name, **about, "kind": kind}
         row = {column.name: _plain(values.get(column.name)) for column in attempt.EVENTS}
         self._write("events", row.values(), {"events": {kind: 1}})
@@ -156,60 +151,55 @@ class Recorder:
         self._row("endpoint", values)
 
     def stage(self, values: Mapping[str, Any]) -> None:
-        """Writes a row of stages.csv, which a sweep has."""
+        """Writes a row of stages.csv, if the run is a sweep."""
         if "stages" in self._tables:
             self._row("stages", values)
 
     def append(self, batch: Batch) -> None:
-        """Writes the lines that another generator has written, and counts them."""
+        """Writes and counts the lines of another generator."""
         lines = {name: batch.lines(name) for name in batch.tables if name in self._tables}
-        for name, text in lines.items() if not self.fault else ():
-            try:
-                self._tables[name].lines(text)
-            except OSError as error:
-                self.failed(error)
+        for name, text in lines.items():
+            if not self._append(name, text):
                 return
         self._count(batch.counts)
         if attempts := lines.get("attempts"):
             rows = RowBatch(attempts)
             for listener in self.attempt_listeners:
                 listener(rows)
-        self._append_events(batch.counts.get("events", {}), lines.get("events", ""))
+        # Parsed only if somebody needs them.
+        if self.event_listeners or batch.counts.get("events", {}).get("cold_start"):
+            self._pass_events(lines.get("events", ""))
 
-    def _append_events(self, counts: Mapping[str, int], lines: str) -> None:
-        """Calls the listeners with the events of another generator; parses them only where somebody needs them."""
-        if not counts.get("cold_start") and not self.event_listeners:
-            return
+    def _pass_events(self, lines: str) -> None:
+        """Calls the listeners with events of another generator, and counts each worker's cold start once.
+
+        Each generator reports the first response that it saw itself.
+        """
         rows = list(read_events(lines))
-        self.events["cold_start"] -= self._reported_again(rows)
+        workers = [row["worker_id"] for row in rows if row["kind"] == "cold_start"]
+        fresh = set(workers) - self._cold_workers
+        self._cold_workers |= fresh
+        self.events["cold_start"] -= len(workers) - len(fresh)
         for listener in self.event_listeners:
             for row in rows:
                 listener(row)
 
-    def _reported_again(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Cold starts of endpoint workers that another generator has reported: each reports the first answer that it has seen."""
-        workers = [row["worker_id"] for row in rows if row["kind"] == "cold_start"]
-        fresh = set(workers) - self._started
-        self._started |= fresh
-        return len(workers) - len(fresh)
-
     def note(self, key: str, value: Any) -> None:
-        """What run.json is to tell too, at the end."""
+        """Adds an entry to run.json, which is written at the end."""
         self._about[key] = value
 
     def discard(self) -> None:
-        """Leaves nothing of a run that was not begun."""
+        """Removes the directory of a run that did not begin."""
         for table in self._tables.values():
             table.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def close(self, ended_by: str, second_0: float, elapsed_s: float, planned: int | None, dispatched: int) -> Ledger:
-        """Ends the run's files and says how it ended; the ledger of the rows on disk.
+        """Completes the files; the ledger of the written rows. If a write fails, the rows stay and ``fault`` says why.
 
-        Where no number was ``planned`` (a closed loop bounded by time) the ledger is held against the
-        number ``dispatched``.
-        ``second_0`` is that instant in seconds since 1970, for those who join the rows with other logs.
-        A disk that is full keeps the rows it has: ``fault`` tells.
+        Args:
+            second_0: in seconds since 1970, so that rows can be joined with other logs.
+            planned: None in a closed loop bounded by time, whose ledger then uses ``dispatched``.
         """
         ledger = Ledger(dispatched if planned is None else planned, {name: count for name, count in self.counts.items() if count})
         self._about |= {
@@ -230,7 +220,7 @@ class Recorder:
         return ledger
 
     def failed(self, error: OSError) -> None:
-        """Notes the first thing that could not be written, as a sentence in ``fault``."""
+        """Keeps the first write error in ``fault``, as a sentence."""
         self.fault = self.fault or _sentence(self.folder, error)
 
     def _row(self, table: str, values: Mapping[str, Any]) -> None:
@@ -241,18 +231,20 @@ class Recorder:
             self._tallies[name].update(change)
 
     def _write(self, table: str, cells: Iterable[object], changes: Changes | None = None) -> None:
-        """Writes a row and counts it. After the first failure nothing more is written: a row must not follow a torn one."""
-        if self.fault:
-            return
         line = attempt.line(cells)
-        try:
-            self._tables[table].lines(line)
-        except OSError as error:
-            self.failed(error)
-            return
-        self._count(changes or {})
-        if self._outbox:
-            self._outbox.add(table, line, changes)
+        if self._append(table, line):
+            self._count(changes or {})
+            if self._outbox:
+                self._outbox.add(table, line, changes)
+
+    def _append(self, table: str, lines: str) -> bool:
+        """Whether the lines were written. Nothing is written after the first failure: a row must not follow a torn one."""
+        if not self.fault:
+            try:
+                self._tables[table].write(lines)
+            except OSError as error:
+                self.failed(error)
+        return not self.fault
 
     def _write_about(self) -> None:
         new = self.folder / "run.json.new"
@@ -261,24 +253,21 @@ class Recorder:
 
 
 class LocustCsv:
-    """Locust's own CSV files, kept up while the run goes, and complete to the last request when it ends."""
+    """Locust's own CSV files, updated during the run and complete at its end."""
 
     def __init__(self, environment: Any, recorder: Recorder) -> None:
         self._environment, self._recorder, self._prefix = environment, recorder, recorder.folder / "locust"
         self._writer = stats.StatsCSVFileWriter(environment, stats.PERCENTILES_TO_REPORT, str(self._prefix), full_history=True)
-        self._greenlet = gevent.spawn(self._keep_up)
+        self._greenlet = gevent.spawn(self._guarded, self._writer.stats_writer)
 
     def close(self) -> None:
-        """Writes the tables once more, from the final statistics: Locust itself leaves out its last seconds."""
+        """Writes the tables once more from the final statistics: Locust itself leaves out the last seconds."""
         self._greenlet.kill()
-        try:
-            self._finish()
-        except OSError as error:
-            self._recorder.failed(error)
+        self._guarded(self._finish)
 
-    def _keep_up(self) -> None:
+    def _guarded(self, write: Callable[[], object]) -> None:
         try:
-            self._writer.stats_writer()
+            write()
         except OSError as error:
             self._recorder.failed(error)
 
@@ -301,11 +290,11 @@ def _new_folder(runs: Path, name: str) -> Path:
         except OSError as error:
             raise RecordError(_sentence(folder, error)) from error
         return folder
-    raise RecordError(f"cannot find a name for a new run in '{runs}': a thousand began within this second")
+    raise RecordError(f"could not find a free name for a new run in '{runs}': a thousand runs began in this second")
 
 
 def _sentence(folder: Path, error: OSError) -> str:
-    return f"cannot write to '{folder}' ({error.strerror or error}): free some space or name another directory with --runs"
+    return f"cannot write to '{folder}' ({error.strerror or error}): free some space, or name another directory with --runs"
 
 
 def _plain(value: object) -> object:

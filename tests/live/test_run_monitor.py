@@ -10,8 +10,8 @@ from coldburst.live.recent_rows import LAST, MOST_ROWS, Problem, Quantiles, Rece
 from coldburst.live.run_monitor import RunMonitor, RunMonitors
 from coldburst.live.snapshot import due, offered_per_s, snapshot
 from coldburst.record.attempt import COLUMNS, EVENTS, Attempt, line
+from coldburst.record.batches import RowBatch
 from coldburst.record.ledger import Ledger
-from coldburst.record.row_batch import RowBatch
 from coldburst.schedule.stages import Stage, arrivals, parse
 from tests.support.run_views import HEALTH, LISTED, run_of
 

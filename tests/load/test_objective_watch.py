@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from coldburst.load.objective_watch import ObjectiveWatch, allowed, checked, unbelievable
+from coldburst.load.objective_watch import ObjectiveWatch, allowed, check_abort, unbelievable
 from coldburst.record.attempt import Attempt
 from coldburst.record.objectives import ObjectiveError, objective
 
@@ -16,7 +16,9 @@ def row(seq, seconds=0.1, outcome="ok", attempt=1, queue_s=None):
 
 def given_up(rows, text, planned=None, after=1, tries=0):
     """After how many rows the objective is given up; None where it never is."""
-    dog = ObjectiveWatch([checked(objective(text, abort=True, after=after))], planned, tries)
+    judged = objective(text, abort=True, after=after)
+    check_abort(judged)
+    dog = ObjectiveWatch([judged], planned, tries)
     return next((place for place, one in enumerate(rows, 1) if dog.row(one)), None)
 
 
@@ -123,5 +125,5 @@ def test_a_run_that_clearly_misses_it_is_given_up_soon():
     "text", ["mean < 2 s", "wer < 5 %", "cold_share < 5 %", "throughput > 2", "p95 > 2 s", "success < 50 %", "failed > 3"]
 )
 def test_what_only_the_end_can_tell_ends_no_run(text):
-    with pytest.raises(ObjectiveError, match="is told at the end only: leave abort out"):
-        checked(objective(text, abort=True))
+    with pytest.raises(ObjectiveError, match="can only be decided at the end: leave out abort"):
+        check_abort(objective(text, abort=True))

@@ -76,7 +76,7 @@ def test_a_value_may_be_written_as_python_has_it(given, default):
         (Arrivals, {"schedul": "burst 3"}, "Burst.schedul is not an option: did you mean schedule?"),
         (Arrivals, {"max_inflight": 3}, "Burst.max_inflight is not an option: did you mean max_in_flight?"),
         (Workers, {"worker": (1, 2)}, "Burst.worker is not an option: did you mean workers?"),
-        (Workers, {"schedule": "burst 3"}, "Burst.schedule has no effect: this kind of test makes its schedule from its other options"),
+        (Workers, {"schedule": "burst 3"}, "Burst.schedule has no effect: this kind of test makes its schedule from other options"),
         (Workers, {"workers": ()}, "Burst.workers = () is not text: write it as in workers = '1,2'"),
     ],
 )
@@ -111,7 +111,7 @@ def test_one_name_may_be_a_number_in_one_class_and_a_list_in_another():
     given = {name: option.default for name, option in shared.items()} | {"workers": "3"}
     assert some.values(given, shared)["workers"] == "3"
     assert each.values(given, shared)["workers"] == 3
-    with pytest.raises(OptionError, match="'1,2' is no number: workers takes one, as in 1"):
+    with pytest.raises(OptionError, match="'1,2' is not a number: workers needs one, as in 1"):
         each.values(given | {"workers": "1,2"}, shared)
     with pytest.raises(OptionError, match="--yes 'perhaps' is not one of no, yes"):
         some.values(given | {"yes": "perhaps"}, shared)

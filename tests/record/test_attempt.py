@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coldburst.lines import one_line
-from coldburst.record.attempt import COLUMNS, HEADER, OUTCOMES, Attempt, cells, line, read
-from coldburst.record.ledger import Ledger, ledger
+from coldburst.record.attempt import COLUMNS, OUTCOMES, Attempt, cells, line, read_rows
+from coldburst.record.ledger import Ledger
 from coldburst.targets.outcome import FAULTS, WORDS, decide
+from tests.support.attempt_rows import ledger
 
 TEXTS = st.text(st.characters(), max_size=300)
 NUMBERS = st.none() | st.floats(0, 1e6).map(lambda value: round(value, 6))
@@ -71,13 +72,10 @@ def test_evidence_outside_the_closed_sets_is_an_error():
 
 
 @given(st.lists(ROWS, max_size=5))
-def test_rows_read_back_and_each_is_one_line(tmp_path_factory, rows):
-    path = tmp_path_factory.mktemp("rows") / "attempts.csv"
-    content = HEADER + "".join(line(cells(row)) for row in rows)
-    path.write_text(content, encoding="utf-8", newline="")
-    assert len(content.splitlines()) == len(rows) + 1
-    back, told = read(path)
-    assert told == []
+def test_rows_read_back_and_each_is_one_line(rows):
+    content = "".join(line(cells(row)) for row in rows)
+    assert len(content.splitlines()) == len(rows)
+    back = list(read_rows(content))
     assert [(row.seq, row.sent_s, row.status, row.cold) for row in back] == [(row.seq, row.sent_s, row.status, row.cold) for row in rows]
     for row, text in zip(back, (row.error for row in rows), strict=True):
         assert row.error in (text, one_line(text))
@@ -91,36 +89,9 @@ def test_a_row_is_small_and_holds_no_infinity():
     assert "inf" not in line(cells(row))
 
 
-def test_a_torn_last_line_is_told_and_left_out(tmp_path):
-    path = tmp_path / "attempts.csv"
-    rows = [Attempt(seq, 1, "burst", 0.0, "ok") for seq in range(3)]
-    path.write_text((HEADER + "".join(line(cells(row)) for row in rows))[:-30], encoding="utf-8")
-    back, told = read(path)
-    assert back == rows[:2]
-    assert len(told) == 1
-    assert "torn off" in told[0]
-
-
-def test_what_is_no_attempts_file_is_named(tmp_path):
-    path = tmp_path / "attempts.csv"
-    path.write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"attempts\.csv is no attempts file"):
-        read(path)
-    path.write_text(HEADER + "one,1,burst\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="line 2"):
-        read(path)
-    path.write_text("one line of something else", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"attempts\.csv is no attempts file"):
-        read(path)
-
-
-@pytest.mark.parametrize("written", ["", HEADER[:40]])
-def test_a_file_that_is_just_being_begun_has_no_row_yet(tmp_path, written):
-    path = tmp_path / "attempts.csv"
-    path.write_text(written)
-    rows, told = read(path)
-    assert rows == []
-    assert "no row yet" in told[0]
+def test_a_row_that_cannot_be_read_is_named():
+    with pytest.raises(ValueError, match=r"attempts\.csv, line 3"):
+        list(read_rows(line(cells(Attempt(0, 1, "burst", 0.0, "ok"))) + "one,1,burst\n"))
 
 
 def test_the_ledger_counts_requests_not_tries_and_tells_what_is_missing():

@@ -60,14 +60,14 @@ def test_nothing_asks_for_nothing():
         ("p95", "'p95' is not METRIC OP VALUE: write it as in 'p95<2s, success>95%'"),
         ("p95<2s,", "'' is not METRIC OP VALUE"),
         ("p95=2s", "'p95=2s' is not METRIC OP VALUE"),
-        ("p96<2s", "there is no 'p96', only p50, p90"),
-        ("p95<2", "p95 takes seconds or milliseconds, as in 'p95<2s'"),
-        ("p95<2%", "p95 takes seconds or milliseconds"),
-        ("success>95s", "success takes a share, as in 'success>95%'"),
+        ("p96<2s", "there is no metric 'p96'; use one of p50, p90"),
+        ("p95<2", "p95 needs seconds or milliseconds, as in 'p95<2s'"),
+        ("p95<2%", "p95 needs seconds or milliseconds"),
+        ("success>95s", "success needs a share, as in 'success>95%'"),
         ("success>95", "a share is at most 1 or 100%, as in 'success>95%'"),
-        ("p95<-1s", "'-1' is no number from 0 up"),
-        ("p95<1e999s", "'1e999' is no number from 0 up"),
-        ("wer<1-2", "'1-2' is no number from 0 up"),
+        ("p95<-1s", "'-1' must be a number from 0 up"),
+        ("p95<1e999s", "'1e999' must be a number from 0 up"),
+        ("wer<1-2", "'1-2' must be a number from 0 up"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_a_right_example(text, sentence):
@@ -110,7 +110,7 @@ def test_every_metric_is_in_the_help_and_takes_what_its_refusal_shows():
         with pytest.raises(ObjectiveError) as refused:
             objective(f"{metric}<1furlong")
         if metric != "verdict":
-            rights = re.findall(r"'([^']+)'", str(refused.value).partition(f" {metric} takes ")[2])
+            rights = re.findall(r"'([^']+)'", str(refused.value).partition(f" {metric} needs ")[2])
             assert rights
             assert all(objective(right).met(0.0) in (True, False) for right in rights)
     said = objective_module.__doc__
@@ -152,24 +152,24 @@ def test_the_example_of_the_help_is_a_file_of_objectives():
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("", "there is no objective: write [[objective]]"),
+        ("", "the file has no objective: write [[objective]]"),
         ('[objective]\nthat = "p95 < 2 s"', "with two brackets"),
         ("[[objective]]\nabort = true", 'needs a line that = "METRIC OP VALUE"'),
         ("[[objective]]\nthat = 95", 'needs a line that = "METRIC OP VALUE"'),
-        ('[[objective]]\nthat = "p95 < 2 furlongs"', "p95 takes seconds or milliseconds, as in 'p95<2s'"),
+        ('[[objective]]\nthat = "p95 < 2 furlongs"', "p95 needs seconds or milliseconds, as in 'p95<2s'"),
         ('[[objective]]\nthat = "failed < 101 %"', "is at most 100%, as in 'failed<1%'"),
-        ('[[objective]]\nthat = "verdict == invalid"', "'verdict == valid' alone"),
-        ('[[objective]]\nthat = "p95 < 2 s"\naborts = true', "'aborts' is no word of an [[objective]]: there are that, abort"),
-        ('[[objective]]\nthat = "p95 < 2 s"\nabort = "yes"', "abort is true or false, not 'yes'"),
-        ('[[objective]]\nthat = "p95 <\\n 2 s"\nabort = "a\\nb"', "objective 'p95 < 2 s': abort is true or false"),
-        ('[[objective]]\n"th\\nat" = 1', "'th at' is no word"),
-        ('[[objective]]\nthat = "p95 < 2 s"\nafter = 0', "after is a number of requests from 1 up, as in 30, not 0"),
-        ('limit = "p95 < 2 s"', "'limit' is no word at the top of the file: there are objective, baseline"),
-        ("[baseline]\np95 = 10", 'p95 = 10 is no change in %: write it as in p95 = "+10 %"'),
-        ('[baseline]\np95 = "-10 %"', "of p95 less is better: say how far it may rise"),
-        ('[baseline]\nsuccess = "+1 %"', "of success more is better: say how far it may fall"),
-        ('[baseline]\nspeed = "+1 %"', "there is no 'speed', only p50"),
-        ("that = p95", "is no TOML"),
+        ('[[objective]]\nthat = "verdict == invalid"', "only objective for the verdict is 'verdict == valid'"),
+        ('[[objective]]\nthat = "p95 < 2 s"\naborts = true', "'aborts' is not a key of an [[objective]]: use that, abort"),
+        ('[[objective]]\nthat = "p95 < 2 s"\nabort = "yes"', "abort must be true or false, not 'yes'"),
+        ('[[objective]]\nthat = "p95 <\\n 2 s"\nabort = "a\\nb"', "objective 'p95 < 2 s': abort must be true or false"),
+        ('[[objective]]\n"th\\nat" = 1', "'th at' is not a key"),
+        ('[[objective]]\nthat = "p95 < 2 s"\nafter = 0', "after must be a number of requests from 1 up, as in 30, not 0"),
+        ('limit = "p95 < 2 s"', "'limit' is not a key at the top of the file: use objective, baseline"),
+        ("[baseline]\np95 = 10", 'p95 = 10 is not a change in %: write it as in p95 = "+10 %"'),
+        ('[baseline]\np95 = "-10 %"', "p95 is better when lower: give how far it may rise"),
+        ('[baseline]\nsuccess = "+1 %"', "success is better when higher: give how far it may fall"),
+        ('[baseline]\nspeed = "+1 %"', "there is no metric 'speed'; use one of p50"),
+        ("that = p95", "is not TOML"),
     ],
 )
 def test_a_file_that_is_none_is_refused_in_one_sentence(tmp_path, content, sentence):

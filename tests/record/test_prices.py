@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from coldburst.record.prices import DATE, NAMES, PRICES, PriceError, find, read, stale
+from coldburst.record.prices import DATE, TABLE, PriceError, find, read, stale
 
 TODAY = date(2026, 11, 21)
 
@@ -35,14 +35,14 @@ def test_a_card_or_a_pool_has_its_price(text, usd_per_s, vram_gb):
     assert "pricing-table" in price.source
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_name_finds_its_own_row(name):
-    assert find(name) in PRICES
+@pytest.mark.parametrize(("name", "price"), [(name, price) for names, price in TABLE for name in names])
+def test_every_name_finds_its_own_row(name, price):
+    assert find(name) == price
 
 
 @pytest.mark.parametrize("text", ["", "MI300X", "6000", "5090", "A100 or H100"])
 def test_what_names_no_one_card_is_refused_with_those_that_there_are(text):
-    with pytest.raises(PriceError, match=r"names no one GPU with a price: give one of A4000, .* ADA_24, .*as in 0\.00031"):
+    with pytest.raises(PriceError, match=r"does not name one GPU with a known price: use one of A4000, .* ADA_24, .*as in 0\.00031"):
         find(text)
 
 
@@ -55,7 +55,7 @@ def test_a_price_by_hand_stands_in_for_the_table():
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.39", "nan", "24"])
 def test_a_price_of_an_hour_or_of_nothing_is_refused(text):
-    with pytest.raises(PriceError, match=r"give the price of a second, as in 0\.00031"):
+    with pytest.raises(PriceError, match=r"give the price per second, as in 0\.00031"):
         read(text, TODAY)
 
 

@@ -1,4 +1,4 @@
-"""Writes the small runs beside it, which the tests of analysis/ start from: ``python tests/runs/make.py``."""
+"""Writes the small runs beside it, which the tests of analysis/ start from: ``python -m tests.runs.make``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from coldburst.record.attempt import COLUMNS, ENDPOINT, EVENTS, GENERATOR, Attempt, Column, cells, line
-from coldburst.record.ledger import ledger
 from coldburst.schedule.stages import parse
 from coldburst.schedule.stages import planned as planned_by
+from tests.support.attempt_rows import ledger
 
 HERE = Path(__file__).parent
 FORMER = {"seen_s", "polls"}

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from coldburst.record.attempt import Attempt, read
-from coldburst.record.ledger import Ledger, ledger
+from coldburst.record.attempt import Attempt
+from coldburst.record.ledger import Ledger
+from tests.support.attempt_rows import ledger, read
 from tests.support.transcribers import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +35,7 @@ class Result:
 
     @property
     def rows(self) -> list[Attempt]:
-        return read(self.folder / "attempts.csv")[0]
+        return read(self.folder / "attempts.csv")
 
     @property
     def ledger(self) -> Ledger:

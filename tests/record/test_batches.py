@@ -1,7 +1,7 @@
 """Rows that travel as lines: the same rows, parsed when they are looked at."""
 
 from coldburst.record.attempt import Attempt, cells, line
-from coldburst.record.row_batch import RowBatch, read_events
+from coldburst.record.batches import RowBatch, read_events
 
 ROWS = [Attempt(seq, 1, "burst", 0.5, "ok", error='a, "b"\nc', done_s=float(seq)) for seq in range(5)]
 
