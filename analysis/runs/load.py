@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from coldburst.lines import one_line
-from coldburst.record import attempt
-from coldburst.record.attempt import COLUMNS, FORMAT, OUTCOMES
+from coldburst.record import attempt, run_json
+from coldburst.record.attempt import COLUMNS, OUTCOMES
 
 from . import csv_columns, locust_csv
 from .csv_columns import MOST, Numbers, Places, integers
@@ -31,25 +31,8 @@ REPEATED = ("outcome", "phase", "worker_id", "generator", "error")
 """Texts of an attempt that few values repeat: kept once each, and a small number a row."""
 SMALL = ("attempt", "polls", "status", "platform_retries")
 """Whole numbers of an attempt that are nowhere near 2³¹."""
-DEEPEST = 40
-"""Levels of run.json within each other."""
 UNREAD = ("job_id", "first_s", "bytes_out", "bytes_in")
 """Columns of an attempt that no table and no figure uses: half the memory of a large run."""
-_ABOUT: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "id": ((str,), "a text"),
-    "question": ((str, type(None)), "a text"),
-    "state": ((str,), "'running' or 'ended'"),
-    "ended_by": ((str, type(None)), "a text or null"),
-    "schedule": ((str, type(None)), "a text such as 'burst 30'"),
-    "seed": ((int, type(None)), "a whole number"),
-    "planned": ((int, type(None)), "a whole number or null"),
-    "dispatched": ((int, type(None)), "a whole number or null"),
-    "stages": ((list, type(None)), "a list of stages"),
-    "elapsed_s": ((int, float, type(None)), "a number of seconds or null"),
-    "cold_after_s": ((int, float, type(None)), "a number of seconds or null"),
-    "ledger": ((dict, type(None)), "an object or null"),
-    "sweep": ((dict, type(None)), "an object or null"),
-}
 
 
 class RunError(Exception):
@@ -129,7 +112,10 @@ def _name_instead(folder: Path) -> str:
 
 
 def _directory(path: Path) -> Run:
-    about = _about(path / "run.json")
+    try:
+        about = run_json.read(path)
+    except run_json.RunJsonError as error:
+        raise RunError(str(error)) from error
     notes: list[str] = []
     attempts = _attempts(path / "attempts.csv", notes)
     events = _rows(path / "events.csv", EVENTS, notes, ("kind",))
@@ -172,47 +158,11 @@ def _settings(path: Path, notes: list[str]) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        said = _clean(json.loads(path.read_text(encoding="utf-8-sig")))
+        said = run_json.cleaned(json.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError, RecursionError) as error:
         notes.append(f"{path.name} cannot be read ({error}): whether the endpoint's settings were put back is not known.")
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def _about(path: Path) -> dict[str, Any]:
-    try:
-        about = _clean(json.loads(path.read_text(encoding="utf-8-sig")))
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is not whole JSON ({error}): the run cannot be told from its rows alone") from error
-    version = about.get("format") if isinstance(about, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise RunError(f'{path} is not a run\'s record: it should be an object with "format": {FORMAT}')
-    if version > FORMAT:
-        raise RunError(f"{path} has format {version}, newer than this program, which reads {FORMAT}: update coldburst")
-    for key, (kinds, right) in _ABOUT.items():
-        if key in about and (not isinstance(about[key], kinds) or isinstance(about[key], bool)):
-            raise RunError(f"{path}: {key!r} is {one_line(repr(about[key]), 80)}, but should be {right}")
-    for key in ("planned", "dispatched", "elapsed_s", "cold_after_s"):
-        if not 0 <= (about.get(key) or 0) <= MOST:  # nor is NaN
-            raise RunError(f"{path}: {key!r} is {one_line(str(about[key]), 30)}, but should be from 0 to {MOST:g}")
-    return dict(about)
-
-
-def _clean(value: Any, depth: int = 0) -> Any:
-    """``value`` with its texts in one line each, and without lone surrogates, which no file can hold.
-
-    Raises:
-        ValueError: it is nested too deeply.
-    """
-    if depth > DEEPEST:
-        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
-    if isinstance(value, dict):
-        return {_clean(key): _clean(inner, depth + 1) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_clean(inner, depth + 1) for inner in value]
-    return one_line(value, len(value)) if isinstance(value, str) and not value.isprintable() else value
 
 
 def _filled(table: pd.DataFrame | None) -> pd.DataFrame | None:

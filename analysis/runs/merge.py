@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coldburst.record import run_json
+
 from ..tables.run_tables import Tables
 from . import csv_columns
 from .load import Run, RunError, load
@@ -77,10 +79,7 @@ def _recorded(folder: Path) -> Run:
 def _record(path: Path, changed: dict[str, Any]) -> None:
     """Changes keys of run.json, and nothing else in it."""
     content = json.loads(path.read_text(encoding="utf-8-sig")) | changed
-    new = path.with_name("run.json.new")
-    # half of a pair of surrogates is no character that a file can hold: its escape in JSON is
-    new.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
-    new.replace(path)
+    run_json.write(path.parent, content)
 
 
 def whole_rows(path: Path) -> Iterator[list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 from collections import Counter
@@ -16,7 +15,7 @@ import gevent
 from locust import stats
 
 from coldburst.lines import one_line
-from coldburst.record import attempt
+from coldburst.record import attempt, run_json
 from coldburst.record.attempt import Attempt, Column
 from coldburst.record.batches import Batch, Outbox, RowBatch, read_events
 from coldburst.record.ledger import Ledger
@@ -103,7 +102,7 @@ class Recorder:
         }
         self._reserve = self.folder / ".reserve"
         try:
-            self._write_about()
+            run_json.write(self.folder, self._about)
             self._reserve.write_bytes(bytes(RESERVE_BYTES))
             columns = {name: of for name, of in TABLES.items() if name != "stages" or "sweep" in about}
             self._tables = {name: Table(self.folder / f"{name}.csv", of) for name, of in columns.items()}
@@ -212,16 +211,18 @@ class Recorder:
             "planned": planned,
             "ledger": {"planned": ledger.planned, "counts": ledger.counts, "missing": ledger.missing},
         }
-        for end in (*(table.close for table in self._tables.values()), self._reserve.unlink, self._write_about):
-            try:
-                end()
-            except OSError as error:
-                self.failed(error)
+        for table in self._tables.values():
+            self.guarded(table.close)
+        self.guarded(self._reserve.unlink)
+        self.guarded(lambda: run_json.write(self.folder, self._about))
         return ledger
 
-    def failed(self, error: OSError) -> None:
-        """Keeps the first write error in ``fault``, as a sentence."""
-        self.fault = self.fault or _sentence(self.folder, error)
+    def guarded(self, write: Callable[[], object]) -> None:
+        """Calls ``write``, and keeps the first write error in ``fault``, as a sentence."""
+        try:
+            write()
+        except OSError as error:
+            self.fault = self.fault or _sentence(self.folder, error)
 
     def _row(self, table: str, values: Mapping[str, Any]) -> None:
         self._write(table, [_plain(values.get(column.name)) for column in TABLES[table]])
@@ -240,16 +241,8 @@ class Recorder:
     def _append(self, table: str, lines: str) -> bool:
         """Whether the lines were written. Nothing is written after the first failure: a row must not follow a torn one."""
         if not self.fault:
-            try:
-                self._tables[table].write(lines)
-            except OSError as error:
-                self.failed(error)
+            self.guarded(lambda: self._tables[table].write(lines))
         return not self.fault
-
-    def _write_about(self) -> None:
-        new = self.folder / "run.json.new"
-        new.write_text(json.dumps(self._about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        new.replace(self.folder / "run.json")
 
 
 class LocustCsv:
@@ -258,18 +251,12 @@ class LocustCsv:
     def __init__(self, environment: Any, recorder: Recorder) -> None:
         self._environment, self._recorder, self._prefix = environment, recorder, recorder.folder / "locust"
         self._writer = stats.StatsCSVFileWriter(environment, stats.PERCENTILES_TO_REPORT, str(self._prefix), full_history=True)
-        self._greenlet = gevent.spawn(self._guarded, self._writer.stats_writer)
+        self._greenlet = gevent.spawn(recorder.guarded, self._writer.stats_writer)
 
     def close(self) -> None:
         """Writes the tables once more from the final statistics: Locust itself leaves out the last seconds."""
         self._greenlet.kill()
-        self._guarded(self._finish)
-
-    def _guarded(self, write: Callable[[], object]) -> None:
-        try:
-            write()
-        except OSError as error:
-            self._recorder.failed(error)
+        self._recorder.guarded(self._finish)
 
     def _finish(self) -> None:
         self._writer._stats_history_data_rows(self._writer.stats_history_csv_writer, datetime.now(UTC).timestamp())

@@ -273,8 +273,8 @@ def test_a_refused_process_ends_with_2_and_a_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("run.json", "{", "is not whole JSON"),
-        ("run.json", "[]", "is not a run's record"),
+        ("run.json", "{", "is not complete JSON"),
+        ("run.json", "[]", "does not describe a run"),
         ("run.json", '{"format": 2}', "newer than this program"),
         ("run.json", '{"format": 1, "planned": "many"}', "'planned' is 'many'"),
         ("attempts.csv", "a,b\n1,2\n", "has no column 'seq'"),
