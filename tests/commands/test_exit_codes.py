@@ -180,8 +180,8 @@ def test_a_master_ends_its_run_early_by_its_generators_rows(objectives):
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (("[[objective]]", 'that = "p96 < 2 s"'), "there is no 'p96', only p50"),
-        (("[[objective]]", 'that = "wer < 5 %"', "abort = true"), "is told at the end only: leave abort out"),
+        (("[[objective]]", 'that = "p96 < 2 s"'), "there is no metric 'p96'; use one of p50"),
+        (("[[objective]]", 'that = "wer < 5 %"', "abort = true"), "can only be decided at the end: leave out abort"),
     ],
 )
 def test_objectives_that_are_none_are_refused_before_anything_is_sent(objectives, lines, sentence):
