@@ -1,7 +1,7 @@
 """Do N endpoint workers give N times the throughput?
 
     locust -f locustfiles/scaling.py --headless                                                # the embedded endpoint
-    locust -f locustfiles/scaling.py --headless --workers 1,2,3 --requests 50 --host https://api.runpod.ai/v2/ID --yes yes
+    locust -f locustfiles/scaling.py --headless --workers 1,2,3 --requests 50 --host https://api.runpod.ai/v2/ID --yes
 
 The run sets the number of workers itself, waits until that many have shown themselves, measures, and restores
 the settings. Without a host and with --target transcription, transcription services behind nginx are started

@@ -140,3 +140,19 @@ def test_the_command_line_shows_each_option_once():
     assert "coldburst, the tests: Burst, Scaling, Matrix:" in text
     parsed = vars(parser.parse_args(["--workers", "2", "--deadline", "9"]))
     assert (parsed["schedule"], parsed["workers"], parsed["deadline"]) == ("burst 3", "2", 9.0)
+
+
+@pytest.mark.parametrize(("words", "agreed"), [([], "no"), (["--yes"], "yes"), (["--yes", "yes"], "yes"), (["--yes", "no"], "no")])
+def test_an_agreement_is_a_flag_and_may_have_its_earlier_value(words, agreed):
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(parser, [spec_of(made(Workers, "Scaling"))])
+    assert parser.parse_args([*words, "--workers", "2"]).yes == agreed
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "9" * 400, "two"])
+def test_a_number_is_finite(text, capsys):
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(parser, [spec_of(made(Arrivals, schedule="burst 3"))])
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--deadline={text}"])
+    assert "--deadline: invalid" in capsys.readouterr().err
