@@ -29,7 +29,7 @@ from typing import NamedTuple
 import psutil
 
 from bench.generator import NGINX, clip, free_port
-from coldburst.record.attempt import read
+from tests.support.attempt_rows import read
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_INS = 4
@@ -137,7 +137,7 @@ def send(place: Path, turn: int, generators: int, host: str, nginx: psutil.Proce
         time.sleep(STAGE_S - 3)
         after = [cpu_s(group) for group in ([*crew], [nginx], [leader])], time.perf_counter() - begun
         leader.wait()
-    rows = [row for row in read(path)[0] if row.done_s is not None]
+    rows = [row for row in read(path) if row.done_s is not None]
     ended = sorted(row.done_s or 0.0 for row in rows)
     middle = [done_s for done_s in ended if ended[0] + 2 <= done_s < ended[0] + STAGE_S - 1]
     if {row.outcome for row in rows} != {"ok"}:

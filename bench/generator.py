@@ -22,7 +22,7 @@ import time
 import wave
 from pathlib import Path
 
-from coldburst.record.attempt import read
+from tests.support.attempt_rows import read
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 3
@@ -104,7 +104,7 @@ def errors(host: str, place: Path, body: Path) -> None:
         runs = place / f"at-{rate}"
         runs.mkdir()
         cpu = locust("coldburst", host, body, runs, "--schedule", f"steady 15s {rate}/s")["cpu_s"] / 15
-        rows = [row for row in read(next(runs.iterdir()) / "attempts.csv")[0] if row.sent_s is not None]
+        rows = [row for row in read(next(runs.iterdir()) / "attempts.csv") if row.sent_s is not None]
         late = sorted(1000 * ((row.sent_s or 0.0) - row.scheduled_s) for row in rows)
         shown = "".join(f"{late[math.ceil(share * len(late)) - 1]:8.2f}" for share in (0.5, 0.95, 0.99, 1))
         print(f"{rate:6}/s{len(late):8}{shown}{cpu:12.2f}")
@@ -119,7 +119,7 @@ def ends(host: str, place: Path, body: Path) -> None:
         launched = time.time()
         locust("coldburst", host, body, runs, "--schedule", "burst 1")
         folder = next(runs.iterdir())
-        about, (row,) = json.loads((folder / "run.json").read_text(encoding="utf-8")), read(folder / "attempts.csv")[0]
+        about, (row,) = json.loads((folder / "run.json").read_text(encoding="utf-8")), read(folder / "attempts.csv")
         first.append(about["second_0"] + (row.sent_s or 0.0) - launched)
         last.append(about["elapsed_s"] - (row.done_s or 0.0))
     print(f"\nlaunch to first request {statistics.median(first):.2f} s; last answer to end of run {statistics.median(last):.2f} s")

@@ -25,7 +25,8 @@ from pathlib import Path
 import psutil
 
 from bench.generator import free_port
-from coldburst.record.attempt import Attempt, read
+from coldburst.record.attempt import Attempt
+from tests.support.attempt_rows import read
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCUST = (sys.executable, "-m", "locust", "-f", "locustfiles/sustained.py", "--headless")
@@ -146,7 +147,7 @@ def lateness_ms(rows: Sequence[Attempt]) -> float:
 
 def judge(crew: Crew, folder: Path, seconds: float, drift_ms: float) -> bool:
     """Prints the figures; whether each is within its limit."""
-    rows, planned = read(folder / "attempts.csv")[0], json.loads((folder / "run.json").read_text(encoding="utf-8"))["planned"]
+    rows, planned = read(folder / "attempts.csv"), json.loads((folder / "run.json").read_text(encoding="utf-8"))["planned"]
     sent = sorted((row for row in rows if row.sent_s is not None), key=lambda row: row.scheduled_s)
     received = sum('"received"' in line for line in crew.log.read_text(encoding="utf-8").splitlines())
     good = [("rows lost", planned - len({row.seq for row in rows}), 0, "")]

@@ -17,9 +17,8 @@ from analysis.tables.hook_events import events
 from analysis.tables.requests_by_stage import by_stage
 from analysis.tables.run_tables import Tables
 from analysis.text import number_format
-from coldburst.record.attempt import read
-from coldburst.record.ledger import ledger
 from coldburst.schedule.stages import parse, planned
+from tests.support.attempt_rows import ledger, read
 
 RUNS = Path(__file__).parents[1] / "runs"
 
@@ -50,7 +49,7 @@ def changed(of, about=None, **columns):
 @pytest.mark.parametrize("name", ["burst", "mixed"])
 def test_the_ledger_is_the_one_that_rig_counts(name, request):
     of = request.getfixturevalue(name)
-    rows, _ = read(RUNS / name / "attempts.csv")
+    rows = read(RUNS / name / "attempts.csv")
     assert dict(of.ledger.counts) == dict(ledger(of.run.about["planned"], rows).counts)
     assert str(of.ledger) == str(ledger(of.run.about["planned"], rows))
 

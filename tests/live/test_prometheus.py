@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from coldburst.live.prometheus import RunCollector
 from coldburst.record.attempt import OUTCOMES
-from coldburst.record.attempt import read as rows_of
 from coldburst.record.ledger import Ledger
+from tests.support.attempt_rows import read as rows_of
 from tests.support.emulators import MODELLED, emulator
 from tests.support.locusts import PLAIN, ROOT
 from tests.support.needs import needs
@@ -201,7 +201,7 @@ def test_the_page_follows_each_run_and_ends_with_its_rows_on_disk():
             assert max(samples[("in_flight",)] for samples in going) in range(1, 5)
             sent = [samples[("requests_sent_total",)] for samples in going]
             assert sent == sorted(sent)
-            rows = rows_of(folder / "attempts.csv")[0]
+            rows = rows_of(folder / "attempts.csv")
             assert by_outcome(last) == Counter(row.outcome for row in rows) == {"ok": planned}
             assert (last[("requests_sent_total",)], last[("in_flight",)], last[("held",)]) == (planned, 0, 0)
             (info,) = (set(name) for name in last if name[0] == "run_info")
