@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any, NamedTuple
 
 from coldburst.option import OptionError
@@ -33,6 +34,17 @@ REFUSED = (
     Refused("equal_weights", "--equal-weights", "", False, "one test runs at a time: name its class"),
     Refused("enable_rebalancing", "--enable-rebalancing", "", False, "generators that join or leave always share the arrivals anew"),
 )
+
+
+def check_port(host: str, port: int, flag: str) -> None:
+    """Raises OptionError if no server can listen at ``host`` ("" or "*": every interface) and ``port``."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("" if host == "*" else host, port))
+    except OSError as error:
+        where = f"{host}:{port}" if host else f"port {port}"
+        raise OptionError(f"cannot listen on {where} ({error.strerror}): stop the program there, or choose another with {flag}") from error
 
 
 def refuse(parsed: Any) -> None:

@@ -130,7 +130,11 @@ class Session:
                 logger.error(run.recorder.fault)
         # The terminal may be gone.
         finally:
-            self._reporter = gevent.spawn(self._make_report, run, ledger)
+            # A directory that was removed has no rows to report.
+            if run.recorder.folder.is_dir():
+                self._reporter = gevent.spawn(self._make_report, run, ledger)
+            else:
+                self.unreported.discard(run.recorder.id)
 
     def _exit_code(self, run: LoadRun | DistributedRun, ledger: Ledger, verdict: str = "", kept: bool | None = None) -> int | None:
         """The process's exit code; None leaves it to Locust, which counts errors of listeners.

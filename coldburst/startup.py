@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NoReturn, cast
 
 import gevent
@@ -46,6 +47,7 @@ def _specs() -> list[RunSpec]:
 
 def _add_options(parser: Any, **_: Any) -> None:
     add_options(parser, _specs())
+    _check_master_port_after_parsing(parser)
     # coldburst's own progress lines replace Locust's table; Locust's web UI listens on every interface by default.
     parser.set_defaults(only_summary=True, web_host="127.0.0.1")
     parser.add_argument(
@@ -56,6 +58,28 @@ def _add_options(parser: Any, **_: Any) -> None:
         include_in_web_ui=False,
         help="Further names under which the web UI may be opened, behind a proxy for example: load.example,master",
     )
+
+
+def _check_master_port_after_parsing(parser: Any) -> None:
+    """Locust opens the master's port right after parsing, and prints a traceback if it is taken."""
+    parse = parser.parse_args
+
+    def parse_and_check(*args: Any, **kwargs: Any) -> Any:
+        parsed = parse(*args, **kwargs)
+        try:
+            if parsed.master:
+                _check_port_once(parsed.master_bind_host, parsed.master_bind_port, "--master-bind-port")
+        except OptionError as error:
+            parser.exit(NOTHING_SENT, f"{error}\n")
+        return parsed
+
+    parser.parse_args = parse_and_check
+
+
+@cache
+def _check_port_once(host: str, port: int, flag: str) -> None:
+    """Locust parses its options again after it has opened the port itself."""
+    locust_options.check_port(host, port, flag)
 
 
 def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
@@ -83,6 +107,8 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         _quieten(environment.parsed_options)
         _refusing(checker.check)
     else:
+        parsed = environment.parsed_options
+        _refusing(lambda: locust_options.check_port(parsed.web_host or "", parsed.web_port, "--web-port"))
         picks = web_ui.userclass_picker_is_active and not environment.parsed_options.autostart
         if not picks:
             _refusing(checker.only)

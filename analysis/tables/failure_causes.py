@@ -27,6 +27,7 @@ CAUSES: Mapping[str, str] = {
     "bad_key": "the key was missing or not accepted",
     "rate_limit": "more requests than the platform's limit allows",
     "busy": "the service had no room, in its own word",
+    "same_job": "the platform gave several requests the same job id",
     "cancelled": "somebody else cancelled the job",
     "own_deadline": "our own deadline passed, and nothing else explains it",
     "execution_limit": "the platform's limit on execution passed",

@@ -240,6 +240,9 @@ class LoadRun:
         why = self._cause(row) if row.outcome in events.EXPLAINED else ""
         after_s = retry_after_s(exchange.headers) if row.outcome == "throttled" else None
         events.announce(row, cause=why, cold=self._first_of_worker(row), retry_after_s=after_s, on=self._environment.events)
+        self._stop_on_fault()
+
+    def _stop_on_fault(self) -> None:
         if self.recorder.fault and not self.load.stopping:
             self.ended_by = "a disk that cannot be written"
             self.load.stop()
@@ -275,11 +278,18 @@ class LoadRun:
         )
 
     def _sample_each_second(self) -> None:
-        self._process.cpu_percent()  # the first call only starts the measurement
+        self._usage()  # the first call only starts the measurement
         self._sampled_s = self.load.now()
         while True:
             gevent.sleep(SAMPLE_S)
             self._sample()
+
+    def _usage(self) -> dict[str, float]:
+        """CPU and memory of this process; empty if no file descriptor is left to read them."""
+        try:
+            return {"cpu": self._process.cpu_percent() / 100, "rss_bytes": self._process.memory_info().rss}
+        except OSError:
+            return {}
 
     def _sample(self) -> None:
         """Writes a row of generator.csv about the time since the row before."""
@@ -289,8 +299,7 @@ class LoadRun:
         self.recorder.generator(
             {
                 "at_s": self._sampled_s,
-                "cpu": self._process.cpu_percent() / 100,
-                "rss_bytes": self._process.memory_info().rss,
+                **self._usage(),
                 "in_flight": self.load.in_flight,
                 "held": self.load.held,
                 "connections": self.target.client.opened,
@@ -299,3 +308,4 @@ class LoadRun:
                 **self.clock,
             }
         )
+        self._stop_on_fault()

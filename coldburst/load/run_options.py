@@ -59,6 +59,8 @@ OBJECTIVES, a file such as
 # The host of the endpoint that a run starts for itself; the same as no host.
 EMBEDDED = "embedded"
 MOST_REQUESTS = 10_000_000
+# Of a stage whose number is random: each of its arrivals is drawn before the run, in 1.5 µs.
+MOST_FREE = 1_000_000
 MAY_BE_0 = ("--drain-timeout", "--execution-timeout", "--ttl", "--sample", "--hold-from")
 # File descriptors kept free for everything except requests in flight.
 SPARE_FILES = 100
@@ -236,6 +238,11 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -
 def _count(stages: tuple[Stage, ...], seed: int) -> int | None:
     if (expected := sum(stage.expected for stage in stages)) > MOST_REQUESTS:
         raise OptionError(f"--schedule '{text(stages)}' plans {expected:.3g} requests; a run sends at most {MOST_REQUESTS:,}")
+    free = next((stage for stage in stages if stage.free and stage.expected > MOST_FREE), None)
+    if free:
+        raise OptionError(
+            f"stage '{free}' draws {free.expected:.3g} requests at random, at most {MOST_FREE:,} are possible: leave out 'free'"
+        )
     count = planned(stages, seed)
     if count == 0:
         raise OptionError(f"--schedule '{text(stages)}' plans no requests: raise a rate, a count or a duration")
@@ -293,7 +300,7 @@ def _in_flight(cap: int, stages: tuple[Stage, ...]) -> int:
 def _runs(folder: Path) -> Path:
     if str(folder) == DEFAULT_RUNS:
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise OptionError(f"could not create the directory '{folder}': {error.strerror}; name another with --runs") from error
     if not folder.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import shutil
 from collections import Counter
@@ -50,6 +51,11 @@ class Table:
     def write(self, lines: str) -> None:
         """Appends whole lines."""
         self._file.write(lines)
+
+    @property
+    def removed(self) -> bool:
+        """Whether the file was removed, so that its rows are lost."""
+        return os.fstat(self._file.fileno()).st_nlink == 0
 
     def close(self) -> None:
         """Writes the file to the disk and closes it."""
@@ -142,7 +148,8 @@ class Recorder:
             listener(row)
 
     def generator(self, values: Mapping[str, Any]) -> None:
-        """Writes a row of generator.csv."""
+        """Writes a row of generator.csv, and checks that the run directory still exists: it is called each second."""
+        self.guarded(self._check_directory)
         self._row("generator", {"generator": self.generator_name, **values})
 
     def endpoint(self, values: Mapping[str, Any]) -> None:
@@ -211,6 +218,7 @@ class Recorder:
             "planned": planned,
             "ledger": {"planned": ledger.planned, "counts": ledger.counts, "missing": ledger.missing},
         }
+        self.guarded(self._check_directory)
         for table in self._tables.values():
             self.guarded(table.close)
         self.guarded(self._reserve.unlink)
@@ -223,6 +231,10 @@ class Recorder:
             write()
         except OSError as error:
             self.fault = self.fault or _sentence(self.folder, error)
+
+    def _check_directory(self) -> None:
+        if any(table.removed for table in self._tables.values()):
+            raise FileNotFoundError(errno.ENOENT, "it was removed during the run")
 
     def _row(self, table: str, values: Mapping[str, Any]) -> None:
         self._write(table, [_plain(values.get(column.name)) for column in TABLES[table]])
@@ -271,7 +283,7 @@ def _new_folder(runs: Path, name: str) -> Path:
     for number in range(1, 1000):
         folder = runs / (name if number == 1 else f"{name}-{number}")
         try:
-            folder.mkdir()
+            folder.mkdir(mode=0o700)
         except FileExistsError:
             continue
         except OSError as error:
@@ -281,7 +293,9 @@ def _new_folder(runs: Path, name: str) -> Path:
 
 
 def _sentence(folder: Path, error: OSError) -> str:
-    return f"cannot write to '{folder}' ({error.strerror or error}): free some space, or name another directory with --runs"
+    remedies = {errno.ENOENT: "leave it in place until the run has ended", errno.EMFILE: "raise 'ulimit -n'"}
+    remedy = remedies.get(error.errno or 0, "free some space")
+    return f"cannot write to '{folder}' ({error.strerror or error}): {remedy}, or name another directory with --runs"
 
 
 def _plain(value: object) -> object:

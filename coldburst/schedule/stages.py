@@ -20,10 +20,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from coldburst.randomness import stream
 
 EXAMPLE = "warm 20s 1/s, steady 60s 3/s poisson"
+# Characters of a rate, count or duration: two floats and their units fit.
+LONGEST = 64
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PER_SECOND = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
@@ -166,13 +169,18 @@ def planned(stages: Iterable[Stage], seed: int) -> int | None:
         if stage.count is not None:
             total += stage.count
         else:  # only a free stage has to be drawn to be counted
-            total += sum(1 for _ in offsets(stage, seed)) if stage.free else round(stage.expected)
+            total += _drawn(stage, seed) if stage.free else round(stage.expected)
     return total
 
 
 def share(whole: Iterable[Arrival], index: int, of: int) -> Iterator[Arrival]:
     """The part of the arrivals that generator ``index`` (from 0) of ``of`` sends: dealt like cards."""
     return (arrival for arrival in whole if arrival.seq % of == index)
+
+
+@cache
+def _drawn(stage: Stage, seed: int) -> int:
+    return sum(1 for _ in _positions(stage, seed))
 
 
 def _positions(stage: Stage, seed: int) -> Iterator[float]:
@@ -200,6 +208,10 @@ def _stage(words: list[str]) -> Stage:
     if len(words) < 2 or not _NAME.fullmatch(words[0]):
         raise ScheduleError(f"'{whole}' is no stage: a stage is a name and what happens in it, as in 'burst 30' or '{EXAMPLE}'")
     name, extent, *rest = words
+    if long := next((word for word in (extent, *rest) if len(word) > LONGEST), None):
+        raise ScheduleError(
+            f"'{long[:12]}…' in stage '{name}' has {len(long)} characters: write a number such as '30' or '3/s', as in '{EXAMPLE}'"
+        )
     for word in words[1:]:
         if _NEGATIVE.fullmatch(word):
             raise ScheduleError(f"'{word}' in stage '{whole}' is negative: rates, counts and durations are not, as in 'steady 60s 3/s'")

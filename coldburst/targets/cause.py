@@ -39,6 +39,7 @@ CAUSES: Mapping[str, str] = {
     "bad_key": "the key was missing, or not accepted",
     "rate_limit": "more requests than the platform's limit allows",
     "busy": "the service had no room, in its own word",
+    "same_job": "the platform gave several requests the same job id: report it to the operator of the endpoint",
     "cancelled": "somebody else cancelled the job",
     "own_deadline": "our deadline passed: the work takes longer, or nothing else explains it",
     "execution_limit": "the platform's limit on execution passed",
@@ -54,6 +55,8 @@ _LOST = re.compile(r"job timed out after \d+ retr", re.IGNORECASE)
 # The words of a job that is given up though its polls were answered (targets.queue).
 _POLLS = re.compile(r"its job may still run, but \d+ of \d+ polls .*?last try: (?P<status>\d+)", re.DOTALL)
 _BEGUN = re.compile(r"\bIN_PROGRESS\b|\bRUNNING\b|\bCOMPLETED\b")
+# Start of the error of a job that belongs to another request.
+SAME_JOB = "the platform gave this request the same job id"
 _DIRECT = {
     "throttled": "rate_limit",
     "busy": "busy",
@@ -100,6 +103,8 @@ def _of_failure(error: str) -> str:
     for words, name in ((_MEMORY, "out_of_memory"), (_LOST, "worker_lost")):
         if words.search(error):
             return name
+    if error.startswith(SAME_JOB):
+        return "same_job"
     return "cancelled" if error.startswith("CANCELLED") else "service_error"
 
 

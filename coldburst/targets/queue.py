@@ -17,6 +17,7 @@ import gevent
 
 from coldburst.keys import RUNPOD_KEY
 from coldburst.targets import answer
+from coldburst.targets.cause import SAME_JOB
 from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.job_object import ENDED, GONE, columns, ended_at, verdict
@@ -84,8 +85,7 @@ class QueueOptions:
 
     def __post_init__(self) -> None:
         week_s = 7 * 86400
-        bounds = {"sync_wait_s": (1, 300), "execution_timeout_s": (5, week_s), "ttl_s": (10, week_s)}
-        for name, (least, most) in bounds.items():
+        for name, least, most in (("sync_wait_s", 1, 300), ("execution_timeout_s", 5, week_s), ("ttl_s", 10, week_s)):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise ValueError(
@@ -161,6 +161,7 @@ class QueueTarget:
         self._holding = 0
         self._holds = options.poll != "status"
         self._unended: dict[str, None] = {}
+        self._seq_of: dict[str, int] = {}
         warm_up((clip.text for clip in payload.clips), options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
@@ -171,12 +172,13 @@ class QueueTarget:
         content = answer.parse_json(exchange.body)
         if not 200 <= (exchange.status or 0) < 300:
             evidence = answer.refusal(exchange, content, exchange.known)
-            hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or answer.address_hint(
-                exchange.status, "the endpoint id in --host"
-            )
+            address_hint = answer.address_hint(exchange.status, "the endpoint id in --host")
+            hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or address_hint
             return _evidence(exchange, evidence.says, f"{evidence.measured['error']}{hint}")
         if not isinstance(content, dict) or not isinstance(content.get("id"), str) or not content["id"]:
             return _evidence(exchange, "wrong", f"{exchange.status} without a job id: {answer.excerpt(exchange.body)}")
+        if (first := self._seq_of.setdefault(content["id"], seq)) != seq:
+            return _evidence(exchange, "error", f"{SAME_JOB} as request {first}: its result is not known")
         job = self._accept(content, exchange)
         if content.get("status") in ENDED:
             exchange.seen = job.asked = exchange.done or 0.0

@@ -1,11 +1,15 @@
 """What cannot be done is said in one sentence, before anything is sent, and the process ends with an error."""
 
+import shutil
 import signal
+import socket
+import stat
 import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from coldburst.load import run_options
@@ -42,6 +46,12 @@ BAD = [
     ({"host": "http://[::1"}, ["'http://[::1'"]),
     ({"schedule": "flood 1h 1e12/s"}, ["3.6e+15 requests", "10,000,000"]),
     ({"schedule": "flood 9999h 1e9/s poisson free"}, ["at most 10,000,000"]),
+    ({"schedule": "flood 2s 5e6/s poisson free"}, ["1e+07 requests at random", "at most 1,000,000", "leave out 'free'"]),
+    ({"schedule": f"steady 60s {'9' * 400}/s"}, ["'999999999999…' in stage 'steady' has 402 characters", "'3/s'"]),
+    ({"schedule": f"burst {'9' * 5000}"}, ["has 5000 characters"]),
+    ({"schedule": f"level 5s {'9' * 400} at a time"}, ["has 400 characters"]),
+    ({"schedule": f"burst {'9' * 60}"}, ["1e+60 requests"]),
+    ({"schedule": f"steady {'9' * 60}h {'9' * 60}/s"}, ["requests; a run sends at most 10,000,000"]),
     ({"schedule": "burst \u0663"}, ["'\u0663'"]),
     ({"host": "http://a..b"}, ["'http://a..b'"]),
     ({"auth": "telepathy"}, ["--auth 'telepathy'", "x-api-key"]),
@@ -159,6 +169,64 @@ def test_a_full_disk_keeps_the_rows_that_were_written():
         assert max(seqs) - len(seqs) < 50  # what is not among them was in flight
         assert (run.about["state"], run.about["ended_by"]) == ("ended", "a disk that cannot be written")
         assert run.about["ledger"]["missing"] > 0
+
+
+@pytest.mark.slow
+def test_a_directory_that_is_removed_during_the_run_ends_it_in_one_sentence():
+    """Its rows go nowhere: "40 ok" would be a claim without evidence."""
+    with (
+        transcriber("--engine", "fixed", "--service-time", "0.001", "--max-concurrent", "10") as service,
+        locust("--host", service.url, "--schedule", "steady 60s 10/s", *PLAIN) as run,
+    ):
+        run.until(lambda run: len(service.log()) > 20)
+        shutil.rmtree(run.folder)
+        assert run.wait(30) == 1, run.output
+        assert run.output.count("it was removed during the run): leave it in place until the run has ended") == 1
+        assert "Traceback" not in run.output
+        assert " ok" not in run.output.partition("it was removed")[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("--web-port",), ("--headless", "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port")])
+def test_a_taken_port_is_one_sentence(words):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with locust(*words, str(taken.getsockname()[1]), headless=False) as run:
+            assert run.wait(30) == 2
+            said = f"cannot listen on 127.0.0.1:{taken.getsockname()[1]} (Address already in use): stop the program there"
+            assert run.output.count(said) == 1, run.output
+            assert f"choose another with {words[-1]}" in run.output
+            assert "Traceback" not in run.output
+
+
+@pytest.mark.slow
+def test_without_file_descriptors_the_generator_still_reports_each_second():
+    """psutil opens a file to read CPU and memory; without one the rest of the row is still known."""
+    with (
+        transcriber("--engine", "fixed", "--service-time", "0.001") as service,
+        locust("--host", service.url, "--schedule", "steady 8s 5/s", *PLAIN) as run,
+    ):
+        run.until(lambda run: len(service.log()) > 5)
+        process = psutil.Process(run.process.pid)
+        whole = process.rlimit(psutil.RLIMIT_NOFILE)
+        process.rlimit(psutil.RLIMIT_NOFILE, (3, whole[1]))
+        run.until(lambda run: any(not row["cpu"] for row in run.table("generator.csv")))
+        process.rlimit(psutil.RLIMIT_NOFILE, whole)
+        run.wait()
+        rows = run.table("generator.csv")
+        assert len(rows) >= 8
+        assert rows[-1]["cpu"]
+
+
+@pytest.mark.slow
+def test_a_run_directory_is_private():
+    with (
+        transcriber("--engine", "fixed", "--service-time", "0.001") as service,
+        locust("--host", service.url, "--schedule", "burst 1", *PLAIN) as run,
+    ):
+        assert run.wait() == 0
+        assert stat.S_IMODE(run.folder.stat().st_mode) == 0o700
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from coldburst.record.attempt import COLUMNS
+from coldburst.targets.cause import cause
 from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
@@ -158,6 +159,16 @@ def test_a_submission_that_is_not_accepted_is_told_by_its_status(jobs_of, submit
     assert words in measured["error"]
     assert measured["bytes_out"] > 0
     assert exchange.seen is None
+
+
+def test_a_job_id_that_another_request_has_is_an_error_with_its_cause(jobs_of):
+    with platform(submit={"status": "IN_QUEUE", "id": "job-u1"}) as server:
+        jobs = jobs_of(server)
+        (first, *_), (second, measured, exchange), (again, *_) = ask(jobs, 0), ask(jobs, 1), ask(jobs, 0)
+        assert (first, second, again) == ("ok", "failed", "ok")
+        assert measured["error"] == "the platform gave this request the same job id as request 0: its result is not known"
+        assert cause(second, 0.1, exchange.status, measured["error"]) == "same_job"
+        assert len(server.to("status")) == 2
 
 
 def test_a_wrong_key_is_told_and_blotted_out_of_what_the_service_repeats(jobs_of):
