@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -216,6 +217,12 @@ class Session:
                 logger.error("%s before anything was sent", name)
                 self._environment.process_exit_code = NOTHING_SENT
             gevent.kill(main, KeyboardInterrupt)
+
+    def terminate(self, name: str) -> None:
+        """Ends the web UI and its run as SIGTERM does; ``name`` is the signal that run.json has."""
+        if self.current and not self.current.load.finished.is_set():
+            self.current.ended_by = self.current.ended_by or name
+        signal.raise_signal(signal.SIGTERM)
 
     def _build(self, checked: CheckedRun) -> LoadRun | DistributedRun:
         plan, make = checked.plan, checked.spec.kind.hooks

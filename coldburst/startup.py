@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, NoReturn, cast
 
 import gevent
@@ -15,7 +15,7 @@ from locust import events, runners
 from locust.argument_parser import ui_extra_args_dict
 from werkzeug.datastructures import ImmutableMultiDict
 
-from coldburst import locust_options
+from coldburst import locust_options, signals
 from coldburst.lines import one_line
 from coldburst.load import events as run_events
 from coldburst.load.checked_run import OptionChecker
@@ -100,15 +100,17 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         session.master = GeneratorRegistry(environment)
     _set_shape(environment, runner)
     _listen(session, environment)
-    gevent.signal_handler(signal.SIGINT, session.interrupt, gevent.getcurrent(), "Ctrl-C")
+    interrupt = partial(session.interrupt, gevent.getcurrent())
     if web_ui is None:
-        # Locust installs its own handler only after a headless run.
-        gevent.signal_handler(signal.SIGTERM, session.interrupt, gevent.getcurrent(), "SIGTERM")
+        _handle_signals(interrupt)
         _quieten(environment.parsed_options)
         _refusing(checker.check)
     else:
         parsed = environment.parsed_options
         _refusing(lambda: locust_options.check_port(parsed.web_host or "", parsed.web_port, "--web-port"))
+        gevent.signal_handler(signal.SIGINT, interrupt, signals.NAMES[signal.SIGINT])
+        # Locust handles SIGTERM itself.
+        _handle_signals(session.terminate, but=(signal.SIGINT, signal.SIGTERM))
         picks = web_ui.userclass_picker_is_active and not environment.parsed_options.autostart
         if not picks:
             _refusing(checker.only)
@@ -157,8 +159,13 @@ def _generate(session: Session, environment: Any) -> None:
     generator = session.generator = Generator(environment, session)
     environment.events.quitting.add_listener(lambda **_: generator.quit())
     _record_events(session, environment)
-    for number, name in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")):
-        gevent.signal_handler(number, generator.interrupt, name)
+    _handle_signals(generator.interrupt)
+
+
+def _handle_signals(interrupt: Callable[[str], object], but: Sequence[int] = ()) -> None:
+    for number, handle in signals.handlers(interrupt).items():
+        if number not in but:
+            gevent.signal_handler(number, handle)
 
 
 def _refusing(check: Callable[[], object]) -> None:

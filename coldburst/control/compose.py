@@ -106,7 +106,9 @@ def _program() -> list[str]:
 
 def _output(command: Sequence[str]) -> str:
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, start_new_session=True
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ControlError(f"could not run '{' '.join(command[:4])} …' ({error}): run it in a shell to see why") from error
     if done.returncode:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from coldburst.installation import program
+from coldburst.signals import ending_signals
 from coldburst.transcriber.service_process import in_url, listen, open_log, start_error
 from coldburst.transcriber.settings import PROGRAM, TranscriberOptions, parse
 
@@ -38,7 +39,8 @@ def start_slots(options: TranscriberOptions) -> Slots:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the service; the exit code: 0 when told to stop, 1 when it could not load, 2 when the options are not right."""
     options = parse(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in ending_signals():
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         log = open_log(options.access_log)
         listening = listen(options.host, options.port)

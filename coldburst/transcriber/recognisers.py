@@ -214,7 +214,9 @@ def split_at_pauses(sound: Sound) -> Iterator[tuple[int, int]]:
 
 def run_slot(connection: Connection, engine: str, model: str) -> None:
     """Run a slot process: load, send None, then answer each request by a Transcript or an exception until the connection closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides when slots end
+    # A terminal sends these to the whole process group; the parent decides when slots end.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
         recogniser = _warm(PROCESS_ENGINES[engine](model))

@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TextIO
+
+from coldburst.signals import ending_signals
 
 BACKLOG = 2048
 
@@ -61,12 +62,12 @@ def start_error(program: str, error: OSError, host: str, port: int) -> str:
 
 
 def on_stop(stop: Callable[[], None], *, until_stdin_closes: bool) -> None:
-    """Have the running event loop call ``stop`` at SIGTERM, at SIGINT and, where asked for, at the end of standard input."""
+    """Have the running event loop call ``stop`` at an ending signal and, where asked for, at the end of standard input."""
     import asyncio
     import threading
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         loop.add_signal_handler(number, stop)
 
     def await_stdin() -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from coldburst.load import run_options
+from tests.support.endings import NUMBERS
 from tests.support.locusts import PLAIN, ROOT, locust
 from tests.support.needs import need
 from tests.support.transcribers import transcriber
@@ -137,7 +138,7 @@ def small_disk(size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", NUMBERS)
 def test_an_interrupt_before_anything_was_sent_is_no_success(number):
     with locust() as run:
         run.until(lambda run: "starting the embedded endpoint" in run.output)

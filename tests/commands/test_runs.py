@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.endings import ENDINGS
 from tests.support.locusts import PLAIN, ROOT, locust, quantile, response_s, service_s
 from tests.support.transcribers import transcriber
 
@@ -100,7 +101,7 @@ def test_a_port_where_nobody_listens():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize(("number", "name"), ENDINGS)
 def test_a_run_that_is_ended_from_outside_drains_and_balances(number, name):
     with (
         transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "5") as service,

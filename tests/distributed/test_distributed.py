@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.emulators import emulator
+from tests.support.endings import ENDINGS, NUMBERS
 from tests.support.generators import Crew, distributed
 from tests.support.locusts import PLAIN, ROOT
 from tests.support.serving import reserved
@@ -238,7 +239,7 @@ def test_a_master_that_stands_still_for_a_while_gives_nobody_up():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (None, "--run-time")])
+@pytest.mark.parametrize(("number", "name"), [*ENDINGS, (None, "--run-time")])
 def test_a_run_that_is_ended_at_the_master_drains_and_the_ledger_balances(number, name):
     words = ("--schedule", f"steady 60s {RATE}/s", *(() if number else ("--run-time", "8s")))
     with transcriber(*FAST) as service, distributed("--host", service.url, *words, *PLAIN) as crew:
@@ -271,10 +272,11 @@ def test_a_second_ctrl_c_at_the_master_cuts_and_the_ledger_is_written_all_the_sa
 
 
 @pytest.mark.slow
-def test_ctrl_c_at_a_generator_hands_its_share_to_the_others():
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_generator_that_is_ended_hands_its_share_to_the_others(number):
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN) as crew:
         crew.master.until(lambda run: len(run.rows) >= RATE, 60)
-        crew.generators[1].interrupt()
+        crew.generators[1].interrupt(number)
         assert crew.generators[1].wait(60) == 0, crew.generators[1].output
         assert crew.master.wait(90) in (0, 1), crew.master.output
         rows = crew.master.rows

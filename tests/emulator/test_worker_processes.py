@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tests.support.emulators import emulator
+from tests.support.endings import NUMBERS
 from tests.support.transcribers import SAMPLES, until
 
 pytestmark = pytest.mark.slow
@@ -153,11 +154,12 @@ def test_another_concurrency_is_a_rolling_release_of_real_workers():
         assert [(worker["status"], worker["isStale"]) for worker in workers if not worker["isStale"]] == [("RUNNING", False)]
 
 
-def test_an_end_by_sigterm_takes_the_workers_along():
+@pytest.mark.parametrize("number", NUMBERS)
+def test_an_end_by_a_signal_takes_the_workers_along(number):
     with emulator(*FIXED, "--workers-min", "1", "--workers-max", "1", "--ready") as running:
         left = processes(running)
         before = time.monotonic()
-        running.process.terminate()
+        running.process.send_signal(number)
         assert running.process.wait(20) == 0
         assert psutil.wait_procs(left, timeout=20)[1] == []
         assert time.monotonic() - before < 20

@@ -9,7 +9,7 @@ import pytest
 from tests.support.locusts import ROOT
 
 STANDARD = sys.stdlib_module_names
-LEAVES = {"option", "randomness", "keys", "emulator_token", "lines", "installation"}
+LEAVES = {"option", "randomness", "keys", "emulator_token", "lines", "installation", "signals"}
 # Package of coldburst -> packages and modules of coldburst that it may import, and libraries that it may not.
 INSIDE = {
     "option": set(),
@@ -19,6 +19,7 @@ INSIDE = {
     "lines": set(),
     "redact": set(),
     "installation": set(),
+    "signals": set(),
     "schedule": LEAVES,
     "serverless": {"randomness"},
     "record": LEAVES | {"schedule"},

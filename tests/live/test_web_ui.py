@@ -4,7 +4,6 @@ import html
 import io
 import json
 import re
-import signal
 import socket
 import zipfile
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ import pytest
 from coldburst.live.web import files
 from coldburst.record.attempt import OUTCOMES
 from tests.support.emulators import MODELLED, emulator
+from tests.support.endings import ENDINGS, NUMBERS
 from tests.support.locusts import PLAIN, ROOT, locust
 from tests.support.transcribers import transcriber
 from tests.support.web import WebUi
@@ -67,10 +67,28 @@ def test_a_bad_field_is_told_in_the_form_and_starts_nothing():
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_web_ui_too():
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_ends_the_web_ui_too(number):
     with WebUi(*PLAIN) as ui:
-        ui.locust.interrupt(signal.SIGINT)
+        ui.locust.interrupt(number)
         assert ui.locust.wait() == 0
+        assert "Traceback" not in ui.locust.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "name"), ENDINGS)
+def test_a_signal_to_the_web_ui_ends_its_run_with_a_drain_and_a_report(number, name):
+    with (
+        transcriber("--engine", "fixed", "--service-time", "0.5", "--max-concurrent", "5") as service,
+        WebUi("--host", service.url, *PLAIN) as ui,
+    ):
+        assert ui.post("/swarm", schedule="burst 300", max_in_flight="5")["success"]
+        ui.locust.until(lambda run: list(run.runs.glob("*")) and len(run.rows) >= 5)
+        ui.locust.interrupt(number)
+        assert ui.locust.wait() == 1
+        assert ui.locust.about["ended_by"] == name
+        assert set(ui.locust.ledger.counts) == {"ok", "not_sent"}
+        assert (ui.locust.folder / "report" / "index.html").is_file()
         assert "Traceback" not in ui.locust.output
 
 

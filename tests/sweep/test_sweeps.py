@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.emulators import MODELLED, emulator
+from tests.support.endings import NUMBERS
 from tests.support.locusts import PLAIN, ROOT, locust
 from tests.support.needs import needs
 from tests.support.transcribers import stop, transcriber, until
@@ -270,14 +271,15 @@ MODELLED_SWEEP = (*MODELLED, "--service-time", "0.5", "--management-per-minute",
 
 
 @pytest.mark.slow
-def test_a_sweep_cut_in_the_second_of_three_stages(template):
-    """Ctrl-C: the first stage is whole, the second is marked cut, the third never began, and the settings are as they were."""
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_sweep_cut_in_the_second_of_three_stages(number, template):
+    """The first stage is whole, the second is marked cut, the third never began, and the settings are as they were."""
     with emulator(*MODELLED_SWEEP, "--workers-max", "2") as platform:
         before = settings(platform)
         load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "10", "--warm-up", "0")
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=SCALING) as run:
             run.until(lambda run: sum(row.stage == "w2" for row in run.rows) >= 3, 60)
-            run.interrupt()
+            run.interrupt(number)
             assert run.wait(60) == 1, run.output
             assert [row["state"] for row in stages(run).values()] == ["done", "cut", "skipped"]
             assert run.ledger.balanced
