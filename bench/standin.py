@@ -71,9 +71,11 @@ class StandIn:
         run = self._word.get("run", "")
         for batch in self._outbox.due() if run else ():
             self.tell(ROWS, {"run": run, **batch.plain()})
-        word: dict[str, Any] = {"asked_s": time.perf_counter(), "said_s": None, "machine": "standin", "run": run}
+        word: dict[str, Any] = {"session": "", "asked_s": time.perf_counter(), "said_s": None, "machine": "standin", "run": run}
         word |= {"leaves": False, "refused": "", "why": "", "ended": -1, "dispatched": self.rows, "sent": self.rows, "lateness_s": 0.0}
-        self.tell(BEAT, {**word, "in_flight": 10, "held": 0, "closed": False, "last": self._outbox.last})
+        self.tell(
+            BEAT, {**word, "wants": [-1, 0, 0], "asks": False, "in_flight": 10, "held": 0, "closed": False, "last": self._outbox.last}
+        )
 
     def _write(self) -> None:
         """The rows since the last beat."""

@@ -16,6 +16,7 @@ from locust.argument_parser import ui_extra_args_dict
 from werkzeug.datastructures import ImmutableMultiDict
 
 from coldburst import locust_options, signals
+from coldburst.distributed import frames
 from coldburst.lines import one_line
 from coldburst.load import events as run_events
 from coldburst.load.checked_run import OptionChecker
@@ -34,6 +35,7 @@ _tests: list[Any] = []
 def register(test: Any) -> None:
     """Adds a test class; the first one also adds the options and listeners."""
     if not _tests:
+        frames.install()
         on = cast("Any", events)
         on.init_command_line_parser.add_listener(_add_options)
         on.init.add_listener(_start)

@@ -6,6 +6,7 @@ All its rows are also in a directory of its own, RUN.NAME, so that a lost connec
 from __future__ import annotations
 
 import logging
+import math
 import platform
 import time
 from collections.abc import Mapping
@@ -17,9 +18,10 @@ from locust.argument_parser import get_parser
 from locust.exception import RPCError
 
 from coldburst.distributed.clock_sync import ClockOffset, ClockReading
-from coldburst.distributed.dead_mans_switch import DeadMansSwitch
+from coldburst.distributed.dead_mans_switch import IDLE_S, SILENT_S, DeadMansSwitch
 from coldburst.distributed.messages import BEAT, BEAT_S, CLOCK, PLAN, ROWS, loopback
 from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDispatcher, shared_dispatcher
+from coldburst.installation import analysis_program
 from coldburst.load import run_options
 from coldburst.load.run import LoadRun
 from coldburst.load.run_options import RunPlan
@@ -88,7 +90,9 @@ class Generator:
         self._runs = get_parser().parse_known_args()[0].runs
         self._offset = ClockOffset()
         self._zero_theirs: float | None = None
-        self._switch = DeadMansSwitch(self._needs_master, self._stop_alone)
+        self._master = ""
+        self._foreign = False
+        self._switch = DeadMansSwitch(self._patience_s, self._stop_alone)
         self._refusal = ("", "")
         self._clock: dict[str, float] = {}
         self._preparing = ""
@@ -110,7 +114,7 @@ class Generator:
     def _on_plan(self, msg: Any, **_: Any) -> None:
         """Prepares a part of the master's run; the next beats tell the master when it is ready."""
         order = msg.data
-        if self._preparing == order["run"] or (self.part and self.part.id == order["run"]):
+        if not self._is_ours(order) or self._preparing == order["run"] or (self.part and self.part.id == order["run"]):
             return
         self._preparing = order["run"]
         gevent.spawn(self._prepare, order)
@@ -176,8 +180,9 @@ class Generator:
             part.load.set_zero(self._zero_theirs - self._offset.best.offset_s)
 
     def _on_beat(self, msg: Any, **_: Any) -> None:
-        self._switch.heard()
         order, part = msg.data, self.part
+        if not self._is_ours(order):
+            return
         if order["over"] and order["run"] == self._preparing:
             self._preparing = ""
         if part is None or order["run"] != part.id:
@@ -211,7 +216,8 @@ class Generator:
     def _on_clock(self, msg: Any, **_: Any) -> None:
         """Compares the clocks: the master's answer to the last beat has its time."""
         answered_s = time.perf_counter()
-        self._switch.heard()
+        if not self._is_ours(msg.data):
+            return
         reading = ClockReading(msg.data["asked_s"], msg.data["theirs_s"], answered_s)
         self._offset.add(reading)
         if self._offset.best is reading:
@@ -245,7 +251,7 @@ class Generator:
             logger.warning("Could not send to the master: %s", error)
 
     def _state(self) -> dict[str, Any]:
-        report: dict[str, Any] = {"asked_s": time.perf_counter(), "machine": platform.node()}
+        report: dict[str, Any] = {"session": self._master, "asked_s": time.perf_counter(), "machine": platform.node()}
         best = self._offset.best if len(self._offset) else None
         # Now by the master's clock, or a little later: never too early.
         report["said_s"] = report["asked_s"] + best.offset_s + best.round_trip_s / 2 if best else None
@@ -258,15 +264,33 @@ class Generator:
             report |= {"in_flight": load.in_flight, "held": load.held, "closed": run.ledger is not None, "last": part.outbox.last}
         return report
 
-    def _needs_master(self) -> bool:
-        return self.part is not None and not self.idle.is_set() and not self._interrupted
+    def _is_ours(self, order: Mapping[str, Any]) -> bool:
+        """Whether a message comes from the first master that this process heard, and not from a later one at its address."""
+        self._master = self._master or order["session"]
+        if order["session"] == self._master:
+            self._switch.heard()
+            return True
+        if not self._foreign:
+            logger.warning("Another master answers at this address; this generator belongs to the one before")
+        self._foreign = True
+        return False
+
+    def _patience_s(self) -> float:
+        """How long the master may be silent."""
+        if self._interrupted:
+            return math.inf
+        return SILENT_S if self._foreign or (self.part and not self.idle.is_set()) else IDLE_S
 
     def _stop_alone(self, silent_s: float) -> None:
-        """Ends the process because the master is silent during a run."""
-        assert self.part is not None
+        """Ends the process because the master is silent."""
         self._interrupted = True
+        if self.part is None or self.idle.is_set():
+            logger.error("The master has been silent for %.0f s: this generator ends", silent_s)
+            self._quit(LEFT_ALONE)
+            return
         folder = self.part.run.recorder.folder
         logger.error("The master has been silent for %.0f s: nothing more is sent; the rows are in %s", silent_s, folder)
+        logger.error("To add them to the master's run: %s merge RUN %s", analysis_program(), folder)
         gevent.spawn(self._leave, self.part, "a master that fell silent", LEFT_ALONE)
 
     def interrupt(self, name: str) -> None:
@@ -287,5 +311,8 @@ class Generator:
         with gevent.Timeout(SHIP_S, False):
             while not part.outbox.empty:
                 gevent.sleep(BEAT_S)
+        self._quit(code)
+
+    def _quit(self, code: int) -> None:
         self._environment.process_exit_code = code
         self._runner.quit()

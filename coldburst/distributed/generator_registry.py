@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import uuid4
 
 from locust import runners
 
+from coldburst.distributed.assignment import SLOTS
+from coldburst.distributed.frames import dropped
 from coldburst.distributed.messages import BEAT, CLOCK, ROWS
+from coldburst.distributed.validation import is_report
+from coldburst.lines import one_line
 from coldburst.record.batches import Batch, Inbox
 
 # A generator that has been silent for this long is lost until its next message.
 LOST_S = 3.0
 # Heartbeats, one a second, that Locust may miss before it ends the test. Its default is 3, less than a short network fault.
-LIVENESS = 15
+LIVENESS = 35
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +63,7 @@ class GeneratorRegistry:
 
     def __init__(self, environment: Any) -> None:
         self.runner = environment.runner
+        self.session = uuid4().hex
         self.peers: dict[str, GeneratorState] = {}
         self.run: RowSink | None = None
         self.asleep_s = self.awake_s = -math.inf
@@ -65,7 +73,7 @@ class GeneratorRegistry:
 
     def send(self, kind: str, data: Mapping[str, Any], peer: GeneratorState) -> None:
         """Sends a message to one generator."""
-        self.runner.send_message(kind, dict(data), peer.client_id)
+        self.runner.send_message(kind, {**data, "session": self.session}, peer.client_id)
 
     def living(self) -> list[GeneratorState]:
         """The generators that are not lost, in the order in which they came."""
@@ -87,9 +95,20 @@ class GeneratorRegistry:
 
     def _on_beat(self, msg: Any, **_: Any) -> None:
         theirs_s = time.perf_counter()
+        if not is_report(msg.data):
+            dropped.add(msg.node_id, "its report has unexpected content")
+            return
+        if msg.data["session"] not in ("", self.session):
+            dropped.add(
+                msg.node_id, "it is a generator of an earlier master at this address; it ends by itself within 10 s: start it again"
+            )
+            return
         peer = self.peers.get(msg.node_id)
         if peer is None:
             slot = len(self.peers)
+            if slot == SLOTS:
+                dropped.add(msg.node_id, f"there are {SLOTS:,} generators already")
+                return
             peer = self.peers[msg.node_id] = GeneratorState(msg.node_id, f"g{slot + 1}", slot)
         # By this clock: a message that a broken link held back says nothing about now.
         said_s = msg.data["said_s"]
@@ -101,5 +120,8 @@ class GeneratorRegistry:
 
     def _on_rows(self, msg: Any, **_: Any) -> None:
         peer = self.peers.get(msg.node_id)
-        if self.run and peer and msg.data["run"] == self.run.id:
-            self.run.take(peer, Batch.read(msg.data))
+        try:
+            if self.run and peer and msg.data["run"] == self.run.id:
+                self.run.take(peer, Batch.read(msg.data))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, csv.Error, zlib.error) as error:
+            dropped.add(msg.node_id, f"its rows are not valid ({type(error).__name__}: {one_line(str(error))[:200]})")

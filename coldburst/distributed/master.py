@@ -13,17 +13,18 @@ from gevent.event import Event
 from gevent.lock import RLock
 
 from coldburst.distributed.assignment import LEASE_S, Assignment, Assignments, SequencePool, bases
-from coldburst.distributed.dead_mans_switch import SILENT_S
 from coldburst.distributed.generator_registry import GeneratorRegistry, GeneratorState
-from coldburst.distributed.messages import BEAT, BEAT_S, PLAN, loopback
+from coldburst.distributed.messages import BEAT, BEAT_S, PLAN, STALL_S, loopback
 from coldburst.distributed.shared_dispatcher import LEFT_OUT
 from coldburst.distributed.stage_sequencer import StageSequencer
+from coldburst.distributed.validation import RowChecker
 from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import EndRunError, StageContext, StageGate, StageHooks
 from coldburst.option import OptionError
 from coldburst.record.batches import Batch, Inbox
 from coldburst.record.ledger import Ledger
 from coldburst.record.run_directory import LocustCsv, Recorder
+from coldburst.record.wall_clock import WallClock
 from coldburst.schedule.stages import planned
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.endpoint_samples import EndpointSamples
@@ -34,8 +35,8 @@ logger = logging.getLogger("coldburst")
 FIRST_S, READY_S = 30.0, 30.0
 # Limit on the wait for the last rows, after the drain.
 FLUSH_S = 10.0
-# A beat of the master's own that is later than this shows that the process stood still.
-STALL_S = 1.5
+# The run ends when all generators have been silent for this long: longer than a standstill, or the restart of a link.
+GONE_S = 30.0
 
 
 class DistributedRun:
@@ -65,6 +66,7 @@ class DistributedRun:
         self.plan, self.recorder, self.hooks = plan, recorder, hooks
         self._environment, self._master, self._address, self._key = environment, master, address, key
         self._host, self._question = host, question
+        self._wall_clock = WallClock()
         self.ended_by = self.failed = ""
         self._sent = 0
         self.ledger: Ledger | None = None
@@ -74,6 +76,7 @@ class DistributedRun:
         self.assignments = Assignments()
         self.load = StageSequencer(self, plan.schedule, StageGate(hooks, self._end_early) if hooks else None)
         self.id = recorder.id
+        self._rows = RowChecker(plan.schedule, plan.seed)
         self._over = False
         self._locust = LocustCsv(environment, recorder)
         self._ending = RLock()
@@ -198,9 +201,11 @@ class DistributedRun:
         self.recorder.event(kind, {"at_s": self.load.now(), "generator": "master", **about})
 
     def take(self, peer: GeneratorState, batch: Batch) -> None:
-        """Writes a batch of rows, if it is the next one."""
-        if self.ledger is not None or self._over or not peer.inbox.takes(batch):
+        """Writes a batch of rows, if it is the next one; see RowChecker for the errors."""
+        if self.ledger is not None or self._over or batch.number != peer.inbox.number + 1:
             return
+        self._rows.check(batch, peer.name)
+        peer.inbox.takes(batch)
         self.recorder.append(batch)
         self.changed.set()
         if self.recorder.fault and not self.load.stopping:
@@ -273,7 +278,7 @@ class DistributedRun:
 
     def _gone(self, peer: GeneratorState) -> bool:
         """Whether the generator will send nothing more: it refused, left, or was silent for so long that it has stopped by itself."""
-        silent = peer.lost and (peer.of(self.id, "leaves", False) or self._master.silent_s(peer) > SILENT_S)
+        silent = peer.lost and (peer.of(self.id, "leaves", False) or self._master.silent_s(peer) > GONE_S)
         return silent or self._refused(peer)
 
     def _reassign(self, names: tuple[str, ...], gone: Sequence[GeneratorState]) -> None:
@@ -364,7 +369,8 @@ class DistributedRun:
         ]
         self.recorder.note("generators", about)
         self._sent = sum(self.reported("sent"))
-        second_0 = time.time() - self.load.now()
+        self._wall_clock.report_step(self.recorder)
+        second_0 = self._wall_clock.at(self.load.zero)
         self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, count, self.load.dispatched)
         return self.ledger
 

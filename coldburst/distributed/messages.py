@@ -8,6 +8,8 @@ from pathlib import Path
 PLAN, BEAT, ROWS, CLOCK = "coldburst-plan", "coldburst-beat", "coldburst-rows", "coldburst-clock"
 # Between two beats of the master, or of a generator.
 BEAT_S = 0.5
+# A beat that is later than this shows that its process stood still.
+STALL_S = 1.5
 
 
 def loopback() -> str:

@@ -18,6 +18,7 @@ from coldburst.randomness import stream
 from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
 from coldburst.record.run_directory import LocustCsv, Recorder
+from coldburst.record.wall_clock import WallClock
 from coldburst.schedule.stages import Arrival, planned
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.cause import cause
@@ -71,6 +72,7 @@ class LoadRun:
         self._lateness_max_s = self._lateness_before_s = 0.0
         self.sent = 0
         self.clock: Mapping[str, float] = {}
+        self._wall_clock = WallClock()
         self.ended_by = self.failed = ""
         self.ledger: Ledger | None = None
         gate = StageGate(hooks, self._end_early) if hooks else None
@@ -156,7 +158,8 @@ class LoadRun:
                 self._sample()
         if self._locust:
             self._locust.close()
-        second_0 = time.time() - self.load.now()
+        self._wall_clock.report_step(self.recorder)
+        second_0 = self._wall_clock.at(self.load.zero)
         # Without the skipped stages; None if the number depends on completions.
         count = None if self.plan.planned is None else self.plan.planned - (planned(self.load.skipped, self.plan.seed) or 0)
         self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, count, self.load.dispatched)

@@ -17,6 +17,8 @@ LEVEL = 1
 WINDOW = 8
 # Size of a batch before compression.
 MOST_BYTES = 4_000_000
+# Limit after decompression: a character takes up to four bytes, and the last line may exceed MOST_BYTES.
+MOST_UNPACKED_BYTES = 20_000_000
 # Events of this kind are left out for listeners: there is up to one per request, and no live view uses them.
 LEFT_OUT = "queued"
 
@@ -39,9 +41,12 @@ class Batch:
         return cls(int(plain["number"]), dict(plain["tables"]), dict(plain["counts"]))
 
     def lines(self, table: str) -> str:
-        """The lines of one table."""
-        packed = self.tables.get(table)
-        return zlib.decompress(packed).decode() if packed else ""
+        """The lines of one table; ValueError or zlib.error if they cannot be unpacked."""
+        unpacker = zlib.decompressobj()
+        text = unpacker.decompress(self.tables.get(table, b""), MOST_UNPACKED_BYTES).decode()
+        if unpacker.unconsumed_tail:
+            raise ValueError(f"more than {MOST_UNPACKED_BYTES:,} bytes in a table of a batch")
+        return text
 
 
 class Outbox:

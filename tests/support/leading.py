@@ -47,7 +47,7 @@ class Hall:
         return 0.0 if peer in self.here else 99.0
 
     def send(self, kind, data, peer):
-        self._answers[peer.name](kind, peer, data)
+        self._answers[peer.name](kind, peer, {**data, "session": "this one"})
 
 
 def takes_part(_kind, peer, word):
@@ -187,7 +187,8 @@ def a_generator_that_has_not_spoken_yet(_place):
     registry.runner.clients = nodes
     seen = []
     for name in ("a", "b"):
-        registry._on_beat(SimpleNamespace(node_id=name, data={"said_s": None, "asked_s": 0.0, "machine": name}))
+        report = {"session": "", "said_s": None, "asked_s": 0.0, "machine": name, "leaves": False, "refused": "", "why": "", "run": ""}
+        registry._on_beat(SimpleNamespace(node_id=name, data=report))
         seen.append([peer.client_id for peer in registry.gathered()])
     nodes["c"] = SimpleNamespace(id="c", state="missing")
     return [*seen, [peer.client_id for peer in registry.gathered()]]
