@@ -99,6 +99,8 @@ class GeneratorRegistry:
             dropped.add(msg.node_id, "its report has unexpected content")
             return
         if msg.data["session"] not in ("", self.session):
+            # Tells the generator that another master answers.
+            self.runner.send_message(CLOCK, {"session": self.session}, msg.node_id)
             dropped.add(
                 msg.node_id, "it is a generator of an earlier master at this address; it ends by itself within 10 s: start it again"
             )

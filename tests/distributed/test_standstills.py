@@ -5,8 +5,10 @@ import time
 from contextlib import contextmanager
 from datetime import datetime
 
+import msgpack
 import pytest
 
+from tests.distributed.test_strangers import report, stranger
 from tests.support.generators import distributed
 from tests.support.locusts import PLAIN, locust
 from tests.support.transcribers import transcriber
@@ -96,16 +98,21 @@ def test_a_master_that_is_started_again_leads_new_generators_and_the_old_one_end
         crew.master.wait(10)
         sent = len(service.log())
         bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(crew.port), "--expect-workers", "1")
-        again = ("--host", service.url, "--schedule", f"steady 3s {RATE}/s", *PLAIN)
+        again = ("--host", service.url, "--schedule", f"steady 6s {RATE}/s", *PLAIN)
         with locust(*bind, *again, file=crew.file) as second:
             (old,) = crew.generators
             assert old.wait(40) == 3, old.output
-            assert "Another master answers at this address" in old.output
             assert "The master has been silent" in old.output
-            assert "a generator of an earlier master" in second.output
             crew.add()
+            with stranger(crew.port, "older one") as dealer:
+                second.until(lambda run: "1 generators: " in run.output, 60)
+                dealer.send(msgpack.dumps(["coldburst-beat", report(session="an earlier one"), "older one"]))
+                assert dealer.poll(10_000)
+                kind, answer, _ = msgpack.loads(dealer.recv())
+                assert (kind, answer["session"] not in ("", "an earlier one")) == ("coldburst-clock", True)
+                second.until(lambda run: "it is a generator of an earlier master at this address" in run.output)
             assert second.wait(60) == 0, second.output
-            assert str(second.ledger) == f"{3 * RATE} planned = {3 * RATE} ok"
+            assert str(second.ledger) == f"{6 * RATE} planned = {6 * RATE} ok"
         kept = [path for path in old.runs.iterdir() if (path / "run.json").is_file()]
         assert len(kept) == 1
         assert '"ended_by": "a master that fell silent"' in (kept[0] / "run.json").read_text()
