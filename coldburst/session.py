@@ -292,6 +292,9 @@ class Session:
     def _make_report(self, run: LoadRun | DistributedRun, ledger: Ledger) -> None:
         """Makes the report in a process of its own, as pandas would disturb the load; it prints ledger, verdict and table."""
         folder = run.recorder.folder
+        if self.headless and run.plan.options["report"] == "no":
+            logger.info("No report (--report no); to make it: %s report %s. The ledger: %s", analysis_program(), folder, run.ledger)
+            return
         if sentence := missing("report"):
             self.unreported.discard(run.recorder.id)
             self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error

@@ -140,6 +140,8 @@ class OptionChecker:
 
 def _objectives(spec: RunSpec, plan: RunPlan) -> Objectives:
     """The objectives of --objectives. Raises ValueError if the run cannot use one."""
+    if plan.options["objectives"] and plan.options["report"] == "no":
+        raise ObjectiveError("--objectives are checked by the report: leave out --report no, or check them later with coldburst gate")
     if not plan.options["objectives"]:
         return Objectives(())
     read = objectives.load(Path(plan.options["objectives"]))

@@ -132,6 +132,7 @@ RESULTS = (
     Option("--runs", DEFAULT_RUNS, "DIR", "Directory for results; it must exist, unless it is the default"),
     Option("--objectives", "", "FILE", "Objectives, as in objectives.toml; they decide the exit code and may end the run early"),
     Option("--figures", "yes", "", f"Draw figures in the report (2 s); {analysis_program()} report can draw them later", ("yes", "no")),
+    Option("--report", "yes", "", "Make the report when a headless run ends; no: keep the rows, and make it later", ("yes", "no")),
     Option("--exit-code-on-verdict", "yes", "", "Exit with 4 for a degraded and 5 for an invalid verdict", ("yes", "no")),
 )
 GROUPS: Mapping[str, tuple[Option, ...]] = {

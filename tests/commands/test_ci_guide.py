@@ -12,7 +12,7 @@ import yaml
 
 from coldburst.record import exit_codes
 from coldburst.record.objectives import METRICS, OF_TIMES, POINTS, TIMES, load
-from tests.support.locusts import OF_TESTS, ROOT
+from tests.support.locusts import OF_TESTS, REPORTED, ROOT
 from tests.support.needs import need
 
 GUIDE = (ROOT / "docs" / "guides" / "ci.md").read_text(encoding="utf-8")
@@ -27,7 +27,13 @@ def shell(script, place, **env):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     words = [need("bash"), "-e", "-o", "pipefail", "-c", script.replace("results", str(place))]
     return subprocess.run(
-        words, cwd=ROOT, env={**os.environ, **OF_TESTS, "PATH": path, **env}, capture_output=True, text=True, timeout=300, check=False
+        words,
+        cwd=ROOT,
+        env={**os.environ, **OF_TESTS, **REPORTED, "PATH": path, **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 

@@ -12,7 +12,7 @@ from coldburst.control.desired_state import ControlError
 from coldburst.control.replicas import ReplicaControl
 from coldburst.record import provenance
 from tests.support.kept import RUNS
-from tests.support.locusts import ROOT, locust
+from tests.support.locusts import REPORTED, ROOT, locust
 
 KEPT = next(path for path in sorted(RUNS.iterdir()) if (path / "attempts.csv").exists())
 AS_MODULE = (sys.executable, "-m", "coldburst")
@@ -149,7 +149,7 @@ def test_the_embedded_endpoint_is_not_started_without_its_extra(tmp_path):
 @pytest.mark.slow
 def test_a_run_without_the_extra_for_its_report_keeps_its_rows_and_says_what_to_do(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pandas'] = None\n", encoding="utf-8")
-    with locust("--host", "http://127.0.0.1:9", "--schedule", "burst 3", PYTHONPATH=str(tmp_path)) as run:
+    with locust("--host", "http://127.0.0.1:9", "--schedule", "burst 3", PYTHONPATH=str(tmp_path), **REPORTED) as run:
         assert run.wait() == 1
         said = "No report: a report needs packages that are not installed (pandas): pip install 'coldburst[report]'; then run: coldburst"
         assert said in run.output

@@ -17,7 +17,7 @@ from coldburst import cli
 from coldburst.record.attempt import COLUMNS, OUTCOMES
 from coldburst.serverless.platform_parameters import Platform
 from tests.support.emulators import emulator
-from tests.support.locusts import ROOT, locust
+from tests.support.locusts import REPORTED, ROOT, locust
 from tests.support.needs import found, needs
 from tests.support.transcribers import transcriber
 from tests.support.web import WebUi
@@ -119,7 +119,7 @@ def test_help(command):
 @pytest.mark.slow
 def test_the_main_command_from_start_to_report():
     """With fewer requests than by itself: CI runs it whole."""
-    with locust(*HEADLESS[0][4:], "--schedule", "burst 18", "--figures", "yes") as run:
+    with locust(*HEADLESS[0][4:], "--schedule", "burst 6", "--figures", "yes", **REPORTED) as run:
         assert HEADLESS[0] == ["locust", "-f", "locustfiles/burst.py", "--headless"]
         run.until(lambda run: "The embedded endpoint is ready" in run.output)
         run.until(lambda run: "  ok " in run.output)
@@ -128,9 +128,9 @@ def test_the_main_command_from_start_to_report():
         assert any("coldburst.emulator" in command for command in commands)
         assert any("coldburst.emulator.workers.sdk_worker" in command for command in commands)
         assert run.wait(180) == 0, run.output
-        assert str(run.ledger) == "18 planned = 18 ok"
+        assert str(run.ledger) == "6 planned = 6 ok"
         assert psutil.wait_procs(services, timeout=10)[1] == []
-        assert re.search(r"^ +\d+\.\d s  burst  sent \d+ of 18  in flight \d+  ", run.output, re.MULTILINE)
+        assert re.search(r"^ +\d+\.\d s  burst  sent \d+ of 6  in flight \d+  ", run.output, re.MULTILINE)
         assert re.search("^verdict: (valid|degraded|invalid)$", run.output, re.MULTILINE)  # which of them is this machine's doing
         assert {path.suffix for path in (run.folder / "report" / "figures").iterdir()} == {".svg", ".png", ".csv"}
         workers = {row.worker_id for row in run.rows}
@@ -164,7 +164,7 @@ def headless(command):
             warm = ("--endpoint", below.rpartition("/")[2], "--kind", kind, "--workers-min", "2", "--ready")
             platform = stack.enter_context(emulator(*warm, *(("--scaler-value", "4") if kind == "balancer" else ())))
             command = [platform.url + below if word == place else word for word in command]
-        run = stack.enter_context(locust(*command[4:], file=command[2]))
+        run = stack.enter_context(locust(*command[4:], file=command[2], **REPORTED))
         assert command[3] == "--headless"
         assert run.wait(240) == 0, run.output
         assert run.ledger.balanced

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.locusts import PLAIN, locust
+from tests.support.locusts import PLAIN, REPORTED, locust
 from tests.support.transcribers import transcriber
 from tests.support.web import WebUi
 
@@ -18,7 +18,7 @@ def test_a_run_ends_with_a_drain_when_its_run_time_is_over_and_is_a_success(tmp_
     words = ("--schedule", "steady 600s 5/s", "--run-time", "3s", "--objectives", str(objectives))
     with (
         transcriber(*SLOW) as service,
-        locust("--host", service.url, *words, *PLAIN) as run,
+        locust("--host", service.url, *words, *PLAIN, **REPORTED) as run,
     ):
         assert run.wait() == 0, run.output
         counts = run.ledger.counts

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.endings import ENDINGS
-from tests.support.locusts import PLAIN, ROOT, locust, quantile, response_s, service_s
+from tests.support.locusts import PLAIN, REPORTED, ROOT, locust, quantile, response_s, service_s
 from tests.support.transcribers import transcriber
 
 KEY = "sesame-7c1f0e"
@@ -19,7 +19,7 @@ FIXED = ("--engine", "fixed", "--queue", "1000")
 def test_an_untroubled_run_agrees_with_the_services_own_log():
     with (
         transcriber(*FIXED, "--service-time", "0.2", "--max-concurrent", "15", API_TOKEN=KEY) as service,
-        locust("--host", service.url, "--schedule", "steady 2s 10/s, burst 75", *PLAIN, TRANSCRIPTION_API_KEY=KEY) as run,
+        locust("--host", service.url, "--schedule", "steady 2s 10/s, burst 75", *PLAIN, TRANSCRIPTION_API_KEY=KEY, **REPORTED) as run,
     ):
         assert run.wait() == 0, run.output
         assert KEY.encode() not in run.everything()
@@ -40,22 +40,19 @@ def test_an_untroubled_run_agrees_with_the_services_own_log():
             assert row.execution_s == pytest.approx(line["execution_s"], abs=0.002)
             assert (row.worker_id, row.status) == (line["worker_id"], line["status"])
             assert row.scheduled_s <= row.sent_s <= row.first_s <= row.done_s
-        # the client's own figure against the service's, request by request alone in it; a busy machine's errands are not half of it
-        steady = [row for row in rows if row.stage == "steady"]
-        logged = sorted(log[f"{about['id']}-{row.seq}-1"]["total_s"] for row in steady)
-        assert 0.2 <= quantile(service_s(steady), 0.5) < quantile(logged, 0.5) + 0.1
+            assert 0.2 <= line["total_s"] <= row.done_s - row.sent_s + 0.001
         # Locust's own table is whole, to the last request
         total = run.table("locust_stats.csv")[-1]
         assert (total["Request Count"], total["Failure Count"]) == ("95", "0")
         assert run.table("locust_stats_history.csv")[-1]["Total Request Count"] == "95"
-        # 15 at a time: the last of five rounds was held back by the cap for four, and that is no lateness
+        # 15 at a time: the last of five rounds was held back by the cap for four, and its lateness counts from then on
         assert max(row.held_s for row in rows) >= 0.8
-        assert max(row.sent_s - row.scheduled_s - row.held_s for row in rows) < max(row.held_s for row in rows) / 2
+        assert all(row.sent_s - row.scheduled_s >= row.held_s for row in rows)
         assert (run.folder / "attempts.csv").stat().st_size < 95 * 500
 
 
 @pytest.mark.slow
-def test_queueing_at_the_service_is_response_time_and_no_lateness():
+def test_queueing_at_the_service_is_response_time():
     with (
         transcriber(*FIXED, "--service-time", "0.2", "--max-concurrent", "1") as service,
         locust("--host", service.url, "--schedule", "burst 5", *PLAIN) as run,
@@ -68,7 +65,6 @@ def test_queueing_at_the_service_is_response_time_and_no_lateness():
         waits = sorted(row.sent_s - first_s + row.queue_s for row in run.rows)
         assert all(waited >= 0.19 * k for k, waited in enumerate(waits))
         assert all(response >= 0.2 * (k + 1) for k, response in enumerate(response_s(run.rows)))
-        assert max(row.sent_s - row.scheduled_s for row in run.rows) < queues[-1] / 2
         queued = [float(event["seconds"]) for event in run.table("events.csv") if event["kind"] == "queued"]
         assert sorted(queued) == pytest.approx(queues[1:], abs=1e-6)
 
@@ -105,7 +101,7 @@ def test_a_port_where_nobody_listens():
 def test_a_run_that_is_ended_from_outside_drains_and_balances(number, name):
     with (
         transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "5") as service,
-        locust("--host", service.url, "--schedule", "burst 300", "--max-in-flight", "5", *PLAIN) as run,
+        locust("--host", service.url, "--schedule", "burst 300", "--max-in-flight", "5", *PLAIN, **REPORTED) as run,
     ):
         run.until(lambda run: len(run.rows) >= 5)
         run.interrupt(number)
@@ -196,7 +192,7 @@ def test_our_own_deadline_abandons():
 def test_a_closed_loop_is_counted_by_what_it_sent():
     with (
         transcriber(*FIXED, "--service-time", "0.1", "--max-concurrent", "2") as service,
-        locust("--host", service.url, "--schedule", "level 1s 2 at a time, last 3 1 at a time", *PLAIN) as run,
+        locust("--host", service.url, "--schedule", "level 1s 2 at a time, last 3 1 at a time", *PLAIN, **REPORTED) as run,
     ):
         assert run.wait() == 0, run.output
         assert run.ledger.balanced
@@ -228,8 +224,7 @@ TranscriptionTarget.send = send
         assert "RuntimeError: boom" in run.output
 
 
-@pytest.mark.alone
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_stall_shows_in_the_open_loop_and_hides_in_the_closed():
     stalls = ("--service-time", "0.02", "--max-concurrent", "400", "--stall", "2", "--stall-every", "10")
 

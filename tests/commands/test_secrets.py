@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.locusts import PLAIN, locust
+from tests.support.locusts import PLAIN, REPORTED, locust
 from tests.support.transcribers import transcriber
 
 KEY = "sesame-7c1f0e"
@@ -13,7 +13,7 @@ FIXED = ("--engine", "fixed", "--service-time", "0.01", "--max-concurrent", "5",
 def test_the_key_can_travel_as_x_api_key_too():  # as Bearer: test_runs, the untroubled run
     with (
         transcriber(*FIXED, API_TOKEN=KEY) as service,
-        locust("--host", service.url, "--schedule", "burst 3", "--auth", "x-api-key", *PLAIN, TRANSCRIPTION_API_KEY=KEY) as run,
+        locust("--host", service.url, "--schedule", "burst 3", "--auth", "x-api-key", *PLAIN, TRANSCRIPTION_API_KEY=KEY, **REPORTED) as run,
     ):
         assert run.wait() == 0, run.output
         assert KEY.encode() not in run.everything()

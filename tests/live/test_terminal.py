@@ -24,7 +24,7 @@ from coldburst.live.run_monitor import LiveRates
 from coldburst.live.snapshot import snapshot
 from coldburst.live.terminal import line, on_terminal, table
 from coldburst.record.ledger import Ledger
-from tests.support.locusts import OF_TESTS, PLAIN, ROOT, locust
+from tests.support.locusts import OF_TESTS, PLAIN, REPORTED, ROOT, locust
 from tests.support.run_views import HEALTH, LISTED, run_of
 from tests.support.transcribers import transcriber
 
@@ -124,7 +124,7 @@ def test_a_run_whose_output_nobody_reads_any_more_is_reported_and_ends_as_it_wou
     with transcriber(*FIXED) as service, (tmp_path / "log").open("wb") as log:
         run = ("--runs", str(tmp_path), "--host", service.url, *PLAIN, "--schedule", "burst 4")
         command = [sys.executable, "-m", "locust", "-f", "locustfiles/burst.py", "--headless", *run]
-        with subprocess.Popen(command, cwd=ROOT, stdout=write, stderr=log, env=os.environ | OF_TESTS) as process:
+        with subprocess.Popen(command, cwd=ROOT, stdout=write, stderr=log, env=os.environ | OF_TESTS | REPORTED) as process:
             os.close(write)
             code = process.wait(60)
     said = (tmp_path / "log").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from email.message import Message
 
 import psutil
 
-from tests.support.locusts import Locust, locust
+from tests.support.locusts import REPORTED, Locust, locust
 from tests.support.serving import reserved
 
 
@@ -19,7 +19,7 @@ class WebUi:
     """A started Locust whose web UI answers; ``post`` and ``get`` speak to it."""
 
     def __init__(self, *arguments: str, **env: str) -> None:
-        self._arguments, self._env = arguments, env
+        self._arguments, self._env = arguments, REPORTED | env
         self.port: int
         self.url: str
         self.locust: Locust
