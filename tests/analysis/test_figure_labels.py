@@ -12,7 +12,7 @@ from analysis.tables.run_tables import Tables
 from tests.support.drawn import WIDTHS, faults, texts
 from tests.support.sweeps import Measure, write
 
-pytestmark = pytest.mark.slow  # each draws
+SIZES = ((8, 10, 12, 60), (1, 2, 4, 8, 16, 32), (1, 20))
 
 
 def concurrency(folder, sizes):
@@ -25,8 +25,9 @@ def scaling(folder, sizes):
     return [plot for plot in sweep_answer(Tables(load(write(folder, measures, "scaling")))).plots() if isinstance(plot, Plot)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width_in", WIDTHS)
-@pytest.mark.parametrize("sizes", [(8, 10, 12, 60), tuple(range(1, 17)), (1, 2, 4, 8, 16, 32), (1, 20)])
+@pytest.mark.parametrize("sizes", [tuple(range(1, 17)), *(pytest.param(sizes, marks=pytest.mark.nightly) for sizes in SIZES)])
 @pytest.mark.parametrize("make", [concurrency, scaling])
 def test_settings_at_any_distance_are_named_side_by_side(make, sizes, width_in, tmp_path, monkeypatch):
     found = make(tmp_path / "run", sizes)
@@ -34,6 +35,7 @@ def test_settings_at_any_distance_are_named_side_by_side(make, sizes, width_in, 
     assert {plot.name: said for plot in found if plot.name != "sweep_cost" and (said := faults(monkeypatch, plot, width_in))} == {}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("width_in", WIDTHS)
 def test_what_stands_at_the_foot_is_below_zero(width_in, tmp_path, monkeypatch):
     plot = next(plot for plot in concurrency(tmp_path / "run", (1, 2, 3, 4, 5, 6, 7, 8)) if plot.name == "sweep_multiplier")
@@ -43,6 +45,7 @@ def test_what_stands_at_the_foot_is_below_zero(width_in, tmp_path, monkeypatch):
     assert len(foot) == 8 and all(box.y1 <= zero + 1 for box in foot)
 
 
+@pytest.mark.slow
 def test_a_stage_is_named_where_its_name_fits_into_it(monkeypatch):
     spans = {"first": (0.0, 60.0), "much too long a name": (60.0, 66.0), "last": (66.0, 120.0)}
     measured = pd.DataFrame([{"part": "measured", "at_s": a, "until_s": b, "stage": name} for name, (a, b) in spans.items()])
@@ -54,6 +57,7 @@ def test_a_stage_is_named_where_its_name_fits_into_it(monkeypatch):
         assert {text for text, _ in texts(monkeypatch, plot, width_in)[1]} & set(spans) == {"first", "last"}
 
 
+@pytest.mark.nightly
 def test_thirty_short_stages_have_their_names_on_a_wide_page(monkeypatch):
     """A name is left out for want of room, not for the number of stages."""
     measured = pd.DataFrame([{"part": "measured", "at_s": 10.0 * k, "until_s": 10.0 * k + 10, "stage": "c"} for k in range(30)])

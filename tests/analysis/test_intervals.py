@@ -66,7 +66,7 @@ def test_many_at_once_are_the_same_as_each_alone():
         assert _between(rows, place) == pytest.approx([value_at_rank(row, place) for row in rows])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("n", [100, 1000])
 def test_independent_samples_in_order_of_time_keep_their_intervals(n):
     """In 3 of 100 neighbours look alike by chance; of the others, and of those, the intervals cover the truth in 95 ± 2 of 100."""
@@ -127,7 +127,7 @@ def test_the_simulated_queue_is_the_one_of_the_formula():
     assert runs.mean() == pytest.approx(1 + 0.1739 / 2, rel=0.03)  # Erlang C of 2 erlangs and 4 servers is 0.1739, and W = C / 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_interval_of_independent_requests_covers_a_quarter_at_80_percent_load_and_a_tenth_at_90(busy):
     for runs, utilisation, most in ((busy[:500], 0.8, 0.30), (queue(500, 3000, 0.9, seed=12), 0.9, 0.15)):
         share, misses = covered([percentile(np.sort(run), 95) for run in runs], truth(95, utilisation))
@@ -135,7 +135,7 @@ def test_the_interval_of_independent_requests_covers_a_quarter_at_80_percent_loa
         assert 0.05 < 1 - misses < most
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_five_repeats_of_a_busy_queue_cover_the_truth_in_nine_of_ten(busy):
     found = [percentiles_over_repeats(list(runs)) for runs in busy.reshape(-1, 5, busy.shape[1])]
     for place, percent in ((0, 50), (1, 90), (2, 95)):
@@ -147,7 +147,7 @@ def test_five_repeats_of_a_busy_queue_cover_the_truth_in_nine_of_ten(busy):
     assert misses < 0.02
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("n", [100, 300, 1000])
 def test_five_short_repeats_cover_the_truth_or_say_that_they_cannot_tell(busy, n):
     found = [percentiles_over_repeats(list(runs)) for runs in busy[:, :n].reshape(-1, 5, n)]
@@ -156,8 +156,18 @@ def test_five_short_repeats_cover_the_truth_or_say_that_they_cannot_tell(busy, n
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("load", [0.5, 0.8, 0.9])
-@pytest.mark.parametrize("n", [300, 1000, 3000])
+@pytest.mark.parametrize(
+    ("n", "load"),
+    [
+        (300, 0.8),
+        *(
+            pytest.param(n, load, marks=pytest.mark.nightly)
+            for n in (300, 1000, 3000)
+            for load in (0.5, 0.8, 0.9)
+            if (n, load) != (300, 0.8)
+        ),
+    ],
+)
 def test_one_run_covers_the_truth_or_says_that_it_cannot_tell(load, n):
     found = [percentiles(run) for run in queue(500, n, load, seed=n)]
     for place, percent in enumerate(PERCENTS):
@@ -167,13 +177,13 @@ def test_one_run_covers_the_truth_or_says_that_it_cannot_tell(load, n):
         assert found[0][2].remark in ("", "values are correlated: repeat the run")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_in_a_quarter_of_very_short_runs_likeness_is_not_seen():
     found = [percentiles(run)[0].alike for run in queue(500, 100, 0.8, seed=2)]
     assert np.mean(found) == pytest.approx(3 / 4, abs=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_one_long_run_has_an_interval_that_covers():
     found = [percentiles(run) for run in queue(300, 30_000, 0.8, seed=4)]
     for place, percent in ((0, 50), (1, 90), (2, 95)):
@@ -182,7 +192,7 @@ def test_one_long_run_has_an_interval_that_covers():
         assert misses < 0.10 * shown
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_mean_of_tied_values_has_an_honest_interval(busy):
     """By Erlang C the mean response time at 80 % load is 1 + 0.5964 ÷ 0.8."""
     for n, least, most in ((300, 0, 0.13), (3000, 0.75, 0.13)):
@@ -288,7 +298,7 @@ def test_the_verdict_tells_of_two_groups():
 # --- the peak of the Universal Scalability Law
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("even", "said"), [(False, "within 10 % in 90 % and in its interval in 91 %"), (True, "in 97 %")])
 def test_the_peak_is_within_a_tenth_and_in_its_interval_in_nine_of_ten(even, said):
     """Seven levels, noise of 5 % (of the throughput, or of the mean throughput), true peak 25.2."""

@@ -372,8 +372,7 @@ def measured(folder, workers, *more):
     return f"{workers}={prefix}"
 
 
-@pytest.mark.alone
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_real_locust_against_a_service_of_known_capacity(tmp_path):
     (tmp_path / "plain.py").write_text(LOCUSTFILE)
     with ThreadPoolExecutor(3) as several:

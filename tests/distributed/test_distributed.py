@@ -13,7 +13,7 @@ import pytest
 from tests.support.emulators import emulator
 from tests.support.endings import ENDINGS, NUMBERS
 from tests.support.generators import Crew, distributed
-from tests.support.locusts import PLAIN, ROOT
+from tests.support.locusts import PLAIN, REPORTED, ROOT
 from tests.support.serving import reserved
 from tests.support.transcribers import transcriber, until
 from tests.support.web import WebUi
@@ -114,7 +114,7 @@ def test_a_closed_loop_of_fewer_places_than_generators_ends():
 def test_a_killed_generator_is_noticed_its_share_is_dealt_again_and_its_rows_can_be_merged():
     with (
         transcriber(*FAST) as service,
-        distributed("--host", service.url, "--schedule", f"steady 25s {RATE}/s", *PLAIN, generators=3) as crew,
+        distributed("--host", service.url, "--schedule", f"steady 25s {RATE}/s", *PLAIN, generators=3, **REPORTED) as crew,
     ):
         crew.master.until(lambda run: len(run.rows) >= 3 * RATE, 60)
         victim = crew.generators[0]

@@ -28,8 +28,7 @@ STARTING = threading.Semaphore(1)
 """What starts takes all the machine's time: one laboratory after the other, so that none is late for its own beginning."""
 SETTLED_S = 2.0
 """So long before a kill an answer that was given surely became a row."""
-JUDGED = ("--exit-code-on-verdict", "yes")
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+JUDGED = ("--exit-code-on-verdict", "yes", "--report", "yes")
 
 
 @contextmanager
@@ -131,7 +130,10 @@ def doubted(crew):
     assert "lost: " in crew.master.output
 
 
-@pytest.mark.parametrize("link", [(0, 0, 0), (50, 5, 2)], ids=["untroubled", "50 ms and 2 % loss"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "link", [pytest.param((0, 0, 0), id="untroubled"), pytest.param((50, 5, 2), id="50 ms and 2 % loss", marks=pytest.mark.nightly)]
+)
 def test_target_rows_and_ledger_agree(tmp_path, link):
     with laboratory(tmp_path, f"steady 10s {RATE}/s poisson", "--deadline", "15") as (crew, hosts, received):
         if any(link):
@@ -334,6 +336,12 @@ SCENARIOS = (
     an_endpoint_that_only_the_master_reaches,
 )
 """Those that take longest come first."""
+QUICK = (a_control_link_that_is_cut_for_a_moment, an_endpoint_that_only_the_master_reaches)
+
+
+def in_ci(scenario):
+    """The scenario as a parameter; all but a few are nightly."""
+    return pytest.param(scenario, id=scenario.__name__, marks=() if scenario in QUICK else pytest.mark.nightly)
 
 
 @pytest.fixture(scope="module")
@@ -346,11 +354,13 @@ def outcomes(request, tmp_path_factory):
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", [in_ci(scenario) for scenario in SCENARIOS])
 def test_what_happens_is_made_good_or_told(scenario, outcomes):
     outcomes[scenario].result()
 
 
+@pytest.mark.nightly
 def test_a_soak_of_two_minutes_loses_nothing_and_drifts_nowhere():
     """On this machine alone, with the machine for itself."""
     command = [sys.executable, "-m", "bench.soak", "--minutes", "2", "--rate", "50", "--drift", "50"]

@@ -100,7 +100,7 @@ def _jobs(platform) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("poll", ["auto", "status"])
+@pytest.mark.parametrize("poll", ["auto", pytest.param("status", marks=pytest.mark.nightly)])
 def test_jobs_that_ended_while_the_network_was_away_are_found_afterwards(poll, tmp_path):
     template = tmp_path / "input.json"
     template.write_text('{"input": {"seq": "{{seq}}"}}', encoding="utf-8")

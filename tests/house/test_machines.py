@@ -34,7 +34,7 @@ def test_that_lasts():
         raise AssertionError("nobody interrupted")
 """
 
-pytestmark = [pytest.mark.slow, needs.needs("ip")]
+pytestmark = [pytest.mark.nightly, needs.needs("ip")]
 
 
 @contextmanager

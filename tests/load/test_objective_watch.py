@@ -92,7 +92,7 @@ def test_what_is_hopeless_is_given_up_long_before_it_is_certain():
     assert given_up(slow(range(1000)), "p95 < 2 s", planned=10_000, after=1) <= 5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_that_would_just_meet_it_is_hardly_ever_given_up():
     """Exactly the share allowed is slow, looked at after every row of 2,000: at most one run in 1,000 may be stopped."""
     stopped = 0

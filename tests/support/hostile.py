@@ -63,9 +63,9 @@ VALUES = (None, True, False, 0, -1, 2**31, 2**63, 10**30, 10**400, 1.5, -0.0, 1e
 
 
 def slowly(cases: Iterable[object], fast: int = 1) -> list[object]:
-    """Parameters of which only the first are of every test run."""
+    """Parameters of which only the first belong to every test run; the others are nightly."""
     made = [case if isinstance(case, tuple) else (case,) for case in cases]
-    return [pytest.param(*case, marks=[] if place < fast else [pytest.mark.slow], id=_id(case)) for place, case in enumerate(made)]
+    return [pytest.param(*case, marks=[] if place < fast else [pytest.mark.nightly], id=_id(case)) for place, case in enumerate(made)]
 
 
 def _id(case: tuple[object, ...]) -> str:
