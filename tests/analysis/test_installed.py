@@ -52,6 +52,7 @@ def reported(path, folder, package):
     return (report / "index.html").read_text(encoding="utf-8"), json.loads((report / "metrics.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_both_names_make_the_same_report_and_no_process_loads_both(installed, tmp_path):
     folders = {name: tmp_path / name for name in ("clone", "installed")}
     for folder in folders.values():
@@ -63,6 +64,7 @@ def test_both_names_make_the_same_report_and_no_process_loads_both(installed, tm
     assert others == metrics
 
 
+@pytest.mark.slow
 def test_an_installation_names_its_own_command(installed, tmp_path):
     shown = call(installed, tmp_path, "-m", "coldburst.analysis", "report", "--help")
     assert shown.stdout.startswith("usage: coldburst report ")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,11 @@ def named(*levels, folder=REAL):
 FOUR = named((1, "one"), (2, "two"), (4, "four"), (6, "six"))
 
 
+@cache
+def of_four():
+    return scaling(FOUR)
+
+
 def written(prefix, *, per_s=10.0, mean_ms=800.0, least_ms=400.0, users=8, seconds=60, failures=0, name="/work", full=False):
     """Files as 2.47 writes them, of a service that answers ``per_s`` from the second second on."""
     n = round(per_s * seconds)
@@ -69,7 +75,7 @@ def written(prefix, *, per_s=10.0, mean_ms=800.0, least_ms=400.0, users=8, secon
 
 
 def test_the_efficiency_of_real_runs_is_that_of_the_service():
-    found = scaling(FOUR)
+    found = of_four()
     for one in found.levels:
         share = found.shares[one.workers]
         assert share.doubt == ""
@@ -83,7 +89,7 @@ def test_the_efficiency_of_real_runs_is_that_of_the_service():
 
 
 def test_a_rate_is_counts_by_time_and_not_locusts_rounded_one(tmp_path):
-    flow = scaling(FOUR).base.flow
+    flow = of_four().base.flow
     rows = locust_csv.history(load(REAL / "one").totals)
     full = rows[rows["users"] == 8]
     first, last = full.iloc[0], full.iloc[-1]

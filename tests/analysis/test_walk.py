@@ -104,6 +104,7 @@ def holds(value, known):
     return value == pytest.approx(known[0]) if isinstance(value, float) else isinstance(value, str) and value == known[1]
 
 
+@pytest.mark.slow
 def test_the_p95_of_a_page_walks_through_these_files(known, tmp_path):
     found = []
 
