@@ -363,7 +363,7 @@ def test_the_command_as_a_process_compares_anyway_and_says_so_on_top(tmp_path):
 # -- how often it is right
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("percent", "power"), [(50, 0.9), (95, 0.55)])
 def test_a_difference_is_seldom_shown_where_there_is_none_and_mostly_where_one_is(percent, power):
     """200 pairs of an M/M/1 queue at 80 % utilisation, 20,000 requests each, where intervals for independent requests are false."""
@@ -381,7 +381,7 @@ def test_a_difference_is_seldom_shown_where_there_is_none_and_mostly_where_one_i
     assert found >= power * 200
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_where_a_run_is_too_short_for_its_queue_nothing_is_told():
     runs = queue(np.random.default_rng(12), 100, 500)
     assert sum(interval(values, 95).lower is not None for values in runs) <= 2

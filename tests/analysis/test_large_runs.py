@@ -242,7 +242,7 @@ def test_a_run_keeps_every_column_that_a_table_uses(made, tmp_path):
     assert {str(attempts[name].dtype) for name in SMALL} == {"Int32"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_million_rows_take_no_more_than_their_memory(tmp_path):
     write(tmp_path / "run", 1_000_000)
     wall_s, memory = cost("-m", "analysis", "report", str(tmp_path / "run"), "--quiet")

@@ -1,6 +1,7 @@
 """The report page in Chromium: at both widths nothing sticks out, no text of a figure touches another, and the console is empty."""
 
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from analysis.runs.load import load
 from tests.support.browsers import Watched, chromium, needs_chromium
 
 RUNS = Path(__file__).parents[1] / "runs"
-SHOWN = ("burst", "mixed", "queue", "retries", "sweep-whisper", "sweep-scaling", "locust/plain")
+SHOWN = ("queue", "sweep-scaling")
+SHOWN_BY_NIGHT = ("burst", "mixed", "retries", "sweep-whisper", "locust/plain")
 pytestmark = [pytest.mark.slow, needs_chromium]
 
 WIDE = """() => {
@@ -49,9 +51,9 @@ ASIDES = """() => [...document.querySelectorAll(".aside td:last-child span:not(.
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The small runs' pages, by name."""
+    """Makes the page of a small run, once."""
     folder = tmp_path_factory.mktemp("pages")
-    return {name: write(report(load(RUNS / name)), folder / name.replace("/", "-")) for name in SHOWN}
+    return cache(lambda name: write(report(load(RUNS / name)), folder / name.replace("/", "-")))
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +69,14 @@ def look(browser, made, tmp_path):
 
         def at(name, width, scheme="light"):
             watched = opened.enter_context(Watched(browser, "file://", width, tmp_path, scheme))
-            watched.page.goto(made[name].as_uri())
+            watched.page.goto(made(name).as_uri())
             return watched
 
         yield at
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", [*SHOWN, *(pytest.param(name, marks=pytest.mark.nightly) for name in SHOWN_BY_NIGHT)])
 def test_nothing_sticks_out_touches_or_complains(look, name, width):
     watched = look(name, width)
     page = watched.page
@@ -127,7 +129,7 @@ def test_a_dark_page_has_light_text_and_a_light_one_dark(look):
       getComputedStyle([...document.querySelectorAll(".drawing .wide svg text")][0]).fill].map(
       colour => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))"""
     for scheme in ("light", "dark"):
-        ground, text = look("burst", 1280, scheme).page.evaluate(brightness)
+        ground, text = look("queue", 1280, scheme).page.evaluate(brightness)
         assert (ground > text) == (scheme == "light")
         assert abs(ground - text) > 200
 

@@ -113,7 +113,7 @@ def test_times_that_cannot_be_have_figures_or_reasons(made, columns):
         assert plot.caption if isinstance(plot, Plot) else plot.reason
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("columns", ODD.values(), ids=ODD)
 def test_times_that_cannot_be_are_drawn(made, columns, tmp_path):
     found = plots(changed(made["queue"], made["queue"].run.attempts.assign(**columns)))

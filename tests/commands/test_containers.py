@@ -23,8 +23,6 @@ RATE, LASTS_S = 5, 30
 ASKED = {"workers": "1,2", "requests": "4", "concurrency": "1", "warm_up": "1", "max_wer": "off"}
 REPLICAS = {"host": "http://nginx:8083"} | QUIET
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory):
@@ -32,6 +30,7 @@ def docker(tmp_path_factory):
         yield started
 
 
+@pytest.mark.slow
 def test_the_image_is_small_cannot_be_written_to_and_lacks_nothing_that_a_run_reads(docker):
     assert 0 < docker.size(IMAGE) - docker.size(PYTHON.name) < 600_000_000 - UPSTREAM_BYTES
     in_image = ["docker", "run", "--rm", "--network=none", IMAGE]
@@ -43,7 +42,8 @@ def test_the_image_is_small_cannot_be_written_to_and_lacks_nothing_that_a_run_re
     assert docker.run(*in_image, "python", "-c", f"import boto3; print({s3})").strip() == "s3"
 
 
-def test_a_burst_a_generator_killed_in_the_middle_and_everything_down_in_the_middle(docker, tmp_path):
+@pytest.mark.slow
+def test_a_burst_and_a_generator_killed_in_the_middle(docker, tmp_path):
     """By the older compose."""
     with project(docker, tmp_path, compose(*V1)) as services:
         services.compose("up", "-d", "--build", "--scale", "generator=3", "--scale", "transcriber=2")
@@ -66,9 +66,16 @@ def test_a_burst_a_generator_killed_in_the_middle_and_everything_down_in_the_mid
         assert set(hurt.ledger.counts) == {"ok"}
         assert 0 < hurt.ledger.missing <= RATE * LASTS_S - len(later)
 
+
+@pytest.mark.nightly
+def test_everything_down_in_the_middle(docker, tmp_path):
+    """By the older compose."""
+    with project(docker, tmp_path, compose(*V1)) as services:
+        services.compose("up", "-d", "--build", "--scale", "generator=2")
         down_in_the_middle(services, services.start(2, schedule=f"steady 120s {RATE}/s", **REPLICAS))
 
 
+@pytest.mark.nightly
 def test_sweeps_of_the_emulators_workers_and_of_replicas_that_compose_scales(docker, tmp_path):
     """By the newer compose. The second sweep is led from the host, which alone can tell compose anything."""
     with project(docker, tmp_path, compose(*V2)) as services:

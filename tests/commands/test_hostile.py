@@ -188,7 +188,7 @@ def test_a_clock_that_went_back_or_stood(capsys, queue, tmp_path, kind):
         assert reported(capsys, times(queue, CLOCKS[kind]), tmp_path / "out")[0] == (2 if kind == "nan" else 0)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", CLOCKS)
 def test_it_can_be_drawn_too(capsys, queue, tmp_path, kind):
     assert reported(capsys, times(queue, CLOCKS[kind]), tmp_path / "out")[0] == (2 if kind == "nan" else 0)

@@ -157,28 +157,28 @@ def test_so_have_the_files_of_plain_locust(capsys, data):
     plain_is_made_or_refused(capsys, data, undrawn())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @examples(MANY)
 @given(data=st.data())
 def test_many_changed_runs(capsys, data):
     report_is_made_or_refused(capsys, data, undrawn())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @examples(MANY // 10)
 @given(data=st.data())
 def test_changed_runs_can_be_drawn(capsys, data):
     report_is_made_or_refused(capsys, data, nullcontext())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @examples(MANY // 3)
 @given(data=st.data())
 def test_many_files_of_plain_locust(capsys, data):
     plain_is_made_or_refused(capsys, data, undrawn())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @examples(MANY // 5)
 @given(data=st.data())
 def test_gate_compare_and_merge_of_changed_runs(capsys, data):

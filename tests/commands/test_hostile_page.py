@@ -1,6 +1,7 @@
 """Pages of hostile runs in Chromium: their texts are seen as texts, nothing runs, nothing is fetched, and nothing sticks out."""
 
 import shutil
+from functools import cache
 
 import pytest
 
@@ -19,7 +20,7 @@ BAIT = """() => [
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """A report, a comparison, a report of a sweep and one of plain Locust's files, by name."""
+    """Makes a report, a comparison, a report of a sweep or one of plain Locust's files, by name."""
     folder = tmp_path_factory.mktemp("hostile")
     run = planted(copied(RUNS / "queue", folder / "run"))
     sweep = planted(copied(RUNS / "sweep-matrix", folder / "sweep"))
@@ -34,9 +35,13 @@ def pages(tmp_path_factory):
         "plain": ("report", folder / HTML),
         "scaling": ("scaling", f"1={folder / HTML}", f"2={RUNS / 'locust-2.47' / 'two'}"),
     }
-    for name, arguments in asked.items():
-        assert main([*map(str, arguments), "--quiet", "--out", str(folder / name)]) == 0
-    return {name: folder / name / "index.html" for name in asked}
+
+    @cache
+    def made(name):
+        assert main([*map(str, asked[name]), "--quiet", "--out", str(folder / name)]) == 0
+        return folder / name / "index.html"
+
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +67,12 @@ def watched(browser, tmp_path):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["report", "compare", "sweep", "plain", "scaling"])
+@pytest.mark.parametrize(
+    "name", ["report", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("compare", "sweep", "plain", "scaling"))]
+)
 def test_hostile_texts_are_seen_and_not_obeyed(watched, pages, name, width):
     seen = watched(width)
-    seen.page.goto(pages[name].as_uri())
+    seen.page.goto(pages(name).as_uri())
     assert seen.page.evaluate(BAIT) == [0, 0, 0, 0]
     assert HTML in seen.page.inner_text("main")
     assert seen.fits()
@@ -82,10 +89,10 @@ def test_a_page_with_a_script_in_it_would_be_noticed(watched, tmp_path):
     assert any(said.startswith("dialog") for said in seen.complaints)
 
 
-@pytest.mark.parametrize("name", ["report", "sweep", "compare"])
+@pytest.mark.parametrize("name", ["report", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("sweep", "compare"))])
 def test_a_figure_opened_by_itself_is_a_drawing_and_nothing_else(watched, pages, name):
     seen = watched(1280)
-    files = sorted((pages[name].parent / "figures").glob("*.svg"))
+    files = sorted((pages(name).parent / "figures").glob("*.svg"))
     assert files
     for file in files:
         seen.page.goto(file.as_uri())

@@ -16,7 +16,7 @@ from tests.support.engine import UNREACHABLE
 from tests.support.kept import RUNS
 from tests.support.locusts import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 FOLDERS = {
     "coldburst": "coldburst",
     "analysis": "coldburst/analysis",

@@ -189,7 +189,7 @@ def test_the_ledger_balances_whatever_breaks_in_the_middle(what, template):
             assert run.wait(60) in (0, 1), run.output
         finally:
             platform.process.send_signal(signal.SIGCONT)
-        ledger, rows = run.ledger, run.rows
+        ledger = run.ledger
         assert ledger.balanced and ledger.planned == 20, str(ledger)
         assert set(ledger.counts) <= {"ok", "abandoned", "unreachable", "failed"}, str(ledger)
         if what == "emulator stands still":

@@ -48,7 +48,7 @@ def interval(means):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("servers", "load"), [(1, 0.6), (3, 2.1)])
+@pytest.mark.parametrize(("servers", "load"), [(1, 0.6), pytest.param(3, 2.1, marks=pytest.mark.nightly)])
 def test_many_jobs_on_c_workers_wait_as_erlang_says(servers, load):
     """M/M/c: P(wait) = C(c, a), mean wait = C(c, a) / (c − a) service times; e.g. M/M/1 at 0.6: 0.6 and 1.5 s.
 
