@@ -1,7 +1,6 @@
 """What cannot be done is said in one sentence, before anything is sent, and the process ends with an error."""
 
 import shutil
-import signal
 import socket
 import stat
 import subprocess

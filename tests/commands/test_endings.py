@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.emulators import MODELLED, emulator
 from tests.support.endings import NUMBERS
-from tests.support.locusts import OF_TESTS, PLAIN, ROOT, Locust, locust
+from tests.support.locusts import OF_TESTS, PLAIN, REPORTED, ROOT, Locust, locust
 from tests.support.transcribers import transcriber
 
 FIXED = ("--engine", "fixed", "--service-time", "0.5", "--max-concurrent", "5")
@@ -29,7 +29,12 @@ def test_a_closed_terminal_ends_the_run_with_a_drain_and_a_report(web, tmp_path)
     with transcriber(*FIXED) as service:
         command += ["--host", service.url, "--schedule", "burst 300", "--max-in-flight", "5"]
         process = subprocess.Popen(
-            [sys.executable, "-c", SESSION_LEADER, *command], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, env=os.environ | OF_TESTS
+            [sys.executable, "-c", SESSION_LEADER, *command],
+            cwd=ROOT,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=os.environ | OF_TESTS | REPORTED,
         )
         os.close(slave)
         run = Locust(process, tmp_path / "runs", tmp_path / "output")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.endings import ENDINGS
-from tests.support.locusts import PLAIN, REPORTED, ROOT, locust, quantile, response_s, service_s
+from tests.support.locusts import PLAIN, REPORTED, ROOT, locust, quantile, response_s
 from tests.support.transcribers import transcriber
 
 KEY = "sesame-7c1f0e"

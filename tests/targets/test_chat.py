@@ -1,5 +1,6 @@
 """Chat completions: every kind of answer, whole and streamed, from a real server over a real socket."""
 
+import itertools
 import json
 
 import pytest
@@ -61,7 +62,7 @@ def test_tokens_and_times_of_a_stream_are_those_of_the_servers_log(server, how, 
     known, written = evidence.measured, chunks_written(log)[f"test-{model}"]
     assert (known["tokens_out"], known["tokens_from"]) == (tokens, source)
     assert known.get("tokens_in") == (11 if source == "usage" else None)
-    gaps = sorted(later - before for before, later in zip(written, written[1:], strict=False))
+    gaps = sorted(later - before for before, later in itertools.pairwise(written))
     # A chunk cannot arrive before it is written, and the last one arrives before the answer is done.
     assert exchange.sent + known["ttft_s"] >= written[0]
     assert known["itl_max_s"] >= gaps[0]

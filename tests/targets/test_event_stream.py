@@ -1,5 +1,7 @@
 """Server-sent events come out whole, however their bytes were cut."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_the_events_of_a_body(text, data):
 def test_cuts_anywhere_change_nothing(texts, end, cuts):
     body = "".join(f": keep-alive{end}data: {text}{end}{end}" for text in texts).encode()
     edges = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
-    assert events(*(body[start:stop] for start, stop in zip(edges, edges[1:], strict=False))) == [text.encode() for text in texts]
+    assert events(*(body[start:stop] for start, stop in itertools.pairwise(edges))) == [text.encode() for text in texts]
 
 
 def test_an_endless_line_is_dropped_and_noticed():
