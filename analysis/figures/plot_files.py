@@ -48,7 +48,7 @@ def write_plot(plot: Plot, folder: Path) -> str:
     Raises:
         OSError: a file cannot be written.
     """
-    wide, narrow = (_figure(plot, width_in) for width_in in WIDTHS_IN.values())
+    wide, narrow = (draw_figure(plot, width_in) for width_in in WIDTHS_IN.values())
     texts = dict(zip(WIDTHS_IN, (_svg(wide, plot.name), _svg(narrow, plot.name)), strict=True))
     (folder / f"{plot.name}.svg").write_text(texts["wide"], encoding="utf-8")
     _png(wide, folder / f"{plot.name}.png")
@@ -56,7 +56,7 @@ def write_plot(plot: Plot, folder: Path) -> str:
     return "".join(f'<div class="{shape}">{inline_svg(text, f"{plot.name}-{shape}", plot.title)}</div>' for shape, text in texts.items())
 
 
-def _figure(plot: Plot, width_in: float) -> Figure:
+def draw_figure(plot: Plot, width_in: float) -> Figure:
     with _style(width_in):
         figure = Figure(figsize=(width_in, plot.height_in), dpi=RASTER_DPI, layout="constrained")
         plot.draw(figure, plot.data)

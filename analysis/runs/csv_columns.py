@@ -119,7 +119,7 @@ def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, A
     try:
         return dict(_taken(_parsed(path, end, dtypes), dtypes))
     except (pa.ArrowException, AmbiguousCell):
-        return _by_pandas(path, end, dtypes)
+        return read_by_pandas(path, end, dtypes)
 
 
 def reorder(columns: dict[str, Any], order: Any) -> None:
@@ -235,7 +235,7 @@ def _categories(column: pa.ChunkedArray) -> Any:
 _ARRAYS = {"Int64": _integers, "Int32": _integers, "float64": _floats, "boolean": _booleans, "str": _texts, "category": _categories}
 
 
-def _by_pandas(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, Any]:
+def read_by_pandas(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, Any]:
     """The same by pandas, through memory."""
     with path.open("rb") as file:
         text = io.StringIO(file.read(end).decode("utf-8-sig", errors="replace"))

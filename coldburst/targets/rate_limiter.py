@@ -70,7 +70,7 @@ class TokenBucket:
     def wait_s(self, now: float) -> float:
         """Seconds until a request may go, 0 = at once."""
         self._refill(now)
-        return 0.0 if self._tokens >= _NEARLY else (1 - self._tokens) / self._speed
+        return 0.0 if self._tokens >= _NEARLY else (1 - self._tokens) / self.rate
 
     def take(self, now: float) -> None:
         """A request goes."""
@@ -87,7 +87,8 @@ class TokenBucket:
         self._slowed, self._doubles = now, now + self._window_s
 
     @property
-    def _speed(self) -> float:
+    def rate(self) -> float:
+        """Requests per second at present."""
         return self._rate * 0.5**self._halvings
 
     def _refill(self, now: float) -> None:
@@ -98,7 +99,7 @@ class TokenBucket:
         self._add(now)
 
     def _add(self, now: float) -> None:
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._speed)
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
         self._at = now
 
 
@@ -121,6 +122,11 @@ class RateLimiter:
         self.places = limit.places
         self._bucket.change(limit.rate, limit.rate * BURST_S, time.perf_counter())
         self._serve()
+
+    @property
+    def rate(self) -> float:
+        """Requests per second at present."""
+        return self._bucket.rate
 
     @property
     def open(self) -> int:

@@ -221,7 +221,7 @@ def test_a_run_keeps_its_place_where_another_has_nothing_to_draw(tmp_path):
     assert percentiles.data["place"].to_list() == [0, 1, 2] * 2
     for plot in (ecdf, over_time):
         assert dict(zip(plot.data["run"], plot.data["place"], strict=True)) == {"some": 1, "more": 2}
-        axes = plot_files._figure(plot, WIDTHS[0]).axes[0]
+        axes = plot_files.draw_figure(plot, WIDTHS[0]).axes[0]
         assert [drawn.get_color() for drawn in axes.get_lines()] == [_line(1)["color"], _line(2)["color"]]
     assert "some n = 40, more n = 40" in percentiles.caption and "some n = 40, more n = 40" in over_time.caption
 

@@ -174,10 +174,10 @@ def both(path, monkeypatch):
     """The rows as pyarrow reads them, and as pandas does, both through blocks of 256 bytes."""
     monkeypatch.setattr(csv_columns, "BLOCK", 256)
     end, _ = csv_columns.whole_lines(path)
-    monkeypatch.setattr(csv_columns, "_by_pandas", None)
+    monkeypatch.setattr(csv_columns, "read_by_pandas", None)
     quick = pd.DataFrame(csv_columns.read_columns(path, end, DTYPES))
     monkeypatch.undo()
-    return quick, pd.DataFrame(csv_columns._by_pandas(path, end, DTYPES))
+    return quick, pd.DataFrame(csv_columns.read_by_pandas(path, end, DTYPES))
 
 
 @pytest.mark.parametrize(

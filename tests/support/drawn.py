@@ -19,7 +19,7 @@ def texts(monkeypatch, plot, width_in):
             seen[text] = None
         return draw(text, renderer, *args, **more)
 
-    figure = plot_files._figure(plot, width_in)
+    figure = plot_files.draw_figure(plot, width_in)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # lays it out
     with monkeypatch.context() as patched:
