@@ -57,6 +57,7 @@ def write_plot(plot: Plot, folder: Path) -> str:
 
 
 def draw_figure(plot: Plot, width_in: float) -> Figure:
+    """Draws a plot at a width in inches."""
     with _style(width_in):
         figure = Figure(figsize=(width_in, plot.height_in), dpi=RASTER_DPI, layout="constrained")
         plot.draw(figure, plot.data)
