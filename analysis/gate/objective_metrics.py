@@ -19,8 +19,7 @@ from ..tables.cold_starts import cold_starts
 from ..tables.cost import cost
 from ..tables.run_tables import Tables
 from ..text.number_format import seconds
-from ..verdict import lost_generators
-from ..verdict.verdict import Verdict, beyond_run_time
+from ..verdict.verdict import Verdict, beyond_run_time, lost_names
 
 CHOSEN = ("success", "wer", "throughput", "cost_per_1000", *objectives.POINTS)
 """Metrics that are, in a sweep, those of the setting that it decides for."""
@@ -184,7 +183,7 @@ _OTHERS: Mapping[str, Callable[[MeasuredRun], MetricValue]] = {
     "real_time_factor": _real_time_factor,
     "cost": _cost,
     "cost_per_1000": _cost_per_1000,
-    "generators_lost": lambda of: MetricValue(float(len(lost_generators.lost_names(of.tables.run)))),
+    "generators_lost": lambda of: MetricValue(float(len(lost_names(of.tables.run)))),
 }
 
 

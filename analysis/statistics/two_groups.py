@@ -1,4 +1,4 @@
-"""Whether a sample is of two groups, such as warm and cold answers, between which its P95 lies."""
+"""Whether P95 lies between two groups of values, such as warm and cold answers."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import bdtr
 
+from .autocorrelation import Floats
+
+# The smallest sample, and the chance that one group is taken for two.
 LEAST_OF_TWO, CHANCE = 40, 0.02
-"""Values below which no two groups are told, and the chance of an empty space between them that is taken for none."""
+# Share of the slow group within which half or twice as many slow values move P95 from one group to the other.
 NARROW = (0.025, 0.10)
-"""Share of the slow group within which half or twice as many of it carry P95 from one group to the other."""
+# Of more values than this, every k-th is used; it has the same groups.
 MOST = 100_000
-"""Values among which two groups are looked for: of more, every k-th in order of time, which has the same groups."""
-Floats = NDArray[np.float64]
 
 
 def two_groups_sentence(values: Any, cold: Any = None) -> str:
-    """The sentence that tells of P95 (of times in s) between two groups, such as warm and cold answers; "" where there are none.
+    """A sentence if P95 of ``values`` (seconds) lies between a quick and a slow group; otherwise "".
 
-    ``cold`` marks the values that met a cold start, in the same order. P95 is between them where it is above the middle of the quick
-    group and below that of the slow one, and would be in the slow one if that were twice as large: a slow group of 2.5 to 10 %. Then
-    a few slow answers more or less move it from one to the other.
+    ``cold`` marks the values that met a cold start. With a slow group of 2.5 to 10 %, a few slow answers more or less move P95 from
+    one group to the other.
     """
     plain = np.asarray(values, dtype=np.float64)
     marks = np.zeros(len(plain), dtype=bool) if cold is None else np.asarray(cold, dtype=bool)
@@ -38,7 +37,7 @@ def two_groups_sentence(values: Any, cold: Any = None) -> str:
         return ""
     groups = f"{100 * (1 - share):.0f} % around {_short(plain[~slow])}, {100 * share:.0f} % around {_short(plain[slow])}"
     of = "cold starts" if marks[slow].mean() > 0.5 > marks[~slow].mean() else "slow answers"
-    return f"P95 lies between two groups: {groups}; it moves with the share of {of}, look at both."
+    return f"P95 lies between two groups: {groups}; it depends on the share of {of}, so look at both groups."
 
 
 def _short(times_s: Floats) -> str:
@@ -46,11 +45,11 @@ def _short(times_s: Floats) -> str:
 
 
 def _valley(ascending: Floats) -> float | None:
-    """The value (not its logarithm) between two groups of ``ascending`` logarithms; None where they may as well be one group.
+    """The value (not its logarithm) between two groups of ``ascending`` logarithms; None if there may be only one group.
 
-    The middles of the groups are those of the two that differ most (two means). The emptiest fifth of the way from one to the other
-    is held against the fullest window of the same width above it. Of one group, whose density falls from its peak on, it holds as
-    many or more: the groups are two where so few would be there in 1 of 50 samples even if it held as many (binomial).
+    Two means find the middles of the groups. The emptiest fifth between them is compared with the fullest window of the same width
+    above it. In a single group, whose density falls after its peak, the former holds at least as many values. There are two
+    groups if so few values would be there in less than CHANCE of samples (binomial).
     """
     n = len(ascending)
     if n < LEAST_OF_TWO or ascending[0] == ascending[-1]:

@@ -1,1 +1,1 @@
-"""Whether a run's figures may be believed, and why not."""
+"""The verdict: whether the figures of a run can be trusted."""

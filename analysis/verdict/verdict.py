@@ -1,4 +1,4 @@
-"""May these figures be believed? The rules, each with its number, its limit and the next step."""
+"""Can the figures of a run be trusted? Each rule gives the value, its limit and the next step."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from coldburst.lines import one_line
 from coldburst.record.exit_codes import RUN_TIME
 from coldburst.record.ledger import Ledger
 
+from ..command_name import PROGRAM
 from ..runs.load import Run
 from ..statistics.percentiles import smallest_sample
 from ..statistics.two_groups import two_groups_sentence
 from ..tables.run_tables import Tables
 from ..tables.throughput import planned_stages
 from ..text.number_format import percent, plural, seconds
-from . import lost_generators
 
 LATE_LEAST_S = 0.020
 LATE_SHARE = 0.05
 CPU_FULL = 0.90
 CPU_SHARE = 0.10
 RATE_KEPT = 0.95
+# A stage's requests may leave this long after its last one was due: seconds, or a share of its duration.
 GRACE_S, GRACE_SHARE = 1.0, 0.05
-"""A stage's requests may leave until so long after its last was due: seconds, or a share of its duration."""
 ALIKE = 0.30
+# A larger difference between the clocks of a generator and the master is noted.
+CLOCK_S = 0.02
 TOTALS = (
-    "There is no ledger: Locust's totals do not know how many requests were planned, so a request that never ended is not seen.",
-    "Failures are mixed into the percentiles: a fast failure makes the service look faster.",
-    "Percentiles are rounded to two digits: 1,049 and 951 ms both read 1,000.",
-    "Times count from the instant of sending: requests that the generator sent late look as fast as the others.",
-    "Locust writes these files every few seconds and not at the end: the last seconds may be absent.",
+    "There is no ledger: Locust's totals do not say how many requests were planned, so a request that never ended is not visible.",
+    "The percentiles include failures: a fast failure makes the service look faster.",
+    "Percentiles are rounded to two digits: 1,049 and 951 ms both become 1,000.",
+    "Times start when a request is sent: requests that the generator sent late look as fast as the others.",
+    "Locust writes these files every few seconds and not at the end: the last seconds may be missing.",
 )
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``state`` is one of ``coldburst.record.objectives.VERDICTS``; ``reasons`` explain it, gravest first; ``notes`` stand beside it."""
+    """``state``: one of ``coldburst.record.objectives.VERDICTS``; ``reasons``: why, the most serious first; ``notes``: other remarks."""
 
     state: str
     reasons: tuple[str, ...] = ()
@@ -46,33 +48,41 @@ class Verdict:
 
 
 def judge(run: Run, tables: Tables) -> Verdict:
-    """The verdict on ``run``: the gravest rule that it breaks decides.
+    """The verdict on ``run``; the most serious rule that it breaks decides.
 
-    * invalid: nothing was sent; the ledger of an ended run does not balance, and no generator was lost; the lateness P99 is above
-      the limit; a generator's CPU was above CPU_FULL of a core for more than CPU_SHARE of its seconds.
-    * degraded: the run did not end, or neither by its schedule nor by --run-time; a generator was lost; requests are unfinished or
-      were not sent, though no --run-time ended the run before their turn; the in-flight cap let less than RATE_KEPT of a stage's
-      requests leave while it lasted; the lateness P99 is above half the limit; the input is Locust's totals only.
-    * valid: none of these. Failures of the service do not make a measurement of it less valid.
+    * invalid: nothing was sent; the ledger of an ended run does not balance although no generator was lost; the P99 send delay is
+      above the limit; a generator used more than CPU_FULL of a core for more than CPU_SHARE of its seconds.
+    * degraded: the run did not end by its schedule or --run-time; a generator was lost; requests are unfinished, or not sent although
+      --run-time did not end the run before their turn; the in-flight cap delayed more than 1 - RATE_KEPT of a stage's requests beyond
+      its end; the P99 send delay is above half the limit; the input is Locust's totals.
+    * valid: otherwise. Failures of the service do not make a measurement of it less valid.
     """
     if run.totals is not None:
-        return Verdict("degraded", ("These are totals only, without a row a request.",), (*TOTALS, *run.notes))
+        return Verdict("degraded", ("The input has only totals, without a row per request.",), (*TOTALS, *run.notes))
     invalid, degraded = list(_invalid(tables)), list(_degraded(tables))
     state = "invalid" if invalid else "degraded" if degraded else "valid"
     return Verdict(state, (*_nothing_ok(tables), *invalid, *degraded), (*_notes(tables), *run.notes))
 
 
 def lateness_limit_s(tables: Tables) -> float:
-    """The largest lateness P99 that leaves the times believable: 20 ms, or 5 % of the median service time."""
+    """The limit of the P99 send delay: 20 ms, or 5 % of the median service time."""
     median_s = tables.service["ended"].at(50).value
     return max(LATE_LEAST_S, LATE_SHARE * (median_s or 0.0))
 
 
-def beyond_run_time(tables: Tables) -> pd.Series:
-    """Which requests were not sent only because --run-time ended the run, as asked.
+def lost_names(run: Run) -> list[str]:
+    """Generators that the master lost at any time, in that order, including those that came back."""
+    if run.events is None:
+        return []
+    lost = run.events[run.events["kind"] == "generator_lost"]["generator"].dropna()
+    return [one_line(str(name)) for name in dict.fromkeys(lost)]
 
-    They were due later, or are of a stage without a rate. What was due GRACE_S before the end at the latest and had not left
-    was held back by the in-flight cap. Where run.json does not tell the limit, the run's whole length stands for it.
+
+def beyond_run_time(tables: Tables) -> pd.Series:
+    """Which requests were not sent only because --run-time ended the run.
+
+    They were due later, or are of a stage without a rate. Requests due more than GRACE_S before the end were delayed by the
+    in-flight cap instead. If run.json does not have the limit, the run's duration replaces it.
     """
     about, rows = tables.run.about, tables.requests
     stayed = (rows["outcome"] == "not_sent") & (rows["tries"] == 0)
@@ -83,31 +93,21 @@ def beyond_run_time(tables: Tables) -> pd.Series:
     return stayed & (~rows["stage"].isin(rated) | (rows["scheduled_s"] >= limit_s - GRACE_S))
 
 
-def busiest_generator(generator: pd.DataFrame) -> tuple[str, float]:
-    """The load generator with the largest share of its seconds above CPU_FULL, and that share; one second alone is the start."""
-    full = (generator["cpu"] > CPU_FULL).groupby(generator["generator"])
-    shares = full.mean()[full.size() > 1]
-    return (str(shares.idxmax()), float(shares.max())) if len(shares) else ("", 0.0)
-
-
 def _nothing_ok(tables: Tables) -> Iterator[str]:
     sent = int(tables.attempts["sent_s"].notna().sum())
     if sent and not tables.ledger.counts.get("ok"):
-        yield f"No answer was ok ({plural(sent, 'attempt')} sent): look at the outcomes and their errors below before any time."
+        yield f"No answer was ok ({plural(sent, 'attempt')} sent): check the outcomes and their errors below before any time."
 
 
 def _invalid(tables: Tables) -> Iterator[str]:
     about, book = tables.run.about, tables.ledger
     if not tables.attempts["sent_s"].notna().any():
-        yield "No request was sent, so nothing was measured: see whether the target and the schedule are right, and run again."
-    if about.get("state") == "ended" and not book.balanced and not (book.missing > 0 and lost_generators.lost_names(tables.run)):
+        yield "No request was sent, so nothing was measured: check the target and the schedule, and run again."
+    if about.get("state") == "ended" and not book.balanced and not (book.missing > 0 and lost_names(tables.run)):
         yield _unbalanced(book)
     late, limit = tables.lateness.times.at(99), lateness_limit_s(tables)
     if late.value is not None and late.value > limit:
-        yield (
-            f"The generator sent late: lateness P99 is {seconds(late.value)} and may be {seconds(limit)}; "
-            "use more or faster generators, or a lower rate."
-        )
+        yield (f"Lateness: P99 send delay {seconds(late.value)} (limit {seconds(limit)}); use more or faster generators, or a lower rate.")
     if tables.run.generator is not None:
         yield from _too_busy(tables.run.generator)
 
@@ -115,8 +115,8 @@ def _invalid(tables: Tables) -> Iterator[str]:
 def _unbalanced(book: Ledger) -> str:
     if book.missing > 0:
         return (
-            f"The ledger does not balance: {book.missing:,} of {book.planned:,} planned are missing; "
-            "a generator was lost or its rows were; look for it in generator.csv and run again."
+            f"The ledger does not balance: {book.missing:,} of {book.planned:,} planned requests are missing. "
+            "A generator or its rows were lost; check generator.csv and run again."
         )
     return (
         f"The ledger does not balance: there are {-book.missing:,} more requests than the {book.planned:,} planned; "
@@ -125,42 +125,58 @@ def _unbalanced(book: Ledger) -> str:
 
 
 def _too_busy(generator: pd.DataFrame) -> Iterator[str]:
-    name, share = busiest_generator(generator)
-    if share > CPU_SHARE:
+    full = (generator["cpu"] > CPU_FULL).groupby(generator["generator"])
+    shares = full.mean()[full.size() > 1]  # a single second is the start
+    if len(shares) and shares.max() > CPU_SHARE:
         yield (
-            f"The load generator {one_line(name)!r} was above {percent(CPU_FULL)} of a core in {percent(share)} of its seconds "
-            f"(may be {percent(CPU_SHARE)}): its own delays are in the times; spread the load over more generators."
+            f"The load generator {one_line(str(shares.idxmax()))!r} used more than {percent(CPU_FULL)} of a core in "
+            f"{percent(float(shares.max()))} of its seconds (limit {percent(CPU_SHARE)}), so the times include its own delays; "
+            "spread the load over more generators."
         )
 
 
 def _degraded(tables: Tables) -> Iterator[str]:
     about, counts = tables.run.about, tables.ledger.counts
     if about.get("state") != "ended":
-        yield "The run has no end on record: it was killed, or is still running; what was in flight then is missing here."
+        yield "The run has no recorded end: it was killed or is still running; requests in flight then are missing."
     elif about.get("ended_by") not in ("schedule", RUN_TIME):
-        yield f"The run was cut short ({one_line(str(about.get('ended_by')))}): the figures hold up to that instant only."
-    yield from lost_generators.loss_reasons(tables.run, tables.ledger.missing, tables.ledger.planned)
+        yield f"The run was cut short ({one_line(str(about.get('ended_by')))}): the figures cover only the time until then."
+    yield from _lost(tables.run, tables.ledger)
     if counts.get("unfinished"):
         yield (
-            f"{plural(counts['unfinished'], 'request')} had no answer when the run was cut: the slowest are left out "
-            "of the times; allow more time to drain."
+            f"{plural(counts['unfinished'], 'request')} had no answer when the run was cut, so the times leave out the slowest; "
+            "allow more time to drain."
         )
     stayed = (tables.requests["outcome"] == "not_sent") & ~beyond_run_time(tables)
     again = int((stayed & (tables.requests["tries"] > 0)).sum())
     if never := int(stayed.sum()) - again:
         ended = about.get("state") == "ended" and about.get("ended_by") not in ("schedule", RUN_TIME)
-        why = "the run ended before their turn" if ended else "less load came than was planned; raise the in-flight cap or lower the rate"
+        why = "the run ended before their turn" if ended else "the load was lower than planned; raise the in-flight cap or lower the rate"
         yield f"{plural(never, 'request')} never left: {why}."
     if again:
         yield f"{plural(again, 'request')} waited for another try when the run ended: allow more time to drain, or fewer tries."
     yield from _rate_not_kept(tables)
     late, limit = tables.lateness.times.at(99), lateness_limit_s(tables)
     if late.value is not None and limit / 2 < late.value <= limit:
-        yield f"The generator was near its limit: lateness P99 is {seconds(late.value)} of {seconds(limit)} allowed; add a generator."
+        yield f"Lateness: P99 send delay {seconds(late.value)} is more than half the limit of {seconds(limit)}; add a generator."
+
+
+def _lost(run: Run, book: Ledger) -> Iterator[str]:
+    names = lost_names(run)
+    if not names:
+        return
+    who = f"generator {names[0]} was" if len(names) == 1 else f"generators {', '.join(names)} were"
+    effect = (
+        f"{book.missing:,} of {book.planned:,} planned requests are missing; to add the rows that it kept, run: "
+        f"{PROGRAM} merge {run.path} DIRECTORY_OF_THE_GENERATOR"
+        if book.missing > 0
+        else "the offered rate was too low until its share was assigned to others"
+    )
+    yield f"The {who} lost: {effect}."
 
 
 def _rate_not_kept(tables: Tables) -> Iterator[str]:
-    """Stages with a rate of which too many requests left after their end: what was measured is a lower rate. A burst has none."""
+    """Stages with a rate of which too many requests left after their end, so the measured rate was lower."""
     if not tables.lateness.held:
         return
     rows = tables.attempts
@@ -174,42 +190,51 @@ def _rate_not_kept(tables: Tables) -> Iterator[str]:
         kept = 1 - int((left & (rows["sent_s"] > ends_s)).sum()) / int(left.sum())
         if kept < RATE_KEPT:
             yield (
-                f"The rate of stage {stage['name']!r} was not kept: {percent(kept)} of the requests sent left while it lasted, "
-                "the in-flight cap held the others back; raise --max-in-flight, or plan a rate that the endpoint can take."
+                f"The rate of stage {stage['name']!r} was not kept: only {percent(kept)} of its requests left during the stage, because of "
+                "the in-flight cap; raise --max-in-flight, or plan a rate that the endpoint can take."
             )
 
 
 def _notes(tables: Tables) -> Iterator[str]:
-    if not tables.run.about.get("sweep"):  # of a sweep such samples mix its settings: it has notes of its own
-        yield from _sampled(tables)
+    if not tables.run.about.get("sweep"):  # samples of a sweep mix its settings
+        yield from _sample_notes(tables)
     if left := int(beyond_run_time(tables).sum()):
         yield f"--run-time ended the run, as asked: {plural(left, 'planned request')} {'was' if left == 1 else 'were'} not sent."
     lateness = tables.lateness
     if lateness.held:
         yield (
-            f"Held back by the in-flight cap: {lateness.held:,} of {lateness.of:,}, up to {seconds(lateness.held_max_s)}; "
-            "this is in the response time and not in the lateness."
+            f"The in-flight cap delayed {lateness.held:,} of {lateness.of:,} requests by up to {seconds(lateness.held_max_s)}; "
+            "this is part of the response time, not of the lateness."
         )
     if tables.run.about.get("planned") is None:
-        yield "A closed loop bounded by time plans no number of requests: the ledger is held against those that were sent."
+        yield "A closed loop limited by time has no planned number of requests: the ledger uses the number sent."
     if tables.run.generator is None:
-        yield "There is no generator.csv: whether the load generator had CPU to spare is not known."
-    yield from lost_generators.clock_notes(tables.run)
+        yield "There is no generator.csv, so the CPU use of the load generator is unknown."
+    yield from _clock_notes(tables.run)
     own = (tables.run.about.get("ledger") or {}).get("counts")
     if own is not None and own != dict(tables.ledger.counts):
         yield "The ledger in run.json differs from the rows of attempts.csv; this report counts the rows."
 
 
-def _sampled(tables: Tables) -> Iterator[str]:
+def _clock_notes(run: Run) -> Iterator[str]:
+    if run.generator is None or "clock_s" not in run.generator:
+        return
+    most = run.generator["clock_s"].abs().groupby(run.generator["generator"]).max().dropna()
+    for name, ahead_s in most[most > CLOCK_S].items():
+        who = one_line(str(name))
+        yield f"The clock of generator {who} differs from the master's by {seconds(float(ahead_s))}; its times are corrected."
+
+
+def _sample_notes(tables: Tables) -> Iterator[str]:
     n, least = tables.response["ok"].n, smallest_sample(95)
     if 0 < n < least:
-        yield f"{plural(n, 'ok answer')}: P95 has no interval below {least}; plan more requests, or repeat the run."
+        yield f"A P95 confidence interval needs {least} successes; you have {n}: plan more requests, or repeat the run."
     alike = tables.lag1_autocorrelation
     if alike is not None and alike > max(ALIKE, 2 / n**0.5):
         yield (
-            f"Neighbouring answers are alike (lag-1 autocorrelation {alike:.2f}), as behind a queue: the interval of independent requests "
-            "would be too narrow here, so it is one of blocks of time, or there is none; repeat the run before you decide by it."
+            f"Consecutive answers are correlated (lag-1 autocorrelation {alike:.2f}), as behind a queue. Intervals therefore use blocks of "
+            "time, or are missing if the run is too short; repeat the run before you decide."
         )
     ok = tables.requests.loc[tables.requests["outcome"] == "ok", ["response_s", "cold"]]
-    if told := two_groups_sentence(ok["response_s"], ok["cold"].fillna(False)):
-        yield told
+    if sentence := two_groups_sentence(ok["response_s"], ok["cold"].fillna(False)):
+        yield sentence

@@ -236,9 +236,9 @@ def exactly(n=200):
 
 def test_p95_between_warm_and_cold_is_told():
     values, cold = exactly()
-    said = "P95 lies between two groups: 92 % around 1.2 s, 8 % around 31 s; it moves with the share of"
-    assert two_groups_sentence(values, cold) == f"{said} cold starts, look at both."
-    assert two_groups_sentence(values) == f"{said} slow answers, look at both."
+    said = "P95 lies between two groups: 92 % around 1.2 s, 8 % around 31 s; it depends on the share of"
+    assert two_groups_sentence(values, cold) == f"{said} cold starts, so look at both groups."
+    assert two_groups_sentence(values) == f"{said} slow answers, so look at both groups."
     assert two_groups_sentence(np.r_[values, np.full(9, np.nan)], np.r_[cold, np.zeros(9, bool)]) == two_groups_sentence(values, cold)
 
 
@@ -292,7 +292,7 @@ def test_the_verdict_tells_of_two_groups():
     run = replace(burst, attempts=rows, about=burst.about | {"planned": 120})
     told = [note for note in judge(run, Tables(run)).notes if note.startswith("P95 lies between two groups")]
     assert told == [two_groups_sentence(took, cold)]
-    assert "8 % around 31 s; it moves with the share of cold starts" in told[0]
+    assert "8 % around 31 s; it depends on the share of cold starts" in told[0]
 
 
 # --- the peak of the Universal Scalability Law

@@ -320,7 +320,7 @@ def test_a_killed_run_still_has_a_report(capsys, tmp_path):
     code, out, _ = here(capsys, "report", run)
     assert code == 0
     assert "30 planned = 30 missing" in out
-    assert "The run has no end on record" in out
+    assert "The run has no recorded end" in out
     assert page(run / "report").count("Not drawn:") == 9
 
 

@@ -28,7 +28,7 @@ def test_a_run_ends_with_a_drain_when_its_run_time_is_over_and_is_a_success(tmp_
         assert (run.about["ended_by"], run.about["run_time_s"]) == ("--run-time", 3)
         verdict = json.loads((run.folder / "report" / "metrics.json").read_text(encoding="utf-8"))["verdict"]
         assert f"--run-time ended the run, as asked: {counts['not_sent']:,} planned requests were not sent." in verdict["notes"]
-        assert all("lateness" in reason or "of a core" in reason for reason in verdict["reasons"])  # the machine's
+        assert all("Lateness" in reason or "of a core" in reason for reason in verdict["reasons"])  # the machine's
         assert "will be ignored" not in run.output
 
 

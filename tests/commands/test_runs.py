@@ -160,7 +160,7 @@ def test_a_killed_generator_leaves_its_rows_and_a_report_says_what_is_missing():
         report = [sys.executable, "-m", "analysis", "report", str(run.folder)]
         said = subprocess.run(report, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert str(run.ledger) in said
-        assert "no end on record" in said
+        assert "no recorded end" in said
 
 
 @pytest.mark.slow

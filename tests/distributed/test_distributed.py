@@ -161,7 +161,7 @@ def test_generators_without_their_master_stop_keep_their_rows_and_say_so():
         assert [generator.wait(60) for generator in crew.generators] == [3, 3], crew.generators[0].output
         assert "The master has been silent" in crew.generators[0].output
         said = merged(crew, *map(directory, crew.generators))
-        assert "no end on record" in said
+        assert "no recorded end" in said
         rows = crew.master.rows
         assert len(rows) == len({row.seq for row in rows})
         assert sum(row.sent_s is not None for row in rows) == len(service.log())

@@ -181,7 +181,7 @@ def a_master_that_is_killed(folder):
         killed = time.time()
         assert [generator.wait(60) for generator in crew.generators] == [3, 3, 3], crew.generators[0].output
         assert killed < max(one.received for one in received()) < killed + 10
-        assert "no end on record" in merged(crew, crew.generators)
+        assert "no recorded end" in merged(crew, crew.generators)
         agree_exactly(crew, hosts, received)
         assert len(sent(crew)) == len(received())
         assert {row.outcome for row in crew.master.rows} == {"ok"}
