@@ -1,1 +1,1 @@
-"""Objectives of a run, and the gate that holds a CI job to them."""
+"""Objectives of a run, and the gate that checks them in CI."""

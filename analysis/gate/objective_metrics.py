@@ -1,4 +1,4 @@
-"""What a run that has ended has of each metric that an objective may name, with its interval."""
+"""The metrics that an objective may name, with their intervals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from coldburst.record import objectives
 from coldburst.record.ledger import Ledger
 from coldburst.record.objectives import COUNTS, OF_TIMES, TIMES
 
-from ..command_name import PROGRAM
 from ..runs import locust_csv
 from ..statistics.intervals import Interval, mean_interval, share_interval
 from ..statistics.percentiles import TimeSummary
@@ -21,15 +20,15 @@ from ..tables.run_tables import Tables
 from ..text.number_format import seconds
 from ..verdict.verdict import Verdict, beyond_run_time, lost_names
 
+# For a sweep, the value of the setting that it picks.
 CHOSEN = ("success", "wer", "throughput", "cost_per_1000", *objectives.POINTS)
-"""Metrics that are, in a sweep, those of the setting that it decides for."""
+# Not available for a sweep.
 MIXED = ("offered", "real_time_factor", "cold_share", "cost", *(name for name in TIMES if not name.startswith("lateness_")))
-"""Metrics that a whole sweep has not: its settings, and its warm-up, would be mixed."""
 
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """A run as far as objectives need it."""
+    """What objectives need of a run."""
 
     tables: Tables
     verdict: Verdict
@@ -38,7 +37,7 @@ class MeasuredRun:
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A metric's value with its 95 % interval, where there is one; ``why`` there is none of them; ``of``: which setting it is of."""
+    """A metric's value and its 95 % interval; ``why`` one of them is missing; ``of``: the setting that it belongs to."""
 
     value: float | None
     lower: float | None = None
@@ -48,7 +47,7 @@ class MetricValue:
 
 
 def metric_value(of: MeasuredRun, metric: str) -> MetricValue:
-    """What the run has of ``metric``: seconds, a share of 1, a number, or USD."""
+    """The run's value of ``metric``: seconds, a share of 1, a number, or USD."""
     if metric == "verdict":
         return MetricValue(float(objectives.VERDICTS.index(of.verdict.state)))
     if of.tables.run.totals is not None:
@@ -56,7 +55,7 @@ def metric_value(of: MeasuredRun, metric: str) -> MetricValue:
     if of.answer is not None and metric in CHOSEN:
         return _chosen(of.answer, metric)
     if of.answer is not None and metric in MIXED:
-        return MetricValue(None, why="this run is a sweep, whose settings and warm-up it would mix")
+        return MetricValue(None, why="this run is a sweep: the metric would mix its settings and the warm-up")
     if metric in TIMES:
         return _time(of.tables, metric)
     if metric in COUNTS:
@@ -74,18 +73,22 @@ def _time(of: Tables, metric: str) -> MetricValue:
         return MetricValue(times.maximum if point == "max" else times.mean)
     found = times.at(int(point[1:]))
     if found.maximum:
-        return MetricValue(None, why=f"n = {found.n:,} is too small for a {point.upper()}: it would be the maximum, {seconds(found.value)}")
+        return MetricValue(None, why=f"n = {found.n:,} is too small: the {point.upper()} would be the maximum, {seconds(found.value)}")
     return MetricValue(found.value, found.lower, found.upper, f"no interval: {found.remark}" if found.remark else "")
 
 
 _TIMES: Mapping[str, Callable[[Tables], tuple[TimeSummary | None, str]]] = {
     "": lambda of: (of.response["ok"], "no answer was ok"),
     "service_": lambda of: (of.service["ok"], "no answer was ok"),
-    "queue_": lambda of: (of.queue_and_execution.get("queue delay"), "the endpoint told no queue delay"),
-    "execution_": lambda of: (of.queue_and_execution.get("execution time"), "the endpoint told no execution time"),
-    "cold_start_": lambda of: (cold_starts(of).start_s, "no start of an endpoint worker was seen from its beginning"),
+    "queue_": lambda of: (of.queue_and_execution.get("queue delay"), "the endpoint reported no queue delay"),
+    "execution_": lambda of: (of.queue_and_execution.get("execution time"), "the endpoint reported no execution time"),
+    "cold_start_": lambda of: (cold_starts(of).start_s, "no endpoint worker was seen to start"),
     "lateness_": lambda of: (of.lateness.times, "nothing was sent"),
 }
+
+
+def _surplus(book: Ledger) -> str:
+    return f"{-book.missing:,} more requests than planned"
 
 
 def _success(of: MeasuredRun) -> MetricValue:
@@ -101,17 +104,13 @@ def _missing(of: MeasuredRun) -> MetricValue:
     return _plainly(float(book.missing) if book.missing >= 0 else None, _surplus(book))
 
 
-def _surplus(book: Ledger) -> str:
-    return f"{-book.missing:,} more requests than were planned"
-
-
 def _cold_share(of: MeasuredRun) -> MetricValue:
     found = cold_starts(of.tables)
-    return share_value(found.cold, found.known, "nobody can tell which requests met a cold start")
+    return share_value(found.cold, found.known, "it is unknown which requests met a cold start")
 
 
 def share_value(part: int, whole: int, why: str) -> MetricValue:
-    """``part`` ÷ ``whole`` with its interval; no value, and ``why``, where ``whole`` is 0."""
+    """``part`` ÷ ``whole`` with its interval; no value, and ``why``, if ``whole`` is 0."""
     if not whole:
         return MetricValue(None, why=why)
     found = share_interval(min(max(part, 0), whole), whole)
@@ -133,38 +132,24 @@ def _plainly(value: float | None, why: str, of: str = "") -> MetricValue:
     return MetricValue(None, why=why) if value is None else MetricValue(value, of=of)
 
 
-def _throughput(of: MeasuredRun) -> MetricValue:
-    return _plainly(of.tables.throughput.per_s, "nothing ended")
-
-
-def _offered(of: MeasuredRun) -> MetricValue:
-    found = of.tables.throughput
-    return _plainly(found.offered_per_s, found.not_offered)
-
-
 def _real_time_factor(of: MeasuredRun) -> MetricValue:
     heard = of.tables.audio
-    return _plainly(None if heard is None else heard.p50, "no audio length is recorded")
+    return _plainly(None if heard is None else heard.p50, "no audio duration is recorded")
 
 
 def _efficiency(of: MeasuredRun) -> MetricValue:
-    """The smallest of a sweep's settings beside its baseline."""
+    """The smallest scaling efficiency of a sweep's settings."""
     if of.answer is None:
-        return MetricValue(None, why=f"this run is no sweep: {PROGRAM} gate holds one of locustfiles/scaling.py against it")
+        return MetricValue(None, why="this run is not a sweep: measure the efficiency with locustfiles/scaling.py")
     sweep = of.answer.sweep
     others = [cell for cell in sweep.deciding if cell is not sweep.baseline]
     if not others or sweep.baseline is None:
-        return MetricValue(None, why="no two settings were measured whole")
+        return MetricValue(None, why="fewer than two settings were measured completely")
     refused = [f"{cell.name}: {sweep.relative[cell.name].refusal}" for cell in others if sweep.relative[cell.name].efficiency.value is None]
     if refused:
         return MetricValue(None, why=refused[0])
     least = min(others, key=lambda cell: sweep.relative[cell.name].efficiency.value or 0.0)
     return _interval(sweep.relative[least.name].efficiency, "", least.name)
-
-
-def _cost(of: MeasuredRun) -> MetricValue:
-    found = cost(of.tables)
-    return _plainly(found.usd, found.why)
 
 
 def _cost_per_1000(of: MeasuredRun) -> MetricValue:
@@ -178,37 +163,37 @@ _OTHERS: Mapping[str, Callable[[MeasuredRun], MetricValue]] = {
     "cold_share": _cold_share,
     "wer": _wer,
     "efficiency": _efficiency,
-    "throughput": _throughput,
-    "offered": _offered,
+    "throughput": lambda of: _plainly(of.tables.throughput.per_s, "nothing ended"),
+    "offered": lambda of: _plainly(of.tables.throughput.offered_per_s, of.tables.throughput.not_offered),
     "real_time_factor": _real_time_factor,
-    "cost": _cost,
+    "cost": lambda of: _plainly(cost(of.tables).usd, cost(of.tables).why),
     "cost_per_1000": _cost_per_1000,
     "generators_lost": lambda of: MetricValue(float(len(lost_names(of.tables.run)))),
 }
 
 
 def _chosen(answer: SweepAnswer, metric: str) -> MetricValue:
-    """What the setting has for which the sweep decides."""
+    """The value of the setting that the sweep picks."""
     cell = answer.decision.main.cell
     if cell is None:
-        return MetricValue(None, why="the sweep decides for no setting")
+        return MetricValue(None, why="the sweep picks no setting")
     if metric == "throughput":
         return _interval(cell.throughput, "nothing was measured", cell.name)
     if metric == "cost_per_1000":
-        return _plainly(cell.usd_per_1000, "no price, or no number of endpoint workers is known", cell.name)
+        return _plainly(cell.usd_per_1000, "the price or the number of endpoint workers is unknown", cell.name)
     return _interval(cell.interval(metric), "it was not measured", cell.name)
 
 
 def _of_totals(of: MeasuredRun, metric: str) -> MetricValue:
-    """What Locust's own totals tell: times of sending to end, failures included, two digits, without an interval."""
+    """From Locust's totals: times from sending to end, with failures, rounded to two digits, without an interval."""
     assert of.tables.run.totals is not None
     rows = locust_csv.by_name(of.tables.run.totals)
     whole = rows[rows["name"] == "Aggregated"].to_dict("records")
     columns = {name: f"{name}_s" for name in objectives.POINTS}
     if not whole or metric not in (*columns, "success"):
-        return MetricValue(None, why="Locust's totals do not tell it: name a run directory")
+        return MetricValue(None, why="Locust's totals do not have it: name a run directory")
     sent = int(whole[0]["requests"])
     if metric == "success" or not sent:
         return share_value(sent - int(whole[0]["failures"]), sent, "nothing was sent")
     value = float(whole[0][columns[metric]])
-    return _plainly(None if math.isnan(value) else value, "Locust's totals do not tell it", "failures included")
+    return _plainly(None if math.isnan(value) else value, "Locust's totals do not have it", "failures included")

@@ -11,8 +11,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.gate import gate as gate_module
-from analysis.gate.gate import gate, summary, terminal
-from analysis.gate.junit import JUnitCase, junit
+from analysis.gate.gate import JUnitCase, gate, junit, summary, terminal
 from analysis.report.metrics_json import metrics
 from analysis.report.report import report
 from analysis.runs.load import RunError, load
@@ -48,7 +47,7 @@ def asked(*texts, baseline=None, **more):
 
 def states(run, *texts, **more):
     """What became of each objective, in a line each."""
-    return [one.said for one in gate(run, asked(*texts, **more)).results]
+    return [one.sentence for one in gate(run, asked(*texts, **more)).results]
 
 
 HUNDREDTHS = random.Random(1).sample([(k + 1) / 100 for k in range(100)], 100)
@@ -75,7 +74,7 @@ def test_percentiles_are_those_of_the_report_and_say_when_they_are_not_sure(even
 def test_what_n_cannot_support_is_not_told_and_fails_unless_it_may_be_missing(tmp_path):
     run = load(made(tmp_path / "few", sorted(HUNDREDTHS)[:19]))
     found = gate(run, asked("p95 < 2 s"))
-    assert found.results[0].said == "cannot tell (n = 19 is too small for a P95: it would be the maximum, 190 ms)"
+    assert found.results[0].sentence == "cannot tell (n = 19 is too small: the P95 would be the maximum, 190 ms)"
     assert found.code == exit_codes.MISSED
     assert gate(run, asked("p95 < 2 s", may_be_missing=True)).code == exit_codes.GOOD
     more = load(made(tmp_path / "more", sorted(HUNDREDTHS, reverse=True)[80:]))
@@ -97,9 +96,9 @@ QUEUE = [  # tests/runs/queue: 36 planned, 32 ok, 4 queue time-outs, 3 cold star
     ("lateness_max < 20 ms", "met: 1.00 ms"),
     ("throughput > 0.1 /s", "met: 0.127 per s"),
     ("offered > 1", "missed: 0.138 per s"),
-    ("real_time_factor > 1", "cannot tell (no audio length is recorded)"),
+    ("real_time_factor > 1", "cannot tell (no audio duration is recorded)"),
     ("wer < 5 %", "cannot tell (no word error rate was measured)"),
-    ("efficiency > 90 %", "cannot tell (this run is no sweep: python -m analysis gate holds one of locustfiles/scaling.py against it)"),
+    ("efficiency > 90 %", "cannot tell (this run is not a sweep: measure the efficiency with locustfiles/scaling.py)"),
     ("cost < 1", "cannot tell (no price is known: give --price, as in --price 4090)"),
     ("verdict == valid", "met: valid"),
 ]
@@ -127,7 +126,7 @@ def test_cost_is_worker_seconds_times_the_price(even):
     run = replace(even, endpoint=endpoint, about=even.about | {"options": {"price": "0.001"}})
     cost, each = gate(run, asked("cost < 0.2 USD", "cost_per_1000 < 0.40")).results
     assert (cost.found.value, cost.state) == (pytest.approx(0.17), "met")
-    assert (each.found.value, each.said) == (pytest.approx(1.7), "missed: 1.70 USD")
+    assert (each.found.value, each.sentence) == (pytest.approx(1.7), "missed: 1.70 USD")
     for at_s in ([5.0, 10.0, 50.0], [-9.0, -5.0, 50.0]):  # the first answer holds back to second 0; nothing before it counts
         moved = replace(run, endpoint=endpoint.assign(at_s=at_s))
         assert gate(moved, asked("cost < 0.2 USD")).results[0].found.value == pytest.approx(0.17)
@@ -140,15 +139,15 @@ def test_of_a_sweep_the_smallest_efficiency_and_what_its_setting_has():
     least, chosen, mixed = gate(run, asked("efficiency > 94 %", "p95 < 1 s", "queue_p95 < 1 s")).results
     assert (least.found.value, least.state, least.found.of) == (pytest.approx(29.8 / 10.5 / 3, abs=1e-3), "met", "w3")
     assert (chosen.state, chosen.found.of) == ("met", "w3")
-    assert mixed.said == "cannot tell (this run is a sweep, whose settings and warm-up it would mix)"
+    assert mixed.sentence == "cannot tell (this run is a sweep: the metric would mix its settings and the warm-up)"
 
 
 def test_plain_locust_totals_tell_little():
     found = gate(load(RUNS / "locust" / "plain"), asked("p95 < 2 s", "success > 50 %", "queue_timeouts == 0"))
-    assert [one.said for one in found.results] == [
+    assert [one.sentence for one in found.results] == [
         "met: 1.00 s (failures included)",
         "met: 93 %",
-        "cannot tell (Locust's totals do not tell it: name a run directory)",
+        "cannot tell (Locust's totals do not have it: name a run directory)",
     ]
 
 
@@ -162,7 +161,7 @@ def test_locusts_totals_without_a_request_tell_nothing():
 
 def test_of_more_rows_than_were_planned_no_share_and_no_missing_is_told(even):
     surplus = replace(even, about=even.about | {"planned": 98})
-    assert states(surplus, "missing == 0", "missing < 5 %", "success > 95 %") == ["cannot tell (2 more requests than were planned)"] * 3
+    assert states(surplus, "missing == 0", "missing < 5 %", "success > 95 %") == ["cannot tell (2 more requests than planned)"] * 3
     assert states(replace(even, about=even.about | {"planned": 101}), "missing == 0") == ["missed: 1"]
 
 
@@ -193,12 +192,12 @@ def test_more_is_better_of_a_throughput(tmp_path, even):
 def test_another_test_is_no_baseline(tmp_path, even):
     other = load(made(tmp_path / "other", HUNDREDTHS, schedule="burst 100"))
     (one,) = gate(even, asked(baseline={"p95": "+10 %"}), other).results
-    assert one.said == "cannot tell (the baseline was another test: schedule (burst 100 vs. steady))"
+    assert one.sentence == "cannot tell (the baseline was a different test: schedule (burst 100 vs. steady))"
     assert not one.passes
     (one,) = gate(even, asked(baseline={"p95": "+20 %"}), other, anyway=True).results
     assert (one.state, one.passes) == ("met", True)
-    assert one.remark.endswith("the baseline was another test: schedule (burst 100 vs. steady)")
-    with pytest.raises(RunError, match="name a run with --baseline"):
+    assert one.remark.endswith("the baseline was a different test: schedule (burst 100 vs. steady)")
+    with pytest.raises(RunError, match="name that run with --baseline"):
         gate(even, asked(baseline={"p95": "+10 %"}))
 
 
@@ -233,7 +232,7 @@ def test_junit_says_what_the_gate_says(even):
     for of in (root, suite):
         counts = {name: of.get(name) for name in ("tests", "failures", "errors", "skipped", "time")}
         assert counts == {"tests": "4", "failures": "1", "errors": "0", "skipped": "1", "time": "12.500"}
-    assert [case.get("name") for case in suite] == ["the figures may be believed", "p95 < 2 s", "p95 < 1 ms", "wer < 5 %"]
+    assert [case.get("name") for case in suite] == ["the figures can be trusted", "p95 < 2 s", "p95 < 1 ms", "wer < 5 %"]
     assert [[part.tag for part in case] for case in suite] == [["system-out"], ["system-out"], ["failure"], ["skipped"]]
     assert suite[2][0].get("message") == "missed: 950 ms, limit < 1 ms"
     assert all(case.get("classname") and case.get("time") is not None for case in suite)
@@ -280,10 +279,10 @@ def test_without_a_file_the_runs_own_objectives_are_asked_after(tmp_path, capsys
     ("words", "sentence"),
     [
         (["--objectives", "{there}/nothing.toml"], "nothing.toml: No such file or directory: name a file of objectives"),
-        ([], "was given no objectives: name a file with --objectives objectives.toml"),
+        ([], "has no objectives: name a file with --objectives objectives.toml"),
         (
             ["--objectives", "{there}/good.toml", "--junit", "{there}/no/junit.xml"],
-            "junit.xml cannot be written: No such file or directory",
+            "junit.xml: No such file or directory; name a file in a writable directory",
         ),
         (["--objectives", "{there}/good.toml", "--baseline", "{there}/nowhere"], "no such run"),
         (
@@ -307,13 +306,13 @@ def test_the_verdict_can_be_left_out_by_option_and_environment(tmp_path, monkeyp
     assert main(["gate", str(run), "--exit-code-on-verdict", "no"]) == exit_codes.GOOD
     monkeypatch.setenv(gate_module.VERDICT_VARIABLE, "no")
     assert main(["gate", str(run)]) == exit_codes.GOOD
-    words = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "the figures may be believed: degraded" in line]
+    words = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "the figures can be trusted: degraded" in line]
     assert words == ["FAILED", "--", "--"]
     monkeypatch.setenv(gate_module.VERDICT_VARIABLE, "")
     assert main(["gate", str(run)]) == exit_codes.DEGRADED
     monkeypatch.setenv(gate_module.VERDICT_VARIABLE, "No")
     assert main(["gate", str(run)]) == exit_codes.NOTHING_SENT
-    assert "COLDBURST_EXIT_CODE_ON_VERDICT is 'No', but should be yes or no" in capsys.readouterr().err
+    assert "COLDBURST_EXIT_CODE_ON_VERDICT is 'No', but must be yes or no" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -331,7 +330,7 @@ def test_the_terminal_names_each_result(even):
     text = terminal(gate(even, asked("p95 < 2 s", "wer < 5 %", may_be_missing=True)))
     assert text.splitlines() == [
         "even: passed, 2 of 3 hold, 1 skipped",
-        "  ok      the figures may be believed: valid",
+        "  ok      the figures can be trusted: valid",
         "  ok      p95 < 2 s: met: 950 ms",
         "  --      wer < 5 %: cannot tell (no word error rate was measured)",
         "exit code 0",
