@@ -29,12 +29,7 @@ ONE_BASE = "Runs of the same setting are not pooled; to measure repeats in one r
 
 @dataclass(frozen=True, eq=False)
 class ComparisonPair:
-    """The base and one candidate.
-
-    Attributes:
-        warnings: reasons not to compare them, as parts of a sentence.
-        notes: sentences on differences that do not matter.
-    """
+    """The base and one candidate; ``warnings`` are reasons not to compare them, ``notes`` differences that do not matter."""
 
     base: ComparedRun
     candidate: ComparedRun

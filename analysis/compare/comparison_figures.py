@@ -107,24 +107,21 @@ def _draw_over_time(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def _percentiles(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
-    data = _table([_percentile(side, percent) for percent in (50, 95) for side in sides])
+    found = [(percent, side, side.estimates[f"response_ok.p{percent}"]) for percent in (50, 95) for side in sides]
+    data = _table([(percent, side, of.n, of.interval.value, of.interval.lower, of.interval.upper) for percent, side, of in found])
     if data["value_s"].isna().all():
         return MissingPlot(*PERCENTILES, "no answer was ok")
     caption = f"Answered ok ({_counts((side, side.estimates['response_ok.p50'].n) for side in sides)}); nearest rank. "
     caption += "Intervals: each run's own, from order statistics with n divided by the correlation time."
     without = data[data["lower_s"].isna()]
-    told = ", ".join(f"{percentile} of {run}" for percentile, run in zip(without["percentile"], without["run"], strict=True))
-    caption += f" No interval: {told}." if told else ""
+    missing = ", ".join(f"{percentile} of {run}" for percentile, run in zip(without["percentile"], without["run"], strict=True))
+    caption += f" No interval: {missing}." if missing else ""
     return Plot(*PERCENTILES, caption, data, _draw_percentiles, _height(len(data)))
 
 
-def _percentile(side: ComparedRun, percent: int) -> tuple[object, ...]:
-    of = side.estimates[f"response_ok.p{percent}"]
-    return f"P{percent}", side.place, side.label, of.n, of.interval.value, of.interval.lower, of.interval.upper
-
-
-def _table(rows: list[tuple[object, ...]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["percentile", "place", "run", "n", "value_s", "lower_s", "upper_s"])
+def _table(rows: list[tuple[int, ComparedRun, int, float | None, float | None, float | None]]) -> pd.DataFrame:
+    columns = ["percentile", "place", "run", "n", "value_s", "lower_s", "upper_s"]
+    return pd.DataFrame([(f"P{percent}", side.place, side.label, *more) for percent, side, *more in rows], columns=columns)
 
 
 def _height(rows: int) -> float:
@@ -149,13 +146,8 @@ def _draw_percentiles(figure: Figure, data: pd.DataFrame) -> None:
 def _of_totals(sides: Sequence[ComparedRun]) -> Plot | MissingPlot:
     name, title = PERCENTILES[0], "Response time by Locust's totals"
     wholes = [(side, locust_csv.aggregated(side.run.totals)) for side in sides if side.run.totals is not None]
-    data = _table(
-        [
-            (f"P{percent}", side.place, side.label, int(whole["requests"]), float(whole.get(f"p{percent}_s", np.nan)), np.nan, np.nan)
-            for percent in (50, 95)
-            for side, whole in wholes
-        ]
-    )
+    shown = [(percent, side, int(whole["requests"]), whole.get(f"p{percent}_s", np.nan)) for percent in (50, 95) for side, whole in wholes]
+    data = _table([(*row, None, None) for row in shown])
     if data["value_s"].isna().all():
         return MissingPlot(name, title, "Locust's totals have no percentile")
     caption = f"Failures included ({_counts((side, int(whole['requests'])) for side, whole in wholes)}). No intervals: {WITHOUT_ROWS}."

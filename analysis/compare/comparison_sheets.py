@@ -76,37 +76,27 @@ def change(line: ComparisonLine) -> str:
 
 def absolute(line: ComparisonLine) -> str:
     """The difference in the figure's unit, with its interval if there is one."""
-    unit = "points" if line.unit == "%" else line.unit
-    return _between(line.of.absolute, lambda value: _in_unit(value, unit), lambda value: _in_unit(value, _bare(unit)))
+    if line.unit == "s":
+        return _between(line.of.absolute, seconds, seconds)
+    unit, scale = ("points", 100) if line.unit == "%" else (line.unit, 1)
+    return _between(line.of.absolute, lambda value: number(value * scale, unit), lambda value: number(value * scale, ""))
 
 
-def _bare(unit: str) -> str:
-    """The unit of an interval's ends: the figure before them already names it."""
-    return unit if unit == "s" else "bare points" if unit == "points" else ""
-
-
-def _between(of: Interval, said: Callable[[float], str], of_ends: Callable[[float], str]) -> str:
+def _between(of: Interval, shown: Callable[[float], str], shown_end: Callable[[float], str]) -> str:
     if of.value is None:
         return NONE
-    sign = "+" if of.value > 0 else ""
-    ends = "" if of.lower is None or of.upper is None else f" ({of_ends(of.lower)} to {of_ends(of.upper)})"
-    return f"{sign}{said(of.value)}{ends}"
+    ends = "" if of.lower is None or of.upper is None else f" ({shown_end(of.lower)} to {shown_end(of.upper)})"
+    return f"{'+' if of.value > 0 else ''}{shown(of.value)}{ends}".replace("-", "−")
 
 
 def _percent(share: float) -> str:
-    return brief(share * 100).replace("-", "−") + " %"
+    return f"{brief(share * 100)} %"
 
 
 def _in_unit(value: float | None, unit: str) -> str:
     if value is None:
         return NONE
-    if unit == "s":
-        return seconds(value).replace("-", "−")
-    if unit == "%":
-        return percent(value)
-    if unit in ("points", "bare points"):
-        return number(value * 100, unit.removeprefix("bare").removeprefix(" points")).replace("-", "−")
-    return number(value, unit).replace("-", "−")
+    return seconds(value) if unit == "s" else percent(value) if unit == "%" else number(value, unit)
 
 
 def tables(base: ComparedRun, candidate: ComparedRun, found: Sequence[ComparisonLine]) -> list[Sheet]:
@@ -119,12 +109,11 @@ def _sheet(
     title: str, labels: tuple[str, str], found: Sequence[ComparisonLine], named: Callable[[ComparisonLine], str] = lambda line: line.label
 ) -> Sheet:
     """The lines as rows, with a last column for missing intervals if there are any."""
-    head: tuple[str, ...] = ("", "result", *labels, "difference (95 % interval)", "in % (95 % interval)", "n")
-    rows: list[tuple[str, ...]] = [(named(line), *_row(line)) for line in found]
+    head = ("", "result", *labels, "difference (95 % interval)", "in % (95 % interval)", "n", "why no interval")
+    rows = tuple((named(line), *_row(line), line.of.why) for line in found)
     if any(line.of.why for line in found):
-        head = (*head, "why no interval")
-        rows = [(*row, line.of.why) for row, line in zip(rows, found, strict=True)]
-    return Sheet(title, head, tuple(rows), aside=any(line.of.why for line in found))
+        return Sheet(title, head, rows, aside=True)
+    return Sheet(title, head[:-1], tuple(row[:-1] for row in rows))
 
 
 def _row(line: ComparisonLine) -> tuple[str, ...]:

@@ -20,9 +20,8 @@ from ..sweep_report.sweep_answer import sweep_answer
 from ..tables.run_tables import Tables
 from ..text.sheet import escaped
 from ..verdict.verdict import Verdict, judge
-from . import objective_results
 from .objective_metrics import MeasuredRun
-from .objective_results import MET, UNTOLD, ObjectiveResult
+from .objective_results import MET, UNTOLD, ObjectiveResult, baseline_result, objective_result, objectives_of
 
 FAILED, SKIPPED = "failure", "skipped"
 MARKS = {"": "✅", FAILED: "❌", SKIPPED: "➖"}
@@ -91,15 +90,16 @@ def gate(run: Run, asked: Objectives, baseline: Run | None = None, *, by_verdict
         RunError: there are limits against a baseline but no baseline, or the reverse.
     """
     of = _measured(run)
-    found = objective_results.objective_results(of, asked.objectives)
+    found = [objective_result(of, one) for one in asked.objectives]
     if asked.changes and baseline is None:
         raise RunError("the objectives have limits against a baseline: name that run with --baseline")
     if baseline is not None and not asked.changes:
         raise RunError("--baseline needs limits against it: a table [baseline] in --objectives FILE")
     if baseline is not None:
         base = _measured(baseline)
-        found += objective_results.baseline_results(of, base, asked.changes, _different(run, base), anyway=anyway)
-    return GateResult(run, of.verdict, found, by_verdict)
+        different = _different(run, base)
+        found += [baseline_result(of, base, limit, different, anyway=anyway) for limit in asked.changes]
+    return GateResult(run, of.verdict, tuple(found), by_verdict)
 
 
 def terminal(of: GateResult) -> str:
@@ -166,7 +166,7 @@ def _asked(asked: argparse.Namespace, run: Run) -> Objectives:
             return objectives.load(asked.objectives)
         except ObjectiveError as error:
             raise RunError(str(error)) from error
-    own, fault = objective_results.objectives_of(run.about)
+    own, fault = objectives_of(run.about)
     if fault or not own:
         raise RunError(fault or f"{run.path} has no objectives: name a file with --objectives objectives.toml")
     return Objectives(own)

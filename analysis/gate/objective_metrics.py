@@ -6,15 +6,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import pandas as pd
+
 from coldburst.record import objectives
-from coldburst.record.ledger import Ledger
 from coldburst.record.objectives import COUNTS, OF_TIMES, TIMES
 
 from ..runs import locust_csv
 from ..statistics.intervals import Interval, mean_interval, share_interval
 from ..statistics.percentiles import TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
-from ..tables.cold_starts import cold_starts
+from ..tables.cold_starts import ColdStarts, cold_starts
 from ..tables.cost import cost
 from ..tables.run_tables import Tables
 from ..text.number_format import seconds
@@ -87,26 +88,22 @@ _TIMES: Mapping[str, Callable[[Tables], tuple[TimeSummary | None, str]]] = {
 }
 
 
-def _surplus(book: Ledger) -> str:
-    return f"{-book.missing:,} more requests than planned"
-
-
-def _success(of: MeasuredRun) -> MetricValue:
+def _of_ledger(of: MeasuredRun, metric: str) -> MetricValue:
     book = of.tables.ledger
     if book.missing < 0:
-        return MetricValue(None, why=_surplus(book))
+        return MetricValue(None, why=f"{-book.missing:,} more requests than planned")
+    if metric == "missing":
+        return MetricValue(float(book.missing))
     planned = book.planned - int(beyond_run_time(of.tables).sum())
     return share_value(book.counts.get("ok", 0), planned, "no request was planned")
 
 
-def _missing(of: MeasuredRun) -> MetricValue:
-    book = of.tables.ledger
-    return _plainly(float(book.missing) if book.missing >= 0 else None, _surplus(book))
+def _cold_share(of: ColdStarts) -> MetricValue:
+    return share_value(of.cold, of.known, "it is unknown which requests met a cold start")
 
 
-def _cold_share(of: MeasuredRun) -> MetricValue:
-    found = cold_starts(of.tables)
-    return share_value(found.cold, found.known, "it is unknown which requests met a cold start")
+def _wer(rows: pd.DataFrame) -> MetricValue:
+    return _interval(mean_interval(rows.loc[rows["outcome"] == "ok", "wer"].dropna().to_list()), "no word error rate was measured")
 
 
 def share_value(part: int, whole: int, why: str) -> MetricValue:
@@ -117,12 +114,6 @@ def share_value(part: int, whole: int, why: str) -> MetricValue:
     return MetricValue(part / whole, found.lower, found.upper)
 
 
-def _wer(of: MeasuredRun) -> MetricValue:
-    rows = of.tables.requests
-    known = rows.loc[rows["outcome"] == "ok", "wer"].dropna().to_list()
-    return _interval(mean_interval(known), "no word error rate was measured")
-
-
 def _interval(found: Interval, why: str, of: str = "") -> MetricValue:
     none = f"no interval: {found.basis}" if found.lower is None else ""
     return MetricValue(None, why=why) if found.value is None else MetricValue(found.value, found.lower, found.upper, none, of)
@@ -130,11 +121,6 @@ def _interval(found: Interval, why: str, of: str = "") -> MetricValue:
 
 def _plainly(value: float | None, why: str, of: str = "") -> MetricValue:
     return MetricValue(None, why=why) if value is None else MetricValue(value, of=of)
-
-
-def _real_time_factor(of: MeasuredRun) -> MetricValue:
-    heard = of.tables.audio
-    return _plainly(None if heard is None else heard.p50, "no audio duration is recorded")
 
 
 def _efficiency(of: MeasuredRun) -> MetricValue:
@@ -158,14 +144,14 @@ def _cost_per_1000(of: MeasuredRun) -> MetricValue:
 
 
 _OTHERS: Mapping[str, Callable[[MeasuredRun], MetricValue]] = {
-    "success": _success,
-    "missing": _missing,
-    "cold_share": _cold_share,
-    "wer": _wer,
+    "success": lambda of: _of_ledger(of, "success"),
+    "missing": lambda of: _of_ledger(of, "missing"),
+    "cold_share": lambda of: _cold_share(cold_starts(of.tables)),
+    "wer": lambda of: _wer(of.tables.requests),
     "efficiency": _efficiency,
     "throughput": lambda of: _plainly(of.tables.throughput.per_s, "nothing ended"),
     "offered": lambda of: _plainly(of.tables.throughput.offered_per_s, of.tables.throughput.not_offered),
-    "real_time_factor": _real_time_factor,
+    "real_time_factor": lambda of: _plainly(None if of.tables.audio is None else of.tables.audio.p50, "no audio duration is recorded"),
     "cost": lambda of: _plainly(cost(of.tables).usd, cost(of.tables).why),
     "cost_per_1000": _cost_per_1000,
     "generators_lost": lambda of: MetricValue(float(len(lost_names(of.tables.run)))),
@@ -187,13 +173,11 @@ def _chosen(answer: SweepAnswer, metric: str) -> MetricValue:
 def _of_totals(of: MeasuredRun, metric: str) -> MetricValue:
     """From Locust's totals: times from sending to end, with failures, rounded to two digits, without an interval."""
     assert of.tables.run.totals is not None
-    rows = locust_csv.by_name(of.tables.run.totals)
-    whole = rows[rows["name"] == "Aggregated"].to_dict("records")
-    columns = {name: f"{name}_s" for name in objectives.POINTS}
-    if not whole or metric not in (*columns, "success"):
+    if metric not in (*objectives.POINTS, "success"):
         return MetricValue(None, why="Locust's totals do not have it: name a run directory")
-    sent = int(whole[0]["requests"])
+    whole = locust_csv.aggregated(of.tables.run.totals)
+    sent = int(whole["requests"])
     if metric == "success" or not sent:
-        return share_value(sent - int(whole[0]["failures"]), sent, "nothing was sent")
-    value = float(whole[0][columns[metric]])
+        return share_value(sent - int(whole["failures"]), sent, "nothing was sent")
+    value = float(whole.get(f"{metric}_s", math.nan))
     return _plainly(None if math.isnan(value) else value, "Locust's totals do not have it", "failures included")

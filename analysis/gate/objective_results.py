@@ -68,22 +68,10 @@ def objectives_of(about: Mapping[str, Any]) -> tuple[tuple[Objective, ...], str]
         return (), f"run.json: {one_line(str(error))}"
 
 
-def objective_results(of: MeasuredRun, objectives: Sequence[Objective]) -> tuple[ObjectiveResult, ...]:
-    """The result of each objective."""
-    return tuple(_result(of, one) for one in objectives)
-
-
 def own_results(of: MeasuredRun) -> tuple[ObjectiveResult, ...]:
     """The results of the objectives in run.json."""
     found, fault = objectives_of(of.tables.run.about)
-    return (*objective_results(of, found), *((_untold("objectives of the run", "", fault),) if fault else ()))
-
-
-def baseline_results(
-    of: MeasuredRun, base: MeasuredRun, limits: Sequence[Change], different: str = "", *, anyway: bool = False
-) -> tuple[ObjectiveResult, ...]:
-    """The result of each limit against a baseline; ``different``: why the runs cannot be compared, unless ``anyway`` is set."""
-    return tuple(_change(of, base, limit, different, anyway) for limit in limits)
+    return (*(objective_result(of, one) for one in found), *((_untold("objectives of the run", "", fault),) if fault else ()))
 
 
 def objectives_sheet(found: Sequence[ObjectiveResult]) -> Sheet | None:
@@ -112,7 +100,8 @@ def results_for_json(found: Sequence[ObjectiveResult]) -> list[dict[str, Any]] |
     ] or None
 
 
-def _result(of: MeasuredRun, one: Objective) -> ObjectiveResult:
+def objective_result(of: MeasuredRun, one: Objective) -> ObjectiveResult:
+    """The result of an objective."""
     found = metric_value(of, one.metric)
     if one.share and found.value is not None:
         found = share_value(int(found.value), of.tables.ledger.planned, "no request was planned")
@@ -128,7 +117,8 @@ def _result(of: MeasuredRun, one: Objective) -> ObjectiveResult:
     return ObjectiveResult(one.text, one.metric, state, found, one.text.removeprefix(one.metric).strip(), remark, passes, one.share)
 
 
-def _change(of: MeasuredRun, base: MeasuredRun, limit: Change, different: str, anyway: bool) -> ObjectiveResult:
+def baseline_result(of: MeasuredRun, base: MeasuredRun, limit: Change, different: str, *, anyway: bool) -> ObjectiveResult:
+    """The result of a limit against a baseline; ``different``: why the runs cannot be compared, unless ``anyway`` is set."""
     found, before = metric_value(of, limit.metric), metric_value(base, limit.metric)
     if (different and not anyway) or found.value is None or before.value is None:
         why = "" if anyway else different

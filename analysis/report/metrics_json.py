@@ -10,13 +10,10 @@ from ..gate.objective_metrics import MeasuredRun
 from ..runs import locust_csv
 from ..statistics.percentiles import Percentile, TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
-from ..tables import queue_jobs
+from ..tables.attempt_tables import dispatched_again, events, failure_causes, polling, retry_summary
 from ..tables.cold_starts import cold_starts
-from ..tables.failure_causes import failure_causes
-from ..tables.hook_events import events
-from ..tables.requests_by_stage import by_stage
-from ..tables.retry_summary import retry_summary
 from ..tables.run_tables import Tables
+from ..tables.throughput import by_stage
 from ..verdict.verdict import Verdict, lateness_limit_s
 
 FORMAT = 1
@@ -82,10 +79,10 @@ def _measured(of: Tables) -> dict[str, Any]:
 
 
 def _endpoint(of: Tables) -> dict[str, Any]:
-    seen = queue_jobs.polling(of.attempts)
+    seen = polling(of.attempts)
     return {
         **{f"{name.replace(' ', '_')}_s": _sample(times) for name, times in of.queue_and_execution.items()},
-        "dispatched_again": queue_jobs.dispatched_again(of.requests),
+        "dispatched_again": dispatched_again(of.requests),
         "polling": None if seen is None else {"late_s": _sample(seen.late), "polls": _sample(seen.polls)},
     }
 

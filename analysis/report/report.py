@@ -22,9 +22,8 @@ from ..gate.objective_metrics import MeasuredRun
 from ..runs import locust_csv
 from ..runs.load import RUNPOD, Run
 from ..sweep_report.sweep_answer import SweepAnswer, sweep_answer
+from ..tables.attempt_tables import cause_words, failure_causes, retry_summary
 from ..tables.cold_starts import FILE, cold_start_table, cold_starts
-from ..tables.failure_causes import cause_words, failure_causes
-from ..tables.retry_summary import retry_summary
 from ..tables.run_tables import Tables
 from ..text import sheet
 from ..text.number_format import plural, seconds

@@ -13,14 +13,20 @@ from coldburst.record.attempt import OUTCOMES
 from ..runs import locust_csv
 from ..statistics.percentiles import PERCENTS, TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
-from ..tables import queue_jobs, run_tables
-from ..tables.attempt_outcomes import COMMONEST, by_outcome
+from ..tables import attempt_tables
+from ..tables.attempt_tables import (
+    CAUSES,
+    COMMONEST,
+    RetrySummary,
+    by_outcome,
+    cause_words,
+    events,
+    failure_causes,
+    retry_summary,
+)
 from ..tables.cold_starts import FILE, ColdStarts, cold_starts, is_shortened
-from ..tables.failure_causes import CAUSES, cause_words, failure_causes
-from ..tables.hook_events import events
-from ..tables.requests_by_stage import by_stage
-from ..tables.retry_summary import RetrySummary, retry_summary
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
+from ..tables.throughput import by_stage
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds
 from ..text.sheet import Sheet
 
@@ -59,7 +65,7 @@ def absent_tables(of: Tables) -> list[str]:
     missing = []
     if of.audio is None:
         missing.append("No audio length is recorded, so there is no audio throughput and no real-time factor.")
-    if not run_tables.queue_and_execution(of.requests):
+    if not of.queue_and_execution:
         missing.append("The endpoint told neither queue delay nor execution time.")
     if of.cold_judgement["cold"].isna().all():
         missing.append("No answer says which endpoint worker gave it, so which requests met a cold start is not known.")
@@ -334,7 +340,7 @@ def queue_sheets(of: Tables) -> Iterator[Sheet]:
 
 
 def _polled(of: Tables) -> Iterator[str]:
-    seen = queue_jobs.polling(of.attempts)
+    seen = attempt_tables.polling(of.attempts)
     if seen is not None:
         half, tail = (percentile_text(seen.late.at(p).value, seen.late.n, p) for p in (50, 95))
         yield (
@@ -344,6 +350,6 @@ def _polled(of: Tables) -> Iterator[str]:
 
 
 def _again(of: Tables) -> Iterator[str]:
-    again = queue_jobs.dispatched_again(of.requests)
+    again = attempt_tables.dispatched_again(of.requests)
     if again or of.run.kind == "queue":
         yield f"The platform dispatched {plural(again, 'job')} again by itself."

@@ -1,1 +1,1 @@
-"""The figures of one run, a noun a file."""
+"""The tables of one run."""

@@ -14,13 +14,13 @@ from .throughput import wall_s
 
 @dataclass(frozen=True)
 class Audio:
-    """Transcription: n rows answered ok whose audio length is known.
+    """Transcription: n rows answered ok whose audio duration is known.
 
     Attributes:
         seconds: audio seconds of those rows.
-        per_s: audio seconds ÷ wall second (higher is better).
-        p50, p5: real-time factor, audio ÷ service time of the row itself (×, higher is faster).
-        wer_mean, wer_max: word error rate; None where it was not measured. ``wer_n`` rows have it.
+        per_s: audio seconds per second of wall time (higher is better).
+        p50, p5: real-time factor, audio ÷ service time of each row (×, higher is faster).
+        wer_mean, wer_max: word error rate of ``wer_n`` rows; None if it was not measured.
     """
 
     n: int
@@ -34,7 +34,7 @@ class Audio:
 
 
 def audio(rows: pd.DataFrame) -> Audio | None:
-    """Audio seconds per wall second, and each row's real-time factor; None where no ok row has an audio length."""
+    """The Audio of ``rows``; None if no ok row has an audio duration."""
     heard = ((rows["outcome"] == "ok") & rows["audio_s"].notna()).to_numpy()
     if not heard.any():
         return None

@@ -1,30 +1,6 @@
-"""Which attempts met a cold start: one rule over all rows of a run, whatever their order and whoever wrote them.
+"""Which attempts met a cold start: one rule over all rows of a run, in any order and from any generator.
 
-An attempt is **on a worker** where its row names one and its start there is known: sent + queue delay,
-without a queue delay done − execution time, without both done. Attempts that never ended count only
-with a queue delay.
-
-A worker's **first hand-over** is its earliest start and those within SLACK_S of it and before the
-earliest one's end (several at a time are one hand-over). It begins anew where the endpoint tells that
-the worker became ready again: at the first start from that instant on, less SLACK_S. It does not where
-the worker was at work at that instant, since the list of workers then came late.
-
-An attempt that was answered is cold if
-
-* ``said``: the endpoint says so itself. Its word counts the other way too.
-
-or else if it is in a first hand-over, and
-
-* ``worker_list``: the worker became ready after the attempt was sent and before it started there; or
-* ``first_on_worker``: the endpoint does not tell when the worker became ready, and the attempt waited
-  ``cold_after_s`` or longer; or
-* ``execution``: its execution time is an outlier of the answers outside first hand-overs: above
-  Q3 + OUTLIER_IQR × (Q3 − Q1), and OUTLIER_RATIO × their median or more, with OUTLIER_N of them or
-  more. Execution time per second of audio where the audio is known.
-
-``first_on_worker`` never applies where the worker was ready before the attempt was sent: a worker that
-is warm and busy makes others queue. Other answered attempts on a worker are not cold; where nobody
-can tell (no worker named; or first, and the wait not known) ``cold`` is empty.
+docs/methodology.md, "Cold starts", has the rule, the terms (start on a worker, first hand-over) and its limits.
 """
 
 from __future__ import annotations
@@ -40,11 +16,11 @@ from numpy.typing import NDArray
 from ..runs.csv_columns import Flags, Floats, floats
 from ..statistics.percentiles import ascending, nearest_rank
 
+# The default of ``cold_after_s``: more than the second that the worker's SDK sleeps between polls for jobs.
 COLD_AFTER_S = 2.0
-"""Where run.json has no ``cold_after_s``. Above the second that the worker's SDK sleeps between looks for jobs."""
 SLACK_S = 0.25
+# Percentile of the service times taken as one without a wait. Behind a queue even the median includes waits.
 QUICK = 10
-"""Percentile of the service times that stands for one without a wait. Behind a queue even the median has waits in it."""
 OUTLIER_N, OUTLIER_IQR, OUTLIER_RATIO = 8, 3.0, 1.3
 BY = ("said", "worker_list", "first_on_worker", "execution")
 CONDITIONS = ("cold", "queued", "warm", "untold")
@@ -52,8 +28,8 @@ ANSWERED = ("ok", "failed", "wrong", "timed_out", "busy", "refused")
 PARTS = ("scaler_s", "cold_start_s", "hand_over_s")
 BY_TYPE, CONDITION_TYPE = (pd.CategoricalDtype(["", *names]) for names in (BY, CONDITIONS))
 
+# Small integers in the smallest type that holds them.
 Codes = NDArray[Any]
-"""Small whole numbers, as few bytes each as they need."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +37,10 @@ class PlacedAttempts:
     """Attempts on their workers, as arrays in the order of the rows.
 
     Attributes:
-        worker: which of ``names``, -1 where the attempt is on none.
+        worker: index in ``names``, -1 if the attempt is on no worker.
         names: ids of endpoint workers.
-        sent_s, start_s, end_s: seconds; NaN where not known, an end that was not seen is infinite.
-        answered: whether a worker's answer is there to be judged.
+        sent_s, start_s, end_s: seconds; NaN if unknown, infinite for an end that was not seen.
+        answered: whether a worker answered.
     """
 
     worker: Codes
@@ -77,9 +53,12 @@ class PlacedAttempts:
 
 @dataclass(frozen=True)
 class HandOvers:
-    """``first``: whether an attempt is in a first hand-over. ``start``: the worker's last start known by then (a row of ``starts``), or -1.
+    """First hand-overs.
 
-    ``job_s``: for each worker start, the first start of an attempt after it; NaN where none is known.
+    Attributes:
+        first: whether an attempt is in a first hand-over.
+        start: the worker's last start before it (a row of ``starts``), or -1.
+        job_s: for each worker start, the first start of an attempt after it; NaN if unknown.
     """
 
     first: Flags
@@ -89,11 +68,11 @@ class HandOvers:
 
 @dataclass(frozen=True)
 class ColdStartJudgement:
-    """What the rule makes of a run.
+    """The result of the rule.
 
     Attributes:
-        attempts: a row an attempt, see ``judge_cold_starts``.
-        starts: a row a start of an endpoint worker, with ready_s, when the worker became ready, and cold_start_s, from its start to then.
+        attempts: a row per attempt, see ``judge_cold_starts``.
+        starts: a row per start of an endpoint worker, with ready_s (when it became ready) and cold_start_s (from its start to then).
     """
 
     attempts: pd.DataFrame
@@ -101,26 +80,26 @@ class ColdStartJudgement:
 
 
 def judge_cold_starts(attempts: pd.DataFrame, starts: pd.DataFrame, cold_after_s: float) -> ColdStartJudgement:
-    """The rule's result: of ``attempts`` in their order and with their index, and of ``starts``.
+    """Apply the rule to ``attempts`` (keeping their order and index) and ``starts``.
 
-    Columns of the attempts':
+    Columns of the result's attempts:
 
     * ``start_s``: the start on the worker; ``first``: in a first hand-over
-    * ``wait_s``: the queue delay; without it start − sent where the execution time is told, and otherwise
-      service time less that of the quickest answers, their QUICK-th percentile (an estimate, never below 0)
+    * ``wait_s``: the queue delay; without it start − sent if the execution time is known, and otherwise service time less the
+      QUICK-th percentile of the service times (an estimate, at least 0)
     * ``cold``: True, False or empty; ``cold_by``: one of BY, or ""
-    * ``condition``: one of CONDITIONS, or "". ``queued`` waited cold_after_s or longer on warm workers, ``warm`` did
-      not, ``untold``: not cold, and the endpoint does not tell the wait
-    * of cold attempts whose worker start is known, the parts of the wait: ``scaler_s`` (sent → worker
-      start), ``cold_start_s`` (worker start → ready, as far as the attempt waited for it), ``hand_over_s`` (ready → start)
+    * ``condition``: one of CONDITIONS, or "". ``queued`` waited cold_after_s or longer on warm workers, ``warm`` did not;
+      ``untold``: not cold, and the wait is unknown
+    * the parts of the wait of cold attempts whose worker start is known: ``scaler_s`` (sent → worker start), ``cold_start_s``
+      (worker start → ready, while the attempt waited for it), ``hand_over_s`` (ready → start)
     """
     placed = _placed(attempts)
     found = _hand_overs(placed, starts)
     wait_s = _wait(attempts, placed, found)
     by, unknown = _cold(attempts, placed, found, starts, wait_s, cold_after_s)
-    told = (attempts["queue_s"].notna() | attempts["execution_s"].notna()).to_numpy()
+    reported = (attempts["queue_s"].notna() | attempts["execution_s"].notna()).to_numpy()
     cold = by > 0
-    condition = np.select([cold, unknown, ~told, wait_s >= cold_after_s], [np.int8(code) for code in (1, 0, 4, 2)], np.int8(3))
+    condition = np.select([cold, unknown, ~reported, wait_s >= cold_after_s], [np.int8(code) for code in (1, 0, 4, 2)], np.int8(3))
     columns = {
         "start_s": placed.start_s,
         "first": found.first,
@@ -128,13 +107,13 @@ def judge_cold_starts(attempts: pd.DataFrame, starts: pd.DataFrame, cold_after_s
         "cold": pd.arrays.BooleanArray(cold, unknown),
         "cold_by": pd.Categorical.from_codes(by, dtype=BY_TYPE),
         "condition": pd.Categorical.from_codes(condition, dtype=CONDITION_TYPE),
-        **_parts(placed, found, starts, cold & told),
+        **_parts(placed, found, starts, cold & reported),
     }
     return ColdStartJudgement(pd.DataFrame(columns, attempts.index, copy=False), _timed(starts, found.job_s))
 
 
 def _timed(starts: pd.DataFrame, job_s: Floats) -> pd.DataFrame:
-    """ready_s = at_s; or the first start of an attempt there, where that is more than SLACK_S before the look that showed it ready."""
+    """ready_s = at_s, or the first start of an attempt there if that is more than SLACK_S before the poll that saw it ready."""
     ready_s = starts["at_s"].mask(job_s < starts["at_s"] - SLACK_S, job_s)
     return starts.assign(ready_s=ready_s, cold_start_s=(starts["seconds"] - (starts["at_s"] - ready_s)).clip(lower=0.0))
 
@@ -142,7 +121,7 @@ def _timed(starts: pd.DataFrame, job_s: Floats) -> pd.DataFrame:
 def _placed(attempts: pd.DataFrame) -> PlacedAttempts:
     sent, done, queue, execution = (floats(attempts[name]) for name in ("sent_s", "done_s", "queue_s", "execution_s"))
     outcome = attempts["outcome"]
-    # Without a queue delay, a job that ran into the platform's limit does not tell when it started.
+    # Without a queue delay, the start of a job that reached the platform's time limit is unknown.
     answered = outcome.isin(ANSWERED).to_numpy() & ~((outcome == "timed_out").to_numpy() & np.isnan(queue))
     start = sent + queue
     untold = np.flatnonzero(np.isnan(start))
@@ -155,7 +134,7 @@ def _placed(attempts: pd.DataFrame) -> PlacedAttempts:
 
 
 def _codes(texts: pd.Series[str]) -> tuple[Codes, pd.Index[str]]:
-    """Each text as its place in an index of those that occur; -1 where it is empty."""
+    """Each text as a place in the index of distinct texts; -1 if it is empty."""
     kept = texts.astype("category")
     return kept.cat.codes.to_numpy(), pd.Index(kept.cat.categories, dtype="str")
 
@@ -178,7 +157,7 @@ def _hand_overs(placed: PlacedAttempts, starts: pd.DataFrame) -> HandOvers:
 
 
 def _by_worker(workers: Codes, at_s: Floats) -> dict[int, NDArray[np.intp]]:
-    """The places of each worker's rows, in order of ``at_s``; of none (-1) there are none."""
+    """The places of each worker's rows, in order of ``at_s``; without worker -1."""
     order = np.lexsort((at_s, workers))
     codes = workers[order]
     order, codes = order[np.searchsorted(codes, 0) :], codes[np.searchsorted(codes, 0) :]
@@ -187,14 +166,14 @@ def _by_worker(workers: Codes, at_s: Floats) -> dict[int, NDArray[np.intp]]:
 
 
 def _begins(at: Floats, ends: Floats, from_s: Floats) -> NDArray[np.intp]:
-    """For each instant from which the worker was ready again, the place of the first start since; -1 = none."""
+    """For each time from which the worker was ready again, the place of the first start since then, or -1."""
     begins = np.searchsorted(at, from_s - SLACK_S)
     latest = np.maximum.accumulate(np.append(-np.inf, np.where(np.isfinite(ends), ends, -np.inf)))  # end of those before each
     return np.where((begins == len(at)) | (latest[begins] > from_s), -1, begins)
 
 
 def _hand_over(at: Floats, ends: Floats, begin: int) -> slice | NDArray[np.intp]:
-    """Those that start with the one at ``begin``; where its start is only its end (no times told), within SLACK_S alone decides."""
+    """The starts of the hand-over at ``begin``. If a start is only an end (no times reported), only SLACK_S decides."""
     start = at[begin]
     same, until = np.searchsorted(at, start, side="right"), np.searchsorted(at, start + SLACK_S, side="right")
     begin = int(np.searchsorted(at, start))
@@ -213,7 +192,7 @@ def _wait(attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> F
 
 
 def _quick(attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> float:
-    """What an answer takes that does not wait, where no times are told: the quickest ones waited least. NaN where all are first."""
+    """Service time without a wait, if the endpoint reports no times: the quickest waited least. NaN if all are first."""
     if not _rest(attempts, placed, found).any():
         return np.nan
     untold = attempts["queue_s"].isna() & attempts["execution_s"].isna() & (attempts["outcome"] == "ok")
@@ -226,14 +205,14 @@ def _service(attempts: pd.DataFrame) -> Floats:
 
 
 def _rest(attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> Flags:
-    """The answers that others are held against: ok, on a worker, outside first hand-overs."""
+    """The answers for comparison: ok, on a worker, outside first hand-overs."""
     return np.asarray((attempts["outcome"] == "ok").to_numpy(dtype=bool) & placed.answered & ~found.first)
 
 
 def _cold(
     attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, wait_s: Floats, cold_after_s: float
 ) -> tuple[NDArray[np.int8], Flags]:
-    """What tells that an attempt is cold, as its place among BY from 1; 0 where it is not, or (the second array) nobody knows."""
+    """Per attempt the rule that makes it cold, as a place in BY from 1, or 0; and whether it is unknown."""
     word = attempts["cold"].notna().to_numpy()
     by = attempts["cold"].fillna(False).to_numpy(dtype=np.int8)
     untold = ~word & ~placed.answered
@@ -241,7 +220,7 @@ def _cold(
     rows = attempts[["outcome", "sent_s", "done_s", "execution_s", "audio_s"]].take(candidates)
     start, sent_s, wait_s = found.start[candidates], placed.sent_s[candidates], wait_s[candidates]
     from_s, at_s = (_of_start(starts[name], start) for name in ("from_s", "at_s"))
-    # Sent between the two looks: a worker that had been ready before would have taken it at once.
+    # Sent between the two polls: a worker that was ready before would have taken it at once.
     starting = (sent_s <= from_s) | ((sent_s <= at_s) & (wait_s > SLACK_S))
     by[candidates] = np.select([starting, (start < 0) & (wait_s >= cold_after_s), _outliers(rows, attempts, placed, found)], [2, 3, 4], 0)
     untold[candidates] = np.isnan(wait_s) & ~(_service(rows) < cold_after_s) & ~(sent_s > at_s) & (by[candidates] == 0)
@@ -253,7 +232,7 @@ def _of_start(values: pd.Series[float], start: NDArray[np.int32]) -> Floats:
 
 
 def _outliers(rows: pd.DataFrame, attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> Flags:
-    """Which of ``rows`` have an execution time far above what the others took; those whose audio is known among themselves."""
+    """Which of ``rows`` have an outlying execution time; rows with and without audio are compared separately."""
     outlier = np.zeros(len(rows), dtype=bool)
     if not len(rows):
         return outlier
@@ -268,21 +247,21 @@ def _outliers(rows: pd.DataFrame, attempts: pd.DataFrame, placed: PlacedAttempts
 
 
 def _pace(rows: pd.DataFrame) -> tuple[Floats, Flags]:
-    """Execution time, per second of audio where the audio is known; and where that is so."""
+    """Execution time, per second of audio if the audio is known; and whether it is known."""
     execution, audio = floats(rows["execution_s"]), floats(rows["audio_s"])
     heard = audio > 0
     return np.divide(execution, audio, out=execution.copy(), where=heard), heard
 
 
 def _parts(placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, cold: Flags) -> dict[str, Floats]:
-    """The wait of cold attempts in three, which add up to start − sent; NaN where the worker's start is not known."""
+    """The three parts of the wait of cold attempts, which add up to start − sent; NaN if the worker's start is unknown."""
     rows = np.flatnonzero(cold & found.first)
     sent, start = placed.sent_s[rows], placed.start_s[rows]
     began_s = _of_start(starts["at_s"] - starts["seconds"], found.start[rows])
     ready = np.fmin(_of_start(starts["at_s"], found.start[rows]), start)
     known = ~np.isnan(began_s) & (ready >= sent)
     parts = (np.clip(began_s - sent, 0.0, ready - sent), np.clip(ready - np.maximum(began_s, sent), 0.0, None), start - ready)
-    told = {name: np.full(len(cold), np.nan) for name in PARTS}
+    columns = {name: np.full(len(cold), np.nan) for name in PARTS}
     for name, part in zip(PARTS, parts, strict=True):
-        told[name][rows[known]] = part[known]
-    return told
+        columns[name][rows[known]] = part[known]
+    return columns

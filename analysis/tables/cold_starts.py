@@ -1,4 +1,4 @@
-"""Cold starts in figures: how many requests met one, what the starts took, and cold beside warm answers."""
+"""Cold starts: how many requests met one, how long they took, and cold next to warm answers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .cold_start_rule import BY, CONDITIONS, PARTS
 from .run_tables import Tables, cached_table
 
 FILE = "cold.csv"
+# The table has every attempt of up to this many.
 WHOLE = 100_000
-"""Of so many attempts the table has a row each: more are megabytes that nobody reads."""
 _SHOWN = ["seq", "attempt", "worker_id", "outcome", "sent_s", "done_s"]
 
 
@@ -24,13 +24,13 @@ class ColdStarts:
     """Over requests, by their last attempts.
 
     Attributes:
-        known: requests of which it is known whether they met a cold start; ``cold`` of them did.
-        by: how that was told (one of ``cold_start_rule.BY``), and how many.
-        starts: starts of endpoint workers seen since second 0; None where nothing told of any, at any time.
-        start_s: cold-start time, a worker's start to ready, of those that tell it.
-        response: response time of answered ok, by condition (one of ``cold_start_rule.CONDITIONS``, those that occur).
-        parts: the wait of cold requests by part (``cold_start_rule.PARTS``), where the worker's start is known.
-        whole: the wait of the other cold requests: queue and cold start, not told apart.
+        known: requests that are known to be cold or not; ``cold`` of them met a cold start.
+        by: how many were recognised by each rule (``cold_start_rule.BY``).
+        starts: starts of endpoint workers since second 0; None if no start was seen at any time.
+        start_s: cold-start time, from a worker's start to ready.
+        response: response time of answered ok, by condition (``cold_start_rule.CONDITIONS``).
+        parts: the wait of cold requests by part (``cold_start_rule.PARTS``), if the worker's start is known.
+        whole: the wait of the other cold requests: queue and cold start together.
     """
 
     known: int
@@ -44,13 +44,13 @@ class ColdStarts:
 
     @property
     def share(self) -> float | None:
-        """Cold requests ÷ those of which it is known."""
+        """Cold ÷ known requests."""
         return self.cold / self.known if self.known else None
 
 
 @cached_table
 def cold_starts(of: Tables) -> ColdStarts:
-    """See ColdStarts."""
+    """The ColdStarts of a run."""
     rows, starts = of.requests, of.starts
     cold = rows.loc[rows["cold"].fillna(False), ["cold_by", "wait_s", *PARTS]]
     apart = cold[PARTS[0]].notna()
@@ -70,9 +70,9 @@ def cold_starts(of: Tables) -> ColdStarts:
 
 
 def cold_start_table(of: Tables) -> pd.DataFrame | None:
-    """A row an attempt: what the rule saw and what it decided; None where it could decide nothing.
+    """A row per attempt with the rule's inputs and result; None if it could decide nothing.
 
-    Of more than WHOLE attempts those alone that are cold or in a first hand-over.
+    Of more than WHOLE attempts, only those that are cold or in a first hand-over.
     """
     judged = of.cold_judgement
     if not judged["cold"].notna().any():
@@ -84,5 +84,5 @@ def cold_start_table(of: Tables) -> pd.DataFrame | None:
 
 
 def is_shortened(of: Tables) -> bool:
-    """Whether the table has not a row for each attempt: they are too many."""
+    """Whether the table leaves out attempts because there are more than WHOLE."""
     return len(of.attempts) > WHOLE

@@ -1,4 +1,4 @@
-"""What a run cost: its endpoint workers, second by second as the endpoint listed them, at a known price."""
+"""The cost of a run: the endpoint workers listed over time, at a known price."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from coldburst.record.prices import PriceError
 
 from .run_tables import Tables
 
+# States in which an endpoint worker is paid for.
 BILLED = ("initializing", "idle", "running")
-"""States of the worker list in which an endpoint worker is paid for: from its start to its stop."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """``worker_s`` and ``usd`` of a whole run; None, and ``why``, where they cannot be told."""
+    """``worker_s`` and ``usd`` of a run; None, and ``why``, if unknown."""
 
     worker_s: float | None
     usd: float | None
@@ -26,25 +26,25 @@ class Cost:
 
 
 def cost(of: Tables) -> Cost:
-    """Worker-seconds × price, of a run that is no sweep. An estimate: the platform's bill is another count."""
+    """Worker-seconds × price of a run that is not a sweep: an estimate, because the platform counts for itself."""
     options = of.run.about.get("options")
-    said = options.get("price") if isinstance(options, dict) else None
-    if not isinstance(said, str) or not said:
-        return Cost(None, None, "no price is known: give --price, as in --price 4090")
+    text = options.get("price") if isinstance(options, dict) else None
+    if not isinstance(text, str) or not text:
+        return Cost(None, None, "the price is unknown: give --price, as in --price 4090")
     try:
-        price = prices.read(said, datetime.now(UTC).date())
+        price = prices.read(text, datetime.now(UTC).date())
     except PriceError as error:
-        return Cost(None, None, f"the price in run.json cannot be used: {error}")
+        return Cost(None, None, f"the price in run.json is invalid: {error}")
     seconds = worker_seconds(of)
     if seconds is None:
-        return Cost(None, None, "the endpoint did not list its workers, so nobody knows how long they ran")
+        return Cost(None, None, "the endpoint did not list its workers, so their running time is unknown")
     return Cost(seconds, seconds * price.usd_per_s)
 
 
 def worker_seconds(of: Tables) -> float | None:
-    """Endpoint workers that are paid for × time, from second 0 to the run's end; None where the worker list was never answered.
+    """Paid endpoint workers × seconds, from second 0 to the run's end; None without a worker list.
 
-    Each answer holds until the next, and the first one back to second 0 too.
+    Each answer counts until the next one, and the first one from second 0.
     """
     rows = of.run.endpoint
     good = None if rows is None else rows[(rows["view"] == "workers") & (rows["error"] == "")].sort_values("at_s")

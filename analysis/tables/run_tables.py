@@ -1,8 +1,7 @@
-"""The tables of a run: its requests with their times, the ledger, and the figures made of them when first asked for.
+"""The tables of a run: its requests with their times, the ledger, and further figures. Times are in seconds.
 
-Seconds throughout; percentiles are nearest rank over rows.
-
-A *request* is a ``seq``; an *attempt* is a row. The outcome, end and answer of a request are its last attempt's, its lateness its first's.
+A *request* is a ``seq``; an *attempt* is a row. A request has the outcome, end and answer of its last attempt, and the lateness of its
+first.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from ..statistics.autocorrelation import lag1_autocorrelation
 from ..statistics.percentiles import TimeSummary, time_summary
 from . import cold_start_rule
 from .audio import Audio, audio
-from .lateness import Lateness, lateness
 from .throughput import Throughput, throughput
 from .worker_starts import worker_starts
 
@@ -35,8 +33,18 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Lateness:
+    """Send delay of the generator, and how many ``held`` of ``of`` requests the in-flight cap delayed."""
+
+    times: TimeSummary
+    held: int
+    of: int
+    held_max_s: float
+
+
+@dataclass(frozen=True)
 class Tables:
-    """Every table of one run with rows of its own; each is made when first asked for."""
+    """The tables of one run, each computed on first use."""
 
     run: Run
 
@@ -47,14 +55,14 @@ class Tables:
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        """See ``requests``; with the columns of ``cold_judgement`` instead of the endpoint's own word on ``cold``."""
+        """See ``requests``; ``cold`` and the columns with it come from ``cold_judgement``."""
         return requests(self.attempts.assign(**{str(name): column for name, column in self.cold_judgement.items()}))
 
     @cached_property
     def cold_after_s(self) -> float:
-        """From which wait on an attempt counts as queued, or, first on its worker, as cold: as run.json says, in seconds."""
-        said = self.run.about.get("cold_after_s")
-        return cold_start_rule.COLD_AFTER_S if said is None else float(said)
+        """The shortest wait, in seconds, of an attempt that counts as queued, or as cold if it is the first on its worker."""
+        own = self.run.about.get("cold_after_s")
+        return cold_start_rule.COLD_AFTER_S if own is None else float(own)
 
     @cached_property
     def _judged(self) -> cold_start_rule.ColdStartJudgement:
@@ -62,12 +70,12 @@ class Tables:
 
     @property
     def cold_judgement(self) -> pd.DataFrame:
-        """A row an attempt: see ``cold_start_rule.judge_cold_starts``."""
+        """A row per attempt: see ``cold_start_rule.judge_cold_starts``."""
         return self._judged.attempts
 
     @property
     def starts(self) -> pd.DataFrame:
-        """A row a start of an endpoint worker: see ``worker_starts.worker_starts`` and ``ColdStartJudgement``."""
+        """A row per start of an endpoint worker: see ``worker_starts.worker_starts`` and ``ColdStartJudgement``."""
         return self._judged.starts
 
     @cached_property
@@ -82,14 +90,16 @@ class Tables:
 
     @cached_property
     def lag1_autocorrelation(self) -> float | None:
-        """Lag-1 autocorrelation of the response times answered ok, in order of seq; None where it cannot be told."""
+        """Lag-1 autocorrelation of the response times of answered ok, in order of seq; None if unknown."""
         rows = self.requests
         return lag1_autocorrelation(rows.loc[rows["outcome"] == "ok", "response_s"])
 
     @cached_property
     def queue_and_execution(self) -> dict[str, TimeSummary]:
-        """See ``queue_and_execution``."""
-        return queue_and_execution(self.requests)
+        """Queue delay and execution time of answered ok, as the endpoint reports them; only those that some row has."""
+        names = {"queue delay": "queue_s", "execution time": "execution_s"}
+        found = {label: request_times(self.requests, column, "ok") for label, column in names.items()}
+        return {label: sample for label, sample in found.items() if sample.n}
 
     @cached_property
     def service(self) -> dict[str, TimeSummary]:
@@ -108,12 +118,15 @@ class Tables:
 
     @cached_property
     def lateness(self) -> Lateness:
-        """See ``lateness``."""
-        return lateness(self.requests)
+        """Lateness = sent − scheduled − held, of the requests that were sent."""
+        rows = self.requests
+        held = rows["held_s"].fillna(0.0)
+        most = float(held.max()) if len(rows) else 0.0
+        return Lateness(time_summary(rows["lateness_s"], len(rows)), int((held > 0).sum()), len(rows), most)
 
 
 def cached_table(table: Callable[[Tables], T]) -> Callable[[Tables], T]:
-    """``table``, worked out when first asked for and then kept with the Tables that it is of."""
+    """``table``, computed on first use and stored in its Tables."""
 
     @wraps(table)
     def kept(of: Tables) -> T:
@@ -127,15 +140,15 @@ def cached_table(table: Callable[[Tables], T]) -> Callable[[Tables], T]:
 
 
 def requests(attempts: pd.DataFrame) -> pd.DataFrame:
-    """One row a seq, in order of seq: the last attempt's columns, and four that are derived.
+    """One row per seq, in order of seq: the columns of the last attempt, and derived ones.
 
     * ``scheduled_s``: of the first attempt; ``tries``: how many were sent
     * ``response_s`` = done_s − scheduled_s, to the end of the last attempt
     * ``service_s`` = done_s − sent_s, of the last attempt alone
     * ``lateness_s`` = sent_s − scheduled_s − held_s, of the first attempt; an empty held_s is 0
 
-    Rows that are ``unfinished`` or ``not_sent`` have no end: their times are NaN. Where the row of a first attempt
-    was lost, its lateness and what held it back are unknown: another try is late on purpose.
+    Rows that are ``unfinished`` or ``not_sent`` have no end: their times are NaN. If the row of a first attempt was lost, its
+    ``lateness_s`` and ``held_s`` are unknown, because retries are late on purpose.
     """
     rows, tried = last_attempts(attempts)
     done_s, scheduled_s, held_s = floats(rows["done_s"]), *(first_attempt_values(rows, tried, name) for name in ("scheduled_s", "held_s"))
@@ -159,13 +172,13 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
 def ledger(run: Run, rows: pd.DataFrame) -> Ledger:
     """The ledger: planned = each outcome + missing, over requests.
 
-    A closed loop that a duration bounds plans no number (``planned`` is null): its ledger is held
-    against the number that was dispatched, and in a run without an end against its rows.
+    A closed loop limited by time has no planned number (``planned`` is null): its ledger uses the number dispatched, or the rows
+    of a run without an end.
     """
     counts = {str(name): int(count) for name, count in rows["outcome"].value_counts().items() if count}
-    promised = run.about.get("planned")
-    promised = run.about.get("dispatched") if promised is None else promised
-    return Ledger(len(rows) if promised is None else int(promised), {name: counts[name] for name in OUTCOMES if name in counts})
+    planned = run.about.get("planned")
+    planned = run.about.get("dispatched") if planned is None else planned
+    return Ledger(len(rows) if planned is None else int(planned), {name: counts[name] for name in OUTCOMES if name in counts})
 
 
 def request_times(rows: pd.DataFrame, column: str, policy: str = "ended") -> TimeSummary:
@@ -174,15 +187,8 @@ def request_times(rows: pd.DataFrame, column: str, policy: str = "ended") -> Tim
     return time_summary(values if policy == "ended" else values[(rows["outcome"] == "ok").to_numpy()], len(rows))
 
 
-def queue_and_execution(rows: pd.DataFrame) -> dict[str, TimeSummary]:
-    """Queue delay and execution time of answered ok, as the endpoint tells them; only those that some row has."""
-    names = {"queue delay": "queue_s", "execution time": "execution_s"}
-    found = {label: request_times(rows, column, "ok") for label, column in names.items()}
-    return {label: sample for label, sample in found.items() if sample.n}
-
-
 def last_attempts(attempts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The last attempt of each request, in order of seq, and the attempts before those; no copies where they stand in order."""
+    """The last attempt of each request, in order of seq, and the earlier attempts; views if the rows are in order."""
     order = sorting_places(attempts["seq"], attempts["attempt"])
     rows = attempts if order is None else attempts.take(order)
     begin = begin_of_last(integers(rows["seq"]))
@@ -190,7 +196,7 @@ def last_attempts(attempts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def first_attempt_values(rows: pd.DataFrame, tried: pd.DataFrame, name: str) -> NDArray[Any]:
-    """A column of numbers of the first attempt at each of ``rows``, both tables from ``last_attempts``. A view where that can be."""
+    """A column of the first attempt of each of ``rows`` (both tables are from ``last_attempts``); a view if possible."""
     values, before = (floats(table[name]) if table[name].dtype == np.float64 else integers(table[name]) for table in (rows, tried))
     places = _places(rows, tried)
     begins = np.append(True, places[1:] != places[:-1])[: len(places)]
@@ -202,7 +208,7 @@ def first_attempt_values(rows: pd.DataFrame, tried: pd.DataFrame, name: str) -> 
 
 
 def attempts_sent(rows: pd.DataFrame, tried: pd.DataFrame) -> NDArray[np.int32]:
-    """How many attempts at each of ``rows`` were sent."""
+    """How many attempts of each of ``rows`` were sent."""
     counts = (~np.isnan(floats(rows["sent_s"]))).astype(np.int32)
     np.add.at(counts, _places(rows, tried)[~np.isnan(floats(tried["sent_s"]))], 1)
     return counts

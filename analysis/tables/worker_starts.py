@@ -1,9 +1,8 @@
-"""Starts of endpoint workers, as the events ``worker_ready`` tell them.
+"""Starts of endpoint workers, from the events ``worker_ready``.
 
-The list of workers is asked now and then, so an event comes at the *look* that first showed the worker
-ready. ``from_s`` is the earliest instant at which it can have become so: the look before (its row in
-endpoint.csv), or the worker's own start where that is later. The list tells whole seconds of uptime: half
-of the second that was cut off is added. Without such rows an event is taken at its word.
+The worker list is polled, so an event has the time of the *poll* that first showed the worker ready. ``from_s`` is the earliest
+time at which it can have become ready: the poll before (its row in endpoint.csv), or the worker's start if that is later. The
+list has the uptime in whole seconds, so half a second is added. Without rows in endpoint.csv, an event's time is used as it is.
 """
 
 from __future__ import annotations
@@ -11,49 +10,49 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..runs.csv_columns import Floats, floats
 from ..statistics.percentiles import ascending
 
+# Several load generators poll the list every few seconds; they see the same start at most this far apart.
 SAME_S = 5.0
-"""Load generators that each ask the list see one start at most this far apart (they ask every few seconds)."""
 COLUMNS = ("worker_id", "from_s", "at_s", "seconds")
 
 
 def worker_starts(events: pd.DataFrame | None, endpoint: pd.DataFrame | None) -> pd.DataFrame:
-    """A row a start, in order of time; one that several load generators saw stands once.
+    """A row per start, in order of time, also if several load generators saw it.
 
-    Columns: worker_id ("" where only a count told of it); from_s and at_s, between which it became
-    ready (below zero: before second 0); seconds, its start to at_s, NaN where that is not known.
+    Columns: worker_id ("" if only a count was reported); from_s and at_s, between which it became ready (negative: before
+    second 0); seconds from its start to at_s, NaN if unknown.
     """
     if events is None:
         return pd.DataFrame({name: pd.Series(dtype="str" if name == "worker_id" else "float64") for name in COLUMNS})
     rows = events[(events["kind"] == "worker_ready") & events["at_s"].notna()].sort_values(["at_s", "generator"])
-    look_s = _look_before(rows["at_s"], endpoint)
-    cut_s = ((look_s < rows["at_s"]) & (rows["seconds"] % 1 == 0)).astype("float64")
-    from_s = np.fmax(look_s, (rows["at_s"] - rows["seconds"] - cut_s).to_numpy())
+    poll_s = _poll_before(rows["at_s"], endpoint)
+    cut_s = ((poll_s < rows["at_s"]) & (rows["seconds"] % 1 == 0)).astype("float64")
+    from_s = np.fmax(poll_s, (rows["at_s"] - rows["seconds"] - cut_s).to_numpy())
     rows = rows.assign(from_s=from_s, seconds=rows["seconds"] + cut_s / 2)
     nameless = rows["worker_id"] == ""
     kept = pd.concat([rows[nameless & (rows["generator"] == _busiest(rows.loc[nameless, "generator"]))], _once(rows[~nameless])])
     return kept.sort_values(["at_s", "worker_id"], ignore_index=True)[list(COLUMNS)]
 
 
-def _look_before(at_s: pd.Series[float], endpoint: pd.DataFrame | None) -> np.typing.NDArray[np.float64]:
-    """For each event the look before the one that made it; the event's own instant where there is none."""
-    told: np.typing.NDArray[np.float64] = np.asarray(at_s, dtype=np.float64)
+def _poll_before(at_s: pd.Series[float], endpoint: pd.DataFrame | None) -> Floats:
+    """For each event the poll before the one that made it, or the event's own time without one."""
+    seen_s = floats(at_s)
     if endpoint is None:
-        return told
-    answered = (endpoint["view"] == "workers") & (endpoint["error"] == "")
-    looks = ascending(endpoint.loc[answered, "at_s"])
-    place = np.searchsorted(looks, told, side="right") - 2
-    return np.where(place >= 0, looks[np.maximum(place, 0)], told) if len(looks) else told
+        return seen_s
+    polls = ascending(endpoint.loc[(endpoint["view"] == "workers") & (endpoint["error"] == ""), "at_s"])
+    place = np.searchsorted(polls, seen_s, side="right") - 2
+    return np.where(place >= 0, polls[np.maximum(place, 0)], seen_s) if len(polls) else seen_s
 
 
 def _busiest(generators: pd.Series[str]) -> str:
-    """The generator that tells the most: counts without a name cannot be told apart, so one of them is believed."""
+    """The generator with the most events. Starts without a name cannot be matched, so only one generator's are used."""
     return str(generators.value_counts().sort_index().idxmax()) if len(generators) else ""
 
 
 def _once(rows: pd.DataFrame) -> pd.DataFrame:
-    """Named starts, without those that another generator told of up to SAME_S before."""
+    """Named starts, without those that another generator saw up to SAME_S before."""
     seen: dict[str, tuple[float, str]] = {}
     keep = []
     for worker, at_s, generator in zip(rows["worker_id"], rows["at_s"], rows["generator"], strict=True):

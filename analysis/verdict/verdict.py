@@ -48,15 +48,7 @@ class Verdict:
 
 
 def judge(run: Run, tables: Tables) -> Verdict:
-    """The verdict on ``run``; the most serious rule that it breaks decides.
-
-    * invalid: nothing was sent; the ledger of an ended run does not balance although no generator was lost; the P99 send delay is
-      above the limit; a generator used more than CPU_FULL of a core for more than CPU_SHARE of its seconds.
-    * degraded: the run did not end by its schedule or --run-time; a generator was lost; requests are unfinished, or not sent although
-      --run-time did not end the run before their turn; the in-flight cap delayed more than 1 - RATE_KEPT of a stage's requests beyond
-      its end; the P99 send delay is above half the limit; the input is Locust's totals.
-    * valid: otherwise. Failures of the service do not make a measurement of it less valid.
-    """
+    """The verdict on ``run``; the most serious rule that it breaks decides (docs/methodology.md, "Verdict")."""
     if run.totals is not None:
         return Verdict("degraded", ("The input has only totals, without a row per request.",), (*TOTALS, *run.notes))
     invalid, degraded = list(_invalid(tables)), list(_degraded(tables))

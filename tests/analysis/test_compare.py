@@ -14,7 +14,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.compare.compare import compare
 from analysis.compare.comparison_figures import _line, _mark, comparison_plots
-from analysis.compare.differences import interval_difference, share_difference
+from analysis.compare.comparison_lines import interval_difference, share_difference
 from analysis.figures import plot_files
 from analysis.runs.load import RunError, load
 from analysis.statistics.autocorrelation import correlation_time

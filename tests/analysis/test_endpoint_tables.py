@@ -12,9 +12,9 @@ from analysis.figures.style import MissingPlot
 from analysis.report import run_sheets
 from analysis.report.report import headline
 from analysis.runs.load import RunError, load
-from analysis.tables import queue_jobs, run_tables
-from analysis.tables.failure_causes import CAUSES, failure_causes
-from analysis.tables.retry_summary import retry_summary as retries_of
+from analysis.tables import attempt_tables
+from analysis.tables.attempt_tables import CAUSES, failure_causes
+from analysis.tables.attempt_tables import retry_summary as retries_of
 from analysis.tables.run_tables import Tables
 from analysis.text import number_format
 from analysis.verdict.verdict import judge
@@ -172,12 +172,12 @@ def test_a_request_that_waited_for_another_try_did_leave(retries):
 
 def test_polling_is_told_and_in_no_time(queue):
     """17 of the 36 jobs are odd (1 s late), 19 even (0.5 s); one question for each 10 s begun."""
-    found = queue_jobs.polling(queue.attempts)
+    found = attempt_tables.polling(queue.attempts)
     assert (found.late.n, found.late.at(50).value, found.late.at(95).value) == (36, pytest.approx(0.5), pytest.approx(1.0))
     asked = [int(row.done_s - row.scheduled_s) // 10 + 1 for row in queue.attempts.itertuples()]
     assert found.polls.mean == pytest.approx(sum(asked) / 36)
     assert queue.response["ok"].maximum == pytest.approx(125.6)
-    assert queue_jobs.polling(queue.attempts.assign(seen_s=float("nan"))) is None
+    assert attempt_tables.polling(queue.attempts.assign(seen_s=float("nan"))) is None
     remark = sheet(queue, "Queue and execution").remark
     assert "late by 500 ms at P50 and 1.00 s at P95" in remark
     assert "dispatched 1 job again" in remark
@@ -185,9 +185,7 @@ def test_polling_is_told_and_in_no_time(queue):
 
 def test_queue_and_execution_are_of_answered_ok(queue):
     failed = queue.attempts["seq"] < 3
-    found = run_tables.queue_and_execution(
-        changed(queue, attempts=queue.attempts.assign(outcome=queue.attempts["outcome"].mask(failed, "failed"))).requests
-    )
+    found = changed(queue, attempts=queue.attempts.assign(outcome=queue.attempts["outcome"].mask(failed, "failed"))).queue_and_execution
     assert {name: times.n for name, times in found.items()} == {"queue delay": 29, "execution time": 29}
 
 

@@ -99,7 +99,7 @@ QUEUE = [  # tests/runs/queue: 36 planned, 32 ok, 4 queue time-outs, 3 cold star
     ("real_time_factor > 1", "cannot tell (no audio duration is recorded)"),
     ("wer < 5 %", "cannot tell (no word error rate was measured)"),
     ("efficiency > 90 %", "cannot tell (this run is not a sweep: measure the efficiency with locustfiles/scaling.py)"),
-    ("cost < 1", "cannot tell (no price is known: give --price, as in --price 4090)"),
+    ("cost < 1", "cannot tell (the price is unknown: give --price, as in --price 4090)"),
     ("verdict == valid", "met: valid"),
 ]
 
@@ -131,7 +131,7 @@ def test_cost_is_worker_seconds_times_the_price(even):
         moved = replace(run, endpoint=endpoint.assign(at_s=at_s))
         assert gate(moved, asked("cost < 0.2 USD")).results[0].found.value == pytest.approx(0.17)
     unlisted = replace(even, about=run.about)
-    assert states(unlisted, "cost < 1") == ["cannot tell (the endpoint did not list its workers, so nobody knows how long they ran)"]
+    assert states(unlisted, "cost < 1") == ["cannot tell (the endpoint did not list its workers, so their running time is unknown)"]
 
 
 def test_of_a_sweep_the_smallest_efficiency_and_what_its_setting_has():

@@ -90,7 +90,7 @@ def test_the_terminal_shows_ledger_verdict_and_times(made):
     lines = made["mixed"][0].stdout.splitlines()
     equation = "40 planned = 20 ok + 5 failed + 2 queue_timeout + 3 throttled + 4 abandoned + 2 unfinished + 3 not_sent + 1 missing"
     assert equation in lines
-    assert lines.index("verdict: invalid") < lines.index("  - The run was cut short (Ctrl-C): the figures hold up to that instant only.")
+    assert lines.index("verdict: invalid") < lines.index("  - The run was cut short (Ctrl-C): the figures cover only the time until then.")
     assert any(line.split()[:3] == ["P95", "3.00", "s"] for line in lines)
     assert any("the last line was torn off" in line for line in lines)
 

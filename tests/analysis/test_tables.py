@@ -11,11 +11,9 @@ import pytest
 from analysis.report.report import equation, headline
 from analysis.runs import locust_csv
 from analysis.runs.load import load
-from analysis.tables import run_tables
-from analysis.tables.attempt_outcomes import by_outcome
-from analysis.tables.hook_events import events
-from analysis.tables.requests_by_stage import by_stage
+from analysis.tables.attempt_tables import by_outcome, events
 from analysis.tables.run_tables import Tables
+from analysis.tables.throughput import by_stage
 from analysis.text import number_format
 from coldburst.schedule.stages import parse, planned
 from tests.support.attempt_rows import ledger, read
@@ -171,10 +169,10 @@ def test_a_stage_without_a_row_is_told(mixed):
 
 
 def test_queue_execution_and_events(burst, mixed):
-    found = run_tables.queue_and_execution(burst.requests)
+    found = burst.queue_and_execution
     assert found["execution time"].at(50).value == 1.0
     assert (found["queue delay"].n, found["queue delay"].maximum) == (30, 7.0)
-    assert run_tables.queue_and_execution(mixed.requests) == {}  # only its queue_timeouts tell one
+    assert mixed.queue_and_execution == {}  # only its queue_timeouts tell one
     known = [{"kind": "cold_start", "count": 2, "total_s": 1.5, "longest_s": 0.8}]
     assert events(burst.run).to_dict("records") == known
 

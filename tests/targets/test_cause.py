@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.tables.failure_causes import CAUSES as REPORTED
+from analysis.tables.attempt_tables import CAUSES as REPORTED
 from coldburst.record.attempt import ENDPOINT, OUTCOMES
 from coldburst.targets.cause import CAUSES, cause
 
@@ -123,6 +123,6 @@ def test_causes_are_a_closed_set_and_samples_have_the_columns_of_the_endpoints_f
 @pytest.mark.parametrize("words", [CAUSES["switched_off"], REPORTED["switched_off"]])
 def test_an_endpoint_without_workers_is_not_said_to_want_none(words):
     assert "either" in words
-    assert "its most is 0" in words or "its most being 0" in words
+    assert "its most is 0" in words or "its most being 0" in words or "workersMax is 0" in words
     assert "RunPod sets after a week without requests (raise workersMax), or no host has the GPU" in words
     assert words.endswith("(allow more kinds of GPU or regions)")
