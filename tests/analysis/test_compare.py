@@ -312,7 +312,7 @@ def test_what_need_not_matter_is_told(tmp_path):
 
 def test_an_invalid_run_is_refused(tmp_path):
     runs = [load(run(tmp_path / "one", times(1, 100))), load(run(tmp_path / "two", times(2, 100), about={"planned": 101}))]
-    with pytest.raises(RunError, match="two is invalid: The ledger does not balance: 1 of 101 planned are missing"):
+    with pytest.raises(RunError, match="two is invalid: The ledger does not balance: 1 of 101 planned requests are missing"):
         compare(runs)
     assert "two is invalid" in compare(runs, anyway=True).pairs[0].warnings[0]
 
