@@ -24,7 +24,7 @@ CAUSES: Mapping[str, str] = {
     "crash_loop": "endpoint workers started and never became ready: read their logs",
     "slow_start": "endpoint workers were starting and not ready in time",
     "switched_off": "the endpoint had no worker: either workersMax is 0, which RunPod sets after a week without requests "
-    "(raise workersMax), or no host has the GPU it asks for (allow more GPU types or regions)",
+    "(raise workersMax), or no host has the GPU it asks for (allow more kinds of GPU or regions)",
     "worker_lost": "an endpoint worker took the job and disappeared",
     "out_of_memory": "the endpoint worker ran out of memory",
     "bad_request": "the request was rejected as invalid",
