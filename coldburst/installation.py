@@ -16,7 +16,7 @@ IMPORT_ROOT = PACKAGE.parent
 """The directory that holds the package: on a PYTHONPATH, it gives a process the same coldburst as this one."""
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "report": ("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "jinja2"),
-    "emulator": ("runpod", "aiohttp", "fastapi", "uvicorn", "uvloop", "python_multipart", "pocketsphinx"),
+    "emulator": ("runpod", "aiohttp", "fastapi", "uvicorn", "uvloop", "python_multipart", "pocketsphinx", "trustme"),
 }
 """Extra of pyproject.toml -> the modules that it brings."""
 NEEDED_BY = {"report": "a report", "emulator": "an endpoint on this machine"}
