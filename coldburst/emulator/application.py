@@ -1,4 +1,4 @@
-"""The emulator as a whole: its endpoints with their workers, the server before them, and their start and end."""
+"""The emulator as a whole: its endpoints with their workers, the server, and their start and end."""
 
 from __future__ import annotations
 
@@ -12,31 +12,29 @@ from typing import Any, TextIO
 
 from aiohttp import web
 
+from coldburst.child_processes import OrphanReaper
 from coldburst.emulator.api.access import Access
 from coldburst.emulator.api.management import Management
 from coldburst.emulator.api.routes import Routes
 from coldburst.emulator.api.server import Server
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, EndpointSpec
-from coldburst.emulator.truth_log import TruthLog
-from coldburst.emulator.wall_clock import WallClock
+from coldburst.emulator.truth_log import TruthLog, WallClock
 from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.modelled_backend import ModelledBackend
 from coldburst.emulator.workers.process_backend import ProcessBackend
-from coldburst.emulator.workers.processes import OrphanReaper
 from coldburst.transcriber.service_process import BACKLOG
 
 SHUTDOWN_S = 0.1
-"""For answers that are being written when the emulator is told to end."""
+"""For answers that are being written when the emulator stops."""
 
 
 class Emulator:
     """The endpoints and what they share: webhooks, truth log, routes.
 
     Args:
-        url: at which clients reach it.
-        worker_url: at which its workers do; the same, but never TLS.
-        folder: for the workers' own folders.
+        url, worker_url: for clients; for workers, which never use TLS.
+        folder: for the workers' folders.
     """
 
     def __init__(
@@ -61,20 +59,20 @@ class Emulator:
         self._routes = Routes(self.endpoints, management, access)
 
     def server(self) -> Server:
-        """What answers on its behalf."""
+        """The server for its requests."""
         platforms = [endpoint.platform for endpoint in self.endpoints.values()]
         most = max(bytes_ for one in platforms for bytes_ in (one.run_bytes, one.sync_bytes, one.lb_bytes))
         return Server(self._routes.serve, int(most) + 1)
 
     def start(self) -> None:
-        """Starts the workers that are wanted from the start, and puts the faults in force."""
+        """Start the workers of the minimum, and inject the configured faults."""
         for endpoint in self.endpoints.values():
             for fault in endpoint.spec.faults:
                 endpoint.faults.inject(fault)
             endpoint.pump()
 
     async def end(self) -> None:
-        """Ends every worker, before the server is gone: the SDK asks a dead server thousands of times a second."""
+        """End every worker before the server: the SDK retries a dead server thousands of times a second."""
         await asyncio.gather(*(endpoint.backend.end() for endpoint in self.endpoints.values()))
         await self._webhooks.close()
 
@@ -91,7 +89,7 @@ class Emulator:
 
 @contextlib.asynccontextmanager
 async def serving(emulator: Emulator, sockets: Sequence[tuple[socket.socket, ssl.SSLContext | None]]) -> AsyncIterator[None]:
-    """The emulator while it answers."""
+    """Run the server."""
     runner = web.ServerRunner(emulator.server(), shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
@@ -104,7 +102,7 @@ async def serving(emulator: Emulator, sockets: Sequence[tuple[socket.socket, ssl
 
 
 async def until_ready(emulator: Emulator, stop: asyncio.Event) -> bool:
-    """Whether every endpoint's minimum of workers is ready; False when told to stop before."""
+    """Whether every endpoint's minimum of workers is ready; False when stopped first."""
     ready: asyncio.Future[Any] = asyncio.gather(*(endpoint.until_ready() for endpoint in emulator.endpoints.values()))
     stopped: asyncio.Future[Any] = asyncio.create_task(stop.wait())
     await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -19,23 +19,23 @@ from typing import TextIO
 import uvloop
 
 from coldburst import emulator_token
+from coldburst.child_processes import OrphanReaper
 from coldburst.emulator.api.access import Access
 from coldburst.emulator.application import Emulator, serving, until_ready
 from coldburst.emulator.certificate import serve_as
 from coldburst.emulator.settings.arguments import PROGRAM
 from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, EndpointSpec
 from coldburst.emulator.settings.parsing import parse
-from coldburst.emulator.workers.processes import OrphanReaper
 from coldburst.installation import program
 from coldburst.keys import RUNPOD_KEY
 from coldburst.transcriber.service_process import in_url, listen, on_stop, open_log, start_error
 
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
-"""Where those on this machine reach a server that listens at every address."""
+"""Loopback addresses of a server that listens on all addresses."""
 
 
 async def run(options: EmulatorOptions, specs: Sequence[EndpointSpec], listening: socket.socket, folder: Path, log: TextIO | None) -> int:
-    """Serve until told to stop; the exit code."""
+    """Serve until stopped; the exit code."""
     host = in_url(options.host)
     port = listening.getsockname()[1]
     context, authority = serve_as(options.host, folder, [spec.name for spec in specs]) if options.https else (None, None)
@@ -70,7 +70,7 @@ async def run(options: EmulatorOptions, specs: Sequence[EndpointSpec], listening
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the emulator; the exit code: 0 when told to stop, 2 when the options are not right."""
+    """Run the emulator; the exit code: 0 when stopped, 2 for invalid options."""
     options, specs = parse(words)
     try:
         log = open_log(options.log)
@@ -81,7 +81,7 @@ def main(words: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="coldburst-"))
     try:
         return uvloop.run(run(options, specs, listening, folder, log))
-    # Whoever started it has gone already.
+    # The parent process has already gone.
     except BrokenPipeError:
         return 0
     finally:

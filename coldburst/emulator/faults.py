@@ -1,4 +1,4 @@
-"""The faults in force at an endpoint: how each is put in force, and which requests and workers it hits."""
+"""The faults of an endpoint: how each is injected, and which requests and workers it hits."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ ALIVE = ("LOADING", "READY", "RUNNING", "DRAINING", "CACHED", "RESUMING")
 
 
 class FaultRules:
-    """The rules in force for requests; which requests a share hits depends on the seed alone."""
+    """The active rules for requests; the seed alone decides which requests a share hits."""
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"{seed} faults")
         self._rules: list[FaultRule] = []
 
     def add(self, rule: FaultRule) -> None:
-        """Puts a rule in force, after those that are."""
+        """Activate a rule, after the others."""
         self._rules.append(rule)
 
     def clear(self) -> None:
-        """Puts all out of force."""
+        """Deactivate all rules."""
         self._rules = []
 
     def hit(self, operation: str, now: float) -> FaultRule | None:
@@ -51,7 +51,7 @@ class FaultRules:
 
 
 class FaultTarget(Protocol):
-    """The part of an endpoint that faults act on; ``worker_states`` are by worker id."""
+    """The part of an endpoint that faults act on; ``worker_states`` by worker id."""
 
     core: Endpoint
     backend: WorkerBackend
@@ -59,21 +59,17 @@ class FaultTarget(Protocol):
 
     @property
     def platform(self) -> Platform:
-        """What the platform does without faults."""
+        """The platform without faults."""
 
     def now(self) -> float:
-        """Seconds by the endpoint's clock."""
+        """Seconds of the endpoint's clock."""
 
     def pump(self) -> None:
-        """Let the endpoint act on what has changed."""
+        """Let the endpoint act on changes."""
 
 
 class FaultInjector:
-    """Puts faults in force at one endpoint.
-
-    Args:
-        seed: decides which requests a share hits.
-    """
+    """Injects faults at one endpoint; ``seed`` decides which requests a share hits."""
 
     def __init__(self, target: FaultTarget, seed: int) -> None:
         self._target = target
@@ -82,11 +78,7 @@ class FaultInjector:
         self._never_ack: str | None = None
 
     def inject(self, fault: Fault) -> None:
-        """Put a fault in force.
-
-        Raises:
-            FaultError: there is no such worker.
-        """
+        """Inject a fault; FaultError where its worker does not exist."""
         target = self._target
         match fault.kind, fault.value:
             case "rule", _:
@@ -109,12 +101,7 @@ class FaultInjector:
         target.pump()
 
     def check_request(self, request: web.BaseRequest, operation: str) -> None:
-        """Nothing, where no fault hits a client's request.
-
-        Raises:
-            HttpError: the request gets an error.
-            CancelledError: its connection was reset.
-        """
+        """HttpError or, after a reset of the connection, CancelledError where a fault hits the request."""
         rule = self._rules.hit(operation, self._target.now())
         if rule is None:
             return
@@ -122,10 +109,10 @@ class FaultInjector:
             _reset(request)
             raise asyncio.CancelledError
         headers = {} if rule.retry_after_s is None else {"Retry-After": f"{rule.retry_after_s:g}"}
-        raise HttpError(rule.status, f"a fault that was asked for: {rule.status}", headers)
+        raise HttpError(rule.status, f"injected fault: {rule.status}", headers)
 
     def use_crash_start(self) -> bool:
-        """Whether the worker that starts now is to crash; counts it as one of the crashes asked for."""
+        """Whether the worker that starts now must crash; counts the crash."""
         crash = self._crash_starts > 0
         self._crash_starts -= crash
         return crash
@@ -137,14 +124,14 @@ class FaultInjector:
     def _kill(self, worker: str) -> None:
         alive = [worker_id for worker_id, state in self._target.worker_states.items() if state in ALIVE]
         if worker not in ("all", "one", *alive):
-            names = ", ".join(alive[:5]) or "none (none has a process)"
-            raise FaultError(f"there is no worker {short_repr(worker)} to kill: name one of {names}")
+            names = ", ".join(alive[:5]) or "none (no worker has a process)"
+            raise FaultError(f"no such worker to kill: {short_repr(worker)}; use one of {names}")
         for worker_id in alive if worker == "all" else alive[:1] if worker == "one" else [worker]:
             self._target.backend.kill(worker_id)
 
 
 def _reset(request: web.BaseRequest) -> None:
-    """Break the connection off by a reset (RST), as a crashed peer does."""
+    """Reset the connection (RST), as a crashed peer does."""
     if request.transport is not None:
         if sock := request.transport.get_extra_info("socket"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

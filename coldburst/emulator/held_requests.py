@@ -1,4 +1,4 @@
-"""Requests to a load balancer, from their arrival to their end: each waits for what the model decides."""
+"""Requests at a load balancer: each waits for the model's decision."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from coldburst.serverless.simulation.driver import WorkerResult
 
 @dataclass(slots=True, eq=False)
 class HeldRequest:
-    """One request to a load balancer.
+    """One request.
 
     Attributes:
-        client_name: the client's name for it, from ``X-Request-ID``; "" where it gave none.
-        decision: Forward or GiveUp.
-        cut: why the platform takes the request away from its worker: the limit on processing, or the worker's end.
-        output: what a modelled worker answers.
+        client_name: its ``X-Request-ID``, or "".
+        cut: why the platform takes it from its worker: the processing limit, or the worker's end.
+        output: a modelled worker's answer.
     """
 
     id: str
@@ -31,20 +30,20 @@ class HeldRequest:
 
     @property
     def forward(self) -> Forward | None:
-        """Who has the request; None = no worker got it."""
+        """The worker that got it; None = none did."""
         decision = self.decision.result() if self.decision.done() and not self.decision.cancelled() else None
         return decision if isinstance(decision, Forward) else None
 
 
 class HeldRequests:
-    """The requests that have not ended, by id."""
+    """Open requests by id."""
 
     def __init__(self) -> None:
         self._requests: dict[str, HeldRequest] = {}
         self._numbers = itertools.count(1)
 
     def open(self, client_name: str, now: float) -> HeldRequest:
-        """A new request, which waits for a decision."""
+        """A new request, waiting for a decision."""
         loop = asyncio.get_running_loop()
         request_id = f"request-{next(self._numbers)}"
         held = HeldRequest(request_id, client_name, now, loop.create_future(), loop.create_future(), loop.create_future())
@@ -52,11 +51,11 @@ class HeldRequests:
         return held
 
     def close(self, held: HeldRequest) -> None:
-        """The request has ended."""
+        """End a request."""
         del self._requests[held.id]
 
     def settle(self, action: Forward | GiveUp | Cut | WorkerResult) -> None:
-        """Pass on what was decided for a request, or a modelled worker's answer to it."""
+        """Pass a decision, or a modelled worker's answer, to its request."""
         held = self._requests.get(action.request_id)
         if held is None:
             return

@@ -14,8 +14,7 @@ from typing import Any
 from coldburst.emulator.faults import FaultInjector
 from coldburst.emulator.held_requests import HeldRequest, HeldRequests, settle
 from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, EndpointSpec, WorkerSpec
-from coldburst.emulator.truth_log import TruthLog
-from coldburst.emulator.wall_clock import WallClock
+from coldburst.emulator.truth_log import TruthLog, WallClock
 from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.backend import WorkerBackend
 from coldburst.serverless.actions import Action, Changed, Cut, Ended, Forward, GiveUp
@@ -26,27 +25,22 @@ from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.simulation.driver import WorkerResult
 
 LONGEST_S = 3600.0
-"""Of a timer: one that is early does no harm, and an event loop does not count to any number."""
+"""Longest timer: event loops have a limit, and an early timer does no harm."""
 
 
 class HostedEndpoint:
-    """An endpoint with its workers, its faults and everyone who waits for an answer.
-
-    Args:
-        spec: its settings.
-        options: those of the emulator.
+    """An endpoint with its workers, faults and waiting clients.
 
     Attributes:
-        core: the platform model of this endpoint, which decides.
-        backend: its workers; set by whoever makes it.
-        faults: those in force.
-        version: number of the present release; ``worker_versions`` has that of each worker.
-        worker_states: by worker id, of all workers that are not stopped.
+        core: the platform model, which makes all decisions.
+        backend: its workers; to be set after the construction.
+        version: number of the present release; ``worker_versions`` has each worker's.
+        worker_states: by worker id, without stopped workers.
     """
 
     def __init__(self, spec: EndpointSpec, options: EmulatorOptions, clock: WallClock, truth: TruthLog, webhooks: Webhooks) -> None:
         self.spec, self.options, self.clock = spec, options, clock
-        # The name is part of it so that no two endpoints draw the same ids.
+        # With the name, so that no two endpoints get the same ids.
         seed = random.Random(f"{options.seed} {spec.name}").getrandbits(63)
         self.core = Endpoint(spec.policy, spec.platform, now=clock.now(), seed=seed, name=spec.name, price_per_s=spec.price_per_s)
         self.backend: WorkerBackend
@@ -71,21 +65,20 @@ class HostedEndpoint:
 
     @property
     def is_queue(self) -> bool:
-        """Whether it has a queue of jobs; else it is a load balancer."""
+        """Whether it is a queue endpoint; otherwise a load balancer."""
         return self.spec.policy.kind == "QUEUE"
 
     @property
     def platform(self) -> Platform:
-        """What the platform does."""
+        """The platform's parameters."""
         return self.spec.platform
 
     # time
 
     def now(self) -> float:
-        """The clock, in seconds, once all is done that was due by then.
+        """Seconds of the clock, after all that was due by then is done.
 
-        So a loop that is late brings nothing into another order, and what a request tells the model comes after what was due
-        before it or at the same instant, as in virtual time.
+        So a late event loop changes no order: a request's effect comes after what was due before it, as in virtual time.
         """
         now = self.clock.now()
         if not self._pumping and (due_s := self.backend.wake_s()) is not None and due_s <= now:
@@ -93,7 +86,7 @@ class HostedEndpoint:
         return now
 
     def pump(self) -> None:
-        """Lets the model act on what has happened, and on what is due."""
+        """Let the model act on events, and on what is due."""
         self._pump_again = True
         if self._pumping:
             return
@@ -109,10 +102,7 @@ class HostedEndpoint:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """A timer that is early does no harm: it only pumps once more. So one is set anew only when it would be late.
-
-        Whole milliseconds, rounded up: the event loop counts in them.
-        """
+        """Set the timer anew if it would be late; an early one only pumps once more. In whole milliseconds, as the loop counts."""
         due_s = self.backend.wake_s()
         if due_s is None or (self._timer is not None and self._timer_s <= due_s):
             return
@@ -139,12 +129,12 @@ class HostedEndpoint:
     # settings
 
     def change(self, **settings: Any) -> None:
-        """Other settings of the operator's, at once; see Endpoint.change."""
+        """Apply an operator's settings at once; see Endpoint.change."""
         self.core.change(self.now(), **settings)
         self.pump()
 
     def roll_out(self, workers: WorkerSpec) -> None:
-        """A rolling release: other workers from now on. Those that are there take nothing more and end after their work.
+        """A rolling release: other workers from now on. Present ones get no more work and end after theirs.
 
         Source: RunPod's documentation, rolling releases.
         """
@@ -152,12 +142,12 @@ class HostedEndpoint:
         self.backend.change(workers)
         for worker_id in list(self.worker_states):
             self.core.done(worker_id, "", {"stopPod": True}, self.now())
-        # Makes up the minimum at once.
+        # Starts the minimum at once.
         self.core.change(self.now())
         self.pump()
 
     async def until_ready(self) -> None:
-        """Returns when the minimum of workers is ready."""
+        """Return when the minimum of workers is ready."""
         while sum(state in ("READY", "RUNNING") for state in self.worker_states.values()) < self.core.policy.workers_min:
             self._worker_changed.clear()
             await self._worker_changed.wait()
@@ -165,7 +155,7 @@ class HostedEndpoint:
     # jobs
 
     async def wait(self, job: Job, wait_s: float) -> None:
-        """Returns when the job has ended, or ``wait_s`` is over."""
+        """Return when the job has ended, or after ``wait_s``."""
         if job.state in TERMINAL_STATES:
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -179,11 +169,7 @@ class HostedEndpoint:
                     del self._job_waiters[job.id]
 
     def check_webhook(self, url: Any) -> None:
-        """Check where a job's webhook would go.
-
-        Raises:
-            RequestRefusedError: neither this machine nor an allowed host.
-        """
+        """RequestRefusedError for a webhook to neither this machine nor an allowed host."""
         if isinstance(url, str) and (host := self._webhooks.forbidden_host(url)):
             raise RequestRefusedError(f"webhook host {short_repr(host)} is not this machine: start the emulator with --webhook-hosts NAME")
 
@@ -209,18 +195,14 @@ class HostedEndpoint:
     # requests of a load balancer
 
     def arrive(self, affinity: str, client_name: str = "") -> HeldRequest:
-        """A request that waits for a worker; whoever brings it must call ``leave``.
-
-        Args:
-            client_name: the client's own name for it, for the truth log alone.
-        """
+        """A request that waits for a worker; the caller must call ``leave``. ``client_name`` is for the truth log."""
         held = self._held.open(client_name, self.now())
         self.core.arrive(held.id, held.arrived_s, affinity=affinity)
         self.pump()
         return held
 
     def leave(self, held: HeldRequest, status: int | None, reason: str) -> None:
-        """The request has ended: answered with ``status``, or its client went away (None)."""
+        """A request has ended: answered with ``status``, or its client disconnected (None)."""
         now = self.now()
         self._held.close(held)
         self.core.left(held.id, now)

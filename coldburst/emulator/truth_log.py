@@ -1,9 +1,10 @@
-"""The truth log: what the emulator did, one line of JSON an event, to hold a load tester's figures against."""
+"""The emulator's clock and its truth log: what it did, one line of JSON per event, to check a load tester's figures against."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -11,19 +12,26 @@ from coldburst.serverless.actions import Changed, Forward
 from coldburst.serverless.job import Job
 
 
-class TruthLog:
-    """Writes lines; each is handed to the system before the call returns.
+class WallClock:
+    """Seconds since the emulator's second 0; ``zero_s`` is that instant in seconds since 1970."""
 
-    Args:
-        out: where the lines go; None = nowhere.
-        zero_s: second 0 of the emulator's clock, in seconds since 1970.
-    """
+    def __init__(self) -> None:
+        self.zero_s = time.time()
+        self._start_s = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since second 0, never decreasing."""
+        return time.monotonic() - self._start_s
+
+
+class TruthLog:
+    """Writes and flushes lines to ``out`` (None = nowhere); ``zero_s``: second 0 of the emulator's clock, in seconds since 1970."""
 
     def __init__(self, out: TextIO | None, zero_s: float) -> None:
         self._out, self._zero_s = out, zero_s
 
     def job_ended(self, endpoint: str, job: Job) -> None:
-        """Write that a job has ended."""
+        """A job has ended."""
         self._write(
             "job",
             endpoint,
@@ -48,15 +56,13 @@ class TruthLog:
         status: int | None,
         reason: str,
     ) -> None:
-        """Write that a request to a load balancer has ended.
+        """A request to a load balancer has ended.
 
         Args:
-            endpoint: its name.
-            request_id, client_name: the emulator's name for the request, and the client's own.
-            between_s: when it came, and when it ended.
-            forward: who got it; None = no worker did.
-            status: of its answer; None = its client went away.
-            reason: why it ended.
+            client_name: the client's name for it.
+            between_s: its arrival and its end.
+            forward: the worker that got it; None = none did.
+            status: of its answer; None = its client disconnected.
         """
         arrived_s, ended_s = between_s
         taken_s = arrived_s + forward.waited_s if forward else None
@@ -75,18 +81,11 @@ class TruthLog:
         )
 
     def worker_changed(self, endpoint: str, change: Changed, now: float) -> None:
-        """Write that a worker is in another state."""
+        """A worker has changed its state."""
         self._write("worker", endpoint, {"at": now}, worker_id=change.worker_id, state=change.state)
 
     def _write(self, kind: str, endpoint: str, instants: Mapping[str, float | None], **more: Any) -> None:
-        """Write one line.
-
-        Args:
-            kind: "job", "request" (of a load balancer) or "worker".
-            endpoint: its name.
-            instants: by name, in seconds of the emulator's clock; each is written as NAME_s, and as NAME in seconds since 1970.
-            more: as it stands; seconds are rounded to the microsecond.
-        """
+        """Write a line; each instant as NAME_s and, in seconds since 1970, as NAME. Seconds are rounded to the microsecond."""
         if self._out is None:
             return
         row: dict[str, Any] = {"kind": kind, "endpoint": endpoint}
@@ -97,7 +96,7 @@ class TruthLog:
         try:
             self._out.write(json.dumps(row) + "\n")
             self._out.flush()
-        # Jobs go on: what was promised to clients counts for more.
+        # Clients' jobs matter more than the log.
         except OSError as error:
-            print(f"the truth log cannot be written any more, and ends here: {error.strerror}", file=sys.stderr)
+            print(f"the truth log ends here: cannot write to it: {error.strerror}", file=sys.stderr)
             self._out = None

@@ -1,4 +1,4 @@
-"""Webhooks: a job that has ended is posted to a URL of the client's, in up to three tries."""
+"""Webhooks: an ended job is posted to the client's URL, in up to three tries."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Webhooks:
     """Posts in the background.
 
     Args:
-        waits_s: seconds before each further try; RunPod was seen to wait 5 and then 15.
+        waits_s: seconds before each retry; RunPod was seen to wait 5 and then 15.
         timeout_s: for one try.
-        hosts: where webhooks may go beside this machine; "*" = anywhere.
+        hosts: allowed besides this machine; "*" = any.
     """
 
     def __init__(self, waits_s: Sequence[float], timeout_s: float, hosts: Collection[str] = ()) -> None:
@@ -39,13 +39,13 @@ class Webhooks:
         return "" if is_loopback(host) or host in self._hosts or "*" in self._hosts else host
 
     def post(self, url: str, body: Mapping[str, Any]) -> None:
-        """Start to post ``body`` to ``url``; whether it succeeds changes nothing for the job."""
+        """Post ``body`` to ``url`` in the background; the job does not depend on it."""
         task = asyncio.create_task(self._post(url, json.dumps(body, allow_nan=False).encode()))
         self._posting.add(task)
         task.add_done_callback(self._posting.discard)
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel open posts."""
         for task in self._posting:
             task.cancel()
         await asyncio.gather(*self._posting, return_exceptions=True)
@@ -66,6 +66,6 @@ class Webhooks:
         try:
             async with self._session.post(url, data=body, headers=HEADERS, allow_redirects=False) as answer:
                 return 200 <= answer.status < 300
-        # ValueError: it is no URL.
+        # ValueError: not a URL.
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return False

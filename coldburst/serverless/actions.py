@@ -1,4 +1,4 @@
-"""What the model wants its driver to do, or reports to have happened."""
+"""Actions: what the model asks its driver to do, or reports."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from coldburst.serverless.job import Job
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The container starts now (pull and container start are waited out): start the process, or the modelled load."""
+    """Start the worker's process, or its modelled load: image pull and container start are over."""
 
     worker_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A worker whose state FlashBoot kept is back; it may be given jobs again."""
+    """A worker cached by FlashBoot is back and may get jobs again."""
 
     worker_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The worker is given nothing more: end it, then call ``gone``."""
+    """End the worker, which gets no more work, then call ``gone``."""
 
     worker_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """The worker is beyond hope: end it at once, then call ``gone``."""
+    """End the unhealthy worker at once, then call ``gone``."""
 
     worker_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """The answer to the worker's standing poll."""
+    """Answer the worker's open poll."""
 
     worker_id: str
     jobs: tuple[Job, ...]
@@ -45,7 +45,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class StopJob:
-    """Tell the worker through job-stop to stop one job; it will not be heard of again."""
+    """Tell the worker by job-stop to stop one job. Its result will be ignored."""
 
     worker_id: str
     job_id: str
@@ -60,12 +60,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Pass the request on to the worker.
-
-    Attributes:
-        cold: the truth: first handed over since the worker's start or resume, and here before it was ready.
-        waited_s: how long it was held.
-    """
+    """Pass the request, held for ``waited_s``, to the worker; ``cold``: it waited for this worker to start or resume."""
 
     request_id: str
     worker_id: str
@@ -75,7 +70,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Answer the request with ``status``; it has no worker, or has lost it (502)."""
+    """Answer the request with ``status``: it has no worker, or its worker ended (502)."""
 
     request_id: str
     status: int
@@ -84,7 +79,7 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Cut the request off its worker and answer it with 524."""
+    """Take the request from its worker and answer it with 524."""
 
     request_id: str
     worker_id: str
@@ -92,7 +87,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A worker is in another state."""
+    """A worker has changed its state."""
 
     worker_id: str
     state: str

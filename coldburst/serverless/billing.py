@@ -1,4 +1,4 @@
-"""The bill: what workers cost, in seconds from container start to full stop and by what the worker did in them."""
+"""The bill: worker time from container start to stop, by what the worker did."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ START, EXECUTION, IDLE = "start", "execution", "idle"
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Worker time so far.
-
-    Attributes:
-        start_s, execution_s, idle_s: seconds in container start and model load, with a job, without one. Not rounded.
-        billed_s: the same seconds, each stretch of a worker from start to stop rounded up to the second.
-        usd: billed_s at the price.
-    """
+    """Worker time so far: starting, with a job, without one; ``billed_s`` rounds each worker's span up to whole seconds."""
 
     start_s: float = 0.0
     execution_s: float = 0.0
@@ -27,19 +21,13 @@ class Bill:
 
 
 def ceil_s(seconds: float) -> int:
-    """Rounded up to the second; a rest below a microsecond is the arithmetic's, not the worker's."""
+    """``seconds`` rounded up; less than a microsecond above a whole second is rounding error."""
     return math.ceil(round(seconds, 6))
 
 
 @dataclass(slots=True)
 class Span:
-    """The billed time of one worker.
-
-    Attributes:
-        phase: what its time counts as now; "" = not billed.
-        phase_from_s: since when.
-        from_s: when the present billed stretch began.
-    """
+    """One worker's billed time: the present phase ("" = not billed) with its start, and the start of the whole span."""
 
     phase: str = ""
     phase_from_s: float = 0.0
@@ -54,7 +42,7 @@ class BillingMeter:
     billed_s: int = 0
 
     def move(self, span: Span, phase: str, now: float) -> None:
-        """A worker's time counts as ``phase`` from now on; "" ends its billed stretch."""
+        """Count a worker's time as ``phase`` from now on; "" ends its span."""
         if phase == span.phase:
             return
         if span.phase:
@@ -66,7 +54,7 @@ class BillingMeter:
         span.phase, span.phase_from_s = phase, now
 
     def bill(self, spans: Iterable[Span], now: float, price_per_s: float) -> Bill:
-        """The bill at ``now``, with the stretches of ``spans`` that have not ended."""
+        """The bill at ``now``, open spans included."""
         spent = dict(self.spent_s)
         billed = self.billed_s
         for span in spans:

@@ -1,9 +1,8 @@
 """One serverless endpoint as the platform runs it: queue or balancer, scaler, workers, limits, bill.
 
-A state machine without clock and I/O. Whoever drives it hands in ``now`` (seconds, any origin, never
-decreasing), reports what happened and carries out what ``actions`` returns. What is due before ``now`` is
-done at its own instant, in order, however late the driver comes; so a wall clock and a virtual one
-take the same decisions. One thread.
+A state machine without clock or I/O, for one thread. The driver passes ``now`` (seconds, any origin, never decreasing),
+reports events and carries out what ``actions`` returns. What was due before ``now`` is done at its own instant and in order,
+however late the driver is, so a wall clock and a virtual one lead to the same decisions.
 """
 
 from __future__ import annotations
@@ -34,11 +33,9 @@ class Endpoint:
     """One endpoint.
 
     Args:
-        policy, platform: what the operator set; what the platform does.
-        now: the present instant; the scaler's checks and the rate limits' windows count from here.
-        seed: of worker ids, job ids and jitter.
-        name: the endpoint's id.
-        new_id: makes a job id; its argument is whether the job came by /runsync.
+        now: start of the scaler's checks and of the rate limits' windows.
+        seed: for worker ids, job ids and jitter.
+        new_id: makes a job id; its argument: whether the job came by /runsync.
         price_per_s: USD per worker-second.
     """
 
@@ -69,37 +66,25 @@ class Endpoint:
 
     @property
     def policy(self) -> Policy:
-        """What the operator set last."""
+        """The operator's present settings."""
         return self._pool.policy
 
     # jobs, client side
 
     def submit(self, body: Mapping[str, Any], now: float, *, sync: bool = False) -> Job:
-        """A new job.
-
-        Raises:
-            RequestRefusedError: the body is not accepted.
-        """
+        """A new job; RequestRefusedError where the body is not accepted."""
         now = self._advance(now)
         job = self._queue.open(body, now, sync=sync)
         self._queued(job, now)
         return job
 
     def job(self, job_id: str, now: float) -> Job:
-        """A job by its id.
-
-        Raises:
-            NotFound: there is none, or its ttl or its result's life is over.
-        """
+        """A job by its id; JobNotFoundError where it does not exist or has expired."""
         self._advance(now)
         return self._queue.find(job_id)
 
     def cancel(self, job_id: str, now: float) -> Job:
-        """End a job; one that has ended stays as it is.
-
-        Raises:
-            NotFound: there is none.
-        """
+        """End a job that has not ended; JobNotFoundError."""
         now = self._advance(now)
         job = self._queue.find(job_id)
         self._queue.cancel(job, now)
@@ -107,12 +92,7 @@ class Endpoint:
         return job
 
     def retry(self, job_id: str, now: float) -> Job:
-        """A FAILED or TIMED_OUT job once more.
-
-        Raises:
-            NotFound: there is none.
-            RequestRefusedError: it is in another state.
-        """
+        """Queue a FAILED or TIMED_OUT job again; JobNotFoundError, RequestRefusedError in another state."""
         now = self._advance(now)
         job = self._queue.find(job_id)
         self._queue.reopen(job, now)
@@ -120,24 +100,16 @@ class Endpoint:
         return job
 
     def shorten(self, job_id: str, life_s: float, now: float) -> None:
-        """Keep the result of a job that has ended for no longer than ``life_s`` from now.
-
-        Raises:
-            NotFound: there is no such job.
-        """
+        """Keep an ended job's result for at most ``life_s`` from now; JobNotFoundError."""
         now = self._advance(now)
         self._queue.shorten(self._queue.find(job_id), life_s, now)
 
     def purge(self, now: float) -> int:
-        """End the queued jobs; how many they were."""
+        """End the queued jobs; their number."""
         return self._queue.purge(self._advance(now))
 
     def drain_stream(self, job_id: str, now: float) -> list[Any]:
-        """The chunks since the last call.
-
-        Raises:
-            NotFound: there is no such job.
-        """
+        """The chunks since the last call; JobNotFoundError."""
         self._advance(now)
         job = self._queue.find(job_id)
         chunks, job.stream = job.stream, []
@@ -151,7 +123,7 @@ class Endpoint:
     # jobs, worker side
 
     def poll(self, worker_id: str, want: int, now: float) -> None:
-        """The worker waits for up to ``want`` jobs; answered by Deliver. Of an unknown or ending worker: never answered."""
+        """A worker waits for up to ``want`` jobs; Deliver answers it, unless the worker is unknown or ending."""
         now = self._advance(now)
         worker = self._pool.workers.get(worker_id)
         if worker is None or want < 1:
@@ -163,18 +135,16 @@ class Endpoint:
             self._dispatch(now)
 
     def unpoll(self, worker_id: str) -> None:
-        """The worker waits no more: the poll's time is over, or its connection lost."""
+        """The worker's poll timed out, or its connection was lost."""
         self._polls.pop(worker_id, None)
-        worker = self._pool.workers.get(worker_id)
-        if worker is not None:
+        if worker := self._pool.workers.get(worker_id):
             worker.want = 0
 
     def give_back(self, worker_id: str, job_ids: Iterable[str], now: float) -> None:
-        """A Deliver did not reach its worker: the jobs return to the head of the queue, in their order."""
+        """A Deliver did not reach its worker: return the jobs to the head of the queue, in order."""
         now = self._advance(now)
         for job_id in reversed(list(job_ids)):
-            job = self._queue.at_worker(worker_id, job_id)
-            if job is not None:
+            if job := self._queue.at_worker(worker_id, job_id):
                 self._queue.give_back(job, now)
         worker = self._pool.workers.get(worker_id)
         if worker is not None and not worker.load and worker.handovers == 1:
@@ -182,78 +152,63 @@ class Endpoint:
         self._dispatch(now)
 
     def ping(self, worker_id: str, job_ids: Iterable[str], now: float) -> None:
-        """The worker lives and says which jobs it has."""
+        """The worker is alive and has these jobs."""
         now = self._advance(now)
         for job_id in job_ids:
-            job = self._queue.at_worker(worker_id, job_id)
-            if job is not None:
+            if job := self._queue.at_worker(worker_id, job_id):
                 self._queue.renew(job, now)
 
     def progress(self, worker_id: str, job_id: str, output: Any, now: float) -> None:
         """A job's preliminary output; ignored once the job has ended."""
         now = self._advance(now)
-        job = self._queue.at_worker(worker_id, job_id)
-        if job is not None:
+        if job := self._queue.at_worker(worker_id, job_id):
             job.output, job.has_output = output, True
             self._queue.renew(job, now)
 
     def stream(self, worker_id: str, job_id: str, chunk: Any, now: float) -> None:
         """A chunk of a job's output; ignored once the job has ended."""
         now = self._advance(now)
-        job = self._queue.at_worker(worker_id, job_id)
-        if job is not None:
+        if job := self._queue.at_worker(worker_id, job_id):
             job.stream += split_chunk(chunk, self.platform.chunk_bytes)
             self._queue.renew(job, now)
 
     def done(self, worker_id: str, job_id: str, body: Mapping[str, Any], now: float) -> bool:
-        """A worker's result, with the SDK's shapes; False = late or unknown, and ignored."""
+        """A worker's result, in the SDK's format; False where it is late or unknown, and ignored."""
         now = self._advance(now)
-        job = self._queue.at_worker(worker_id, job_id)
-        if job is not None:
+        if job := self._queue.at_worker(worker_id, job_id):
             if body.get("status") == "IN_PROGRESS":
                 self.progress(worker_id, job_id, body.get("output"), now)
                 return True
             self._queue.done(job, body, now)
-        if body.get("stopPod"):
-            worker = self._pool.workers.get(worker_id)
-            if worker is not None:
-                self._pool.stop(worker, now, keep=False)
+        if body.get("stopPod") and (worker := self._pool.workers.get(worker_id)):
+            self._pool.stop(worker, now, keep=False)
         self._dispatch(now)
         return job is not None
 
     def _job_released(self, job: Job, now: float) -> None:
-        worker = self._pool.workers.get(job.worker_id)
-        if worker is not None:
+        if worker := self._pool.workers.get(job.worker_id):
             self._pool.vacate(worker, now)
 
     # worker life
 
-    def state_of(self, worker_id: str) -> str:
-        """The worker's state; STOPPED where there is none of that id any more."""
-        worker = self._pool.workers.get(worker_id)
-        return "STOPPED" if worker is None else worker.state
-
     def ready(self, worker_id: str, now: float) -> None:
-        """The worker can be given work: its first poll, the end of its load, a successful check."""
+        """The worker can take work: its first poll, the end of its load, or a successful health check."""
         now = self._advance(now)
-        worker = self._pool.workers.get(worker_id)
-        if worker is not None:
+        if worker := self._pool.workers.get(worker_id):
             self._pool.ready(worker, now)
             self._dispatch(now)
 
     def unhealthy(self, worker_id: str, now: float, reason: str) -> None:
-        """The worker's checks fail."""
+        """The worker's health checks fail."""
         now = self._advance(now)
-        worker = self._pool.workers.get(worker_id)
-        if worker is not None:
+        if worker := self._pool.workers.get(worker_id):
             self._pool.unhealthy(worker, now, reason)
             self._dispatch(now)
 
     def gone(self, worker_id: str, now: float) -> None:
-        """The worker's process has ended. Its jobs wait for the end of their lease, its requests are answered with 502."""
+        """The worker's process has ended. Its jobs wait until their lease expires; its requests get a 502."""
         now = self._advance(now)
-        worker = self._pool.workers.get(worker_id)
-        if worker is not None:
+        if worker := self._pool.workers.get(worker_id):
             self._balancer.worker_lost(worker)
             self._pool.gone(worker, now)
             self._dispatch(now)
@@ -269,10 +224,13 @@ class Endpoint:
     # load balancer
 
     def arrive(self, request_id: str, now: float, *, affinity: str = "") -> None:
-        """A request: answered by Forward, or in the end by GiveUp. ``affinity`` is the header X-Runpod-Worker-Id.
+        """A request to the load balancer, answered by Forward or GiveUp.
+
+        Args:
+            affinity: the header X-Runpod-Worker-Id.
 
         Raises:
-            RequestRefusedError: that id is in use, or this is a queue endpoint.
+            RequestRefusedError: the id is in use, or this is a queue endpoint.
         """
         now = self._advance(now)
         if self.policy.kind != "LOAD_BALANCER":
@@ -282,7 +240,7 @@ class Endpoint:
             self._scaler.scale_from_zero(now)
 
     def left(self, request_id: str, now: float) -> None:
-        """A request was answered, or its client went away."""
+        """A request was answered, or its client disconnected."""
         now = self._advance(now)
         self._balancer.left(request_id, now)
         self._dispatch(now)
@@ -290,23 +248,19 @@ class Endpoint:
     # time and settings
 
     def actions(self, now: float) -> list[Action]:
-        """Does all that is due by now; what the driver must do, in order."""
+        """Do all that is due by ``now``; what the driver must do, in order."""
         self._advance(now)
         pending = self._actions[:]
         self._actions.clear()
         return pending
 
     def wake_s(self) -> float | None:
-        """The next instant at which ``actions`` would have something to do; None = nothing, unless something happens."""
+        """When ``actions`` is due next; None = not before another event."""
         due_s = self._now if self._actions else self._next()[0]
         return None if due_s == math.inf else due_s
 
     def change(self, now: float, **settings: Any) -> None:
-        """Other settings, at once: too many workers are sent away (the busy ones after their work), too few are made up.
-
-        Raises:
-            PolicyError: a setting that cannot be.
-        """
+        """Apply settings at once: excess workers stop (busy ones after their work), missing ones start; PolicyError."""
         now = self._advance(now)
         self._pool.policy = self.policy.changed(**settings)
         self._pool.trim(now)
@@ -316,7 +270,7 @@ class Endpoint:
         self._dispatch(now)
 
     def throttle(self, hosts: int | None, now: float) -> None:
-        """The hosts have room for so many workers from now on; those that run stay. None = no bound."""
+        """Limit the workers that the hosts have room for; running ones stay. None = no limit."""
         now = self._advance(now)
         self._pool.hosts = hosts
         self._pool.place(now)
@@ -333,7 +287,7 @@ class Endpoint:
         return now
 
     def _next(self) -> tuple[float, Callable[[float], object]]:
-        """What is due next, and when: a timer, a check of the scaler, an idle time-out, in this order at one instant."""
+        """What is due next, and when; at one instant a timer goes first, then the scaler's check, then an idle time-out."""
         due_s, do = self._timers.due_s(), self._timers.fire
         check_s, idle_s = self._scaler.due_s(self._now), self._pool.idle_due_s()
         if check_s < due_s and check_s <= idle_s:
@@ -345,7 +299,7 @@ class Endpoint:
             self._pool.add(now)
 
     def _dispatch(self, now: float) -> None:
-        """Answer standing polls, the longest first, while there are jobs; give requests that are held to who has room."""
+        """Answer open polls, the oldest first, while there are jobs; forward held requests to workers with room."""
         while self._polls and self._queue.queued:
             worker = self._polls.popitem(last=False)[1]
             jobs = self._queue.take(worker.id, worker.want, self.policy.execution_timeout_s, now)
@@ -359,7 +313,6 @@ class Endpoint:
         self._balancer.fill(now)
 
     def _load(self) -> Load:
-        """What the scaler counts."""
         if self.policy.kind == "QUEUE":
             return Load(len(self._queue.waiting), len(self._queue.leased), self._queue.oldest_s())
         return Load(self._balancer.waiting, self._balancer.working, self._balancer.oldest_s())
@@ -367,17 +320,17 @@ class Endpoint:
     # views
 
     def health(self, now: float) -> dict[str, dict[str, int]]:
-        """RunPod's /health, with its peculiarities: ``{"jobs": {...}, "workers": {...}}``."""
+        """RunPod's /health: ``{"jobs": {...}, "workers": {...}}``."""
         self._advance(now)
         counts = self._queue.counts() if self.policy.kind == "QUEUE" else self._balancer.counts()
         return health(self._pool, counts)
 
     def workers(self, now: float) -> list[dict[str, Any]]:
-        """REST v2's worker list; seconds by the model's clock, ``state`` is the model's own name of it."""
+        """REST v2's worker list; times in seconds of the model's clock."""
         return worker_list(self._pool, self._advance(now))
 
     def open_jobs(self) -> list[Job]:
-        """Jobs that have not ended: those that workers have, then the queue in its order."""
+        """Jobs that have not ended: those at workers, then the queue in order."""
         return self._queue.open_jobs()
 
     def bill(self, now: float) -> Bill:
@@ -386,11 +339,11 @@ class Endpoint:
         return self._pool.billing.bill((worker.span for worker in self._pool.workers.values()), now, self.price_per_s)
 
     def admit(self, operation: str, now: float) -> float | None:
-        """Let a request of this operation in (None, until ``release``), or the seconds after which to try again (429)."""
+        """None admits a request until ``release``; otherwise (429) the seconds after which to retry."""
         return self._limits.admit(operation, self._advance(now))
 
     def release(self, operation: str) -> None:
-        """The request that was let in has been answered."""
+        """End an admitted request."""
         self._limits.release(operation)
 
     def _new_id(self, sync: bool) -> str:

@@ -1,4 +1,4 @@
-"""What the platform model refuses, each error one sentence that names the offending value and a right one."""
+"""Errors of the platform model: one sentence with the offending value and a valid one."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ class PolicyError(ValueError):
 
 
 class JobNotFoundError(KeyError):
-    """There is no such job, or not any more."""
+    """The job does not exist, or has expired."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
 class RequestRefusedError(ValueError):
-    """A client's request is not accepted.
-
-    Attributes:
-        status: the HTTP status that goes with it.
-    """
+    """A client's request is refused with HTTP ``status``."""
 
     def __init__(self, sentence: str, status: int = 400) -> None:
         super().__init__(sentence)
@@ -33,15 +29,11 @@ class RequestRefusedError(ValueError):
 
 
 def short_repr(value: Any) -> str:
-    """``repr(value)`` for a sentence, cut where a value from outside is long or deep."""
+    """``repr(value)``, shortened where the value is long or deeply nested."""
     return _SHORT.repr(value)
 
 
-def require(holds: bool, sentence: str) -> None:
-    """Nothing, where a setting is within its bounds.
-
-    Raises:
-        PolicyError: it is not.
-    """
-    if not holds:
+def require(condition: bool, sentence: str) -> None:
+    """Raise PolicyError unless ``condition`` holds."""
+    if not condition:
         raise PolicyError(sentence)

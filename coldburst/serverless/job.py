@@ -1,4 +1,4 @@
-"""The record of one job, what a client is shown of it and what a worker is given."""
+"""One job: its record, the request that opens it, and its views for clients and workers."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from typing import Any
 
 TERMINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 TO_WORKER = ("webhook", "policy", "s3Config")
-"""Keys beside ``input`` that reach the handler; the rest of a body is dropped."""
+"""Keys next to ``input`` that reach the handler; other keys are dropped."""
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One job; only the model writes it. Seconds by the model's clock.
+    """One job, written by the model alone. Times in seconds of the model's clock.
 
     Attributes:
-        input: the body as given, with ``input`` and its siblings.
-        submitted_s: when it came, the same through all retries; its ttl and delayTime count from here.
-        queued_s: when it entered the queue last; the scaler's waiting time counts from here.
-        taken_s, finished_s: its last take by a worker; its end.
-        retries: the platform's own re-dispatches, since the client opened it.
-        opened: how often a client opened it: 1, and one more for each /retry.
-        ttl_s, execution_timeout_s: its own or the platform's; the latter None until it is taken, 0 = none.
-        cold: the truth: in the first hand-over of a worker since its start or resume, and submitted before that worker was ready.
-        worker_ready_s: when the worker that took it became ready.
-        stream: chunks that were not drained yet.
-        reason: why it ended.
+        input: the request's whole body.
+        submitted_s: its first submission; ttl and delayTime count from here, also after retries.
+        queued_s: its last entry into the queue; the scaler's waiting time counts from here.
+        taken_s, worker_ready_s: when a worker took it last, and when that worker became ready.
+        retries: re-dispatches by the platform since a client opened it.
+        opened: 1, and one more for each /retry.
+        execution_timeout_s: None until it is taken; 0 = none.
+        cold: submitted before its worker was ready, and in that worker's first delivery since its start or resume.
+        stream: chunks not drained yet.
     """
 
     id: str
@@ -55,21 +53,20 @@ class Job:
 
     @property
     def delay_s(self) -> float | None:
-        """Submission to the last take."""
+        """Seconds from submission to the last take."""
         return None if self.taken_s is None else self.taken_s - self.submitted_s
 
     @property
     def execution_s(self) -> float | None:
-        """Last take to the end."""
+        """Seconds from the last take to the end."""
         return None if self.taken_s is None or self.finished_s is None else self.finished_s - self.taken_s
 
     def view(self) -> dict[str, Any]:
-        """RunPod's job object, milliseconds, with only the keys that are present."""
+        """RunPod's job object: milliseconds, and only the keys that have a value."""
         view: dict[str, Any] = {"id": self.id, "status": self.state}
-        if self.taken_s is not None:
-            view["delayTime"] = round((self.taken_s - self.submitted_s) * 1000)
-            if self.finished_s is not None:
-                view["executionTime"] = round((self.finished_s - self.taken_s) * 1000)
+        for name, seconds in (("delayTime", self.delay_s), ("executionTime", self.execution_s)):
+            if seconds is not None:
+                view[name] = round(seconds * 1000)
         if self.worker_id:
             view["workerId"] = self.worker_id
         if self.has_output:
@@ -81,11 +78,11 @@ class Job:
         return view
 
     def drop_input(self) -> None:
-        """Free the input, which may be large, once no worker can be given it again."""
+        """Free the input, which may be large; the job cannot be redispatched."""
         self.input = {"input": None}
 
     def payload(self) -> dict[str, Any]:
-        """What a worker is given. An empty input is left out, as in production, and the SDK then never acknowledges the job."""
+        """The worker's view. Production leaves an empty input out, and the SDK then never acknowledges the job."""
         given: dict[str, Any] = {"id": self.id}
         if self.input["input"]:
             given["input"] = self.input["input"]
@@ -94,7 +91,7 @@ class Job:
 
 
 def split_chunk(chunk: Any, most_bytes: float) -> list[Any]:
-    """The parts of a stream's chunk: a text longer than ``most_bytes`` in UTF-8 is cut between characters, other values stay whole."""
+    """A stream's chunk in parts: a text longer than ``most_bytes`` in UTF-8 is cut between characters, other values stay whole."""
     text = chunk.encode("utf-8", "surrogatepass") if isinstance(chunk, str) else b""
     if len(text) <= most_bytes:
         return [chunk]

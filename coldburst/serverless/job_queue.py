@@ -1,4 +1,4 @@
-"""The job queue of an endpoint: leases, retries, expiry, and the one end of each job."""
+"""The job queue of an endpoint: leases, retries, expiry, and one end for each job."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from itertools import takewhile
 from typing import Any
 
 from coldburst.serverless.actions import Action, Ended, StopJob
-from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
+from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError, short_repr
 from coldburst.serverless.job import TERMINAL_STATES, Job
-from coldburst.serverless.job_request import job_from_request
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.timers import Timer, Timers
 
 
 class JobQueue:
-    """All jobs that a client can still ask for, first in, first out.
+    """All jobs that have not expired, first in, first out.
 
-    A job that a worker has is on lease: silence for ``lease_s`` ends the lease. Queues are ordered
-    dictionaries, so that taking, cancelling and putting back cost the same at any length.
+    A job at a worker is on lease, which ends after ``lease_s`` of silence. Queues are ordered dictionaries: taking, cancelling and
+    returning a job cost the same at any length.
 
     Args:
-        emit: takes the actions for the driver.
         on_released: called with a job that its worker no longer has; the job still names the worker.
 
     Attributes:
-        waiting: jobs of normal priority in the queue; ``waiting_low`` those of low priority.
-        leased: jobs of normal priority that workers have; ``leased_low`` those of low priority.
+        waiting, waiting_low: queued jobs of normal and of low priority.
+        leased, leased_low: jobs at workers.
     """
 
     def __init__(
@@ -56,33 +54,29 @@ class JobQueue:
         return len(self._jobs)
 
     def find(self, job_id: str) -> Job:
-        """A job by its id.
-
-        Raises:
-            JobNotFoundError: there is none, or its result is not kept any more.
-        """
+        """A job by its id; JobNotFoundError where it does not exist or has expired."""
         try:
             return self._jobs[job_id]
         except KeyError:
-            raise JobNotFoundError(f"there is no job {job_id!r}, or its result is not kept any more") from None
+            raise JobNotFoundError(f"job {job_id!r} does not exist or has expired") from None
 
     def at_worker(self, worker_id: str, job_id: str) -> Job | None:
-        """The job if this worker has it now."""
+        """The job, if this worker has it now."""
         job = self._jobs.get(job_id)
         return job if job is not None and job.state == "IN_PROGRESS" and job.worker_id == worker_id else None
 
     @property
     def queued(self) -> int:
-        """Jobs in the queue, of either priority."""
+        """Queued jobs of both priorities."""
         return len(self.waiting) + len(self.waiting_low)
 
     @property
     def working(self) -> int:
-        """Jobs that workers have, of either priority."""
+        """Jobs at workers."""
         return len(self.leased) + len(self.leased_low)
 
     def counts(self) -> dict[str, int]:
-        """Jobs by what became of them, with the names of RunPod's /health."""
+        """The counts of RunPod's /health."""
         return {
             "completed": self.completed,
             "failed": self.failed,
@@ -92,25 +86,21 @@ class JobQueue:
         }
 
     def open_jobs(self) -> list[Job]:
-        """Jobs that have not ended: those that workers have, then the queue in its order."""
+        """Jobs that have not ended: those at workers, then the queue in order."""
         return [*self.leased.values(), *self.leased_low.values(), *self.waiting.values(), *self.waiting_low.values()]
 
     def oldest_s(self) -> float | None:
-        """Since when the first job of normal priority waits."""
+        """When the first job of normal priority was queued."""
         return next(iter(self.waiting.values())).queued_s if self.waiting else None
 
     # what clients do
 
     def open(self, body: Mapping[str, Any], now: float, *, sync: bool) -> Job:
-        """A new job at the end of its queue.
-
-        Raises:
-            RequestRefusedError: the body is not accepted, or the queue is full.
-        """
+        """A new job at the end of its queue; RequestRefusedError for its body, or where the queue is full."""
         limit = self._platform.queue_limit
         if limit is not None and self.queued >= limit:
-            raise RequestRefusedError(f"the queue is full: {self.queued} jobs wait, and at most {limit} may", status=429)
-        job = job_from_request(self._new_id(sync), body, now, sync=sync, platform=self._platform)
+            raise RequestRefusedError(f"the queue is full: {self.queued} jobs are waiting, the limit is {limit}", status=429)
+        job = _job_from_request(self._new_id(sync), body, now, sync=sync, platform=self._platform)
         self._jobs[job.id] = job
         self._enqueue(job, now)
         return job
@@ -122,13 +112,9 @@ class JobQueue:
             self.end(job, "CANCELLED", "cancelled", now)
 
     def reopen(self, job: Job, now: float) -> None:
-        """A failed job once more, with its own id and input, at the end of the queue.
-
-        Raises:
-            RequestRefusedError: it has not failed.
-        """
+        """Queue a failed job again, with its id and input; RequestRefusedError where it has not failed."""
         if job.state not in ("FAILED", "TIMED_OUT"):
-            raise RequestRefusedError(f"job {job.id} is {job.state}: only FAILED and TIMED_OUT jobs can be tried again")
+            raise RequestRefusedError(f"job {job.id} is {job.state}: only FAILED and TIMED_OUT jobs can be retried")
         job.output, job.has_output, job.error, job.reason = None, False, None, ""
         job.finished_s = None
         job.retries = 0
@@ -137,7 +123,7 @@ class JobQueue:
         self._enqueue(job, now)
 
     def shorten(self, job: Job, life_s: float, now: float) -> None:
-        """Keep the result of a job that has ended for no longer than ``life_s``; one that has not is left as it is."""
+        """Keep an ended job's result for at most ``life_s``; other jobs are left alone."""
         if job.state not in TERMINAL_STATES or job.finished_s is None:
             return
         keep_s = self._platform.keep_sync_s if job.sync else self._platform.keep_run_s
@@ -146,7 +132,7 @@ class JobQueue:
             self._set_timer(job, now + life_s, self._ttl_expired)
 
     def purge(self, now: float) -> int:
-        """End all queued jobs; how many they were."""
+        """End all queued jobs; their number."""
         queued = [*self.waiting.values(), *self.waiting_low.values()]
         for job in queued:
             self.end(job, self._platform.purge_state, "purged", now)
@@ -155,7 +141,7 @@ class JobQueue:
     # what workers do
 
     def take(self, worker_id: str, number: int, execution_timeout_s: float, now: float) -> list[Job]:
-        """Lease up to ``number`` jobs to a worker: those of normal priority first."""
+        """Lease up to ``number`` jobs to a worker, those of normal priority first."""
         taken: list[Job] = []
         while len(taken) < number and (self.waiting or self.waiting_low):
             job = (self.waiting or self.waiting_low).popitem(last=False)[1]
@@ -169,7 +155,7 @@ class JobQueue:
         return taken
 
     def give_back(self, job: Job, now: float) -> None:
-        """The job never reached its worker: to the head of the queue, as if it had not been taken."""
+        """Return a job that did not reach its worker to the head of the queue, as if it had not been taken."""
         self._end_lease(job, now)
         self._enqueue(job, job.queued_s, head=True)
 
@@ -179,10 +165,7 @@ class JobQueue:
         self._set_deadline(job)
 
     def done(self, job: Job, body: Mapping[str, Any], now: float) -> None:
-        """The result that its worker sent. Source of the rules: production, and the SDK's own shapes.
-
-        An error that is no text gives COMPLETED without output.
-        """
+        """End a job with its worker's result. As in production, an error that is not text gives COMPLETED without output."""
         error = body.get("error")
         if error is not None and not isinstance(error, str):
             job.output, job.has_output = None, False
@@ -196,7 +179,7 @@ class JobQueue:
     # the end of a job
 
     def end(self, job: Job, state: str, reason: str, now: float) -> None:
-        """The job's one end."""
+        """End a job."""
         leased = job.state == "IN_PROGRESS"
         if not leased:
             (self.waiting_low if job.low_priority else self.waiting).pop(job.id)
@@ -208,7 +191,7 @@ class JobQueue:
             self._end_lease(job, now)
 
     def _keep(self, job: Job, now: float) -> None:
-        """Count the end, and hold the result for as long as it is kept."""
+        """Count the end, and keep the result for its time."""
         if job.reason == "ttl":
             del self._jobs[job.id]
             return
@@ -221,7 +204,7 @@ class JobQueue:
             self._set_deadline(job)
 
     def drop_expired_results(self, now: float) -> None:
-        """Drop results that are not kept any more."""
+        """Drop results whose time is over."""
         for sync, kept in self._kept.items():
             keep_s = self._platform.keep_sync_s if sync else self._platform.keep_run_s
             while kept and kept[0][0] <= now:
@@ -236,7 +219,7 @@ class JobQueue:
     # deadlines
 
     def _set_deadline(self, job: Job) -> None:
-        """Set the job's one timer to the first of its deadlines."""
+        """Set the job's timer to its next deadline."""
         due_s = job.submitted_s + job.ttl_s
         if job.state == "IN_PROGRESS":
             due_s = min(due_s, job.lease_until_s, self._execution_deadline_s(job))
@@ -262,7 +245,7 @@ class JobQueue:
             self._lease_expired(job, now)
 
     def _ttl_expired(self, job: Job, now: float) -> None:
-        """The job's ttl is over: it is removed in any state, and asking for it gives 404."""
+        """Remove the job in any state; its status is then 404."""
         if job.state in TERMINAL_STATES:
             self._remove(job)
             return
@@ -270,7 +253,7 @@ class JobQueue:
         self.end(job, "TIMED_OUT", "ttl", now)
 
     def _lease_expired(self, job: Job, now: float) -> None:
-        """The worker was silent for the whole lease: the job is queued again, or has failed."""
+        """Queue the job again after its worker's silence, or fail it."""
         if job.retries >= self._platform.job_retries:
             job.error = f"job timed out after {job.retries} retries"
             self.end(job, "FAILED", "lease expired", now)
@@ -284,7 +267,7 @@ class JobQueue:
         queue = self.waiting_low if job.low_priority else self.waiting
         ahead = list(takewhile(lambda other: other.retries and other.queued_s == now, queue.values()))
         self._enqueue(job, now, head=True)
-        for other in reversed(ahead):  # those whose lease ended at this same instant stay before it
+        for other in reversed(ahead):  # jobs whose lease expired at the same instant stay before it
             queue.move_to_end(other.id, last=False)
 
     # queue and lease
@@ -305,3 +288,37 @@ class JobQueue:
     def _stop_at_worker(self, job: Job) -> None:
         if job.state == "IN_PROGRESS":
             self._emit(StopJob(job.worker_id, job.id))
+
+
+def _job_from_request(job_id: str, body: Mapping[str, Any], now: float, *, sync: bool, platform: Platform) -> Job:
+    """A new job from a request's body; RequestRefusedError where ``input`` is missing or ``policy`` is out of bounds."""
+    if "input" not in body or body["input"] is None:
+        raise RequestRefusedError('the body has no "input": send {"input": {...}}')
+    policy = body.get("policy")
+    if policy is None:
+        policy = {}
+    elif not isinstance(policy, Mapping):
+        raise RequestRefusedError(f'"policy" is {short_repr(policy)}: send an object such as {{"executionTimeout": 60000}}')
+    ttl_s = _limit_s(policy, "ttl", platform.ttl_min_s, platform.policy_max_s)
+    return Job(
+        job_id,
+        sync,
+        body,
+        "IN_QUEUE",
+        now,
+        now,
+        platform.ttl_s if ttl_s is None else ttl_s,
+        low_priority=policy.get("lowPriority") is True,
+        own_execution_timeout_s=_limit_s(policy, "executionTimeout", platform.execution_timeout_min_s, platform.policy_max_s),
+    )
+
+
+def _limit_s(policy: Mapping[str, Any], key: str, least_s: float, most_s: float) -> float | None:
+    value = policy.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least_s * 1000 <= value <= most_s * 1000:
+        raise RequestRefusedError(
+            f'"policy.{key}" is {short_repr(value)}: give milliseconds from {least_s * 1000:.0f} to {most_s * 1000:.0f}'
+        )
+    return value / 1000

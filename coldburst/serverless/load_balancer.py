@@ -1,4 +1,4 @@
-"""The load balancer: holds requests until a worker has room, routes them, and cuts those that take too long. It never retries."""
+"""The load balancer: holds requests until a worker has room, forwards them, and cuts those that take too long. It never retries."""
 
 from __future__ import annotations
 
@@ -17,12 +17,7 @@ MODES = ("strict", "strict-resume")
 
 @dataclass(slots=True, eq=False)
 class BalancedRequest:
-    """One request at the balancer.
-
-    Attributes:
-        mode, wanted_worker_id: its affinity: "" or "soft" or one of MODES, and the worker that it names.
-        worker_id: the worker that has it; "" while it is held.
-    """
+    """One request; ``mode`` is "", "soft" or one of MODES, and ``worker_id`` is "" while it is held."""
 
     id: str
     arrived_s: float
@@ -33,7 +28,7 @@ class BalancedRequest:
 
 
 def parse_affinity(header: str) -> tuple[str, str]:
-    """(mode, worker id) of the request header X-Runpod-Worker-Id: "", "<id>", "strict <id>" or "strict-resume <id>"."""
+    """(mode, worker id) of the header X-Runpod-Worker-Id: "", "<id>", "strict <id>" or "strict-resume <id>"."""
     words = header.split()
     if not words:
         return "", ""
@@ -41,12 +36,7 @@ def parse_affinity(header: str) -> tuple[str, str]:
 
 
 class LoadBalancer:
-    """Requests in order of arrival, to workers with room.
-
-    Attributes:
-        answered: requests that were forwarded and left by themselves.
-        failed: requests that were given up or cut.
-    """
+    """Forwards requests to workers with room, in order of arrival; ``failed`` counts those given up or cut."""
 
     def __init__(self, pool: WorkerPool, timers: Timers, emit: Callable[[Action], None]) -> None:
         self._pool, self._timers, self._emit = pool, timers, emit
@@ -62,16 +52,16 @@ class LoadBalancer:
 
     @property
     def waiting(self) -> int:
-        """Requests that are held."""
+        """Held requests."""
         return len(self._held) + self._bound_count
 
     @property
     def working(self) -> int:
-        """Requests that workers have."""
+        """Requests at workers."""
         return len(self._in_flight)
 
     def counts(self) -> dict[str, int]:
-        """Requests by what became of them, with the names of RunPod's /health."""
+        """The counts of RunPod's /health."""
         return {
             "completed": self.answered,
             "failed": self.failed,
@@ -81,25 +71,20 @@ class LoadBalancer:
         }
 
     def oldest_s(self) -> float | None:
-        """Since when the first request that any worker may take is held."""
+        """When the first held request without strict affinity arrived."""
         return next(iter(self._held.values())).arrived_s if self._held else None
 
     # what clients do
 
     def arrive(self, request_id: str, now: float, affinity: str) -> None:
-        """Forward a request, or hold it.
-
-        Raises:
-            RequestRefusedError: a request of that id is here already.
-        """
+        """Forward a request, or hold it; RequestRefusedError where its id is in use."""
         if request_id in self._in_flight or request_id in self._held or any(request_id in bound for bound in self._bound.values()):
-            raise RequestRefusedError(f"there is a request {request_id!r} already: give each one an id of its own")
+            raise RequestRefusedError(f"request {request_id!r} already exists: give each one its own id")
         request = BalancedRequest(request_id, now, *parse_affinity(affinity))
         if request.mode in MODES:
             self._arrive_with_affinity(request, now)
             return
-        worker = self._choose(request)
-        if worker is not None:
+        if worker := self._choose(request):
             self._forward(request, worker, now)
             return
         self._held[request.id] = request
@@ -122,9 +107,8 @@ class LoadBalancer:
         request.timer = self._timers.at(now + self._platform.strict_hold_s, partial(self._hold_expired, request))
 
     def left(self, request_id: str, now: float) -> None:
-        """A request is answered, or its client went away; unknown ones are ignored."""
-        request = self._in_flight.pop(request_id, None)
-        if request is not None:
+        """A request was answered, or its client disconnected; unknown ids are ignored."""
+        if request := self._in_flight.pop(request_id, None):
             self.answered += 1
             self._release(request, now)
             return
@@ -135,7 +119,7 @@ class LoadBalancer:
     # workers
 
     def fill(self, now: float) -> None:
-        """Give held requests to workers with room: for each place the one that came first."""
+        """Forward held requests to workers with room, the oldest first."""
         if not self.waiting:
             return
         while candidates := [worker for worker in self._with_room() if self._held or worker.id in self._bound]:
@@ -145,7 +129,7 @@ class LoadBalancer:
                 self._forward(request, worker, now)
 
     def worker_lost(self, worker: Worker) -> None:
-        """The worker is no more: its requests are answered with 502, those that wait for it alone with 404."""
+        """Answer an ended worker's requests with 502, and those bound to it with 404."""
         for request in [request for request in self._in_flight.values() if request.worker_id == worker.id]:
             del self._in_flight[request.id]
             self._timers.cancel(request.timer)
@@ -153,7 +137,7 @@ class LoadBalancer:
         self.release_bound_requests(worker)
 
     def release_bound_requests(self, worker: Worker) -> None:
-        """Nobody may wait for this worker alone any more."""
+        """Give up the requests that wait for this worker alone."""
         for request in list(self._bound.get(worker.id, {}).values()):
             self._stop_holding(request)
             self._give_up(request, 404, "affinity_worker_gone")
@@ -164,7 +148,7 @@ class LoadBalancer:
         return worker.state in SERVING and worker.load < cap
 
     def _choose(self, request: BalancedRequest) -> Worker | None:
-        """The worker that the request names if it has room, else the one with the least to do or whose turn it is."""
+        """The worker named by the request if it has room, else the least loaded or the next in turn."""
         named = self._pool.workers.get(request.wanted_worker_id)
         if named is not None and self._has_room(named):
             return named
@@ -218,6 +202,5 @@ class LoadBalancer:
 
     def _release(self, request: BalancedRequest, now: float) -> None:
         self._timers.cancel(request.timer)
-        worker = self._pool.workers.get(request.worker_id)
-        if worker is not None:
+        if worker := self._pool.workers.get(request.worker_id):
             self._pool.vacate(worker, now)

@@ -1,4 +1,4 @@
-"""Rate limits: so many requests in a window, so many at a time, for each operation of an endpoint."""
+"""Rate limits of each operation: requests per window, and requests at a time."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from collections.abc import Callable
 from coldburst.serverless.platform_parameters import OperationLimit, Platform
 
 RETRY_S = 1.0
-"""When to try again where the number at a time is the limit; nobody can know when one ends."""
+"""Suggested pause where too many requests are open; when one ends is not known."""
 
 
 class RateLimits:
-    """Fixed windows, counted from ``origin_s``.
-
-        requests in a window <= max(base, running workers × requests per worker)
-
-    Args:
-        running: number of running workers now.
-    """
+    """Fixed windows from ``origin_s`` on: requests <= max(per window, running workers × requests per worker)."""
 
     def __init__(self, platform: Platform, running: Callable[[], int], origin_s: float) -> None:
         self._platform, self._running, self._origin_s = platform, running, origin_s
@@ -27,7 +21,7 @@ class RateLimits:
         self._open: dict[str, int] = {}
 
     def admit(self, operation: str, now: float) -> float | None:
-        """None = let in, until ``release``; else the seconds after which to try again."""
+        """None admits the request until ``release``; otherwise the seconds after which to retry."""
         row = self._rows.get(operation)
         if row is None:
             return None
@@ -44,6 +38,6 @@ class RateLimits:
         return None
 
     def release(self, operation: str) -> None:
-        """End a request that was let in."""
+        """End an admitted request."""
         if self._open.get(operation, 0):
             self._open[operation] -= 1

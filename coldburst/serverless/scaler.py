@@ -1,10 +1,10 @@
-"""The scaler: decides in periodic checks how many workers there are to be, by both of RunPod's formulas.
+"""The scaler: periodic checks of how many workers there should be, by RunPod's two formulas.
 
     REQUEST_COUNT   desired = clamp(ceil((in queue + in progress) / value), min, max)
     QUEUE_DELAY     one more when a request has waited longer than value seconds
 
-Jobs of low priority are in neither. Source: RunPod's documentation, endpoint configurations. A check
-that would change nothing is passed over, so that an endpoint at rest needs no clock.
+Jobs of low priority do not count. Source: RunPod's documentation, endpoint configurations. Checks that would change nothing
+are skipped, so an idle endpoint needs no clock.
 """
 
 from __future__ import annotations
@@ -17,12 +17,7 @@ from coldburst.serverless.worker_pool import WorkerPool
 
 
 class Load(NamedTuple):
-    """What is asked of the endpoint, jobs of low priority left out.
-
-    Attributes:
-        waiting, working: jobs or requests that wait; that a worker has.
-        oldest_s: since when the first in the queue waits; None = nothing waits.
-    """
+    """The endpoint's load without jobs of low priority; ``oldest_s``: since when the first in the queue has waited."""
 
     waiting: int
     working: int
@@ -43,13 +38,13 @@ class Scaler:
         self._checked = -1
 
     def scale_from_zero(self, now: float) -> None:
-        """Add a worker at once where there is none and something waits."""
+        """Add the first worker at once."""
         pool = self._pool
         if pool.platform.first_at_once and not pool.wanted and pool.limit and now >= pool.paused_until_s:
             pool.add(now)
 
     def due_s(self, now: float) -> float:
-        """The next check that would change something, if nothing else changes before it; infinity = none would."""
+        """The next check that would change something as things are; infinity = none."""
         since_s = min(self._surplus_since(), self._shortage_since())
         if since_s == math.inf:
             return since_s
@@ -58,7 +53,7 @@ class Scaler:
         return self._origin_s + number * check_s
 
     def check(self, now: float) -> None:
-        """One check."""
+        """Run one check."""
         self._checked = round((now - self._origin_s) / self._pool.platform.check_s)
         if self._shortage_since() < now:
             for _ in range(self._to_add()):
@@ -67,7 +62,7 @@ class Scaler:
             self._remove_one(now)
 
     def _shortage_since(self) -> float:
-        """A check after this instant adds a worker; infinity = none does as things stand."""
+        """A check after this instant adds a worker; infinity = none does as things are."""
         pool = self._pool
         policy, wanted = pool.policy, pool.wanted
         if wanted < policy.workers_min:
@@ -87,7 +82,7 @@ class Scaler:
         return request_count(load, policy.scaler_value, policy.workers_min, self._pool.limit)
 
     def _starts_allowed(self) -> int | None:
-        """Workers that may begin to initialize now; None = no bound."""
+        """Workers that may start to initialize now; None = no limit."""
         platform = self._pool.platform
         bound = platform.starting_after_failure if self._pool.failed_starts else platform.starting_at_once
         return max(bound - self._pool.starting, 0) if bound else None
@@ -106,14 +101,14 @@ class Scaler:
         return number if left is None else min(number, left)
 
     def _surplus_since(self) -> float:
-        """A check from this instant on takes a worker away; infinity = none does as things stand."""
+        """A check from this instant on removes a worker; infinity = none does as things are."""
         pool = self._pool
         if not self._surplus():
             return math.inf
         return -math.inf if pool.count["THROTTLED"] else next(iter(pool.idle.values())).since_s + pool.platform.surplus_s
 
     def _surplus(self) -> int:
-        """Workers that a check takes away: throttled ones that nothing waits for; without an idle time-out also idle ones."""
+        """Workers that a check removes: throttled ones without demand, and idle ones where no idle time-out applies."""
         pool = self._pool
         throttled = pool.count["THROTTLED"]
         if pool.policy.idles:

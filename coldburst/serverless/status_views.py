@@ -15,15 +15,14 @@ STATUS = {
     "RUNNING": "RUNNING",
     "DRAINING": "RUNNING",
 }
-"""Worker states as REST v2 lists them; the rest is INITIALIZING."""
+"""REST v2's names of worker states; others are INITIALIZING."""
 
 
 def health(pool: WorkerPool, jobs: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """The scheduler's gauge, with its peculiarities; ``jobs`` are the counts of the queue or of the balancer.
+    """RunPod's /health, with the platform's peculiarities; ``jobs``: counts of the queue or the balancer.
 
-    ``running`` counts workers from when they are wanted on a host, before any container exists, and
-    those of the minimum always; ``ready`` counts those whose state FlashBoot keeps, and never the
-    minimum's. Source: runpodctl's notes on the backend, and live traces.
+    ``running`` counts workers from when they are wanted, before a container exists, and always those of the minimum. ``ready``
+    counts cached workers, and never those of the minimum. Source: runpodctl's notes on the backend, and live traces.
     """
     count = pool.count
     resting = min(count["READY"], max(pool.serving - pool.policy.workers_min, 0))
@@ -40,7 +39,7 @@ def health(pool: WorkerPool, jobs: Mapping[str, int]) -> dict[str, dict[str, int
 
 
 def worker_list(pool: WorkerPool, now: float) -> list[dict[str, Any]]:
-    """The records, and beside them what only the model knows (from ``state`` on). Seconds by the model's clock."""
+    """REST v2's records, and the model's own values from ``state`` on; seconds of the model's clock."""
     return [
         {
             "id": worker.id,

@@ -1,4 +1,4 @@
-"""Timers without a clock: a heap of calls that are due at an instant, each of which can be cancelled."""
+"""Timers without a clock: a heap of calls, each due at an instant and cancellable."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable
 
 DEAD_FROM = 1000
-"""Cancelled entries that are tolerated before the heap is cleared of them."""
+"""Cancelled entries that the heap may hold before it is rebuilt."""
 
 
 class Timer:
-    """One call that is due; cancelled by Timers.cancel."""
+    """One scheduled call; ``Timers.cancel`` cancels it."""
 
     __slots__ = ("call", "due_s")
 
@@ -21,7 +21,7 @@ class Timer:
 
 
 class Timers:
-    """Calls in the order in which they are due; those of one instant in the order in which they were set."""
+    """Calls in order of their due time, and of their setting at one instant."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
@@ -32,14 +32,14 @@ class Timers:
         return len(self._heap) - self._dead
 
     def at(self, due_s: float, call: Callable[[float], None]) -> Timer:
-        """Have ``call(due_s)`` made at ``due_s``."""
+        """Schedule ``call(due_s)``."""
         timer = Timer(due_s, call)
         self._set += 1
         heapq.heappush(self._heap, (due_s, self._set, timer))
         return timer
 
     def cancel(self, timer: Timer | None) -> None:
-        """Cancel ``timer``; nothing where there is none, or its call was made already."""
+        """Cancel ``timer`` if it is still due."""
         if timer is None or timer.call is None:
             return
         timer.call = None
@@ -50,7 +50,7 @@ class Timers:
             self._dead = 0
 
     def due_s(self) -> float:
-        """When the next call is due; infinity = there is none."""
+        """When the next call is due; infinity = none is."""
         heap = self._heap
         while heap and heap[0][2].call is None:
             heapq.heappop(heap)

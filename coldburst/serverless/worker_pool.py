@@ -1,11 +1,10 @@
-"""The workers of one endpoint and their life: host, image pull, container, model, jobs, cache, end.
+"""The workers of one endpoint: host, image pull, container, model, jobs, cache, end.
 
     THROTTLED → PULLING → STARTING → LOADING → READY ⇄ RUNNING → DRAINING → STOPPED
                                                  ↓ ↑ RESUMING
                                                CACHED                     UNHEALTHY
 
-Waits of no length are passed over. What has a process and what has not is the driver's to report:
-Launch asks for one, ``gone`` says that it ended.
+States of zero length are skipped. Launch asks the driver for a process; ``gone`` reports its end.
 """
 
 from __future__ import annotations
@@ -33,19 +32,17 @@ STATES = (*WANTED, "DRAINING", "CACHED", "UNHEALTHY", "STOPPED", "")
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One worker; only the pool writes its state.
+    """One worker, written by the pool alone.
 
     Attributes:
-        state: see this module's picture.
-        since_s: when it entered that state.
-        started_s: when its container started last.
-        ready_s: when it became ready last.
-        process: whether it has a process, as far as the driver has reported.
-        load: jobs or requests that it has now.
-        handovers: how often it was given something since it became ready last.
-        want: jobs that its standing poll asks for; 0 = no poll.
-        turn: number of the last request that the balancer gave it.
-        cached: whether FlashBoot keeps its state, so that it comes back by RESUMING.
+        state: see the module's diagram; ``since_s``: when it was entered.
+        started_s, ready_s: the last container start; when it last became ready.
+        process: whether it has a process, as reported by the driver.
+        load: jobs or requests at the worker.
+        handovers: deliveries since it last became ready.
+        want: jobs that its open poll asks for; 0 = no poll.
+        turn: number of the last request forwarded to it.
+        cached: whether FlashBoot keeps it, so that it returns by RESUMING.
         reason: why it is unhealthy.
     """
 
@@ -70,16 +67,14 @@ class WorkerPool:
     """All workers that are not STOPPED.
 
     Args:
-        emit: takes the actions for the driver.
-        on_change: called after each change of state, with the worker and the state before.
-        ids, jitter: random streams for worker ids and for the spread of start times.
+        on_change: called after each change of state, with the worker and its previous state.
+        ids, jitter: random streams for worker ids and start times.
 
     Attributes:
-        wanted: workers that there are or will be, as the scaler counts them.
-        starting: those that initialize on a host.
-        serving: those that can be given work.
-        idle: those without work, longest first.
-        paused_until_s: no worker is added before; set by failed starts.
+        wanted: workers that are there or on their way, as the scaler counts them.
+        starting, serving: workers that initialize on a host; that can take work.
+        idle: workers without work, longest idle first.
+        paused_until_s: failed starts pause new ones until then.
     """
 
     def __init__(
@@ -110,7 +105,7 @@ class WorkerPool:
 
     @property
     def limit(self) -> int:
-        """The most workers that there may be."""
+        """The maximum number of workers."""
         return self.policy.workers_max + self.platform.extra_workers if self.policy.workers_max else 0
 
     def in_state(self, *states: str) -> Iterator[Worker]:
@@ -126,7 +121,7 @@ class WorkerPool:
     # growing and shrinking
 
     def add(self, now: float) -> None:
-        """One worker more: the one cached last, or a new one."""
+        """Add a worker: the last cached one, or a new one."""
         cached = list(self.in_state("CACHED"))
         if cached:
             self.wake(max(cached, key=lambda worker: worker.since_s), now)
@@ -141,7 +136,7 @@ class WorkerPool:
         self._enter(worker, "THROTTLED" if self._full else "RESUMING", now)
 
     def stop(self, worker: Worker, now: float, *, keep: bool = True) -> None:
-        """Scale one worker down: cached with FlashBoot, else ended once it has no work."""
+        """Scale a worker down: cached with FlashBoot, else ended once it has no work."""
         if worker.state in ("THROTTLED", "PULLING", "STARTING", "RESUMING"):
             self._drop(worker, now, keep=keep)
         elif worker.state == "READY" and keep and self.policy.flashboot:
@@ -152,11 +147,11 @@ class WorkerPool:
                 self._emit(Stop(worker.id))
 
     def stop_idle(self, now: float) -> None:
-        """Scale the worker down that has been without work for longest."""
+        """Scale down the longest idle worker."""
         self.stop(next(iter(self.idle.values())), now)
 
     def trim(self, now: float) -> None:
-        """Bring the number of workers down to ``limit`` at once: those that cost least first, the busy finish their work."""
+        """Reduce the workers to ``limit`` at once: the cheapest first; busy ones finish their work."""
         while self.wanted > self.limit:
             self.stop(self._dispensable(), now)
 
@@ -190,7 +185,7 @@ class WorkerPool:
         return self.starting + self.serving + self.count["DRAINING"] + self._unhealthy_processes >= self.hosts
 
     def place(self, now: float) -> None:
-        """Give hosts that have room to throttled workers, oldest first."""
+        """Assign free hosts to throttled workers, oldest first."""
         while self.count["THROTTLED"] and not self._full:
             worker = next(self.in_state("THROTTLED"))
             self._enter(worker, "RESUMING" if worker.cached else self._first_phase(), now)
@@ -230,7 +225,7 @@ class WorkerPool:
         self.unhealthy(worker, now, "not ready within the init limit")
 
     def ready(self, worker: Worker, now: float) -> None:
-        """The worker can be given work: its load has ended, or its checks succeed again."""
+        """The worker can take work: its load has ended, or its checks succeed again."""
         if worker.state == "LOADING" or (worker.state == "UNHEALTHY" and worker.process and worker.ready_s is not None):
             if worker.state == "UNHEALTHY":
                 self._unhealthy_processes -= 1
@@ -247,7 +242,7 @@ class WorkerPool:
     # at work
 
     def occupy(self, worker: Worker, number: int, now: float) -> bool:
-        """The worker was given ``number`` jobs or requests; whether it is the first hand-over since it became ready."""
+        """The worker got ``number`` jobs or requests; whether this is its first delivery since it became ready."""
         first = worker.handovers == 0
         worker.handovers += 1
         worker.load += number
@@ -256,7 +251,7 @@ class WorkerPool:
         return first
 
     def vacate(self, worker: Worker, now: float) -> None:
-        """One of the worker's jobs or requests has left it."""
+        """A job or request has left the worker."""
         worker.load = max(worker.load - 1, 0)
         if worker.load:
             return
@@ -269,7 +264,7 @@ class WorkerPool:
     # ends
 
     def unhealthy(self, worker: Worker, now: float, reason: str) -> None:
-        """The worker is out of service. A load balancer's worker that was ready may come back; others are killed."""
+        """Take a worker out of service. A load balancer's worker that was ready may recover; others are killed."""
         if worker.state not in ("LOADING", *SERVING):
             return
         worker.reason = reason
@@ -287,7 +282,7 @@ class WorkerPool:
         self._emit(Kill(worker.id))
 
     def _failed_start(self, now: float) -> None:
-        """Begin a pause, twice as long as the one before; failures within a pause do not lengthen it."""
+        """Begin a pause twice as long as the last; failures within a pause do not extend it."""
         if now < self.paused_until_s:
             return
         pause_s = self.platform.unhealthy_retry_s * 2.0 ** min(self.failed_starts, 30)
@@ -295,7 +290,7 @@ class WorkerPool:
         self.paused_until_s = now + min(pause_s, self.platform.unhealthy_retry_max_s)
 
     def gone(self, worker: Worker, now: float) -> None:
-        """The worker's process has ended, whoever ended it; before it was ready, that was a failed start."""
+        """The worker's process has ended; before it was ready, that is a failed start."""
         if worker.state == "UNHEALTHY" and not worker.process:
             return
         self._timers.cancel(worker.timer)
@@ -313,7 +308,7 @@ class WorkerPool:
         self.place(now)
 
     def _limit_unhealthy(self, now: float) -> None:
-        """No more failed starts are shown than there may be workers."""
+        """Show at most ``workers_max`` failed starts."""
         dead = [worker for worker in self.in_state("UNHEALTHY") if not worker.process]
         for worker in dead[: max(len(dead) - max(self.policy.workers_max, 1), 0)]:
             self._remove(worker, now)
@@ -361,13 +356,13 @@ class WorkerPool:
         self.stop(worker, now)
 
     def _billed_phase(self, worker: Worker) -> str:
-        """What a worker's time is billed as in its state; "" = not at all. Source: RunPod's pricing page."""
+        """The billed phase of a worker in its state; "" = not billed. Source: RunPod's pricing page."""
         state = worker.state
         if state == "RUNNING":
             return EXECUTION
         if state == "READY":
             return IDLE
-        if state == "DRAINING":  # from CACHED there is no container that could be billed
+        if state == "DRAINING":  # a cached worker has no container to bill
             return (EXECUTION if worker.load else IDLE) if worker.span.phase else ""
         if state in ("STARTING", "LOADING", "RESUMING") or (state == "UNHEALTHY" and worker.process):
             return START

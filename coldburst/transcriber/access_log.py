@@ -1,7 +1,6 @@
-"""The access log: a trace of each request, written by a layer around the service.
+"""The access log: a trace of each request, written by an ASGI layer around the service (asgi.readthedocs.io, HTTP scope).
 
-The layer is an ASGI application around another (asgi.readthedocs.io, HTTP scope): it stalls, counts
-the bytes that come in, names the endpoint worker in every answer and writes the access log.
+The layer also stalls, limits the bytes of a body, and names the endpoint worker in every answer.
 """
 
 from __future__ import annotations
@@ -22,25 +21,22 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
 class TooLargeError(Exception):
-    """More bytes came in than a request may have."""
+    """The request's body is too large."""
 
 
 @dataclass(slots=True)
 class RequestTrace:
-    """One transcription request; its fields are those of a line of the access log. None = it did not come to that.
+    """One transcription request: a line of the access log. None = not reached.
 
     Attributes:
-        received_at: when its headers were there, in seconds since 1970.
-        request_id: the client's X-Request-ID, cut to 200 characters; "" without.
-        status: HTTP status; None when the client left before it had the answer.
-        queue_s: seconds from asking for a slot to having one, or to giving up.
-        execution_s: seconds from having a slot to the text, decoding of the clip included.
-        total_s: seconds from its headers to the answer's last byte handed to the kernel, a stall included.
-        bytes_in: bytes of the request's body.
-        audio_s: length of the clip in seconds.
-        worker_id: this service's name.
-        slot: number of the slot, from 0.
-        disconnected: whether the client left; not in the log, where it empties the status.
+        received_at: when its headers arrived, in seconds since 1970.
+        request_id: the client's X-Request-ID, cut to 200 characters.
+        status: of the answer; None when the client left first.
+        queue_s: from asking for a slot to getting one, or giving up.
+        execution_s: from getting a slot to the text, decoding included.
+        total_s: from its headers to the answer's last byte handed to the kernel, a stall included.
+        audio_s: length of the clip.
+        disconnected: whether the client left; in the log it empties the status.
     """
 
     received_at: float
@@ -65,27 +61,19 @@ class RequestTrace:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A simulated standstill: the server does nothing for the first ``length_s`` of each ``every_s`` seconds, from ``start_s`` on."""
+    """A simulated stall: the server does nothing for the first ``length_s`` of each ``every_s`` seconds, from ``start_s`` on."""
 
     start_s: float
     length_s: float
     every_s: float
 
     def left_s(self, now_s: float) -> float:
-        """How long an arrival at ``now_s`` has to wait until the server moves again; 0 when it does."""
+        """How long a request that arrives at ``now_s`` must wait."""
         return max(0.0, self.length_s - (now_s - self.start_s) % self.every_s)
 
 
 class AccessLogMiddleware:
-    """The ASGI application that surrounds the service.
-
-    Args:
-        app: the service; it finds its RequestTrace in the scope's state.
-        worker_id: goes into X-Worker-Id of every answer.
-        max_bytes: of a request's body.
-        stall: None for a server that never stands still.
-        log: where the access log goes, if anywhere.
-    """
+    """The ASGI application around the service, which finds its RequestTrace in the scope's state."""
 
     def __init__(self, app: App, worker_id: str, max_bytes: int, stall: Stall | None, log: TextIO | None) -> None:
         self._app = app
@@ -95,7 +83,7 @@ class AccessLogMiddleware:
         self._log = log
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """One request, as ASGI has it."""
+        """Serve one request."""
         start_s = time.monotonic()
         trace = RequestTrace(time.time(), _header(scope, b"x-request-id")[:200], self._worker_id)
         scope["state"]["trace"] = trace
@@ -103,7 +91,7 @@ class AccessLogMiddleware:
             if self._stall:
                 await asyncio.sleep(self._stall.left_s(start_s))
             await self._app(scope, self._counted(receive, trace), self._named(send, trace))
-        except asyncio.CancelledError:  # uvicorn's end of patience, once the service was told to stop
+        except asyncio.CancelledError:  # uvicorn cancels requests after its grace period
             if trace.status is None:
                 await _stopping(self._named(send, trace))
         finally:

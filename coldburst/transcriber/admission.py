@@ -1,7 +1,4 @@
-"""Admission: slots that are free, a queue of bounded length, and nothing lost when a client leaves.
-
-No clock and no I/O; everything happens in the thread of one event loop.
-"""
+"""Admission: free slots, and a queue of limited length. No clock, no I/O; all calls come from one event loop."""
 
 from __future__ import annotations
 
@@ -10,18 +7,17 @@ from collections import deque
 
 
 class NoRoomError(Exception):
-    """There is no room; the message is the service's own word for it."""
+    """The request cannot be admitted; the message is the service's answer."""
 
 
 class Admission:
-    """Slots by number, handed out first come, first served.
+    """Slots by number, first come, first served.
 
-    A place is a future whose result is the number of the slot that its owner has got. Whoever
-    enters must leave, with the slot or without having got one; both are ``leave``.
+    A place is a future that gets the number of a slot. Every ``enter`` needs a ``leave``, with or without a slot.
 
     Args:
         places: how many may wait when no slot is free.
-        fail_fast: nobody waits: without a free slot there is no room.
+        fail_fast: nobody waits.
     """
 
     def __init__(self, places: int, fail_fast: bool = False) -> None:
@@ -33,17 +29,17 @@ class Admission:
 
     @property
     def open(self) -> bool:
-        """Whether at least one slot is loaded."""
+        """Whether a slot is loaded."""
         return bool(self._live)
 
     @property
     def busy(self) -> int:
-        """Loaded slots that somebody has."""
+        """Loaded slots in use."""
         return len(self._live) - len(self._free)
 
     @property
     def waiting(self) -> int:
-        """Places of the queue that are taken."""
+        """Occupied places of the queue."""
         return len(self._waiting)
 
     def offer(self, slot: int) -> None:
@@ -52,15 +48,11 @@ class Admission:
         self._give(slot)
 
     def retire(self, slot: int) -> None:
-        """Take a slot that somebody has out of service; once left, it is handed to nobody."""
+        """Take a slot out of service; once left, it is not used again."""
         self._live.discard(slot)
 
     def enter(self) -> asyncio.Future[int]:
-        """A place: with a slot at once when one is free, otherwise in the queue.
-
-        Raises:
-            NoRoomError: no slot is loaded, or none is free and nobody (more) may wait.
-        """
+        """A place: with a slot if one is free, else in the queue; NoRoomError."""
         if not self.open:
             raise NoRoomError("Service is loading its model. Please retry later.")
         place: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -75,7 +67,7 @@ class Admission:
         return place
 
     def leave(self, place: asyncio.Future[int]) -> None:
-        """Give back the slot of ``place`` to the next in the queue, or the place itself if it never got one."""
+        """Pass the slot of ``place`` to the next in the queue, or leave the queue."""
         if place in self._waiting:
             self._waiting.remove(place)
         elif place.done() and not place.cancelled() and place.result() in self._live:

@@ -1,8 +1,8 @@
-"""The command of the transcription service: the stand-in for a GPU box, with an OpenAI-style surface and a real recogniser.
+"""The command of the transcription service: stands in for a GPU box, with an OpenAI-style API and a real recogniser.
 
     python -m coldburst.transcriber --help
 
-This module is light on purpose: each slot process imports it again.
+Each slot process imports this module again, so it imports little.
 """
 
 # ruff: noqa: PLC0415 - each slot process imports this file, and pays for what it imports
@@ -13,31 +13,15 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from coldburst.installation import program
 from coldburst.signals import ending_signals
 from coldburst.transcriber.service_process import in_url, listen, open_log, start_error
-from coldburst.transcriber.settings import PROGRAM, TranscriberOptions, parse
-
-if TYPE_CHECKING:
-    from coldburst.transcriber.slots import Slots
-
-
-def start_slots(options: TranscriberOptions) -> Slots:
-    """The slots that the options ask for, loading already when they are processes."""
-    from coldburst.transcriber.slots import FixedSlots, ProcessSlots
-
-    if options.engine == "fixed":
-        return FixedSlots(options.service_time_s)
-    slots = ProcessSlots(options.max_concurrent, options.engine, options.model)
-    for slot in range(options.max_concurrent):
-        slots.start(slot)
-    return slots
+from coldburst.transcriber.settings import PROGRAM, parse
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the service; the exit code: 0 when told to stop, 1 when it could not load, 2 when the options are not right."""
+    """Run the service; the exit code: 0 when stopped, 1 when it could not load, 2 for invalid options."""
     options = parse(words)
     for number in ending_signals():
         signal.signal(number, lambda *_: sys.exit(0))
@@ -49,10 +33,12 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     try:
         print(f"listening on http://{in_url(options.host)}:{listening.getsockname()[1]}", flush=True)
-    # Whoever started it has gone already.
+    # The parent process has already gone.
     except BrokenPipeError:
         os._exit(0)
-    slots = start_slots(options)
+    from coldburst.transcriber.slots import start_slots
+
+    slots = start_slots(options.engine, options.model, options.max_concurrent, options.service_time_s)
 
     import uvloop
 

@@ -1,8 +1,7 @@
-"""The recognisers: the engines that turn a recording into text, and the process that runs one of them.
+"""The recognisers: engines that turn a recording into text, and the process that runs one.
 
-A slot process is started by ``coldburst.transcriber.slots``; it loads its engine, reports it, and then answers one
-request at a time. It ends when its parent does, however the parent ended. Whatever is slow to import
-is imported where it is used, so that a slot loads only what it needs.
+``coldburst.transcriber.slots`` starts the slot processes. Each loads its engine, reports that, and answers one request at a time; it
+ends with its parent. Slow imports are inside functions, so that a slot loads only what it needs.
 """
 
 # ruff: noqa: PLC0415 - each slot process imports this file, and pays for what it imports
@@ -29,18 +28,18 @@ if TYPE_CHECKING:
     Sound = NDArray[np.float32]
 
 RATE = 16_000  # samples per second that both engines were trained at
-LONGEST_S = 15.0  # one utterance holds the interpreter until it is decoded: this bounds how long an orphaned slot can live
+LONGEST_S = 15.0  # decoding an utterance holds the interpreter, so this limits how long an orphaned slot can live
 _SEARCH_S = 5.0
 _FRAME_S = 0.1
 
 
 class UndecodableError(ValueError):
-    """The bytes are no sound in a format that libsndfile reads."""
+    """The bytes are not audio that libsndfile reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecognitionRequest:
-    """What a slot is to recognise: the bytes of a sound file, and the client's hints ("" = none)."""
+    """A request to a slot: an audio file's bytes, and the client's hints ("" = none)."""
 
     content: bytes
     language: str = ""
@@ -50,10 +49,7 @@ class RecognitionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the recording and its text; ``start`` and ``end`` in seconds.
-
-    ``avg_logprob`` and ``no_speech_prob`` are the engine's own; 0 where it has none (PocketSphinx).
-    """
+    """A part of the recording and its text; ``start`` and ``end`` in seconds, the engine's scores or 0."""
 
     start: float
     end: float
@@ -64,14 +60,14 @@ class Segment:
 
     @property
     def compression_ratio(self) -> float:
-        """Bytes of the text ÷ its bytes in zlib: above about 2.4 a text repeats itself (OpenAI's Whisper, decoding.py)."""
+        """Bytes of the text ÷ its bytes in zlib; above about 2.4 the text repeats itself (OpenAI's Whisper, decoding.py)."""
         content = self.text.encode()
         return len(content) / len(zlib.compress(content))
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A slot's answer. ``duration_s`` is the length of the recording, silence included."""
+    """A slot's answer; ``duration_s``: length of the recording, silence included."""
 
     text: str
     language: str
@@ -80,23 +76,23 @@ class Transcript:
 
 
 class Recogniser(Protocol):
-    """An engine once it is loaded."""
+    """A loaded engine."""
 
     def recognise(self, sound: Sound, request: RecognitionRequest) -> tuple[str, list[Segment]]:
         """Language and segments of ``sound``: mono, RATE samples per second, −1 to 1."""
 
 
 class PocketSphinx:
-    """CMU PocketSphinx with the American English model of its wheel; the language asked for is ignored."""
+    """CMU PocketSphinx with the American English model of its wheel; ignores the language."""
 
     def __init__(self, model: str = "") -> None:
         from pocketsphinx import Decoder
 
-        # Means over each utterance alone: the default carries them over, so answers would depend on the requests before.
+        # Cepstral means of each utterance alone: the default carries them over, so answers would depend on earlier requests.
         self._decoder = Decoder(loglevel="FATAL", cmn="batch")
 
     def recognise(self, sound: Sound, request: RecognitionRequest) -> tuple[str, list[Segment]]:
-        """See Recogniser; one segment for each piece in which words were found."""
+        """See Recogniser; one segment for each piece with words."""
         texts = [(start, end, self._text(sound[start:end])) for start, end in split_at_pauses(sound)]
         return "en", [Segment(start / RATE, end / RATE, text) for start, end, text in texts if text]
 
@@ -112,7 +108,7 @@ class PocketSphinx:
 
 
 class Whisper:
-    """faster-whisper with a converted model from a folder of this machine; nothing is ever fetched."""
+    """faster-whisper with a converted model in a local folder; nothing is downloaded."""
 
     def __init__(self, model: str) -> None:
         from faster_whisper import WhisperModel
@@ -120,7 +116,7 @@ class Whisper:
         self._model = WhisperModel(model, device="cpu", compute_type="int8", local_files_only=True)
 
     def recognise(self, sound: Sound, request: RecognitionRequest) -> tuple[str, list[Segment]]:
-        """See Recogniser; the segments are the model's own."""
+        """See Recogniser; the model's segments."""
         parts, info = self._model.transcribe(
             sound, language=request.language or None, initial_prompt=request.prompt or None, task=request.task or "transcribe"
         )
@@ -133,50 +129,38 @@ PROCESS_ENGINES: dict[str, Any] = {"pocketsphinx": PocketSphinx, "whisper": Whis
 
 
 def check(engine: str, model: str) -> None:
-    """Nothing, when ``engine`` can be loaded.
-
-    Raises:
-        ValueError: one sentence on what is missing.
-    """
+    """ValueError (one sentence) where ``engine`` cannot be loaded."""
     module = {"pocketsphinx": "pocketsphinx", "whisper": "faster_whisper", "fixed": "soundfile"}[engine]
     if importlib.util.find_spec(module) is None:
-        raise ValueError(f"engine '{engine}' needs a package that is not installed: 'pip install {module.replace('_', '-')}'")
+        raise ValueError(f"engine '{engine}' needs a package that is not installed: run 'pip install {module.replace('_', '-')}'")
     if engine != "whisper":
         return
     if not model:
-        raise ValueError("engine 'whisper' needs its model: name its folder, as in '--model models/whisper-tiny'")
+        raise ValueError("engine 'whisper' needs a model folder, as in '--model models/whisper-tiny'")
     if not Path(model).is_dir():
-        raise ValueError(f"there is no folder '{model}': '--model' names a folder with a converted model, which is never downloaded")
+        raise ValueError(f"folder '{model}' not found: '--model' names a local folder with a converted model; nothing is downloaded")
 
 
 def duration_s(content: bytes) -> float:
-    """Length in seconds of a sound file's bytes, from its header.
-
-    Raises:
-        UndecodableError: no sound that libsndfile reads.
-    """
+    """Length in seconds of an audio file's bytes, from its header; UndecodableError."""
     import soundfile
 
     try:
         info = soundfile.info(io.BytesIO(content))
     except soundfile.SoundFileError as error:
-        raise UndecodableError("The file is no audio that can be decoded: send WAV, FLAC, Ogg or MP3") from error
+        raise UndecodableError("The file cannot be decoded as audio: send WAV, FLAC, Ogg or MP3") from error
     return float(info.frames / info.samplerate)
 
 
 def decode(content: bytes) -> tuple[Sound, float]:
-    """Samples (mono, RATE per second, −1 to 1) and length in seconds of a sound file's bytes.
-
-    Raises:
-        UndecodableError: no sound that libsndfile reads.
-    """
+    """Samples (mono, RATE per second, −1 to 1) and length in seconds of an audio file's bytes; UndecodableError."""
     import numpy as np
     import soundfile
 
     try:
         sound, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise UndecodableError("The file is no audio that can be decoded: send WAV, FLAC, Ogg or MP3") from error
+        raise UndecodableError("The file cannot be decoded as audio: send WAV, FLAC, Ogg or MP3") from error
     mono = np.nan_to_num(sound.mean(axis=1))
     return resample(mono, rate), len(sound) / rate
 
@@ -184,9 +168,8 @@ def decode(content: bytes) -> tuple[Sound, float]:
 def resample(sound: Sound, rate: int) -> Sound:
     """``sound`` at RATE instead of ``rate`` samples per second.
 
-    Band-limited: the spectrum is cut off, or filled up with zeros, at the lower of the two Nyquist
-    frequencies (Oppenheim and Schafer, Discrete-Time Signal Processing, 4.6). Exact for a periodic
-    sound; a speech clip rings for a few milliseconds at its two ends.
+    Band-limited: the spectrum is cut off, or padded with zeros, at the lower Nyquist frequency (Oppenheim and Schafer, Discrete-Time
+    Signal Processing, 4.6). Exact for periodic sound; speech rings for a few milliseconds at both ends.
     """
     import numpy as np
 
@@ -198,7 +181,7 @@ def resample(sound: Sound, rate: int) -> Sound:
 
 
 def split_at_pauses(sound: Sound) -> Iterator[tuple[int, int]]:
-    """Start and end (in samples) of pieces of at most LONGEST_S that make up ``sound``, cut where it is quietest."""
+    """Start and end (in samples) of consecutive pieces of at most LONGEST_S, cut where it is quietest."""
     import numpy as np
 
     longest, search, frame = (round(length_s * RATE) for length_s in (LONGEST_S, _SEARCH_S, _FRAME_S))
@@ -213,7 +196,7 @@ def split_at_pauses(sound: Sound) -> Iterator[tuple[int, int]]:
 
 
 def run_slot(connection: Connection, engine: str, model: str) -> None:
-    """Run a slot process: load, send None, then answer each request by a Transcript or an exception until the connection closes."""
+    """Run a slot process: load, send None, then answer each request with a Transcript or an exception until the connection closes."""
     # A terminal sends these to the whole process group; the parent decides when slots end.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
@@ -232,7 +215,7 @@ def run_slot(connection: Connection, engine: str, model: str) -> None:
 
 
 def _warm(recogniser: Recogniser) -> Recogniser:
-    """``recogniser`` after a first half second of silence, so that no request pays for first uses and imports."""
+    """``recogniser`` after half a second of silence, so that no request pays for first uses and imports."""
     import numpy as np
     import soundfile  # noqa: F401 - for decode
 

@@ -1,6 +1,6 @@
-"""The transcription service on FastAPI and uvicorn: its two routes, and its life from loading to the last answer.
+"""The transcription service on FastAPI and uvicorn: its routes, and its life from loading to the last answer.
 
-Everything that takes long happens in a slot, so that /health answers at any time.
+Everything slow happens in a slot, so that /health always answers.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from coldburst.transcriber.service_process import on_stop
 from coldburst.transcriber.settings import TranscriberOptions
 from coldburst.transcriber.slots import DiedError, Slots
 
-GRACE_S = 5.0  # for requests that are running when the service is told to stop
-KEEP_ALIVE_S = 75.0  # longer than clients keep idle connections, so that they close them and no request meets a closing one
+GRACE_S = 5.0  # for running requests when the service stops
+KEEP_ALIVE_S = 75.0  # longer than clients keep idle connections, so no request meets a closing one
 RELOAD_PAUSE_S = 1.0
 
 
@@ -39,10 +39,8 @@ class TranscriptionService:
     """The service: its routes and the slots behind them.
 
     Args:
-        options: of the command line.
-        slots: what recognises; ``load`` puts them in service.
-        token: that requests must show; "" lets all_slots in.
-        health_path: path that a RunPod load balancer asks, with answers by its contract; "" = it has none.
+        token: required in requests; "" = none is.
+        health_path: path that a RunPod load balancer checks; "" = none.
     """
 
     def __init__(self, options: TranscriberOptions, slots: Slots, token: str, health_path: str = "") -> None:
@@ -57,25 +55,21 @@ class TranscriptionService:
     def app(self) -> FastAPI:
         """The routes as an ASGI application."""
         app = FastAPI(title="coldburst transcriber", openapi_url=None)
-        if self._health_path.startswith("/"):  # the first of one path counts, so that it may be /health
+        if self._health_path.startswith("/"):  # the first route of a path wins, so this one may be /health
             app.add_api_route(self._health_path, self.check, methods=["GET"], response_model=None)
         app.add_api_route("/health", self.health, methods=["GET"])
         app.add_api_route(ROUTE, self.transcribe, methods=["POST"], response_model=None)
         return app
 
     async def load(self) -> None:
-        """Load every slot, then open.
-
-        Raises:
-            DiedError, RuntimeError: a slot cannot be loaded.
-        """
+        """Load every slot, then open; DiedError, RuntimeError where a slot cannot be loaded."""
         all_slots = range(self._options.max_concurrent)
         await asyncio.gather(*map(self._slots.load, all_slots))
         for slot in all_slots:
             self._admission.offer(slot)
 
     async def health(self) -> JSONResponse:
-        """State of the service: 200 when at least one slot is loaded, 503 before."""
+        """State of the service: 200 when a slot is loaded, else 503."""
         state = {
             "status": "healthy" if self._admission.open else "loading",
             "worker_id": self._options.worker_id,
@@ -90,11 +84,11 @@ class TranscriptionService:
         return JSONResponse(state, 200 if self._admission.open else 503)
 
     async def check(self) -> Response:
-        """What a RunPod load balancer is told: 204 while it loads, then 200. Source: RunPod's load balancing overview."""
+        """The answer to a RunPod load balancer: 204 while loading, then 200. Source: RunPod's load balancing overview."""
         return await self.health() if self._admission.open else Response(status_code=204)
 
     async def transcribe(self, request: Request) -> Response:
-        """Text of the clip in a multipart form; who is let in is decided before the body is read."""
+        """Text of the clip in a multipart form; access is checked before the body is read."""
         trace: RequestTrace = request.state.trace
         self._permit(request)
         try:
@@ -102,7 +96,7 @@ class TranscriptionService:
             transcript = await self._queue_and_recognise(recognition, trace, request.receive)
         except ClientDisconnect:
             trace.disconnected = True
-            # Nobody reads it.
+            # The client does not read it.
             return Response()
         except TooLargeError:
             raise self._too_large() from None
@@ -120,7 +114,7 @@ class TranscriptionService:
         return HTTPException(413, f"The request is larger than {self._options.max_megabytes} megabytes")
 
     async def _queue_and_recognise(self, recognition: RecognitionRequest, trace: RequestTrace, receive: Receive) -> Transcript:
-        """The transcript, once a slot has been free for it. A client that leaves gives its place back; what runs goes on."""
+        """The transcript, once a slot is free. A client that leaves gives up its place, but a running recognition goes on."""
         entered_s = time.monotonic()
         place = self._enter()
         disconnect: asyncio.Future[Any] = asyncio.create_task(_watch_for_disconnect(receive, trace))
@@ -170,7 +164,7 @@ class TranscriptionService:
             try:
                 await self._slots.load(slot)
             except (DiedError, RuntimeError) as error:
-                print(f"slot {slot} does not come back: {error}; trying again", file=sys.stderr)
+                print(f"slot {slot} could not be reloaded: {error}; trying again", file=sys.stderr)
                 await asyncio.sleep(RELOAD_PAUSE_S)
             else:
                 self._admission.offer(slot)
@@ -178,7 +172,7 @@ class TranscriptionService:
 
 
 def verbose_json(transcript: Transcript) -> dict[str, Any]:
-    """The answer's JSON, as OpenAI's verbose_json; ``duration`` is the real length of the clip in seconds, silence included."""
+    """The answer as OpenAI's verbose_json; ``duration``: the clip's length in seconds, silence included."""
     return {
         "text": transcript.text,
         "language": transcript.language,
@@ -227,10 +221,10 @@ def _ms(seconds: float | None) -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to its caller: its own way ends the process by the signal instead of with exit code 0."""
+    """uvicorn without signal handlers, which would end the process by the signal instead of with exit code 0."""
 
     def stop(self) -> None:
-        """Answer what runs, and end."""
+        """Finish running requests, then end."""
         self.should_exit = True
 
     @contextlib.contextmanager
@@ -239,7 +233,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(options: TranscriberOptions, listening: socket.socket, slots: Slots, log: TextIO | None) -> int:
-    """Answer requests on ``listening`` until told to stop; the exit code: 0, or 1 when no slot could be loaded."""
+    """Serve requests on ``listening`` until stopped; the exit code: 0, or 1 when no slot could be loaded."""
     service = TranscriptionService(options, slots, os.environ.get("API_TOKEN", ""), os.environ.get("HEALTH_CHECK_PATH", ""))
     stall = Stall(time.monotonic(), options.stall_s, options.stall_every_s) if options.stall_s else None
     application = AccessLogMiddleware(service.app(), options.worker_id, options.max_bytes, stall, log)

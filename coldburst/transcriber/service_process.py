@@ -1,6 +1,6 @@
-"""The start and the end of a service process: one-sentence errors, a listening socket, a log file, and the order to stop.
+"""Start and end of a service process, also of the emulator: one-sentence errors, a listening socket, a log file, stop signals.
 
-The emulator starts and ends the same way. This module is light on purpose: each slot process imports it again.
+Each slot process imports this module again, so it imports little.
 """
 
 # ruff: noqa: PLC0415 - each slot process imports this file, and pays for what it imports
@@ -21,7 +21,7 @@ BACKLOG = 2048
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence on standard error, and exit code 2."""
+    """A parser whose errors are one sentence on standard error, with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with the sentence, without the usage."""
@@ -29,40 +29,32 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections already; they wait in the kernel until they are served.
-
-    Raises:
-        OSError: the address is taken or not of this machine.
-    """
+    """A listening socket; connections wait in the kernel until they are served. OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
 def in_url(host: str) -> str:
-    """The host as it stands in a URL: an IPv6 address in brackets."""
+    """The host for a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def open_log(file: str) -> TextIO | None:
-    """The file to append log lines to; "-" is standard output, "" none.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """The log file, opened to append; "-" = standard output, "" = none. OSError."""
     if file in ("", "-"):
         return sys.stdout if file else None
-    # Not closed: it is open until the process ends.
+    # Open until the process ends.
     return open(file, "a", encoding="utf-8")  # noqa: PTH123
 
 
 def start_error(program: str, error: OSError, host: str, port: int) -> str:
-    """One sentence on the log file that cannot be written, or on the address that cannot be listened on."""
+    """One sentence on a log file that cannot be written, or an address that cannot be used."""
     what = f"write '{error.filename}'" if error.filename else f"listen on {host}:{port}"
     return f"{program}: cannot {what}: {str(error.strerror).partition(' (')[0]}"
 
 
 def on_stop(stop: Callable[[], None], *, until_stdin_closes: bool) -> None:
-    """Have the running event loop call ``stop`` at an ending signal and, where asked for, at the end of standard input."""
+    """Call ``stop`` in the running event loop at an ending signal and, if asked for, when standard input closes."""
     import asyncio
     import threading
 
@@ -74,7 +66,7 @@ def on_stop(stop: Callable[[], None], *, until_stdin_closes: bool) -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 65536):
                 pass
-        # RuntimeError: the loop has ended by itself.
+        # RuntimeError: the loop has already ended.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(stop)
 

@@ -1,7 +1,4 @@
-"""The transcriber's settings: its command line, checked.
-
-This module is light on purpose: each slot process imports it again.
-"""
+"""The transcriber's command line. Each slot process imports this module again, so it imports little."""
 
 from __future__ import annotations
 
@@ -22,23 +19,23 @@ PROGRAM = "python -m coldburst.transcriber"
 DESCRIPTION = """\
 A transcription service: POST /v1/audio/transcriptions and GET /health.
 Prints its address once it accepts connections; the recogniser loads meanwhile.
-Environment: API_TOKEN, the token that requests must show (none: open to all); HEALTH_CHECK_PATH, set where it is a
-worker of a RunPod load balancer: that path answers 204 while the recogniser loads and 200 from then on."""
+Environment: API_TOKEN, the token that requests must send (default: none); HEALTH_CHECK_PATH, for a worker of a RunPod load
+balancer: that path answers 204 while the recogniser loads, then 200."""
 EXAMPLES = """examples:
   python -m coldburst.transcriber --port 8000
-      two slots of PocketSphinx, ten places to wait
+      two slots of PocketSphinx and a queue of ten
   python -m coldburst.transcriber --engine fixed --service-time 0.5 --max-concurrent 4 --queue 100
-      no recogniser: every answer takes half a second, to check a load generator by
+      no recogniser: every answer takes half a second, to check a load generator
   python -m coldburst.transcriber --engine fixed --stall 2 --stall-every 10
-      as above, and at a standstill for the first two of every ten seconds
+      as above, with a stall in the first two of every ten seconds
   API_TOKEN=secret python -m coldburst.transcriber --fail-fast
-      requests show a token (X-API-Key or Bearer), and nobody waits: 503 when both slots are busy
+      requests need a token (X-API-Key or Bearer), and get a 503 when both slots are busy
 """
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriberOptions:
-    """What the command line asks for; seconds in ``_s``."""
+    """Options; seconds in ``_s``."""
 
     host: str
     port: int
@@ -63,15 +60,15 @@ class TranscriberOptions:
 
 
 def parse(words: Sequence[str] | None = None) -> TranscriberOptions:
-    """Options from the command line; exits with code 2 and one sentence on stderr when they are not right."""
+    """Options from the command line; exits with code 2 and one sentence on stderr where they are invalid."""
     parser = _parser()
     options = TranscriberOptions(**vars(parser.parse_args(words)))
     if options.stall_s and options.stall_s >= options.stall_every_s:
         parser.error(
-            f"--stall {options.stall_s:g} is not shorter than --stall-every {options.stall_every_s:g}: the service would never move"
+            f"--stall {options.stall_s:g} must be shorter than --stall-every {options.stall_every_s:g}: otherwise the service always stalls"
         )
     if not options.worker_id.isascii() or not options.worker_id.isprintable() or not options.worker_id.strip():
-        parser.error(f"--worker-id '{options.worker_id}' cannot stand in a header: use printable ASCII, as in 'transcriber-1'")
+        parser.error(f"--worker-id '{options.worker_id}' cannot be sent in a header: use printable ASCII, as in 'transcriber-1'")
     try:
         recognisers.check(options.engine, options.model)
     except ValueError as error:
@@ -93,23 +90,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_recogniser(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--engine", choices=ENGINES, default="pocketsphinx", help="what recognises; 'fixed' only waits (default: %(default)s)"
-    )
+    group.add_argument("--engine", choices=ENGINES, default="pocketsphinx", help="recogniser; 'fixed' just waits (default: %(default)s)")
     group.add_argument("--model", metavar="DIR", default="", help="folder of the model, for engine 'whisper' (faster-whisper's format)")
-    _add_time(group, "--service-time", "service_time_s", 0.5, "from slot to answer, for engine 'fixed'")
+    _add_time(group, "--service-time", "service_time_s", 0.5, "service time of engine 'fixed'")
 
 
 def _add_admission(group: argparse._ArgumentGroup) -> None:
-    _add_count(group, "--max-concurrent", 2, "slots: requests that are recognised at a time, each slot a process", least=1)
-    _add_count(group, "--queue", 10, "places to wait when every slot is taken")
-    group.add_argument("--fail-fast", action="store_true", help="nobody waits: 503 at once when no slot is free")
-    _add_count(group, "--retry-after", 1, "seconds that a 503 names in Retry-After")
-    _add_count(group, "--max-megabytes", 50, "largest request body, in units of 1,048,576 bytes; 413 above", least=1)
-    _add_time(
-        group, "--stall", "stall_s", 0.0, "standstill at the start of each --stall-every; requests that arrive in it wait for its end"
-    )
-    _add_time(group, "--stall-every", "stall_every_s", 10.0, "from one standstill's start to the next, from the start of service on")
+    _add_count(group, "--max-concurrent", 2, "requests at a time; each has a slot, a process of its own", least=1)
+    _add_count(group, "--queue", 10, "requests that may wait for a slot")
+    group.add_argument("--fail-fast", action="store_true", help="answer 503 at once when no slot is free")
+    _add_count(group, "--retry-after", 1, "Retry-After of a 503, in seconds")
+    _add_count(group, "--max-megabytes", 50, "largest request body in MiB; 413 above", least=1)
+    _add_time(group, "--stall", "stall_s", 0.0, "stall at the start of each --stall-every; requests that arrive in it wait for its end")
+    _add_time(group, "--stall-every", "stall_every_s", 10.0, "time between the starts of two stalls, counted from the start of the service")
 
 
 def _add_service(group: argparse._ArgumentGroup) -> None:
@@ -119,9 +112,9 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
         "--worker-id", default=f"transcriber-{os.getpid()}", help="name in X-Worker-Id and /health (default: transcriber-<pid>)"
     )
     group.add_argument(
-        "--access-log", metavar="FILE", default="", help="one line of JSON a transcription request; '-': stdout (default: none)"
+        "--access-log", metavar="FILE", default="", help="one line of JSON per transcription request; '-': stdout (default: none)"
     )
-    group.add_argument("--until-stdin-closes", action="store_true", help="end when standard input does, as when the parent is killed")
+    group.add_argument("--until-stdin-closes", action="store_true", help="end when standard input closes, as when the parent is killed")
 
 
 def _add_time(group: argparse._ArgumentGroup, name: str, dest: str, default: float, what: str) -> None:
@@ -131,7 +124,7 @@ def _add_time(group: argparse._ArgumentGroup, name: str, dest: str, default: flo
 def _add_count(group: argparse._ArgumentGroup, name: str, default: int, what: str, least: int = 0, most: int = 1_000_000) -> None:
     def count(text: str) -> int:
         if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} to {most}, as in '{default}'")
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}, as in '{default}'")
         return int(text)
 
     group.add_argument(name, type=count, metavar="N", default=default, help=f"{what} (default: %(default)s)")
@@ -141,4 +134,4 @@ def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= (seconds := float(text)) < math.inf:
             return seconds
-    raise argparse.ArgumentTypeError(f"'{text}' is no time in seconds: write a number of at least 0, as in '0.5'")
+    raise argparse.ArgumentTypeError(f"'{text}' is not a time in seconds: use a number of at least 0, as in '0.5'")

@@ -1,4 +1,4 @@
-"""The slots of the service: processes with a recogniser each, or a fixed service time."""
+"""The slots of the service: a process with a recogniser each, or a fixed service time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FIXED_TEXT = "the quick brown fox jumps over the lazy dog"
 
 
 class DiedError(Exception):
-    """The slot's process is gone."""
+    """The slot's process has ended."""
 
 
 class Slots(Protocol):
-    """What recognises, by number of the slot, one request a slot at a time."""
+    """Recognises one request at a time per slot number."""
 
     async def load(self, slot: int) -> None:
-        """Make a slot ready, in place of what was there before."""
+        """Make a slot ready, replacing its previous process."""
 
     async def recognise(self, slot: int, request: RecognitionRequest) -> Transcript:
         """The transcript of the request's recording."""
@@ -34,24 +34,20 @@ class Slots(Protocol):
 
 
 class FixedSlots:
-    """No recogniser: each request takes ``service_time_s`` from slot to answer, reading the header of the clip included."""
+    """No recogniser: each request takes ``service_time_s`` from slot to answer, reading the clip's header included."""
 
     def __init__(self, service_time_s: float) -> None:
         self._service_time_s = service_time_s
 
     async def load(self, slot: int) -> None:
-        """Import what the first request needs, so that it takes no longer than the others."""
+        """Import what the first request needs, so that it is as fast as the others."""
         await asyncio.to_thread(importlib.import_module, "soundfile")
 
     async def recognise(self, slot: int, request: RecognitionRequest) -> Transcript:
-        """FIXED_TEXT, once the service time is over.
-
-        Raises:
-            UndecodableError: no sound.
-        """
+        """FIXED_TEXT after the service time; UndecodableError."""
         ends_s = time.monotonic() + self._service_time_s
         length_s = await asyncio.to_thread(duration_s, request.content)
-        while (left_s := ends_s - time.monotonic()) > 0:  # uvloop's timers count whole milliseconds and may come early
+        while (left_s := ends_s - time.monotonic()) > 0:  # uvloop's timers count whole milliseconds and may fire early
             await asyncio.sleep(left_s)
         return Transcript(FIXED_TEXT, "en", length_s, (Segment(0.0, length_s, FIXED_TEXT),))
 
@@ -60,9 +56,9 @@ class FixedSlots:
 
 
 class ProcessSlots:
-    """A process for each slot, in which the engine is loaded; a thread for each waits for its answers.
+    """A process with the engine for each slot, and a thread that waits for its answers.
 
-    That an idle process has died shows when the next request comes.
+    The death of an idle process shows at its next request.
     """
 
     def __init__(self, slots: int, engine: str, model: str) -> None:
@@ -81,30 +77,19 @@ class ProcessSlots:
         self._running[slot] = process, ours
 
     async def load(self, slot: int) -> None:
-        """Start the slot's process unless it is on its way, and wait until its engine is loaded.
-
-        Raises:
-            DiedError: the process ended before it was ready.
-            RuntimeError: the engine says why it cannot load.
-        """
+        """Start the slot's process if needed and wait for its engine; DiedError, RuntimeError with the engine's reason."""
         if slot not in self._running:
             self.start(slot)
         await self._receive(slot)
 
     async def recognise(self, slot: int, request: RecognitionRequest) -> Transcript:
-        """The transcript of the request's recording.
-
-        Raises:
-            UndecodableError: no sound.
-            DiedError: the process is gone; the slot has to be loaded again.
-            RuntimeError: the engine failed with this recording, and goes on.
-        """
+        """The transcript; UndecodableError, DiedError (load the slot again), RuntimeError where the engine failed."""
         transcript = await self._receive(slot, request)
         assert transcript is not None
         return transcript
 
     def stop(self) -> None:
-        """End every process, and the threads that wait for them."""
+        """End every process and thread."""
         for slot in list(self._running):
             self._end(slot)
         self._threads.shutdown()
@@ -131,3 +116,13 @@ def _exchange(connection: Connection, request: RecognitionRequest | None) -> Tra
         connection.send(request)
     answer: Transcript | Exception | None = connection.recv()
     return answer
+
+
+def start_slots(engine: str, model: str, number: int, service_time_s: float) -> FixedSlots | ProcessSlots:
+    """The slots of an engine; processes are loading already."""
+    if engine == "fixed":
+        return FixedSlots(service_time_s)
+    slots = ProcessSlots(number, engine, model)
+    for slot in range(number):
+        slots.start(slot)
+    return slots

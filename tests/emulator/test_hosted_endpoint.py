@@ -7,8 +7,7 @@ import pytest
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.fault_notation import parse_fault
 from coldburst.emulator.settings.parsing import parse
-from coldburst.emulator.truth_log import TruthLog
-from coldburst.emulator.wall_clock import WallClock
+from coldburst.emulator.truth_log import TruthLog, WallClock
 from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.modelled_backend import ModelledBackend
 

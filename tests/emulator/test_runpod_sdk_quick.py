@@ -31,9 +31,9 @@ def test_a_result_that_holds_nan_is_refused_and_its_job_has_no_output():
     words = ("--worker", "command", "--command", command, "--start", "0", "--workers-min", "1", "--workers-max", "1")
     with limit(2 * DEADLINE_S), emulator(*words) as running:
         job = running.ended("demo", running.submit("demo"))
-        told = [line for line in running.errors() if "was answered 400" in line and job["id"] in line]
+        told = [line for line in running.errors() if "got a 400" in line and job["id"] in line]
     assert (job["status"], "output" in job, "error" in job) == ("COMPLETED", False, False)
-    assert told[0].endswith("the job has no output: the result holds NaN, which is no number in JSON: send null in its place")
+    assert told[0].endswith("the job has no output: the result contains NaN, which is not valid JSON: send null instead")
 
 
 def test_a_platform_that_never_answers_fails_a_test_and_does_not_hold_it(monkeypatch):

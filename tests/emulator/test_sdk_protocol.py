@@ -154,7 +154,7 @@ def test_a_result_that_cannot_be_used_gets_400_and_its_job_ends_without_output(p
     job = platform.job("two", job_id)
     assert (job["status"], "output" in job, "error" in job) == ("COMPLETED", False, False)
     (line,) = [line for line in platform.errors() if job_id in line]
-    assert line.startswith(f"worker {two.id}: its result of job {job_id} was answered 400, and the job has no output: the ")
+    assert line.startswith(f"worker {two.id}: its result of job {job_id} got a 400, and the job has no output: the ")
 
 
 def test_a_chunk_and_an_input_that_are_no_json_are_refused_too(platform, one):
@@ -162,7 +162,7 @@ def test_a_chunk_and_an_input_that_are_no_json_are_refused_too(platform, one):
     job_id = platform.submit("one")
     one.taken()
     chunk = platform.ask(f"/v2/one/job-stream/{one.id}/{job_id}?gpu=X&isStream=false", b'{"output": NaN}', "POST", FORM)
-    assert (chunk.status, chunk.json()["detail"]) == (400, "the chunk holds NaN, which is no number in JSON: send null in its place")
+    assert (chunk.status, chunk.json()["detail"]) == (400, "the chunk contains NaN, which is not valid JSON: send null instead")
     assert platform.ask(f"/v2/one/stream/{job_id}").json() == {"status": "IN_PROGRESS", "stream": []}
     one.done(job_id, {"output": 1})
 

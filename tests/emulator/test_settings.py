@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
+from coldburst.child_processes import groups_left
 from coldburst.emulator.faults import FaultRules
 from coldburst.emulator.settings.arguments import text_of
+from coldburst.emulator.settings.endpoint_specs import service_time
 from coldburst.emulator.settings.fault_notation import Fault, FaultError, FaultRule, parse_fault
 from coldburst.emulator.settings.parsing import parse
-from coldburst.emulator.settings.service_times import service_time
-from coldburst.emulator.workers.orphan_reaper import groups_left
 from coldburst.emulator.workers.processes import outside, sdk_block, unexpected_end
 from coldburst.serverless.platform_parameters import Platform
 
@@ -69,9 +69,9 @@ def test_every_setting_has_its_place():
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["--port", "x"], "'x' is no whole number"),
+        (["--port", "x"], "'x' is not a whole number"),
         (["--workers-min", "5"], "workers_max 3"),
-        (["--idle-timeout", "0"], "1 to 3600"),
+        (["--idle-timeout", "0"], "1 and 3600"),
         (["--kind", "balancer", "--scaler", "queue-delay"], "REQUEST_COUNT"),
         (["--scaler-value", "0.1"], "0.5"),
         (["--service-time", "gauss:1"], "'exp:0.5'"),
@@ -90,8 +90,8 @@ def test_every_setting_has_its_place():
         (["--fault", '{"kil": "all"}'], "kill"),
         (["--config", "/no/such/file.toml"], "/no/such/file.toml"),
         (["--nothing"], "--nothing"),
-        (["--host", ""], "'127.0.0.1'"),
-        (["--worker", "command", "--command", "it's"], "--command 'it's' cannot be taken apart"),
+        (["--host", ""], "use one such as 127.0.0.1"),
+        (["--worker", "command", "--command", "it's"], "--command 'it's' cannot be parsed"),
         (["--kind", "balancer", "--health-path", "ping"], "as in '/ping'"),
         (["--platform", "ping_s=0"], "ping_s"),
         (["--platform", "check_s=1e-9"], "at least 0.001"),
@@ -157,15 +157,15 @@ faults = [{ status = 429, share = 0.5 }, { throttle = 1 }]
         ("[endpoints.one]\nworker_max = 1", "did you mean 'workers-max'?"),
         ("prot = 1\n[endpoints.one]", "did you mean 'port'?"),
         ("port = 1", "[endpoints.demo]"),
-        ("[endpoints.one", "no TOML"),
+        ("[endpoints.one", "not valid TOML"),
         ("[endpoints.one]\nworkers_max = -1", "'-1'"),
         ("[endpoints.one]\nconfig = 'x'", "'config'"),
         ("[endpoints.one]\nfaults = [{status = 1979-05-27}]", "1979-05-27"),
-        ("[endpoints.one]\nworker = 'command'\ncommand = [3, 'x']", "no program '3'"),
+        ("[endpoints.one]\nworker = 'command'\ncommand = [3, 'x']", "program '3' not found"),
         ("[endpoints.one]\n[endpoints.one]", "twice"),
         ("[endpoints.'a b']", "'a b'"),
-        ("[endpoints.one]\nworkers_max = {a = 1}", "no whole number"),
-        ("\udcff", "no TOML"),
+        ("[endpoints.one]\nworkers_max = {a = 1}", "not a whole number"),
+        ("\udcff", "not valid TOML"),
     ],
 )
 def test_a_file_that_is_not_right_is_told_in_one_sentence(capsys, tmp_path, text, part):
@@ -183,16 +183,16 @@ def test_a_value_stands_on_a_command_line_as_it_is_written_there():
 
 def test_service_times():
     rng = random.Random(1)
-    assert service_time("0.5").draw(rng) == service_time("0.5").fixed_s == 0.5
-    drawn = [service_time("exp:2").draw(rng) for _ in range(20_000)]
+    assert service_time("0.5").sample(rng) == service_time("0.5").fixed_s == 0.5
+    drawn = [service_time("exp:2").sample(rng) for _ in range(20_000)]
     assert sum(drawn) / len(drawn) == pytest.approx(2, rel=0.05)
-    spread = [service_time("uniform:1:3").draw(rng) for _ in range(1000)]
+    spread = [service_time("uniform:1:3").sample(rng) for _ in range(1000)]
     assert (min(spread) >= 1, max(spread) <= 3, service_time("exp:2").fixed_s) == (True, True, None)
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "exp:", "exp:0", "exp:1:2", "uniform:3:1", "uniform:1", "nan", "0.5:1"])
 def test_what_is_no_service_time(text):
-    with pytest.raises(ValueError, match="is no service time"):
+    with pytest.raises(ValueError, match="is not a service time"):
         service_time(text)
 
 
@@ -241,7 +241,7 @@ def test_what_is_no_fault_is_told_in_one_sentence(asked):
     with pytest.raises(FaultError) as told:
         parse_fault(asked)
     assert str(told.value).count("\n") == 0
-    assert any(help_ in str(told.value) for help_ in ("as in", "it may have", "leave"))
+    assert any(help_ in str(told.value) for help_ in ("as in", ": use ", "leave"))
 
 
 # processes

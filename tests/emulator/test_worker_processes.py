@@ -47,7 +47,7 @@ def test_two_clips_at_a_time_are_transcribed_by_one_worker():
         assert {row["worker_id"] for row in rows} == {ended[0]["workerId"]}
         assert rows[0]["cold"]
         bad = running.ended("demo", running.submit("demo", audio_base64="bm8gc291bmQ="), 60)
-        assert (bad["status"], "no audio that can be decoded" in bad["error"]) == ("FAILED", True)
+        assert (bad["status"], "cannot be decoded as audio" in bad["error"]) == ("FAILED", True)
 
 
 def test_jobs_overlap_as_far_as_the_concurrency_and_the_memory_go():

@@ -9,13 +9,14 @@ import pytest
 from tests.support.locusts import ROOT
 
 STANDARD = sys.stdlib_module_names
-LEAVES = {"option", "randomness", "keys", "emulator_token", "lines", "installation", "signals"}
+LEAVES = {"option", "randomness", "keys", "emulator_token", "child_processes", "lines", "installation", "signals"}
 # Package of coldburst -> packages and modules of coldburst that it may import, and libraries that it may not.
 INSIDE = {
     "option": set(),
     "randomness": set(),
     "keys": {"option"},
     "emulator_token": set(),
+    "child_processes": {"installation"},
     "lines": set(),
     "redact": set(),
     "installation": set(),

@@ -5,7 +5,7 @@ import pytest
 from coldburst.serverless.actions import Deliver, Forward, Stop
 from coldburst.serverless.errors import JobNotFoundError, PolicyError, short_repr
 from coldburst.serverless.job import split_chunk
-from tests.support.virtual import AT_ONCE, BODY, endpoint, serving
+from tests.support.virtual import AT_ONCE, BODY, endpoint, serving, state_of
 
 LB = {"kind": "LOAD_BALANCER", "scaler": "REQUEST_COUNT"}
 
@@ -88,15 +88,15 @@ def test_a_worker_that_is_to_be_replaced_is_not_kept_for_later(at_s):
     job = ended(core)
     worker_id = job.worker_id
     core.actions(10.0)
-    assert core.state_of(worker_id) == "CACHED"
+    assert state_of(core, worker_id) == "CACHED"
     if at_s > 20:
         core.submit(BODY, 20.0)
-        assert core.state_of(worker_id) == "RESUMING"
+        assert state_of(core, worker_id) == "RESUMING"
     core.done(worker_id, "", {"stopPod": True}, at_s)
     assert [action for action in core.actions(at_s) if isinstance(action, Stop)] == [Stop(worker_id)]
-    assert core.state_of(worker_id) == "DRAINING"
+    assert state_of(core, worker_id) == "DRAINING"
     core.gone(worker_id, at_s + 1)
-    assert core.state_of(worker_id) == "STOPPED"
+    assert state_of(core, worker_id) == "STOPPED"
 
 
 # the balancer
@@ -127,10 +127,10 @@ def test_how_long_request_count_leaves_a_worker_idle():
         core = endpoint(platform={**AT_ONCE, "surplus_s": surplus_s}, scaler="REQUEST_COUNT", scaler_value=1)
         job = ended(core)
         core.actions(stopped_s - 0.001)
-        assert core.state_of(job.worker_id) == "READY"
+        assert state_of(core, job.worker_id) == "READY"
         assert core.wake_s() == stopped_s
         core.actions(stopped_s)
-        assert core.state_of(job.worker_id) == "DRAINING"
+        assert state_of(core, job.worker_id) == "DRAINING"
 
 
 @pytest.mark.parametrize(("bound", "most"), [(1, 1), (2, 2), (0, 3)])

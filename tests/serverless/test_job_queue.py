@@ -4,7 +4,7 @@ import pytest
 
 from coldburst.serverless.actions import Deliver, Ended, StopJob
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
-from tests.support.virtual import BODY, endpoint, low, serving
+from tests.support.virtual import BODY, endpoint, low, serving, state_of
 
 
 def warm(want=1, platform=None, **policy):
@@ -128,7 +128,7 @@ def test_a_full_queue_refuses_with_429():
     core = endpoint(workers_max=0, platform={"queue_limit": 2})
     core.submit(BODY, 0.0)
     core.submit(low(), 0.0)
-    with pytest.raises(RequestRefusedError, match="2 jobs wait, and at most 2 may") as refused:
+    with pytest.raises(RequestRefusedError, match="2 jobs are waiting, the limit is 2") as refused:
         core.submit(BODY, 0.0)
     assert refused.value.status == 429
 
@@ -256,7 +256,7 @@ def test_the_execution_timeout_stops_the_job_alone():
     assert long.state == "IN_PROGRESS"
     core.ping(worker_id, [long.id], 35.0)
     core.actions(40.0)
-    assert (long.state, core.health(40.0)["jobs"]["failed"], core.state_of(worker_id)) == ("TIMED_OUT", 2, "READY")
+    assert (long.state, core.health(40.0)["jobs"]["failed"], state_of(core, worker_id)) == ("TIMED_OUT", 2, "READY")
 
 
 def test_the_state_after_the_execution_timeout_is_a_parameter_and_0_is_none():
@@ -304,7 +304,7 @@ def test_results_are_kept_for_a_while(sync, kept_s):
     core.done(worker_id, job.id, {}, 5.0)
     core.actions(5.0)
     assert core.job(job.id, 5.0 + kept_s - 0.001) is job
-    with pytest.raises(JobNotFoundError, match=f"no job '{job.id}'"):
+    with pytest.raises(JobNotFoundError, match=f"job '{job.id}' does not exist"):
         core.job(job.id, 5.0 + kept_s)
 
 

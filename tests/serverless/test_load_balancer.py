@@ -6,7 +6,7 @@ from coldburst.serverless.actions import Cut, Forward, GiveUp, Kill, Stop
 from coldburst.serverless.errors import RequestRefusedError
 from coldburst.serverless.load_balancer import parse_affinity
 from coldburst.serverless.simulation.driver import WorkerResult
-from tests.support.virtual import AT_ONCE, endpoint, jump, simulation
+from tests.support.virtual import AT_ONCE, endpoint, jump, simulation, state_of
 
 LB = {"kind": "LOAD_BALANCER", "scaler": "REQUEST_COUNT", "scaler_value": 2}
 
@@ -160,7 +160,7 @@ def test_a_draining_worker_finishes_its_requests():
     core, (a, b) = balancer()
     arrive(core, "1", "2")
     core.change(2.0, workers_min=0, workers_max=1)
-    assert core.state_of(b) == "DRAINING"
+    assert state_of(core, b) == "DRAINING"
     core.left("2", 3.0)
     assert [action for action in core.actions(3.0) if isinstance(action, Stop)] == [Stop(b)]
     assert arrive(core, "3", now=3.5) == [("Forward", "3", a)]
@@ -248,7 +248,7 @@ def test_strict_resume_wakes_a_worker_whose_state_is_kept():
     core.ready(worker["id"], 0.0)
     core.left("0", 0.0)
     core.actions(5.0)
-    assert core.state_of(worker["id"]) == "CACHED"
+    assert state_of(core, worker["id"]) == "CACHED"
     assert arrive(core, "1", now=6.0, affinity=f"strict {worker['id']}") == [("1", 404, "affinity_worker_gone")]
     assert arrive(core, "2", now=7.0, affinity=f"strict-resume {worker['id']}") == []
     assert decisions(core, 9.0) == [("Forward", "2", worker["id"])]

@@ -75,15 +75,15 @@ def test_each_parameter_says_what_is_known_of_it():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"lease_s": -1.0}, "lease_s -1.0 is not a number from 0 on"),
-        ({"lease_s": 0.0}, "lease_s 0.0 is not a time of at least 0.001"),
-        ({"check_s": 0.0}, "check_s 0.0 is not a time of at least 0.001"),
-        ({"window_s": 0.0}, "window_s 0.0 is not a time of at least 0.001"),
-        ({"hold_s": float("nan")}, "hold_s nan is not a number"),
-        ({"jitter": 1.0}, "jitter 1.0 is not a share below 1"),
-        ({"per_worker": 0}, "per_worker 0 lets no request through"),
-        ({"choose": "random"}, "choose 'random' is not least_in_flight or round_robin"),
-        ({"execution_timeout_state": "GONE"}, "execution_timeout_state 'GONE' is not TIMED_OUT or FAILED"),
+        ({"lease_s": -1.0}, "lease_s -1.0 must be a number of at least 0"),
+        ({"lease_s": 0.0}, "lease_s 0.0 must be at least 0.001"),
+        ({"check_s": 0.0}, "check_s 0.0 must be at least 0.001"),
+        ({"window_s": 0.0}, "window_s 0.0 must be at least 0.001"),
+        ({"hold_s": float("nan")}, "hold_s nan must be a number"),
+        ({"jitter": 1.0}, "jitter 1.0 must be below 1"),
+        ({"per_worker": 0}, "per_worker must be at least 1"),
+        ({"choose": "random"}, "choose 'random' must be least_in_flight or round_robin"),
+        ({"execution_timeout_state": "GONE"}, "execution_timeout_state 'GONE' must be TIMED_OUT or FAILED"),
     ],
 )
 def test_parameters_that_cannot_be_are_told_in_one_sentence(settings, says):

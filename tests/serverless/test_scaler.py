@@ -5,7 +5,7 @@ import pytest
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.policy import Policy
 from coldburst.serverless.scaler import Load, request_count
-from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, low, serving, simulation, submit
+from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, low, serving, simulation, state_of, submit
 
 
 def wanted(core, now):
@@ -211,7 +211,7 @@ def test_a_lower_maximum_acts_at_once_on_the_idle_and_lets_the_busy_finish():
     core.change(2.0, workers_min=0, workers_max=0)
     core.actions(2.0)
     assert stopped(core) == [2.0]
-    assert [core.state_of(worker_id) for worker_id in ids] == ["DRAINING"] * 3
+    assert [state_of(core, worker_id) for worker_id in ids] == ["DRAINING"] * 3
     core.done(jobs[0].worker_id, jobs[0].id, {}, 5.0)
     core.actions(5.0)
     assert stopped(core) == [2.0, 5.0]
@@ -254,14 +254,14 @@ def test_changing_the_scaler_acts_from_the_next_check_on():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"kind": "POD"}, "kind 'POD' is not known: it is QUEUE or LOAD_BALANCER"),
-        ({"kind": "LOAD_BALANCER"}, "scaler QUEUE_DELAY is not for a load balancer: it takes REQUEST_COUNT"),
+        ({"kind": "POD"}, "kind 'POD' is unknown: use QUEUE or LOAD_BALANCER"),
+        ({"kind": "LOAD_BALANCER"}, "scaler QUEUE_DELAY is not for a load balancer: use REQUEST_COUNT"),
         ({"workers_min": 4}, r"workers_max 3 is not a whole number of at least workers_min \(4\)"),
         ({"workers_min": -1}, "workers_min -1 is not"),
         ({"workers_max": 1.5}, "workers_max 1.5 is not"),
-        ({"idle_timeout_s": 0.5}, "idle_timeout_s 0.5 is not within 1 to 3600 seconds"),
-        ({"scaler": "NONE"}, "scaler 'NONE' is not known"),
-        ({"scaler_value": 0.4}, "scaler_value 0.4 is below the 0.5 seconds"),
+        ({"idle_timeout_s": 0.5}, "idle_timeout_s 0.5 is not between 1 and 3600 seconds"),
+        ({"scaler": "NONE"}, "scaler 'NONE' is unknown"),
+        ({"scaler_value": 0.4}, "scaler_value 0.4 is not a number of at least 0.5"),
         ({"scaler": "REQUEST_COUNT", "scaler_value": 1.5}, "scaler_value 1.5 is not a whole number of at least 1"),
         ({"scaler": "REQUEST_COUNT", "scaler_value": float("inf")}, "scaler_value inf is not a whole number"),
         ({"execution_timeout_s": -1}, "execution_timeout_s -1 is not"),
@@ -279,7 +279,7 @@ def test_wrong_settings_are_told_in_one_sentence(settings, says):
 
 
 def test_neither_the_kind_nor_an_unknown_setting_can_be_changed():
-    with pytest.raises(PolicyError, match="the kind stays QUEUE"):
+    with pytest.raises(PolicyError, match="the kind cannot be changed: it is QUEUE"):
         Policy().changed(kind="LOAD_BALANCER", scaler="REQUEST_COUNT")
-    with pytest.raises(PolicyError, match="there is no setting 'workersMax': there are kind, workers_min"):
+    with pytest.raises(PolicyError, match="unknown setting 'workersMax': use one of kind, workers_min"):
         Policy().changed(workersMax=3)

@@ -4,7 +4,7 @@ import pytest
 
 from coldburst.serverless.actions import Kill, Launch, Resume, Stop
 from coldburst.serverless.billing import BillingMeter, Span, ceil_s
-from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, serving, simulation, submit
+from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, serving, simulation, state_of, submit
 
 
 def kinds(core, now, *wanted):
@@ -73,7 +73,7 @@ def test_a_throttled_worker_takes_the_place_of_one_that_ended():
     first, second = (worker["id"] for worker in core.workers(0.0))
     core.ready(first, 1.0)
     core.gone(first, 2.0)
-    assert core.state_of(second) == "LOADING"
+    assert state_of(core, second) == "LOADING"
 
 
 def test_throttled_workers_that_nothing_waits_for_are_given_up():
@@ -97,11 +97,11 @@ def test_a_start_beyond_the_init_limit_is_unhealthy_and_killed():
     (worker_id,) = (worker["id"] for worker in core.workers(2.0))
     assert kinds(core, 419.9, Kill) == []
     assert kinds(core, 420.0, Kill) == [Kill(worker_id)]
-    assert core.state_of(worker_id) == "UNHEALTHY"
+    assert state_of(core, worker_id) == "UNHEALTHY"
     core.ready(worker_id, 421.0)
-    assert core.state_of(worker_id) == "UNHEALTHY"
+    assert state_of(core, worker_id) == "UNHEALTHY"
     core.gone(worker_id, 422.0)
-    assert core.state_of(worker_id) == "UNHEALTHY"
+    assert state_of(core, worker_id) == "UNHEALTHY"
     assert core.bill(500.0).start_s == 422.0 + 69.0  # and the next one, from the check after a pause of 10 s on
 
 
@@ -166,7 +166,7 @@ def test_an_end_that_is_told_twice_frees_its_host_once():
     core = endpoint(platform={**AT_ONCE, "hosts": 1}, workers_min=2, workers_max=2)
     first, second = serving(core, 0.0)
     core.unhealthy(first, 2.0, "its checks fail")
-    assert core.state_of(second) == "THROTTLED"  # until it has ended, it takes up the host
+    assert state_of(core, second) == "THROTTLED"  # until it has ended, it takes up the host
     core.gone(first, 2.5)
     core.gone(first, 2.6)
     core.actions(3.0)
@@ -182,7 +182,7 @@ def test_what_is_told_of_unknown_workers_is_ignored():
     core.ping("nobody", ["nothing"], 0.0)
     core.unhealthy("nobody", 0.0, "")
     assert core.done("nobody", "nothing", {"stopPod": True}, 0.0) is False
-    assert core.actions(0.0) == [] and core.state_of("nobody") == "STOPPED"
+    assert core.actions(0.0) == [] and state_of(core, "nobody") == "STOPPED"
 
 
 # scaled down and back
@@ -248,9 +248,9 @@ def test_a_cached_worker_without_a_host_waits_throttled_and_is_resumed_first():
     core.throttle(0, 1.5)
     core.poll(worker_id, 1, 1.6)  # its poll stands while it is kept
     core.actions(3.0)
-    assert core.state_of(worker_id) == "CACHED"
+    assert state_of(core, worker_id) == "CACHED"
     job = core.submit(BODY, 4.0)
-    assert core.state_of(worker_id) == "THROTTLED"
+    assert state_of(core, worker_id) == "THROTTLED"
     core.throttle(1, 5.0)
     assert kinds(core, 6.0, Resume) == [Resume(worker_id)]
     assert (job.worker_id, job.taken_s, job.cold) == (worker_id, 6.0, True)
@@ -273,11 +273,11 @@ def test_a_worker_may_ask_to_be_ended():
     jobs = [core.submit(BODY, 0.0) for _ in range(2)]
     core.poll(worker_id, 2, 0.0)
     core.done(worker_id, jobs[0].id, {"output": 1, "stopPod": True}, 1.0)
-    assert (kinds(core, 1.0, Stop), core.state_of(worker_id)) == ([], "DRAINING")
+    assert (kinds(core, 1.0, Stop), state_of(core, worker_id)) == ([], "DRAINING")
     core.done(worker_id, jobs[1].id, {"output": 1}, 2.0)
     assert kinds(core, 2.0, Stop) == [Stop(worker_id)]
     core.gone(worker_id, 2.5)
-    assert core.state_of(worker_id) == "STOPPED"
+    assert state_of(core, worker_id) == "STOPPED"
     bill = core.bill(2.5)
     assert (bill.execution_s, bill.idle_s) == (2.0, 0.5)  # the work that it finished, and its stopping
 
@@ -336,7 +336,7 @@ def test_health_with_its_peculiarities():
     core.done(worker_id, core.open_jobs()[0].id, {}, 8.0)
     assert idle_sum(core, 8.0) == {"idle": 1, "ready": 1}
     core.actions(18.0)
-    assert core.state_of(worker_id) == "CACHED"
+    assert state_of(core, worker_id) == "CACHED"
     assert idle_sum(core, 18.0) == {"idle": 1, "ready": 1}  # no container, and still ready
     assert core.health(18.0)["jobs"] == {"completed": 1, "failed": 0, "inProgress": 0, "inQueue": 0, "retried": 0}
 

@@ -65,6 +65,11 @@ class Logged(Endpoint):
         return [(entry[0], entry[3]) for entry in self.log if entry[1:3] == ("Changed", worker_id)]
 
 
+def state_of(core, worker_id):
+    """The worker's state; STOPPED where there is none of that id any more."""
+    return next((worker["state"] for worker in core.workers(0.0) if worker["id"] == worker_id), "STOPPED")
+
+
 def endpoint(now=0.0, seed=0, platform=None, **policy):
     """An endpoint with a log; ``platform`` is a mapping of what differs."""
     return Logged(Policy(**policy), Platform(**(platform or {})), now=now, seed=seed)

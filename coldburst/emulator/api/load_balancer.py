@@ -1,4 +1,4 @@
-"""The load balancer: any request to one of the endpoint's workers, by RunPod's host names or below /lb/NAME."""
+"""The load balancer: forwards any request to one of the endpoint's workers, by RunPod's host names or below /lb/NAME."""
 
 from __future__ import annotations
 
@@ -18,30 +18,26 @@ from coldburst.emulator.workers.process_backend import ProcessBackend
 from coldburst.serverless.actions import Forward, GiveUp
 
 WORKER = "X-Runpod-Worker-Id"
-"""In a request: affinity to a worker. In an answer: the worker that gave it."""
+"""In a request: affinity to a worker. In an answer: its worker."""
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"} | {
     "host",
     "content-length",
     WORKER.lower(),
 }
-"""Headers of one connection (RFC 9110, 7.6.1), and those that are written anew."""
+"""Headers of one connection (RFC 9110, 7.6.1), and those that are set here."""
 WEB_SOCKET_PREFIX = "sec-websocket-"
 STARTED = "coldburst.started"
 
 
 async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, path: str) -> web.StreamResponse:
-    """The worker's answer to a request, or the balancer's own error.
-
-    Args:
-        path: with the query, as the worker is to see it.
-    """
+    """The worker's answer to a request, or the balancer's error; ``path`` includes the query."""
     endpoint.faults.check_request(request, "lb")
     body = await body_of(endpoint, request, endpoint.platform.lb_bytes)
     if (header := _non_utf8_header(request.headers)) is not None:
-        raise HttpError(400, f"the header '{header}' is no UTF-8, and cannot be passed on")
+        raise HttpError(400, f"the header '{header}' is not UTF-8 and cannot be forwarded")
     held = endpoint.arrive(request.headers.get(WORKER, ""), request.headers.get("X-Request-ID", "")[:200])
     status: int | None = None
-    reason = "the client went away"
+    reason = "the client disconnected"
     try:
         response = await _answer(endpoint, held, request, path, body)
         status, reason = response.status, "answered"
@@ -50,14 +46,14 @@ async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, path: str) -
         status, reason = error.status, error.body["detail"]
         return _error(request, held, error)
     finally:
-        if isinstance(request.get(STARTED), web.WebSocketResponse):  # its client has gone when it ends, which is no failure
+        if isinstance(request.get(STARTED), web.WebSocketResponse):  # it ends when the client disconnects, which is not a failure
             status, reason = 101, "answered"
         endpoint.leave(held, status, reason)
 
 
 def _error(request: web.BaseRequest, held: HeldRequest, error: HttpError) -> web.StreamResponse:
     started: web.StreamResponse | None = request.get(STARTED)
-    if started is not None:  # too late for a status: the connection is cut
+    if started is not None:  # too late for a status: cut the connection
         if request.transport is not None:
             request.transport.abort()
         return started
@@ -88,7 +84,7 @@ async def _answer(endpoint: HostedEndpoint, held: HeldRequest, request: web.Base
 
 
 def _give_up(decision: GiveUp) -> NoReturn:
-    """No worker: the body's "error" as in RunPod's guides to load balancing, its "detail" as in their reasons."""
+    """Raise the error for a request without a worker; "error" and "detail" as in RunPod's guides to load balancing."""
     raise HttpError(decision.status, decision.reason, error="no workers available" if decision.status == 400 else decision.reason)
 
 
@@ -105,7 +101,7 @@ async def _forward(
             return await _forward_web_socket(backend.session, url, worker_id, request)
         return await _forward_http(backend.session, url, worker_id, request, body, endpoint.platform.lb_bytes)
     except (aiohttp.ClientError, KeyError):
-        raise HttpError(502, "the worker cannot be reached, or broke off") from None
+        raise HttpError(502, "the worker is unreachable or closed the connection") from None
 
 
 async def _forward_http(
@@ -117,7 +113,7 @@ async def _forward_http(
         if (answered.content_length or 0) > most:
             raise HttpError(502, f"the worker's answer is larger than {most / 1e6:g} MB")
         if (header := _non_utf8_header(answered.headers)) is not None:
-            raise HttpError(502, f"the header '{header}' of the worker's answer is no UTF-8, and cannot be passed on")
+            raise HttpError(502, f"the header '{header}' of the worker's answer is not UTF-8 and cannot be forwarded")
         reason = answered.reason if answered.reason and answered.reason.isascii() else None
         response = web.StreamResponse(status=answered.status, reason=reason, headers=_headers(answered.headers))
         response.headers[WORKER] = worker_id
@@ -156,7 +152,7 @@ async def _forward_web_socket(session: aiohttp.ClientSession, url: str, worker_i
 async def _copy(
     source: web.WebSocketResponse | aiohttp.ClientWebSocketResponse, sink: web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 ) -> None:
-    """Messages from ``source`` to ``sink`` until either closes."""
+    """Copy messages until either side closes."""
     async for message in source:
         if message.type is WSMsgType.TEXT:
             await sink.send_str(message.data)
@@ -165,12 +161,11 @@ async def _copy(
 
 
 def _non_utf8_header(headers: CIMultiDictProxy[str]) -> str | None:
-    """The first header whose value's bytes are no UTF-8; they were read as lone surrogates."""
+    """The first header whose value is not UTF-8 (read as lone surrogates)."""
     return next((name for name, value in headers.items() if any("\ud800" <= letter <= "\udfff" for letter in value)), None)
 
 
 def _headers(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    """Those that pass through; several of one name stay several."""
     return CIMultiDict(
         (name, value)
         for name, value in headers.items()

@@ -1,6 +1,6 @@
-"""REST v2: the settings and the workers of endpoints that exist.
+"""REST v2: settings and workers of existing endpoints.
 
-Source of the shapes: the specification of REST v2 in RunPod's documentation, api-reference-v2/openapi.json.
+Source of the formats: the specification of REST v2 in RunPod's documentation, api-reference-v2/openapi.json.
 """
 
 from __future__ import annotations
@@ -16,52 +16,46 @@ from typing import Any
 from aiohttp import web
 
 from coldburst.emulator.api.queue import json_body
-from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, refusal
+from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, refusal, retry_after
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.arguments import MAX_CONCURRENCY, MAX_WORKERS
 from coldburst.emulator.settings.endpoint_specs import WorkerSpec
-from coldburst.emulator.wall_clock import WallClock
+from coldburst.emulator.truth_log import WallClock
 from coldburst.serverless.errors import PolicyError, short_repr
 
 WINDOW_S = 60.0
 BODY_BYTES = 1e6
 MAX_NUMBER = 10**12
-"""Of any number in a change: what lies beyond is a mistake, and no float holds it."""
+"""Limit of any number in a change: anything beyond is a mistake."""
 STATUSES = ("RUNNING", "IDLE", "INITIALIZING", "THROTTLED", "UNHEALTHY")
 FLASHBOOT = {"OFF": False, "FLASHBOOT": True, "PRIORITY_FLASHBOOT": True}
 UNSUPPORTED = ("image", "args", "disk", "ports", "registry", "gpu", "cpu", "dataCenterIds", "networkVolumes", "templateId", "name")
-"""Fields that REST v2 can change and this emulator has not."""
+"""Fields of REST v2 that this emulator cannot change."""
 URLS = {"run": "run", "runSync": "runsync", "health": "health", "purgeQueue": "purge-queue"} | {
     name: f"{path}/$JOB_ID" for name, path in (("status", "status"), ("stream", "stream"), ("cancel", "cancel"), ("retry", "retry"))
 }
 
 
 _ENVIRONMENT = re.compile(r"[\0\ud800-\udfff]")
-"""What no variable of a process can hold."""
+"""Characters that no environment variable can contain."""
 
 
 class Management:
-    """The routes below /v2/serverless.
-
-    Args:
-        endpoints: by name.
-        base: the emulator's URL.
-        per_minute: requests in a minute, 429 above.
-    """
+    """The routes below /v2/serverless; ``base``: the emulator's URL."""
 
     def __init__(self, endpoints: Mapping[str, HostedEndpoint], clock: WallClock, base: str, per_minute: int) -> None:
         self._endpoints, self._clock, self._base, self._per_minute = endpoints, clock, base, per_minute
         self._window = (0, 0)
 
     async def serve(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
-        """The answer to a request; ``rest`` are the parts of its path after /v2/serverless."""
+        """The answer to a request; ``rest``: the parts of its path after /v2/serverless."""
         number = int(self._clock.now() // WINDOW_S)
         used = 1 + (self._window[1] if self._window[0] == number else 0)
         self._window = (number, used)
         over_s = round((number + 1) * WINDOW_S - self._clock.now(), 3)
         try:
             if used > self._per_minute:
-                raise HttpError(429, "rate limit exceeded for the minute window", {"Retry-After": str(max(1, math.ceil(over_s)))})
+                raise HttpError(429, "rate limit exceeded for the minute window", retry_after(over_s))
             response = await self._answer(request, rest)
         except HttpError as error:
             response = refusal(error, PROBLEM)
@@ -109,7 +103,7 @@ class Management:
         }
 
     def _workers(self, endpoint: HostedEndpoint) -> dict[str, Any]:
-        """The records; /health is another view, and the two disagree on the platform too."""
+        """The worker records, which on the platform too disagree with /health."""
         found = endpoint.core.workers(endpoint.now())
         count = Counter(worker["status"] for worker in found)
         return {
@@ -137,20 +131,16 @@ class Management:
         return datetime.fromtimestamp(self._clock.zero_s + at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def _patch(self, endpoint: HostedEndpoint, body: Mapping[str, Any]) -> None:
-        """Changes only what was sent: settings at once, the environment by a rolling release.
-
-        Raises:
-            HttpError: 422, a field that there is not, or a value that does not fit.
-        """
+        """Change the settings that were sent: the policy at once, the environment by a rolling release. HttpError 422."""
         settings: dict[str, Any] = {}
         env = _environment(endpoint, body["env"]) if "env" in body else None
         for name, value in body.items():
             if name == "env":
                 continue
             if name in UNSUPPORTED:
-                raise HttpError(422, f"'{name}' cannot be changed here: the emulator changes {', '.join(_FIELDS)}, env")
+                raise HttpError(422, f"'{name}' cannot be changed in the emulator: use {', '.join(_FIELDS)} or env")
             if name not in _FIELDS:
-                raise HttpError(422, f"unknown field {short_repr(name)}: there are {', '.join(_FIELDS)}, env")
+                raise HttpError(422, f"unknown field {short_repr(name)}: use {', '.join(_FIELDS)} or env")
             settings |= _FIELDS[name](value)
         policy = endpoint.core.policy
         try:
@@ -175,11 +165,11 @@ def _balancer_urls(base: str, endpoint: HostedEndpoint) -> dict[str, str]:
 
 
 def _environment(endpoint: HostedEndpoint, value: Any) -> WorkerSpec:
-    """The workers with another environment; CONCURRENCY in it is how many jobs a worker of this project runs at a time."""
+    """The workers with another environment; its CONCURRENCY is the number of jobs that a worker of this project runs at a time."""
     if not isinstance(value, dict) or not all(map(_variable, value.items())):
         raise HttpError(
             422,
-            f"env is {short_repr(value)}: send an object of texts (names without '=', nothing with a NUL), as in {{'CONCURRENCY': '4'}}",
+            f"env is {short_repr(value)}: send an object of strings (no '=' in names, no NUL), as in {{'CONCURRENCY': '4'}}",
         )
     declared = {"CONCURRENCY", *endpoint.spec.workers.env_names}
     if unknown := sorted(value.keys() - declared):
@@ -187,12 +177,12 @@ def _environment(endpoint: HostedEndpoint, value: Any) -> WorkerSpec:
         raise HttpError(422, f"env sets {short_repr(unknown[0])}, which the endpoint does not declare ({names}): start it with --env NAME")
     concurrency = value.get("CONCURRENCY", str(endpoint.backend.spec.concurrency))
     if not (concurrency.isascii() and concurrency.isdigit() and len(concurrency) < 10) or not 1 <= int(concurrency) <= MAX_CONCURRENCY:
-        raise HttpError(422, f"CONCURRENCY {short_repr(concurrency)} is no whole number from 1 to {MAX_CONCURRENCY}")
+        raise HttpError(422, f"CONCURRENCY {short_repr(concurrency)} is not a whole number from 1 to {MAX_CONCURRENCY}")
     return replace(endpoint.backend.spec, concurrency=int(concurrency), env=value)
 
 
 def _variable(pair: tuple[str, Any]) -> bool:
-    """Whether a process can have it in its environment."""
+    """Whether a process can have this environment variable."""
     name, text = pair
     return bool(name) and "=" not in name and isinstance(text, str) and _ENVIRONMENT.search(name + text) is None
 
@@ -214,7 +204,7 @@ def _of_scaling(value: Any) -> dict[str, Any]:
     unit = {"QUEUE_DELAY": "queueDelay", "REQUEST_COUNT": "requestCount"}.get(str(kind))
     if unit is None or unit not in value:
         example = "{'type': 'QUEUE_DELAY', 'queueDelay': 4} or {'type': 'REQUEST_COUNT', 'requestCount': 4}"
-        raise HttpError(422, f"scaling {short_repr(value)} does not fit: write {example}")
+        raise HttpError(422, f"scaling {short_repr(value)} is invalid: use {example}")
     return _read("scaling", value, {"type": ("scaler", str), unit: ("scaler_value", _number)})
 
 
@@ -223,7 +213,7 @@ def _read(field: str, value: Any, known: Mapping[str, tuple[str, Callable[[Any],
         raise HttpError(422, f"{field} is {short_repr(value)}: send an object with {', '.join(known)}")
     unknown = [name for name in value if name not in known]
     if unknown:
-        raise HttpError(422, f"unknown field {short_repr(f'{field}.{unknown[0]}')}: there are {', '.join(known)}")
+        raise HttpError(422, f"unknown field {short_repr(f'{field}.{unknown[0]}')}: use one of {', '.join(known)}")
     return {known[name][0]: known[name][1](entry) for name, entry in value.items()}
 
 
@@ -231,7 +221,7 @@ def _whole(most: int) -> Callable[[Any], int]:
     def whole(value: Any) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most:
             return value
-        raise HttpError(422, f"{short_repr(value)} is no whole number from 0 to {most}")
+        raise HttpError(422, f"{short_repr(value)} is not a whole number from 0 to {most}")
 
     return whole
 
@@ -239,12 +229,12 @@ def _whole(most: int) -> Callable[[Any], int]:
 def _number(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER:
         return float(value)
-    raise HttpError(422, f"{short_repr(value)} is no number up to {MAX_NUMBER}")
+    raise HttpError(422, f"{short_repr(value)} is not a number up to {MAX_NUMBER}")
 
 
 def _flashboot(value: Any) -> dict[str, Any]:
     if not isinstance(value, str) or value not in FLASHBOOT:
-        raise HttpError(422, f"flashboot {short_repr(value)} is unknown: it is one of {', '.join(FLASHBOOT)}")
+        raise HttpError(422, f"flashboot {short_repr(value)} is unknown: use one of {', '.join(FLASHBOOT)}")
     return {"flashboot": FLASHBOOT[value]}
 
 

@@ -1,4 +1,4 @@
-"""The client's side of a queue endpoint: /v2/NAME/run and its neighbours."""
+"""The client's side of a queue endpoint: /v2/NAME/run and the other operations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from coldburst.emulator.api.responses import HttpError, answer, content
+from coldburst.emulator.api.responses import HttpError, answer, content, retry_after
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
 
@@ -22,7 +22,7 @@ Serve = Callable[[HostedEndpoint, web.BaseRequest, str], Awaitable[web.StreamRes
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: its verbs, what serves it, whether its path ends in a job's id, and whether a load balancer has it too."""
+    """An operation: its methods, its handler, whether its path ends in a job id, and whether load balancers have it."""
 
     methods: tuple[str, ...]
     serve: Serve
@@ -31,11 +31,7 @@ class Operation:
 
 
 async def body_of(endpoint: HostedEndpoint, request: web.BaseRequest, most: float) -> bytes:
-    """The request's body.
-
-    Raises:
-        HttpError: more than ``most`` bytes.
-    """
+    """The request's body; HttpError above ``most`` bytes."""
     too_large = HttpError(endpoint.options.too_large_status, f"the body is larger than {most / 1e6:g} MB")
     if (request.content_length or 0) > most:
         raise too_large
@@ -51,22 +47,14 @@ async def body_of(endpoint: HostedEndpoint, request: web.BaseRequest, most: floa
 async def json_body(
     endpoint: HostedEndpoint, request: web.BaseRequest, most: float, what: str = "the request's body", *, strict: bool = True
 ) -> dict[str, Any]:
-    """The JSON object in a client's request; see ``content``.
-
-    Raises:
-        HttpError: 413 above ``most`` bytes; 415 for another content type than JSON, which web forms cannot send; 400.
-    """
+    """The JSON object in a client's request; HttpError 413 above ``most`` bytes, 415 for another content type, 400."""
     body = await body_of(endpoint, request, most)
     require_json(request)
     return content(body, what, strict=strict)
 
 
 def require_json(request: web.BaseRequest) -> None:
-    """Check the content type of a body, if there is one.
-
-    Raises:
-        HttpError: 415.
-    """
+    """HttpError 415 for a body of another content type than JSON; web forms cannot send JSON."""
     if request.body_exists and request.content_type != "application/json":
         raise HttpError(415, f"the body's type is {request.content_type[:60]}: send JSON with 'Content-Type: application/json'")
 
@@ -91,13 +79,13 @@ async def _runsync(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -
 
 
 def _wait_s(request: web.BaseRequest, default_s: float, bounds_s: tuple[float, float]) -> float:
-    """``wait`` of the query, milliseconds, brought into its bounds; what RunPod does outside of them is not known."""
+    """``wait`` of the query, limited to its bounds; RunPod's behaviour outside of them is not known."""
     wait_s = _query_s(request, "wait")
     return default_s if wait_s is None else min(max(wait_s, bounds_s[0]), bounds_s[1])
 
 
 def _query_s(request: web.BaseRequest, name: str) -> float | None:
-    """A time of the query, which has it in milliseconds; None = it is not there."""
+    """A time from the query (milliseconds there); None where it is missing."""
     text = request.query.get(name) if request.query_string else None
     if text is None:
         return None
@@ -106,12 +94,12 @@ def _query_s(request: web.BaseRequest, name: str) -> float | None:
     except ValueError:
         time_s = math.nan
     if math.isnan(time_s):
-        raise HttpError(400, f"{name}={text[:60]} is no time: give milliseconds, as in {name}=90000")
+        raise HttpError(400, f"{name}={text[:60]} is not a time: use milliseconds, as in {name}=90000")
     return time_s
 
 
 async def _status(endpoint: HostedEndpoint, request: web.BaseRequest, job_id: str) -> web.Response:
-    """The job; with ``ttl`` its result is kept for no longer than that from now."""
+    """The job; ``ttl`` shortens how long its result is kept."""
     life_s = _query_s(request, "ttl")
     job = endpoint.core.job(job_id, endpoint.now())
     if life_s is not None:
@@ -155,7 +143,7 @@ async def _health(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) ->
 
 
 async def _requests(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
-    """Jobs that have not ended; the shape of the platform's own answer is not known."""
+    """Jobs that have not ended; RunPod's format is not known."""
     return answer({"requests": [job.view() for job in endpoint.core.open_jobs()]})
 
 
@@ -174,14 +162,12 @@ OPERATIONS: dict[str, Operation] = {
 
 
 async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, name: str, job_id: str) -> web.StreamResponse:
-    """The answer to one request of a client's.
-
-    Raises:
-        HttpError: with the status and the sentence of the error.
-    """
+    """The answer to a client's request; HttpError."""
     operation = OPERATIONS[name]
     if request.method not in operation.methods:
-        raise HttpError(405, f"{request.method} is not for /{name}: use {operation.methods[0]}", {"Allow": ", ".join(operation.methods)})
+        raise HttpError(
+            405, f"{request.method} is not allowed for /{name}: use {operation.methods[0]}", {"Allow": ", ".join(operation.methods)}
+        )
     if bool(job_id) != operation.of_job:
         raise HttpError(
             404, f"no such path: /{name} {'needs a job id, as in' if operation.of_job else 'stands alone, as in'} {_form(name)}"
@@ -208,5 +194,5 @@ def _form(name: str) -> str:
 
 
 def _too_many(endpoint: HostedEndpoint, name: str, again_s: float) -> HttpError:
-    headers = {"Retry-After": str(max(1, math.ceil(again_s)))} if endpoint.platform.retry_after else {}
+    headers = retry_after(again_s) if endpoint.platform.retry_after else {}
     return HttpError(429, f"too many requests to /{name}: try again in {again_s:.1f} s", headers)

@@ -16,14 +16,11 @@ PROBLEM = {"Content-Type": "application/problem+json"}
 
 
 class HttpError(Exception):
-    """A request that gets an error for an answer.
+    """An error response.
 
     Args:
-        status: HTTP status.
         detail: one sentence.
-        headers: added to the answer.
-        title: short name of the error; "" = the status's own phrase.
-        error: what stands under "error"; "" = ``detail``.
+        error: value of "error"; "" = ``detail``.
     """
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, *, title: str = "", error: str = "") -> None:
@@ -33,7 +30,7 @@ class HttpError(Exception):
 
 
 def phrase(status: int) -> str:
-    """Name of an HTTP status; 524 is Cloudflare's, "A Timeout Occurred"."""
+    """Name of an HTTP status; 524 is Cloudflare's."""
     try:
         return "A Timeout Occurred" if status == 524 else HTTPStatus(status).phrase
     except ValueError:
@@ -41,40 +38,41 @@ def phrase(status: int) -> str:
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] = JSON) -> web.Response:
-    """``content`` as JSON, which has no NaN and no Infinity."""
+    """``content`` as a JSON response."""
     return web.Response(body=json.dumps(content, allow_nan=False).encode(), status=status, headers=headers)
 
 
 def refusal(error: HttpError, kind: Mapping[str, str] = JSON) -> web.Response:
-    """The answer to a request that was refused."""
+    """The response for an error."""
     return answer(error.body, error.status, {**kind, **error.headers})
 
 
+def retry_after(seconds: float) -> dict[str, str]:
+    """The header for a pause: whole seconds, at least 1."""
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
 def content(body: bytes, what: str = "the request's body", *, strict: bool = True) -> dict[str, Any]:
-    """The JSON object in ``body``.
+    """The JSON object in ``body``; HttpError 400.
 
     Args:
         what: names the body in the error.
-        strict: refuses NaN, Infinity and numbers beyond a double, as other languages' parsers do. False leaves that to a
-            caller that checks each number itself.
-
-    Raises:
-        HttpError: 400, it is none.
+        strict: refuse NaN, Infinity and numbers beyond a double, as other languages' parsers do; False where the caller checks each number.
     """
     try:
         found = _strict_parser(what)(body) if strict else json.loads(body)
     except (ValueError, RecursionError):
-        raise HttpError(400, f'{what} is no JSON: send an object, as in {{"input": {{…}}}}') from None
+        raise HttpError(400, f'{what} is not JSON: send an object, as in {{"input": {{…}}}}') from None
     if not isinstance(found, dict):
-        raise HttpError(400, f'{what} is no JSON object: send one, as in {{"input": {{…}}}}')
+        raise HttpError(400, f'{what} is not a JSON object: send one, as in {{"input": {{…}}}}')
     return found
 
 
 def _strict_parser(what: str) -> Callable[[bytes], Any]:
-    """json.loads that takes those numbers alone which JSON has and a double holds."""
+    """json.loads without NaN, Infinity and numbers beyond a double."""
 
     def refuse(word: str) -> NoReturn:
-        raise HttpError(400, f"{what} holds {word[:60]}, which is no number in JSON: send null in its place")
+        raise HttpError(400, f"{what} contains {word[:60]}, which is not valid JSON: send null instead")
 
     def finite(text: str) -> float:
         number = float(text)

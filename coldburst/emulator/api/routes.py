@@ -1,4 +1,4 @@
-"""The routes: which part of the emulator serves a request, by its host name or its path."""
+"""The routes: which part of the emulator serves a request, by its host name or path."""
 
 from __future__ import annotations
 
@@ -22,16 +22,11 @@ FAULT_BYTES = 1e5
 
 
 class Routes:
-    """All of them.
-
-    Args:
-        endpoints: by name.
-        access: checks each request first.
-    """
+    """All routes; ``access`` checks each request first."""
 
     def __init__(self, endpoints: Mapping[str, HostedEndpoint], management: Management, access: Access) -> None:
         self._endpoints, self._management, self._access = endpoints, management, access
-        self._by_host = {name.lower(): name for name in endpoints}  # host names have no case
+        self._by_host = {name.lower(): name for name in endpoints}  # host names are case-insensitive
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to any request."""
@@ -43,7 +38,7 @@ class Routes:
             raise
         except Exception:
             traceback.print_exc(file=sys.stderr)
-            return refusal(HttpError(500, "the emulator failed: its standard error says where"))
+            return refusal(HttpError(500, "the emulator failed: see its standard error"))
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
@@ -63,10 +58,10 @@ class Routes:
             case ["emulator", *rest]:
                 self._access.require_key(request)
                 return await self._inspect(request, [part for part in rest if part])
-        raise HttpError(404, "no such path: there are /v2/NAME/…, /lb/NAME/…, /v2/serverless and /emulator")
+        raise HttpError(404, "no such path: use /v2/NAME/…, /lb/NAME/…, /v2/serverless or /emulator")
 
     def _of_host(self, host: str) -> str | None:
-        """The endpoint that a host names, as NAME.api.runpod.ai, NAME.api.localhost or NAME.localhost do."""
+        """The endpoint named by a host such as NAME.api.runpod.ai, NAME.api.localhost or NAME.localhost."""
         label, _, rest = host.partition(".")
         name = self._by_host.get(label, label)
         return name if rest.startswith("api.") or (rest == "localhost" and name in self._endpoints) else None
@@ -84,11 +79,11 @@ class Routes:
         if operation in sdk_protocol.OPERATIONS and len(rest) <= 2:
             endpoint = self._find(name)
             if not isinstance(endpoint.backend, ProcessBackend):
-                raise HttpError(404, f"endpoint '{name}' has modelled workers: no others take its jobs")
+                raise HttpError(404, f"endpoint '{name}' has modelled workers only")
             self._access.require_worker_key(request, endpoint.backend.worker_key)
             return await sdk_protocol.serve(endpoint, endpoint.backend.polls, request, operation, *[*rest, "", ""][:2])
         self._access.require_key(request)
-        raise HttpError(404, f"no such path: endpoints have {', '.join(queue.OPERATIONS)}")
+        raise HttpError(404, f"no such path: use one of {', '.join(queue.OPERATIONS)}")
 
     async def _balance(self, name: str, request: web.BaseRequest, path: str) -> web.StreamResponse:
         self._access.require_key(request)
@@ -104,9 +99,9 @@ class Routes:
         if not rest[1:]:
             return answer(_view(endpoint))
         if rest[1:] != ["fault"]:
-            raise HttpError(404, "no such path: there are /emulator, /emulator/NAME and /emulator/NAME/fault")
+            raise HttpError(404, "no such path: use /emulator, /emulator/NAME or /emulator/NAME/fault")
         if request.method != "POST":
-            raise HttpError(405, f"{request.method} is not for faults: use POST", {"Allow": "POST"})
+            raise HttpError(405, f"{request.method} is not allowed for faults: use POST", {"Allow": "POST"})
         self._access.require_token(request)
         body = await queue.json_body(endpoint, request, FAULT_BYTES, "the fault")
         try:
@@ -117,7 +112,7 @@ class Routes:
 
 
 def _view(endpoint: HostedEndpoint) -> dict[str, Any]:
-    """An endpoint at this moment: jobs, workers as they really are, bill, settings."""
+    """An endpoint's jobs, workers, bill and settings, by the model's own names."""
     now, core = endpoint.now(), endpoint.core
     return {
         "now_s": round(now, 6),

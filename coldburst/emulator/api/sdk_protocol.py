@@ -1,4 +1,4 @@
-"""The routes that the runpod SDK in a worker calls: job-take, job-done and the like, as SDK 1.12.0 uses them."""
+"""The routes that the runpod SDK in a worker calls, such as job-take and job-done, as SDK 1.12.0 uses them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ async def _take(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseReq
 async def _take_batch(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseRequest, worker_id: str, _: str) -> web.StreamResponse:
     text = request.query.get("batch_size", "1")
     if not text.isdigit() or not 1 <= int(text) <= MAX_JOBS:
-        raise HttpError(400, f"batch_size={text} is no number of jobs: ask for 1 to {MAX_JOBS}")
+        raise HttpError(400, f"batch_size={text} is not a number of jobs: use 1 to {MAX_JOBS}")
     return await _give(polls, request, worker_id, await polls.take(worker_id, int(text)), single=False)
 
 
 async def _give(polls: LongPolls, request: web.BaseRequest, worker_id: str, jobs: tuple[Job, ...], *, single: bool) -> web.StreamResponse:
-    """Hands jobs over. They return to the queue where the connection breaks before they are on their way."""
+    """Deliver jobs; they return to the queue if the connection breaks first."""
     if not jobs:
         return web.Response(status=204)
     payloads = [job.payload() for job in jobs]
@@ -52,9 +52,9 @@ async def _stop(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseReq
 
 
 async def _done(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseRequest, worker_id: str, job_id: str) -> web.StreamResponse:
-    """A result: JSON, whatever its content type says.
+    """A result: JSON, whatever its content type.
 
-    One that is too large or no JSON (NaN, Infinity) gets a 400 and a line in the log, and its job ends without output.
+    One that is too large or not JSON (NaN, Infinity) gets a 400 and a line in the log, and its job ends without output.
     """
     refused: HttpError | None = None
     try:
@@ -64,7 +64,7 @@ async def _done(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseReq
     known = endpoint.core.done(worker_id, job_id, body, endpoint.now())
     endpoint.pump()
     if refused:
-        report(f"worker {worker_id}: its result of job {job_id} was answered 400, and the job has no output: {refused}")
+        report(f"worker {worker_id}: its result of job {job_id} got a 400, and the job has no output: {refused}")
         raise HttpError(400, str(refused))
     return answer({"ok": known})
 
@@ -107,14 +107,10 @@ OPERATIONS: dict[str, tuple[str, bool, Serve]] = {
 async def serve(
     endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseRequest, name: str, worker_id: str, job_id: str
 ) -> web.StreamResponse:
-    """The answer to one request of a worker's.
-
-    Raises:
-        HttpError: with the status and the sentence of the error.
-    """
+    """The answer to a worker's request; HttpError."""
     method, of_job, operation = OPERATIONS[name]
     if request.method != method:
-        raise HttpError(405, f"{request.method} is not for /{name}: use {method}", {"Allow": method})
+        raise HttpError(405, f"{request.method} is not allowed for /{name}: use {method}", {"Allow": method})
     if not worker_id or bool(job_id) != of_job:
         raise HttpError(404, f"no such path: /{name} is followed by a worker's id{' and a job id' if of_job else ''}")
     return await operation(endpoint, polls, request, worker_id, job_id)

@@ -1,4 +1,4 @@
-"""The emulator's HTTP server: aiohttp's without pages of its own, so that what is no HTTP gets the same JSON errors as all else."""
+"""The emulator's HTTP server: aiohttp's, with JSON errors also for what is not HTTP."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from aiohttp import HttpVersion11, web
 from coldburst.emulator.api.responses import HttpError, refusal
 
 KEEP_ALIVE_S = 75.0
-"""Longer than clients keep idle connections, so that they close them and no request meets a closing one."""
+"""Longer than clients keep idle connections, so no request meets a closing one."""
 
 Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class _Connection(web.RequestHandler):
-    """One connection. Errors before there is a request, and those of its end, are told in JSON and logged nowhere."""
+    """One connection. Errors before there is a request are answered in JSON and not logged."""
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """The answer to what cannot be read as HTTP; the connection is closed after it.
+        """The answer to bytes that are not HTTP; the connection is closed after it.
 
         Raises:
-            ConnectionError: an answer has begun already.
+            ConnectionError: an answer has already begun.
         """
         if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
+            raise ConnectionError("the answer has already begun")
         reason = next(filter(None, map(str.strip, (message or "").splitlines())), type(exc).__name__)
-        response = refusal(HttpError(status, f"this cannot be read as HTTP/1.1: {reason[:100].rstrip(':')}"))
+        response = refusal(HttpError(status, f"invalid HTTP/1.1: {reason[:100].rstrip(':')}"))
         response.force_close()
         return response
 
@@ -38,12 +38,11 @@ class _Connection(web.RequestHandler):
 class Server(web.Server):
     """Makes the connections.
 
-    Handlers are cancelled when their connection is lost (handler_cancellation): a worker's poll that outlived it would take
-    the next job to nobody. Bodies are left as they come: a balancer passes them on with the Content-Encoding that they have.
+    Handlers are cancelled when their connection is lost (handler_cancellation): otherwise a worker's dead poll would take the next
+    job. Bodies are not decoded: the balancer passes them on with their Content-Encoding.
 
     Args:
-        serve: answers a request.
-        most_bytes: of a body that ``read`` takes in.
+        most_bytes: largest body that ``read`` takes.
     """
 
     def __init__(self, serve: Serve, most_bytes: int) -> None:
@@ -52,18 +51,18 @@ class Server(web.Server):
         self._here = asyncio.get_running_loop()
 
     def __call__(self) -> web.RequestHandler:
-        """A connection."""
+        """A new connection."""
         return _Connection(self, loop=self._here, keepalive_timeout=KEEP_ALIVE_S, access_log=None, auto_decompress=False)  # type: ignore[arg-type]
 
     def _request(self, message: Any, payload: Any, protocol: web.RequestHandler, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
         return web.BaseRequest(message, payload, protocol, writer, task, self._here, client_max_size=self._most_bytes)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer; a client that asks whether to send its body is told to go on (RFC 9110, 10.1.1)."""
+        """The answer; a client that waits for permission to send its body gets it (RFC 9110, 10.1.1)."""
         expected = request.headers.get("Expect", "")
         if expected and request.version == HttpVersion11:
             if expected.lower() != "100-continue":
-                return refusal(HttpError(417, f"nothing is known of 'Expect: {expected[:60]}': leave it out, or send 100-continue"))
+                return refusal(HttpError(417, f"'Expect: {expected[:60]}' is not supported: leave it out, or send 100-continue"))
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # the answer itself has not begun
         return await self._answer(request)

@@ -1,1 +1,1 @@
-"""The emulator's settings: its command line and configuration file, read into specs of endpoints and workers."""
+"""The emulator's settings: its command line and configuration file."""

@@ -1,4 +1,4 @@
-"""The emulator's command line: its own options, those of an endpoint, and the text of --help."""
+"""The emulator's command line: its options, those of an endpoint, and --help."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from coldburst.emulator.settings import fault_notation
-from coldburst.emulator.settings.service_times import ServiceTime, service_time
+from coldburst.emulator.settings.endpoint_specs import ServiceTime, service_time
 from coldburst.installation import program
 from coldburst.serverless.policy import Policy
 from coldburst.transcriber import recognisers
@@ -23,7 +23,7 @@ MAX_WORKERS = 10_000
 WORKERS = ("sdk", "modelled", "command")
 DESCRIPTION = """\
 RunPod's serverless platform on this machine: queue and load-balancing endpoints, with real workers (the runpod SDK,
-or a command of yours) or modelled ones. Prints 'listening on URL' first, then the URLs of each endpoint.
+or your own command) or modelled ones. Prints 'listening on URL' first, then each endpoint's URLs.
 Environment: RUNPOD_API_KEY, the key that every request must send (not set: only changes of settings and faults need a token,
 which is COLDBURST_EMULATOR_TOKEN, or a random one that is printed at the start)."""
 EXAMPLES = f"""examples:
@@ -32,25 +32,25 @@ EXAMPLES = f"""examples:
   python -m coldburst.emulator --port 8090 --worker command --command 'python handler.py' --workers-max 2
       your own handler file, as RunPod would run it
   python -m coldburst.emulator --worker modelled --service-time exp:0.5 --concurrency 4 --start 8 --load 20 --workers-max 10
-      ten workers' worth of load and nothing computed: service times are drawn
+      the load of ten workers without computation, with random service times
   python -m coldburst.emulator --kind balancer --scaler-value 4 --platform hold_s=10
-      a load balancer before transcription services, which gives up after 10 s instead of 120
+      a load balancer for transcription services that gives up after 10 s instead of 120
   python -m coldburst.emulator --config endpoints.toml
       several endpoints: a table [endpoints.NAME] each, with the options' names as keys
   python -m coldburst.emulator --platform help
       every parameter of the platform, its default, and how well it is known
 
-what it did: --log FILE takes a line of JSON for each job, request and worker; GET /emulator and GET /emulator/NAME show
-queue, workers and bill at this moment.
+--log FILE gets a line of JSON for each job, request and worker; GET /emulator and GET /emulator/NAME show the present queue,
+workers and bill.
 
 limits:
-  times in the query are milliseconds: wait of /runsync and /status-sync, brought within its bounds; ttl of /status, which
-  shortens the life of an ended job's result from now on (a job that has not ended keeps its own). Others are ignored.
-  a policy.ttl or policy.executionTimeout outside of its bounds is refused (400); what the platform does then is not known.
-  /stream cuts texts longer than chunk_bytes; other values stay whole, however large.
-  bodies with a Content-Encoding reach a balancer's workers as they are; the other routes take none.
-  modelled workers give an input back up to 1000 characters, and take sleep_s of at most 7 days.
-  there is no batch API, no REST v1 and no GraphQL, and workers_max does not sink after days without a request.
+  times in the query are milliseconds: wait of /runsync and /status-sync, limited to its bounds; ttl of /status, which shortens
+  how long an ended job's result is kept from now on. Others are ignored.
+  a policy.ttl or policy.executionTimeout out of bounds is refused (400); what the platform does is not known.
+  /stream cuts texts longer than chunk_bytes; other values stay whole.
+  bodies with a Content-Encoding reach a balancer's workers unchanged; the other routes do not take them.
+  modelled workers echo inputs up to 1000 characters, and take sleep_s up to 7 days.
+  batch API, REST v1 and GraphQL are missing, and workers_max does not decrease after days without requests.
 
 {fault_notation.HELP}
 """
@@ -70,53 +70,53 @@ def full_parser() -> argparse.ArgumentParser:
 
 
 def emulator_parser() -> argparse.ArgumentParser:
-    """The options of the emulator itself."""
+    """The emulator's own options."""
     parser = CommandParser(prog=program(PROGRAM), add_help=False, allow_abbrev=False)
     add = parser.add_argument_group("emulator").add_argument
     add("--host", type=_address, default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--allow-host", type=_names, default=(), metavar="NAME,…", help="further names in Host and Origin that requests may have")
+    add("--allow-host", type=_names, default=(), metavar="NAME,…", help="further hosts that requests may name in Host and Origin")
     add("--port", type=_whole(0, 65_535), default=0, metavar="N", help="port to listen on; 0: the kernel chooses (default: 0)")
-    add("--endpoint", default="demo", metavar="NAME", help="name of the endpoint, where there is no --config (default: %(default)s)")
+    add("--endpoint", default="demo", metavar="NAME", help="name of the endpoint without --config (default: %(default)s)")
     add("--config", default="", metavar="FILE", help="TOML: the emulator's options, and a table [endpoints.NAME] for each endpoint")
-    add("--https", action="store_true", help="speak TLS with a certificate made at the start; the authority's file is printed")
-    add("--log", default="", metavar="FILE", help="truth log, a line of JSON an event; '-': stdout (default: none)")
-    add("--seed", type=_whole(0, 2**63), default=0, metavar="N", help="of everything that is drawn (default: 0)")
-    add("--ready", action="store_true", help="print 'listening on' only when every endpoint's minimum of workers is ready")
-    add("--until-stdin-closes", action="store_true", help="end when standard input does, as when the parent is killed")
+    add("--https", action="store_true", help="use TLS with a certificate made at the start; its CA file is printed")
+    add("--log", default="", metavar="FILE", help="truth log, one line of JSON per event; '-': stdout (default: none)")
+    add("--seed", type=_whole(0, 2**63), default=0, metavar="N", help="seed of all random values (default: 0)")
+    add("--ready", action="store_true", help="print 'listening on' once every endpoint's minimum of workers is ready")
+    add("--until-stdin-closes", action="store_true", help="end when standard input closes, as when the parent is killed")
     _add_time(add, "--poll-hold", 20.0, "how long a worker's poll for jobs is held", least=0.05)
-    _add_time(add, "--grace", 3.0, "a worker's SIGTERM to its SIGKILL")
-    _add_time(add, "--health-every", 1.0, "between two checks of a balancer's worker that is ready", least=0.01)
+    _add_time(add, "--grace", 3.0, "time from a worker's SIGTERM to its SIGKILL")
+    _add_time(add, "--health-every", 1.0, "time between two health checks of a ready balancer worker", least=0.01)
     add(
         "--health-failures",
         type=_whole(1, 1000),
         default=3,
         metavar="N",
-        help="failed checks in a row that take it out of service (default: 3)",
+        help="consecutive failed checks that take it out of service (default: 3)",
     )
-    _add_time(add, "--health-timeout", 5.0, "after which such a check counts as failed", least=0.01)
-    add("--too-large-status", type=_whole(400, 499), default=413, metavar="N", help="answer to a body that is too large (default: 413)")
+    _add_time(add, "--health-timeout", 5.0, "time-out of a health check", least=0.01)
+    add("--too-large-status", type=_whole(400, 499), default=413, metavar="N", help="status for a body that is too large (default: 413)")
     add(
         "--webhook-waits",
         dest="webhook_waits_s",
         type=_times,
         default=(5.0, 15.0),
         metavar="S,S",
-        help="pauses before the 2nd and the 3rd try at a webhook (s, default: 5,15)",
+        help="pauses before the 2nd and 3rd try of a webhook (s, default: 5,15)",
     )
-    _add_time(add, "--webhook-timeout", 10.0, "after which a try at a webhook counts as failed", least=0.01)
-    add("--webhook-hosts", type=_names, default=(), metavar="NAME,…", help="where webhooks may go beside this machine; '*': anywhere")
+    _add_time(add, "--webhook-timeout", 10.0, "time-out of one try of a webhook", least=0.01)
+    add("--webhook-hosts", type=_names, default=(), metavar="NAME,…", help="hosts that webhooks may go to besides this machine; '*': any")
     add(
         "--management-per-minute",
         type=_whole(1, 10**6),
         default=60,
         metavar="N",
-        help="requests to REST v2 in a minute, 429 above (default: 60)",
+        help="REST v2 requests per minute, 429 above (default: 60)",
     )
     return parser
 
 
 def endpoint_parser() -> argparse.ArgumentParser:
-    """The options of one endpoint; on the command line they hold for every endpoint whose table does not say otherwise."""
+    """The options of an endpoint; on the command line they are the defaults of every endpoint's table."""
     parser = CommandParser(prog=program(PROGRAM), add_help=False, allow_abbrev=False)
     _add_policy(parser.add_argument_group("endpoint, as its operator sets it").add_argument)
     _add_workers(parser.add_argument_group("workers").add_argument)
@@ -125,16 +125,23 @@ def endpoint_parser() -> argparse.ArgumentParser:
 
 
 def _add_policy(add: Any) -> None:
-    add("--kind", choices=KINDS, default="queue", help="queue of jobs, or load balancer before HTTP servers (default: %(default)s)")
-    add("--workers-min", type=_whole(0, MAX_WORKERS), default=0, metavar="N", help="workers that are never stopped (default: 0)")
-    add("--workers-max", type=_whole(0, MAX_WORKERS), default=3, metavar="N", help="workers at most (default: 3)")
-    _add_time(add, "--idle-timeout", 5.0, "after which a worker without work stops; 1 to 3600")
-    add("--scaler", choices=SCALERS, help="what makes more workers (default: queue-delay; request-count for a balancer)")
-    add("--scaler-value", type=_number(0), default=4.0, metavar="X", help="seconds in the queue, or requests a worker (default: 4)")
-    _add_time(add, "--execution-timeout", 600.0, "after which a running job is ended; 0: never")
-    add("--flashboot", action="store_true", help="stopped workers are kept frozen for a while, and resume fast")
+    add("--kind", choices=KINDS, default="queue", help="queue of jobs, or load balancer for HTTP servers (default: %(default)s)")
+    add("--workers-min", type=_whole(0, MAX_WORKERS), default=0, metavar="N", help="minimum number of workers (default: 0)")
+    add("--workers-max", type=_whole(0, MAX_WORKERS), default=3, metavar="N", help="maximum number of workers (default: 3)")
+    _add_time(add, "--idle-timeout", 5.0, "time after which an idle worker stops; 1 to 3600")
+    add("--scaler", choices=SCALERS, help="what adds workers (default: queue-delay; request-count for a balancer)")
+    add("--scaler-value", type=_number(0), default=4.0, metavar="X", help="seconds in the queue, or requests per worker (default: 4)")
+    _add_time(add, "--execution-timeout", 600.0, "limit of a running job; 0: none")
+    add("--flashboot", action="store_true", help="cache stopped workers for a while; they resume fast")
     add("--gpu", default=Policy().gpu, metavar="NAME", help="name of the card (default: %(default)s)")
-    add("--price", dest="price_per_s", type=_number(0), default=0.0, metavar="USD", help="of a worker-second, for the bill (default: 0)")
+    add(
+        "--price",
+        dest="price_per_s",
+        type=_number(0),
+        default=0.0,
+        metavar="USD",
+        help="price of a worker-second, for the bill (default: 0)",
+    )
 
 
 def _add_workers(add: Any) -> None:
@@ -143,49 +150,49 @@ def _add_workers(add: Any) -> None:
         choices=WORKERS,
         default="sdk",
         help="sdk: coldburst/emulator/workers/sdk_worker.py, for a balancer coldburst/transcriber; modelled: in this process, "
-        "and nothing is computed; command: yours (default: %(default)s)",
+        "without computation; command: your own (default: %(default)s)",
     )
-    add("--command", default="", metavar="WORDS", help="the worker's command line; a balancer's worker must listen on 127.0.0.1 at $PORT")
+    add("--command", default="", metavar="WORDS", help="the worker's command line; a balancer's worker must listen on 127.0.0.1:$PORT")
     add(
         "--concurrency",
         type=_whole(1, MAX_CONCURRENCY),
         default=1,
         metavar="N",
-        help="jobs that an sdk or modelled worker runs at a time (default: 1)",
+        help="jobs at a time of an sdk or modelled worker (default: 1)",
     )
-    add("--engine", choices=ENGINES, default="pocketsphinx", help="recogniser of sdk workers; 'fixed' only waits (default: %(default)s)")
+    add("--engine", choices=ENGINES, default="pocketsphinx", help="recogniser of sdk workers; 'fixed' just waits (default: %(default)s)")
     add("--model", default="", metavar="DIR", help="folder of the model, for engine 'whisper'")
     add(
         "--service-time",
         type=_service_time,
         default="0.5",
         metavar="TEXT",
-        help="of modelled workers and engine 'fixed': seconds, exp:MEAN or uniform:LOW:HIGH (default: 0.5)",
+        help="service time of modelled workers and engine 'fixed': seconds, exp:MEAN or uniform:LOW:HIGH (default: 0.5)",
     )
-    _add_time(add, "--first-extra", 0.0, "what the first job of a worker takes longer")
+    _add_time(add, "--first-extra", 0.0, "added to the first job of a worker")
     add(
         "--health-path",
         default="",
         metavar="PATH",
-        help="a balancer's worker is ready when it answers 200 there (default: /ping; /health for sdk)",
+        help="a balancer's worker is ready when this path answers 200 (default: /ping; /health for sdk)",
     )
-    add("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable of the workers, which REST v2 may then change")
-    add("--card-gb", type=_number(0), default=0.0, metavar="GB", help="memory of the card, in which a job finds room or fails; 0: no bound")
-    add("--shared-gb", type=_number(0), default=0.0, metavar="GB", help="memory that the model takes")
-    add("--job-gb", type=_number(0), default=0.0, metavar="GB", help="memory that each running job takes")
-    add("--fault", action="append", default=[], metavar="JSON", help="a fault from the start on; see below")
+    add("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable of the workers, which REST v2 may change")
+    add("--card-gb", type=_number(0), default=0.0, metavar="GB", help="memory of the card; a job that does not fit fails; 0: no limit")
+    add("--shared-gb", type=_number(0), default=0.0, metavar="GB", help="memory of the model")
+    add("--job-gb", type=_number(0), default=0.0, metavar="GB", help="memory of each running job")
+    add("--fault", action="append", default=[], metavar="JSON", help="a fault to inject at the start; see below")
 
 
 def _add_platform(add: Any) -> None:
-    add("--pull", type=_number(0), metavar="SECONDS", help="image pull (s); the same as --platform pull_s=SECONDS")
-    add("--start", type=_number(0), metavar="SECONDS", help="container start (s); the same as --platform start_s=SECONDS")
+    add("--pull", type=_number(0), metavar="SECONDS", help="image pull (s); short for --platform pull_s=SECONDS")
+    add("--start", type=_number(0), metavar="SECONDS", help="container start (s); short for --platform start_s=SECONDS")
     add(
         "--load",
         type=_number(0),
         metavar="SECONDS",
-        help="model load (s): of modelled workers; of sdk workers on top of their own (default: 6, and 0)",
+        help="model load (s) of modelled workers (default: 6); for sdk workers added to their own (default: 0)",
     )
-    add("--platform", action="append", default=[], metavar="NAME=VALUE", help="what the platform does; '--platform help' lists all")
+    add("--platform", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the platform; '--platform help' lists all")
 
 
 def _add_time(add: Any, name: str, default: float, what: str, least: float = 0.0) -> None:
@@ -196,7 +203,7 @@ def _add_time(add: Any, name: str, default: float, what: str, least: float = 0.0
 def _whole(least: int, most: int) -> Any:
     def whole(text: str) -> int:
         if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
         return int(text)
 
     return whole
@@ -205,7 +212,7 @@ def _whole(least: int, most: int) -> Any:
 def _address(text: str) -> str:
     if text:
         return text
-    raise argparse.ArgumentTypeError("'' is no address: write one as in '127.0.0.1', or '0.0.0.0' for every one of this machine")
+    raise argparse.ArgumentTypeError("'' is not an address: use one such as 127.0.0.1, or 0.0.0.0 for all of this machine")
 
 
 def _number(least: float) -> Any:
@@ -213,7 +220,7 @@ def _number(least: float) -> Any:
         with contextlib.suppress(ValueError):
             if least <= (found := float(text)) < math.inf:
                 return found
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of at least {least:g}: write it as in '2.5'")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of at least {least:g}: write it as in '2.5'")
 
     return number
 
@@ -234,5 +241,5 @@ def _service_time(text: str) -> ServiceTime:
 
 
 def text_of(value: Any) -> str:
-    """A value as it stands on a command line."""
+    """A value in the form of a command line."""
     return str(value).lower() if isinstance(value, bool) else str(value)

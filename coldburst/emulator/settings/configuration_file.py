@@ -1,4 +1,4 @@
-"""The emulator's configuration file. A table of it is read as the words of a command line, so both have the same names and checks."""
+"""The emulator's configuration file. Its tables are read as words of a command line: same names, same checks."""
 
 from __future__ import annotations
 
@@ -15,23 +15,20 @@ from coldburst.emulator.settings.arguments import emulator_parser, endpoint_pars
 
 
 def read_configuration(own: argparse.Namespace, words: list[str]) -> tuple[argparse.Namespace, list[tuple[str, list[str]]]]:
-    """The emulator's options, and for each endpoint its name and its words.
+    """The emulator's options, and each endpoint's name and words; ValueError for an invalid file.
 
     Args:
-        own: what the command line says of the emulator; it goes before the file.
+        own: the options on the command line, which take precedence.
         words: that command line.
-
-    Raises:
-        ValueError: the file is missing, or not right; one sentence.
     """
     if not own.config:
         return own, [(own.endpoint, [])]
     try:
         file = tomllib.loads(Path(own.config).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"'--config {own.config}' cannot be read: {error.strerror}") from None
+        raise ValueError(f"cannot read '--config {own.config}': {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"'--config {own.config}' is no TOML: {error}") from None
+        raise ValueError(f"'--config {own.config}' is not valid TOML: {error}") from None
     tables = file.pop("endpoints", None)
     if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
         raise ValueError(f"'{own.config}' has no endpoint: write a table for each, as in [endpoints.demo]")
@@ -40,15 +37,15 @@ def read_configuration(own: argparse.Namespace, words: list[str]) -> tuple[argpa
 
 
 def _words(table: Mapping[str, Any], parser: argparse.ArgumentParser, place: str) -> list[str]:
-    """A table as the words of a command line."""
+    """A table as words of a command line."""
     known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings} - {"config", "endpoint"}
     words = []
     for key, value in table.items():
         name = {"faults": "fault"}.get(key, key.replace("_", "-"))
         if name not in known:
             near = difflib.get_close_matches(name, known, 1, 0.5)
-            hint = f": did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
-            raise ValueError(f"{place}: there is no setting '{key}'{hint}")
+            hint = f": did you mean '{near[0]}'?" if near else f"; use one of {', '.join(sorted(known))}"
+            raise ValueError(f"{place}: unknown setting '{key}'{hint}")
         words += _option(name, value)
     return words
 

@@ -1,14 +1,42 @@
-"""The specs that the settings are read into: of the emulator, of an endpoint and of its workers."""
+"""The settings as records: of the emulator, of an endpoint, of its workers and their service times."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from coldburst.emulator.settings.fault_notation import Fault
-from coldburst.emulator.settings.service_times import ServiceTime
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTime:
+    """How long a job takes: its notation, the seconds for the next job, and the seconds where they are constant."""
+
+    text: str
+    sample: Callable[[random.Random], float]
+    fixed_s: float | None = None
+
+
+def service_time(text: str) -> ServiceTime:
+    """From ``0.5`` (seconds), ``exp:0.5`` (exponential, by its mean) or ``uniform:0.2:0.8``; ValueError."""
+    kind, _, rest = text.partition(":") if text.startswith(("exp:", "uniform:")) else ("", "", text)
+    try:
+        numbers = [float(part) for part in rest.split(":")]
+    except ValueError:
+        numbers = []
+    if all(0 <= number < math.inf for number in numbers):
+        match kind, numbers:
+            case "", [fixed_s]:
+                return ServiceTime(text, lambda _: fixed_s, fixed_s)
+            case "exp", [mean_s] if mean_s > 0:
+                return ServiceTime(text, lambda rng: rng.expovariate(1 / mean_s))
+            case "uniform", [low_s, high_s] if low_s <= high_s:
+                return ServiceTime(text, lambda rng: rng.uniform(low_s, high_s))
+    raise ValueError(f"'{text}' is not a service time: use seconds as in '0.5', 'exp:0.5' or 'uniform:0.2:0.8'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +67,7 @@ class WorkerSpec:
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """One endpoint: its policy, its platform, its workers and its faults; ``price_per_s`` in USD per worker-second."""
+    """One endpoint; ``price_per_s`` in USD per worker-second."""
 
     name: str
     policy: Policy

@@ -1,7 +1,6 @@
-"""The notation of faults: JSON objects, checked. What a fault does is in coldburst/emulator/faults.py.
+"""The notation of faults: JSON objects for ``--fault``, ``faults`` in a configuration file and ``POST /emulator/NAME/fault``.
 
-The same JSON objects are taken by ``--fault``, by ``faults`` in a configuration file and by
-``POST /emulator/NAME/fault``.
+Their effect is in coldburst/emulator/faults.py.
 """
 
 from __future__ import annotations
@@ -12,39 +11,38 @@ from dataclasses import dataclass
 from typing import Any
 
 HELP = """\
-faults, as JSON for --fault or POST /emulator/NAME/fault:
-  {"kill": "all"}                  end worker processes by SIGKILL: "all", "one" or a worker's id
-  {"throttle": 1}                  the hosts have room for one worker only; null: no bound
-  {"crash_starts": 3}              the next three workers exit before they are ready; true: every one; 0: none
+faults, as JSON for --fault or POST /emulator/NAME/fault (with the token):
+  {"kill": "all"}                  kill worker processes: "all", "one" or a worker's id
+  {"throttle": 1}                  the hosts have room for one worker; null: no limit
+  {"crash_starts": 3}              the next three workers exit before they are ready; true: all; 0: none
   {"never_ack": "all"}             workers take jobs and never acknowledge them: "all" or a worker's id; null: none
   {"memory": {"card_gb": 24, "shared_gb": 6, "job_gb": 10}}
-                                   of workers that start from now on: a job that finds no room fails
+                                   for workers that start from now on: a job that does not fit fails
   {"status": 429, "share": 0.2, "for_s": 10, "operation": "status", "retry_after_s": 2}
-                                   an error for a share of the requests, for a time, to one operation (default: all, for ever, to any)
+                                   an error for a share of the requests to one operation, for a time (default: all, any, no end)
   {"status": 500, "times": 3}      an error for the next three requests
-  {"reset": true, "share": 0.1}    the connection is reset instead of an answer
-  {"clear": true}                  an end to all of them"""
+  {"reset": true, "share": 0.1}    reset the connection instead of answering
+  {"clear": true}                  clear all faults"""
 
 
 MAXIMUM = 1e9
-"""Of seconds and gigabytes."""
+"""Limit of seconds and gigabytes."""
 
 
 class FaultError(ValueError):
-    """No such fault; the message is one sentence."""
+    """An invalid fault; the message is one sentence."""
 
 
 @dataclass(slots=True)
 class FaultRule:
-    """Requests that meet an error.
+    """A rule for requests.
 
     Attributes:
         status: of the answer; 0 resets the connection instead.
         share: of the requests, 0 to 1.
         until_s: by the endpoint's clock.
-        left: how many requests more.
+        left: remaining requests.
         operation: "" = any.
-        retry_after_s: told in Retry-After; None = not.
     """
 
     status: int
@@ -57,7 +55,7 @@ class FaultRule:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault as it was asked for: its kind, its value, and for requests the rule (its ``until_s`` counted from now)."""
+    """A fault: its kind and value, or for requests its rule (``until_s`` counted from now)."""
 
     kind: str
     value: Any = None
@@ -65,19 +63,15 @@ class Fault:
 
 
 def parse_fault(given: Mapping[str, Any]) -> Fault:
-    """The fault that a JSON object asks for.
-
-    Raises:
-        FaultError: none that there is.
-    """
+    """The fault in a JSON object; FaultError."""
     if "status" in given or "reset" in given:
         return Fault("rule", rule=_rule(given))
     if len(given) != 1 or next(iter(given)) not in _VALUES:
-        raise FaultError(f'{_excerpt(given)} is no fault: name one of {", ".join((*_VALUES, "status, reset"))}, as in {{"kill": "all"}}')
+        raise FaultError(f'{_excerpt(given)} is not a fault: use one of {", ".join((*_VALUES, "status, reset"))}, as in {{"kill": "all"}}')
     kind, value = next(iter(given.items()))
     fits, example = _VALUES[kind]
     if not fits(value):
-        raise FaultError(f"{_excerpt(given)} does not fit the fault '{kind}': write it as in {example}")
+        raise FaultError(f"{_excerpt(given)} is not valid for the fault '{kind}': write it as in {example}")
     return Fault(kind, value)
 
 
@@ -115,12 +109,12 @@ _RULE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 def _rule(given: Mapping[str, Any]) -> FaultRule:
     for name, value in given.items():
         if name not in _RULE:
-            raise FaultError(f"a fault of requests has no '{name}': it may have {', '.join(_RULE)}")
+            raise FaultError(f"unknown key '{name}' in a request fault: use {', '.join(_RULE)}")
         fits, example = _RULE[name]
         if not fits(value):
-            raise FaultError(f"{_excerpt({name: value})} does not fit a fault of requests: write it as in {example}")
+            raise FaultError(f"{_excerpt({name: value})} is not valid for a request fault: write it as in {example}")
     if "status" in given and "reset" in given:
-        raise FaultError("a request gets an error or its connection is reset, not both: leave 'status' or 'reset' out")
+        raise FaultError("a request fault has either 'status' or 'reset': leave one out")
     return FaultRule(
         given.get("status", 0),
         given.get("share", 1.0),

@@ -1,4 +1,4 @@
-"""Reads the command line and the configuration file into specs, checked; each error is one sentence."""
+"""Reads the command line and the configuration file into checked records; each error is one sentence."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from coldburst.serverless.policy import Policy
 from coldburst.transcriber import recognisers
 
 RESERVED = ("serverless",)
-"""Paths below /v2 that are no endpoint."""
+"""Paths below /v2 that are not endpoints."""
 
 
 def parse(words: Sequence[str] | None = None) -> tuple[EmulatorOptions, tuple[EndpointSpec, ...]]:
-    """The emulator's options and its endpoints; exits with code 2 and one sentence on stderr when they are not right."""
+    """The emulator's options and its endpoints; exits with code 2 and one sentence on stderr where they are invalid."""
     words = list(sys.argv[1:] if words is None else words)
     parser = arguments.full_parser()
     if "help" in parser.parse_args(words).platform:
@@ -43,13 +43,8 @@ def parse(words: Sequence[str] | None = None) -> tuple[EmulatorOptions, tuple[En
 
 
 def _endpoint_spec(name: str, words: list[str]) -> EndpointSpec:
-    """One endpoint from its words.
-
-    Raises:
-        ValueError: one sentence.
-    """
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in RESERVED:
-        raise ValueError(f"'{name}' cannot be an endpoint's name: use letters, digits, '-' and '_', as in 'demo'")
+        raise ValueError(f"'{name}' is not a valid endpoint name: use letters, digits, '-' and '_', as in 'demo'")
     args = arguments.endpoint_parser().parse_args(words)
     shortcuts = {"pull_s": args.pull, "start_s": args.start, "load_s": args.load}
     try:
@@ -76,7 +71,7 @@ def _policy(args: argparse.Namespace) -> Policy:
 
 def _worker_spec(args: argparse.Namespace) -> WorkerSpec:
     if args.health_path and not args.health_path.startswith("/"):
-        raise ValueError(f"'--health-path {args.health_path}' is no path: write it from its slash on, as in '/ping'")
+        raise ValueError(f"'--health-path {args.health_path}' is not a path: start it with a slash, as in '/ping'")
     if args.worker == "sdk":
         recognisers.check(args.engine, args.model)
         if args.engine == "fixed" and args.service_time.fixed_s is None:
@@ -108,15 +103,15 @@ def _variable(text: str) -> tuple[str, str | None]:
 
 
 def _command(text: str) -> tuple[str, ...]:
-    """The words of a command line, with each file among them by its full path: workers run in folders of their own."""
+    """The words of a command line, files among them by their full paths: workers run in folders of their own."""
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise ValueError(f"--command '{text}' cannot be taken apart ({error}): write it as in --command 'python handler.py'") from None
+        raise ValueError(f"--command '{text}' cannot be parsed ({error}): write it as in --command 'python handler.py'") from None
     if not words:
         raise ValueError("'--worker command' needs the command: add --command 'python handler.py'")
     if shutil.which(words[0]) is None:
-        raise ValueError(f"there is no program '{words[0]}' to run: name one, as in --command 'python handler.py'")
+        raise ValueError(f"program '{words[0]}' not found: name one, as in --command 'python handler.py'")
     program = shutil.which(words[0]) or words[0]
     return str(Path(program).absolute()), *(str(Path(word).absolute()) if Path(word).is_file() else word for word in words[1:])
 
@@ -127,7 +122,7 @@ def _fault(text: str) -> Fault:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise FaultError(f"'{text}' is no JSON object: write a fault as in '{{\"throttle\": 1}}'")
+        raise FaultError(f"'{text}' is not a JSON object: write a fault as in '{{\"throttle\": 1}}'")
     if "kill" in content:
-        raise FaultError("there is no worker to kill before the start: send the fault to /emulator/NAME/fault once there is one")
+        raise FaultError("no worker can be killed before the start: send the fault to /emulator/NAME/fault later")
     return parse_fault(content)

@@ -1,4 +1,4 @@
-"""The option --platform: parameters set by NAME=VALUE, and the table that lists them all."""
+"""The option --platform: parameters set by NAME=VALUE, and the table of all parameters."""
 
 from __future__ import annotations
 
@@ -14,24 +14,20 @@ from coldburst.serverless.platform_parameters import Platform
 
 EMULATOR_PARAMETERS = (
     ("--poll-hold", "20", "s", "unverified", "how long a worker's poll for jobs is held", "not published; below the SDK's own 90"),
-    ("--webhook-waits", "5,15", "s", "measured", "pauses before the 2nd and the 3rd try at a webhook", "live; the documents say 10"),
-    ("--health-every", "1", "s", "unverified", "between two checks of a balancer's worker that is ready", "not published"),
-    ("--health-failures", "3", "", "unverified", "failed checks in a row that take it out of service", "not published"),
-    ("--health-timeout", "5", "s", "unverified", "after which such a check counts as failed", "not published"),
-    ("--webhook-timeout", "10", "s", "unverified", "after which a try at a webhook counts as failed", "not published"),
-    ("--too-large-status", "413", "", "unverified", "answer to a body that is too large", "not published"),
-    ("--grace", "3", "s", "unverified", "a worker's SIGTERM to its SIGKILL", "not published"),
-    ("--management-per-minute", "60", "requests", "documented", "requests to REST v2 in a minute", "the example of its specification"),
+    ("--webhook-waits", "5,15", "s", "measured", "pauses before the 2nd and 3rd try of a webhook", "live; the documents say 10"),
+    ("--health-every", "1", "s", "unverified", "time between two health checks of a ready balancer worker", "not published"),
+    ("--health-failures", "3", "", "unverified", "consecutive failed checks that take it out of service", "not published"),
+    ("--health-timeout", "5", "s", "unverified", "time-out of a health check", "not published"),
+    ("--webhook-timeout", "10", "s", "unverified", "time-out of one try of a webhook", "not published"),
+    ("--too-large-status", "413", "", "unverified", "status for a body that is too large", "not published"),
+    ("--grace", "3", "s", "unverified", "time from a worker's SIGTERM to its SIGKILL", "not published"),
+    ("--management-per-minute", "60", "requests", "documented", "REST v2 requests per minute", "the example of its specification"),
 )
-"""Parameters of the platform that are options of their own, because they are met at its edge."""
+"""Parameters of the platform that have options of their own."""
 
 
 def parse_platform(settings: Sequence[str], shortcuts: Mapping[str, float]) -> Platform:
-    """The platform with ``NAME=VALUE`` settings; a shortcut counts where a setting does not name the same parameter.
-
-    Raises:
-        ValueError: an unknown name, or a value that does not fit.
-    """
+    """The platform with ``NAME=VALUE`` settings, which take precedence over shortcuts; ValueError."""
     chosen: dict[str, Any] = dict(shortcuts)
     for setting in settings:
         name, _, text = setting.partition("=")
@@ -40,7 +36,7 @@ def parse_platform(settings: Sequence[str], shortcuts: Mapping[str, float]) -> P
 
 
 def _parameters() -> dict[str, dataclasses.Field[Any]]:
-    """The platform's parameters that one value says."""
+    """The platform's parameters that have a single value."""
     scalar = (bool, int, float, str, type(None))
     return {field.name: field for field in dataclasses.fields(Platform) if isinstance(getattr(Platform(), field.name), scalar)}
 
@@ -50,7 +46,7 @@ def _value(name: str, text: str) -> Any:
     if name not in fields:
         similar = difflib.get_close_matches(name, fields, 1, 0.4)
         raise ValueError(
-            f"the platform has no parameter '{name}'{f': did you mean {similar[0]}?' if similar else ''} ('--platform help' lists all)"
+            f"unknown platform parameter '{name}'{f': did you mean {similar[0]}?' if similar else ''} ('--platform help' lists all)"
         )
     kind, default = str(fields[name].type), getattr(Platform(), name)
     if "None" in kind and text.lower() == "none":
@@ -58,18 +54,18 @@ def _value(name: str, text: str) -> Any:
     if isinstance(default, bool) or kind == "bool":
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
-        raise ValueError(f"'--platform {name}={text}' is neither true nor false: write {name}=true")
+        raise ValueError(f"'--platform {name}={text}' is neither true nor false: use {name}=true")
     with contextlib.suppress(ValueError):
         if isinstance(default, str):
             return text
         number = float(text)
         if math.isfinite(number) and ("float" in kind or number == int(number)):
             return number if "float" in kind else int(number)
-    raise ValueError(f"'--platform {name}={text}' is no value for it: its default is {default}")
+    raise ValueError(f"'--platform {name}={text}' is not valid: the default is {default}")
 
 
 def platform_table() -> str:
-    """Every parameter of the platform (name, default, unit, how it is known, meaning, source) and the rate limits: Markdown tables."""
+    """Every parameter of the platform, and the rate limits, as Markdown tables."""
     rows = ["| parameter | default | unit | known | meaning | source |", "|---|---|---|---|---|---|"]
     for name, field in _parameters().items():
         metadata = field.metadata

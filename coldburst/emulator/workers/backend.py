@@ -1,4 +1,4 @@
-"""The worker backend: what carries out the model's wishes for an endpoint's workers, as processes or in this process."""
+"""The worker backend: carries out the model's actions on an endpoint's workers, as processes or in this process."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from coldburst.serverless.simulation.driver import WorkerResult
 
 
 class WorkerBackend(Protocol):
-    """The workers of an endpoint. ``spec``: of those that start from now on."""
+    """The workers of an endpoint; ``spec``: of those that start from now on."""
 
     spec: WorkerSpec
 
     def actions(self, now: float) -> Iterable[Action | WorkerResult]:
-        """Let the model (and workers in this process) act; what is left for others to carry out."""
+        """Let the model (and workers in this process) act; the remaining actions."""
 
     def wake_s(self) -> float | None:
-        """When ``actions`` is due next; None = not before something else happens."""
+        """When ``actions`` is due next; None = not before another event."""
 
     def carry_out(self, action: Action | WorkerResult, now: float) -> None:
-        """Do what an action asks of a worker; nothing for the others."""
+        """Carry out an action on a worker; ignores the others."""
 
     def kill(self, worker_id: str) -> None:
         """End a worker as a crash would."""
 
     def change(self, spec: WorkerSpec) -> None:
-        """Use another spec for the workers that start from now on."""
+        """Use another spec for workers that start from now on."""
 
     async def end(self) -> None:
         """End all workers."""

@@ -1,4 +1,4 @@
-"""The long polls of a queue endpoint's workers: where each waits for jobs, and for an order to stop one."""
+"""The long polls of a queue endpoint's workers, for jobs and for orders to stop one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coldburst.serverless.actions import Deliver, StopJob
 from coldburst.serverless.job import Job
 
 PAUSE_S = 0.5
-"""What a worker that is being ended, or is unknown, waits for its 204: the SDK asks again without a pause."""
+"""Delay of a 204 to an ending or unknown worker: the SDK polls again at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -18,11 +18,9 @@ class OpenPolls:
     """One worker's polls.
 
     Attributes:
-        poll: waits for jobs.
-        stop_poll: waits for an order to stop jobs.
-        to_stop: ids of jobs that it has not been told to stop yet.
-        ready: whether it has polled for jobs already.
-        ending: it is given nothing more.
+        to_stop: ids of jobs whose stop it has not been told.
+        ready: whether it has ever polled for jobs.
+        ending: it gets nothing more.
     """
 
     poll: asyncio.Future[tuple[Job, ...]] | None = None
@@ -40,11 +38,11 @@ class LongPolls:
         self._polls: dict[str, OpenPolls] = {}
 
     def open(self, worker_id: str) -> None:
-        """A worker is on its way."""
+        """A worker starts."""
         self._polls[worker_id] = OpenPolls()
 
     def end(self, worker_id: str) -> None:
-        """A worker is given nothing more: its polls are answered, so that it can end."""
+        """Answer a worker's polls with nothing, now and later, so that it can end."""
         if polls := self._polls.get(worker_id):
             polls.ending = True
             for poll, nothing in ((polls.poll, ()), (polls.stop_poll, None)):
@@ -57,13 +55,13 @@ class LongPolls:
         self._polls.pop(worker_id, None)
 
     async def take(self, worker_id: str, want: int) -> tuple[Job, ...]:
-        """Up to ``want`` jobs for a worker, as soon as there are any; none once the poll's time is over."""
+        """Up to ``want`` jobs for a worker, as soon as there are any; none after the poll's hold."""
         polls, endpoint = self._polls.get(worker_id), self._endpoint
         if polls is None or polls.ending:
             await asyncio.sleep(min(PAUSE_S, endpoint.options.poll_hold_s))
             return ()
         if polls.poll is not None and not polls.poll.done():
-            polls.poll.set_result(())  # the SDK asks one at a time: the older one is dead
+            polls.poll.set_result(())  # the SDK polls once at a time: the older poll is dead
         poll: asyncio.Future[tuple[Job, ...]] = asyncio.get_running_loop().create_future()
         polls.poll = poll
         if not polls.ready:
@@ -89,12 +87,12 @@ class LongPolls:
             self._endpoint.core.unpoll(worker_id)
 
     def give_back(self, worker_id: str, jobs: tuple[Job, ...]) -> None:
-        """Jobs that were handed out and did not arrive return to the head of the queue."""
+        """Return jobs that did not reach their worker to the head of the queue."""
         self._endpoint.core.give_back(worker_id, [job.id for job in jobs], self._endpoint.now())
         self._endpoint.pump()
 
     def deliver(self, action: Deliver) -> None:
-        """Answers a worker's poll with jobs."""
+        """Answer a worker's poll with jobs."""
         polls = self._polls.get(action.worker_id)
         poll = polls.poll if polls else None
         if polls is None or polls.ending or poll is None or poll.done():
@@ -104,7 +102,7 @@ class LongPolls:
         poll.set_result(() if self._endpoint.faults.never_acks(action.worker_id) else action.jobs)
 
     async def stops(self, worker_id: str) -> list[str]:
-        """Ids of the jobs that a worker is to stop, as soon as there are any; none once the poll's time is over."""
+        """Ids of the jobs that a worker must stop, as soon as there are any; none after the poll's hold."""
         polls, hold_s = self._polls.get(worker_id), self._endpoint.options.poll_hold_s
         if polls is None or polls.ending:
             await asyncio.sleep(min(PAUSE_S, hold_s))
@@ -116,7 +114,7 @@ class LongPolls:
         return found
 
     def stop_job(self, action: StopJob) -> None:
-        """Tells a worker to stop a job."""
+        """Tell a worker to stop a job."""
         if polls := self._polls.get(action.worker_id):
             polls.to_stop.append(action.job_id)
             if polls.stop_poll is not None and not polls.stop_poll.done():

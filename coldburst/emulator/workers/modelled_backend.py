@@ -1,4 +1,4 @@
-"""Workers that are modelled in this process: the SDK's pull loop, and nothing computed."""
+"""Workers modelled in this process: the SDK's pull loop, without computation."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from coldburst.serverless.simulation.driver import Simulation, WorkerResult
 from coldburst.serverless.simulation.modelled_worker import ModelledWorker
 
 CRASH_S = 0.05
-"""Launch to exit of a worker that crashes before it is ready: about what an interpreter takes."""
+"""Launch to exit of a worker that crashes at its start, about as long as an interpreter takes."""
 
 
 LONGEST_S = 7 * 86400.0
-"""Of a job; no longer time can be asked of the platform either."""
+"""Longest job, as on the platform."""
 
 
 class ModelledBackend:
-    """See WorkerBackend. A job whose input has a number ``sleep_s``, up to LONGEST_S, takes so many seconds; the others a drawn time."""
+    """See WorkerBackend. A job takes its input's ``sleep_s`` seconds (at most LONGEST_S), or a random time."""
 
     def __init__(self, endpoint: HostedEndpoint) -> None:
         self._endpoint = endpoint
@@ -72,14 +72,14 @@ class ModelledBackend:
         )
 
     def _service_s(self, job: Job, rng: random.Random) -> float:
-        drawn_s = self.spec.service_time.draw(rng)
+        random_s = self.spec.service_time.sample(rng)
         job_input = job.input["input"]
         sleep_s = job_input.get("sleep_s") if isinstance(job_input, Mapping) else None
-        return float(sleep_s) if isinstance(sleep_s, int | float) and 0 <= sleep_s <= LONGEST_S else drawn_s
+        return float(sleep_s) if isinstance(sleep_s, int | float) and 0 <= sleep_s <= LONGEST_S else random_s
 
 
 class _FaultableWorker(ModelledWorker):
-    """A modelled worker that can be told, while it works, to acknowledge no job any more."""
+    """A modelled worker that a fault can keep from acknowledging jobs."""
 
     def __init__(self, endpoint: HostedEndpoint, worker_id: str, **settings: object) -> None:
         super().__init__(worker_id, **settings)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Workers that are processes of their own: the runpod SDK's for a queue, HTTP servers for a load balancer."""
+"""Workers as processes: the runpod SDK's for a queue, HTTP servers for a load balancer."""
 
 from __future__ import annotations
 
@@ -10,29 +10,22 @@ from pathlib import Path
 
 import aiohttp
 
+from coldburst.child_processes import OrphanReaper, free_port
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.endpoint_specs import WorkerSpec
 from coldburst.emulator.workers.long_polls import LongPolls
-from coldburst.emulator.workers.processes import OrphanReaper, ProcessStart, WorkerProcesses, free_port, outside, sdk_block
+from coldburst.emulator.workers.processes import ProcessStart, WorkerProcesses, outside, sdk_block
 from coldburst.serverless.actions import Action, Changed, Deliver, Kill, Launch, Resume, Stop, StopJob
 from coldburst.serverless.simulation.driver import WorkerResult
 
 CRASH = (sys.executable, "-c", "raise SystemExit(1)")
 """A worker that exits before it is ready."""
 BEFORE_READY_S = 0.05
-"""Between two checks of a balancer's worker that is not ready yet; afterwards the interval is a setting."""
+"""Interval of health checks until a worker is ready; then it is a setting."""
 
 
 class ProcessBackend:
-    """See WorkerBackend.
-
-    Args:
-        base: URL at which workers reach the emulator.
-        folder, reaper: see WorkerProcesses.
-
-    Attributes:
-        worker_key: given to the workers, which show it where clients need a key.
-    """
+    """See WorkerBackend; ``base``: the emulator's URL for workers; ``worker_key``: in their URLs, checked where clients need a key."""
 
     def __init__(self, endpoint: HostedEndpoint, base: str, folder: Path, reaper: OrphanReaper) -> None:
         self._endpoint, self._base = endpoint, base
@@ -101,7 +94,7 @@ class ProcessBackend:
             self._checks[worker_id] = asyncio.create_task(self._check(worker_id))
 
     def _stop(self, worker_id: str) -> None:
-        """The signal goes first: a worker whose polls end asks again, unless it knows already that it is to end."""
+        """Send the signal first: a worker whose polls end polls again, unless it knows that it must end."""
         if worker_id in self._frozen:
             self._processes.kill(worker_id)
         else:
@@ -133,7 +126,7 @@ class ProcessBackend:
     # health checks of a balancer's workers
 
     async def _check(self, worker_id: str) -> None:
-        """Asks the worker's health path: 200 is healthy, 204 is still starting, anything else is out of the pool."""
+        """Check the worker's health path: 200 is healthy, 204 is starting, anything else takes it out of service."""
         core, options, now = self._endpoint.core, self._endpoint.options, self._endpoint.now
         ready, failures = False, 0
         while True:
@@ -163,7 +156,7 @@ class ProcessBackend:
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """For health checks and the requests that are passed on: no bound of its own, nothing added, nothing kept."""
+        """For health checks and forwarded requests: no limits, no added headers, no cookies."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),

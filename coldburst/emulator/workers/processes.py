@@ -1,4 +1,4 @@
-"""Worker processes: how one is started as on the platform, ended, and never left behind."""
+"""Worker processes: started as on the platform, ended, and never left behind."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
@@ -19,51 +17,18 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from coldburst import emulator_token
-from coldburst.installation import IMPORT_ROOT, python_path
+from coldburst.child_processes import OrphanReaper
+from coldburst.installation import IMPORT_ROOT
 
 KEPT = ("RUNPOD_LOG_LEVEL", "RUNPOD_DEBUG_LEVEL")
-"""Variables of the SDK that a developer may set for his workers; the others are the platform's to set."""
+"""Variables of the SDK that developers may set for their workers; the platform sets the others."""
 SECRETS = ("API_TOKEN", "TRANSCRIPTION_API_KEY", emulator_token.VARIABLE)
-"""Of other parts of this project: no worker needs them."""
-
-
-class OrphanReaper:
-    """The process that outlives this one to end its workers; see coldburst/emulator/workers/orphan_reaper.py."""
-
-    def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-P", "-m", "coldburst.emulator.workers.orphan_reaper", str(folder)]
-        self._process = subprocess.Popen(
-            command,
-            env=os.environ | {"PYTHONPATH": python_path()},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def started(self, group: int) -> None:
-        """A process group of ours lives."""
-        self._tell(f"+{group}\n")
-
-    def ended(self, group: int) -> None:
-        """It lives no more."""
-        self._tell(f"-{group}\n")
-
-    def close(self) -> None:
-        """Ends what is left, the reaper too."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait()
-
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line.encode())
-        self._process.stdin.flush()
+"""Keys of other parts of this project, which no worker needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessStart:
-    """What a worker process is started with; ``quiet``: what it prints on standard output is for nobody."""
+    """How a worker process is started; ``quiet``: drop its standard output."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -71,13 +36,12 @@ class ProcessStart:
 
 
 class WorkerProcesses:
-    """The worker processes of one endpoint, by worker id; each in a session and an empty folder of its own.
+    """The worker processes of one endpoint, by worker id; each in its own session and empty folder.
 
     Args:
-        folder: below it each has its folder while it lives.
-        reaper: is told of each.
-        grace_s: seconds from SIGTERM to SIGKILL.
-        on_exit: called with the worker's id when its process has ended, whoever ended it.
+        folder: for the workers' folders.
+        grace_s: from SIGTERM to SIGKILL.
+        on_exit: called with the worker's id when its process has ended.
     """
 
     def __init__(self, folder: Path, reaper: OrphanReaper, grace_s: float, on_exit: Callable[[str], None]) -> None:
@@ -89,13 +53,13 @@ class WorkerProcesses:
         self._ending = False
 
     def start(self, worker_id: str, how: ProcessStart) -> None:
-        """Starts a worker's process; none any more once all are being ended."""
+        """Start a worker's process; ignored once all are being ended."""
         if self._ending:
             return
         self._tasks[worker_id] = asyncio.create_task(self._run(worker_id, how))
 
     def stop(self, worker_id: str) -> None:
-        """Tells it to end (SIGTERM), and ends it once the grace is over (SIGKILL)."""
+        """Send SIGTERM, and SIGKILL after the grace period."""
         process = self._running.get(worker_id)
         if process is None:
             self.kill(worker_id)
@@ -105,21 +69,21 @@ class WorkerProcesses:
                 process.send_signal(signal.SIGTERM)
 
     def kill(self, worker_id: str) -> None:
-        """Ends it and its children at once (SIGKILL)."""
+        """Kill it and its children at once."""
         if worker_id in self._tasks:
-            self._to_kill.add(worker_id)  # its process may be on its way still
+            self._to_kill.add(worker_id)  # its process may still be starting
             self._signal(worker_id, signal.SIGKILL)
 
     def freeze(self, worker_id: str) -> None:
-        """Stops its clock, memory kept: as near to a FlashBoot cache as a process comes."""
+        """Stop it by SIGSTOP, memory kept, as FlashBoot's cache does."""
         self._signal(worker_id, signal.SIGSTOP)
 
     def thaw(self, worker_id: str) -> None:
-        """Lets it go on."""
+        """Continue it."""
         self._signal(worker_id, signal.SIGCONT)
 
     async def end(self) -> None:
-        """Ends all, at once, and returns when they have ended."""
+        """Kill all, and wait until they have ended."""
         self._ending = True
         for worker_id in list(self._tasks):
             self.kill(worker_id)
@@ -136,7 +100,7 @@ class WorkerProcesses:
             await self._run_in(folder, worker_id, how)
         # ValueError: a NUL in the command.
         except (OSError, ValueError) as error:
-            report(f"worker {worker_id} cannot be started: {error}")
+            report(f"worker {worker_id} could not be started: {error}")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             del self._tasks[worker_id]
@@ -169,27 +133,19 @@ class WorkerProcesses:
 
 
 def report(line: str) -> None:
-    """Print a line on standard error, which whoever started the emulator may have closed."""
+    """Print a line on standard error, which may be closed."""
     with contextlib.suppress(BrokenPipeError):
         print(line, file=sys.stderr)
 
 
 def unexpected_end(worker_id: str, exit_code: int, command: Sequence[str]) -> str:
-    """A line for the emulator's log on a worker process that nobody told to end."""
+    """A line for the emulator's log on a worker process that ended by itself."""
     way = f"with exit code {exit_code}" if exit_code >= 0 else f"by signal {-exit_code}"
     return f"worker {worker_id} ended by itself, {way}: {shlex.join(command)}"
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def outside() -> dict[str, str]:
-    """The environment here as far as workers may see it: no keys, nothing of another platform."""
+    """The environment without keys and other platforms' variables."""
     kept = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith("RUNPOD_")}
     for secret in SECRETS:
         kept.pop(secret, None)
@@ -203,8 +159,6 @@ def sdk_block(base: str, endpoint: str, worker_id: str, gpu: str, key: str, ping
 
     Args:
         base: URL of the emulator, without a path.
-        endpoint, worker_id: names.
-        gpu: name of the card, told in each request.
         key: in each URL, as on RunPod, and in Authorization; without one the SDK sends no pings.
         ping_s: between two pings; the SDK counts whole seconds.
     """

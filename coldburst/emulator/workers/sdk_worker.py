@@ -1,10 +1,9 @@
-"""A worker of a queue endpoint, on the real runpod SDK: a handler with a real recogniser behind it.
+"""A worker of a queue endpoint on the real runpod SDK: a handler with a real recogniser.
 
     python -m coldburst.emulator.workers.sdk_worker --help
 
-The emulator starts it by default; on RunPod the same command serves the same jobs. It takes jobs only where
-the environment names a platform (RUNPOD_WEBHOOK_GET_JOB and its neighbours). This module is light on purpose:
-each slot process imports it again.
+The emulator starts it by default; on RunPod the same command serves the same jobs. It takes jobs only where the environment names a
+platform (RUNPOD_WEBHOOK_GET_JOB and others). Each slot process imports this module again, so it imports little.
 """
 
 # ruff: noqa: PLC0415 - each slot process imports this file, and pays for what it imports
@@ -31,17 +30,16 @@ ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
 DESCRIPTION = """\
 A worker of a RunPod queue endpoint on the runpod SDK. The job's "input" is an object with
   audio_base64       a sound file (WAV, FLAC, Ogg, MP3); the answer has text, language, audio_seconds, processing_seconds
-  language, prompt   wishes for the recogniser, as in OpenAI's transcription route
-  sleep_s            seconds to sleep first, without holding the other jobs up
-  echo               any JSON, given back
-  fail               a text: the job fails with it
-The answer also has model_load_seconds (start of the process to the model in memory) and jobs_before (how many jobs
-this worker had begun before this one)."""
+  language, prompt   hints for the recogniser, as in OpenAI's transcription route
+  sleep_s            seconds to sleep first, without blocking other jobs
+  echo               any JSON, returned
+  fail               an error message: the job fails with it
+The answer also has model_load_seconds (from the start of the process) and jobs_before (jobs that this worker started before)."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What the command line asks for; seconds in ``_s``."""
+    """Options; seconds in ``_s``."""
 
     concurrency: int = 1
     engine: str = "pocketsphinx"
@@ -55,7 +53,7 @@ class WorkerOptions:
 
 
 def parse(words: Sequence[str] | None = None) -> WorkerOptions:
-    """Options from the command line; words that are not ours are left to the SDK, which has options of its own."""
+    """Options from the command line; unknown words are left to the SDK."""
     parser = argparse.ArgumentParser(
         "python -m coldburst.emulator.workers.sdk_worker", description=DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -63,15 +61,15 @@ def parse(words: Sequence[str] | None = None) -> WorkerOptions:
     parser.add_argument(
         "--concurrency", type=int, default=concurrency, metavar="N", help="jobs at a time (default: environment variable CONCURRENCY, or 1)"
     )
-    parser.add_argument("--engine", choices=ENGINES, default="pocketsphinx", help="what recognises; 'fixed' only waits")
+    parser.add_argument("--engine", choices=ENGINES, default="pocketsphinx", help="recogniser; 'fixed' just waits")
     parser.add_argument("--model", default="", metavar="DIR", help="folder of the model, for engine 'whisper'")
     for name, dest, what in (
         ("--service-time", "service_time_s", "of a recording, for engine 'fixed' (s, default: 0.5)"),
         ("--extra-load", "extra_load_s", "added to the load of the model (s)"),
         ("--first-extra", "first_extra_s", "added to the first job (s)"),
-        ("--card-gb", "card_gb", "memory of the card in GB; 0: no bound"),
-        ("--shared-gb", "shared_gb", "memory that the model takes, whatever the number of jobs (GB)"),
-        ("--job-gb", "job_gb", "memory that each running job takes (GB)"),
+        ("--card-gb", "card_gb", "memory of the card (GB); 0: no limit"),
+        ("--shared-gb", "shared_gb", "memory of the model (GB)"),
+        ("--job-gb", "job_gb", "memory of each running job (GB)"),
     ):
         parser.add_argument(name, dest=dest, type=float, default=getattr(WorkerOptions(), dest), metavar="X", help=what)
     known, _ = parser.parse_known_args(words)
@@ -79,12 +77,11 @@ def parse(words: Sequence[str] | None = None) -> WorkerOptions:
 
 
 class SdkWorker:
-    """The handler and what it works with.
+    """The handler and its slots.
 
     Args:
-        options: of the command line.
-        slots: what recognises, one slot for each job at a time.
-        began_s: when the process began, by ``time.monotonic``.
+        slots: one for each job at a time.
+        began_s: start of the process, by ``time.monotonic``.
     """
 
     def __init__(self, options: WorkerOptions, slots: Slots, began_s: float) -> None:
@@ -94,11 +91,7 @@ class SdkWorker:
         self._load_s = 0.0
 
     def load(self) -> None:
-        """Loads the model into every slot and waits out the extra load time.
-
-        Raises:
-            DiedError, RuntimeError: a slot cannot be loaded.
-        """
+        """Load the model into every slot, then wait the extra load time; DiedError, RuntimeError where a slot cannot be loaded."""
         asyncio.run(self._load())
         time.sleep(self._options.extra_load_s)
         self._load_s = time.monotonic() - self._began_s
@@ -107,15 +100,10 @@ class SdkWorker:
         await asyncio.gather(*map(self._slots.load, range(self._options.concurrency)))
 
     async def handle(self, job: Mapping[str, Any]) -> dict[str, Any]:
-        """Output of one job; see DESCRIPTION.
-
-        Raises:
-            RuntimeError: it was to fail, or has no room on the card.
-            ValueError: its recording cannot be used.
-        """
+        """Output of one job, see DESCRIPTION; RuntimeError where it fails or exceeds the card, ValueError for an invalid input."""
         job_input = job["input"]
         if not isinstance(job_input, Mapping):
-            raise ValueError(f'the input is no object: send one, as in {{"echo": {job_input!r}}}')
+            raise ValueError(f'the input is not an object: send one, as in {{"echo": {job_input!r}}}')
         jobs_before, self._jobs_started = self._jobs_started, self._jobs_started + 1
         self._running += 1
         try:
@@ -139,7 +127,7 @@ class SdkWorker:
         request = recognisers.RecognitionRequest(
             _audio(job_input), str(job_input.get("language") or ""), str(job_input.get("prompt") or "")
         )
-        # A stopped job leaves here at once, but its slot recognises on and must not be given to the next before it is done.
+        # A stopped job returns at once, but its slot goes on and must not get another before it is done.
         transcript, processing_s = await asyncio.shield(asyncio.create_task(self._recognise(request)))
         return {
             "text": transcript.text,
@@ -151,7 +139,7 @@ class SdkWorker:
     async def _recognise(self, request: recognisers.RecognitionRequest) -> tuple[recognisers.Transcript, float]:
         from coldburst.transcriber.slots import DiedError
 
-        if self._free is None:  # made here: a queue belongs to the event loop that first waits on it
+        if self._free is None:  # a queue belongs to the event loop that first waits on it
             self._free = asyncio.Queue()
             for number in range(self._options.concurrency):
                 self._free.put_nowait(number)
@@ -170,26 +158,16 @@ def _audio(job_input: Mapping[str, Any]) -> bytes:
     try:
         return base64.b64decode(job_input["audio_base64"], validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
-        raise ValueError("audio_base64 is no Base64: send a sound file's bytes, as in 'UklGRi…'") from error
-
-
-def start_slots(options: WorkerOptions) -> Slots:
-    """The slots that the options ask for, loading already when they are processes."""
-    from coldburst.transcriber.slots import FixedSlots, ProcessSlots
-
-    if options.engine == "fixed":
-        return FixedSlots(options.service_time_s)
-    slots = ProcessSlots(options.concurrency, options.engine, options.model)
-    for slot in range(options.concurrency):
-        slots.start(slot)
-    return slots
+        raise ValueError("audio_base64 is not Base64: send an audio file's bytes, as in 'UklGRi…'") from error
 
 
 def main() -> int:
-    """Serve jobs until told to stop; the exit code."""
+    """Serve jobs until stopped; the exit code."""
     began_s = time.monotonic()
     options = parse()
-    slots = start_slots(options)
+    from coldburst.transcriber.slots import start_slots
+
+    slots = start_slots(options.engine, options.model, options.concurrency, options.service_time_s)
     worker = SdkWorker(options, slots, began_s)
 
     import runpod  # while the slots load

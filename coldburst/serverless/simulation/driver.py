@@ -1,9 +1,7 @@
 """The simulation: drives an endpoint and its modelled workers, by a wall clock or in virtual time.
 
-A wall clock calls ``pump`` when something came in and at ``wake_s``; virtual time jumps from ``wake_s``
-to ``wake_s``. All that is due by ``now`` is done at its own instant and in order, so that a late call
-decides nothing otherwise. What comes in from outside counts from its own instant: a driver whose clock
-may be late calls ``pump`` before it hands something in, too, if the order within those milliseconds matters.
+A wall clock calls ``pump`` on each event and at ``wake_s``; virtual time jumps from ``wake_s`` to ``wake_s``. All that is due by
+``now`` is done at its own instant and in order. A driver whose clock may be late also calls ``pump`` before it passes an event on.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from coldburst.serverless.timers import Timer, Timers
 
 @dataclass(frozen=True, slots=True)
 class WorkerResult:
-    """A modelled worker has answered a request of the balancer."""
+    """A modelled worker's answer to a request of the balancer."""
 
     request_id: str
     worker_id: str
@@ -30,11 +28,7 @@ class WorkerResult:
 
 
 class Simulation:
-    """Drives an endpoint and its modelled workers.
-
-    Args:
-        make_worker: makes the worker of an id when its container starts.
-    """
+    """Drives an endpoint and its modelled workers; ``make_worker`` makes a worker when its container starts."""
 
     def __init__(self, endpoint: Endpoint, make_worker: Callable[[str], ModelledWorker]) -> None:
         self.endpoint = endpoint
@@ -45,17 +39,13 @@ class Simulation:
         self._reported: list[Action | WorkerResult] = []
 
     def wake_s(self) -> float | None:
-        """The next instant at which ``pump`` would do something; None = never, unless something happens."""
+        """When ``pump`` is due next; None = not before another event."""
         endpoint_due_s = self.endpoint.wake_s()
         due_s = min(self._timers.due_s(), math.inf if endpoint_due_s is None else endpoint_due_s)
         return None if due_s == math.inf else due_s
 
     def pump(self, now: float) -> list[Action | WorkerResult]:
-        """Let endpoint and workers act on all that is due by ``now``.
-
-        Returns:
-            What is of use outside: Ended, Changed, Forward, WorkerResult, GiveUp and Cut.
-        """
+        """Do all that is due by ``now``; the actions of use outside: Ended, Changed, Forward, WorkerResult, GiveUp and Cut."""
         while (at := self.wake_s()) is not None and at <= now:
             actions = self.endpoint.actions(at)
             for action in actions:

@@ -1,18 +1,16 @@
 """A modelled endpoint worker: no process, but the pull loop of the runpod SDK, with its ceiling on jobs per second.
 
-What is modelled, as measured with runpod 1.12.0 (its ``rp_scale`` module):
+Modelled as measured with runpod 1.12.0 (module ``rp_scale``):
 
-* two loops. One takes jobs: it asks for ``concurrency - occupancy`` and waits for the answer; where
-  nothing is to be asked for it sleeps a whole second. The other picks taken jobs up: 100 ms after it
-  looked last, and at once when a job ends. So a job waits from 0 to 100 ms, which is not drawn: it
-  follows from when that loop looked last (at random instants 50 ms in the mean; measured 40 to 72 in
-  the median, 101 at most), and two workers that are asked alike answer alike;
-* a job that was taken and not picked up yet counts twice in the occupancy;
-* the number asked for stays as it was when the poll began, until the poll is answered or its hold ends;
-* a ping every 10 s from a process of its own, with the jobs that the worker has;
-* an order to stop a job that was not picked up yet is forgotten: the job is run, and its result goes to nobody.
+* One loop takes jobs: it asks for ``concurrency - occupancy`` and waits for the answer; with nothing to ask for it sleeps 1 s.
+  Another picks taken jobs up: 100 ms after its last look, and at once when a job ends. So a job waits 0 to 100 ms, which follows from
+  that last look and is not random (mean 50 ms for random arrivals; measured median 40 to 72, maximum 101).
+* A taken job that is not picked up yet counts twice in the occupancy.
+* A poll keeps the number it asked for until it is answered or its hold ends.
+* A process of its own sends a ping with the worker's jobs every 10 s.
+* An order to stop a job that is not picked up yet is forgotten: the job runs, and its result is ignored.
 
-So a worker of concurrency 1 takes a job every ceil(p + d) seconds, p being that wait and d the job's time.
+So a worker of concurrency 1 takes a job every ceil(p + d) seconds, with the wait p and the job's time d.
 """
 
 from __future__ import annotations
@@ -31,9 +29,9 @@ from coldburst.serverless.job import Job
 TICK_S = 0.1
 FULL_S = 1.0
 ECHO_MOST = 1000
-"""Characters of an input that are given back; what is longer, such as a recording, is not."""
+"""Longest input, in characters, that is echoed."""
 TURN_S = 0.002
-"""From the answer to a poll to the arrival of the next, over loopback: jobs that come together are taken together."""
+"""From the answer to a poll to the next poll, over loopback: jobs that arrive together are taken together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +53,14 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Lives, and has these jobs."""
+    """Is alive, with these jobs."""
 
     job_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The body of job-done, or of the answer to a request."""
+    """The body of job-done, or the answer to a request."""
 
     id: str
     body: dict[str, Any]
@@ -72,17 +70,16 @@ WorkerEvent = Ready | Crashed | Poll | Ping | Finished
 
 
 class ModelledWorker:
-    """One worker: the driver reports what happens, and ``act`` returns what the worker does.
+    """One worker: the driver reports events, and ``act`` returns what the worker does.
 
     Args:
-        concurrency: jobs at a time, constant.
-        load_s: launch to ready; None = it never becomes ready.
-        service: seconds for a job; called once for each, with ``rng``.
-        first_extra_s: what the first job after the launch takes longer.
-        memory_gb_per_job, card_gb, shared_gb: n jobs at a time need shared + n × per job; beyond the card the last one fails at once.
-        never_acks: takes jobs and is not heard of again, as the SDK does with a job without input.
-        crash_after_s: launch to the end of its process; None = it does not end by itself.
-        ping_s, hold_s: time between pings; how long the platform holds a poll.
+        load_s: launch to ready; None = never ready.
+        service: seconds for a job; called once per job, with ``rng``.
+        first_extra_s: added to the first job.
+        memory_gb_per_job, card_gb, shared_gb: n jobs need shared + n × per job; the job that exceeds the card fails at once.
+        never_acks: takes jobs and never reports on them, as the SDK does with a job without input.
+        crash_after_s: launch to a crash; None = no crash.
+        hold_s: how long the platform holds a poll.
         turn_s: from the answer to a poll to the next poll.
     """
 
@@ -127,13 +124,13 @@ class ModelledWorker:
 
     @property
     def occupancy(self) -> int:
-        """As the SDK counts it: a job that waits to be picked up counts twice."""
+        """Jobs as the SDK counts them: one that waits to be picked up counts twice."""
         return len(self._running) + 2 * len(self._queue)
 
     # reports of the driver
 
     def launch(self, now: float) -> None:
-        """Its container has started."""
+        """The container has started."""
         self._origin_s = now
         self._ready_s = None if self._load_s is None else now + self._load_s
         self._crash_s = None if self._crash_after_s is None else now + self._crash_after_s
@@ -152,7 +149,7 @@ class ModelledWorker:
         self._next_poll_s = now + (self._turn_s if needed > 0 else FULL_S)
 
     def stop_job(self, job_id: str, now: float) -> None:
-        """Told through job-stop: the job is dropped, and nothing is events of it. A job that does not run yet is not known."""
+        """Drop a running job; a job that is not picked up yet is not known here."""
         if self._running.pop(job_id, None) is not None:
             self._failing.discard(job_id)
             self._last_pickup_s = now
@@ -163,14 +160,14 @@ class ModelledWorker:
         self._start_job(Job(request_id, True, {"input": {}}, "IN_PROGRESS", now, now, 0.0), now)
 
     def drop(self, request_id: str) -> None:
-        """The request is cut off."""
+        """Drop a request that was cut."""
         self._running.pop(request_id, None)
         self._failing.discard(request_id)
 
     # what it does
 
     def wake_s(self) -> float | None:
-        """When it will do something by itself."""
+        """When ``act`` is due next."""
         while self._job_ends and self._running.get(self._job_ends[0][2]) != self._job_ends[0][1]:
             heapq.heappop(self._job_ends)
         at = [self._ready_s, self._crash_s, self._next_poll_s, self._stale_s(), self._tick_s(), self._ping_due_s()]
@@ -179,7 +176,7 @@ class ModelledWorker:
         return min((instant for instant in at if instant is not None), default=None)
 
     def act(self, now: float) -> list[WorkerEvent]:
-        """What the worker does at ``now``, in order; to be called at wake_s()."""
+        """What the worker does at ``now``, in order; to be called at ``wake_s()``."""
         if _due(self._crash_s, now):
             self._crash_s = self._ready_s = None
             return [Crashed()]
@@ -211,7 +208,7 @@ class ModelledWorker:
         return [Poll(want)]
 
     def _stale_s(self) -> float | None:
-        """When the hold of a poll ends that asks for another number than would be asked for now."""
+        """When a poll's hold ends, if it asks for another number than would be asked for now."""
         if self._polled is None or self._polled[1] == self.concurrency - self.occupancy:
             return None
         return self._polled[0] + self._hold_s
@@ -260,7 +257,7 @@ class ModelledWorker:
         return json.dumps({"error_type": "<class 'torch.OutOfMemoryError'>", "error_message": message, "worker_id": self.id})
 
     def _skip_pings(self, now: float) -> None:
-        """Those that were not sent for want of a job are not made up for."""
+        """Skip the pings that were not sent for lack of a job."""
         if not self._running and not self._queue:
             self._pings_sent = math.floor((now - self._origin_s) / self._ping_s)
 
@@ -271,7 +268,7 @@ class ModelledWorker:
 
 
 def _echo(job_input: Any) -> dict[str, Any]:
-    """The input given back, or a note that it is too long."""
+    """The input, or a note that it is too long."""
     left, parts = ECHO_MOST, [job_input]
     while parts and left >= 0:
         part = parts.pop()
