@@ -93,7 +93,7 @@ class FaultInjector:
             case "never_ack", worker:
                 self._never_ack = worker
             case "memory", memory:
-                target.backend.change(replace(target.backend.spec, **memory))
+                target.backend.spec = replace(target.backend.spec, **memory)
             case _:  # clear
                 self._rules.clear()
                 self._crash_starts, self._never_ack = 0, None

@@ -139,7 +139,7 @@ class HostedEndpoint:
         Source: RunPod's documentation, rolling releases.
         """
         self.version += 1
-        self.backend.change(workers)
+        self.backend.spec = workers
         for worker_id in list(self.worker_states):
             self.core.done(worker_id, "", {"stopPod": True}, self.now())
         # Starts the minimum at once.

@@ -76,11 +76,8 @@ class AccessLogMiddleware:
     """The ASGI application around the service, which finds its RequestTrace in the scope's state."""
 
     def __init__(self, app: App, worker_id: str, max_bytes: int, stall: Stall | None, log: TextIO | None) -> None:
-        self._app = app
-        self._worker_id = worker_id
-        self._max_bytes = max_bytes
-        self._stall = stall
-        self._log = log
+        self._app, self._worker_id, self._max_bytes = app, worker_id, max_bytes
+        self._stall, self._log = stall, log
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""

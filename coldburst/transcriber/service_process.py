@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import socket
 import sys
@@ -26,6 +27,29 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with the sentence, without the usage."""
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """The type of an option: a whole number from ``least`` to ``most``."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def number(least: float) -> Callable[[str], float]:
+    """The type of an option: a finite number of at least ``least``."""
+
+    def read(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if least <= (found := float(text)) < math.inf:
+                return found
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of at least {least:g}: write it as in '2.5'")
+
+    return read
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coldburst.installation import program
 from coldburst.transcriber import recognisers
-from coldburst.transcriber.service_process import CommandParser
+from coldburst.transcriber.service_process import CommandParser, number, whole
 
 ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
 MEGABYTE = 1 << 20
@@ -118,20 +116,8 @@ def _add_service(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_time(group: argparse._ArgumentGroup, name: str, dest: str, default: float, what: str) -> None:
-    group.add_argument(name, type=_seconds, dest=dest, metavar="SECONDS", default=default, help=f"{what} (s, default: %(default)s)")
+    group.add_argument(name, type=number(0), dest=dest, metavar="SECONDS", default=default, help=f"{what} (s, default: %(default)s)")
 
 
 def _add_count(group: argparse._ArgumentGroup, name: str, default: int, what: str, least: int = 0, most: int = 1_000_000) -> None:
-    def count(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}, as in '{default}'")
-        return int(text)
-
-    group.add_argument(name, type=count, metavar="N", default=default, help=f"{what} (default: %(default)s)")
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 <= (seconds := float(text)) < math.inf:
-            return seconds
-    raise argparse.ArgumentTypeError(f"'{text}' is not a time in seconds: use a number of at least 0, as in '0.5'")
+    group.add_argument(name, type=whole(least, most), metavar="N", default=default, help=f"{what} (default: %(default)s)")

@@ -134,7 +134,7 @@ def test_a_single_job_without_input_is_dropped_as_the_sdk_drops_it():
 
 
 def test_a_worker_that_never_acknowledges_takes_jobs_and_says_nothing_of_them():
-    made = worker(1.0, never_acks=True)
+    made = worker(1.0, never_acks=lambda: True)
     made.deliver(jobs(1), 5.0)
     assert {type(event) for _, event in events_until(made, 30.0)} == {Poll}
 

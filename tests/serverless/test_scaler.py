@@ -110,7 +110,7 @@ def test_a_live_trace_is_plausible():
 
         def slower(worker_id, make=make, loads=loads):
             worker = make(worker_id)
-            worker._load_s = next(loads)
+            worker.load_s = next(loads)
             return worker
 
         driven._make_worker = slower

@@ -1,4 +1,4 @@
-"""Access to the emulator: which Host and Origin a request may have, its key, and the token for changes."""
+"""Access to the emulator: Host and Origin of requests, keys, and the token for changes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+))(?::\d+)?", re.ASCII)
 class Access:
     """Checks requests before anything else reads them.
 
-    A web page can make a browser send requests here: from its own origin (Origin, Sec-Fetch-Site), or under a name that
-    it resolves to this machine (Host). Programs send neither Origin nor Sec-Fetch-Site.
+    A web page can make a browser send requests here: from its own origin (Origin, Sec-Fetch-Site), or under a name that it resolves to
+    this machine (Host). Programs send neither Origin nor Sec-Fetch-Site.
 
     Args:
         bound: host that the emulator listens on.
-        allowed: further host names, as Host and in Origin.
+        allowed: further host names, for Host and Origin.
         key: required in every client's request; "" = none is.
-        token: required to change settings and to inject faults; the key, if there is one, also does.
+        token: required to change settings and to inject faults; the key, if there is one, also works.
     """
 
     def __init__(self, bound: str, allowed: Collection[str], key: str, token: str) -> None:
@@ -35,11 +35,7 @@ class Access:
         self._accepted = [secret.encode() for secret in {key, token} if secret]
 
     def check_source(self, request: web.BaseRequest) -> str:
-        """The host name that a request is for.
-
-        Raises:
-            HttpError: 421, not a name of this emulator; 403, sent by a page of another origin.
-        """
+        """The host name that a request is for; HttpError 421 for a foreign name, 403 for a web page of another origin."""
         hosts = request.headers.getall("Host", [])
         match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         name = (match[1] or match[2]).lower() if match else ""
@@ -51,29 +47,17 @@ class Access:
         return name
 
     def require_key(self, request: web.BaseRequest) -> None:
-        """Check a client's key; the error bodies are those of RunPod's gateway.
-
-        Raises:
-            HttpError: 401.
-        """
+        """Check a client's key; HttpError 401, with bodies as from RunPod's gateway."""
         if self._closed:
             self._require(request, "no token provided")
 
     def require_worker_key(self, request: web.BaseRequest, key: str) -> None:
-        """Check the key that a worker has in its URLs.
-
-        Raises:
-            HttpError: 401.
-        """
+        """Check the key in a worker's URL; HttpError 401."""
         if self._closed and not hmac.compare_digest(request.query.get("key", "").encode(errors="surrogateescape"), key.encode()):
             raise HttpError(401, "not a worker of this endpoint")
 
     def require_token(self, request: web.BaseRequest) -> None:
-        """Check the token that changes need.
-
-        Raises:
-            HttpError: 401.
-        """
+        """Check the token that changes need; HttpError 401."""
         self._require(request, "no token provided: send the one printed at the start, as 'Authorization: Bearer TOKEN'")
 
     def _is_own(self, name: str, request: web.BaseRequest) -> bool:

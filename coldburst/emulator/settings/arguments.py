@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import math
 from typing import Any
 
 from coldburst.emulator.settings import fault_notation
@@ -12,7 +10,7 @@ from coldburst.emulator.settings.endpoint_specs import ServiceTime, service_time
 from coldburst.installation import program
 from coldburst.serverless.policy import Policy
 from coldburst.transcriber import recognisers
-from coldburst.transcriber.service_process import CommandParser
+from coldburst.transcriber.service_process import CommandParser, number, whole
 
 PROGRAM = "python -m coldburst.emulator"
 ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
@@ -75,12 +73,12 @@ def emulator_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("emulator").add_argument
     add("--host", type=_address, default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--allow-host", type=_names, default=(), metavar="NAME,…", help="further hosts that requests may name in Host and Origin")
-    add("--port", type=_whole(0, 65_535), default=0, metavar="N", help="port to listen on; 0: the kernel chooses (default: 0)")
+    add("--port", type=whole(0, 65_535), default=0, metavar="N", help="port to listen on; 0: the kernel chooses (default: 0)")
     add("--endpoint", default="demo", metavar="NAME", help="name of the endpoint without --config (default: %(default)s)")
     add("--config", default="", metavar="FILE", help="TOML: the emulator's options, and a table [endpoints.NAME] for each endpoint")
     add("--https", action="store_true", help="use TLS with a certificate made at the start; its CA file is printed")
     add("--log", default="", metavar="FILE", help="truth log, one line of JSON per event; '-': stdout (default: none)")
-    add("--seed", type=_whole(0, 2**63), default=0, metavar="N", help="seed of all random values (default: 0)")
+    add("--seed", type=whole(0, 2**63), default=0, metavar="N", help="seed of all random values (default: 0)")
     add("--ready", action="store_true", help="print 'listening on' once every endpoint's minimum of workers is ready")
     add("--until-stdin-closes", action="store_true", help="end when standard input closes, as when the parent is killed")
     _add_time(add, "--poll-hold", 20.0, "how long a worker's poll for jobs is held", least=0.05)
@@ -88,13 +86,13 @@ def emulator_parser() -> argparse.ArgumentParser:
     _add_time(add, "--health-every", 1.0, "time between two health checks of a ready balancer worker", least=0.01)
     add(
         "--health-failures",
-        type=_whole(1, 1000),
+        type=whole(1, 1000),
         default=3,
         metavar="N",
         help="consecutive failed checks that take it out of service (default: 3)",
     )
     _add_time(add, "--health-timeout", 5.0, "time-out of a health check", least=0.01)
-    add("--too-large-status", type=_whole(400, 499), default=413, metavar="N", help="status for a body that is too large (default: 413)")
+    add("--too-large-status", type=whole(400, 499), default=413, metavar="N", help="status for a body that is too large (default: 413)")
     add(
         "--webhook-waits",
         dest="webhook_waits_s",
@@ -107,7 +105,7 @@ def emulator_parser() -> argparse.ArgumentParser:
     add("--webhook-hosts", type=_names, default=(), metavar="NAME,…", help="hosts that webhooks may go to besides this machine; '*': any")
     add(
         "--management-per-minute",
-        type=_whole(1, 10**6),
+        type=whole(1, 10**6),
         default=60,
         metavar="N",
         help="REST v2 requests per minute, 429 above (default: 60)",
@@ -126,18 +124,18 @@ def endpoint_parser() -> argparse.ArgumentParser:
 
 def _add_policy(add: Any) -> None:
     add("--kind", choices=KINDS, default="queue", help="queue of jobs, or load balancer for HTTP servers (default: %(default)s)")
-    add("--workers-min", type=_whole(0, MAX_WORKERS), default=0, metavar="N", help="minimum number of workers (default: 0)")
-    add("--workers-max", type=_whole(0, MAX_WORKERS), default=3, metavar="N", help="maximum number of workers (default: 3)")
+    add("--workers-min", type=whole(0, MAX_WORKERS), default=0, metavar="N", help="minimum number of workers (default: 0)")
+    add("--workers-max", type=whole(0, MAX_WORKERS), default=3, metavar="N", help="maximum number of workers (default: 3)")
     _add_time(add, "--idle-timeout", 5.0, "time after which an idle worker stops; 1 to 3600")
     add("--scaler", choices=SCALERS, help="what adds workers (default: queue-delay; request-count for a balancer)")
-    add("--scaler-value", type=_number(0), default=4.0, metavar="X", help="seconds in the queue, or requests per worker (default: 4)")
+    add("--scaler-value", type=number(0), default=4.0, metavar="X", help="seconds in the queue, or requests per worker (default: 4)")
     _add_time(add, "--execution-timeout", 600.0, "limit of a running job; 0: none")
     add("--flashboot", action="store_true", help="cache stopped workers for a while; they resume fast")
     add("--gpu", default=Policy().gpu, metavar="NAME", help="name of the card (default: %(default)s)")
     add(
         "--price",
         dest="price_per_s",
-        type=_number(0),
+        type=number(0),
         default=0.0,
         metavar="USD",
         help="price of a worker-second, for the bill (default: 0)",
@@ -155,7 +153,7 @@ def _add_workers(add: Any) -> None:
     add("--command", default="", metavar="WORDS", help="the worker's command line; a balancer's worker must listen on 127.0.0.1:$PORT")
     add(
         "--concurrency",
-        type=_whole(1, MAX_CONCURRENCY),
+        type=whole(1, MAX_CONCURRENCY),
         default=1,
         metavar="N",
         help="jobs at a time of an sdk or modelled worker (default: 1)",
@@ -177,18 +175,18 @@ def _add_workers(add: Any) -> None:
         help="a balancer's worker is ready when this path answers 200 (default: /ping; /health for sdk)",
     )
     add("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable of the workers, which REST v2 may change")
-    add("--card-gb", type=_number(0), default=0.0, metavar="GB", help="memory of the card; a job that does not fit fails; 0: no limit")
-    add("--shared-gb", type=_number(0), default=0.0, metavar="GB", help="memory of the model")
-    add("--job-gb", type=_number(0), default=0.0, metavar="GB", help="memory of each running job")
+    add("--card-gb", type=number(0), default=0.0, metavar="GB", help="memory of the card; a job that does not fit fails; 0: no limit")
+    add("--shared-gb", type=number(0), default=0.0, metavar="GB", help="memory of the model")
+    add("--job-gb", type=number(0), default=0.0, metavar="GB", help="memory of each running job")
     add("--fault", action="append", default=[], metavar="JSON", help="a fault to inject at the start; see below")
 
 
 def _add_platform(add: Any) -> None:
-    add("--pull", type=_number(0), metavar="SECONDS", help="image pull (s); short for --platform pull_s=SECONDS")
-    add("--start", type=_number(0), metavar="SECONDS", help="container start (s); short for --platform start_s=SECONDS")
+    add("--pull", type=number(0), metavar="SECONDS", help="image pull (s); short for --platform pull_s=SECONDS")
+    add("--start", type=number(0), metavar="SECONDS", help="container start (s); short for --platform start_s=SECONDS")
     add(
         "--load",
-        type=_number(0),
+        type=number(0),
         metavar="SECONDS",
         help="model load (s) of modelled workers (default: 6); for sdk workers added to their own (default: 0)",
     )
@@ -197,16 +195,7 @@ def _add_platform(add: Any) -> None:
 
 def _add_time(add: Any, name: str, default: float, what: str, least: float = 0.0) -> None:
     dest = f"{name.removeprefix('--').replace('-', '_')}_s"
-    add(name, dest=dest, type=_number(least), default=default, metavar="SECONDS", help=f"{what} (s, default: {default:g})")
-
-
-def _whole(least: int, most: int) -> Any:
-    def whole(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
-        return int(text)
-
-    return whole
+    add(name, dest=dest, type=number(least), default=default, metavar="SECONDS", help=f"{what} (s, default: {default:g})")
 
 
 def _address(text: str) -> str:
@@ -215,18 +204,8 @@ def _address(text: str) -> str:
     raise argparse.ArgumentTypeError("'' is not an address: use one such as 127.0.0.1, or 0.0.0.0 for all of this machine")
 
 
-def _number(least: float) -> Any:
-    def number(text: str) -> float:
-        with contextlib.suppress(ValueError):
-            if least <= (found := float(text)) < math.inf:
-                return found
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of at least {least:g}: write it as in '2.5'")
-
-    return number
-
-
 def _times(text: str) -> tuple[float, ...]:
-    return tuple(map(_number(0), text.split(","))) if text else ()
+    return tuple(map(number(0), text.split(","))) if text else ()
 
 
 def _names(text: str) -> tuple[str, ...]:

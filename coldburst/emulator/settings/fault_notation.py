@@ -69,9 +69,7 @@ def parse_fault(given: Mapping[str, Any]) -> Fault:
     if len(given) != 1 or next(iter(given)) not in _VALUES:
         raise FaultError(f'{_excerpt(given)} is not a fault: use one of {", ".join((*_VALUES, "status, reset"))}, as in {{"kill": "all"}}')
     kind, value = next(iter(given.items()))
-    fits, example = _VALUES[kind]
-    if not fits(value):
-        raise FaultError(f"{_excerpt(given)} is not valid for the fault '{kind}': write it as in {example}")
+    _check(_VALUES, kind, value)
     return Fault(kind, value)
 
 
@@ -110,9 +108,7 @@ def _rule(given: Mapping[str, Any]) -> FaultRule:
     for name, value in given.items():
         if name not in _RULE:
             raise FaultError(f"unknown key '{name}' in a request fault: use {', '.join(_RULE)}")
-        fits, example = _RULE[name]
-        if not fits(value):
-            raise FaultError(f"{_excerpt({name: value})} is not valid for a request fault: write it as in {example}")
+        _check(_RULE, name, value)
     if "status" in given and "reset" in given:
         raise FaultError("a request fault has either 'status' or 'reset': leave one out")
     return FaultRule(
@@ -123,6 +119,12 @@ def _rule(given: Mapping[str, Any]) -> FaultRule:
         given.get("operation", ""),
         given.get("retry_after_s"),
     )
+
+
+def _check(table: Mapping[str, tuple[Callable[[Any], bool], str]], name: str, value: Any) -> None:
+    is_valid, example = table[name]
+    if not is_valid(value):
+        raise FaultError(f"{_excerpt({name: value})} is not valid: write it as in {example}")
 
 
 def _excerpt(given: Mapping[str, Any]) -> str:

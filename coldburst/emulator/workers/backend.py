@@ -27,8 +27,5 @@ class WorkerBackend(Protocol):
     def kill(self, worker_id: str) -> None:
         """End a worker as a crash would."""
 
-    def change(self, spec: WorkerSpec) -> None:
-        """Use another spec for workers that start from now on."""
-
     async def end(self) -> None:
         """End all workers."""

@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterable, Mapping
 
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
-from coldburst.emulator.settings.endpoint_specs import WorkerSpec
 from coldburst.serverless.actions import Action
 from coldburst.serverless.job import Job
 from coldburst.serverless.simulation.driver import Simulation, WorkerResult
@@ -43,10 +42,6 @@ class ModelledBackend:
         """See WorkerBackend."""
         self._simulation.kill(worker_id, self._endpoint.now())
 
-    def change(self, spec: WorkerSpec) -> None:
-        """See WorkerBackend."""
-        self.spec = spec
-
     async def end(self) -> None:
         """See WorkerBackend: there is nothing to end."""
 
@@ -55,8 +50,7 @@ class ModelledBackend:
         rng = random.Random(f"{endpoint.options.seed} {worker_id}")
         crash = endpoint.faults.use_crash_start()
         jitter = endpoint.platform.jitter
-        return _FaultableWorker(
-            endpoint,
+        return ModelledWorker(
             worker_id,
             concurrency=spec.concurrency,
             load_s=None if crash else endpoint.platform.load_s * rng.uniform(1 - jitter, 1 + jitter),
@@ -67,6 +61,7 @@ class ModelledBackend:
             memory_gb_per_job=spec.job_gb,
             card_gb=spec.card_gb,
             shared_gb=spec.shared_gb,
+            never_acks=lambda: endpoint.faults.never_acks(worker_id),
             ping_s=endpoint.platform.ping_s,
             hold_s=endpoint.options.poll_hold_s,
         )
@@ -76,15 +71,3 @@ class ModelledBackend:
         job_input = job.input["input"]
         sleep_s = job_input.get("sleep_s") if isinstance(job_input, Mapping) else None
         return float(sleep_s) if isinstance(sleep_s, int | float) and 0 <= sleep_s <= LONGEST_S else random_s
-
-
-class _FaultableWorker(ModelledWorker):
-    """A modelled worker that a fault can keep from acknowledging jobs."""
-
-    def __init__(self, endpoint: HostedEndpoint, worker_id: str, **settings: object) -> None:
-        super().__init__(worker_id, **settings)  # type: ignore[arg-type]
-        self._endpoint = endpoint
-
-    def deliver(self, jobs: Iterable[Job], now: float) -> None:
-        """See ModelledWorker."""
-        super().deliver(() if self._endpoint.faults.never_acks(self.id) else jobs, now)

@@ -70,10 +70,6 @@ class ProcessBackend:
         """See WorkerBackend."""
         self._processes.kill(worker_id)
 
-    def change(self, spec: WorkerSpec) -> None:
-        """See WorkerBackend."""
-        self.spec = spec
-
     async def end(self) -> None:
         """See WorkerBackend."""
         for check in list(self._checks.values()):

@@ -21,7 +21,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from coldburst.serverless.job import Job
@@ -69,6 +69,7 @@ class Finished:
 WorkerEvent = Ready | Crashed | Poll | Ping | Finished
 
 
+@dataclass(eq=False)
 class ModelledWorker:
     """One worker: the driver reports events, and ``act`` returns what the worker does.
 
@@ -77,50 +78,40 @@ class ModelledWorker:
         service: seconds for a job; called once per job, with ``rng``.
         first_extra_s: added to the first job.
         memory_gb_per_job, card_gb, shared_gb: n jobs need shared + n × per job; the job that exceeds the card fails at once.
-        never_acks: takes jobs and never reports on them, as the SDK does with a job without input.
+        never_acks: whether it takes jobs without reporting on them, as the SDK does with a job without input.
         crash_after_s: launch to a crash; None = no crash.
         hold_s: how long the platform holds a poll.
         turn_s: from the answer to a poll to the next poll.
     """
 
-    def __init__(
-        self,
-        worker_id: str,
-        *,
-        concurrency: int = 1,
-        load_s: float | None,
-        service: Callable[[Job, random.Random], float],
-        rng: random.Random,
-        first_extra_s: float = 0.0,
-        memory_gb_per_job: float = 0.0,
-        card_gb: float = 0.0,
-        shared_gb: float = 0.0,
-        never_acks: bool = False,
-        crash_after_s: float | None = None,
-        ping_s: float = 10.0,
-        hold_s: float = 20.0,
-        turn_s: float = TURN_S,
-    ) -> None:
-        self.id, self.concurrency = worker_id, concurrency
-        self._load_s, self._crash_after_s = load_s, crash_after_s
-        self._service, self._rng = service, rng
-        self._extra_s = first_extra_s
-        self._memory_gb, self._card_gb, self._shared_gb = memory_gb_per_job, card_gb, shared_gb
-        self._never_acks, self._ping_s, self._hold_s, self._turn_s = never_acks, ping_s, hold_s, turn_s
+    id: str
+    _: KW_ONLY
+    concurrency: int = 1
+    load_s: float | None
+    service: Callable[[Job, random.Random], float]
+    rng: random.Random
+    first_extra_s: float = 0.0
+    memory_gb_per_job: float = 0.0
+    card_gb: float = 0.0
+    shared_gb: float = 0.0
+    never_acks: Callable[[], bool] = bool
+    crash_after_s: float | None = None
+    ping_s: float = 10.0
+    hold_s: float = 20.0
+    turn_s: float = TURN_S
+
+    def __post_init__(self) -> None:
+        self._extra_s = self.first_extra_s
         self._ready_s: float | None = None
         self._crash_s: float | None = None
-        self._origin_s = 0.0
-        self._last_pickup_s = 0.0
         self._next_poll_s: float | None = None
         self._polled: tuple[float, int] | None = None
-        self._to_send = 0
+        self._origin_s = self._last_pickup_s = self._queued_s = 0.0
+        self._to_send = self._jobs_started = self._pings_sent = 0
         self._queue: deque[Job] = deque()
-        self._queued_s = 0.0
         self._running: dict[str, int] = {}
         self._failing: set[str] = set()
         self._job_ends: list[tuple[float, int, str, dict[str, Any]]] = []
-        self._jobs_started = 0
-        self._pings_sent = 0
 
     @property
     def occupancy(self) -> int:
@@ -132,21 +123,21 @@ class ModelledWorker:
     def launch(self, now: float) -> None:
         """The container has started."""
         self._origin_s = now
-        self._ready_s = None if self._load_s is None else now + self._load_s
-        self._crash_s = None if self._crash_after_s is None else now + self._crash_after_s
+        self._ready_s = None if self.load_s is None else now + self.load_s
+        self._crash_s = None if self.crash_after_s is None else now + self.crash_after_s
 
     def deliver(self, jobs: Iterable[Job], now: float) -> None:
         """The answer to its poll."""
         self._skip_pings(now)
         want = self._polled[1] if self._polled else 1
         self._polled = None
-        kept = [job for job in jobs if not (self._never_acks or (want == 1 and "input" not in job.payload()))]
+        kept = [job for job in jobs if not (self.never_acks() or (want == 1 and "input" not in job.payload()))]
         if not self._queue:
             self._queued_s = now
         self._queue.extend(kept)
         needed = self.concurrency - self.occupancy
         self._to_send = max(needed, 0)
-        self._next_poll_s = now + (self._turn_s if needed > 0 else FULL_S)
+        self._next_poll_s = now + (self.turn_s if needed > 0 else FULL_S)
 
     def stop_job(self, job_id: str, now: float) -> None:
         """Drop a running job; a job that is not picked up yet is not known here."""
@@ -193,7 +184,7 @@ class ModelledWorker:
         if _due(self._next_poll_s, now):
             events += self._poll(now)
         if _due(self._ping_due_s(), now):
-            self._pings_sent = round((now - self._origin_s) / self._ping_s)
+            self._pings_sent = round((now - self._origin_s) / self.ping_s)
             events.append(Ping((*self._running, *(job.id for job in self._queue))))
         return events
 
@@ -211,7 +202,7 @@ class ModelledWorker:
         """When a poll's hold ends, if it asks for another number than would be asked for now."""
         if self._polled is None or self._polled[1] == self.concurrency - self.occupancy:
             return None
-        return self._polled[0] + self._hold_s
+        return self._polled[0] + self.hold_s
 
     # the loop that picks them up
 
@@ -243,28 +234,28 @@ class ModelledWorker:
         self._running[job.id] = self._jobs_started
         body: dict[str, Any]
         resident = len(self._running) - len(self._failing)
-        needed_gb = self._shared_gb + resident * self._memory_gb
-        if self._card_gb and needed_gb > self._card_gb:
+        needed_gb = self.shared_gb + resident * self.memory_gb_per_job
+        if self.card_gb and needed_gb > self.card_gb:
             self._failing.add(job.id)
             took_s, body = 0.0, {"error": self._out_of_memory(resident, needed_gb)}
         else:
-            took_s, self._extra_s = self._service(job, self._rng) + self._extra_s, 0.0
+            took_s, self._extra_s = self.service(job, self.rng) + self._extra_s, 0.0
             body = {"output": {**_echo(job.input["input"]), "service_s": took_s}}
         heapq.heappush(self._job_ends, (now + took_s, self._jobs_started, job.id, body))
 
     def _out_of_memory(self, resident: int, needed_gb: float) -> str:
-        message = f"out of memory: {resident} jobs at a time need {needed_gb:g} GB, the card has {self._card_gb:g} GB"
+        message = f"out of memory: {resident} jobs at a time need {needed_gb:g} GB, the card has {self.card_gb:g} GB"
         return json.dumps({"error_type": "<class 'torch.OutOfMemoryError'>", "error_message": message, "worker_id": self.id})
 
     def _skip_pings(self, now: float) -> None:
         """Skip the pings that were not sent for lack of a job."""
         if not self._running and not self._queue:
-            self._pings_sent = math.floor((now - self._origin_s) / self._ping_s)
+            self._pings_sent = math.floor((now - self._origin_s) / self.ping_s)
 
     def _ping_due_s(self) -> float | None:
         if not self._running and not self._queue:
             return None
-        return self._origin_s + (self._pings_sent + 1) * self._ping_s
+        return self._origin_s + (self._pings_sent + 1) * self.ping_s
 
 
 def _echo(job_input: Any) -> dict[str, Any]:
