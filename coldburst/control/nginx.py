@@ -1,6 +1,6 @@
 """An nginx on this machine that sends each request to the least busy of several services.
 
-It does not outlive this process: a shell that watches its standard input stops it.
+It does not outlive this process; see coldburst/child_processes.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 import gevent
 import psutil
 
+from coldburst.child_processes import OrphanReaper, free_port
 from coldburst.control.desired_state import ControlError
 from coldburst.record.provenance import environment
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
@@ -30,15 +30,6 @@ START_S = 30.0
 STOP_S = 10.0
 SERVES = "/nginx-serves"
 # Runs nginx until standard input closes, as it does when this process is killed, then stops the whole process group.
-GUARD = """\
-"$1" -p "$2" -c nginx.conf >/dev/null &
-echo $!
-trap "" TERM
-cat >/dev/null
-kill -TERM 0
-wait
-rm -rf -- "$2"
-"""
 CONFIGURATION = """\
 daemon off;
 {user}worker_processes 1;
@@ -78,10 +69,11 @@ class Nginx:
         found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
         if not found:
             raise ControlError("--control replicas needs nginx, which is not installed: install nginx-light, or use --control hand")
-        self._nginx, self._port = found, _free_port()
+        self._nginx, self._port = found, free_port()
         self._number = 0
         self._folder = Path()
-        self._guard: subprocess.Popen[str] | None = None
+        self._reaper: OrphanReaper | None = None
+        self._process: subprocess.Popen[str] | None = None
         self._master: psutil.Process | None = None
         self._old: list[psutil.Process] = []
         self.url = f"http://127.0.0.1:{self._port}"
@@ -111,25 +103,28 @@ class Nginx:
 
     def close(self) -> None:
         """Stops nginx and removes its directory."""
-        if self._guard:
-            end_process(self._guard)
-            self._guard = None
+        if self._reaper and self._process:
+            self._process.terminate()
+            end_process(self._process)
+            self._reaper.close()
+            self._reaper = self._process = None
 
     def _start(self) -> None:
         with (self._folder / "error.log").open("w", encoding="utf-8") as log:
-            self._guard = subprocess.Popen(
-                ["/bin/sh", "-c", GUARD, "sh", self._nginx, str(self._folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+            self._reaper = OrphanReaper(self._folder)
+            self._process = subprocess.Popen(
+                [self._nginx, "-p", str(self._folder), "-c", "nginx.conf"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 stderr=log,
                 cwd=self._folder,
                 env=environment(),
                 start_new_session=True,
                 text=True,
             )
-        assert self._guard.stdout is not None
+        self._reaper.started(self._process.pid)
         with contextlib.suppress(psutil.NoSuchProcess):
-            self._master = psutil.Process(int(self._guard.stdout.readline()))
+            self._master = psutil.Process(self._process.pid)
         late = ControlError(f"nginx did not answer at {self.url} within {START_S:g} s: use --control hand")
         with gevent.Timeout(START_S, late):
             while not self.serves:
@@ -157,12 +152,6 @@ def _alive(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def close_stdin(process: subprocess.Popen[str]) -> None:

@@ -78,7 +78,7 @@ def test_so_many_workers_answer_as_were_asked_for(replicas_of):
     assert who(control, 9) == {"w1": 3, "w2": 3, "w3": 3}
     assert set_to(control, workers=2) == 2
     assert who(control, 4) == {"w1": 2, "w2": 2}
-    assert len(of_ours()) == 2 + 4  # two services; nginx, its worker, and the shell that ends them when its cat does
+    assert len(of_ours()) == 2 + 3  # two services; nginx, its worker, and the reaper
 
 
 def test_a_request_goes_to_the_least_busy(replicas_of):
@@ -157,7 +157,7 @@ def test_nothing_outlives_an_owner_that_is_killed():
         assert transcribe(url, CLIP).status == 200
         left = psutil.Process(owner.pid).children(recursive=True)
         folders = {Path(process.cwd()) for process in left if process.name() == "nginx"}
-        assert len(left) == 2 + 4
+        assert len(left) == 2 + 3
         assert [folder.name.startswith("coldburst-nginx-") for folder in folders] == [True]
         owner.kill()
     assert psutil.wait_procs(left, timeout=20)[1] == []

@@ -255,7 +255,8 @@ def test_over_https_the_sdk_raises_it_and_trusts_the_emulator_by_its_authority_a
         assert demo.run_sync({"input": {"echo": 1}}) == {"echo": {"echo": 1}, "service_s": 0.01}
         job = demo.run({"input": {"echo": 1}})
         fault = {"status": 429, "times": 1, "operation": "status"}
-        assert requests.post(f"{running.url}/emulator/demo/fault", json=fault, timeout=DEADLINE_S).status_code == 200
+        shown = {"Authorization": f"Bearer {running.token}"}
+        assert requests.post(f"{running.url}/emulator/demo/fault", json=fault, headers=shown, timeout=DEADLINE_S).status_code == 200
         with pytest.raises(requests.HTTPError, match="429"):
             job.status()
         assert job.output(timeout=int(DEADLINE_S)) == {"echo": {"echo": 1}, "service_s": 0.01}
