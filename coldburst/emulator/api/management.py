@@ -36,7 +36,7 @@ URLS = {"run": "run", "runSync": "runsync", "health": "health", "purgeQueue": "p
 }
 
 
-_ENVIRONMENT = re.compile(r"[\0\ud800-\udfff]")
+_NOT_IN_ENVIRONMENT = re.compile(r"[\0\ud800-\udfff]")
 """Characters that no environment variable can contain."""
 
 
@@ -166,11 +166,8 @@ def _balancer_urls(base: str, endpoint: HostedEndpoint) -> dict[str, str]:
 
 def _environment(endpoint: HostedEndpoint, value: Any) -> WorkerSpec:
     """The workers with another environment; its CONCURRENCY is the number of jobs that a worker of this project runs at a time."""
-    if not isinstance(value, dict) or not all(map(_variable, value.items())):
-        raise HttpError(
-            422,
-            f"env is {short_repr(value)}: send an object of strings (no '=' in names, no NUL), as in {{'CONCURRENCY': '4'}}",
-        )
+    if not isinstance(value, dict) or not all(isinstance(text, str) and not _NOT_IN_ENVIRONMENT.search(text) for text in value.values()):
+        raise HttpError(422, f"env is {short_repr(value)}: send an object of strings without NUL, as in {{'CONCURRENCY': '4'}}")
     declared = {"CONCURRENCY", *endpoint.spec.workers.env_names}
     if unknown := sorted(value.keys() - declared):
         names = ", ".join(sorted(declared))
@@ -181,22 +178,9 @@ def _environment(endpoint: HostedEndpoint, value: Any) -> WorkerSpec:
     return replace(endpoint.backend.spec, concurrency=int(concurrency), env=value)
 
 
-def _variable(pair: tuple[str, Any]) -> bool:
-    """Whether a process can have this environment variable."""
-    name, text = pair
-    return bool(name) and "=" not in name and isinstance(text, str) and _ENVIRONMENT.search(name + text) is None
-
-
 def _of_workers(value: Any) -> dict[str, Any]:
-    return _read(
-        "workers",
-        value,
-        {
-            "min": ("workers_min", _whole(MAX_WORKERS)),
-            "max": ("workers_max", _whole(MAX_WORKERS)),
-            "idleTimeout": ("idle_timeout_s", _number),
-        },
-    )
+    known = {"min": ("workers_min", _whole(MAX_WORKERS)), "max": ("workers_max", _whole(MAX_WORKERS))}
+    return _read("workers", value, {**known, "idleTimeout": ("idle_timeout_s", _number)})
 
 
 def _of_scaling(value: Any) -> dict[str, Any]:

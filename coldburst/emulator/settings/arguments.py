@@ -22,8 +22,8 @@ WORKERS = ("sdk", "modelled", "command")
 DESCRIPTION = """\
 RunPod's serverless platform on this machine: queue and load-balancing endpoints, with real workers (the runpod SDK,
 or your own command) or modelled ones. Prints 'listening on URL' first, then each endpoint's URLs.
-Environment: RUNPOD_API_KEY, the key that every request must send (not set: only changes of settings and faults need a token,
-which is COLDBURST_EMULATOR_TOKEN, or a random one that is printed at the start)."""
+Environment: RUNPOD_API_KEY, the key that every request must send. Without it, only changes of settings and faults need
+a token: COLDBURST_EMULATOR_TOKEN, or a random one that is printed at the start."""
 EXAMPLES = f"""examples:
   python -m coldburst.emulator --port 8090
       one queue endpoint, 'demo', whose workers transcribe with PocketSphinx through the runpod SDK
