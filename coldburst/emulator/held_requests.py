@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from coldburst.serverless.actions import Cut, Forward, GiveUp
 from coldburst.serverless.simulation.driver import WorkerResult
+
+
+def _future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
 
 
 @dataclass(slots=True, eq=False)
@@ -24,9 +27,9 @@ class HeldRequest:
     id: str
     client_name: str
     arrived_s: float
-    decision: asyncio.Future[Forward | GiveUp]
-    cut: asyncio.Future[Cut | GiveUp]
-    output: asyncio.Future[Any]
+    decision: asyncio.Future[Forward | GiveUp] = field(default_factory=_future)
+    cut: asyncio.Future[Cut | GiveUp] = field(default_factory=_future)
+    output: asyncio.Future[Any] = field(default_factory=_future)
 
     @property
     def forward(self) -> Forward | None:
@@ -34,37 +37,14 @@ class HeldRequest:
         decision = self.decision.result() if self.decision.done() and not self.decision.cancelled() else None
         return decision if isinstance(decision, Forward) else None
 
-
-class HeldRequests:
-    """Open requests by id."""
-
-    def __init__(self) -> None:
-        self._requests: dict[str, HeldRequest] = {}
-        self._numbers = itertools.count(1)
-
-    def open(self, client_name: str, now: float) -> HeldRequest:
-        """A new request, waiting for a decision."""
-        loop = asyncio.get_running_loop()
-        request_id = f"request-{next(self._numbers)}"
-        held = HeldRequest(request_id, client_name, now, loop.create_future(), loop.create_future(), loop.create_future())
-        self._requests[request_id] = held
-        return held
-
-    def close(self, held: HeldRequest) -> None:
-        """End a request."""
-        del self._requests[held.id]
-
     def settle(self, action: Forward | GiveUp | Cut | WorkerResult) -> None:
-        """Pass a decision, or a modelled worker's answer, to its request."""
-        held = self._requests.get(action.request_id)
-        if held is None:
-            return
+        """Pass on a decision, or a modelled worker's answer."""
         if isinstance(action, WorkerResult):
-            settle(held.output, action.output)
-        elif isinstance(action, Forward) or not (held.decision.done() or isinstance(action, Cut)):
-            settle(held.decision, action)
+            settle(self.output, action.output)
+        elif isinstance(action, Forward) or not (self.decision.done() or isinstance(action, Cut)):
+            settle(self.decision, action)
         else:
-            settle(held.cut, action)
+            settle(self.cut, action)
 
 
 def settle(future: asyncio.Future[Any], result: Any) -> None:

@@ -7,12 +7,13 @@ whatever changed something and at the instants that the model names.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import random
 from typing import Any
 
 from coldburst.emulator.faults import FaultInjector
-from coldburst.emulator.held_requests import HeldRequest, HeldRequests, settle
+from coldburst.emulator.held_requests import HeldRequest, settle
 from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, EndpointSpec, WorkerSpec
 from coldburst.emulator.truth_log import TruthLog, WallClock
 from coldburst.emulator.webhooks import Webhooks
@@ -50,13 +51,12 @@ class HostedEndpoint:
         self.worker_states: dict[str, str] = {}
         self.worker_versions: dict[str, int] = {}
         self._job_waiters: dict[str, list[asyncio.Future[None]]] = {}
-        self._held = HeldRequests()
+        self._held: dict[str, HeldRequest] = {}
+        self._numbers = itertools.count(1)
         self._truth, self._webhooks = truth, webhooks
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
         self._pumping = self._pump_again = False
-
-    # identity
 
     @property
     def name(self) -> str:
@@ -72,8 +72,6 @@ class HostedEndpoint:
     def platform(self) -> Platform:
         """The platform's parameters."""
         return self.spec.platform
-
-    # time
 
     def now(self) -> float:
         """Seconds of the clock, after all that was due by then is done.
@@ -122,11 +120,9 @@ class HostedEndpoint:
             self._ended(action.job)
         elif isinstance(action, Changed):
             self._changed(action, now)
-        elif isinstance(action, Forward | GiveUp | Cut | WorkerResult):
-            self._held.settle(action)
+        elif isinstance(action, Forward | GiveUp | Cut | WorkerResult) and (held := self._held.get(action.request_id)):
+            held.settle(action)
         self.backend.carry_out(action, now)
-
-    # settings
 
     def change(self, **settings: Any) -> None:
         """Apply an operator's settings at once; see Endpoint.change."""
@@ -151,8 +147,6 @@ class HostedEndpoint:
         while sum(state in ("READY", "RUNNING") for state in self.worker_states.values()) < self.core.policy.workers_min:
             self._worker_changed.clear()
             await self._worker_changed.wait()
-
-    # jobs
 
     async def wait(self, job: Job, wait_s: float) -> None:
         """Return when the job has ended, or after ``wait_s``."""
@@ -192,11 +186,10 @@ class HostedEndpoint:
         self._worker_changed.set()
         self._truth.worker_changed(self.name, change, now)
 
-    # requests of a load balancer
-
     def arrive(self, affinity: str, client_name: str = "") -> HeldRequest:
         """A request that waits for a worker; the caller must call ``leave``. ``client_name`` is for the truth log."""
-        held = self._held.open(client_name, self.now())
+        held = HeldRequest(f"request-{next(self._numbers)}", client_name, self.now())
+        self._held[held.id] = held
         self.core.arrive(held.id, held.arrived_s, affinity=affinity)
         self.pump()
         return held
@@ -204,7 +197,7 @@ class HostedEndpoint:
     def leave(self, held: HeldRequest, status: int | None, reason: str) -> None:
         """A request has ended: answered with ``status``, or its client disconnected (None)."""
         now = self.now()
-        self._held.close(held)
+        del self._held[held.id]
         self.core.left(held.id, now)
         self.pump()
         self._truth.request_ended(self.name, held.id, held.client_name, (held.arrived_s, now), held.forward, status, reason)

@@ -69,8 +69,6 @@ class Endpoint:
         """The operator's present settings."""
         return self._pool.policy
 
-    # jobs, client side
-
     def submit(self, body: Mapping[str, Any], now: float, *, sync: bool = False) -> Job:
         """A new job; RequestRefusedError where the body is not accepted."""
         now = self._advance(now)
@@ -119,8 +117,6 @@ class Endpoint:
         if not job.low_priority:
             self._scaler.scale_from_zero(now)
         self._dispatch(now)
-
-    # jobs, worker side
 
     def poll(self, worker_id: str, want: int, now: float) -> None:
         """A worker waits for up to ``want`` jobs; Deliver answers it, unless the worker is unknown or ending."""
@@ -189,8 +185,6 @@ class Endpoint:
         if worker := self._pool.workers.get(job.worker_id):
             self._pool.vacate(worker, now)
 
-    # worker life
-
     def ready(self, worker_id: str, now: float) -> None:
         """The worker can take work: its first poll, the end of its load, or a successful health check."""
         now = self._advance(now)
@@ -221,8 +215,6 @@ class Endpoint:
         elif before not in SERVING and worker.want:
             self._polls[worker.id] = worker
 
-    # load balancer
-
     def arrive(self, request_id: str, now: float, *, affinity: str = "") -> None:
         """A request to the load balancer, answered by Forward or GiveUp.
 
@@ -244,8 +236,6 @@ class Endpoint:
         now = self._advance(now)
         self._balancer.left(request_id, now)
         self._dispatch(now)
-
-    # time and settings
 
     def actions(self, now: float) -> list[Action]:
         """Do all that is due by ``now``; what the driver must do, in order."""
@@ -316,8 +306,6 @@ class Endpoint:
         if self.policy.kind == "QUEUE":
             return Load(len(self._queue.waiting), len(self._queue.leased), self._queue.oldest_s())
         return Load(self._balancer.waiting, self._balancer.working, self._balancer.oldest_s())
-
-    # views
 
     def health(self, now: float) -> dict[str, dict[str, int]]:
         """RunPod's /health: ``{"jobs": {...}, "workers": {...}}``."""

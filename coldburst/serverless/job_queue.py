@@ -48,8 +48,6 @@ class JobQueue:
         self.completed = self.failed = self.retried = 0
         self._kept: dict[bool, deque[tuple[float, Job]]] = {True: deque(), False: deque()}
 
-    # look-ups and counts
-
     def __len__(self) -> int:
         return len(self._jobs)
 
@@ -92,8 +90,6 @@ class JobQueue:
     def oldest_s(self) -> float | None:
         """When the first job of normal priority was queued."""
         return next(iter(self.waiting.values())).queued_s if self.waiting else None
-
-    # what clients do
 
     def open(self, body: Mapping[str, Any], now: float, *, sync: bool) -> Job:
         """A new job at the end of its queue; RequestRefusedError for its body, or where the queue is full."""
@@ -138,8 +134,6 @@ class JobQueue:
             self.end(job, self._platform.purge_state, "purged", now)
         return len(queued)
 
-    # what workers do
-
     def take(self, worker_id: str, number: int, execution_timeout_s: float, now: float) -> list[Job]:
         """Lease up to ``number`` jobs to a worker, those of normal priority first."""
         taken: list[Job] = []
@@ -175,8 +169,6 @@ class JobQueue:
         job.output = body.get("output")
         job.error = error
         self.end(job, "COMPLETED" if error is None else "FAILED", "done" if error is None else "error", now)
-
-    # the end of a job
 
     def end(self, job: Job, state: str, reason: str, now: float) -> None:
         """End a job."""
@@ -215,8 +207,6 @@ class JobQueue:
     def _remove(self, job: Job) -> None:
         self._jobs.pop(job.id, None)
         self._timers.cancel(self._deadlines.pop(job.id, None))
-
-    # deadlines
 
     def _set_deadline(self, job: Job) -> None:
         """Set the job's timer to its next deadline."""
@@ -269,8 +259,6 @@ class JobQueue:
         self._enqueue(job, now, head=True)
         for other in reversed(ahead):  # jobs whose lease expired at the same instant stay before it
             queue.move_to_end(other.id, last=False)
-
-    # queue and lease
 
     def _enqueue(self, job: Job, since_s: float, *, head: bool = False) -> None:
         queue = self.waiting_low if job.low_priority else self.waiting

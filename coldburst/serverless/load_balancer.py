@@ -48,8 +48,6 @@ class LoadBalancer:
         self._turn = 0
         self.answered = self.failed = 0
 
-    # counts
-
     @property
     def waiting(self) -> int:
         """Held requests."""
@@ -73,8 +71,6 @@ class LoadBalancer:
     def oldest_s(self) -> float | None:
         """When the first held request without strict affinity arrived."""
         return next(iter(self._held.values())).arrived_s if self._held else None
-
-    # what clients do
 
     def arrive(self, request_id: str, now: float, affinity: str) -> None:
         """Forward a request, or hold it; RequestRefusedError where its id is in use."""
@@ -115,8 +111,6 @@ class LoadBalancer:
         held = self._held.get(request_id) or next((bound[request_id] for bound in self._bound.values() if request_id in bound), None)
         if held is not None:
             self._stop_holding(held)
-
-    # workers
 
     def fill(self, now: float) -> None:
         """Forward held requests to workers with room, the oldest first."""
@@ -163,8 +157,6 @@ class LoadBalancer:
     def _next_for(self, worker: Worker) -> BalancedRequest | None:
         first = [next(iter(line.values())) for line in (self._held, self._bound.get(worker.id)) if line]
         return min(first, key=lambda request: request.arrived_s) if first else None
-
-    # one request
 
     def _forward(self, request: BalancedRequest, worker: Worker, now: float) -> None:
         ready_s = now if worker.ready_s is None else worker.ready_s

@@ -101,8 +101,6 @@ class WorkerPool:
         self._timers, self._emit, self._on_change = timers, emit, on_change
         self._ids, self._jitter = ids, jitter
 
-    # look-ups
-
     @property
     def limit(self) -> int:
         """The maximum number of workers."""
@@ -117,8 +115,6 @@ class WorkerPool:
         if not self.idle or not self.policy.idles or self.serving <= self.policy.workers_min:
             return math.inf
         return next(iter(self.idle.values())).since_s + self.policy.idle_timeout_s
-
-    # growing and shrinking
 
     def add(self, now: float) -> None:
         """Add a worker: the last cached one, or a new one."""
@@ -176,8 +172,6 @@ class WorkerPool:
         del self.workers[worker.id]
         self._enter(worker, "STOPPED", now)
 
-    # hosts
-
     @property
     def _full(self) -> bool:
         if self.hosts is None:
@@ -189,8 +183,6 @@ class WorkerPool:
         while self.count["THROTTLED"] and not self._full:
             worker = next(self.in_state("THROTTLED"))
             self._enter(worker, "RESUMING" if worker.cached else self._first_phase(), now)
-
-    # from a host to ready
 
     def _first_phase(self) -> str:
         if self.platform.pull_s > 0:
@@ -239,8 +231,6 @@ class WorkerPool:
             self._remove(healed, now)
         self._enter(worker, "RUNNING" if worker.load else "READY", now)
 
-    # at work
-
     def occupy(self, worker: Worker, number: int, now: float) -> bool:
         """The worker got ``number`` jobs or requests; whether this is its first delivery since it became ready."""
         first = worker.handovers == 0
@@ -260,8 +250,6 @@ class WorkerPool:
         elif worker.state == "DRAINING":
             self.billing.move(worker.span, self._billed_phase(worker), now)
             self._emit(Stop(worker.id))
-
-    # ends
 
     def unhealthy(self, worker: Worker, now: float, reason: str) -> None:
         """Take a worker out of service. A load balancer's worker that was ready may recover; others are killed."""
@@ -312,8 +300,6 @@ class WorkerPool:
         dead = [worker for worker in self.in_state("UNHEALTHY") if not worker.process]
         for worker in dead[: max(len(dead) - max(self.policy.workers_max, 1), 0)]:
             self._remove(worker, now)
-
-    # states
 
     def _enter(self, worker: Worker, state: str, now: float) -> None:
         before = worker.state

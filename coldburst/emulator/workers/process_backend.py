@@ -14,7 +14,7 @@ from coldburst.child_processes import OrphanReaper, free_port
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.endpoint_specs import WorkerSpec
 from coldburst.emulator.workers.long_polls import LongPolls
-from coldburst.emulator.workers.processes import ProcessStart, WorkerProcesses, outside, sdk_block
+from coldburst.emulator.workers.processes import WorkerProcesses, outside, sdk_block
 from coldburst.serverless.actions import Action, Changed, Deliver, Kill, Launch, Resume, Stop, StopJob
 from coldburst.serverless.simulation.driver import WorkerResult
 
@@ -84,7 +84,7 @@ class ProcessBackend:
         crash = endpoint.faults.use_crash_start()
         port = 0 if endpoint.is_queue else free_port()
         environment = self._environment(worker_id, port)
-        self._processes.start(worker_id, ProcessStart(CRASH if crash else self._command(port), environment, quiet=self.spec.kind == "sdk"))
+        self._processes.start(worker_id, CRASH if crash else self._command(port), environment, quiet=self.spec.kind == "sdk")
         if port:
             self.addresses[worker_id] = f"http://127.0.0.1:{port}"
             self._checks[worker_id] = asyncio.create_task(self._check(worker_id))
@@ -118,8 +118,6 @@ class ProcessBackend:
         if self.spec.kind == "command":
             return list(self.spec.command)
         return _transcriber(self.spec, port) if port else _sdk_worker(self.spec)
-
-    # health checks of a balancer's workers
 
     async def _check(self, worker_id: str) -> None:
         """Check the worker's health path: 200 is healthy, 204 is starting, anything else takes it out of service."""

@@ -12,7 +12,6 @@ import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -24,15 +23,6 @@ KEPT = ("RUNPOD_LOG_LEVEL", "RUNPOD_DEBUG_LEVEL")
 """Variables of the SDK that developers may set for their workers; the platform sets the others."""
 SECRETS = ("API_TOKEN", "TRANSCRIPTION_API_KEY", emulator_token.VARIABLE)
 """Keys of other parts of this project, which no worker needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessStart:
-    """How a worker process is started; ``quiet``: drop its standard output."""
-
-    command: Sequence[str]
-    environment: Mapping[str, str]
-    quiet: bool = False
 
 
 class WorkerProcesses:
@@ -52,11 +42,10 @@ class WorkerProcesses:
         self._to_kill: set[str] = set()
         self._ending = False
 
-    def start(self, worker_id: str, how: ProcessStart) -> None:
-        """Start a worker's process; ignored once all are being ended."""
-        if self._ending:
-            return
-        self._tasks[worker_id] = asyncio.create_task(self._run(worker_id, how))
+    def start(self, worker_id: str, command: Sequence[str], environment: Mapping[str, str], *, quiet: bool) -> None:
+        """Start a worker's process, ``quiet`` without its standard output; ignored once all are being ended."""
+        if not self._ending:
+            self._tasks[worker_id] = asyncio.create_task(self._run(worker_id, command, environment, quiet))
 
     def stop(self, worker_id: str) -> None:
         """Send SIGTERM, and SIGKILL after the grace period."""
@@ -94,10 +83,10 @@ class WorkerProcesses:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
 
-    async def _run(self, worker_id: str, how: ProcessStart) -> None:
+    async def _run(self, worker_id: str, command: Sequence[str], environment: Mapping[str, str], quiet: bool) -> None:
         folder = Path(tempfile.mkdtemp(prefix=f"{worker_id}-", dir=self._folder))
         try:
-            await self._run_in(folder, worker_id, how)
+            await self._run_in(folder, worker_id, command, environment, quiet)
         # ValueError: a NUL in the command.
         except (OSError, ValueError) as error:
             report(f"worker {worker_id} could not be started: {error}")
@@ -107,13 +96,13 @@ class WorkerProcesses:
             self._to_kill.discard(worker_id)
             self._on_exit(worker_id)
 
-    async def _run_in(self, folder: Path, worker_id: str, how: ProcessStart) -> None:
+    async def _run_in(self, folder: Path, worker_id: str, command: Sequence[str], environment: Mapping[str, str], quiet: bool) -> None:
         process = await asyncio.create_subprocess_exec(
-            *how.command,
+            *command,
             cwd=folder,
-            env=dict(how.environment),
+            env=dict(environment),
             stdin=DEVNULL,
-            stdout=DEVNULL if how.quiet else sys.stderr.fileno(),
+            stdout=DEVNULL if quiet else sys.stderr.fileno(),
             start_new_session=True,
         )
         self._reaper.started(process.pid)
@@ -123,7 +112,7 @@ class WorkerProcesses:
         try:
             exit_code = await process.wait()
             if worker_id not in self._kill_timers and worker_id not in self._to_kill:
-                report(unexpected_end(worker_id, exit_code, how.command))
+                report(unexpected_end(worker_id, exit_code, command))
         finally:
             self._signal(worker_id, signal.SIGKILL)  # its children
             del self._running[worker_id]

@@ -64,7 +64,7 @@ def parse(words: Sequence[str] | None = None) -> WorkerOptions:
     parser.add_argument("--engine", choices=ENGINES, default="pocketsphinx", help="recogniser; 'fixed' just waits")
     parser.add_argument("--model", default="", metavar="DIR", help="folder of the model, for engine 'whisper'")
     for name, dest, what in (
-        ("--service-time", "service_time_s", "of a recording, for engine 'fixed' (s, default: 0.5)"),
+        ("--service-time", "service_time_s", "time per recording, for engine 'fixed' (s, default: 0.5)"),
         ("--extra-load", "extra_load_s", "added to the load of the model (s)"),
         ("--first-extra", "first_extra_s", "added to the first job (s)"),
         ("--card-gb", "card_gb", "memory of the card (GB); 0: no limit"),

@@ -118,8 +118,6 @@ class ModelledWorker:
         """Jobs as the SDK counts them: one that waits to be picked up counts twice."""
         return len(self._running) + 2 * len(self._queue)
 
-    # reports of the driver
-
     def launch(self, now: float) -> None:
         """The container has started."""
         self._origin_s = now
@@ -155,8 +153,6 @@ class ModelledWorker:
         self._running.pop(request_id, None)
         self._failing.discard(request_id)
 
-    # what it does
-
     def wake_s(self) -> float | None:
         """When ``act`` is due next."""
         while self._job_ends and self._running.get(self._job_ends[0][2]) != self._job_ends[0][1]:
@@ -188,8 +184,6 @@ class ModelledWorker:
             events.append(Ping((*self._running, *(job.id for job in self._queue))))
         return events
 
-    # the loop that takes jobs
-
     def _poll(self, now: float) -> list[WorkerEvent]:
         want, self._to_send = self._to_send or self.concurrency - self.occupancy, 0
         if want <= 0:
@@ -203,8 +197,6 @@ class ModelledWorker:
         if self._polled is None or self._polled[1] == self.concurrency - self.occupancy:
             return None
         return self._polled[0] + self.hold_s
-
-    # the loop that picks them up
 
     def _tick_s(self) -> float | None:
         if not self._queue or len(self._running) >= self.concurrency:
