@@ -278,7 +278,7 @@ def test_at_a_full_balancer_requests_are_held_and_then_given_up(platform):
     assert (any_worker.json()["error"], any_worker.json()["detail"]) == ("no workers available", "timed out waiting for worker")
     first.close()
     gone = platform.requests("busy", status=None)
-    assert (gone[0]["worker_id"], gone[0]["reason"]) == (worker["id"], "the client went away")
+    assert (gone[0]["worker_id"], gone[0]["reason"]) == (worker["id"], "the client disconnected")
     waited = [row["finished_s"] - row["submitted_s"] for row in platform.requests("busy", 2, status=400)]
     assert [seconds >= hold_s - 0.001 for seconds, hold_s in zip(waited, (0.2, 0.3), strict=True)] == [True, True]
 
