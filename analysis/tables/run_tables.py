@@ -23,9 +23,7 @@ from ..runs.load import Run, begin_of_last, sorting_places
 from ..statistics.autocorrelation import lag1_autocorrelation
 from ..statistics.percentiles import TimeSummary, time_summary
 from . import cold_start_rule
-from .audio import Audio, audio
-from .throughput import Throughput, throughput
-from .worker_starts import worker_starts
+from .throughput import Audio, Throughput, audio, throughput
 
 ENDLESS = ("unfinished", "not_sent")
 POLICIES: Mapping[str, str] = {"ok": "answered ok", "ended": "all that ended"}
@@ -66,7 +64,8 @@ class Tables:
 
     @cached_property
     def _judged(self) -> cold_start_rule.ColdStartJudgement:
-        return cold_start_rule.judge_cold_starts(self.attempts, worker_starts(self.run.events, self.run.endpoint), self.cold_after_s)
+        starts = cold_start_rule.worker_starts(self.run.events, self.run.endpoint)
+        return cold_start_rule.judge_cold_starts(self.attempts, starts, self.cold_after_s)
 
     @property
     def cold_judgement(self) -> pd.DataFrame:
@@ -75,13 +74,21 @@ class Tables:
 
     @property
     def starts(self) -> pd.DataFrame:
-        """A row per start of an endpoint worker: see ``worker_starts.worker_starts`` and ``ColdStartJudgement``."""
+        """A row per start of an endpoint worker: see ``cold_start_rule.worker_starts`` and ``ColdStartJudgement``."""
         return self._judged.starts
 
     @cached_property
     def ledger(self) -> Ledger:
-        """See ``ledger``."""
-        return ledger(self.run, self.requests)
+        """The ledger: planned = each outcome + missing, over requests.
+
+        A closed loop limited by time has no planned number (``planned`` is null): its ledger uses the number dispatched, or the rows
+        of a run without an end.
+        """
+        counts = {str(name): int(count) for name, count in self.requests["outcome"].value_counts().items() if count}
+        planned = self.run.about.get("planned")
+        planned = self.run.about.get("dispatched") if planned is None else planned
+        known = {name: counts[name] for name in OUTCOMES if name in counts}
+        return Ledger(len(self.requests) if planned is None else int(planned), known)
 
     @cached_property
     def response(self) -> dict[str, TimeSummary]:
@@ -167,18 +174,6 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
         service_s=done_s - floats(rows["sent_s"]),
         lateness_s=lateness_s,
     )
-
-
-def ledger(run: Run, rows: pd.DataFrame) -> Ledger:
-    """The ledger: planned = each outcome + missing, over requests.
-
-    A closed loop limited by time has no planned number (``planned`` is null): its ledger uses the number dispatched, or the rows
-    of a run without an end.
-    """
-    counts = {str(name): int(count) for name, count in rows["outcome"].value_counts().items() if count}
-    planned = run.about.get("planned")
-    planned = run.about.get("dispatched") if planned is None else planned
-    return Ledger(len(rows) if planned is None else int(planned), {name: counts[name] for name in OUTCOMES if name in counts})
 
 
 def request_times(rows: pd.DataFrame, column: str, policy: str = "ended") -> TimeSummary:

@@ -9,9 +9,8 @@ import pytest
 
 from analysis.runs.load import ATTEMPTS, ENDPOINT, EVENTS, load
 from analysis.tables import cold_starts
-from analysis.tables.cold_start_rule import COLD_AFTER_S, judge_cold_starts
+from analysis.tables.cold_start_rule import COLD_AFTER_S, judge_cold_starts, worker_starts
 from analysis.tables.run_tables import Tables
-from analysis.tables.worker_starts import worker_starts
 
 RUNS = Path(__file__).parents[1] / "runs"
 

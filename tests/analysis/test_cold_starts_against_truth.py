@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.tables.cold_start_rule import judge_cold_starts
-from analysis.tables.worker_starts import worker_starts
+from analysis.tables.cold_start_rule import judge_cold_starts, worker_starts
 from coldburst.serverless.actions import Forward
 from coldburst.serverless.simulation.driver import WorkerResult
 from tests.analysis.test_cold_start_rule import attempts, events, job, looks, ready
