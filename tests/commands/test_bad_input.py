@@ -180,7 +180,7 @@ def test_a_directory_that_is_removed_during_the_run_ends_it_in_one_sentence():
     ):
         run.until(lambda run: len(service.log()) > 20)
         shutil.rmtree(run.folder)
-        assert run.wait(30) == 1, run.output
+        assert run.wait(60) == 1, run.output
         assert run.output.count("it was removed during the run): leave it in place until the run has ended") == 1
         assert "Traceback" not in run.output
         assert " ok" not in run.output.partition("it was removed")[2]
@@ -193,7 +193,7 @@ def test_a_taken_port_is_one_sentence(words):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with locust(*words, str(taken.getsockname()[1]), headless=False) as run:
-            assert run.wait(30) == 2
+            assert run.wait(60) == 2
             said = f"cannot listen on 127.0.0.1:{taken.getsockname()[1]} (Address already in use): stop the program there"
             assert run.output.count(said) == 1, run.output
             assert f"choose another with {words[-1]}" in run.output

@@ -160,5 +160,5 @@ def test_nothing_outlives_an_owner_that_is_killed():
         assert len(left) == 2 + 3
         assert [folder.name.startswith("coldburst-nginx-") for folder in folders] == [True]
         owner.kill()
-    assert psutil.wait_procs(left, timeout=20)[1] == []
+    assert psutil.wait_procs(left, timeout=60)[1] == []
     until(lambda: not any(folder.exists() for folder in folders), "an end of nginx's folder")

@@ -69,7 +69,7 @@ def directory(generator):
 def test_target_rows_and_ledger_agree_where_nothing_is_in_the_way():
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 6s {RATE}/s poisson", *PLAIN) as crew:
         assert crew.master.wait(90) == 0, crew.master.output
-        assert [generator.wait(30) for generator in crew.generators] == [0, 0]
+        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
         assert str(crew.master.ledger) == f"{6 * RATE} planned = {6 * RATE} ok"
         assert len(service.log()) == 6 * RATE
         assert sorted(row.seq for row in crew.master.rows) == list(range(6 * RATE))
@@ -157,7 +157,7 @@ def test_generators_without_their_master_stop_keep_their_rows_and_say_so():
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 60s {RATE}/s", *PLAIN) as crew:
         crew.master.until(lambda run: len(run.rows) >= RATE, 60)
         crew.master.interrupt(signal.SIGKILL)
-        crew.master.wait(10)
+        crew.master.wait(60)
         assert [generator.wait(60) for generator in crew.generators] == [3, 3], crew.generators[0].output
         assert "The master has been silent" in crew.generators[0].output
         said = merged(crew, *map(directory, crew.generators))
@@ -199,7 +199,7 @@ def test_ctrl_c_in_a_closed_loop_tells_of_every_number():
         crew.master.until(lambda run: len(run.rows) >= 40, 60)
         crew.master.interrupt()
         assert crew.master.wait(60) == 1, crew.master.output
-        assert [generator.wait(30) for generator in crew.generators] == [0, 0]
+        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
         rows = crew.master.rows
         assert sorted(row.seq for row in rows) == list(range(5031))
         assert crew.master.ledger.counts["ok"] == len(service.log()) == sum(row.sent_s is not None for row in rows)
@@ -228,7 +228,7 @@ def test_a_master_that_stands_still_for_a_while_gives_nobody_up():
         time.sleep(7)  # longer than a lease and a generator's silence, shorter than the dead man's switch
         crew.master.interrupt(signal.SIGCONT)
         assert crew.master.wait(90) == 1, crew.master.output
-        assert [generator.wait(30) for generator in crew.generators] == [0, 0]
+        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
         assert not [event for event in crew.master.table("events.csv") if event["kind"].startswith("generator")]
         assert crew.master.ledger.balanced
         assert set(crew.master.ledger.counts) == {"ok", "not_sent"}
@@ -247,7 +247,7 @@ def test_a_run_that_is_ended_at_the_master_drains_and_the_ledger_balances(number
             crew.master.until(lambda run: len(run.rows) >= RATE, 60)
             crew.master.interrupt(number)
         assert crew.master.wait(60) == (1 if number else 0), crew.master.output
-        assert [generator.wait(30) for generator in crew.generators] == [0, 0]
+        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
         book = crew.master.ledger
         assert book.balanced, str(book)
         assert set(book.counts) == {"ok", "not_sent"}
@@ -266,7 +266,7 @@ def test_a_second_ctrl_c_at_the_master_cuts_and_the_ledger_is_written_all_the_sa
         crew.master.interrupt()
         assert crew.master.wait(60) == 1, crew.master.output
         service.process.kill()  # it would wait for its 600 s
-        assert [generator.wait(30) for generator in crew.generators] == [0, 0]
+        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
         assert str(crew.master.ledger) == "30 planned = 8 unfinished + 22 not_sent"
         assert "Traceback" not in crew.master.output
 

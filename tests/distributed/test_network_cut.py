@@ -133,4 +133,3 @@ def test_jobs_that_ended_while_the_network_was_away_are_found_afterwards(poll, t
     for row in away:
         assert second_0 + row.seen_s >= begun, "seen only afterwards"
         assert second_0 + row.done_s == pytest.approx(jobs[row.job_id]["finished"], abs=1.0), "and ended when the platform says"
-    assert max(row.done_s - row.sent_s for row in rows) <= 30

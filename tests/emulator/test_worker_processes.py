@@ -70,8 +70,8 @@ def test_kill_9_of_the_emulator_leaves_no_process_and_no_folder():
         assert len(left) >= 5  # two workers, the SDK's ping process of each, the reaper
         assert len(folders) == 2
         running.process.send_signal(signal.SIGKILL)
-        running.process.wait(20)
-        _, alive = psutil.wait_procs(left, timeout=20)
+        running.process.wait(60)
+        _, alive = psutil.wait_procs(left, timeout=60)
         assert alive == []
         until(lambda: not any(Path(folder).exists() for folder in folders), "the folders' end")
 
@@ -85,7 +85,7 @@ def test_a_killed_worker_loses_its_job_to_the_next_one():
         first, process = running.job("demo", job_id)["workerId"], worker_process(running)
         group = [process, *process.children(recursive=True)]
         assert running.fault("demo", kill=first).status == 200
-        assert psutil.wait_procs(group, timeout=20)[1] == []  # the ping process too
+        assert psutil.wait_procs(group, timeout=60)[1] == []  # the ping process too
         again = until(lambda: (job := running.job("demo", job_id)).get("retries") and job.get("workerId") and job, "a second worker")
         assert (again["retries"], again["workerId"] != first) == (1, True)
 
@@ -160,6 +160,6 @@ def test_an_end_by_a_signal_takes_the_workers_along(number):
         left = processes(running)
         before = time.monotonic()
         running.process.send_signal(number)
-        assert running.process.wait(20) == 0
-        assert psutil.wait_procs(left, timeout=20)[1] == []
+        assert running.process.wait(60) == 0
+        assert psutil.wait_procs(left, timeout=60)[1] == []
         assert time.monotonic() - before < 20

@@ -230,7 +230,7 @@ def prometheus(target, folder):
             yield f"http://{address}"
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def answered(server, expression):

@@ -205,7 +205,7 @@ def test_on_a_terminal_there_is_one_table_and_ctrl_c_leaves_the_terminal_sane(tm
             seen.process.send_signal(signal.SIGINT)
             seen.until(lambda: any("Ending the run (Ctrl-C)" in row for row in seen.lines))
         seen.until(ended(seen))
-        seen.process.wait(20)
+        seen.process.wait(60)
         assert seen.count("burst  ") == seen.count("stage  ") == 1
         (log,) = (place for place, row in enumerate(seen.lines) if "Ending the run (Ctrl-C)" in row)
         (foot,) = (place for place, row in enumerate(seen.lines) if row.startswith("endpoint workers"))

@@ -72,13 +72,13 @@ class Locust(Result):
         assert any(path.name == "index.html" for path in files)
         return b"".join(path.read_bytes() for path in files) + self.output.encode()
 
-    def wait(self, limit_s: float = 60) -> int:
+    def wait(self, limit_s: float = 120) -> int:
         return self.process.wait(limit_s)
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
         self.process.send_signal(number)
 
-    def until(self, true: Callable[["Locust"], object], limit_s: float = 30) -> None:
+    def until(self, true: Callable[["Locust"], object], limit_s: float = 60) -> None:
         """Waits until ``true(self)``; fails with the output when it does not come, or the process has ended without it."""
         try:
             until(lambda: true(self), "sign of what is awaited", limit_s, lambda: self.process.poll() is not None)

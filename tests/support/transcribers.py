@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 ROUTE = "/v1/audio/transcriptions"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def stop(process: subprocess.Popen[str]) -> None:
     """End the service, by force if it takes too long."""
     process.terminate()
     try:
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         raise

@@ -298,7 +298,7 @@ def test_settings_are_put_back_after_a_kill(template):
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=SCALING) as run:
             run.until(lambda run: len(run.rows) >= 3, 60)
             run.interrupt(signal.SIGKILL)
-            run.wait(10)
+            run.wait(60)
             assert settings(platform) != before
             command = [sys.executable, "-m", "coldburst", "restore", str(run.folder)]
             said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)

@@ -81,7 +81,7 @@ def port(request, tmp_path):
         number = int(process.stdout.readline())
     yield number
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     if process.stdout:
         process.stdout.close()
 
