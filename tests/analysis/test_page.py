@@ -151,6 +151,35 @@ def test_a_print_shows_the_wide_figures_without_the_contents(look):
     assert page.evaluate(WIDE) == []
 
 
+SCRIPTS = """<script>window.ran = 'inline'</script><script src="data:text/javascript,window.ran='source'"></script>
+<img src="missing.png" onerror="window.ran = 'handler'"><a id="bait" href="javascript:window.ran = 'link'">bait</a>
+<svg><script>window.ran = 'drawing'</script></svg><iframe srcdoc="<script>parent.ran = 'frame'</script>"></iframe>
+<form action="https://elsewhere.example/"><button id="sent">send</button></form><img src="https://elsewhere.example/pixel.png">"""
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_a_page_allows_its_own_styles_and_pictures_and_no_script(browser, made, tmp_path, name):
+    page = made["queue"]
+    if name == "comparison":
+        assert main(["compare", str(RUNS / "burst"), str(RUNS / "queue"), "--anyway", "--out", str(tmp_path / "out")]) == 0
+        page = tmp_path / "out" / "index.html"
+    text = page.read_text(encoding="utf-8")
+    injected = tmp_path / "injected.html"
+    injected.write_text(text.replace("<main>", f"<main>{SCRIPTS}", 1), encoding="utf-8")
+    with Watched(browser, "file://", 1280, tmp_path) as watched:
+        watched.page.goto(page.as_uri())
+        assert watched.complaints == []
+        assert "style=" in text and watched.page.evaluate("getComputedStyle(document.querySelector('section')).borderTopLeftRadius") == "12px"
+        watched.page.goto(injected.as_uri())
+        watched.page.evaluate("for (const name of ['bait', 'sent']) document.getElementById(name).click()")
+        watched.page.wait_for_timeout(300)
+        complaints = " ".join(watched.complaints).lower()
+        assert watched.page.evaluate("window.ran ?? null") is None
+        assert watched.page.url == injected.as_uri()
+        for refused in ("inline script", "inline event handler", "javascript:", "form-action", "elsewhere.example/pixel.png", "script-src"):
+            assert refused in complaints, refused
+
+
 def test_hostile_texts_run_no_script(look):
     watched = look("mixed", 1280)
     page = watched.page
