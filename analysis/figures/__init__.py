@@ -1,1 +1,1 @@
-"""The figures of a report: what each shows, and the one style in which all are drawn."""
+"""The figures of a report, and their common style."""

@@ -1,4 +1,4 @@
-"""The anatomy of requests: where their time goes, over the run, by condition, and for the slowest."""
+"""Where the response time of requests goes: over the run, by condition, for the slowest, and in a burst."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ BINS = 48
 SLOWEST = 20
 HALF_AND_TAIL = (50, 95)
 CONDITION_WORDS = {"untold": "not cold"}
-UNTOLD = "the endpoint told neither queue delay nor execution time of any request"
+UNTOLD = "the endpoint reported no queue delay or execution time"
 STAGE_LENGTH = 12
 
 
 def anatomy(tables: Tables) -> Plot | MissingPlot:
-    """The mean of each phase over time, one above the other."""
+    """The stacked mean of each phase over time."""
     name, title, rows = "anatomy", "Where the time goes, over the run", tables.requests
     if rows.empty:
-        return MissingPlot(name, title, "no request has a row")
+        return MissingPlot(name, title, "no request was recorded")
     x, at_once = x_positions(rows)
     ok = (rows["outcome"] == "ok").to_numpy(dtype=bool) & ~np.isnan(floats(rows, "response_s"))
     if not ok.any():
@@ -43,20 +43,18 @@ def anatomy(tables: Tables) -> Plot | MissingPlot:
     data.insert(0, "x", start + data.index.to_numpy() * width)
     data = data[data["n"] > 0].assign(width=width, at_once=at_once, end_x=float(x.max()))
     wide = plural(int(width), "request") if at_once else bins.width_text(width)
-    caption = f"Means over the {int(ok.sum()):,} answered ok, in bins of {wide} by when they were due: means add up to the mean response "
-    caption += f"time, medians would not.{cold_remark(rows)}"
+    caption = f"Means over {int(ok.sum()):,} requests answered ok, in bins of {wide} by due time. Means, unlike medians, add up to "
+    caption += f"the mean response time.{cold_remark(rows)}"
     return Plot(name, title, caption, data.reset_index(drop=True), _draw_anatomy)
 
 
 def _bins(x: Floats, *, at_once: bool) -> tuple[float, float]:
-    """Where the bins begin and how wide they are."""
     if at_once:
         return 0.5, float(np.ceil(len(x) / BINS))
     return 0.0, bins.width_s(max(float(x.max()), 1e-3), BINS)
 
 
 def _means(rows: pd.DataFrame, ok: np.typing.NDArray[np.bool_], places: np.typing.NDArray[np.intp]) -> pd.DataFrame:
-    """A row a bin: n answered ok, and the mean of each phase over them."""
     count = int(places.max()) + 1
     n = np.bincount(places[ok], minlength=count)
     sums = {name: np.zeros(count) for name in PHASES}
@@ -82,11 +80,11 @@ def _draw_anatomy(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def waterfall(tables: Tables) -> Plot | MissingPlot:
-    """Half and tail of cold, warm and queued answers, and the slowest requests, phase by phase."""
+    """P50 and P95 of cold, warm and queued answers, and the slowest requests, phase by phase."""
     name, title, rows = "waterfall", "Cold against warm, and the slowest requests", tables.requests
     ended = floats(rows, "response_s") if len(rows) else np.array([])
     if not (~np.isnan(ended)).any():
-        return MissingPlot(name, title, "no request came to an end")
+        return MissingPlot(name, title, "no request ended")
     if not phases_told(rows).any():
         return MissingPlot(name, title, UNTOLD)
     slowest = np.argsort(-np.nan_to_num(ended, nan=-1.0), kind="stable")[:SLOWEST] if len(ended) < 100_000 else _top(ended)
@@ -95,20 +93,19 @@ def waterfall(tables: Tables) -> Plot | MissingPlot:
     picked = rows.iloc[[place for _, _, place in chosen]]
     data = pd.DataFrame({"part": [part for part, _, _ in chosen], "label": [label for _, label, _ in chosen], "seq": picked.index})
     data = data.assign(outcome=picked["outcome"].to_numpy(dtype=object), response_s=picked["response_s"].to_numpy(), **phases(picked))
-    caption = f"The {plural(len(slowest), 'slowest request')} of {int((~np.isnan(ended)).sum()):,} that ended, from the instant when due. "
-    caption += "Above them the request at the nearest rank of P50 and P95 of answered ok, by condition: its own phases, not a mean of any."
+    caption = f"The {plural(len(slowest), 'slowest request')} of {int((~np.isnan(ended)).sum()):,} that ended, from when they were due. "
+    caption += "Above: the single request at P50 and at P95 (nearest rank) of each condition, answered ok."
     return Plot(name, title, caption + cold_remark(picked), data, _draw_waterfall, 1.1 + 0.2 * len(data))
 
 
 def _top(values: Floats) -> np.typing.NDArray[np.intp]:
-    """The places of the SLOWEST largest values, the largest first, without a sort of all."""
     known = np.nan_to_num(values, nan=-1.0)
     top = np.argpartition(known, -SLOWEST)[-SLOWEST:]
     return np.asarray(top[np.lexsort((top, -known[top]))], dtype=np.intp)
 
 
 def _by_condition(rows: pd.DataFrame, response: Floats) -> list[tuple[str, str, int]]:
-    """The request at P50 and at P95 of each condition that occurs among answered ok."""
+    """The requests at P50 and P95 of each condition, answered ok."""
     ok, chosen = (rows["outcome"] == "ok").to_numpy(dtype=bool) & ~np.isnan(response), []
     for condition in CONDITIONS:
         places = np.flatnonzero(ok & (rows["condition"] == condition).to_numpy(dtype=bool))
@@ -121,7 +118,6 @@ def _by_condition(rows: pd.DataFrame, response: Floats) -> list[tuple[str, str, 
 
 
 def _name(rows: pd.DataFrame, place: int) -> str:
-    """``#29 burst``; of a request that was not answered ok its outcome."""
     row = rows.iloc[place]
     said = str(row["stage"]) if row["outcome"] == "ok" else str(row["outcome"])
     return f"#{rows.index[place]} {layout.shortened(said, STAGE_LENGTH if row['outcome'] == 'ok' else 99)}"
@@ -142,7 +138,7 @@ def _draw_waterfall(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def bars(axes: Axes, data: pd.DataFrame) -> None:
-    """A bar a request, its phases end to end, its whole time behind it; what was not answered ok ends in the outcome's mark."""
+    """One bar per request with its phases and total time; a mark shows an outcome other than ok."""
     y, floor = np.arange(float(len(data))), np.zeros(len(data))
     for name, (_, colour) in PHASES.items():
         part = data[name].to_numpy(dtype=np.float64)
@@ -160,16 +156,16 @@ def bars(axes: Axes, data: pd.DataFrame) -> None:
 
 
 MOST_BARS = 200
+# If the P95 is a smaller share of the run, bars start at 0 instead of along the run, where they would be slivers.
 SLIVER = 0.02
-"""Where the P95 is less than this share of the run, burst_bars along the run would be slivers: they begin side by side instead."""
 
 
 def burst(tables: Tables) -> Plot | MissingPlot:
-    """Every request, or MOST_BARS of them evenly by seq, as a bar."""
+    """Each request as a bar, or MOST_BARS of them evenly by seq."""
     name, title, rows = "burst", "Each request from scheduled to done", tables.requests
     ended = np.flatnonzero(~np.isnan(floats(rows, "response_s"))) if len(rows) else np.array([])
     if not len(ended):
-        return MissingPlot(name, title, "no request came to an end")
+        return MissingPlot(name, title, "no request ended")
     shown = rows.iloc[ended[evenly(len(ended), MOST_BARS)]]
     from_s = shown["scheduled_s"].to_numpy(dtype=np.float64)
     span_s = float(np.nanmax(floats(rows, "done_s")) - from_s.min())
@@ -177,8 +173,8 @@ def burst(tables: Tables) -> Plot | MissingPlot:
     data = pd.DataFrame({"seq": shown.index, "from_s": 0.0 if slivers else from_s, "since_due": slivers})
     data = data.assign(outcome=shown["outcome"].to_numpy(dtype=object), **phases(shown))
     caption = f"n = {len(data):,} of {len(ended):,} requests that ended" + (", evenly by seq" if len(data) < len(ended) else "")
-    caption += ", the first on top. Phases in the order in which a request passes them; a mark ends what was not answered ok."
-    caption += f" Each from its own instant when due: the run is more than {1 / SLIVER:.0f} times as long as they are." if slivers else ""
+    caption += ", the first on top. Phases in order; a mark shows an outcome other than ok."
+    caption += f" Each bar starts when its request was due, because the run is over {1 / SLIVER:.0f} times longer." if slivers else ""
     return Plot(name, title, caption + cold_remark(shown), data, _draw, float(np.clip(0.9 + 0.09 * len(data), 2.2, 5.2)))
 
 
@@ -187,7 +183,7 @@ def _draw(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def burst_bars(axes: Axes, data: pd.DataFrame) -> None:
-    """A bar a request over the seconds of the run; a mark at the end of those that were not answered ok."""
+    """One bar per request over time; a mark shows an outcome other than ok."""
     y, floor = np.arange(len(data)), data["from_s"].to_numpy()
     named = visible_phases(data)
     for name, (label, colour) in PHASES.items():
@@ -221,22 +217,21 @@ def burst_bars(axes: Axes, data: pd.DataFrame) -> None:
 
 
 SEEN = 0.002
+# Times are recorded in microseconds; smaller gaps between them are rounding.
 ROUNDED_S = 1e-5
-"""Times are written to the microsecond: what is left between them is rounding."""
+# Rows per step, to bound the memory for runs of millions.
 CHUNK = 1_000_000
-"""Rows taken at once, so that a run of millions does not need all phases of all rows in memory."""
 
 
 def phases(rows: pd.DataFrame) -> dict[str, Floats]:
-    """Seconds of each phase, a value a row of ``tables.requests``; they add up to response_s. All 0 without an end.
+    """Seconds of each phase per row of ``tables.requests``, adding up to response_s; all 0 for requests without an end.
 
-    * ``held_s``: scheduled → first sent: at the in-flight cap, and the generator's own lateness
+    * ``held_s``: scheduled → first sent: the in-flight cap and the lateness of the generator
     * ``tries_s``: first sent → last sent: earlier tries and the waits between them
-    * ``queue_s``: the wait for an endpoint worker without the cold start; of a queue time-out all from sent to its end
-    * ``cold_s``: the part of the wait in which the endpoint worker started; the whole wait of a cold request where
-      that part is not known
-    * ``execution_s``: as the endpoint tells it; ``rest_s``: what of the service time neither explains
-    * ``untold_s``: the service time where the endpoint tells neither queue delay nor execution time
+    * ``queue_s``: the wait for a worker without the cold start; for a queue time-out everything after sending
+    * ``cold_s``: the part of the wait in which the worker started, or the whole wait if that part is unknown
+    * ``execution_s``: as the endpoint reports it; ``rest_s``: the remaining service time
+    * ``untold_s``: the service time if the endpoint reports neither queue delay nor execution time
     """
     response, service = (np.maximum(_known(rows, name), 0.0) for name in ("response_s", "service_s"))
     response = np.where(np.isnan(floats(rows, "response_s")), 0.0, response)
@@ -261,29 +256,29 @@ def phases(rows: pd.DataFrame) -> dict[str, Floats]:
 
 
 def phases_told(rows: pd.DataFrame) -> np.typing.NDArray[np.bool_]:
-    """Of which requests that ended the endpoint told queue delay or execution time."""
+    """Which requests ended with a reported queue delay or execution time."""
     return np.asarray((rows["queue_s"].notna() | rows["execution_s"].notna()) & rows["done_s"].notna(), dtype=np.bool_)
 
 
 def visible_phases(data: pd.DataFrame) -> list[str]:
-    """The phases that a drawing of ``data`` shows: those of 0.2 % of all its time or more. A key of more would name what nobody sees."""
+    """The phases to name in the key: those with at least 0.2 % of the time in ``data``."""
     sums = data[list(PHASES)].sum()
     return [name for name in PHASES if sums[name] > 0 and sums[name] >= SEEN * sums.sum()]
 
 
 def chunks(rows: pd.DataFrame) -> Iterator[tuple[slice, dict[str, Floats]]]:
-    """The phases of CHUNK rows at a time, and which rows those are."""
+    """The phases of CHUNK rows at a time, with the slice of the rows."""
     for start in range(0, len(rows), CHUNK):
         place = slice(start, start + CHUNK)
         yield place, phases(rows.iloc[place])
 
 
 def cold_remark(rows: pd.DataFrame) -> str:
-    """What a caption says of cold starts that are not told apart from the wait; "" where there is none."""
+    """A remark on cold starts that cannot be separated from the wait, or ""."""
     met = rows["cold"].fillna(False).to_numpy(dtype=bool) & phases_told(rows)
     whole = int((met & np.isnan(floats(rows, PARTS[1]))).sum())
     whose = plural(whole, "cold request")
-    return f" Of {whose} the start of the endpoint worker is not known: the whole wait counts as cold start." if whole else ""
+    return f" For {whose} the start of the worker is unknown, so the whole wait counts as cold start." if whole else ""
 
 
 def _known(rows: pd.DataFrame, name: str) -> Floats:

@@ -1,4 +1,4 @@
-"""Counting in bins of time or place, without a step a row."""
+"""Bins of time or position, computed with NumPy."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-MOST = 240
-"""Bins over the width of a figure."""
+MOST = 240  # bins over the width of a figure
 _NICE = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600)
 
 
 def width_s(span_s: float, most: int = MOST) -> float:
-    """The narrowest round width that covers ``span_s`` with at most ``most`` bins: such as 0.1 s, 5 s, 1 min."""
+    """The narrowest round width, such as 0.1 s, 5 s or 1 min, with at most ``most`` bins over ``span_s``."""
     least = span_s / most
     if least > _NICE[-1]:
         return math.ceil(least / 3600) * 3600.0
@@ -32,32 +31,32 @@ def width_text(width: float) -> str:
 
 
 def bin_count(end: float, width: float, start: float = 0.0) -> int:
-    """How many bins reach from ``start`` to ``end``, its own among them: one where a clock went back and end is before start."""
+    """The number of bins from ``start`` to ``end`` inclusive, at least 1."""
     return max(int((end - start) / width + 1e-9) + 1, 1)
 
 
 def bin_of(values: Floats, start: float, width: float, bins: int) -> NDArray[np.intp]:
-    """The bin of each value; those outside go to the first or last one, and there must be no NaN."""
+    """The bin of each value, without NaN; values outside count in the first or last bin."""
     return np.clip(((values - start) / width + 1e-9).astype(np.intp), 0, bins - 1)  # 0.3 ÷ 0.1 is a little below 3
 
 
 def counts(values: Floats, start: float, width: float, bins: int) -> NDArray[np.intp]:
-    """How many values fall into each bin; NaN into none."""
+    """The number of values in each bin, ignoring NaN."""
     return np.bincount(bin_of(values[~np.isnan(values)], start, width, bins), minlength=bins)
 
 
 def evenly(total: int, most: int) -> NDArray[np.intp]:
-    """At most ``most`` places of ``total``, evenly, the first and the last among them."""
+    """At most ``most`` evenly spaced places of ``total``, including the first and last."""
     return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(np.intp)) if total else np.array([], dtype=np.intp)
 
 
 def floats(rows: pd.DataFrame, name: str) -> Floats:
-    """A column as floats, empty cells NaN; a view where it is one already."""
+    """A column as floats with NaN for empty cells, a view if possible."""
     return np.asarray(rows[name].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
 
 
 def codes(values: pd.Series[Any], names: list[str]) -> NDArray[np.int8]:
-    """The place of each text in ``names``, -1 where it is none of them."""
+    """The place of each text in ``names``, or -1."""
     found, there = pd.factorize(values)
     places = np.append(pd.Index(names).get_indexer(pd.Index(there)), -1).astype(np.int8)
     return np.asarray(places[found], dtype=np.int8)

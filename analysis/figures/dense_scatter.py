@@ -1,4 +1,4 @@
-"""Many requests at (x, y): a mark each while they are few, their density and the marks of the rare kinds above that."""
+"""Scatter plots of requests: one mark each, or for many requests their density with marks for rare kinds."""
 
 from __future__ import annotations
 
@@ -14,20 +14,16 @@ from .bins import Floats, evenly
 from .layout import SMALL
 from .style import BLUE
 
-MOST = 20_000
-"""From here on the density is drawn."""
-RARE = 2_500
-"""Marks drawn above a density, of all kinds together."""
-ACROSS, UP = 180, 72
-"""Cells of a density."""
+MOST = 20_000  # marks; above this the density is drawn
+RARE = 2_500  # marks drawn over a density
+ACROSS, UP = 180, 72  # cells of a density
 BLOCK = 1_000_000
-STEEP = 50
-"""A largest value of that many medians makes the y axis logarithmic."""
+STEEP = 50  # the maximum ÷ median above which the y axis is logarithmic
 
 
 @dataclass(frozen=True, eq=False)
 class ScatterPoints:
-    """Requests to be drawn, as columns: place in the row, when due (or the place where all were due at once), the value, the kind."""
+    """Requests to draw, as columns: seq, position on the x axis, value, kind."""
 
     seq: np.typing.NDArray[np.int64]
     x: Floats
@@ -36,18 +32,16 @@ class ScatterPoints:
 
 
 def is_steep(values: Floats) -> bool:
-    """Whether ``values`` spread so far that only a logarithmic axis shows them."""
+    """Whether ``values`` need a logarithmic axis."""
     known = values[~np.isnan(values)]
     return len(known) > 0 and float(known.max()) > STEEP * float(np.median(known, overwrite_input=True)) > 0
 
 
 def scatter_data(of: ScatterPoints, names: list[str], dense: list[str]) -> pd.DataFrame:
-    """What is drawn. ``names`` are the kinds; those in ``dense`` become a density where there are more than MOST rows.
+    """The data to draw. ``names`` are the kinds; above MOST rows those in ``dense`` become a density.
 
-    The cells of a density are even, or of one ratio along y where the values are steep.
-
-    Columns: ``part`` (mark or cell), ``x``, ``y`` (NaN: without an end), ``kind``, ``of_kind`` (how many there are, drawn
-    or not), ``seq``; of a cell, whose lower left corner is (x, y), also ``right``, ``top`` and ``count``.
+    Columns: ``part`` (mark or cell), ``x``, ``y`` (NaN without an end), ``kind``, ``of_kind`` (the size of the kind), ``seq``; for a
+    cell with its lower left corner at (x, y) also ``right``, ``top`` and ``count``. Cells are logarithmic along y for steep values.
     """
     sizes = np.bincount(of.kind, minlength=len(names))
     if len(of.x) <= MOST:
@@ -63,7 +57,7 @@ def scatter_data(of: ScatterPoints, names: list[str], dense: list[str]) -> pd.Da
 
 
 def _even(of: ScatterPoints, rows: np.typing.NDArray[np.intp], room: int) -> np.typing.NDArray[np.intp]:
-    """At most ``room`` of ``rows``, evenly by rank of their values, so that both ends stay."""
+    """At most ``room`` of ``rows``, evenly by rank, including the smallest and largest value."""
     if len(rows) <= room:
         return rows
     return rows[np.argsort(of.y[rows], kind="stable")][evenly(len(rows), room)]
@@ -79,10 +73,9 @@ def _marks(
 
 
 def _cells(x: Floats, y: Floats, *, even: bool) -> pd.DataFrame:
-    """The cells that hold something."""
     across, up = _edges(x, ACROSS, even=True), _edges(y, UP, even=even)
     counts = np.zeros(ACROSS * UP, dtype=np.intp)
-    for start in range(0, len(x), BLOCK):  # what is reckoned on the way takes no more room than a block
+    for start in range(0, len(x), BLOCK):  # in blocks, to bound the memory of intermediate arrays
         along, high = x[start : start + BLOCK], y[start : start + BLOCK]
         column = np.clip(((along - across[0]) * (ACROSS / (across[-1] - across[0]))).astype(np.intp), 0, ACROSS - 1)
         row = np.clip(np.searchsorted(up, high, side="right") - 1, 0, UP - 1)
@@ -102,7 +95,7 @@ def _edges(values: Floats, cells: int, *, even: bool) -> Floats:
 
 
 def draw_cells(axes: Axes, cells: pd.DataFrame, unit: float = 1.0) -> None:
-    """The cells, the fuller the deeper, on a logarithmic scale that stands beside them; y in ``unit`` parts of a second."""
+    """Draws the cells with a logarithmic colour scale; ``unit`` converts seconds on the y axis."""
     across, up = (np.unique(cells[list(ends)].to_numpy()) for ends in (("x", "right"), ("y", "top")))
     grid = np.full((len(up) - 1, len(across) - 1), np.nan)
     grid[np.searchsorted(up, cells["y"]), np.searchsorted(across, cells["x"])] = cells["count"].astype("float64")
@@ -116,5 +109,5 @@ def draw_cells(axes: Axes, cells: pd.DataFrame, unit: float = 1.0) -> None:
 
 
 def _deepening() -> LinearSegmentedColormap:
-    """From nearly clear to full: reads alike on a light and on a dark page."""
+    """A colour map from nearly transparent to opaque, for light and dark pages."""
     return LinearSegmentedColormap.from_list("deepening", [(*to_rgb(BLUE), 0.22), (*to_rgb(BLUE), 1.0)])

@@ -1,4 +1,4 @@
-"""The figures of the load generator itself: how late it sent, what it had in flight, and its CPU."""
+"""Figures of the load generator: lateness, requests in flight, CPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_SAMPLES = 600
 
 
 def lateness(tables: Tables) -> Plot | MissingPlot:
-    """How late each request left, and the limit of the verdict."""
+    """The lateness of each request, and the limit of the verdict."""
     name, title, rows = "lateness", "Lateness of the generator", tables.requests
     late = floats(rows, "lateness_s") if len(rows) else np.array([])
     sent = ~np.isnan(late)
@@ -31,13 +31,12 @@ def lateness(tables: Tables) -> Plot | MissingPlot:
     sample = ScatterPoints(rows.index.to_numpy()[sent], x[sent], late[sent], np.zeros(n, dtype=np.int8))
     data = dense_scatter.scatter_data(sample, ["sent"], ["sent"]).rename(columns={"y": "lateness_s"}).drop(columns=["kind", "of_kind"])
     data = data.assign(limit_s=limit_s, at_once=at_once, end_x=float(x.max()))
-    caption = f"n = {n:,} requests sent; sent − scheduled − held at the in-flight cap. "
-    caption += f"The run is invalid where the P99 is above {seconds(limit_s)}."
+    caption = f"n = {n:,} requests sent; sent − scheduled − held by the in-flight cap. "
+    caption += f"The run is invalid if the P99 exceeds {seconds(limit_s)}."
     return Plot(name, title, caption, data, _draw_lateness, 2.6)
 
 
 def _draw_lateness(figure: Figure, data: pd.DataFrame) -> None:
-    """A mark a request (or their density) at (x, lateness in ms), and the limit of the verdict where it is in sight."""
     axes = figure.add_subplot()
     cells, marks = data[data["part"] == "cell"], data[data["part"] == "mark"]
     limit_ms = float(data["limit_s"].iloc[0]) * 1000
@@ -50,7 +49,6 @@ def _draw_lateness(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def _limited(axes: Axes, data: pd.DataFrame, limit_ms: float) -> None:
-    """The y axis and the limit: a line where it is in sight, otherwise words."""
     late_s = data["top"].fillna(data["lateness_s"]) if "top" in data else data["lateness_s"]
     top, said = float(late_s.max()) * 1000, f"limit {seconds(limit_ms / 1000)}"
     in_sight = limit_ms <= 5 * top
@@ -71,14 +69,14 @@ def _limited(axes: Axes, data: pd.DataFrame, limit_ms: float) -> None:
 
 
 def generator(tables: Tables) -> Plot | MissingPlot:
-    """What was in flight and held, and the CPU of the busiest generator."""
+    """Requests in flight and held, and the CPU of the busiest generator."""
     name, title, rows = "generator", "In flight, and the generator's CPU", tables.run.generator
     if rows is None:
-        return MissingPlot(name, title, "the run has no generator.csv, or an empty one")
+        return MissingPlot(name, title, "generator.csv is missing or empty")
     second = rows["at_s"].floordiv(1).rename("at_s")
     each = rows.groupby([second, "generator"], observed=True)[["in_flight", "held", "cpu"]].last()
     data = each.groupby("at_s").agg(in_flight=("in_flight", "sum"), held=("held", "sum"), cpu=("cpu", "max")).reset_index()
-    many, said = rows["generator"].nunique(), "One sample a second"
+    many, said = rows["generator"].nunique(), "One sample per second"
     if len(data) > MOST_SAMPLES:
         width = bins.width_s(float(data["at_s"].max()), MOST_SAMPLES)
         data = data.groupby(data["at_s"].floordiv(width) * width)[["in_flight", "held", "cpu"]].max().reset_index()
@@ -96,7 +94,7 @@ def _draw_generator(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def in_flight(axes: Axes, data: pd.DataFrame) -> None:
-    """Requests in flight, and those that the cap holds back, a step a second."""
+    """Requests in flight, and requests held back by the cap, per second."""
     axes.step(data["at_s"], data["in_flight"], where="post", color=BLUE, label="in flight")
     if data["held"].max() > 0:
         axes.step(data["at_s"], data["held"], where="post", color=QUEUED, label="held by the in-flight cap")
@@ -107,7 +105,7 @@ def in_flight(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def cpu(axes: Axes, data: pd.DataFrame) -> None:
-    """The busiest generator's share of one core, and the limit of the verdict."""
+    """The CPU share of the busiest generator, and the limit of the verdict."""
     axes.step(data["at_s"], data["cpu"], where="post", color=GREEN)
     layout.limit(axes, CPU_FULL, f"limit {CPU_FULL:.1f}")
     axes.set_ylim(0, max(1.25, float(data["cpu"].max()) * 1.1))

@@ -1,4 +1,4 @@
-"""What stands around a drawing: axes with units, keys that fit the width, limits, labels."""
+"""Axes with units, legends that fit the width, limit lines and labels."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from .bins import Floats, floats
 from .style import FAINT, RED
 
 SMALL = 9
-NARROW_IN = 5.0
-"""A Figure that is less wide is drawn for a phone."""
+NARROW_IN = 5.0  # narrower figures are for phones
 DASHED = (0, (5, 3))
+# Units of a time axis: (from this span in s, seconds per unit, name).
 UNITS = ((7200.0, 3600.0, "h"), (600.0, 60.0, "min"), (0.0, 1.0, "s"))
-"""From which span on an axis of time counts in which unit: (span in s, seconds in the unit, its name)."""
 MOST_TICKS = 60
 _STEPS = (1, 2, 5, 10, 15, 20, 30, 60)
 _MARGIN_PT = 54.0
@@ -33,19 +32,19 @@ _KEY = {"borderpad": 0.2, "handlelength": 1.4, "handletextpad": 0.5, "columnspac
 
 
 def narrow(of: Figure | Axes) -> bool:
-    """Whether this is the drawing for a phone."""
+    """Whether the figure is for a phone."""
     figure = of if isinstance(of, Figure) else of.get_figure(root=True)
     return figure is not None and figure.get_figwidth() < NARROW_IN
 
 
 @cache
 def width_pt(text: str, size: float = SMALL) -> float:
-    """How wide ``text`` is in points, in matplotlib's own font, which is wider than most."""
+    """The width of ``text`` in points in matplotlib's font, which is wider than most."""
     return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0])
 
 
 def legend(axes: Axes) -> None:
-    """Names the labelled parts of a panel above it, in as many columns as its width has room for."""
+    """The legend of a panel, above it, in as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
         columns = _columns(labels, room_width_pt(axes))
@@ -53,7 +52,7 @@ def legend(axes: Axes) -> None:
 
 
 def legend_name(axes: Axes, text: str) -> str:
-    """``text`` as far as one entry of a key has room for it, without its middle: the end tells long paths and places apart."""
+    """``text`` shortened in the middle to fit one legend entry; the end distinguishes long paths."""
     room, short = room_width_pt(axes) - (_KEY["handlelength"] + _KEY["handletextpad"]) * SMALL, text
     for kept in range(len(text) - 2, 0, -1):
         if width_pt(short) <= room:
@@ -63,7 +62,7 @@ def legend_name(axes: Axes, text: str) -> str:
 
 
 def figure_legend(axes: Axes) -> None:
-    """The key of ``axes`` above the whole figure, from its left edge: for panels whose own left edge is far in."""
+    """The legend of ``axes`` above the whole figure, for panels with a wide left margin."""
     figure = axes.get_figure(root=True)
     handles, labels = axes.get_legend_handles_labels()
     if labels and figure is not None:
@@ -71,21 +70,18 @@ def figure_legend(axes: Axes) -> None:
 
 
 def room_width_pt(axes: Axes, margin_pt: float = _MARGIN_PT) -> float:
-    """The width of a panel as it is guessed before the figure is laid out."""
+    """The width of a panel, estimated before layout."""
     figure = axes.get_figure(root=True)
     return (figure.get_figwidth() * 72 if figure else 0.0) - margin_pt
 
 
 def fits(axes: Axes, texts: Sequence[str]) -> bool:
-    """Whether as many texts as wide as the widest stand side by side in a panel, as matplotlib spaces bars."""
+    """Whether the texts fit side by side below bars."""
     return 1.1 * len(texts) * (max(map(width_pt, texts), default=0.0) + 4.0) <= room_width_pt(axes)
 
 
 def rows_of(axes: Axes, x: Sequence[float], texts: Sequence[str]) -> list[int]:
-    """The row of each text, each in the middle of its ``x`` (which rise), so that no two in a row touch: 0 wherever there is room.
-
-    The axis has its limits and its scale already.
-    """
+    """The row of each text, centred at its ``x`` (ascending), so that texts in a row do not touch; the axis limits must be set."""
     along = axes.xaxis.get_transform().transform
     left, right = along(np.array(axes.get_xlim()))
     places = (along(np.asarray(x, dtype=np.float64)) - left) / (right - left) * room_width_pt(axes, _MARGIN_PT + 30)
@@ -99,7 +95,6 @@ def rows_of(axes: Axes, x: Sequence[float], texts: Sequence[str]) -> list[int]:
 
 
 def _columns(labels: Sequence[str], room: float) -> int:
-    """The most columns that fit: each is as wide as the widest of its labels, which fill column by column."""
     sizes = [width_pt(label) + (_KEY["handlelength"] + _KEY["handletextpad"]) * SMALL for label in labels]
     for columns in range(len(sizes), 1, -1):
         widths = [float(max(column)) for column in np.array_split(sizes, columns)]
@@ -109,7 +104,7 @@ def _columns(labels: Sequence[str], room: float) -> int:
 
 
 def boxes(axes: Axes, left: Floats, right: Floats, bottom: Floats, top: Floats, colour: str, label: str = "") -> None:
-    """Rectangles of one colour as one shape, which is a tenth of the size of as many shapes; an edge keeps a sliver in sight."""
+    """Rectangles of one colour as a single path, a tenth of the size of separate ones; the edge keeps slivers visible."""
     corners = [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]
     points = np.stack([np.stack(np.broadcast_arrays(x, y), axis=-1) for x, y in corners], axis=1).reshape(-1, 2)
     codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(points) // 5)
@@ -118,12 +113,12 @@ def boxes(axes: Axes, left: Floats, right: Floats, bottom: Floats, top: Floats, 
 
 
 def time_unit(span_s: float) -> tuple[float, str]:
-    """Seconds in the unit in which an axis of ``span_s`` counts, and its name."""
+    """The unit of a time axis of ``span_s``: its seconds and its name."""
     return next((unit_s, name) for least, unit_s, name in UNITS if max(span_s, 0.0) >= least)
 
 
 class _Steps(MultipleLocator):
-    """A tick every ``step``; a few anywhere, where the axis is far longer than was thought: with a clock that went back by hours."""
+    """Ticks every ``step``, or a few anywhere if the axis is far longer than expected after a clock step."""
 
     def __init__(self, step: float) -> None:
         super().__init__(step)
@@ -136,7 +131,7 @@ class _Steps(MultipleLocator):
 
 
 def time_axis(axes: Axes, label: str, end_s: float, start_s: float = 0.0) -> None:
-    """The x axis as seconds, minutes or hours; ``label`` without the unit: ``scheduled, {unit} from second 0``."""
+    """The x axis in seconds, minutes or hours; ``label`` has a ``{unit}``."""
     unit_s, name = time_unit(end_s - start_s)
     axes.xaxis.set_major_locator(_Steps(_step(end_s - start_s, unit_s, 4 if narrow(axes) else 9)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit_s:g}"))
@@ -144,7 +139,6 @@ def time_axis(axes: Axes, label: str, end_s: float, start_s: float = 0.0) -> Non
 
 
 def _step(span_s: float, unit_s: float, ticks: int) -> float:
-    """Seconds from tick to tick: a round number of units, and at most ``ticks`` of them."""
     least = max(span_s / unit_s / ticks, 0.01)  # an axis of one instant is drawn 0.1 s wide
     tens = 10.0 ** math.floor(math.log10(least))
     steps = [tens * step for step in (1, 2, 5, 10)] if least < 1 or least > 60 else [float(step) for step in _STEPS]
@@ -152,17 +146,17 @@ def _step(span_s: float, unit_s: float, ticks: int) -> float:
 
 
 def whole_numbers(axes: Axes) -> None:
-    """Ticks of the y axis at whole numbers only, and few of them."""
+    """A few integer ticks on the y axis."""
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
 def percents(axes: Axes) -> None:
-    """The y axis, a share of one, in percent."""
+    """The y axis in percent."""
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.3g} %"))
 
 
 def by_ratio(axes: Axes, least: float, most: float) -> None:
-    """The y axis from zero and, above ``least``, logarithmic, with a tick at each power of ten."""
+    """The y axis from zero, logarithmic above ``least``."""
     axes.set_yscale("symlog", linthresh=least * 0.8, linscale=0.3)
     powers = 10.0 ** np.arange(math.ceil(math.log10(least * 1.3)), math.log10(most) + 1e-9)
     axes.yaxis.set_major_locator(FixedLocator([0.0, *powers]))
@@ -170,7 +164,7 @@ def by_ratio(axes: Axes, least: float, most: float) -> None:
 
 
 def limit(axes: Axes, value: float, text: str) -> None:
-    """A dashed line across at ``value``, with its text above its right end."""
+    """A dashed line at ``value`` with a text above its right end."""
     axes.axhline(value, color=RED, linewidth=1.2, linestyle=DASHED)
     axes.annotate(
         text, (1, value), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="bottom", fontsize=SMALL
@@ -183,10 +177,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def name_line_ends(axes: Axes, lines: Sequence[tuple[float, str, str]], panels: int = 1) -> None:
-    """Names lines at the right edge: (value, text, colour) each, moved apart where they would touch.
-
-    ``panels`` stand one above the other in the figure, which is how high an axis is guessed before it is laid out.
-    """
+    """Labels lines (value, text, colour) at the right edge without overlap; ``panels`` is the number of panels in the figure."""
     low, high = axes.get_ylim()
     gap = (high - low) * 1.25 * SMALL / height_pt(axes, panels)
     places = spread_apart([value for value, _, _ in lines], gap, high)
@@ -205,7 +196,7 @@ def name_line_ends(axes: Axes, lines: Sequence[tuple[float, str, str]], panels: 
 
 
 def spread_apart(values: Sequence[float], gap: float, high: float) -> list[float]:
-    """``values`` in their order, moved up as little as it takes to stand ``gap`` apart, and down again where they pass ``high``."""
+    """``values`` moved up to be ``gap`` apart, and down again if they pass ``high``."""
     order = sorted(range(len(values)), key=values.__getitem__)
     places = [values[place] for place in order]
     for place in range(1, len(places)):
@@ -219,13 +210,13 @@ def spread_apart(values: Sequence[float], gap: float, high: float) -> list[float
 
 
 def height_pt(axes: Axes, panels: int = 1) -> float:
-    """The height of a panel, likewise guessed."""
+    """The height of a panel, estimated before layout."""
     figure = axes.get_figure(root=True)
     return max((figure.get_figheight() * 72 if figure else 0.0) / panels - 42.0, 20.0)
 
 
 def name_points(axes: Axes, x: Sequence[float], y: Sequence[float], texts: Sequence[str]) -> None:
-    """A text beside each point, where no other text and no point is; a thin line leads to one that has to stand away."""
+    """A text next to each point without overlap; a thin line leads to a distant one."""
     figure = axes.get_figure(root=True)
     wide = (figure.get_figwidth() * 72 if figure else 0.0) - _MARGIN_PT - 10
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
@@ -254,20 +245,19 @@ def _free(box: tuple[float, float, float, float], taken: Sequence[tuple[float, f
     return inside and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)
 
 
-PIXELS_FROM = 1_000
-"""Marks from which on they are pixels within the drawing."""
+PIXELS_FROM = 1_000  # more marks are rasterized
 
 
 def x_positions(rows: pd.DataFrame) -> tuple[Floats, bool]:
-    """Where each request stands on the x axis, and whether that is its place in the row, as all were due at one instant."""
+    """The position of each request on the x axis, and whether it is its rank because all were due at once."""
     due = floats(rows, "scheduled_s")
     at_once = len(due) > 1 and float(due.max() - due.min()) == 0.0
     return (np.arange(1.0, len(due) + 1) if at_once else due), at_once
 
 
 def x_axis(axes: Axes, data: pd.DataFrame) -> None:
-    """The x axis of ``x_positions``; ``data`` has the columns at_once and end_x."""
+    """The x axis for ``x_positions``; ``data`` has the columns at_once and end_x."""
     if bool(data["at_once"].iloc[0]):
-        axes.set_xlabel("request, in order of seq (all due at one instant)" if not narrow(axes) else "request, all due at one instant")
+        axes.set_xlabel("request, in order of seq (all due at once)" if not narrow(axes) else "request, all due at once")
         return
     time_axis(axes, "due ({unit} from second 0)", float(data["end_x"].iloc[0]))

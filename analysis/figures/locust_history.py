@@ -1,4 +1,4 @@
-"""The figures of plain Locust input: what its history tells over time."""
+"""The figures of plain Locust's history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..runs.locust_csv import CUMULATIVE, SAID, LocustTotals
 from . import layout
 from .style import BLUE, FAILED, GREEN, INK, ORANGE, MissingPlot, Plot
 
-NO_HISTORY = "there is no _stats_history.csv with two rows or more"
+NO_HISTORY = "it needs a _stats_history.csv with at least two rows"
 
 
 def histories(of: LocustTotals) -> list[Plot | MissingPlot]:
@@ -19,23 +19,23 @@ def histories(of: LocustTotals) -> list[Plot | MissingPlot]:
 
 
 def history(of: LocustTotals) -> Plot | MissingPlot:
-    """Requests and failures per second, and users, over time, as Locust counted them."""
+    """Requests and failures per second, and users, as counted by Locust."""
     name, title, data = "history", "Requests, failures and users over time, as Locust counted them", locust_csv.history(of)
     if len(data) < 2:
         return MissingPlot(name, title, NO_HISTORY)
-    caption = f"{_n(data)}; each rate is Locust's mean over about ten seconds that end two seconds earlier."
+    caption = f"{_n(data)}; each rate is Locust's mean over about ten seconds, ending two seconds earlier."
     return Plot(name, title, caption, data[["at_s", "requests_per_s", "failures_per_s", "users"]], _draw, 4.4)
 
 
 def times(of: LocustTotals) -> Plot | MissingPlot:
-    """P50 and P95 over time, over whatever Locust took them of."""
+    """P50 and P95 over time."""
     name, data = "history_times", locust_csv.history(of)
     title = "P50 and P95 since the start" if of.percentiles == CUMULATIVE else "P50 and P95 over time"
     if len(data) < 2:
         return MissingPlot(name, title, NO_HISTORY)
     if data["p95_s"].notna().sum() < 2:
-        return MissingPlot(name, title, "the history has no percentile: no window of ten seconds was full, or no request ended")
-    caption = f"{_n(data)}. {SAID[of.percentiles]} Failures included, two digits, from the instant of sending."
+        return MissingPlot(name, title, "the history has no percentiles: the run was shorter than ten seconds, or no request ended")
+    caption = f"{_n(data)}. {SAID[of.percentiles]} They include failures, count from sending, and have two digits."
     return Plot(name, title, caption, data[["at_s", "p50_s", "p95_s"]], _draw_times)
 
 

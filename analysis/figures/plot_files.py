@@ -1,4 +1,4 @@
-"""From a Plot to files: SVG, PNG and the CSV of its data, and the two SVGs, wide and narrow, as they stand in the page."""
+"""Writes a Plot as SVG, PNG and CSV, and makes the wide and narrow SVGs for the page."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ..text import sheet
 from . import layout, style
 from .style import STYLE, Plot
 
+# report.css shows one of the two; the narrow one is for phones.
 WIDTHS_IN = {"wide": 9.0, "narrow": 3.7}
-"""The narrow one is for phones; report.css shows one of the two."""
+# Font sizes of the narrow figure, which give 11 px on a phone.
 SMALLER: Mapping[Any, Any] = {"font.size": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
-"""Of the narrow one; what is drawn is scaled to the width of the page, which leaves its text at 11 px on a phone."""
 DPI = 110
 RASTER_DPI = 160
-# The page sets these for light and dark; a file of its own keeps the colours of the light theme.
+# The page sets these for light and dark themes; separate files keep the light colours.
 THEMED = {
     style.INK: "var(--ink)",
     style.FAINT: "var(--faint)",
@@ -43,11 +43,7 @@ _BLANK = re.compile(r"\n\s*")
 
 
 def write_plot(plot: Plot, folder: Path) -> str:
-    """Writes ``folder``/NAME.svg, .png and .csv, and returns the SVGs for the page.
-
-    Raises:
-        OSError: a file cannot be written.
-    """
+    """Writes ``folder``/NAME.svg, .png and .csv, and returns the SVGs for the page."""
     wide, narrow = (draw_figure(plot, width_in) for width_in in WIDTHS_IN.values())
     texts = dict(zip(WIDTHS_IN, (_svg(wide, plot.name), _svg(narrow, plot.name)), strict=True))
     (folder / f"{plot.name}.svg").write_text(texts["wide"], encoding="utf-8")
@@ -65,11 +61,11 @@ def draw_figure(plot: Plot, width_in: float) -> Figure:
 
 
 def _svg(figure: Figure, salt: str) -> str:
-    """Drawn once: ``figure.savefig`` would do it twice, to lay it out first."""
+    """The SVG, drawn once; ``figure.savefig`` would draw it twice for the layout."""
     svg = io.StringIO()
     with _style(figure.get_figwidth(), {"svg.hashsalt": salt}):
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
-    figure.set_layout_engine("none")  # it is laid out
+    figure.set_layout_engine("none")  # the layout is done
     return svg.getvalue()
 
 
@@ -85,11 +81,11 @@ def _style(width_in: float, more: Mapping[Any, Any] | None = None) -> Iterator[N
     smaller = SMALLER if width_in < layout.NARROW_IN else {}
     with mpl.rc_context(dict(STYLE) | dict(smaller) | dict(more or {})), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font|Matplotlib currently does not support", UserWarning)
-        yield  # a sign that matplotlib's font lacks is a box in the PNG, and in the page what the reader's fonts have
+        yield  # characters that matplotlib's font lacks are boxes in the PNG only
 
 
 def inline_svg(svg: str, name: str, title: str) -> str:
-    """``svg`` fit to stand in a page beside others: ids of its own, the page's colours and font, its title for those who hear it."""
+    """``svg`` for a page: with unique ids, the colours and font of the page, and a title for screen readers."""
     bare = _ID.sub(rf"\g<1>{name}-", _PROLOGUE.sub("", svg))
     bare = _SIZE.sub(r"\1\2\3\4", bare, count=1).replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
     bare = _DECIMALS.sub(r"\1", _BLANK.sub("\n", _FONT.sub(_sized, bare)))

@@ -1,7 +1,6 @@
-"""The figures of a report, in its order; each is data from the tables, and a function that draws that data.
+"""The figures of a report, in order; each is data from the tables and a function that draws it.
 
-House style (analysis/figures/style.py, layout.py): one fixed colour and marker an outcome, one colour a phase; units on
-the axes; few keys; n and the method in the caption.
+Each outcome has one colour and marker, each phase one colour; axes have units, captions n and the method.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ OF_A_SWEEP = (timeline, response, outcomes, lateness, generator)
 
 
 def plots(tables: Tables, answer: SweepAnswer | None = None) -> list[Plot | MissingPlot]:
-    """Every figure of the report, in its order; of a sweep its own first, and none that mixes its settings together."""
+    """The figures of the report, in order; a sweep has its own first, and none that mixes its settings."""
     if tables.run.totals is not None:
         return histories(tables.run.totals)
     if answer is not None:

@@ -1,4 +1,4 @@
-"""The figures of response time: request by request, and as shares answered within a time."""
+"""Figures of response times: by request, as a distribution, and outcomes over time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ from .layout import PIXELS_FROM, SMALL, x_axis, x_positions
 from .style import BLUE, FAINT, INK, MARKS, MissingPlot, Plot
 
 KINDS = list(MARKS)
-DENSE = ["ok", "ok (queued)"]
-"""Kinds that a density takes in; the others are marks in both drawings."""
+DENSE = ["ok", "ok (queued)"]  # kinds drawn as a density
 STEPS = 2_000
 SHOWN = (50, 95, 99)
 
 
 def mark_kinds(rows: pd.DataFrame) -> np.typing.NDArray[np.int8]:
-    """The place in MARKS of each request: its outcome, and of those answered ok whether they were cold or queued."""
+    """The place of each request in MARKS: its outcome, with ok split into cold and queued."""
     found = codes(rows["outcome"], KINDS)
     condition = codes(rows["condition"], ["cold", "queued"])
     for place, name in enumerate(("ok (cold)", "ok (queued)")):
@@ -37,10 +36,10 @@ def mark_kinds(rows: pd.DataFrame) -> np.typing.NDArray[np.int8]:
 
 
 def response(tables: Tables) -> Plot | MissingPlot:
-    """Response time over time: a mark a request, or their density with the failures as marks."""
+    """Response times over time: one mark per request, or their density with failures as marks."""
     name, title, rows = "response_time", "Response time, request by request", tables.requests
     if rows.empty:
-        return MissingPlot(name, title, "no request has a row")
+        return MissingPlot(name, title, "no request was recorded")
     x, at_once = x_positions(rows)
     kind = mark_kinds(rows)
     values = floats(rows, "response_s")
@@ -50,19 +49,17 @@ def response(tables: Tables) -> Plot | MissingPlot:
 
 
 def _response_caption(tables: Tables, data: pd.DataFrame, kind: np.typing.NDArray[np.int8]) -> str:
-    said = f"n = {len(kind):,} requests; done − scheduled, to the end of the last attempt. "
+    said = f"n = {len(kind):,} requests; done − scheduled, up to the end of the last attempt. "
     cells = data["part"] == "cell"
     if cells.any():
         shown, rare = int((~cells).sum()), int((~np.isin(kind, [KINDS.index(name) for name in DENSE])).sum())
-        said += (
-            f"Density of {int(data['count'].sum()):,} answered ok; marks: {shown:,} of {rare:,} others, evenly by rank, rare kinds whole."
-        )
+        said += f"Density of {int(data['count'].sum()):,} requests answered ok; marks: {shown:,} of {rare:,} others, evenly by rank."
     else:
-        said += "One mark a request."
+        said += "One mark per request."
     if (kind == KINDS.index("ok (cold)")).any() or (kind == KINDS.index("ok (queued)")).any():
-        said += f" Cold by the rule under Cold starts; queued: {seconds(tables.cold_after_s)} or longer, for a warm endpoint worker."
+        said += f" Cold: see Cold starts; queued: waited {seconds(tables.cold_after_s)} or longer for a warm worker."
     endless = sum(tables.ledger.counts.get(outcome, 0) for outcome in ENDLESS)
-    return said + (f" {plural(endless, 'request')} without an end stand on the zero line." if endless else "")
+    return said + (f" On the zero line: {plural(endless, 'request')} without an end." if endless else "")
 
 
 def _draw_response(figure: Figure, data: pd.DataFrame) -> None:
@@ -70,7 +67,7 @@ def _draw_response(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def response_over_time(axes: Axes, data: pd.DataFrame) -> None:
-    """A mark a request at (x, response_s), over a density where there is one; kinds without an end on the zero line."""
+    """One mark per request at (x, response_s), over any density; requests without an end are on the zero line."""
     cells, marks = data[data["part"] == "cell"], data[data["part"] == "mark"]
     if len(cells):
         dense_scatter.draw_cells(axes, cells.rename(columns={"response_s": "y"}))
@@ -86,7 +83,6 @@ def response_over_time(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def _scatter(axes: Axes, rows: pd.DataFrame, kind: str, size: float) -> None:
-    """Marks of one kind; smaller where there are many, and without an edge (``size`` 0) above a density."""
     (colour, marker), plain = MARKS[kind], kind.startswith("ok") or not size
     axes.scatter(
         rows["x"],
@@ -105,11 +101,11 @@ def _scatter(axes: Axes, rows: pd.DataFrame, kind: str, size: float) -> None:
 
 
 def distribution(tables: Tables) -> Plot | MissingPlot:
-    """The empirical distribution of response time, with its percentiles and their intervals."""
+    """The empirical distribution of response times, with percentiles and their intervals."""
     name, title, rows = "response_time_ecdf", "Share of requests answered within a time", tables.requests
     ended = floats(rows, "response_s") if len(rows) else np.array([])
     if not (~np.isnan(ended)).any():
-        return MissingPlot(name, title, "no request came to an end")
+        return MissingPlot(name, title, "no request ended")
     samples = {policy: times for policy, times in tables.response.items() if times.n}
     values = {"ok": ascending(ended[(rows["outcome"] == "ok").to_numpy(dtype=bool)]), "ended": ascending(ended)}
     if "ok" in samples and samples["ok"].n == samples["ended"].n:
@@ -127,13 +123,11 @@ def distribution(tables: Tables) -> Plot | MissingPlot:
 
 
 def _two_groups(rows: pd.DataFrame, response: Floats) -> str:
-    """What is to be said where P95 of answered ok lies between cold and warm answers; "" where it does not."""
     ok = (rows["outcome"] == "ok").to_numpy(dtype=bool) & ~np.isnan(response)
     return two_groups_sentence(response[ok], rows["cold"].fillna(False).to_numpy(dtype=bool)[ok])
 
 
 def _steps(policy: str, values: Floats) -> pd.DataFrame:
-    """At most STEPS steps of a distribution: the share answered within each time."""
     kept = evenly(len(values), STEPS)
     label = f"{POLICIES[policy]} (n = {len(values):,})"
     return pd.DataFrame({"part": policy, "label": label, "response_s": values[kept], "share": (kept + 1) / len(values)})
@@ -149,7 +143,7 @@ def _draw_distribution(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def shares(axes: Axes, data: pd.DataFrame) -> None:
-    """A step line a policy, percentiles of the first with their intervals, named in the emptiest corner."""
+    """One step line per policy, and the percentiles of the first with their intervals."""
     for policy, colour in (("ended", FAINT), ("ok", BLUE)):
         rows = data[data["part"] == policy]
         if len(rows):
@@ -171,7 +165,6 @@ def shares(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def _times(axes: Axes, steps: pd.Series[float], end: float) -> None:
-    """The x axis: from zero, or logarithmic where the times spread far."""
     if dense_scatter.is_steep(np.asarray(steps, dtype=np.float64)):
         axes.set_xscale("log")
         axes.set_xlim(float(steps[steps > 0].min()) * 0.8, end * 1.2)
@@ -182,7 +175,6 @@ def _times(axes: Axes, steps: pd.Series[float], end: float) -> None:
 
 
 def _named(axes: Axes, data: pd.DataFrame, found: pd.DataFrame) -> None:
-    """The percentiles in words, low on the right or high on the left: wherever fewer steps pass."""
     lines = [_words(row) for row in found.itertuples()]
     steps = data[data["part"].isin(["ok", "ended"])]
     points = np.column_stack([steps["response_s"].clip(lower=axes.get_xlim()[0]), steps["share"]])
@@ -213,10 +205,10 @@ BINS = 96
 
 
 def outcomes(tables: Tables) -> Plot | MissingPlot:
-    """Requests by outcome, counted in bins of the instant when they ended."""
+    """Requests by outcome, in bins of the time when they ended."""
     name, title, rows = "outcomes", "Outcomes over time", tables.requests
     if rows.empty:
-        return MissingPlot(name, title, "no request has a row")
+        return MissingPlot(name, title, "no request was recorded")
     done = floats(rows, "done_s")
     at = np.where(np.isnan(done), floats(rows, "scheduled_s"), done)
     width = bins.width_s(max(float(at.max()), 1e-3), BINS)
@@ -226,7 +218,7 @@ def outcomes(tables: Tables) -> Plot | MissingPlot:
     table = np.bincount(place, minlength=count * len(names)).reshape(len(names), count)
     kept = {each: row for each, row in zip(names, table, strict=True) if row.any()}
     data = pd.DataFrame({"at_s": np.arange(count) * width, "width_s": width, **kept})
-    caption = f"n = {len(rows):,} requests, in bins of {bins.width_text(width)} by when they ended; without an end: by when they were due."
+    caption = f"n = {len(rows):,} requests, in bins of {bins.width_text(width)} by when they ended, or were due if they never ended."
     return Plot(name, title, caption, data[data[list(kept)].sum(axis=1) > 0].reset_index(drop=True), _draw, 2.6)
 
 

@@ -1,4 +1,4 @@
-"""House style of the figures: Okabe and Ito's colours, which colour-blind readers tell apart, one fixed colour and marker an outcome."""
+"""Style of the figures: Okabe and Ito's colours for colour-blind readers, one colour and marker per outcome."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "unfinished": (GREY, "d"),
     "not_sent": (PALE, "v"),
 }
+# The phases of a response time in order; analysis/figures/anatomy.py explains them.
 PHASES: Mapping[str, tuple[str, str]] = {
     "held_s": ("held by the generator", PURPLE),
     "tries_s": ("earlier tries", DARK_PURPLE),
@@ -38,9 +39,8 @@ PHASES: Mapping[str, tuple[str, str]] = {
     "cold_s": ("cold start", COLD),
     "execution_s": ("execution", BLUE),
     "rest_s": ("network and the rest", FAINT),
-    "untold_s": ("not told apart", GREY),
+    "untold_s": ("not reported", GREY),
 }
-"""Where the response time of a request goes, in the order in which it passes: see analysis/figures/anatomy.py."""
 STYLE: Mapping[Any, Any] = {
     "font.size": 10,
     "font.family": "sans-serif",
@@ -69,10 +69,7 @@ STYLE: Mapping[Any, Any] = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure to be: its name (of the files), title, caption, data, how it is drawn on a Figure, and the Figure's height in inches.
-
-    It is drawn twice, for a wide page and for a phone (see analysis/figures/plot_files.py).
-    """
+    """A figure: name of its files, title, caption, data, and the function that draws it, for a wide page and for a phone."""
 
     name: str
     title: str
@@ -84,7 +81,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class MissingPlot:
-    """A figure that the run cannot fill, and why."""
+    """A figure that the run cannot fill, with the reason."""
 
     name: str
     title: str
@@ -95,6 +92,7 @@ assert set(OUTCOMES) <= set(MARKS), "each outcome has a mark"
 
 
 JOBS = {"in_queue": ("waiting", QUEUED), "in_progress": ("at work", BLUE)}
+# States of endpoint workers, from the bottom of the stack; ``ready`` also counts cached workers and is not a state.
 STATES = {
     "running": ("running", BLUE),
     "idle": ("idle", GREEN),
@@ -102,4 +100,3 @@ STATES = {
     "throttled": ("throttled", YELLOW),
     "unhealthy": ("unhealthy", FAILED),
 }
-"""States of endpoint workers, from the bottom of the stack; ``ready`` counts cached workers too and is no state of its own."""

@@ -1,4 +1,4 @@
-"""The timeline: offered rate, completions, in flight, the endpoint's jobs and workers, and what went wrong when, above one axis."""
+"""The timeline: offered and completed rate, requests in flight, jobs and workers of the endpoint, failures."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from .bins import codes, floats
 from .style import BLUE, COLD, FAILED, FAINT, GREEN, INK, JOBS, MARKS, STATES, MissingPlot, Plot
 
 NAME, TITLE = "timeline", "Timeline: load, answers, endpoint, and what went wrong"
-STROKES = 400
-"""Places at which a lane can have a stroke: two events that are nearer share one."""
-NO_WORD = "Nothing tells of the endpoint's queue and of its workers."
+STROKES = 400  # distinct places in a lane
+NO_WORD = "The state of the endpoint's queue and workers is unknown."
 
 
 def timeline(tables: Tables) -> Plot | MissingPlot:
-    """All that has a time, one panel above the other."""
+    """One panel above the other for everything that has a time."""
     if tables.requests.empty:
-        return MissingPlot(NAME, TITLE, "no request has a row")
+        return MissingPlot(NAME, TITLE, "no request was recorded")
     reported = endpoint_answers(tables)
     told = reported.data if isinstance(reported, EndpointAnswers) else pd.concat([offered(tables), *measured(tables)])
     end_s = _end_s(tables, told)
@@ -54,7 +53,6 @@ def _end_s(tables: Tables, told: pd.DataFrame) -> float:
 
 
 def _completed(tables: Tables) -> pd.DataFrame:
-    """Requests answered ok in each bin, per second."""
     rows = tables.requests
     done = floats(rows, "done_s")[(rows["outcome"] == "ok").to_numpy(dtype=bool)]
     if not len(done) or np.isnan(done).all():
@@ -66,7 +64,6 @@ def _completed(tables: Tables) -> pd.DataFrame:
 
 
 def _in_flight(tables: Tables) -> pd.DataFrame:
-    """Attempts sent less attempts ended, at the end of each bin; those that never ended stay."""
     sent, done = floats(tables.attempts, "sent_s"), floats(tables.attempts, "done_s")
     if np.isnan(sent).all():
         return pd.DataFrame()
@@ -78,7 +75,6 @@ def _in_flight(tables: Tables) -> pd.DataFrame:
 
 
 def _marks(tables: Tables, end_s: float) -> Iterator[pd.DataFrame]:
-    """A lane of strokes for each outcome that is not ok, at its attempts' ends, and one for cold starts."""
     names = [name for name in OUTCOMES if name not in ("ok", *ENDLESS)]
     rows = tables.attempts[~tables.attempts["outcome"].isin(["ok", *ENDLESS])]
     kind, done = codes(rows["outcome"], names), floats(rows, "done_s")
@@ -88,7 +84,6 @@ def _marks(tables: Tables, end_s: float) -> Iterator[pd.DataFrame]:
 
 
 def _cold_starts(tables: Tables) -> bins.Floats:
-    """When endpoint workers became ready; where nothing tells, when the cold requests reached theirs."""
     ready = floats(tables.starts, "ready_s")
     if len(ready):
         return ready[ready >= 0]
@@ -97,7 +92,6 @@ def _cold_starts(tables: Tables) -> bins.Floats:
 
 
 def _strokes(kind: str, at_s: bins.Floats, end_s: float) -> pd.DataFrame:
-    """At most STROKES instants, the first of each stretch, and how many each stands for."""
     known = np.sort(at_s[~np.isnan(at_s)])
     if not len(known):
         return pd.DataFrame()
@@ -107,7 +101,6 @@ def _strokes(kind: str, at_s: bins.Floats, end_s: float) -> pd.DataFrame:
 
 
 def _lost(tables: Tables, end_s: float) -> pd.DataFrame:
-    """From when to when a load generator's share was with nobody: last heard → dealt to others, come back, or the end."""
     events = tables.run.events
     gone = events[events["kind"].isin(["generator_lost", "share_dealt", "generator_back"])] if events is not None else pd.DataFrame()
     if gone.empty or not (gone["kind"] == "generator_lost").any():
@@ -125,29 +118,28 @@ def _caption(tables: Tables, data: pd.DataFrame) -> str:
     there = set(data["part"])
     said = f"n = {plural(len(tables.requests), 'request')}, {plural(len(tables.attempts), 'attempt')}. "
     said += "Offered: due per second; completed" if "offered" in there else f"No offered rate ({tables.throughput.not_offered}). Completed"
-    said += f": answered ok per second, in bins of {bins.width_text(bin_s(tables))}. In flight: attempts sent and not ended."
+    said += f": answered ok per second, in bins of {bins.width_text(bin_s(tables))}. In flight: attempts sent but not ended."
     if COLD_STARTS in set(data["kind"].dropna() if "kind" in data else ()):
-        said += " Cold start: an endpoint worker became ready." if len(tables.starts) else " Cold start: a cold request reached its worker."
-    said += " Strokes stand at the attempts' ends." if "mark" in there else ""
-    said += " Shaded grey: a stage was measured." if "measured" in there else ""
+        said += " Cold start: a worker became ready." if len(tables.starts) else " Cold start: a cold request reached its worker."
+    said += " Strokes mark the ends of attempts." if "mark" in there else ""
+    said += " Grey: a stage was measured." if "measured" in there else ""
     if "lost" in there:
-        said += " Shaded red: a lost load generator's share was with nobody."
+        said += " Red: requests of a lost load generator were not sent."
     return said
 
 
 COLD_STARTS = "cold start"
 LANE_IN = 0.27
-MARGINS = 1.1
-"""How much longer than its data an axis of time is, at the most."""
+MARGINS = 1.1  # the length of a time axis ÷ that of its data, at most
 
 
 def height_in(data: pd.DataFrame) -> float:
-    """How high a figure of these parts is."""
+    """The height of the figure with these parts."""
     return 0.5 + sum(_heights(data).values())
 
 
 def draw(figure: Figure, data: pd.DataFrame) -> None:
-    """A panel for each part that the data has; where a stage was measured, and where a generator was missing, shaded in all."""
+    """One panel per part of the data; measured stages and lost generators are shaded."""
     heights = _heights(data)
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=list(heights.values()))[:, 0]
     shown = panels[-1] if "marks" not in heights or len(heights) == 1 else panels[-2]
@@ -170,7 +162,6 @@ def _heights(data: pd.DataFrame) -> dict[str, float]:
 
 
 def _shade(axes: Axes, data: pd.DataFrame, *, named: bool) -> None:
-    """Every other measured stage darker, their names in one panel; a lost generator's time in the colour of failures."""
     measured = data[data["part"] == "measured"]
     spans = measured[["at_s", "until_s", "stage"]].itertuples(index=False) if len(measured) else ()
     a_point_s = (float(data["at_s"].max()) - min(float(data["at_s"].min()), 0.0)) * MARGINS / layout.room_width_pt(axes)
@@ -185,7 +176,7 @@ def _shade(axes: Axes, data: pd.DataFrame, *, named: bool) -> None:
 
 
 def rates(axes: Axes, data: pd.DataFrame) -> None:
-    """Arrivals due and answers ok, each per second."""
+    """Requests due and answers ok per second."""
     for part, column, colour, label in (
         ("offered", "offered_per_s", FAINT, "offered"),
         ("completed", "completed_per_s", BLUE, "completed ok"),
@@ -197,7 +188,7 @@ def rates(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def in_flight(axes: Axes, data: pd.DataFrame) -> None:
-    """Attempts sent and not ended."""
+    """Attempts in flight."""
     rows = data[data["part"] == "in_flight"]
     axes.fill_between(rows["at_s"], rows["in_flight"], step="post", color=GREEN, alpha=0.6, linewidth=0, label="in flight")
     axes.set_ylabel("attempts")
@@ -205,7 +196,7 @@ def in_flight(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def jobs(axes: Axes, data: pd.DataFrame) -> None:
-    """Jobs waiting and at work, as /health gauges them."""
+    """Jobs waiting and running, from /health."""
     rows = data[data["part"] == "jobs"]
     for name, (label, colour) in JOBS.items():
         axes.step(rows["at_s"], rows[name], where="post", color=colour, label=label)
@@ -214,7 +205,7 @@ def jobs(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def workers(axes: Axes, data: pd.DataFrame) -> None:
-    """Endpoint workers by state, one above the other; states that never occur are left out."""
+    """Endpoint workers stacked by state, without states that never occur."""
     rows = data[data["part"] == "workers"]
     floor = np.zeros(len(rows))
     for name, (label, colour) in STATES.items():
@@ -227,14 +218,14 @@ def workers(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def marks(axes: Axes, data: pd.DataFrame) -> None:
-    """A lane a kind: a stroke at each instant at which it happened, its name and number above the strokes."""
+    """One lane per kind with a stroke for each event, and its name and count."""
     rows = data[data["part"] == "mark"]
     lanes = list(dict.fromkeys(rows["kind"]))
     for place, kind in enumerate(lanes):
         of = rows[rows["kind"] == kind]
         colour = COLD if kind == COLD_STARTS else MARKS[kind][0]
         ends = np.tile([place + 0.55, place + 0.92, np.nan], len(of))
-        axes.plot(np.repeat(of["at_s"].to_numpy(), 3), ends, color=colour, linewidth=1.6, solid_capstyle="butt")  # one path for all
+        axes.plot(np.repeat(of["at_s"].to_numpy(), 3), ends, color=colour, linewidth=1.6, solid_capstyle="butt")
         said = f"{kind} ({int(of['count'].sum()):,})"
         axes.annotate(said, (0, place + 0.5), (2, 0), ("axes fraction", "data"), "offset points", va="bottom", fontsize=8, in_layout=False)
     axes.set_ylim(len(lanes), 0)
@@ -242,6 +233,7 @@ def marks(axes: Axes, data: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="y")
 
 
+# The panels from the top: the parts of the data, the function that draws them, the height in inches.
 PANELS: Mapping[str, tuple[tuple[str, ...], Callable[[Axes, pd.DataFrame], None], float]] = {
     "rates": (("offered", "completed"), rates, 1.15),
     "in_flight": (("in_flight",), in_flight, 1.0),
@@ -249,31 +241,30 @@ PANELS: Mapping[str, tuple[tuple[str, ...], Callable[[Axes, pd.DataFrame], None]
     "workers": (("workers",), workers, 1.15),
     "marks": (("mark",), marks, LANE_IN),
 }
-"""The panels from above: the parts of the data that each draws, how, and its height in inches."""
 
 
 MOST_BINS = 300
 MOST_LOOKS = 400
-_NAME, _TITLE = "endpoint", "The endpoint's own word: jobs, and endpoint workers by state"
+_NAME, _TITLE = "endpoint", "Jobs and endpoint workers by state, reported by the endpoint"
 
 
 @dataclass(frozen=True)
 class EndpointAnswers:
-    """Jobs and endpoint workers as the endpoint reported them, with the load beside them; ``caption`` says how they were asked for."""
+    """Jobs and workers reported by the endpoint, with the load; ``caption`` says how they were polled."""
 
     data: pd.DataFrame
     caption: str
 
 
 def endpoint_answers(tables: Tables) -> EndpointAnswers | MissingPlot | None:
-    """What the endpoint reported; MissingPlot where it should have and did not, None where the kind of endpoint reports nothing."""
+    """What the endpoint reported; MissingPlot if reports are missing, None if this kind of endpoint makes none."""
     rows = tables.run.endpoint
     if rows is None:
-        missing = "the run has no endpoint.csv, or an empty one: nobody asked the endpoint after itself"
+        missing = "endpoint.csv is missing or empty, so its state was not polled"
         return MissingPlot(_NAME, _TITLE, missing) if tables.run.kind in RUNPOD else None
     good = rows[rows["error"] == ""]
     if good.empty:
-        return MissingPlot(_NAME, _TITLE, f"the endpoint gave no answer that could be read, in {len(rows):,} times asked")
+        return MissingPlot(_NAME, _TITLE, f"none of its {len(rows):,} answers could be read")
     view = "workers" if (good["view"] == "workers").any() else "health"
     jobs, workers = good[good["view"] == "health"], good[good["view"] == view]
     parts = [_part(jobs, "jobs", list(JOBS)), _part(workers, "workers", list(STATES)), offered(tables)]
@@ -282,7 +273,6 @@ def endpoint_answers(tables: Tables) -> EndpointAnswers | MissingPlot | None:
 
 
 def _part(rows: pd.DataFrame, part: str, names: list[str]) -> pd.DataFrame:
-    """What was said, look by look; of more than MOST_LOOKS of a long run the largest of each stretch."""
     said = rows.sort_values("at_s")[["at_s", *names]].astype("float64")
     if len(said) > MOST_LOOKS:
         width_s = bins.width_s(float(said["at_s"].max() - said["at_s"].min()), MOST_LOOKS)
@@ -291,26 +281,26 @@ def _part(rows: pd.DataFrame, part: str, names: list[str]) -> pd.DataFrame:
 
 
 def bin_s(tables: Tables) -> float:
-    """The width of the bins of rates: a second, longer in a long run."""
+    """The width of the bins of rates: a second, or longer in a long run."""
     due, done = (tables.requests[name].max() for name in ("scheduled_s", "done_s"))
     longest = np.nanmax([0.0, *(float(end) for end in (due, done) if pd.notna(end))])
     return max(1.0, float(np.ceil(longest / MOST_BINS)))
 
 
 def offered(tables: Tables) -> pd.DataFrame:
-    """Arrivals that were due in each bin, per second; none where there is no such rate."""
+    """Requests due per second in each bin; empty without an offered rate."""
     due = bins.floats(tables.requests, "scheduled_s")
     if tables.throughput.not_offered or not len(due):
         return pd.DataFrame({"at_s": [], "offered_per_s": [], "part": []})
     width_s = bin_s(tables)
-    count = bins.bin_count(float(due.max()), width_s) + 1  # one more, so that the last step has its width and ends at 0
+    count = bins.bin_count(float(due.max()), width_s) + 1  # one more, so that the last step ends at 0
     return pd.DataFrame(
         {"at_s": np.arange(count) * width_s, "offered_per_s": bins.counts(due, 0.0, width_s, count) / width_s, "part": "offered"}
     )
 
 
 def measured(tables: Tables) -> Iterator[pd.DataFrame]:
-    """From when to when a sweep measured, a row a stage."""
+    """Start and end of each measured stage of a sweep."""
     stages = tables.run.stages
     if stages is not None:
         rows = stages[(stages["phase"] == "measure") & stages["start_s"].notna()]
@@ -322,14 +312,14 @@ def measured(tables: Tables) -> Iterator[pd.DataFrame]:
 def _answers_caption(good: pd.DataFrame, rows: pd.DataFrame, view: str) -> str:
     asked = {name: int((good["view"] == name).sum()) for name in ("health", "workers")}
     waiting = good["in_queue"].max()
-    said = f"Asked {plural(asked['health'], 'time')} by /health (jobs)" if asked["health"] else "/health was not asked"
-    said += f" and {plural(asked['workers'], 'time')} by the list of workers. " if asked["workers"] else ". "
-    said += f"At most {int(waiting):,} waited. " if pd.notna(waiting) else ""
+    said = f"Polled /health (jobs) {plural(asked['health'], 'time')}" if asked["health"] else "/health was not polled"
+    said += f" and the worker list {plural(asked['workers'], 'time')}. " if asked["workers"] else ". "
+    said += f"At most {plural(int(waiting), 'job')} waited. " if pd.notna(waiting) else ""
     said += (
-        "Workers are those of the list."
+        "Workers come from the list."
         if view == "workers"
-        else "Workers are those of /health, which calls some running before they have a container."
+        else "Workers come from /health, which counts some as running before they have a container."
     )
     failed = len(rows) - len(good)
-    said += " Of looks that stand closer than a stroke the largest is drawn." if max(asked.values()) > MOST_LOOKS else ""
-    return said + (f" {plural(failed, 'question')} got no answer that could be read." if failed else "")
+    said += " Of polls closer than a stroke, the largest value is drawn." if max(asked.values()) > MOST_LOOKS else ""
+    return said + (f" {plural(failed, 'poll')} got no readable answer." if failed else "")

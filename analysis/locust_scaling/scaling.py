@@ -1,4 +1,4 @@
-"""Several prefixes of Locust's CSV files, named by their number of endpoint workers: efficiency, law, and what they cannot tell."""
+"""Scaling efficiency and law from plain Locust runs with different numbers of endpoint workers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,13 @@ from .worker_level import GOODPUT, IMPOSSIBLE, LevelShare, WorkerLevel, level_sh
 
 EXAMPLE = "1=results/one 2=results/two 4=results/four"
 FORMAT = 1
+# With a larger share of failures their times distort every figure.
 FAILING = 0.05
-"""Above this share of failures their fast or slow ends are in every figure."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Levels by number of endpoint workers, the smallest first.
-
-    Attributes:
-        column: what the rate counts: goodput (answered ok) or throughput (failures too).
-        per_worker: requests at a time that each endpoint worker takes, as the command line says; None where it does not.
-    """
+    """Levels by number of workers, smallest first; ``column`` is goodput or throughput, ``per_worker`` the concurrency per worker."""
 
     levels: tuple[WorkerLevel, ...]
     column: str
@@ -41,7 +36,7 @@ class Scaling:
 
     @property
     def base(self) -> WorkerLevel:
-        """The level with the fewest workers, against which the others are held."""
+        """The level with the fewest workers, the baseline."""
         return self.levels[0]
 
     @property
@@ -51,20 +46,20 @@ class Scaling:
 
     @cached_property
     def shares(self) -> dict[int, LevelShare]:
-        """Each level against the smallest, by its number of workers."""
+        """Each level compared with the smallest, by number of workers."""
         return {one.workers: level_share(one, self.base, self.per_worker) for one in self.levels}
 
     @cached_property
     def law(self) -> Usl | str:
-        """The Universal Scalability Law through the levels that nothing speaks against, or why there is none."""
+        """The Universal Scalability Law fitted to the levels without a doubt, or why not."""
         if any(to.impossible for to in self.shares.values()):
-            return f"an efficiency above {percent(IMPOSSIBLE)} is impossible, and the law cannot tell which level is wrong"
+            return f"an efficiency above {percent(IMPOSSIBLE)} is impossible, and it is unknown which level is wrong"
         good = [one for one in self.levels if not saturation_doubt(one, self.per_worker) and not mostly_failed(one)]
         return usl.fit([float(one.workers) for one in good], [one.flow.per_s.value or 0.0 for one in good])
 
     @property
     def headline(self) -> str:
-        """What it comes to, in a sentence, by the largest level."""
+        """The result of the largest level in a sentence."""
         last = self.levels[-1]
         to, many = self.shares[last.workers], plural(last.workers, "worker")
         if to.efficiency.value is None:
@@ -74,14 +69,14 @@ class Scaling:
         said += f"{percent(to.efficiency.value)}{ends}, "
         said += f"without a verdict: {to.unjudged}" if to.unjudged else _judged(to.efficiency)
         tails = (last.percentile_s(95), self.base.percentile_s(95))
-        return f"{said}; P95 {seconds(tails[0])} against {seconds(tails[1])}." if None not in tails else f"{said}."
+        return f"{said}; P95 {seconds(tails[0])}, compared with {seconds(tails[1])}." if None not in tails else f"{said}."
 
     @property
     def verdict(self) -> Verdict:
-        """Totals are never more than degraded."""
+        """Always degraded, because totals have no rows."""
         reasons = (
-            "These are Locust's totals only, without a row a request.",
-            "The numbers of workers are the command line's: nothing proves them.",
+            "These are Locust's totals only, without rows of single requests.",
+            "The numbers of workers come from the command line and are not confirmed.",
         )
         return Verdict("degraded", reasons, tuple(self._notes()))
 
@@ -89,9 +84,9 @@ class Scaling:
         yield from (f"No efficiency at {plural(n, 'worker')}: {to.doubt}." for n, to in self.shares.items() if to.doubt)
         yield from (f"No verdict at {plural(n, 'worker')}: {to.unjudged}." for n, to in self.shares.items() if to.unjudged)
         if self.per_worker is None:
-            yield "How many requests each worker takes at a time is not known: one is assumed to be the least (--per-worker says it)."
-        yield "Locust's users send again only after an answer (closed loop): the rate cannot pass users ÷ response time."
-        yield "The rate is over a window of each run's own: what changed between the runs is in the efficiency too."
+            yield "The concurrency per worker is unknown and assumed to be at least 1; set it with --per-worker."
+        yield "Locust users wait for each answer (closed loop), so the rate cannot exceed users ÷ response time."
+        yield "Each rate comes from a different run, so other changes between the runs affect the efficiency too."
         told: dict[str, list[str]] = {}
         for one in self.levels:
             for note in self._of_level(one):
@@ -102,26 +97,26 @@ class Scaling:
     def _of_level(self, one: WorkerLevel) -> Iterator[str]:
         flow = one.flow
         if one.requests and one.failures / one.requests > FAILING:
-            yield f"{percent(one.failures / one.requests)} of its requests failed, and their times are in every percentile."
+            yield f"{percent(one.failures / one.requests)} of its requests failed, and every percentile includes their times."
         if flow.span_s is None:
-            yield "the rate is Locust's own, from its start to the last request: the start-up of users lowers it."
+            yield "the rate is Locust's own, over the whole run, so the ramp-up of users lowers it."
         elif flow.users is None:
-            yield "its history has no number of users: the rate is over all its rows, and the start-up of users lowers it."
+            yield "its history has no number of users, so the rate covers all rows and the ramp-up of users lowers it."
         elif flow.most_users is not None and flow.most_users > flow.users:
             held = f"{number(flow.span_s)} s with {plural(int(flow.users), 'user')}"
-            yield f"the number of users changed, up to {flow.most_users:,.0f}: the rate is over the longest time with one number, {held}."
+            yield f"the number of users changed, up to {flow.most_users:,.0f}; the rate covers the longest steady time, {held}."
         if flow.users and flow.mean_s and ratios.exceeds_asked_concurrency(flow.all_per_s, flow.mean_s, flow.users):
-            held = f"{number(one.in_flight)} in flight by rate × mean time"
-            yield f"{held}, and there were {number(flow.users)} users: one of these is wrong."
+            held = f"rate × mean time gives {number(one.in_flight)} requests in flight"
+            yield f"{held}, but there were {number(flow.users)} users: one of these figures is wrong."
         yield from one.run.notes
 
     def sheets(self) -> list[Sheet]:
-        """Every table: the levels, how their rates were found, the law."""
+        """The tables: levels, sources of their rates, law."""
         return [self.main, self._rates(), _law(self.law)]
 
     @property
     def main(self) -> Sheet:
-        """A row a level."""
+        """One row per level."""
         head = (
             "Workers",
             "Requests",
@@ -135,8 +130,8 @@ class Scaling:
             "P95",
         )
         remark = f"Efficiency = (R_n ÷ R_1) ÷ (n ÷ n_1), R in {self.unit}; target above {percent(ratios.TARGET)}, below "
-        remark += f"{percent(ratios.BOTTLENECK)} look for a bottleneck. "
-        remark += "P50, P95: of the whole run as Locust rounds them, to two digits, failures included."
+        remark += f"{percent(ratios.BOTTLENECK)}, look for a bottleneck. "
+        remark += "P50, P95: whole run, rounded by Locust to two digits, including failures."
         return Sheet("Scaling", head, tuple(map(self._row, self.levels)), remark)
 
     def _row(self, one: WorkerLevel) -> tuple[str, ...]:
@@ -161,13 +156,12 @@ class Scaling:
             for one in self.levels
         )
         head = ("Workers", "Prefix", "Rate from", "Users", "In flight", "Mean time")
-        remark = "The window is the longest time with one number of users; it begins, "
-        remark += "where a history has no number of users, with its first row. "
-        remark += "In flight = requests/s × mean time, failures included."
-        return Sheet("How each rate was found", head, rows, remark)
+        remark = "Each rate covers the longest time with a steady number of users, or all rows if the history has none. "
+        remark += "In flight = requests/s × mean time, including failures."
+        return Sheet("Sources of the rates", head, rows, remark)
 
     def for_programs(self) -> dict[str, Any]:
-        """The content of scaling.json: rates per second, times in seconds, what is not known null."""
+        """The content of scaling.json: rates per second, times in seconds, null if unknown."""
         rows = []
         for one in self.levels:
             to, flow = self.shares[one.workers], one.flow
@@ -195,28 +189,28 @@ class Scaling:
 
 
 def scaling(named: list[str], column: str = GOODPUT, per_worker: int | None = None) -> Scaling:
-    """The levels that ``named`` (``4=results/four``) name, read.
+    """Reads the levels named like ``4=results/four``.
 
     Raises:
-        RunError: a name that is none, a number or a prefix named twice, fewer than two, or files that cannot be read.
+        RunError: an invalid name, a number or prefix named twice, fewer than two levels, or unreadable files.
     """
     pairs = sorted((_pair(text) for text in named), key=lambda pair: pair[0])
     for (n, path), (other, its) in pairwise(pairs):
         if n == other:
-            raise RunError(f"{plural(n, 'worker')} named twice, {path} and {its}: name each number once, as in {EXAMPLE}")
+            raise RunError(f"{plural(n, 'worker')} named twice, {path} and {its}: name each number once, such as {EXAMPLE}")
     paths = [path.absolute() for _, path in pairs]
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
-        raise RunError(f"{twice} is named for two numbers of workers: each needs a prefix of its own, as in {EXAMPLE}")
+        raise RunError(f"{twice} is named for two numbers of workers: each needs its own prefix, such as {EXAMPLE}")
     if len(pairs) < 2:
-        raise RunError(f"one number of workers was named: scaling takes two or more, as in {EXAMPLE}")
+        raise RunError(f"only one number of workers was named: scaling needs two or more, such as {EXAMPLE}")
     return Scaling(tuple(measured_level(n, _plainly(path), column) for n, path in pairs), column, per_worker)
 
 
 def _pair(text: str) -> tuple[int, Path]:
     number_of, sign, prefix = text.partition("=")
     if not sign or not prefix or not (number_of.isascii() and number_of.isdigit()) or not 0 < int(number_of) <= 1_000_000:
-        raise RunError(f"{one_line(text)!r} is no number of endpoint workers with a prefix: write it as in {EXAMPLE}")
+        raise RunError(f"{one_line(text)!r} is not a number of workers with a prefix: write it like {EXAMPLE}")
     return int(number_of), Path(prefix)
 
 
@@ -228,13 +222,12 @@ def _plainly(path: Path) -> Any:
 
 
 def _judged(of: Interval) -> str:
-    """Where an efficiency stands to the two marks, and whether its interval leaves that open."""
     value = of.value or 0.0
     marks = (ratios.TARGET, ratios.BOTTLENECK)
     place = "above the target" if value > marks[0] else "below the target" if value >= marks[1] else "look for a bottleneck: below"
     mark = marks[1] if value < marks[1] else marks[0]
     open_end = of.lower is None or of.upper is None or any(of.lower <= each < of.upper for each in marks)
-    return f"{place} {'of ' if value >= marks[1] else ''}{percent(mark)}{', which is not sure' if open_end else ''}"
+    return f"{place} {'of ' if value >= marks[1] else ''}{percent(mark)}{', though uncertain' if open_end else ''}"
 
 
 def _ends(of: Interval, *, of_share: bool = False) -> str:
@@ -252,7 +245,7 @@ def _law(law: Usl | str) -> Sheet:
          law.peak_note or meaning if name == "N*" else meaning)
         for name, of, meaning in meanings
     )  # fmt: skip
-    remark = f"{form}, N the workers named; levels whose load may not saturate left out; R² = {law.r_squared:.3f}."
+    remark = f"{form}, N the workers named, without levels whose load may not saturate; R² = {law.r_squared:.3f}."
     return Sheet(title, head, rows, remark, aside=True)
 
 

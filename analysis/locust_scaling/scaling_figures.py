@@ -1,4 +1,4 @@
-"""The figures of several prefixes: efficiency, rate and P95 against the number of endpoint workers; drawn as those of a sweep."""
+"""Figures of efficiency, rate and P95 by number of workers, drawn like those of a sweep."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..text.number_format import percent
 from .scaling import Scaling
 from .worker_level import WorkerLevel
 
-AXIS = "endpoint workers, as the command line says"
+AXIS = "endpoint workers (from the command line)"
 CURVE = 80
 
 
 def scaling_plots(of: Scaling) -> list[Plot | MissingPlot]:
-    """Every figure, in its order."""
+    """The figures, in order."""
     return [_efficiency(of), _rate(of), _times(of)]
 
 
@@ -38,15 +38,15 @@ def _efficiency(of: Scaling) -> Plot | MissingPlot:
     good = [(one, of.shares[one.workers].efficiency) for one in of.levels if of.shares[one.workers].efficiency.value is not None]
     if len(good) < 2:
         return MissingPlot(
-            name, title, "; ".join(dict.fromkeys(to.doubt for to in of.shares.values() if to.doubt)) or "a level gives no rate"
+            name, title, "; ".join(dict.fromkeys(to.doubt for to in of.shares.values() if to.doubt)) or "a level has no rate"
         )
-    caption = f"(R_n ÷ R_1) ÷ (n ÷ n_1), R in {of.unit} by counts ÷ time where there is a history, {_windows(one for one, _ in good)}; "
-    caption += f"n is the command line's, not proven. {_bars(efficiency for _, efficiency in good[1:])} "
-    caption += f"Target above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)} look for a bottleneck."
+    caption = f"(R_n ÷ R_1) ÷ (n ÷ n_1), R in {of.unit} from the history if there is one, {_windows(one for one, _ in good)}; "
+    caption += f"n comes from the command line. {_bars(efficiency for _, efficiency in good[1:])} "
+    caption += f"Target: above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)}, look for a bottleneck."
     left = [str(n) for n, to in of.shares.items() if to.doubt]
     unsure = not any(to.impossible for to in of.shares.values())
-    why = "as the load may not saturate" if unsure else "for the reasons in the notes"
-    caption += f" Left out, {why}: {', '.join(left)}." if left else ""
+    why = "because the load may not saturate" if unsure else "for the reasons in the notes"
+    caption += f" Not shown, {why}: {', '.join(left)}." if left else ""
     return Plot(name, title, caption, _table([_mean(*each) for each in good]), sweep_figures.efficiency)
 
 
@@ -55,21 +55,19 @@ def _mean(one: WorkerLevel, of: Interval) -> dict[str, object]:
 
 
 def _windows(levels: Iterable[WorkerLevel]) -> str:
-    """The requests that the rates of these levels are made of."""
     return f"n = {', '.join(f'{one.flow.n:,}' for one in levels)} requests"
 
 
 def _bars(of: Iterable[Interval]) -> str:
-    """What the bars of a figure are, in a sentence."""
     told = dict.fromkeys(each.basis for each in of if each.lower is not None)
-    return f"Bars: 95 % intervals, {', '.join(told)}." if told else "No bars, as no level has an interval."
+    return f"Bars: 95 % intervals, {', '.join(told)}." if told else "No level has an interval."
 
 
 def _rate(of: Scaling) -> Plot | MissingPlot:
     name, title = "sweep_throughput", "Rate against endpoint workers"
     good = [one for one in of.levels if one.flow.per_s.value]
     if len(good) < 2:
-        return MissingPlot(name, title, "fewer than two levels give a rate")
+        return MissingPlot(name, title, "fewer than two levels have a rate")
     rows = [_mean(one, one.flow.per_s) for one in good]
     law = of.law
     if isinstance(law, Usl):
@@ -79,7 +77,7 @@ def _rate(of: Scaling) -> Plot | MissingPlot:
         f"Curve: Universal Scalability Law, R² = {law.r_squared:.3f}." if isinstance(law, Usl) else f"No Universal Scalability Law: {law}."
     )
     draw = partial(_draw_rate, unit="ok per s" if of.unit == "ok/s" else "requests per s")
-    caption = f"Counts ÷ time where there is a history, Locust's own figure where not; {_windows(good)}. "
+    caption = f"From the history if there is one, otherwise Locust's own rate; {_windows(good)}. "
     caption += f"{_bars(one.flow.per_s for one in good)} {said}"
     return Plot(name, title, caption, _table(rows), draw)
 
@@ -102,7 +100,7 @@ def _times(of: Scaling) -> Plot | MissingPlot:
     if len({row["x"] for row in rows if row["part"] == "p95"}) < 2:
         return MissingPlot(name, title, "fewer than two levels have a P95")
     rows += [{"part": "mean", "x": one.workers, "setting": one.workers, "value": None} for one in of.levels]  # the ticks
-    caption = "Of each whole run, as Locust rounds them to two digits, failures included, from the instant of sending; "
+    caption = "Whole runs, from sending, rounded by Locust to two digits, including failures; "
     caption += f"n = {', '.join(f'{one.requests:,}' for one in of.levels if one.percentile_s(95) is not None)} requests."
     return Plot(name, title, caption, _table(rows), _draw_times)
 

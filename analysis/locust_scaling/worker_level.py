@@ -1,4 +1,4 @@
-"""One number of endpoint workers, as one prefix of Locust's CSV files tells of it."""
+"""The rate measured with one number of workers, and its comparison with the smallest number."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from ..sweep import ratios
 from ..sweep.sweep_result import SATURATED
 from ..text.number_format import number, percent, plural, seconds
 
+# A usable history lasts LEAST_S; an interval needs batches of BATCH_S, because a Locust worker reports every 3 s.
 LEAST_S, BATCH_S, LEAST_BATCHES, MOST_BATCHES = 5.0, 5.0, 5, 20
-"""A history is used from the first on; an interval takes batches as long as the second (a worker reports each 3 s), so many of them."""
 GOODPUT, THROUGHPUT = "goodput", "throughput"
 
 
 @dataclass(frozen=True)
 class LevelRate:
-    """A rate and what it is made of.
+    """A rate and its window; None means unknown.
 
     Attributes:
-        per_s: requests a second, failures among them unless it is goodput.
-        all_per_s: the same, failures always among them.
-        mean_s: mean time of a request within the window; None where it is not known.
-        users: Locust's users within the window; None where it is not known.
-        n: requests that ended within the window, failures among them.
-        span_s: length of the window; None where it is Locust's own.
-        source: how the rate was found, in words.
-        failed: share of these n that failed.
-        most_users: Locust's users when there were most, within the window or not; None where it is not known.
+        per_s: requests per second, without failures if it is goodput.
+        all_per_s: requests per second including failures.
+        mean_s, users: mean time of a request, and Locust's users, in the window.
+        n: requests that ended in the window, including failures.
+        span_s: length of the window; None if the rate is Locust's own.
+        source: where the rate comes from, in words.
+        failed: share of the n that failed.
+        most_users: the largest number of users in the run.
     """
 
     per_s: Interval
@@ -50,7 +49,7 @@ class LevelRate:
 
 @dataclass(frozen=True, eq=False)
 class WorkerLevel:
-    """A number of endpoint workers, as the command line says, and the totals that were measured with it."""
+    """A number of workers, as given on the command line, and the totals measured with it."""
 
     workers: int
     run: Run
@@ -59,34 +58,33 @@ class WorkerLevel:
 
     @property
     def requests(self) -> int:
-        """All requests that ended, failures among them."""
+        """Requests that ended, including failures."""
         return int(self.row["requests"])
 
     @property
     def failures(self) -> int:
-        """Those that failed."""
+        """Requests that failed."""
         return int(self.row["failures"])
 
     @property
     def in_flight(self) -> float | None:
-        """Requests in flight on average: rate × mean time (Little)."""
+        """Mean requests in flight: rate × mean time (Little)."""
         return None if self.flow.mean_s is None else ratios.in_flight(self.flow.all_per_s, self.flow.mean_s)
 
     def percentile_s(self, percent: int) -> float | None:
-        """A percentile of the whole run as Locust rounds it, failures included."""
+        """A percentile of the whole run, rounded by Locust, including failures."""
         value = float(self.row.get(f"p{percent}_s", math.nan))
         return None if math.isnan(value) else value
 
 
 def measured_level(workers: int, run: Run, column: str) -> WorkerLevel:
-    """The level that ``run`` (plain Locust input) measured; ``column`` is GOODPUT or THROUGHPUT."""
+    """The level measured by ``run`` (plain Locust input); ``column`` is GOODPUT or THROUGHPUT."""
     assert run.totals is not None
     row = locust_csv.aggregated(run.totals)
     return WorkerLevel(workers, run, _of_history(locust_csv.history(run.totals), column) or _of_totals(row, column), row)
 
 
 def _of_history(history: pd.DataFrame, column: str) -> LevelRate | None:
-    """Counts ÷ time, over the longest time with one number of users (all rows where none tells users); None where it cannot tell."""
     known = history.dropna(subset=["at_s", "requests", "failures"])
     rows = _steadiest(known)
     if len(rows) < 2 or not rows["at_s"].is_monotonic_increasing or not rows["requests"].is_monotonic_increasing:
@@ -112,14 +110,13 @@ def _of_history(history: pd.DataFrame, column: str) -> LevelRate | None:
 
 
 def _steadiest(known: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the longest time with one number of users; of equal times the one with more users, then the first."""
     if known.empty:
         return known
     users = known["users"].ffill().bfill().fillna(-1)
     stretch = (users != users.shift()).cumsum().rename("stretch")
     stretches = known.groupby(stretch)
     lengths = pd.DataFrame({"span_s": stretches["at_s"].max() - stretches["at_s"].min(), "users": stretches["users"].max()})
-    # before the start and after the end nobody sends
+    # Without users nothing is sent.
     lengths["span_s"] = lengths["span_s"].mask(lengths["users"] == 0, -1)
     longest = int(lengths.sort_values(["span_s", "users"], ascending=False, kind="stable").index[0])
     return known.loc[stretch.eq(longest)]
@@ -130,7 +127,7 @@ def _zero(value: float) -> float:
 
 
 def _interval(at_s: Sequence[float], done: Sequence[float]) -> Interval:
-    """The rate with Student's t over equal batches of time, never narrower than the second by which the history's times are rounded."""
+    """The rate with Student's t over equal batches, at least as wide as the rounding of times to a second."""
     span_s, value = at_s[-1] - at_s[0], (done[-1] - done[0]) / (at_s[-1] - at_s[0])
     many = min(int(span_s // BATCH_S), MOST_BATCHES)
     if many < LEAST_BATCHES or value <= 0:
@@ -145,13 +142,12 @@ def _interval(at_s: Sequence[float], done: Sequence[float]) -> Interval:
 
 
 def _of_totals(row: pd.Series[float], column: str) -> LevelRate:
-    """Locust's own figure: all requests ÷ the time from its start to the last of them, the start-up of users included."""
     per_s, n = float(row.get("requests_per_s", math.nan)), float(row["requests"])
     good = 1 - float(row["failures"]) / n if column == GOODPUT and n else 1.0
     mean_s = float(row.get("mean_s", math.nan))
     known = n > 0 and per_s > 0
     value = per_s * good if known else None
-    basis = "no interval: there is no history to take one from" if known else "Locust gives no rate"
+    basis = "no interval: there is no history" if known else "Locust gives no rate"
     return LevelRate(
         Interval(value, None, None, basis),
         per_s if known else 0.0,
@@ -165,22 +161,21 @@ def _of_totals(row: pd.Series[float], column: str) -> LevelRate:
 
 
 def saturation_doubt(of: WorkerLevel, per_worker: int | None) -> str:
-    """Why an efficiency of this level would be false, or cannot be told; "" where nothing speaks against it.
+    """Why an efficiency of this level would be wrong or unknown, or "".
 
-    With the number of requests that each endpoint worker takes at a time (``per_worker``) it is the rule of the sweeps: SATURATED of
-    the places full on average. Without it, one a worker is the least there can be; and where requests take about as long as the
-    fastest do, none is seen to wait for a worker: the users' own loop bounds the rate, and more of them might give more.
+    Given the concurrency ``per_worker``, SATURATED of all places must be full on average, as in sweeps. Otherwise one per worker is
+    assumed; and if requests take about as long as the fastest, none waited for a worker, so more users might give a higher rate.
     """
     flow = of.flow
     if not flow.per_s.value:
         return "no request was ok" if of.requests else "no request ended"
     if of.in_flight is None:
-        return "the files tell no mean time, so how many requests were in flight is not known"
+        return "the number of requests in flight is unknown, because the files have no mean time"
     needed = of.workers * (per_worker or 1)
     if of.in_flight < SATURATED * needed:
         least = "" if per_worker else " or more"
-        held = f"{number(of.in_flight)} requests in flight on average"
-        return f"{held}, and {plural(of.workers, 'worker')} take {needed}{least}: the load did not saturate them"
+        workers = f"{plural(of.workers, 'worker')} can take {needed}{least}"
+        return f"the load did not saturate the workers: {number(of.in_flight)} requests in flight on average, and {workers}"
     if per_worker is not None:
         return ""
     assert of.run.totals is not None and flow.mean_s is not None
@@ -188,33 +183,30 @@ def saturation_doubt(of: WorkerLevel, per_worker: int | None) -> str:
     if least_s is None or least_s < SATURATED * flow.mean_s:
         return ""
     loop = (
-        f"; {number(flow.users)} users ÷ that is {number(flow.users / least_s)}/s, and {number(flow.all_per_s)}/s came"
+        f"; {number(flow.users)} users ÷ that gives {number(flow.users / least_s)}/s, and {number(flow.all_per_s)}/s were measured"
         if flow.users
         else ""
     )
-    return f"cannot tell whether the load saturates: a request takes {seconds(flow.mean_s)}, and the fastest {seconds(least_s)}{loop}"
+    return f"the load may not saturate the workers: a request takes {seconds(flow.mean_s)}, the fastest {seconds(least_s)}{loop}"
 
 
+# With a larger share of failures a rate does not show what the workers can do.
 MOSTLY_FAILED = 0.50
-"""Above this share of failures a rate is no measure of what the workers can do."""
+# A larger efficiency is impossible, even with noise.
 IMPOSSIBLE = 1.10
-"""Above this efficiency n times the workers gave more than n times the rate, by more than noise explains."""
-HELD_BACK = (
-    "likely the baseline was held back (failures, cold starts, a throttled client), "
-    "or the workers, the users or the work were not those of the other run"
-)
+HELD_BACK = "the baseline was probably held back (failures, cold starts, a throttled client), or the runs differ in workers, users or work"
 
 
 @dataclass(frozen=True)
 class LevelShare:
-    """A level against the smallest.
+    """A level compared with the smallest.
 
     Attributes:
         multiplier: throughput ÷ that of the smallest level.
-        efficiency: multiplier ÷ (n ÷ n_1), which has no value where ``doubt`` says why.
-        doubt: why there is no efficiency; "" where there is one.
-        unjudged: why the efficiency cannot be held against the marks, though its figure is true; "" where it can.
-        impossible: whether more came out than n times the workers can give.
+        efficiency: multiplier ÷ (n ÷ n_1); no value if there is a ``doubt``.
+        doubt: why there is no efficiency, or "".
+        unjudged: why the efficiency gets no verdict although it is correct, or "".
+        impossible: whether the efficiency is above IMPOSSIBLE.
     """
 
     multiplier: Interval
@@ -225,7 +217,7 @@ class LevelShare:
 
 
 def level_share(one: WorkerLevel, base: WorkerLevel, per_worker: int | None) -> LevelShare:
-    """``one`` against ``base``; ``per_worker`` is as ``saturation_doubt`` has it."""
+    """``one`` compared with ``base``; ``per_worker`` as in ``saturation_doubt``."""
     doubt, its = saturation_doubt(one, per_worker), base_doubt(base, per_worker)
     if its:
         doubt = its if one is base else doubt or f"the baseline of {plural(base.workers, 'worker')}: {its}"
@@ -237,14 +229,14 @@ def level_share(one: WorkerLevel, base: WorkerLevel, per_worker: int | None) -> 
     if impossible:
         assert times.value is not None
         gave = f"{number(by, '×')} the workers gave {number(times.value, '×')} the rate"
-        doubt = f"{percent(times.value / by)} is impossible: {gave}; {HELD_BACK}"
+        doubt = f"{percent(times.value / by)} is impossible ({gave}); {HELD_BACK}"
     value, lower, upper = (None if end is None or doubt else end / by for end in (times.value, times.lower, times.upper))
     unjudged = "" if one is base else "; ".join(_unlike(one, base))
     return LevelShare(times, Interval(value, lower, upper, doubt or times.basis), doubt, unjudged, impossible)
 
 
 def base_doubt(base: WorkerLevel, per_worker: int | None) -> str:
-    """Why nothing can be held against ``base``; "" where nothing speaks against it."""
+    """Why nothing can be compared with ``base``, or ""."""
     return saturation_doubt(base, per_worker) or (
         f"{percent(base.flow.failed)} of its requests failed, so its rate does not show what its workers can do"
         if mostly_failed(base)
@@ -253,7 +245,7 @@ def base_doubt(base: WorkerLevel, per_worker: int | None) -> str:
 
 
 def mostly_failed(of: WorkerLevel) -> bool:
-    """Whether more of the requests that the rate is made of failed than were ok."""
+    """Whether more requests of the rate failed than were ok."""
     return of.flow.failed > MOSTLY_FAILED
 
 

@@ -1,4 +1,4 @@
-"""The figures of a run for other programs: metrics.json."""
+"""metrics.json: the figures of a run for other programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMAT = 1
 
 
 def metrics(of: Tables, verdict: Verdict, answer: SweepAnswer | None = None) -> dict[str, Any]:
-    """The content of metrics.json; what was not measured is null, and times are in seconds.
+    """The content of metrics.json; times are in seconds, and null means not measured.
 
     Keys: ``format``, ``run`` (id, schedule, seed, state, ended_by, elapsed_s), ``verdict`` (state, reasons, notes), ``objectives``
     (null, or a list of objective, metric, state, value, interval, remark, said, passes), then
@@ -31,7 +31,7 @@ def metrics(of: Tables, verdict: Verdict, answer: SweepAnswer | None = None) -> 
     * ``lateness_s``: the same of one sample, and limit, held, held_max
     * ``throughput``: ok, wall_s, per_s, offered_per_s
     * ``audio`` (or null): n, seconds, per_s, real_time_factor_p50, real_time_factor_p5, wer_n, wer_mean, wer_max
-    * ``endpoint``: queue_delay_s and execution_time_s of answered ok, each as a sample, where the endpoint tells them;
+    * ``endpoint``: queue_delay_s and execution_time_s of requests answered ok, each as a sample, if the endpoint reports them;
       dispatched_again; ``polling`` (or null): late_s and polls, each as a sample
     * ``cold``: known, cold, share, by, starts (or null), cold_start_s as a sample; ``response_time_s`` by condition,
       ``parts`` (scaler_s, cold_start_s, hand_over_s) and ``whole`` of the wait of cold requests, each as a sample
@@ -40,9 +40,9 @@ def metrics(of: Tables, verdict: Verdict, answer: SweepAnswer | None = None) -> 
     * ``stages``: a list of stage, planned, requests, ok, p50_s, p95_s, throughput_per_s
     * ``events``: by kind count, total_s, longest_s
     * ``sweep`` (or null): question, decision (sentence, change, by, setting), policies, notes, baseline, knee, usl (or why refused),
-      memory, ``settings`` and ``stages``, each a list; its figures leave the warm-up out, those above do not
+      memory, ``settings`` and ``stages``, each a list; without the warm-up, unlike the figures above
 
-    Plain Locust input has ``totals`` (a list by name) instead of all from ``ledger`` on. metrics.schema.json says the same as JSON Schema.
+    Plain Locust input has ``totals`` (a list by name) instead of all from ``ledger`` on. The JSON Schema is metrics.schema.json.
     """
     about = of.run.about
     named = {key: about.get(key) for key in ("schedule", "seed", "state", "ended_by", "elapsed_s")}
@@ -135,7 +135,7 @@ def _audio(of: Tables) -> dict[str, Any] | None:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON knows it: plain numbers, null for NaN and infinities; to nine decimals."""
+    """``value`` with plain numbers, rounded to nine decimals, and null for NaN and infinity."""
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What pages are made of: templates, figures, and tables for a terminal."""
+"""Pages from templates, figures as HTML, tables for a terminal, and the ten views with their places in a report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNIT = re.compile(r"(?<=\d) (?=(?:%|m?s)(?:\W|$))")
 
 
 def render(name: str, content: dict[str, Any]) -> str:
-    """A template of analysis/report/templates filled with ``content``; HTML is escaped."""
+    """Fills a template of analysis/report/templates; HTML templates escape every text."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=lambda template: template is not None and template.endswith(".html"),
@@ -38,39 +38,47 @@ def render(name: str, content: dict[str, Any]) -> str:
 
 
 def _tied(text: str) -> str:
-    """``text`` with figures that no line end parts from their units."""
     return _UNIT.sub("\u00a0", text)
 
 
 def slug(title: str) -> str:
-    """``title`` as an id: lower case, what is no letter or digit a hyphen."""
+    """``title`` as an HTML id: lower case, hyphens between words."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def figure_content(plot: Plot | MissingPlot, folder: Path) -> dict[str, Any]:
-    """A figure as the templates show it; its files are written into ``folder``."""
+    """Writes a figure's files into ``folder`` and returns what the templates show of it."""
     named = {"name": plot.name, "title": plot.title}
     if isinstance(plot, Plot):
         return {**named, "caption": plot.caption, "svg": Markup(write_plot(plot, folder)), "reason": ""}
     return {**named, "caption": "", "svg": "", "reason": plot.reason}
 
 
+def write_page(folder: Path, plots: Sequence[Plot | MissingPlot], content: Mapping[str, Any]) -> Path:
+    """Writes report.md and index.html with their figures into ``folder``, and returns the path of the page."""
+    shown = {**content, "figures": [figure_content(plot, folder / "figures") for plot in plots]}
+    (folder / "report.md").write_text(render("report.md", shown), encoding="utf-8")
+    page = folder / PAGE
+    page.write_text(render("report.html", shown), encoding="utf-8")
+    return page
+
+
 def aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines, each column as wide as its widest cell."""
+    """Rows as lines of text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-TOTALS = "Locust's totals have no row a request."
-SCALING = f"One prefix of Locust's files was read: {PROGRAM} scaling 1=PREFIX 2=PREFIX shows several numbers of workers."
-COMPARE = f"It takes a second run: {PROGRAM} compare BASE CANDIDATE writes a page that sets them side by side."
+TOTALS = "Locust's CSV files have totals only, no rows of single requests."
+SCALING = f"Needs runs with different numbers of workers: {PROGRAM} scaling 1=PREFIX 2=PREFIX."
+COMPARE = f"Needs a second run: {PROGRAM} compare BASE CANDIDATE."
 
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """A view, by what shows it (figures by name, tables by title, the page's own sections), and what it takes where nothing does.
+    """A view: the figures (by name), tables and sections (by title) that show it, and what is needed if none does.
 
-    ``of_totals`` is what it takes where there are Locust's totals only.
+    ``of_totals`` says what is needed if only Locust's totals are available.
     """
 
     name: str
@@ -85,38 +93,38 @@ VIEWS = (
     ViewSpec(
         "Verdict, and what to do",
         sections=("Verdict", "Decision", "Objectives"),
-        takes="A best setting and its price take a sweep: locustfiles/concurrency.py, scaling.py or matrix.py.",
+        takes="Needs a sweep for the best setting and its price: locustfiles/concurrency.py, scaling.py or matrix.py.",
     ),
     ViewSpec("Timeline", ("timeline", "history")),
     ViewSpec(
         "Throughput and P95 against concurrency",
         ("sweep_throughput", "scaling_p95"),
-        takes="One setting was measured: locustfiles/concurrency.py or matrix.py measures several.",
+        takes="Needs several settings: locustfiles/concurrency.py or matrix.py.",
         of_totals=SCALING,
     ),
     ViewSpec(
         "Scaling efficiency against endpoint workers",
         ("sweep_efficiency",),
-        takes="One number of endpoint workers was measured: locustfiles/scaling.py measures several.",
+        takes="Needs several numbers of endpoint workers: locustfiles/scaling.py.",
         of_totals=SCALING,
     ),
     ViewSpec("Anatomy of a request, cold against warm", ("anatomy", "waterfall", "sweep_split")),
-    ViewSpec("Cost against P95", ("sweep_cost",), takes="It takes several settings with a price: a sweep with --price."),
+    ViewSpec("Cost against P95", ("sweep_cost",), takes="Needs several settings with a price: a sweep with --price."),
     ViewSpec(
         "Cold starts",
         tables=("Cold starts", "Response time, cold and warm", "What cold requests waited for"),
-        takes="No answer says which endpoint worker gave it, and no start of one was seen.",
+        takes="No answer names its endpoint worker, and no worker was seen to start.",
     ),
     ViewSpec(
         "Errors and their causes",
         tables=("Ledger", "By outcome", "Why", "Requests and attempts", "Failures"),
-        takes="No request has a row.",
+        takes="No request was recorded.",
     ),
     ViewSpec(
         "Real-time factor and word error rate",
         ("sweep_quality",),
         ("Audio",),
-        takes="No audio length is recorded: it takes a transcription, or a job that tells the length.",
+        takes="Needs audio: a transcription service, or jobs that report the audio length.",
     ),
     ViewSpec("Comparison of runs", takes=COMPARE, of_totals=COMPARE),
 )
@@ -124,7 +132,7 @@ VIEWS = (
 
 @dataclass(frozen=True)
 class View:
-    """A view of this report: links to what shows it (anchor and title), and in a sentence what is not there."""
+    """A view of this report: links (anchor and title) to what shows it, and a sentence on what is missing."""
 
     name: str
     links: tuple[tuple[str, str], ...]
@@ -134,7 +142,7 @@ class View:
 def views(
     plots: Sequence[Plot | MissingPlot], tables: Mapping[str, str], sections: Mapping[str, str], *, totals: bool = False
 ) -> list[View]:
-    """Each of VIEWS in this report; ``tables`` and ``sections`` are those that the page has: title → anchor."""
+    """VIEWS as they are in this report; ``tables`` and ``sections`` of the page are given as title → anchor."""
     return [_view(wanted, plots, tables, sections, totals=totals) for wanted in VIEWS]
 
 

@@ -31,21 +31,14 @@ from ..text.sheet import Sheet
 from ..verdict.verdict import Verdict, judge
 from . import run_sheets
 from .metrics_json import metrics
-from .page import PAGE, aligned, figure_content, render, slug, views
+from .page import aligned, slug, views, write_page
 
-UNDRAWN = f"--figures no left it out; {PROGRAM} report RUN draws it"
+UNDRAWN = f"--figures no was given; draw it with {PROGRAM} report RUN"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report says, before it is written.
-
-    Attributes:
-        headline: the finding in one sentence.
-        equation: the ledger in one line; "" for plain Locust input.
-        answer: what a sweep comes to; None for any other run.
-        objectives: which objectives were met and which missed; None where none was given.
-    """
+    """What a report says; ``equation`` is the ledger in one line, "" for Locust's totals."""
 
     run: Run
     tables: Tables
@@ -68,34 +61,21 @@ def report(run: Run) -> Report:
 
 
 def _kept(tables: Tables, verdict: Verdict, found: SweepAnswer | None = None) -> Sheet | None:
-    """What became of the objectives that the run was given."""
     return objective_results.objectives_sheet(objective_results.own_results(MeasuredRun(tables, verdict, found)))
 
 
 def write(of: Report, folder: Path, *, figures: bool = True) -> Path:
-    """Writes the report's files into ``folder`` (made if need be) and returns the page's path.
-
-    Args:
-        figures: whether they are drawn; else the page says of each how to have it.
-
-    Raises:
-        OSError: the folder or a file cannot be written.
-    """
+    """Writes the report into ``folder`` and returns the path of the page; without ``figures`` the page says how to draw them."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     made = plots.plots(of.tables, of.answer)
     made = made if figures else [MissingPlot(one.name, one.title, UNDRAWN if isinstance(one, Plot) else one.reason) for one in made]
-    content = _content(of, made) | {"figures": [figure_content(plot, folder / "figures") for plot in made]}
     _write_cold(of.tables, folder / FILE)
     measured = metrics(of.tables, of.verdict, of.answer)
     (folder / "metrics.json").write_text(json.dumps(measured, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(render("report.md", content), encoding="utf-8")
-    page = folder / PAGE
-    page.write_text(render("report.html", content), encoding="utf-8")
-    return page
+    return write_page(folder, made, _content(of, made))
 
 
 def _content(of: Report, made: Sequence[Plot | MissingPlot]) -> dict[str, Any]:
-    """What the templates show, but for the drawn figures."""
     there = run_sheets.run_sheets(of.tables, of.answer)
     anchors = {sheet.title: f"table-{slug(sheet.title)}" for sheet in there}
     wanted = {"Verdict": True, "Decision": of.answer is not None, "Ledger": bool(of.equation), "Objectives": of.objectives is not None}
@@ -114,7 +94,6 @@ def _content(of: Report, made: Sequence[Plot | MissingPlot]) -> dict[str, Any]:
 
 
 def _short(of: Report, there: list[Sheet]) -> list[Sheet]:
-    """The tables that a pull request is shown unasked: the decision, the objectives, the main one."""
     first = [] if of.answer is None else [of.answer.policies]
     kept = [] if of.objectives is None else [of.objectives]
     main = of.answer.main.title if of.answer else "Response time" if of.run.totals is None else there[0].title
@@ -122,7 +101,6 @@ def _short(of: Report, there: list[Sheet]) -> list[Sheet]:
 
 
 def _write_cold(of: Tables, path: Path) -> None:
-    """What the rule on cold starts decided, a row an attempt; no file where it could decide nothing."""
     found = cold_start_table(of) if of.run.totals is None else None
     if found is None:
         path.unlink(missing_ok=True)
@@ -146,14 +124,13 @@ def terminal(of: Report, page: Path) -> str:
 
 
 def _main(of: Report) -> Sheet:
-    """The one table that a terminal shows."""
     if of.answer is not None:
         return of.answer.main
     return run_sheets.run_sheets(of.tables)[0] if of.run.totals is not None else run_sheets.times_sheet(of.tables)
 
 
 def circumstances(about: dict[str, Any]) -> list[tuple[str, str]]:
-    """run.json as rows of name and text, nested keys joined by dots; the ledger stands elsewhere."""
+    """run.json without its ledger as rows of name and text, nested keys joined by dots."""
     rows: list[tuple[str, str]] = []
     for key, value in about.items():
         if isinstance(value, dict) and key != "ledger":
@@ -168,7 +145,6 @@ def _said(value: Any) -> str:
 
 
 def _bar(of: Report) -> list[dict[str, Any]]:
-    """The ledger as parts of a bar: name, count, colour and share of the width in percent."""
     if of.run.totals is not None:
         return []
     book = of.tables.ledger
@@ -177,18 +153,18 @@ def _bar(of: Report) -> list[dict[str, Any]]:
     return [{"name": name, "count": n, "colour": THEMED.get(colour, colour), "width": 100 * n / whole} for name, n, colour in parts if n]
 
 
+# Outcomes reported with the time until they came.
 WAITED = ("queue_timeout", "timed_out", "abandoned")
-"""Outcomes of which it matters after how long they came."""
 
 
 def equation(tables: Tables) -> str:
-    """The ledger in one line; says so where completions, not a plan, made the number."""
+    """The ledger in one line; a closed loop has no plan, so its requests are called sent."""
     line = str(tables.ledger)
     return line if tables.run.about.get("planned") is not None else line.replace(" planned", " sent in a closed loop", 1)
 
 
 def headline(tables: Tables) -> str:
-    """The run in a sentence: what was asked, what came back and how fast; of RunPod's endpoints a second one, cold and warm."""
+    """The result in a sentence: load, outcomes, response times; for RunPod endpoints a second one on cold starts."""
     book = tables.ledger
     answered = f"{book.counts.get('ok', 0):,} of {book.planned:,} ok{_at_first(tables)}"
     causes = {str(outcome): rows for outcome, rows in failure_causes(tables).groupby("outcome")}
@@ -201,13 +177,11 @@ def headline(tables: Tables) -> str:
 
 
 def _at_first(tables: Tables) -> str:
-    """How many were ok at the first try, where some were tried again."""
     found = retry_summary(tables)
     return f", {int(found.success['ok'].iloc[0]):,} at the first try" if found is not None and len(found.success) else ""
 
 
 def _because(outcome: str, causes: pd.DataFrame, count: int) -> str:
-    """Why ``count`` requests ended with an outcome: `` after 120 s (no capacity)``; "" where no cause is known."""
     known = causes[(causes["requests"] > 0) & (causes["cause"] != "unknown")]
     if len(known) == 1 and int(known["requests"].iloc[0]) == count:
         median_s = known["median_s"].iloc[0]
@@ -218,7 +192,6 @@ def _because(outcome: str, causes: pd.DataFrame, count: int) -> str:
 
 
 def _cold_and_warm(tables: Tables) -> str:
-    """Cold starts, and how fast warm answers came, as a sentence with a blank before it; "" where nothing is known."""
     found = cold_starts(tables)
     parts = []
     if found.starts:
@@ -229,7 +202,7 @@ def _cold_and_warm(tables: Tables) -> str:
         parts.append(f"{found.cold:,} of {found.known:,} met a cold start" if found.cold else "No request met a cold start")
     for condition, label in (("warm", "warm answers"), ("untold", "answers without a cold start")):
         if condition in found.response:
-            parts.append(f"{label} half within {seconds(found.response[condition].at(50).value)}")
+            parts.append(f"half of the {label} within {seconds(found.response[condition].at(50).value)}")
     return f" {'; '.join(parts)}." if found.known else ""
 
 
@@ -245,11 +218,11 @@ def _speed(tables: Tables) -> str:
     times = tables.response["ok"]
     if not times.n:
         ok = tables.ledger.counts.get("ok", 0)
-        return "the rows tell no time" if ok else "no answer was ok, so there is no response time"
+        return "the rows have no times" if ok else "no response time, because no request was answered ok"
     tail = times.at(95)
     if tail.maximum:
         return (
             f"half answered within {seconds(times.at(50).value)}, all within {seconds(times.maximum)} (n = {times.n:,}: too few for a P95)"
         )
-    beside = f"n = {times.n:,}" if tail.lower is not None else f"n = {times.n:,}: the P95 has no interval"
+    beside = f"n = {times.n:,}" if tail.lower is not None else f"n = {times.n:,}; too few for an interval of the P95"
     return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} ({beside})"

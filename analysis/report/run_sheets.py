@@ -1,4 +1,4 @@
-"""The tables as text, ready to stand in a page, in Markdown or on a terminal."""
+"""The tables of a run as text, for the page, Markdown and the terminal."""
 
 from __future__ import annotations
 
@@ -33,20 +33,17 @@ from ..text.sheet import Sheet
 pass
 
 ERROR_SHOWN = 120
-LEADING = "The commonest first, at most 20."
+LEADING = "Most frequent first, at most 20."
 
 
 def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
-    """Every table of the report that the run can fill, in order; the ledger first.
-
-    Of a sweep its own tables stand in place of those that would mix its settings, and its warm-up, together.
-    """
+    """Every table that the run can fill, the ledger first. A sweep has its own tables instead of those that would mix its settings."""
     if of.run.totals is not None:
         return list(_plain(of))
     if answer is not None:
         rest = [*cold_sheets(of), *retry_sheets(of), _lateness(of), _outcomes(of)]
         return [sheet for sheet in [_ledger(of), *answer.sheets(), *rest, *cause_sheets(of), *_events(of)] if sheet.rows]
-    made = [_ledger(of), _times("Response time", of.response, "done − scheduled, to the end of the last attempt.", of)]
+    made = [_ledger(of), _times("Response time", of.response, "done − scheduled, up to the end of the last attempt.", of)]
     made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of))
     made += [*cold_sheets(of), *queue_sheets(of), *retry_sheets(of)]
     made += [_throughput(of), _lateness(of), *_audio(of), _outcomes(of), *cause_sheets(of), _stages(of), *_events(of)]
@@ -54,23 +51,23 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
 
 
 def times_sheet(of: Tables) -> Sheet:
-    """Response time alone, for a terminal."""
+    """The response times for a terminal."""
     return _times("Response time", of.response, "", of)
 
 
 def absent_tables(of: Tables) -> list[str]:
-    """A sentence for each table that the run cannot fill."""
+    """A sentence for each table that this run cannot fill."""
     if of.run.totals is not None:
         return []
     missing = []
     if of.audio is None:
-        missing.append("No audio length is recorded, so there is no audio throughput and no real-time factor.")
+        missing.append("No audio throughput or real-time factor: no audio length was recorded.")
     if not of.queue_and_execution:
-        missing.append("The endpoint told neither queue delay nor execution time.")
+        missing.append("No queue delay or execution time: the endpoint reported neither.")
     if of.cold_judgement["cold"].isna().all():
-        missing.append("No answer says which endpoint worker gave it, so which requests met a cold start is not known.")
+        missing.append("No cold starts: no answer names the endpoint worker that gave it.")
     if of.run.events is None:
-        missing.append("No hook event is recorded: no start of an endpoint worker, queueing, queue time-out or throttling was seen.")
+        missing.append("No events: no worker start, queueing, queue time-out or throttling was recorded.")
     return missing
 
 
@@ -78,9 +75,11 @@ def _ledger(of: Tables) -> Sheet:
     book = of.ledger
     counts = [(name, book.counts[name], meaning) for name, meaning in OUTCOMES.items() if book.counts.get(name)]
     if book.missing:
-        counts.append(("missing", book.missing, "planned, and no row tells what became of it"))
+        counts.append(("missing", book.missing, "planned, but no row records how it ended"))
     rows = tuple((name, f"{n:,}", _share(n, book.planned), meaning) for name, n, meaning in counts)
-    return Sheet("Ledger", ("Outcome", "Requests", "Share", "Meaning"), rows, "A retried request counts with its last attempt.", aside=True)
+    return Sheet(
+        "Ledger", ("Outcome", "Requests", "Share", "Meaning"), rows, "Retried requests count once, by their last attempt.", aside=True
+    )
 
 
 def _share(part: int, whole: int) -> str:
@@ -88,26 +87,21 @@ def _share(part: int, whole: int) -> str:
 
 
 def method_remark(*samples: TimeSummary) -> str:
-    """What a reader must know of the percentiles and intervals of ``samples``."""
+    """How the percentiles and intervals of ``samples`` were computed."""
     alike = any(percentile.alike for times in samples for percentile in times.percentiles)
-    basis = "or from blocks of time where neighbours are alike" if alike else "which supposes independent requests"
-    return f"Nearest rank; 95 % intervals within this run only, from order statistics, {basis}."
+    basis = "or from blocks of time if successive requests are correlated" if alike else "assuming independent requests"
+    return f"Nearest-rank percentiles. 95 % intervals cover this run only: from order statistics, {basis}."
 
 
 def _times(title: str, both: dict[str, TimeSummary], formula: str, of: Tables) -> Sheet:
-    """A row a percentile; two columns a policy: the figure, and its interval."""
     head = ["", *(part for policy, label in POLICIES.items() for part in (f"{label} (n = {both[policy].n:,})", "95 % interval"))]
     rows = [
-        (
-            f"P{p}",
-            *(part for times in both.values() for part in (seconds(times.at(p).value), interval_text(times.at(p)))),
-        )
-        for p in PERCENTS
+        (f"P{p}", *(part for times in both.values() for part in (seconds(times.at(p).value), interval_text(times.at(p))))) for p in PERCENTS
     ]
     rows.append(("max", *(part for times in both.values() for part in (seconds(times.maximum), ""))))
     rows.append(("mean", *(part for times in both.values() for part in (seconds(times.mean), ""))))
     endless = sum(of.ledger.counts.get(name, 0) for name in ENDLESS)
-    left = f" Left out, without an end: {endless:,} ({' and '.join(ENDLESS)})." if endless else ""
+    left = f" Excluded because they never ended: {endless:,} ({' and '.join(ENDLESS)})." if endless else ""
     return Sheet(title, tuple(head), tuple(rows), f"{formula} {method_remark(*both.values())}{left}".strip())
 
 
@@ -116,7 +110,7 @@ def _throughput(of: Tables) -> Sheet:
     offered = number(found.offered_per_s, "requests per s") if found.offered_per_s is not None else found.not_offered
     rows = (
         ("offered rate", offered, "planned arrivals ÷ the schedule's duration"),
-        ("throughput", number(found.per_s, "ok per s"), "ok ÷ measured wall time; failures never count"),
+        ("throughput", number(found.per_s, "ok per s"), "ok ÷ measured wall time; failures do not count"),
         ("measured wall time", seconds(found.wall_s), "first scheduled to last done"),
     )
     return Sheet("Throughput", ("", "Value", "How"), rows, aside=True)
@@ -127,7 +121,7 @@ def _lateness(of: Tables) -> Sheet:
     rows = [(f"P{p}", seconds(found.times.at(p).value), interval_text(found.times.at(p))) for p in PERCENTS if p != 90]
     rows.append(("max", seconds(found.times.maximum), f"n = {found.times.n:,} sent"))
     held = f"{found.held:,} of {found.of:,}" + (f", up to {seconds(found.held_max_s)}" if found.held else "")
-    rows.append(("held back by the in-flight cap", held, "not in the lateness"))
+    rows.append(("held back by the in-flight cap", held, "not counted as lateness"))
     return Sheet(
         "Lateness",
         ("", "Value", "95 % interval"),
@@ -141,18 +135,14 @@ def _audio(of: Tables) -> Iterator[Sheet]:
     if heard is None:
         return
     rows = [
-        (
-            "audio throughput",
-            number(heard.per_s, "audio s per s"),
-            "higher is better; audio of the ok rows ÷ measured wall time",
-        ),
-        ("real-time factor P50", number(heard.p50, "×"), "higher is faster; each ok row's audio ÷ its own service time"),
-        ("real-time factor P5", number(heard.p5, "×"), "19 in 20 rows are at least as fast"),
+        ("audio throughput", number(heard.per_s, "audio s per s"), "higher is better; audio answered ok ÷ measured wall time"),
+        ("real-time factor P50", number(heard.p50, "×"), "higher is faster; audio ÷ service time of each ok request"),
+        ("real-time factor P5", number(heard.p5, "×"), "19 of 20 requests are at least this fast"),
     ]
     if heard.wer_n:
         rows.append(("word error rate, mean", percent(heard.wer_mean), f"n = {heard.wer_n:,}; lower is better"))
         rows.append(("word error rate, max", percent(heard.wer_max), ""))
-    remark = f"n = {heard.n:,} rows answered ok, {number(heard.seconds)} s of audio."
+    remark = f"n = {heard.n:,} requests answered ok, {number(heard.seconds)} s of audio."
     yield Sheet("Audio", ("", "Value", "How"), tuple(rows), remark, aside=True)
 
 
@@ -163,7 +153,7 @@ def _outcomes(of: Tables) -> Sheet:
         for name, n, first, last, statuses, errors in found.itertuples()
     )
     head = ("Outcome", "Attempts", "First due", "Last due", "Statuses", "Commonest errors")
-    remark = f"Over attempts, so a failure that was retried shows here. At most {COMMONEST} statuses and errors."
+    remark = f"Counts attempts, so retried failures are included. At most {COMMONEST} statuses and errors are listed."
     return Sheet("By outcome", head, rows, remark, aside=True)
 
 
@@ -174,7 +164,7 @@ def _counts(pairs: list[tuple[Any, int]]) -> str:
 def _stages(of: Tables) -> Sheet:
     rows = tuple(map(_stage, by_stage(of.run, of.requests).to_dict("records")))
     head = ("Stage", "Planned", "Requests", "ok", "P50", "P95", "Throughput")
-    return Sheet("By stage", head, rows, "Response time of answered ok; throughput over the stage's own wall time.")
+    return Sheet("By stage", head, rows, "Response times of requests answered ok; throughput over the wall time of the stage.")
 
 
 def _stage(row: dict[Hashable, Any]) -> tuple[str, ...]:
@@ -201,7 +191,7 @@ def _plain(of: Tables) -> Iterator[Sheet]:
     assert of.run.totals is not None
     rows = tuple(map(_name, locust_csv.by_name(of.run.totals).to_dict("records")))
     head = ("Request", "Requests", "Failures", "Requests/s", "P50", "P90", "P95", "P99", "max", "mean")
-    yield Sheet("Locust's totals", head, rows, "Times from the instant of sending, failures included, two digits.")
+    yield Sheet("Locust's totals", head, rows, "Times count from sending, include failures, and are rounded by Locust to two digits.")
     failures = of.run.totals.failures
     if failures is not None and {"Name", "Error", "Occurrences"} <= set(failures.columns):
         worst = failures.sort_values("Occurrences", ascending=False, kind="stable").head(20)
@@ -224,50 +214,48 @@ def _name(row: dict[Hashable, Any]) -> tuple[str, ...]:
 
 
 TOLD_BY: Mapping[str, str] = {
-    "said": "the endpoint said so",
-    "worker_list": "its endpoint worker became ready after it was sent",
-    "first_on_worker": "first on its endpoint worker, after a wait",
-    "execution": "first on its endpoint worker, and an outlier in execution time",
+    "said": "reported by the endpoint",
+    "worker_list": "its worker became ready after the request was sent",
+    "first_on_worker": "first request on its worker, after a wait",
+    "execution": "first request on its worker, with an outlying execution time",
 }
 PARTS: Mapping[str, tuple[str, str]] = {
-    "scaler_s": ("scaler and queue", "sent → start of the endpoint worker"),
-    "cold_start_s": ("cold start", "start of the endpoint worker → ready, as far as the request waited for it"),
-    "hand_over_s": ("hand-over", "ready → start of the request there"),
+    "scaler_s": ("scaler and queue", "request sent → worker starts"),
+    "cold_start_s": ("cold start", "worker starts → ready, while the request waited"),
+    "hand_over_s": ("hand-over", "worker ready → request starts on it"),
 }
 
 
 def cold_sheets(of: Tables) -> Iterator[Sheet]:
-    """How many requests met a cold start, cold beside warm answers, and what the cold ones waited for."""
+    """Cold starts: how many requests met one, response times cold and warm, and what cold requests waited for."""
     found = cold_starts(of)
     if found.starts is None and not found.known:
         return
-    remark = "Over requests, by the rule of docs/methodology.md (Cold starts)."
-    remark += " A start counts to the look that showed it ready, or to its first job." if found.starts else ""
-    remark += (
-        f" {FILE} has only attempts that are cold or among the first on an endpoint worker." if found.known and is_shortened(of) else ""
-    )
+    remark = "Counts requests, by the cold-start rule in docs/methodology.md."
+    remark += " A start ends at the poll that first saw the worker ready, or at its first job." if found.starts else ""
+    remark += f" {FILE} lists only attempts that are cold or among the first on a worker." if found.known and is_shortened(of) else ""
     yield Sheet("Cold starts", ("", "Value", "How"), tuple(_cold(found)), remark, FILE if found.known else "", aside=True)
     conditions = _conditions(of.cold_after_s)
     rows = tuple((name, *_half_and_tail(found.response[name]), which) for name, which in conditions.items() if name in found.response)
     head = ("", "n", "P50", "95 % interval", "P95", "95 % interval", "max", "Which")
-    yield Sheet("Response time, cold and warm", head, rows, "Of answered ok. Nearest rank; intervals as above.")
+    yield Sheet("Response time, cold and warm", head, rows, "Requests answered ok. Nearest-rank percentiles; intervals as above.")
     waits = [(*PARTS[part], times) for part, times in found.parts.items()]
-    waits += [("queue + cold start", "not told apart: the start of the endpoint worker is not known", found.whole)] if found.whole.n else []
+    waits += [("queue + cold start", "not separable: the start of the worker is not known", found.whole)] if found.whole.n else []
     shown = tuple((label, f"{t.n:,}", percentile_text(t.at(50).value, t.n, 50), seconds(t.maximum), what) for label, what, t in waits)
     yield Sheet("What cold requests waited for", ("", "n", "P50", "max", "From → to"), shown, aside=True)
 
 
 def _cold(found: ColdStarts) -> Iterator[tuple[str, str, str]]:
     share = f" ({percent(found.share)})" if found.share is not None else ""
-    yield "cold requests", f"{found.cold:,} of {found.known:,}{share}", "of those of which it is known"
+    yield "cold requests", f"{found.cold:,} of {found.known:,}{share}", "of requests for which this is known"
     yield from ((f"… {how.replace('_', ' ')}", f"{n:,}", TOLD_BY[how]) for how, n in found.by.items())
     if found.starts is None:
-        yield "starts of endpoint workers", NONE, "nothing told of any: neither the list of workers nor an event"
+        yield "starts of endpoint workers", NONE, "neither the worker list nor an event reported any"
         return
-    yield "starts of endpoint workers", f"{found.starts:,}", "seen to become ready since second 0"
+    yield "starts of endpoint workers", f"{found.starts:,}", "seen to become ready during the run"
     if found.start_s.n:
         half = f"median {seconds(found.start_s.at(50).value)}, max {seconds(found.start_s.maximum)}"
-        yield "cold-start time", half, f"n = {found.start_s.n:,}; an endpoint worker's start → ready"
+        yield "cold-start time", half, f"n = {found.start_s.n:,}; worker starts → ready"
 
 
 def _conditions(after_s: float) -> dict[str, str]:
@@ -275,23 +263,18 @@ def _conditions(after_s: float) -> dict[str, str]:
         "cold": "met a cold start",
         "warm": f"no cold start, waited less than {seconds(after_s)}",
         "queued": f"no cold start, waited {seconds(after_s)} or longer",
-        "untold": "no cold start, and the endpoint does not tell the wait",
+        "untold": "no cold start; the endpoint does not report the wait",
     }
 
 
 def _half_and_tail(times: TimeSummary) -> tuple[str, ...]:
     half, tail = times.at(50), times.at(95)
-    middle = (
-        seconds(half.value),
-        interval_text(half),
-        seconds(tail.value),
-        interval_text(tail),
-    )
+    middle = (seconds(half.value), interval_text(half), seconds(tail.value), interval_text(tail))
     return (f"{times.n:,}", *middle, seconds(times.maximum))
 
 
 def cause_sheets(of: Tables) -> Iterator[Sheet]:
-    """Why attempts did not end ok, where an event names a cause."""
+    """The recorded causes of attempts that did not end ok."""
     found = failure_causes(of)
     columns = zip(*(found[name] for name in ("outcome", "cause", "requests", "attempts", "median_s")), strict=True)
     rows = tuple(
@@ -301,18 +284,18 @@ def cause_sheets(of: Tables) -> Iterator[Sheet]:
             f"{n:,}",
             f"{tried:,}",
             seconds(after_s),
-            CAUSES.get(cause, "a cause that this report does not know"),
+            CAUSES.get(cause, "a cause unknown to this version"),
         )
         for outcome, cause, n, tried, after_s in columns
     )
     unsaid = int((~of.attempts["outcome"].isin(["ok", "unfinished", "not_sent"])).sum()) - int(found["attempts"].sum())
-    remark = "Requests: those that ended so in the end. After: median time from sent to the end."
-    remark += f" {plural(unsaid, 'attempt')} without a cause on record are not here." if unsaid > 0 else ""
+    remark = "Requests: those that finally ended this way. After: median time from sending to the end."
+    remark += f" Not listed: {plural(unsaid, 'attempt')} without a recorded cause." if unsaid > 0 else ""
     yield Sheet("Why", ("Outcome", "Cause", "Requests", "Attempts", "After", "In plain words"), rows, remark, aside=True)
 
 
 def retry_sheets(of: Tables) -> Iterator[Sheet]:
-    """Requests beside attempts, where some were tried again."""
+    """Requests and attempts, if any were retried."""
     found = retry_summary(of)
     if found is None:
         return
@@ -325,17 +308,17 @@ def retry_sheets(of: Tables) -> Iterator[Sheet]:
 
 
 def _amplified(found: RetrySummary) -> str:
-    whole = f"{plural(found.attempts, 'attempt')} for {plural(found.requests, 'request')} that were sent"
-    return f"Amplification {number(found.amplification, '×')}: {whole}; lower is better. A request ends as its last attempt does."
+    whole = f"{plural(found.attempts, 'attempt')} for {plural(found.requests, 'request')} sent"
+    return f"Amplification {number(found.amplification, '×')}: {whole}; lower is better. The last attempt decides how a request ended."
 
 
 def queue_sheets(of: Tables) -> Iterator[Sheet]:
-    """Queue delay and execution time as the endpoint tells them, and how polling saw the ends."""
+    """Queue delay and execution time as the endpoint reports them, and how late polling saw the ends."""
     found = of.queue_and_execution
     rows = tuple(
         (label, f"{t.n:,}", *(percentile_text(t.at(p).value, t.n, p) for p in (50, 95)), seconds(t.maximum)) for label, t in found.items()
     )
-    said = ["Of answered ok, as the endpoint tells them; the last attempt of each request.", *_polled(of), *_again(of)]
+    said = ["Reported by the endpoint, for the last attempt of each request answered ok.", *_polled(of), *_again(of)]
     yield Sheet("Queue and execution", ("", "n", "P50", "P95", "max"), rows, " ".join(said))
 
 
@@ -344,12 +327,12 @@ def _polled(of: Tables) -> Iterator[str]:
     if seen is not None:
         half, tail = (percentile_text(seen.late.at(p).value, seen.late.n, p) for p in (50, 95))
         yield (
-            f"Polling saw the ends late by {half} at P50 and {tail} at P95, which is in no time above, "
-            f"and asked {number(seen.polls.mean)} times a job (at most {seen.polls.maximum or 0:,.0f}; n = {seen.late.n:,})."
+            f"Polling noticed the end of a job {half} late at P50 and {tail} at P95, which these times exclude, "
+            f"and took {number(seen.polls.mean)} requests per job (at most {seen.polls.maximum or 0:,.0f}; n = {seen.late.n:,})."
         )
 
 
 def _again(of: Tables) -> Iterator[str]:
     again = attempt_tables.dispatched_again(of.requests)
     if again or of.run.kind == "queue":
-        yield f"The platform dispatched {plural(again, 'job')} again by itself."
+        yield f"The platform itself dispatched {plural(again, 'job')} again."

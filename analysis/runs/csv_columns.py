@@ -1,7 +1,7 @@
-"""Reads a CSV file of a run by columns: its whole lines, each column of the type that it was asked for.
+"""Reads the complete lines of a run's CSV file by columns with given types.
 
-pyarrow reads it in blocks, on all cores, and never holds the file as text. It is stricter than pandas: what it refuses (a
-row with too few cells, ``1e3`` for a whole number), pandas reads, or refuses with a message of its own.
+pyarrow reads the file in blocks on all cores, without holding it as text. Files that it refuses (rows with too few cells, ``1e3`` as
+a whole number) are read by pandas, or refused with its message.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from pyarrow import csv as arrow
 
 from coldburst.lines import ERROR_LENGTH, one_line
 
+# The largest magnitude of a time, count or size; whole numbers up to it are exact as floats.
 MOST = 1e15
-"""No time, count or size is further from nothing: what is would only overflow. Whole numbers below it are exact as floats too."""
 BLOCK = 1 << 24
+# Characters per cell; the default limit of csv is 131,072.
 WIDEST = 1 << 28
-"""Characters of a cell; csv's own limit is 131,072."""
+# The spellings that pandas reads as booleans.
 TRUE, FALSE = ["True", "TRUE", "true", "1", "1.0"], ["False", "FALSE", "false", "0", "0.0"]
-"""What pandas takes for a boolean."""
 _TYPES: Mapping[str, pa.DataType] = {
     "Int64": pa.int64(),
     "Int32": pa.int32(),
@@ -42,7 +42,7 @@ _TYPES: Mapping[str, pa.DataType] = {
 
 
 def first_odd_cell(path: Path, dtypes: Mapping[str, str]) -> str:
-    """The first cell of a CSV file that is none of its column's type, as part of a sentence; "" where each is."""
+    """The first cell that does not fit its column's type, as part of a sentence, or ""."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         found = csv.reader(file)
         head = next(found, [])
@@ -66,12 +66,8 @@ def _fits(cell: str, dtype: str) -> bool:
 
 
 def csv_cells(text: str, separator: str = ",") -> Iterator[list[str]]:
-    """The rows of a CSV text, cell by cell, however long a cell is.
-
-    Raises:
-        csv.Error: it is no CSV.
-    """
-    before = csv.field_size_limit(WIDEST)  # of the whole process
+    """The rows of a CSV text, with cells of any length; raises csv.Error if it is not CSV."""
+    before = csv.field_size_limit(WIDEST)
     try:
         yield from csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     finally:
@@ -79,11 +75,11 @@ def csv_cells(text: str, separator: str = ",") -> Iterator[list[str]]:
 
 
 class AmbiguousCell(ValueError):
-    """pyarrow took a cell that pandas may see otherwise."""
+    """pyarrow accepted a cell that pandas may read differently."""
 
 
 def whole_lines(path: Path) -> tuple[int, str]:
-    """How many bytes of a CSV file are whole lines, and a sentence on a torn last line ("" where there is none)."""
+    """The number of bytes of complete lines, and a sentence on a torn last line or ""."""
     with path.open("rb") as file:
         start, torn, found = file.seek(0, os.SEEK_END), b"", 0
         while start and not found:
@@ -93,12 +89,12 @@ def whole_lines(path: Path) -> tuple[int, str]:
             found = block.rfind(b"\n") + 1
             torn = block[found:] + torn
     characters = len(torn.decode("utf-8", errors="replace"))
-    told = f"{path.name}: the last line was torn off while it was written ({characters} characters) and is left out" if torn else ""
+    told = f"{path.name}: the last line is incomplete ({characters} characters) and was left out" if torn else ""
     return start + found, told
 
 
 def column_names(path: Path, end: int) -> list[str]:
-    """The names in the first line; empty where the first ``end`` bytes say nothing at all."""
+    """The names in the first line; empty if the first ``end`` bytes are blank."""
     with path.open("rb") as file:
         first = file.readline(end).decode("utf-8-sig", errors="replace").strip()
         blank = not first and not any(line.strip() for line in iter(lambda: file.readline(max(end - file.tell(), 0)), b""))
@@ -106,11 +102,10 @@ def column_names(path: Path, end: int) -> list[str]:
 
 
 def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, Any]:
-    """The columns named in ``dtypes``, which all are there, as arrays of pandas or NumPy; from the first ``end`` bytes.
+    """Reads the columns of ``dtypes``, all of which must exist, from the first ``end`` bytes into pandas or NumPy arrays.
 
-    A dtype is one of Int64, Int32, float64, boolean, str and category (texts of which there are few, in their own order). Of numbers
-    and booleans an empty cell is empty, of texts it is "". What is not UTF-8 becomes U+FFFD, and a text is as the recorder writes it:
-    one line of at most ERROR_LENGTH characters.
+    A dtype is Int64, Int32, float64, boolean, str or category (sorted). An empty cell is missing, or "" for texts. Bytes that are
+    not UTF-8 become U+FFFD, and texts are cut to one line of ERROR_LENGTH characters, as the recorder writes them.
 
     Raises:
         ValueError, TypeError, ArithmeticError: a cell or a line cannot be read.
@@ -123,7 +118,7 @@ def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, A
 
 
 def reorder(columns: dict[str, Any], order: Any) -> None:
-    """Puts the rows of ``columns`` in another order, in place: the whole table twice would need twice the memory."""
+    """Reorders the rows of ``columns`` one column at a time, to save memory."""
     for name, column in columns.items():
         columns[name] = column.take(order)
         del column
@@ -131,7 +126,7 @@ def reorder(columns: dict[str, Any], order: Any) -> None:
 
 
 class _Clean(io.RawIOBase):
-    """The first ``left`` bytes of a file, with U+FFFD in place of what is not UTF-8."""
+    """The first ``left`` bytes of a file, with U+FFFD for bytes that are not UTF-8."""
 
     def __init__(self, file: BinaryIO, left: int) -> None:
         self._file, self._left = file, left
@@ -141,7 +136,7 @@ class _Clean(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills ``buffer``; a byte that is none of UTF-8 may take three of its places."""
+        """Fills ``buffer``; an invalid byte becomes the three bytes of U+FFFD."""
         block = self._file.read(min(len(buffer) // 3 - 4, self._left))
         self._left -= len(block)
         clean = self._decoder.decode(block, final=not self._left).encode()
@@ -178,11 +173,7 @@ def _by_arrow(stream: Any, dtypes: Mapping[str, str]) -> pa.Table:
 
 
 def _taken(table: pa.Table, dtypes: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """The columns one by one, each let go of when it has been made an array: both at once would need twice the memory.
-
-    Raises:
-        Odd: a number is written as "nan", or the last text may be one whose quotation never ended.
-    """
+    """The columns as arrays, each released before the next is converted, to save memory."""
     columns = {name: table.column(name) for name in dtypes}
     del table
     for name, dtype in dtypes.items():
@@ -216,7 +207,6 @@ def _texts(column: pa.ChunkedArray) -> Any:
 
 
 def _short(texts: pd.Series[str]) -> pd.Series[str]:
-    """Texts as the recorder writes them."""
     return texts.map({text: one_line(text) for text in texts.unique()}).astype("str")
 
 
@@ -236,7 +226,7 @@ _ARRAYS = {"Int64": _integers, "Int32": _integers, "float64": _floats, "boolean"
 
 
 def read_by_pandas(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, Any]:
-    """The same by pandas, through memory."""
+    """The same as ``read_columns``, by pandas and in memory."""
     with path.open("rb") as file:
         text = io.StringIO(file.read(end).decode("utf-8-sig", errors="replace"))
     plain = {name: "str" if dtype == "category" else dtype for name, dtype in dtypes.items()}
@@ -254,12 +244,12 @@ Places = NDArray[np.intp]
 
 
 def integers(column: Any) -> Numbers:
-    """A column of whole numbers, none of them empty, as an array; a view of it where that can be."""
+    """A column of whole numbers without gaps as an array, a view if possible."""
     values: Numbers = pd.Series(column, copy=False).to_numpy(dtype=np.int64)
     return values
 
 
 def floats(column: pd.Series[Any]) -> Floats:
-    """A column of numbers as an array, NaN where empty; a view of it where that can be."""
+    """A column of numbers as an array with NaN for empty cells, a view if possible."""
     values: Floats = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return values

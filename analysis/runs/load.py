@@ -1,4 +1,4 @@
-"""Reads what a run left behind: a run directory, or the files of a plain ``locust --csv PREFIX``."""
+"""Reads a run: a run directory, or the CSV files of ``locust --csv PREFIX``."""
 
 from __future__ import annotations
 
@@ -27,33 +27,34 @@ ATTEMPTS, EVENTS, GENERATOR, ENDPOINT, STAGES = (
     {column.name: _DTYPES[column.kind] for column in columns}
     for columns in (COLUMNS, attempt.EVENTS, attempt.GENERATOR, attempt.ENDPOINT, attempt.STAGES)
 )
+# Text columns with few distinct values, stored as categories.
 REPEATED = ("outcome", "phase", "worker_id", "generator", "error")
-"""Texts of an attempt that few values repeat: kept once each, and a small number a row."""
+# Columns whose values stay far below 2³¹.
 SMALL = ("attempt", "polls", "status", "platform_retries")
-"""Whole numbers of an attempt that are nowhere near 2³¹."""
+# Columns that no table or figure uses; without them a large run needs half the memory.
 UNREAD = ("job_id", "first_s", "bytes_out", "bytes_in")
-"""Columns of an attempt that no table and no figure uses: half the memory of a large run."""
+# The kinds of target whose workers RunPod starts and stops.
+RUNPOD = ("queue", "balancer")
 
 
 class RunError(Exception):
-    """Something is not a run that this program can read; the message is one sentence for a person."""
+    """A run cannot be read or used; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run as its files tell it.
+    """One run, read from its files.
 
     Attributes:
         path: the run directory, or the prefix of Locust's CSV files.
         about: run.json; empty for plain Locust input.
-        attempts: a row an attempt, the columns of ``coldburst.record.attempt.COLUMNS`` (missing ones all empty) without UNREAD, those of
-            REPEATED as categories; tries that were followed by another first, then the last one of each request, in
-            order of seq (see sorting_places). None for plain Locust input.
-        events: a row a hook event; None where the file is missing or empty.
-        generator: a row a second and generator; None where the file is missing or empty.
-        endpoint: a row each time that the endpoint was asked after itself; None where the file is missing or empty.
-        stages: a row a stage of a sweep; None where the file is missing, empty or cannot be used.
-        settings: settings.json, what a sweep changed at the endpoint; empty where it changed nothing.
+        attempts: one row per attempt with the columns of ``coldburst.record.attempt.COLUMNS`` except UNREAD, in the order of
+            ``sorting_places``; None for plain Locust input.
+        events: one row per event; None if the file is missing or empty, as for the next three.
+        generator: one row per second and generator.
+        endpoint: one row per poll of the endpoint's state.
+        stages: one row per stage of a sweep.
+        settings: settings.json, what a sweep changed at the endpoint; empty if it changed nothing.
         totals: plain Locust input only.
         notes: sentences on what could not be read.
     """
@@ -71,27 +72,27 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The run's name in one line: from run.json, otherwise the last part of its path."""
+        """The name of the run in run.json, or the last part of its path."""
         return one_line(str(self.about.get("id") or "")) or one_line(self.path.name)
 
     @property
     def kind(self) -> str:
-        """The kind of endpoint: queue, balancer, transcription; "" where it is not known."""
+        """The kind of target (queue, balancer, transcription), or "" if unknown."""
         target = self.about.get("target")
         return str(target.get("kind") or "") if isinstance(target, dict) else ""
 
 
 def load(path: Path) -> Run:
-    """The run at ``path``: a run directory, or the prefix of ``locust --csv`` files, which may be a folder (``--csv results/``).
+    """Reads the run directory at ``path``, or the ``locust --csv`` files with that prefix, which may be a folder (``--csv results/``).
 
     Raises:
-        RunError: no such run, not a run, damaged, or written by a newer program.
+        RunError: there is no run, or it is damaged or written by a newer version.
     """
-    path = path.absolute() if path.name == "" else path  # "." and "/" have no name to put a file beside
+    path = path.absolute() if path.name == "" else path  # "." and "/" have no name
     try:
         recorded, plain = (path / "run.json").is_file(), locust_csv.has_files(path)
     except OSError as error:  # a name that is too long
-        raise RunError(f"{one_line(str(path))} is no run: {error.strerror}; name a run directory, as in {EXAMPLE}") from error
+        raise RunError(f"{one_line(str(path))} is not a run: {error.strerror}; name a run directory, such as {EXAMPLE}") from error
     if recorded:
         return _directory(path)
     if plain:
@@ -99,8 +100,8 @@ def load(path: Path) -> Run:
     if path.is_dir():
         raise RunError(f"{path} is not a run: it has no run.json; {_name_instead(path)}")
     if path.is_file():
-        raise RunError(f"{path} is a file: name the run directory, as in {EXAMPLE}, or the prefix given to locust --csv")
-    raise RunError(f"no such run: there is neither a directory {path} nor a file {path}_stats.csv")
+        raise RunError(f"{path} is a file: name the run directory, such as {EXAMPLE}, or the prefix given to locust --csv")
+    raise RunError(f"no such run: neither the directory {path} nor the file {path}_stats.csv exists")
 
 
 def _name_instead(folder: Path) -> str:
@@ -108,7 +109,7 @@ def _name_instead(folder: Path) -> str:
         prefixes = locust_csv.other_prefixes(folder)
     except OSError:  # a folder that may not be listed
         prefixes = ""
-    return f"name the prefix, as in {prefixes}" if prefixes else f"name a run directory, as in {EXAMPLE}"
+    return f"name the prefix, such as {prefixes}" if prefixes else f"name a run directory, such as {EXAMPLE}"
 
 
 def _directory(path: Path) -> Run:
@@ -131,13 +132,13 @@ def _attempts(path: Path, notes: list[str]) -> pd.DataFrame:
     dtypes = {name: kinds.get(name, dtype) for name, dtype in ATTEMPTS.items() if name not in UNREAD}
     columns = _columns(path, dtypes, notes, ("seq", "attempt", "scheduled_s", "outcome"))
     if columns is None:
-        what = "has no first line" if path.is_file() else "is missing"
-        notes.append(f"attempts.csv {what}: the run was cut before its first row.")
+        what = "is empty" if path.is_file() else "is missing"
+        notes.append(f"attempts.csv {what}: the run was killed before its first row.")
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
     strange = sorted(set(columns["outcome"].categories) - set(OUTCOMES))
     if strange:
         name = one_line(strange[0], 80)
-        raise RunError(f"attempts.csv has the outcome {name!r}, which this program does not know: it may be newer; update coldburst")
+        raise RunError(f"attempts.csv has the unknown outcome {name!r}: a newer version may have written it; update coldburst")
     columns["outcome"] = columns["outcome"].set_categories(list(OUTCOMES))
     order = sorting_places(columns["seq"], columns["attempt"])
     if order is not None:
@@ -146,11 +147,11 @@ def _attempts(path: Path, notes: list[str]) -> pd.DataFrame:
 
 
 def _stages(path: Path, notes: list[str]) -> pd.DataFrame | None:
-    """stages.csv; where it cannot be used this is a note, because the rows of the attempts name their stages too."""
+    """stages.csv; an unusable file is only noted, because attempts name their stages too."""
     try:
         return _rows(path, STAGES, notes, ("stage", "cell", "phase", "state"))
     except RunError as error:
-        notes.append(f"{error}; the stages are taken from the attempts alone.")
+        notes.append(f"{error}; stages are read from the attempts instead.")
         return None
 
 
@@ -160,7 +161,7 @@ def _settings(path: Path, notes: list[str]) -> dict[str, Any]:
     try:
         said = run_json.cleaned(json.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError, RecursionError) as error:
-        notes.append(f"{path.name} cannot be read ({error}): whether the endpoint's settings were put back is not known.")
+        notes.append(f"{path.name} cannot be read ({error}): check whether the endpoint's settings were restored.")
         return {}
     return said if isinstance(said, dict) else {}
 
@@ -170,13 +171,11 @@ def _filled(table: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def _rows(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tuple[str, ...]) -> pd.DataFrame | None:
-    """A CSV file's whole lines with the columns of ``dtypes``; a torn last line is told in ``notes``; None: no line, or no file."""
     columns = _columns(path, dtypes, notes, needed)
     return None if columns is None else pd.DataFrame(columns, copy=False)
 
 
 def _columns(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tuple[str, ...]) -> dict[str, Any] | None:
-    """The same column by column, as arrays; those that the file has not are all empty."""
     if not path.is_file():
         return None
     try:
@@ -195,11 +194,11 @@ def _columns(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tu
         raise RunError(f"{path} cannot be read: {_why(path, dtypes, error)}") from error
     holes = [name for name in needed if pd.isna(read[name]).any()]
     if holes:
-        raise RunError(f"{path} has a row without {holes[0]!r}: each row needs one")
+        raise RunError(f"{path} has a row without {holes[0]!r}, which every row needs")
     for name in (name for name in read if dtypes[name] in ("float64", "Int64")):
         _bounded(path, name, read[name])
     n = len(read[needed[0]])
-    return {name: read[name] if name in read else _unsaid(n, dtype) for name, dtype in dtypes.items()}
+    return {name: read[name] if name in read else _empty_column(n, dtype) for name, dtype in dtypes.items()}
 
 
 def _why(path: Path, dtypes: Mapping[str, str], error: Exception) -> str:
@@ -213,20 +212,18 @@ def _bounded(path: Path, name: str, column: Any) -> None:
     ends = pd.Series(column, copy=False).agg(["min", "max"]).dropna()
     far = [float(end) for end in ends if not abs(end) <= MOST]
     if any(math.isinf(end) for end in far):
-        raise RunError(f"{path} has an infinite {name!r}: each should be a plain number or empty")
+        raise RunError(f"{path} has an infinite {name!r}; values must be finite numbers or empty")
     if far:
-        raise RunError(f"{path} has a {name!r} of {far[0]:.3g}: each should be between -{MOST:g} and {MOST:g}, or empty")
+        raise RunError(f"{path} has a {name!r} of {far[0]:.3g}; values must be between -{MOST:g} and {MOST:g}, or empty")
 
 
-def _unsaid(n: int, dtype: str) -> Any:
-    """A column of ``n`` rows that the file has not."""
+def _empty_column(n: int, dtype: str) -> Any:
     if dtype == "category":
         return pd.Categorical.from_codes(np.zeros(n, dtype=np.int8), dtype=pd.CategoricalDtype([""]))
     return pd.Series("" if dtype == "str" else None, range(n), dtype).array
 
 
 def _totals(prefix: Path) -> Run:
-    """Plain Locust input, in the columns of today's Locust."""
     try:
         found, notes = locust_csv.read_totals(prefix)
     except OSError as error:
@@ -236,23 +233,23 @@ def _totals(prefix: Path) -> Run:
     return Run(prefix, {}, totals=found, notes=notes)
 
 
-RUNPOD = ("queue", "balancer")
-"""Kinds of target that are RunPod's: their endpoint workers come and go."""
-
-
 def sorting_places(seq: Any, number: Any) -> Places | None:
-    """The places that put attempts of such seqs and numbers in order; None where they stand so."""
+    """The places that sort attempts with these seqs and numbers; None if they are in order.
+
+    Attempts that were retried come first, then the last attempt of each request, so that a run's requests are a slice of
+    its attempts and need no copy. Each part is in order of seq and number; of equal ones the later row is the later attempt.
+    """
     seqs, numbers = integers(seq), integers(number)
-    if _stand(seqs, numbers):
+    if _in_order(seqs, numbers):
         return None
     order = np.argsort(seqs, kind="stable")
     same = np.diff(seqs[order]) == 0
-    if (same & (np.diff(numbers[order]) < 0)).any():  # else the tries of each request are in order of time as it is
+    if (same & (np.diff(numbers[order]) < 0)).any():
         order = np.lexsort((numbers, seqs))
     return np.concatenate([order[:-1][same], order[np.append(~same, True)]])
 
 
-def _stand(seqs: Numbers, numbers: Numbers) -> bool:
+def _in_order(seqs: Numbers, numbers: Numbers) -> bool:
     begin = begin_of_last(seqs)
     tried, places = seqs[:begin], np.searchsorted(seqs[begin:], seqs[:begin])
     if begin and places.max() == len(seqs) - begin:
@@ -264,6 +261,6 @@ def _stand(seqs: Numbers, numbers: Numbers) -> bool:
 
 
 def begin_of_last(seqs: Numbers) -> int:
-    """From where on each seq is above the one before."""
+    """The place from which on each seq is above the one before."""
     steps = np.flatnonzero(seqs[1:] <= seqs[:-1])
     return int(steps[-1]) + 1 if len(steps) else 0

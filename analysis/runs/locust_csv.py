@@ -1,6 +1,6 @@
-"""Reads the files of a plain ``locust --csv PREFIX``, of any version, as the columns of Locust 2.47.
+"""Reads the files of ``locust --csv PREFIX``, written by any version, into the columns of Locust 2.47.
 
-What the versions write (locust/stats.py of each; issue 1198 and pull requests 1146 and 1873 of locustio/locust):
+What each version writes (its locust/stats.py; issue 1198 and pull requests 1146 and 1873 of locustio/locust):
 
 * until 0.13.2: PREFIX_requests.csv ("Method", "# requests", "Median response time" …, a last row "None","Total"), and
   PREFIX_distribution.csv with the percentiles, its rows named ``GET /path``. No history, no failures.
@@ -15,7 +15,7 @@ Percentiles of the history are of Locust's own sliding window (about ten seconds
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,10 @@ import pandas as pd
 
 from coldburst.lines import one_line
 
-from .locust_cells import COUNTS, REMEDY, TEXTS, read_table
+from .locust_cells import COUNTS, REMEDY, TEXTS, LocustFile, read_file
 
 _MEASURES = ("Median Response Time", "Average Response Time", "Min Response Time", "Max Response Time")
+# Column names of older versions → those of 2.47.
 STATS: Mapping[str, str] = {
     "Method": "Type",
     "# requests": "Request Count",
@@ -34,7 +35,6 @@ STATS: Mapping[str, str] = {
     "99.999": "99.999%",
     **{name.capitalize(): name for name in _MEASURES},
 }
-"""Older names of the columns → those of 2.47."""
 HISTORY: Mapping[str, str] = {
     **STATS,
     "# requests": "Total Request Count",
@@ -42,25 +42,25 @@ HISTORY: Mapping[str, str] = {
     "Average Content Size": "Total Average Content Size",
     **{name.capitalize(): f"Total {name}" for name in _MEASURES},
 }
+# What the history's percentiles cover: about the last ten seconds, everything since the start, or unknown.
 WINDOW, CUMULATIVE, UNTOLD = "window", "cumulative", "untold"
-"""What the percentiles of the history are over: about the last ten seconds; all since the start; the files do not tell."""
 SAID: Mapping[str, str] = {
-    WINDOW: "Percentiles in the history are each of a window of about the last ten seconds (2 to 18), and empty before there is one.",
-    CUMULATIVE: "Percentiles in the history are cumulative since the start: a late slowness hardly moves them (see --csv-full-history).",
-    UNTOLD: "Percentiles in the history are of about the last ten seconds each, or (about Locust 1.2 to 2.2) cumulative: not told.",
+    WINDOW: "Percentiles in the history cover about the last ten seconds (2 to 18), and are empty before that.",
+    CUMULATIVE: "Percentiles in the history cover all since the start: slowness late in the run hardly shows (see --csv-full-history).",
+    UNTOLD: "Percentiles in the history cover about the last ten seconds or (Locust 1.2 to 2.2) all since the start: unknown which.",
 }
 
 
 @dataclass(frozen=True)
 class LocustTotals:
-    """What a plain ``locust --csv`` tells, in the columns of 2.47.
+    """The output of ``locust --csv`` in the columns of 2.47; a missing file is None.
 
     Attributes:
-        stats: a row a request name and mostly one "Aggregated" with an empty Type.
-        history: a row a write and name, or None.
-        failures: a row an error, or None.
-        exceptions: a row an exception in a task, or None; Locust counts none of them as a failure.
-        percentiles: what those of the history are over: WINDOW, CUMULATIVE or UNTOLD.
+        stats: one row per request name, and usually "Aggregated" with an empty Type.
+        history: one row per write and name.
+        failures: one row per error.
+        exceptions: one row per exception in a task; Locust does not count these as failures.
+        percentiles: what the history's percentiles cover: WINDOW, CUMULATIVE or UNTOLD.
     """
 
     stats: pd.DataFrame
@@ -71,7 +71,7 @@ class LocustTotals:
 
 
 def read_totals(prefix: Path) -> tuple[LocustTotals, list[str]]:
-    """What Locust wrote, and a sentence on each thing that could not be read.
+    """Reads Locust's files; the first notes say what was read, the others what was missing or doubtful.
 
     Raises:
         ValueError: the file with the totals cannot be used; the message is one sentence.
@@ -79,52 +79,62 @@ def read_totals(prefix: Path) -> tuple[LocustTotals, list[str]]:
     """
     notes = [told] if (told := unread_folder(prefix)) else []
     path = totals_file(prefix)
-    rows = read_table(path, STATS, notes)
+    doubts: list[str] = []
+    read = [read_file(path, STATS, doubts)]
+    rows = read[0].rows
     older = "# requests" in rows.columns
     stats = _named(rows.rename(columns=STATS))
     _check(stats, path)
     stats = stats.reset_index(drop=True).astype(dict.fromkeys(COUNTS, "int64"))
     if path.name.endswith("_requests.csv"):
-        return LocustTotals(_with_percentiles(stats, beside(prefix, "_distribution.csv"), notes)), [*notes, _old("0.13.2 and before")]
-    history = _optional(beside(prefix, "_stats_history.csv"), HISTORY, ("Timestamp", "Type", "Name"), notes)
-    failures = _optional(beside(prefix, "_failures.csv"), STATS, ("Name", "Error", "Occurrences"), notes)
+        stats = _with_percentiles(stats, beside(prefix, "_distribution.csv"), read, doubts)
+        return LocustTotals(stats), [*notes, _summary(read), *doubts, _old("0.13.2 and older")]
+    history = _optional(beside(prefix, "_stats_history.csv"), HISTORY, ("Timestamp", "Type", "Name"), read, doubts)
+    failures = _optional(beside(prefix, "_failures.csv"), STATS, ("Name", "Error", "Occurrences"), read, doubts)
     if failures is not None:
         failures = failures.astype({"Occurrences": "int64"})
-    exceptions = _exceptions(beside(prefix, "_exceptions.csv"), notes)
+    exceptions = _exceptions(beside(prefix, "_exceptions.csv"), read, doubts)
     kind = _over(history, early=older, between="99.999%" in stats.columns)
-    notes += [_old("0.13.3 to 0.14")] if older else []
-    notes += [SAID[kind]] if history is not None and len(history) else []
-    return LocustTotals(stats, history, failures, kind, exceptions), notes
+    doubts += [_old("0.13.3 to 0.14")] if older else []
+    doubts += [SAID[kind]] if history is not None and len(history) else []
+    return LocustTotals(stats, history, failures, kind, exceptions), [*notes, _summary(read), *doubts]
+
+
+def _summary(read: Sequence[LocustFile]) -> str:
+    return f"Read {', '.join(file.summary for file in read)}."
 
 
 def _old(versions: str) -> str:
-    last = " 0.13.3 wrote percentiles of the last ten seconds instead of the whole run." if "0.14" in versions else ""
-    return f"The columns are those of Locust {versions}: times are whole milliseconds.{last}"
+    last = " Version 0.13.3 wrote percentiles of the last ten seconds instead of the whole run." if "0.14" in versions else ""
+    return f"Locust {versions} wrote these files: times are whole milliseconds.{last}"
 
 
-def _optional(path: Path, names: Mapping[str, str], needed: tuple[str, ...], notes: list[str]) -> pd.DataFrame | None:
-    """A file that the totals can do without: what is wrong with it is a note."""
+def _optional(
+    path: Path, names: Mapping[str, str], needed: tuple[str, ...], read: list[LocustFile], notes: list[str]
+) -> pd.DataFrame | None:
+    """A file that may be missing or unusable, which is then noted."""
     if not path.is_file():
         notes.append(f"{path.name} is missing.")
         return None
     try:
-        table = _named(read_table(path, names, notes).rename(columns=names))
+        file = read_file(path, names, notes)
     except ValueError as error:
-        notes.append(f"{error}; it is left out.")
+        notes.append(f"{error}; the file is ignored.")
         return None
+    table = _named(file.rows.rename(columns=names))
     lost = [name for name in needed if name not in table.columns]
     if lost:
-        notes.append(f"{path.name} has no column {lost[0]!r}, which every version of Locust writes; it is left out.")
+        notes.append(f"{path.name} has no column {lost[0]!r}, which every version of Locust writes; the file is ignored.")
         return None
     key = next(name for name in needed if name not in TEXTS)
     if holes := int(table[key].isna().sum()):
-        notes.append(f"{path.name}: left out {holes:,} of {len(table):,} rows, which have no {key!r}.")
+        file.left_out.append(f"{holes:,} of these rows, without a value for {key!r}")
+    read.append(file)
     return table.dropna(subset=[key]).reset_index(drop=True)
 
 
-def _exceptions(path: Path, notes: list[str]) -> pd.DataFrame | None:
-    """The exceptions in tasks, with a note on them; versions before about 1.3 write no such file."""
-    table = _optional(path, {}, ("Count", "Message"), notes) if path.is_file() else None
+def _exceptions(path: Path, read: list[LocustFile], notes: list[str]) -> pd.DataFrame | None:
+    table = _optional(path, {}, ("Count", "Message"), read, notes) if path.is_file() else None
     if table is None:
         return None
     by_message = table["Count"].groupby(table["Message"].fillna("")).sum().astype("int64")
@@ -135,13 +145,12 @@ def _exceptions(path: Path, notes: list[str]) -> pd.DataFrame | None:
         said = repr(message) if message else "without a message"
         notes.append(
             f"{n:,} exception{' was raised in a task' if n == 1 else 's were raised in tasks'}, {of}{said}: Locust does not count them "
-            "as failures, and what follows a request that raised is not in these totals."
+            "as failures, and these totals lack whatever the task would have done next."
         )
     return table.astype({"Count": "int64"})
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
-    """With one name for the row of all requests: "Aggregated", of no type."""
     if not {"Type", "Name"} <= set(table.columns):
         return table
     untyped = table["Type"].isna() | (table["Type"] == "None")
@@ -154,29 +163,30 @@ def _check(stats: pd.DataFrame, path: Path) -> None:
     if lost:
         said = one_line(",".join(map(str, stats.columns[:4])), 80)
         raise ValueError(
-            f"{path} is not a Locust statistics file of a version that is known (up to 2.47): its first line begins with {said!r} "
+            f"{path} is not a statistics file of a known Locust version (up to 2.47): its first line begins with {said!r} "
             f"and has no {lost[0]!r}; it should begin with 'Type,Name,Request Count'"
         )
     if stats.empty:
-        raise ValueError(f"{path} has no row but its first line: the run was cut before Locust wrote one")
+        raise ValueError(f"{path} has no rows: the run was killed before Locust wrote one")
     for name in COUNTS:
         if stats[name].isna().any():
             place = stats[name].isna().idxmax()
-            raise ValueError(f"{path}: {name!r} in row {place} should be a whole number, as in 120, and is not there; {REMEDY}")
+            raise ValueError(f"{path}: {name!r} in row {place} should be a whole number, such as 120, but is empty; {REMEDY}")
 
 
-def _with_percentiles(stats: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFrame:
-    """``stats`` with the percentiles that versions until 0.13.2 wrote into a file of their own."""
+def _with_percentiles(stats: pd.DataFrame, path: Path, read: list[LocustFile], notes: list[str]) -> pd.DataFrame:
+    """``stats`` with the percentiles that 0.13.2 and older wrote into a file of their own."""
     if not path.is_file():
-        notes.append(f"{path.name} is missing: it has the percentiles.")
+        notes.append(f"{path.name} is missing, so there are no percentiles.")
         return stats
     try:
-        ends = read_table(path, {}, notes)
+        read.append(read_file(path, {}, notes))
     except ValueError as error:
-        notes.append(f"{error}; it is left out.")
+        notes.append(f"{error}; the file is ignored.")
         return stats
+    ends = read[-1].rows
     if "Name" not in ends.columns:
-        notes.append(f"{path.name} has no column 'Name'; it is left out.")
+        notes.append(f"{path.name} has no column 'Name'; the file is ignored.")
         return stats
     keys = (stats["Type"].fillna("None") + " " + stats["Name"].fillna("")).str.replace("None Aggregated", "None Total")
     percentiles = ends.set_index("Name")[[name for name in ends.columns if str(name).endswith("%")]]
@@ -185,9 +195,9 @@ def _with_percentiles(stats: pd.DataFrame, path: Path, notes: list[str]) -> pd.D
 
 
 def _over(history: pd.DataFrame | None, *, early: bool, between: bool) -> str:
-    """What the percentiles of the history are over, by the version and by what only one of the two can show.
+    """What the history's percentiles cover. A cumulative maximum never falls, and is not 0 once a request was counted.
 
-    A cumulative maximum never falls, and with a request counted it is not 0. ``between``: of a version that may have done either.
+    ``early``: a version before 1.0. ``between``: a version that may have done either.
     """
     if history is None or early:
         return WINDOW if early else UNTOLD
@@ -199,45 +209,40 @@ def _over(history: pd.DataFrame | None, *, early: bool, between: bool) -> str:
     return UNTOLD if between or len(whole) < len(history) else CUMULATIVE
 
 
+# Every version writes one of these.
 PARTS = ("_stats.csv", "_requests.csv")
-"""Either makes a prefix one of Locust's."""
 MOST_NAMED = 5
-"""Prefixes that a refusal names."""
 
 
 def has_files(prefix: Path) -> bool:
-    """Whether Locust wrote files with this prefix.
-
-    Raises:
-        OSError: the name is too long for a file.
-    """
+    """Whether Locust wrote files with this prefix; raises OSError if the name is too long."""
     return _beside_folder(prefix) or _in_folder(prefix)
 
 
 def beside(prefix: Path, part: str) -> Path:
-    """The path of a file with this prefix: ``results/one`` and ``_stats.csv`` give ``results/one_stats.csv``."""
+    """The path of a file with this prefix: ``results/one`` and ``_stats.csv`` give ``results/one_stats.csv``.
+
+    After ``--csv results/`` the files are ``results/_stats.csv`` and so on. A Path keeps no slash, so a folder stands for that
+    prefix, unless files with the folder's own name as prefix (``results_stats.csv``) are next to it.
+    """
     return prefix / part if _in_folder(prefix) and not _beside_folder(prefix) else prefix.with_name(f"{prefix.name}{part}")
 
 
 def totals_file(prefix: Path) -> Path:
-    """The file with the totals, which is there where ``has_files``."""
+    """The file with the totals, which exists if ``has_files``."""
     return next(path for part in PARTS if (path := beside(prefix, part)).is_file())
 
 
 def unread_folder(prefix: Path) -> str:
-    """A sentence where a folder has files too that the same prefix would name; "" elsewhere."""
+    """A sentence if the prefix also names a folder with files; otherwise ""."""
     if not (_beside_folder(prefix) and _in_folder(prefix)):
         return ""
     inside = next(prefix / part for part in PARTS if (prefix / part).is_file())
-    return f"{inside} is there too and was not read: {totals_file(prefix)} comes first; move one of them to read the other."
+    return f"{inside} was not read, because {totals_file(prefix)} has precedence; move one of them to read the other."
 
 
 def other_prefixes(folder: Path) -> str:
-    """The prefixes in ``folder`` as the command line names them, the first few; "" where there are none.
-
-    Raises:
-        OSError: the folder cannot be listed.
-    """
+    """The first prefixes in ``folder`` as the command line takes them, or ""; raises OSError if it cannot be listed."""
     names = sorted({path.name.removesuffix(part) for part in PARTS for path in folder.glob(f"?*{part}")})
     shown = [str(folder / name) for name in names[:MOST_NAMED]]
     more = f" … ({len(names)} in all)" if len(names) > MOST_NAMED else ""
@@ -266,9 +271,9 @@ HISTORY_COLUMNS = {
 
 
 def by_name(totals: LocustTotals) -> pd.DataFrame:
-    """A row a request name and one "Aggregated": requests, failures, requests_per_s, mean_s, max_s, p50_s … p99_s.
+    """One row per request name and "Aggregated": requests, failures, requests_per_s, and in seconds mean_s, max_s, p50_s … p99_s.
 
-    Locust's milliseconds become seconds; its percentiles hold failures too and are rounded to two digits.
+    Locust's percentiles include failures and are rounded to two digits.
     """
     stats = totals.stats
     names = stats["Name"].where(stats["Type"].isna(), stats["Type"] + " " + stats["Name"])
@@ -280,14 +285,14 @@ def by_name(totals: LocustTotals) -> pd.DataFrame:
 
 
 def aggregated(totals: LocustTotals) -> pd.Series[float]:
-    """The row of ``by_name`` that Locust calls Aggregated, or the sum of requests and failures where it has none."""
+    """The "Aggregated" row of ``by_name``, or the sums of requests and failures if there is none."""
     table = by_name(totals)
     found = table[table["name"] == "Aggregated"]
     return found.iloc[-1] if len(found) else table[["requests", "failures"]].sum()
 
 
 def floor_s(totals: LocustTotals) -> float | None:
-    """The least that a request takes: the smallest time of each name, weighted by its requests; None where it is not known."""
+    """The least time of a request: the minimum of each name, weighted by its requests; None if unknown."""
     stats = totals.stats[totals.stats["Type"].notna() & (totals.stats["Request Count"] > 0)]
     least, n = _column(stats, "Min Response Time"), stats["Request Count"]
     value = float((least * n).sum(skipna=False) / n.sum()) / 1000 if len(stats) else math.nan
@@ -298,13 +303,13 @@ def headline(totals: LocustTotals) -> str:
     """The totals in one sentence."""
     row = aggregated(totals)
     requests, failures = int(row["requests"]), int(row["failures"])
-    return f"Locust's totals: {requests:,} requests, {failures:,} of them failed; how many were planned is not known."
+    return f"Locust's totals: {requests:,} requests, {failures:,} of them failed; the number planned is not known."
 
 
 def history(totals: LocustTotals) -> pd.DataFrame:
-    """A row a second of the whole run: at_s from the first row, and the columns of HISTORY_COLUMNS, NaN where the file lacks one.
+    """One row per second: at_s from the first row, and HISTORY_COLUMNS, NaN if the file lacks one.
 
-    Counts and mean_s are since the start; percentiles are over what ``totals.percentiles`` says, none where no window was full yet.
+    Counts and mean_s cover the time since the start, percentiles what ``totals.percentiles`` says.
     """
     table = totals.history
     if table is None:

@@ -1,4 +1,4 @@
-"""Adds the rows that a lost generator kept on its own disk to the run that misses them."""
+"""Adds rows that a lost generator kept on its own disk to the run that misses them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from . import csv_columns
 from .load import Run, RunError, load
 
 TABLES = ("attempts", "events", "generator")
+# The columns that identify a row; in other tables all columns do.
 KEYS = {"attempts": ("generator", "seq", "attempt")}
-"""What makes a row the same one; of the other tables the whole row does."""
 
 
 @dataclass(frozen=True)
 class _Addition:
-    """Rows of one table that the run has not: they follow the first ``end`` bytes of its file, which are whole lines."""
-
     path: Path
     end: int
     columns: list[str]
@@ -32,12 +30,10 @@ class _Addition:
 
 
 def merge(run: Path, parts: Sequence[Path]) -> str:
-    """Appends what is in the generators' directories (or their attempts.csv) and not in the run yet; a sentence on what that was.
-
-    Doing it twice adds nothing twice. The ledger in run.json is counted anew.
+    """Adds the rows that the run misses from generators' directories (or their attempts.csv), recounts the ledger, and reports on it.
 
     Raises:
-        RunError: it is no run, or a part is not one of its generators' or cannot be read; nothing has been changed then.
+        RunError: not a run, or a part belongs to another run or cannot be read; nothing was changed.
         OSError: a file cannot be written.
     """
     whole = _recorded(run)
@@ -45,8 +41,8 @@ def merge(run: Path, parts: Sequence[Path]) -> str:
     for folder in folders:
         owner = _recorded(folder).about.get("part_of")
         if owner != whole.about["id"]:
-            why = f"it belongs to {owner}" if owner else "it is no generator's directory"
-            raise RunError(f"{folder} is no part of {whole.id}: {why}")
+            why = f"it belongs to {owner}" if owner else "it is not a generator's directory"
+            raise RunError(f"{folder} is not part of {whole.id}: {why}")
     additions = [_missing(run, folders, table) for table in TABLES]
     for addition in additions:
         _append(addition)
@@ -67,23 +63,21 @@ def merge(run: Path, parts: Sequence[Path]) -> str:
 
 
 def _recorded(folder: Path) -> Run:
-    """The run in ``folder``: whatever cannot be reported cannot be merged."""
     if not (folder / "run.json").is_file():
-        raise RunError(f"{folder} is no run: it has no run.json")
+        raise RunError(f"{folder} is not a run: it has no run.json")
     found = load(folder)
     if "id" not in found.about:
-        raise RunError(f"{folder} is no run: its run.json has no id")
+        raise RunError(f"{folder} is not a run: its run.json has no id")
     return found
 
 
 def _record(path: Path, changed: dict[str, Any]) -> None:
-    """Changes keys of run.json, and nothing else in it."""
     content = json.loads(path.read_text(encoding="utf-8-sig")) | changed
     run_json.write(path.parent, content)
 
 
 def whole_rows(path: Path) -> Iterator[list[str]]:
-    """The whole rows of a CSV file, its first line's too; none of a file that is not there. What is not UTF-8 becomes lone surrogates."""
+    """The complete rows of a CSV file and its first line, or nothing if it is missing. Bytes that are not UTF-8 become lone surrogates."""
     if path.is_file():
         with path.open("rb") as file:
             text = file.read(csv_columns.whole_lines(path)[0]).decode("utf-8", errors="surrogateescape")
@@ -91,7 +85,6 @@ def whole_rows(path: Path) -> Iterator[list[str]]:
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """The same by column."""
     found = whole_rows(path)
     head = next(found, [])
     yield from (dict(zip(head, row, strict=False)) for row in found if row)
@@ -102,7 +95,6 @@ def _key(table: str, row: dict[str, str]) -> tuple[str, ...]:
 
 
 def _missing(run: Path, folders: Sequence[Path], table: str) -> _Addition:
-    """The rows of one table that the run has not."""
     path = run / f"{table}.csv"
     known = {_key(table, row) for row in _rows(path)}
     fresh: list[dict[str, str]] = []
@@ -129,5 +121,5 @@ def _append(of: _Addition) -> None:
         writer.writeheader()
     writer.writerows(of.fresh)
     with of.path.open("ab") as file:
-        file.truncate(of.end)  # a torn last line would swallow the first row
+        file.truncate(of.end)  # a torn last line would run into the first new row
         file.write(lines.getvalue().encode("utf-8", errors="surrogateescape"))

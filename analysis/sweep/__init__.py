@@ -1,1 +1,1 @@
-"""What the stages of a sweep come to: settings side by side, the law, the decision."""
+"""A sweep: its stages, its settings compared with the baseline, the scalability law, the decision."""

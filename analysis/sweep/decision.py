@@ -1,4 +1,4 @@
-"""The decision that a sweep comes to: three policies side by side, and one of them in a sentence."""
+"""The setting that a sweep recommends: three policies, one of which decides, and a sentence."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ UNDECIDED = "No decision"
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What one policy picks.
+    """The setting that one policy picks.
 
     Attributes:
-        policy, rule: its name, and how it picks, in words.
-        cell: the setting; None where none fits, and then ``why`` says so.
-        why: the figures that made it this one.
-        picked: what the setting is by this policy, after its name in a sentence.
-        rivals: settings that the policy could have picked and that show no difference from it: in throughput, or of the cheapest in
-            worker-seconds an answer.
-        change: what would make it another one; "" where nothing that was measured would.
+        policy, rule: the policy's name, and how it picks.
+        cell: the setting, or None; then ``why`` says why none fits.
+        why: the figures behind the choice.
+        picked: the predicate of a sentence about the setting.
+        rivals: settings that do not differ measurably from it, in throughput or (cheapest) in worker-seconds per answer.
+        change: what would lead to another choice, or "".
     """
 
     policy: str
@@ -41,7 +40,7 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """The three choices, which of them decides, the sentence that it makes, and what would change it ("" where nothing is known)."""
+    """The three choices, the one that decides, its sentence, and what would change it (or "")."""
 
     choices: tuple[Choice, ...]
     main: Choice
@@ -50,11 +49,7 @@ class Decision:
 
 
 def decide(of: SweepResult) -> Decision:
-    """The decision of a sweep.
-
-    The policy that decides: the objectives, where there are any; otherwise most goodput where requests at a time
-    were varied at one endpoint, and the worth-it rule where contention or workers are the question.
-    """
+    """The decision of a sweep: by its objectives if it has any, else by goodput (concurrency sweeps) or the worth-it rule."""
     able = [cell for cell in of.deciding if cell.name not in of.unfit]
     choices = tuple(policy(of, able) for policy in (_most, _worth, _cheapest))
     main = choices[_decides(of)]
@@ -67,10 +62,9 @@ def _decides(of: SweepResult) -> int:
 
 
 def _nothing(of: SweepResult) -> str:
-    """Why there is no setting to choose from."""
     if of.deciding:
         return "; ".join(said.removesuffix(".") for said in of.unfit.values())
-    return "no answer was ok in any setting" if any(cell.done for cell in of.cells) else "no setting was measured whole"
+    return "no setting answered any request ok" if any(cell.done for cell in of.cells) else "no setting was measured completely"
 
 
 def _per_s(cell: SettingResult) -> float:
@@ -82,7 +76,6 @@ def _rivals(cell: SettingResult, able: Sequence[SettingResult]) -> tuple[Setting
 
 
 def _as_cheap(cell: SettingResult, able: Sequence[SettingResult]) -> tuple[SettingResult, ...]:
-    """Settings from which no difference in worker-seconds an answer is shown."""
     scale = cell.workers or 1
     scaled = {other.name: quotient(other.throughput, exact((other.workers or 1) / scale)) for other in able}
     return tuple(other for other in able if other is not cell and scaled[other.name].overlaps(scaled[cell.name]))
@@ -94,7 +87,7 @@ def setting_names(cells: Sequence[SettingResult]) -> str:
 
 
 def _most(of: SweepResult, able: list[SettingResult]) -> Choice:
-    policy, rule = "most goodput", f"the smallest setting within {percent(of.settings.gain)} of the most ok per s"
+    policy, rule = "most goodput", f"the smallest setting within {percent(of.settings.gain)} of the highest ok per s"
     best = max(able, key=_per_s, default=None)
     if best is None:
         return Choice(policy, rule, None, _nothing(of))
@@ -104,20 +97,19 @@ def _most(of: SweepResult, able: list[SettingResult]) -> Choice:
     if cell is best:
         return Choice(policy, rule, cell, why, picked, rivals, untried)
     more = f"{best.name} gives {percent(_per_s(best) / _per_s(cell) - 1)} more, "
-    more += "which is no difference shown" if best in rivals else "if that is worth it"
-    why += f"; {best.name} has the most, {number(_per_s(best))}"
-    picked = f"is the smallest within {percent(of.settings.gain)} of the most goodput"
+    more += "which is within the uncertainty" if best in rivals else "if that is worth a larger setting"
+    why += f"; the highest is {best.name} with {number(_per_s(best))}"
+    picked = f"is the smallest setting within {percent(of.settings.gain)} of the highest goodput"
     return Choice(policy, rule, cell, why, picked, rivals, _both(more, untried))
 
 
 def _best(by: str, rivals: Sequence[SettingResult]) -> str:
-    """A setting is the best only where a difference from all others is shown."""
+    """A setting is best only if it differs measurably from all others."""
     return f"is picked {by}" if rivals else f"is best {by}"
 
 
 def _untried(of: SweepResult, cell: SettingResult, may: str) -> str:
-    """That nothing larger was measured, so that what it gives is not known."""
-    return f"{cell.name} is the largest measured: a larger one {may}" if cell is of.deciding[-1] and len(of.deciding) > 1 else ""
+    return f"{cell.name} is the largest setting measured; a larger one {may}" if cell is of.deciding[-1] and len(of.deciding) > 1 else ""
 
 
 def _both(*said: str) -> str:
@@ -126,41 +118,37 @@ def _both(*said: str) -> str:
 
 def _worth(of: SweepResult, able: list[SettingResult]) -> Choice:
     sign = "n" if of.settings.by_workers else "c"
-    policy, rule = f"the {of.settings.worth:g} rule", f"the largest setting whose multiplier is {of.settings.worth:g} × {sign} or more"
+    policy, rule = f"the {of.settings.worth:g} rule", f"the largest setting with a multiplier of at least {of.settings.worth:g} × {sign}"
     judged = [(cell, of.relative[cell.name]) for cell in able if cell.name in of.relative]
     good = [(cell, to) for cell, to in judged if to.worth and to.share]
     if not good:
-        otherwise = "no setting keeps the rule" if judged else "the baseline was not measured" if able else _nothing(of)
+        otherwise = "no setting meets the rule" if judged else "the baseline was not measured" if able else _nothing(of)
         refusal = next((to.refusal for _, to in judged if to.worth is None and to.refusal), otherwise)
         return Choice(policy, rule, None, refusal)
     if (base := of.baseline) is not None and _nothing_against(of, base):
-        return Choice(policy, rule, None, f"nothing can be held against {base.name}, which keeps the rule by definition")
+        return Choice(policy, rule, None, f"no setting could be compared with the baseline {base.name}, which meets the rule by definition")
     if base is not None and base.name in of.failing:
-        return Choice(
-            policy, rule, None, f"the baseline fails too often to hold anything against it: {of.failing[base.name].removesuffix('.')}"
-        )
+        return Choice(policy, rule, None, f"the baseline failed too often to compare with: {of.failing[base.name].removesuffix('.')}")
     cell, to = max(good, key=lambda pair: pair[1].share or 0.0)
     larger = [(other, its) for other, its in judged if its.worth is False and (its.share or 0.0) > (to.share or 0.0)]
-    change = _untried(of, cell, "may keep the rule too")
+    change = _untried(of, cell, "may meet the rule too")
     if larger:
         other, its = max(larger, key=lambda pair: (pair[1].multiplier.value or 0.0) / (pair[1].share or 1.0))
         ratio = (its.multiplier.value or 0.0) / (its.share or 1.0)
         failed = f"multiplier {number(its.multiplier.value)} of {its.share:g}"
-        change = f"{other.name} fails {policy} ({failed}); a rule of {math.floor(ratio * 100) / 100:.2f} would take it"
-        change += f"; whether it fails is not sure: {_unsure(its, of.settings.worth)}" if _unsure(its, of.settings.worth) else ""
-    why, picked = f"multiplier {number(to.multiplier.value)} of {to.share:g}", f"is the largest that keeps {policy}"
-    picked += f", which is not sure ({_unsure(to, of.settings.worth)})" if _unsure(to, of.settings.worth) else ""
+        change = f"{other.name} misses {policy} ({failed}); a rule of {math.floor(ratio * 100) / 100:.2f} would accept it"
+        change += f"; uncertain: {_unsure(its, of.settings.worth)}" if _unsure(its, of.settings.worth) else ""
+    why, picked = f"multiplier {number(to.multiplier.value)} of {to.share:g}", f"is the largest setting that meets {policy}"
+    picked += f", though uncertain ({_unsure(to, of.settings.worth)})" if _unsure(to, of.settings.worth) else ""
     return Choice(policy, rule, cell, why, picked, _rivals(cell, able), change)
 
 
 def _nothing_against(of: SweepResult, base: SettingResult) -> bool:
-    """Whether of each other setting it is unknown what it gives, as where no efficiency can be told."""
     others = [cell for cell in of.deciding if cell is not base]
     return bool(others) and all(of.relative[cell.name].worth is None and cell.name not in of.unfit for cell in others)
 
 
 def _unsure(to: RelativeResult, worth: float) -> str:
-    """Why a rule may be kept as well as not: its limit is in the multiplier's interval; "" where it is not."""
     need, times = worth * (to.share or 0.0), to.multiplier
     if times.lower is None or times.upper is None:
         return "the multiplier has no interval"
@@ -171,8 +159,8 @@ def _unsure(to: RelativeResult, worth: float) -> str:
 
 def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
     limits = of.settings.objectives
-    policy = "cheapest within the objective" if limits else "cheapest (no objective was given)"
-    rule = f"the smallest setting within {percent(of.settings.gain)} of the least worker-seconds an answer" + (
+    policy = "cheapest within the objective" if limits else "cheapest (no objective given)"
+    rule = f"the smallest setting within {percent(of.settings.gain)} of the fewest worker-seconds per answer" + (
         _with(limits) if limits else ""
     )
     within = [cell for cell in able if not cell.misses(limits)]
@@ -186,14 +174,14 @@ def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
     what = "the cheapest" + (f" with {' and '.join(limit.text for limit in limits)}" if limits else "")
     picked = f"is {'picked as ' if rivals else ''}{what}"
     if cell is not least:
-        picked = f"is the smallest within {percent(of.settings.gain)} of {what}"
-        why += f"; {least.name} has the least, {_cost(least)}"
+        picked = f"is the smallest setting within {percent(of.settings.gain)} of {what}"
+        why += f"; the least is {least.name} with {_cost(least)}"
     change = _both(_looser(cell, able, limits), _untried(of, least, "may be cheaper"))
     return Choice(policy, rule, cell, why, picked, rivals, change)
 
 
 def _with(limits: Sequence[SweepObjective]) -> str:
-    return f", of those with {' and '.join(limit.text for limit in limits)}"
+    return f", among those with {' and '.join(limit.text for limit in limits)}"
 
 
 def _cost(cell: SettingResult) -> str:
@@ -202,14 +190,14 @@ def _cost(cell: SettingResult) -> str:
 
 
 def usd_text(value: float | None) -> str:
-    """USD to the cent, below a dollar to three digits."""
+    """USD to the cent, or with three digits below a dollar."""
     if value is None:
         return number(None)
     return f"${value:,.2f}" if abs(value) >= 1 else f"${number(value)}"
 
 
 def limit_text(limit: SweepObjective, cell: SettingResult) -> str:
-    """What a setting has where an objective is: ``P95 532 ms``."""
+    """A setting's value for an objective: ``P95 532 ms``."""
     value = cell.metric(limit.metric)
     return f"{_label(limit)} {'not measured' if value is None else _shown(limit, value)}"
 
@@ -223,7 +211,6 @@ def _shown(limit: SweepObjective, value: float | None) -> str:
 
 
 def _doubts(cell: SettingResult, limits: Sequence[SweepObjective]) -> Iterator[str]:
-    """Objectives that a setting meets by its figure, and by its interval might not; the largest value stands for itself."""
     unsure: dict[str, list[str]] = {}
     for limit in limits:
         of = cell.interval(limit.metric)
@@ -232,17 +219,16 @@ def _doubts(cell: SettingResult, limits: Sequence[SweepObjective]) -> Iterator[s
         ends = of.basis if of.lower is None else f"{_label(limit)} {_shown(limit, of.lower)} to {_shown(limit, of.upper)}"
         unsure.setdefault(ends, []).append(limit.text)
     for why, texts in unsure.items():
-        yield f"not sure to keep {' and '.join(texts)} ({why})"
+        yield f"may miss {' and '.join(texts)} ({why})"
 
 
 def _nearest(able: Sequence[SettingResult], limits: Sequence[SweepObjective]) -> str:
     nearest = min(able, key=lambda cell: max(limit.miss(cell.metric(limit.metric)) for limit in limits))
     missed = ", ".join(limit_text(limit, nearest) for limit in nearest.misses(limits))
-    return f"no setting meets {' and '.join(limit.text for limit in limits)}; the nearest is {nearest.name} with {missed}"
+    return f"no setting meets {' and '.join(limit.text for limit in limits)}; {nearest.name} comes closest with {missed}"
 
 
 def _looser(cell: SettingResult, able: Sequence[SettingResult], limits: Sequence[SweepObjective]) -> str:
-    """The objective under which a cheaper setting would win: the nearest of those that are cheaper and miss one."""
     cheaper = [other for other in able if other.misses(limits) and (other.effort or 0.0) < (cell.effort or 0.0)]
     if not cheaper:
         return ""
@@ -250,23 +236,22 @@ def _looser(cell: SettingResult, able: Sequence[SettingResult], limits: Sequence
     missed = other.misses(limits)
     gain = (cell.effort or 0.0) / (other.effort or 1.0) - 1
     have = " and ".join(limit_text(limit, other) for limit in missed)
-    return f"{other.name} gives {percent(gain)} more for the same money but misses {' and '.join(m.text for m in missed)}: it has {have}"
+    return f"{other.name} gives {percent(gain)} more for the same money but misses {' and '.join(m.text for m in missed)} with {have}"
 
 
 def _sentence(of: SweepResult, main: Choice, able: Sequence[SettingResult]) -> str:
-    """The headline: the setting, its figures and how sure they are, what is beside it."""
     cell = main.cell
     if cell is None:
         said = _refusals(of)
         return f"{UNDECIDED}: {main.why}{'' if main.why in said else said}."
     sure = cell.throughput
     if len(of.deciding) < 2:
-        return f"{UNDECIDED}: only {cell.name} was measured whole, {number(sure.value)} ok per s{_refusals(of)}."
+        return f"{UNDECIDED}: only {cell.name} was measured completely, {number(sure.value)} ok per s{_refusals(of)}."
     ends = f"95 % {number(sure.lower)} to {number(sure.upper)}, {sure.basis}" if sure.lower is not None else sure.basis
     said = f"{cell.name} {main.picked}: {number(sure.value)} ok per s ({ends})"
     said += f", {usd_text(cell.usd_per_1000)} per 1,000" if cell.usd_per_1000 is not None else ""
     lost = 1 - (cell.success or 0.0)
-    failed = [f"{percent(lost)} of its requests did not end ok"] if lost > 0 else []
+    failed = [f"{percent(lost)} of its requests failed"] if lost > 0 else []
     parts = [said, *failed, *_doubts(cell, of.settings.objectives), *_against(of, cell), *_apart(of, cell, main, able)]
     return f"{'; '.join(parts)}{_refusals(of)}."
 
@@ -281,22 +266,20 @@ def _against(of: SweepResult, cell: SettingResult) -> list[str]:
     if to.efficiency.value is None:
         return [times]
     lower, upper = to.efficiency.lower, to.efficiency.upper
-    place = "above" if to.efficiency.value > ratios.TARGET else "not above"
+    place, sure = "above" if to.efficiency.value > ratios.TARGET else "not above", ""
     if lower is None or upper is None or lower <= ratios.TARGET < upper:
-        place += ", which is not sure,"
-    return [f"{times}, scaling efficiency {percent(to.efficiency.value)} ({place} the target of {percent(ratios.TARGET)})"]
+        sure = ", though uncertain"
+    return [f"{times}, scaling efficiency {percent(to.efficiency.value)} ({place} the target of {percent(ratios.TARGET)}{sure})"]
 
 
 def _apart(of: SweepResult, cell: SettingResult, main: Choice, able: Sequence[SettingResult]) -> list[str]:
-    """How far the next one below is, and from which no difference is shown."""
     others = [other for other in able if other is not cell and other not in main.rivals and _per_s(other) < _per_s(cell)]
     nearest = max(others, key=_per_s, default=None)
     said = [] if nearest is None or nearest is of.baseline else [f"{percent(_per_s(cell) / _per_s(nearest) - 1)} above {nearest.name}"]
-    return [*said, f"no difference shown from {setting_names(main.rivals)}"] if main.rivals else said
+    return [*said, f"no measurable difference from {setting_names(main.rivals)}"] if main.rivals else said
 
 
 def _refusals(of: SweepResult) -> str:
-    """The settings of a scaling sweep without an efficiency, and why."""
     if not of.settings.by_workers:
         return ""
     whys = {cell.name: of.relative[cell.name].refusal for cell in of.deciding if cell.name in of.relative}
@@ -305,6 +288,5 @@ def _refusals(of: SweepResult) -> str:
 
 
 def _spoilt(of: SweepResult, main: Choice) -> str:
-    """The sentence on the setting that would have won, had it not failed or made errors too often; without its full stop."""
     pick = (_most, _worth, _cheapest)[_decides(of)](of, list(of.deciding)).cell if of.unfit else None
     return "" if pick is None or pick is main.cell else of.unfit.get(pick.name, "").removesuffix(".")

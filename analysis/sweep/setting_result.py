@@ -1,4 +1,4 @@
-"""A setting of a sweep, over its repeats."""
+"""The result of one setting of a sweep, over its repeats."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from .sweep_settings import SweepObjective
 
 UNSENT = ("skipped", "not reached")
 SPLIT = ("queue_s", "cold_s", "execution_s", "other_s")
-"""Where the service time of an answer goes: see ``SettingResult.split``."""
 
 
 @dataclass(frozen=True, eq=False)
 class SettingResult:
-    """One setting: all its measure stages. Figures are over those that were done; where none was, over what was cut, for show."""
+    """One setting with its measure stages. Figures use completed stages; without any, those cut short, for display only."""
 
     name: str
     stages: tuple[StageResult, ...]
@@ -35,22 +34,22 @@ class SettingResult:
 
     @cached_property
     def done(self) -> tuple[StageResult, ...]:
-        """The stages that were measured whole."""
+        """The stages that were measured completely."""
         return tuple(window for window in self.stages if window.state == "done" and window.per_s is not None)
 
     @cached_property
     def shown(self) -> tuple[StageResult, ...]:
-        """The stages that the figures are over: of a stage that was skipped there are none, whatever was refused in it."""
+        """The stages that figures are computed from; skipped stages never count."""
         return self.done or tuple(window for window in self.stages if window.state not in UNSENT and len(window.requests))
 
     @property
     def decides(self) -> bool:
-        """Whether it takes part in the decision: at least one stage was measured whole, and something was ok."""
+        """Whether it takes part in the decision: a stage was completed with an answer ok."""
         return bool(self.done) and bool(self.throughput.value)
 
     @property
     def state(self) -> str:
-        """done; done, with the repeats that were not; cut; skipped; not reached."""
+        """Done (with the number of repeats if some are missing), cut, skipped or not reached."""
         if self.done:
             lost = len(self.stages) - len(self.done)
             return f"done, {len(self.done)} of {len(self.stages)} repeats" if lost else "done"
@@ -59,7 +58,7 @@ class SettingResult:
 
     @property
     def why(self) -> str:
-        """Why it, or one of its repeats, was cut or skipped; "" where all went well."""
+        """Why a repeat was cut or skipped, or ""."""
         return "; ".join(dict.fromkeys(window.why for window in self.stages if window.why))
 
     def _first(self, value: Callable[[StageResult], int | None]) -> int | None:
@@ -67,47 +66,47 @@ class SettingResult:
 
     @cached_property
     def concurrency(self) -> int | None:
-        """Requests at a time asked for, whole endpoint."""
+        """Requested concurrency of the whole endpoint."""
         return self._first(lambda window: window.concurrency)
 
     @cached_property
     def per_worker(self) -> int | None:
-        """Requests at a time asked for, each endpoint worker."""
+        """Requested concurrency per worker."""
         return self._first(lambda window: window.per_worker)
 
     @cached_property
     def workers_asked(self) -> int | None:
-        """Endpoint workers asked for."""
+        """Requested number of endpoint workers."""
         return self._first(lambda window: window.workers)
 
     @cached_property
     def workers(self) -> int | None:
-        """Endpoint workers that are paid for: as asked; where nothing was asked, as seen."""
+        """Endpoint workers to pay for: as requested, otherwise as seen."""
         return self.workers_asked or self._first(lambda window: window.seen)
 
     @cached_property
     def size(self) -> int | None:
-        """What the settings differ by: endpoint workers, or requests at a time (for each endpoint worker in a matrix)."""
+        """What the settings differ by: workers, or concurrency (per worker in a matrix)."""
         return self.workers_asked if self.by_workers else self.per_worker or self.concurrency
 
     @cached_property
     def seen(self) -> tuple[int, ...]:
-        """Endpoint workers seen in each repeat, distinct numbers; empty where nobody can tell."""
+        """The distinct numbers of workers seen in the repeats; empty if unknown."""
         return tuple(sorted({window.seen for window in self.shown if window.seen is not None}))
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        """The requests of the stages shown."""
+        """Requests of the stages shown."""
         return _joined([window.requests for window in self.shown])
 
     @cached_property
     def ok(self) -> pd.DataFrame:
-        """Those answered ok."""
+        """Requests answered ok."""
         return _joined([window.ok for window in self.shown])
 
     @property
     def n(self) -> int:
-        """Requests."""
+        """Number of requests."""
         return len(self.requests)
 
     @property
@@ -122,7 +121,7 @@ class SettingResult:
 
     @cached_property
     def in_flight(self) -> float | None:
-        """Mean in flight, as achieved."""
+        """Mean requests in flight, as achieved."""
         return _mean([window.in_flight for window in self.shown])
 
     @cached_property
@@ -137,13 +136,13 @@ class SettingResult:
 
     @cached_property
     def throughput(self) -> Interval:
-        """Throughput, mean over repeats; the interval over repeats, or with one of them by batch means within it."""
+        """Mean throughput with its interval over repeats, or by batch means within the only one."""
         if len(self.each) > 1:
             return interval_over_repeats(self.each, lambda found: float(np.mean(found)), 0.0)
         return self.shown[0].within if self.shown else Interval(None, None, None, "nothing was measured")
 
     def percentile(self, percent: int) -> Percentile:
-        """Response time of answered ok, one of PERCENTS: nearest rank over rows of all repeats; the interval over these, or within one."""
+        """Nearest-rank percentile of response times answered ok, all repeats together."""
         return self._percentiles[percent]
 
     @cached_property
@@ -153,7 +152,7 @@ class SettingResult:
         return {of.percent: of for of in found}
 
     def metric(self, name: str) -> float | None:
-        """What an objective names: p50 … p99, max and mean in s (response time of answered ok), success and wer as shares."""
+        """The value of an objective's metric: p50 … p99, max and mean in s (response time answered ok), success and wer as shares."""
         if name == "success":
             return self.success
         if name == "wer":
@@ -164,10 +163,7 @@ class SettingResult:
         return self.percentile(int(name[1:])).value
 
     def interval(self, name: str) -> Interval:
-        """What an objective names, with its 95 % interval: as in the tables; of a success rate that of independent requests.
-
-        The largest value has none.
-        """
+        """The value of an objective's metric with its 95 % interval; the maximum has none."""
         if name == "wer":
             return self.wer
         if name == "success":
@@ -180,22 +176,22 @@ class SettingResult:
         return Interval(found.value, found.lower, found.upper, found.remark)
 
     def misses(self, objectives: Sequence[SweepObjective]) -> list[SweepObjective]:
-        """The objectives that it does not meet."""
+        """The objectives that it misses."""
         return [objective for objective in objectives if not objective.met(self.metric(objective.metric))]
 
     @cached_property
     def wers(self) -> list[list[float]]:
-        """Word error rates of answered ok, a list a repeat that has any."""
+        """Word error rates of requests answered ok, one list per repeat that has any."""
         return [found for window in self.shown if (found := window.ok["wer"].dropna().to_list())]
 
     @property
     def wer_n(self) -> int:
-        """Answers whose word error rate is known."""
+        """Number of answers with a word error rate."""
         return sum(map(len, self.wers))
 
     @cached_property
     def wer(self) -> Interval:
-        """Word error rate, mean over rows; the interval over repeats, or of independent rows within this run."""
+        """Mean word error rate with its interval, over repeats or over independent rows."""
         if len(self.wers) > 1:
             return interval_over_repeats([sum_and_count(found) for found in self.wers], pooled_mean, 0.0)
         found = mean_interval(self.wers[0] if self.wers else [])
@@ -203,22 +199,18 @@ class SettingResult:
 
     @cached_property
     def cold(self) -> tuple[int, int]:
-        """Requests that met a cold start, and those of which it is known."""
+        """Requests that met a cold start, and requests for which this is known."""
         known = self.requests["cold"]
         return int(known.fillna(False).sum()), int(known.notna().sum())
 
     @cached_property
     def told(self) -> pd.DataFrame:
-        """Requests answered ok that tell both queue delay and execution time."""
+        """Requests answered ok with both queue delay and execution time."""
         return self.ok[self.ok["queue_s"].notna() & self.ok["execution_s"].notna() & self.ok["service_s"].notna()]
 
     @cached_property
     def split(self) -> dict[str, float]:
-        """Mean seconds of an answer by part, of those ``told``; empty where there are none.
-
-        ``cold_s`` is the part of the queue delay that was a cold start (0 where none is known), ``queue_s`` the rest of it,
-        ``other_s`` what neither explains: the network, the platform, polling.
-        """
+        """Mean seconds of ``told`` by part (SPLIT), or {}; other_s is the network, the platform and polling."""
         told = self.told
         if told.empty:
             return {}
@@ -229,7 +221,7 @@ class SettingResult:
 
     @property
     def steady(self) -> bool | None:
-        """Whether each stage was; None where none can tell."""
+        """Whether all stages were steady, or None if unknown."""
         told = [window.steady.yes for window in self.shown if window.steady is not None]
         return all(told) if told else None
 
@@ -240,7 +232,7 @@ class SettingResult:
 
     @property
     def effort(self) -> float | None:
-        """Worker-seconds an answer ok, by which settings are cheap or dear whatever the price; one worker where none is known."""
+        """Worker-seconds per answer ok, the cost without a price; an unknown number of workers counts as one."""
         per_s = self.throughput.value
         return (self.workers or 1) / per_s if per_s else None
 
@@ -274,12 +266,12 @@ class SettingResult:
 
 
 def sum_and_count(values: Sequence[float]) -> tuple[float, int]:
-    """Sum and number of a repeat's values, of which ``pooled`` makes means."""
+    """Sum and count of a repeat's values, for ``pooled_mean``."""
     return math.fsum(values), len(values)
 
 
 def pooled_mean(repeats: Sequence[tuple[float, int]]) -> float:
-    """The mean over all rows of the repeats."""
+    """The mean over all values of the repeats."""
     return sum(total for total, _ in repeats) / sum(n for _, n in repeats)
 
 
@@ -296,4 +288,3 @@ NOTHING = pd.DataFrame(
     {name: pd.Series(dtype="float64") for name in ("response_s", "service_s", "queue_s", "execution_s", "wer", "audio_s", "done_s", *PARTS)}
     | {"outcome": pd.Series(dtype="str"), "cold": pd.Series(dtype="boolean")}
 )
-"""Requests of a stage that has none."""

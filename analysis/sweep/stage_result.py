@@ -1,4 +1,4 @@
-"""The measure stages of a sweep, each as it went: one setting, one repeat."""
+"""The result of each measure stage of a sweep: one setting, one repeat."""
 
 from __future__ import annotations
 
@@ -21,33 +21,32 @@ STATES = ("done", "cut", "skipped", "not reached")
 UNEVEN = 0.10
 OF_ATTEMPTS = ["outcome", "sent_s", "done_s", "worker_id"]
 OF_REQUESTS = ["outcome", "scheduled_s", "done_s", "response_s", "service_s", "queue_s", "execution_s", "audio_s", "wer", "cold", *PARTS]
-"""Columns that a sweep looks at: of its rows only these are copied, stage by stage."""
-NO_END = "no end of it is on record: the run was cut in it"
+NO_END = "the run was cut off during this stage"
 
 
 @dataclass(frozen=True)
 class Steadiness:
-    """ok answers in the first and the second half of a stage's sending time."""
+    """Answers ok in the first and second half of the time in which a stage sent requests."""
 
     first: int
     second: int
 
     @property
     def yes(self) -> bool:
-        """Whether the halves differ by at most UNEVEN of their mean, or by no more than chance does: 2 sqrt(n1 + n2)."""
+        """Whether the halves differ by at most UNEVEN of their mean or, by chance, 2 sqrt(n1 + n2)."""
         apart = abs(self.first - self.second)
         return apart <= UNEVEN * (self.first + self.second) / 2 or apart <= 2 * math.sqrt(self.first + self.second)
 
 
 @dataclass(frozen=True, eq=False)
 class StageResult:
-    """One measure stage: its setting as asked, how it ended, and its rows (measuring and drain; the warm-up is left out).
+    """One measure stage: its requested setting, how it ended, and its rows without the warm-up.
 
     Attributes:
-        concurrency: requests at a time asked for, whole endpoint; per_worker: for each endpoint worker.
-        workers: endpoint workers asked for; workers_seen: as the control saw them. Each None where not known.
-        begin_s … end_s: the five instants of stages.csv; the first two are the warm-up's, where there is one.
-        attempts, requests: its rows, as in ``Tables``, with the columns of OF_ATTEMPTS and OF_REQUESTS.
+        concurrency, per_worker: requested concurrency, of the whole endpoint and per worker; None if unknown.
+        workers, workers_seen: workers requested, and workers seen by the control; None if unknown.
+        begin_s … end_s: the five times of stages.csv; the first two include the warm-up.
+        attempts, requests: rows of ``Tables`` with the columns OF_ATTEMPTS and OF_REQUESTS.
     """
 
     stage: str
@@ -79,34 +78,34 @@ class StageResult:
 
     @cached_property
     def wall_s(self) -> float | None:
-        """First sent to last done of what ended, whatever the outcome; None where nothing took time."""
+        """First sent to last done of attempts that ended, with any outcome; None if nothing took time."""
         span = float(self._ended["done_s"].max() - self._ended["sent_s"].min()) if len(self._ended) else 0.0
         return span if span > 0 else None
 
     @cached_property
     def per_s(self) -> float | None:
-        """Throughput: ok ÷ wall; failures never count."""
+        """Throughput: ok ÷ wall."""
         return len(self.ok) / self.wall_s if self.wall_s else None
 
     @cached_property
     def audio_per_s(self) -> float | None:
-        """Audio seconds of answered ok ÷ wall; None where no audio length is known."""
+        """Audio seconds answered ok ÷ wall; None if no audio length is known."""
         known = self.ok["audio_s"].dropna()
         return float(known.sum()) / self.wall_s if self.wall_s and len(known) else None
 
     @cached_property
     def in_flight(self) -> float | None:
-        """Mean in flight: the sum of done − sent ÷ wall."""
+        """Mean requests in flight: the sum of done − sent ÷ wall."""
         return float((self._ended["done_s"] - self._ended["sent_s"]).sum()) / self.wall_s if self.wall_s else None
 
     @cached_property
     def ids(self) -> int:
-        """Distinct endpoint workers that the rows name."""
+        """Number of distinct worker ids in the rows."""
         return int(self.attempts.loc[self.attempts["worker_id"] != "", "worker_id"].nunique())
 
     @property
     def seen(self) -> int | None:
-        """Endpoint workers seen: by the rows where those name any, else by the control; None where neither tells."""
+        """Endpoint workers seen: by ids in the rows, else by the control, else None."""
         return self.ids or self.workers_seen
 
     @cached_property
@@ -118,7 +117,7 @@ class StageResult:
 
     @cached_property
     def steady(self) -> Steadiness | None:
-        """The two halves of the sending time; None where there was none."""
+        """Answers in both halves of the sending time, or None."""
         if self._sending is None:
             return None
         begin, end = self._sending
@@ -127,13 +126,13 @@ class StageResult:
 
     @cached_property
     def within(self) -> Interval:
-        """Throughput with its interval within this stage alone, by batch means over the sending time."""
+        """Throughput with its interval within this stage, by batch means over the sending time."""
         begin, end = self._sending or (0.0, 0.0)
         return batch_means(self.ok["done_s"].dropna().to_list(), begin, end, self.per_s)
 
 
 def stage_results(of: Tables, settings: SweepSettings) -> list[StageResult]:
-    """The measure stages, as stages.csv has them; then those that only rows tell of, and those that nothing tells of."""
+    """The measure stages in stages.csv, then those found only in rows, then those not reached."""
     told = list(_told(of))
     seen = {window.stage for window in told}
     named = [str(name) for name in of.attempts["stage"].unique()]
@@ -147,13 +146,12 @@ def stage_results(of: Tables, settings: SweepSettings) -> list[StageResult]:
             if (cell, repeat) not in found:
                 name = cell if repeat == 1 else f"{cell}-r{repeat}"
                 told.append(
-                    _window(of, {"stage": name, "cell": cell, "repeat": repeat, "state": "not reached", "why": "the run ended before"})
+                    _window(of, {"stage": name, "cell": cell, "repeat": repeat, "state": "not reached", "why": "the run ended first"})
                 )
     return told
 
 
 def _place(stage: str, settings: SweepSettings) -> tuple[str, int]:
-    """Cell and repeat of a measure stage by its name (c4, c4-r2); ("", 0) where it is none of the plan's."""
     cell, _, repeat = stage.rpartition("-r")
     if cell in settings.cells and repeat.isdigit():
         return cell, int(repeat)
@@ -166,7 +164,7 @@ def _told(of: Tables) -> Iterator[StageResult]:
     rows = [{str(key): value for key, value in row.items()} for row in of.run.stages.to_dict("records")]
     warm = {str(row["stage"]): row for row in rows if row["phase"] == "warm-up"}
     for row in (row for row in rows if row["phase"] == "measure"):
-        first = warm.get(f"{row['stage']}-warm", row)  # the endpoint settles before the warm-up, where there is one
+        first = warm.get(f"{row['stage']}-warm", row)  # the endpoint settles before the warm-up
         yield _window(of, row | {name: first.get(name) for name in ("begin_s", "ready_s")})
 
 
@@ -182,7 +180,7 @@ def _window(of: Tables, row: dict[str, Any]) -> StageResult:
         cell=str(row.get("cell") or name),
         repeat=_whole(row.get("repeat")) or 1,
         state=state if state in STATES else "cut",
-        why=one_line(str(row.get("why") or "")) if state in STATES else f"its state is {one_line(state, 40)!r}, which is none",
+        why=one_line(str(row.get("why") or "")) if state in STATES else f"unknown state {one_line(state, 40)!r}",
         concurrency=_whole(row.get("concurrency")),
         workers=_whole(row.get("workers")),
         per_worker=_whole(row.get("per_worker")),

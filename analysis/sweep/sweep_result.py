@@ -1,4 +1,4 @@
-"""A sweep: its settings against the baseline, its knee, its law, and what to know before one decides by them."""
+"""The result of a sweep: settings compared with the baseline, knee, scalability law, reasons against a setting."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .stage_result import StageResult, stage_results
 from .sweep_settings import SweepSettings, sweep_settings
 
 SATURATED = 0.8
+# A word error rate is worse if the difference exceeds the first and its interval excludes 0; with few rows or no interval, a point.
 WER_LEAST, WER_SMALL_N, WER_POINT = 0.001, 30, 0.01
-"""Worse: the interval of the difference excludes 0 and it is above the first; of fewer rows, or with no interval, above a point."""
 
 
 @dataclass(frozen=True)
 class RelativeResult:
-    """A setting against the baseline.
+    """A setting compared with the baseline.
 
     Attributes:
-        share: by how much it is larger: c ÷ c of the baseline, or n ÷ n of the baseline; None where a size is not known.
+        share: its size ÷ that of the baseline; None if unknown.
         multiplier: throughput ÷ baseline throughput, with its interval.
-        efficiency: of scaling; no value where ``refusal`` says why it would be false.
+        efficiency: scaling efficiency; without a value if ``refusal`` says why it would be wrong.
     """
 
     share: float | None
@@ -43,7 +43,7 @@ class RelativeResult:
 
 @dataclass(frozen=True, eq=False)
 class SweepResult:
-    """A sweep's settings in the order of their sizes, and how each stands to the smallest, the baseline."""
+    """The settings of a sweep in order of size, compared with the smallest, the baseline."""
 
     settings: SweepSettings
     stages: tuple[StageResult, ...]
@@ -51,7 +51,7 @@ class SweepResult:
 
     @cached_property
     def baseline(self) -> SettingResult | None:
-        """The smallest setting planned, where it was measured, in whatever order they were."""
+        """The smallest setting planned, if it was measured."""
         return self.smallest if self.smallest is not None and self.smallest.decides else None
 
     @property
@@ -61,36 +61,36 @@ class SweepResult:
 
     @cached_property
     def deciding(self) -> tuple[SettingResult, ...]:
-        """The settings that were measured whole."""
+        """The settings that were measured completely."""
         return tuple(cell for cell in self.cells if cell.decides)
 
     @cached_property
     def worse_words(self) -> dict[str, str]:
-        """Settings whose word error rate is worse than the baseline's, and the sentence that says so."""
+        """Settings with a worse word error rate than the baseline, each with a sentence."""
         return {cell.name: said for cell in self.deciding if (said := self._worse(cell))}
 
     @cached_property
     def failing(self) -> dict[str, str]:
-        """Settings with more failures than any may win with, and the sentence that says so; an objective for success takes its place."""
+        """Settings with too many failures to win, each with a sentence; an objective on success replaces this limit."""
         if any(limit.metric == "success" for limit in self.settings.objectives):
             return {}
         most, lost = self.settings.failures, {cell.name: 1 - (cell.success or 0.0) for cell in self.deciding}
-        told = f"of its requests did not end ok (at most {percent(most)})."
-        return {name: f"{name} does not win: {percent(share)} {told}" for name, share in lost.items() if share > most + 1e-9}
+        told = f"of its requests failed (limit {percent(most)})."
+        return {name: f"{name} cannot win: {percent(share)} {told}" for name, share in lost.items() if share > most + 1e-9}
 
     @property
     def unfit(self) -> dict[str, str]:
-        """Settings that do not win, however fast they are, and why."""
+        """Settings that cannot win however fast they are, each with a sentence."""
         return self.worse_words | self.failing
 
     @cached_property
     def relative(self) -> dict[str, RelativeResult]:
-        """Each measured setting against the baseline, by its name; empty without a baseline."""
+        """Each measured setting compared with the baseline, by name; empty without a baseline."""
         return {cell.name: self._relative(cell, self.baseline) for cell in self.deciding} if self.baseline else {}
 
     @cached_property
     def knee(self) -> SettingResult | None:
-        """The smallest setting whose throughput is within ``gain`` of the best; of one setting alone there is none."""
+        """The smallest setting with a throughput within ``gain`` of the best; None with a single setting."""
         if len(self.deciding) < 2:
             return None
         best = max((cell.throughput.value or 0.0 for cell in self.deciding), default=0.0)
@@ -98,10 +98,7 @@ class SweepResult:
 
     @cached_property
     def law(self) -> usl.Usl | str:
-        """The Universal Scalability Law through each stage's throughput, or why there is none.
-
-        N is the concurrency achieved; in a scaling sweep endpoint workers, as asked for.
-        """
+        """The Universal Scalability Law fitted to the stages, with N the achieved concurrency or (scaling) the workers; or why not."""
         points = [(float(cell.size or 0) if self.settings.by_workers else window.in_flight or 0.0, window.per_s or 0.0)
                   for cell in self.deciding for window in cell.done]  # fmt: skip
         return usl.fit([n for n, _ in points], [per_s for _, per_s in points])
@@ -112,7 +109,7 @@ class SweepResult:
         refusal = efficiency_refusal(cell, base) if self.settings.by_workers else "only a scaling sweep has one"
         none = Interval(None, None, None, refusal)
         if times.value is None or share is None:
-            return RelativeResult(share, times, None, None, none, refusal or "the number of endpoint workers is not known")
+            return RelativeResult(share, times, None, None, none, refusal or "the number of workers is unknown")
         scaled = Interval(times.value / share, _over(times.lower, share), _over(times.upper, share), times.basis)
         worth = None if self.settings.by_workers and refusal else ratios.worth_it(times.value, share, self.settings.worth)
         return RelativeResult(share, times, ratios.contention(times.value, share), worth, none if refusal else scaled, refusal)
@@ -122,17 +119,17 @@ class SweepResult:
         if base is None or cell is base or cell.wer.value is None or base.wer.value is None:
             return ""
         apart = wer_difference(cell, base)
-        few = min(cell.wer_n, base.wer_n) < WER_SMALL_N or apart.lower is None  # neighbours alike, as clips that come round are
+        few = min(cell.wer_n, base.wer_n) < WER_SMALL_N or apart.lower is None  # no interval: repeated clips are correlated
         worse = (apart.value or 0.0) > (WER_POINT if few else WER_LEAST)
         if not worse or not (few or (apart.lower or 0.0) > 0):
             return ""
-        points = f"{(apart.value or 0.0) * 100:.2g} points above {base.name}'s"
-        both = f"{cell.wer.value * 100:.3g} % against {base.wer.value * 100:.3g} %"
-        return f"{cell.name} does not win: its word error rate is {points} ({both})."
+        points = f"{(apart.value or 0.0) * 100:.2g} points above that of {base.name}"
+        both = f"{cell.wer.value * 100:.3g} % and {base.wer.value * 100:.3g} %"
+        return f"{cell.name} cannot win: its word error rate is {points} ({both})."
 
 
 def sweep_result(of: Tables) -> SweepResult | None:
-    """The sweep of a run; None where the run is none."""
+    """The result of a sweep; None for other runs."""
     asked = sweep_settings(of.run.about)
     if asked is None or of.run.attempts is None:
         return None
@@ -144,7 +141,7 @@ def sweep_result(of: Tables) -> SweepResult | None:
 
 
 def multiplier(cell: SettingResult, base: SettingResult) -> Interval:
-    """Multiplier: throughput ÷ baseline throughput; the interval over the repeats that both have, which are neighbours in time."""
+    """Throughput ÷ baseline throughput, with an interval over the repeats that both have."""
     pairs = [(one.per_s, two.per_s) for one, two in _paired(cell, base) if one.per_s and two.per_s]
     apart = quotient(cell.throughput, base.throughput)
     if cell is base:
@@ -156,7 +153,7 @@ def multiplier(cell: SettingResult, base: SettingResult) -> Interval:
 
 
 def wer_difference(cell: SettingResult, base: SettingResult) -> Interval:
-    """Word error rate less the baseline's, with its interval: over the repeats that both have, or of independent rows."""
+    """Word error rate minus the baseline's, with its interval over common repeats or independent rows."""
     pairs = [(one.ok["wer"].dropna().to_list(), two.ok["wer"].dropna().to_list()) for one, two in _paired(cell, base)]
     pairs = [(mine, its) for mine, its in pairs if len(mine) and len(its)]
     if len(pairs) > 1:
@@ -173,7 +170,7 @@ def _paired(cell: SettingResult, base: SettingResult) -> Iterator[tuple[StageRes
 
 
 def efficiency_refusal(cell: SettingResult, base: SettingResult) -> str:
-    """Why a scaling efficiency of ``cell`` would be false: the number of endpoint workers or the load was another; "" where it was not."""
+    """Why a scaling efficiency would be wrong (another number of workers, or too little load), or ""."""
     for of in (cell,) if cell is base else (base, cell):
         said = next((said for window in of.done if (said := _refused(window))), "")
         if said:
@@ -184,18 +181,18 @@ def efficiency_refusal(cell: SettingResult, base: SettingResult) -> str:
 def _refused(window: StageResult) -> str:
     asked, seen = window.workers, window.seen
     if asked is None:
-        return "the run asked for no number of endpoint workers"
+        return "no number of workers was requested"
     if seen is None:
-        return f"{asked} workers asked for, and neither the answers nor the control tell how many there were"
+        return f"{asked} workers requested, but neither answers nor control show how many there were"
     if (seen != asked) if window.ids else (seen < asked):
-        return f"{asked} worker{'' if asked == 1 else 's'} asked for, {seen} seen"
+        return f"{asked} worker{'' if asked == 1 else 's'} requested, {seen} seen"
     if window.concurrency is None or window.per_worker is None:
-        return "how many requests at a time each worker takes is not known, so whether the load sufficed is not"
+        return "the concurrency per worker is unknown, so the load may have been too low"
     needed = asked * window.per_worker
     if window.concurrency < needed:
-        return f"{window.concurrency} requests at a time do not fill {asked} × {window.per_worker}: the load did not saturate the workers"
+        return f"{window.concurrency} requests at a time cannot saturate {asked} × {window.per_worker}"
     if (window.in_flight or 0.0) < SATURATED * needed:
-        return f"{brief(window.in_flight or 0.0)} of {needed} requests in flight: the load did not saturate the workers"
+        return f"the load did not saturate the workers: {brief(window.in_flight or 0.0)} of {needed} requests in flight"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What a sweep was asked: run.json's "sweep" as an object; what is no such thing there is left out and told."""
+"""The settings of a sweep from run.json; invalid ones are replaced by defaults and noted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUESTIONS = ("concurrency", "scaling", "matrix")
 
 @dataclass(frozen=True)
 class SweepObjective:
-    """``metric`` ``op`` ``value``: times in seconds, success and wer as shares; ``text`` as the user wrote it."""
+    """``metric`` ``op`` ``value``, with times in seconds, success and wer as shares; ``text`` as the user wrote it."""
 
     metric: str
     op: str
@@ -28,11 +28,11 @@ class SweepObjective:
     text: str
 
     def met(self, value: float | None) -> bool:
-        """Whether ``value`` is within it; what was not measured is not."""
+        """Whether ``value`` meets it; a missing value does not."""
         return value is not None and OPERATORS[self.op](value, self.value)
 
     def miss(self, value: float | None) -> float:
-        """How far ``value`` is beyond it, as a share of the limit; 0 where it is met, infinite where nothing was measured."""
+        """How far ``value`` misses it, as a share of the limit: 0 if met, infinite if missing."""
         if self.met(value):
             return 0.0
         return math.inf if value is None else abs(value - self.value) / (abs(self.value) or 1.0)
@@ -40,7 +40,7 @@ class SweepObjective:
 
 @dataclass(frozen=True)
 class Card:
-    """A card and what a worker takes of it, in GB; ``headroom`` is the share of the card that may be used."""
+    """A GPU's memory and what workers need of it, in GB; ``headroom`` is the usable share."""
 
     vram_gb: float
     shared_gb: float
@@ -50,13 +50,13 @@ class Card:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """A sweep as it was asked for; ``notes`` are sentences on what could not be read.
+    """The settings of a sweep; ``notes`` says what could not be read.
 
     Attributes:
-        worth: least share of ideal that makes a setting worth it (0.7).
+        worth: the least share of ideal throughput that is worth it (0.7).
         gain: a throughput within this share of the best is as good.
-        failures: the largest share of requests not ok with which a setting may still win.
-        started: the day of the run; 1970-01-01 where run.json has none.
+        failures: the largest share of failed requests with which a setting can win.
+        started: the day of the run; 1970-01-01 if run.json has none.
     """
 
     question: str
@@ -73,19 +73,19 @@ class SweepSettings:
 
     @property
     def by_workers(self) -> bool:
-        """Whether the settings differ by endpoint workers; otherwise by requests at a time."""
+        """Whether the settings differ by workers rather than by concurrency."""
         return self.question == "scaling"
 
 
 def sweep_settings(about: Mapping[str, Any]) -> SweepSettings | None:
-    """The sweep of a run; None where the run is none."""
+    """The settings of a sweep; None for other runs."""
     said = about.get("sweep")
     if not isinstance(said, dict):
         return None
     notes: list[str] = []
     question = said.get("question")
     if question not in QUESTIONS:
-        notes.append(f"run.json: the sweep's question is {_short(question)}, not one of {', '.join(QUESTIONS)}; it is read as concurrency.")
+        notes.append(f"run.json: the sweep's question is {_short(question)}, not one of {', '.join(QUESTIONS)}; concurrency is assumed.")
         question = "concurrency"
     cells = tuple(dict.fromkeys(one_line(cell) for cell in _list(said, "cells", notes) if isinstance(cell, str) and cell))
     stop, started = said.get("stop"), _day(about.get("started"), date(1970, 1, 1))
@@ -106,7 +106,7 @@ def sweep_settings(about: Mapping[str, Any]) -> SweepSettings | None:
 
 
 def finite(value: Any) -> bool:
-    """Whether ``value`` is a plain number, and none that would overflow."""
+    """Whether ``value`` is a number of a plausible size."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MOST
 
 
@@ -126,12 +126,11 @@ def _number(said: Mapping[str, Any], key: str, default: float, notes: list[str],
     if finite(value) and 0 < value < below:
         return float(value)
     right = "a number above 0" if below == math.inf else f"between 0 and {below:g}"
-    notes.append(f"run.json: the sweep's {key} is {_short(value)}, but should be {right}; {default:g} is taken.")
+    notes.append(f"run.json: the sweep's {key} is {_short(value)}, but should be {right}; {default:g} is used.")
     return default
 
 
 def _failures(stop: Mapping[str, Any]) -> float:
-    """What --most-failures said; the target of a success above 95 % where nothing was."""
     value: Any = stop.get("failures")
     return float(value) if finite(value) and 0 <= value <= 1 else MOST_FAILURES
 
@@ -143,7 +142,7 @@ def _objectives(found: list[Any], notes: list[str]) -> Iterator[SweepObjective]:
             text = said.get("text") or f"{said['metric']}{said['op']}{said['value']:g}"
             yield SweepObjective(said["metric"], said["op"], float(said["value"]), one_line(str(text), 60))
         else:
-            notes.append(f"run.json: the objective {_short(said)} cannot be read and is left out.")
+            notes.append(f"run.json: the objective {_short(said)} cannot be read and is ignored.")
 
 
 def _price(said: Any, started: date, notes: list[str]) -> Price | None:

@@ -1,8 +1,7 @@
 """The Universal Scalability Law: X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)) (Gunther, Guerrilla Capacity Planning, 2007).
 
-λ is the throughput of one at a time, σ the share that waits for something common (contention), κ the price of keeping each
-other informed (coherency). With κ > 0 throughput has a peak at N* = sqrt((1 − σ) ÷ κ). Every point weighs the same,
-as in the usl package of R, whose words are used here.
+λ is the throughput at N = 1, σ the serial share (contention), κ the cost of crosstalk (coherency). With κ > 0 throughput peaks at
+N* = sqrt((1 − σ) ÷ κ). All points have the same weight, as in the usl package of R, whose terms are used here.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from ..statistics.intervals import LEVEL, Interval, t_quantile
 from ..text.number_format import brief, plural
 
 LEAST_LEVELS = 4
+# Standard deviation of the residuals ÷ mean throughput, above which the fit is refused.
 WORST_FIT = 0.12
-"""Standard deviation of the residuals ÷ mean throughput, above which the law does not describe the service."""
 DRAWS = 400
+# A smaller κ counts as 0: the peak would be beyond 30,000.
 FLAT = 1e-9
-"""A κ below this is none: the peak would lie beyond 30,000."""
 Floats = NDArray[np.float64]
 
 
@@ -34,8 +33,8 @@ class Usl:
 
     Attributes:
         rate, sigma, kappa: λ in 1/s, σ and κ, each with a 95 % interval from the covariance of the fit (Student's t).
-        peak: N*, with a 95 % interval from a parametric bootstrap; an upper end of None is "no upper end"; no value where κ is 0.
-        peak_note: why N* is no figure to plan by; "" where it lies within the levels measured, both ends known.
+        peak: N*, with a 95 % interval from a parametric bootstrap; an upper end of None is open; no value if κ is 0.
+        peak_note: why N* is not usable for planning, or "".
         r_squared: share of the variance of throughput that the law explains.
         misfit: standard deviation of the residuals ÷ mean throughput.
         levels: smallest and largest N measured.
@@ -64,20 +63,20 @@ def throughput(n: Floats, of: Floats) -> Floats:
 
 
 def fit(levels: Sequence[float], per_s: Sequence[float]) -> Usl | str:
-    """The law through the points (N, throughput), several a level welcome; or the reason why they cannot bear it."""
+    """The law fitted to points (N, throughput), or why they do not allow a fit."""
     n, x = np.asarray(levels, dtype=np.float64), np.asarray(per_s, dtype=np.float64)
     good = np.isfinite(n) & np.isfinite(x) & (n > 0) & (x > 0)
     n, x = n[good], x[good]
     distinct = len(np.unique(np.round(n, 1)))
     if distinct < LEAST_LEVELS:
-        return f"{plural(distinct, 'level')} can be used, and the law has three parameters: it takes {LEAST_LEVELS} or more"
+        return f"{plural(distinct, 'usable level')}, but a fit of three parameters needs {LEAST_LEVELS} or more"
     found = _fit(n, x)
     errors = x - throughput(n, found)
     spread = math.sqrt(float(errors @ errors) / (len(x) - 3))
     misfit, around = spread / float(x.mean()), float(((x - x.mean()) ** 2).sum())
     if misfit > WORST_FIT:
-        off = f"they lie {misfit * 100:.0f} % of the mean throughput off its curve (at most {WORST_FIT * 100:.0f} %)"
-        return f"the law does not describe these points: {off}"
+        off = f"they deviate from its curve by {misfit * 100:.0f} % of the mean throughput (limit {WORST_FIT * 100:.0f} %)"
+        return f"the law does not fit these points: {off}"
     rate, sigma, kappa = _intervals(n, found, spread)
     peak = _peak(n, found, spread)
     ends = (float(n.min()), float(n.max()))
@@ -86,7 +85,7 @@ def fit(levels: Sequence[float], per_s: Sequence[float]) -> Usl | str:
 
 
 def _linear(n: Floats, x: Floats, weights: Floats) -> Floats:
-    """N ÷ X = (1 + σ(N − 1) + κN(N − 1)) ÷ λ is linear in 1/λ, σ/λ and κ/λ, none below 0: (λ, σ, κ) by least squares."""
+    """(λ, σ, κ) by non-negative least squares, as N ÷ X = (1 + σ(N − 1) + κN(N − 1)) ÷ λ is linear in 1/λ, σ/λ, κ/λ."""
     terms = np.column_stack([np.ones_like(n), n - 1, n * (n - 1)]) * weights[:, None]
     inverse, contention, coherency = nnls(terms, n / x * weights)[0]
     inverse = max(inverse, 1e-12)
@@ -94,7 +93,7 @@ def _linear(n: Floats, x: Floats, weights: Floats) -> Floats:
 
 
 def _fit(n: Floats, x: Floats) -> Floats:
-    """Least squares of throughput, from the linear form's answer (whose weights make it nearly the same problem)."""
+    """Least squares of throughput, starting from the linear form with weights that make it nearly the same problem."""
     start = _linear(n, x, x**2 / n)
     inside = np.clip(start, [1e-9, 1e-9, 1e-12], [np.inf, 1 - 1e-9, np.inf])
     size = np.array([inside[0], 0.1, 0.001])
@@ -124,16 +123,16 @@ def _intervals(n: Floats, of: Floats, spread: float) -> tuple[Interval, Interval
 
 
 def peak_of(of: Floats) -> float:
-    """N* = sqrt((1 − σ) ÷ κ); infinite where there is no coherency."""
+    """N* = sqrt((1 − σ) ÷ κ); infinite if κ is 0."""
     _, sigma, kappa = of
     return math.sqrt(max(1 - sigma, 0.0) / kappa) if kappa > FLAT else math.inf
 
 
 def _peak(n: Floats, of: Floats, spread: float) -> Interval:
-    """N*, with an interval from points drawn about the curve and fitted again.
+    """N* with a bootstrap interval: points drawn around the curve and fitted again.
 
-    The noise drawn is in proportion to the throughput, as that of a number of answers is: the points about the peak, which decide,
-    are the noisiest. The spread is itself known from few points: each draw has another one, by the distribution of chi square.
+    Noise is proportional to throughput, so the points near the peak, which decide, are the noisiest. The spread is estimated from
+    few points, so each draw scales it by a chi-square variate.
     """
     value, degrees = peak_of(of), len(n) - 3
     curve, noise = throughput(n, of), np.random.default_rng(len(n))
@@ -147,15 +146,15 @@ def _peak(n: Floats, of: Floats, spread: float) -> Interval:
 
 
 def _note(peak: Interval, levels: tuple[float, float]) -> str:
-    within = f"no peak within the levels measured ({brief(levels[0])} to {brief(levels[1])})"
+    within = f"no peak within the measured levels ({brief(levels[0])} to {brief(levels[1])})"
     if peak.value is None:
         return within
     if peak.value > levels[1]:
-        return f"{within}; the curve's own lies beyond, near {brief(peak.value)}"
+        return f"{within}; the curve peaks beyond, near {brief(peak.value)}"
     return (
         ""
         if peak.upper is not None
-        else f"no peak is shown: it may lie anywhere from {brief(peak.lower)} on (the curve's own is near {brief(peak.value)})"
+        else f"the peak is uncertain: anywhere from {brief(peak.lower)} up (the curve peaks near {brief(peak.value)})"
     )
 
 

@@ -1,1 +1,1 @@
-"""What a sweep comes to: its answer, sheets, figures and metrics."""
+"""The report of a sweep: its answer, tables, figures and metrics."""

@@ -1,4 +1,4 @@
-"""What a sweep comes to: its settings, the decision, and what to know before one decides by it."""
+"""The answer of a sweep: settings, decision, notes for the reader, and its part of metrics.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coldburst.record.prices import stale
 
 from ..command_name import RESTORE
 from ..figures.style import MissingPlot, Plot
-from ..statistics.intervals import WITHIN, Interval
+from ..statistics.intervals import Interval
 from ..statistics.percentiles import Percentile
 from ..sweep import ratios
 from ..sweep.decision import UNDECIDED, Decision, decide
@@ -35,10 +35,10 @@ class SweepAnswer:
     notes: tuple[str, ...]
 
     def headline(self, verdict: str) -> str:
-        """The decision in a sentence; says so first where the run's verdict is that its figures may not be believed."""
+        """The decision in a sentence, with a warning if the run is invalid."""
         sentence = self.decision.sentence
         doubted = verdict == "invalid" and not sentence.startswith(UNDECIDED)
-        return f"Nothing to decide by, as the run is invalid: {sentence}" if doubted else sentence
+        return f"The run is invalid, so do not rely on this: {sentence}" if doubted else sentence
 
     @property
     def policies(self) -> Sheet:
@@ -64,18 +64,18 @@ class SweepAnswer:
 
 
 def sweep_answer(of: Tables) -> SweepAnswer | None:
-    """What the run comes to; None where it is no sweep."""
+    """The answer of a sweep; None for other runs."""
     found = sweep_result(of)
     return None if found is None else SweepAnswer(found, decide(found), tuple(sweep_notes(of, found)))
 
 
 DRAINED = 0.9
+# Controls that change nothing that outlives the run.
 ENDED_WITH_IT = ("none", "replicas")
-"""Ways that leave nothing behind, however the run ended."""
 
 
 def sweep_notes(of: Tables, found: SweepResult) -> list[str]:
-    """The notes, gravest first."""
+    """The notes, most serious first."""
     said = [*_settings(of), *_ended(found), *_wrong(found), *found.unfit.values(), *_repeats(found), *_alike(found), *_price(found)]
     return [*said, *found.settings.notes]
 
@@ -86,10 +86,10 @@ def _settings(of: Tables) -> Iterator[str]:
         return
     where, note = (one_line(str(settings.get(key) or "")) for key in ("where", "note"))
     if settings.get("way") == "hand":
-        yield f"The endpoint was changed by hand: {note or f'put back what you changed ({where})'}."
+        yield f"The endpoint was changed by hand: {note or f'restore what you changed ({where})'}."
         return
     command = f"{RESTORE} {of.run.path}{' --yes' if settings.get('harmless') is False else ''}"
-    yield f"The endpoint's settings were not put back{f' ({where})' if where else ''}: {command} does that. {note}".strip()
+    yield f"The endpoint's settings were not restored{f' ({where})' if where else ''}: {command} restores them. {note}".strip()
 
 
 def _ended(found: SweepResult) -> Iterator[str]:
@@ -98,14 +98,13 @@ def _ended(found: SweepResult) -> Iterator[str]:
         whys = {window.why for window in stages}
         for why in sorted(whys):
             names = ", ".join(window.stage for window in stages if window.why == why)
-            yield f"No part in the decision: {names}, {state}{f': {why}' if why else ''}."
+            yield f"Not part of the decision: {names}, {state}{f': {why}' if why else ''}."
     if found.baseline is None and found.smallest is not None:
         first = found.smallest.name
-        yield f"The baseline {first} has no whole stage with an answer ok, so there is neither a multiplier nor an efficiency."
+        yield f"No multiplier or efficiency: no stage of the baseline {first} was completed with an answer ok."
 
 
 def _wrong(found: SweepResult) -> Iterator[str]:
-    """Stages that are not what was asked for."""
     for cell in found.deciding:
         for window in cell.done:
             yield from _of_window(window, ids_matter=not found.settings.by_workers)
@@ -115,34 +114,32 @@ def _of_window(window: StageResult, *, ids_matter: bool) -> Iterator[str]:
     asked, achieved, per_s = window.concurrency, window.in_flight or 0.0, window.per_s or 0.0
     mean_s = float(window.ok["service_s"].mean()) if len(window.ok) else 0.0
     if asked and ratios.exceeds_asked_concurrency(per_s, mean_s, asked):
-        held = f"{number(per_s)} ok per s of {seconds(mean_s)} each are {number(ratios.in_flight(per_s, mean_s))} in flight"
-        yield f"{window.stage} contradicts itself: {held}, and {asked} were allowed (Little's law); its rows are not of this setting alone."
+        held = f"{number(per_s)} ok per s × {seconds(mean_s)} means {number(ratios.in_flight(per_s, mean_s))} in flight"
+        yield f"{window.stage} is inconsistent: {held}, but the limit was {asked} (Little's law); it has rows of another setting."
     elif asked and achieved < DRAINED * asked:
-        why, instead = "the last answers were awaited with fewer", "send more requests a setting"
+        why, instead = "fewer were in flight while the last answers came in", "send more requests per setting"
         if len(window.attempts) > len(window.requests):
-            why, instead = "requests paused between their tries", "leave --retries out of a sweep"
+            why, instead = "requests paused between retries", "run sweeps without --retries"
         yield (
-            f"{window.stage}: {number(achieved)} of {asked} requests in flight on average, as {why}: "
-            f"throughput reads low by up to {percent(1 - achieved / asked)}; {instead}."
+            f"{window.stage}: {number(achieved)} of {asked} requests in flight on average, because {why}; "
+            f"throughput may read up to {percent(1 - achieved / asked)} low: {instead}."
         )
     if window.steady is not None and not window.steady.yes:
         halves = f"{window.steady.first:,} ok in the first half and {window.steady.second:,} in the second"
-        yield f"{window.stage} was not steady: {halves}; warm up for longer, or measure for longer."
+        yield f"{window.stage} was not steady: {halves}; use a longer warm-up or measure longer."
     if ids_matter and window.workers is not None and window.seen is not None and window.seen != window.workers:
-        yield f"{window.stage}: {window.workers} endpoint workers asked for, {window.seen} seen; its price is for those asked for."
+        yield f"{window.stage}: {window.workers} workers requested, {window.seen} seen; its price is for those requested."
 
 
 def _repeats(found: SweepResult) -> Iterator[str]:
     if found.deciding and all(len(cell.each) < 2 for cell in found.deciding):
         yield (
-            f"One repeat: the intervals hold {WITHIN}. They know nothing of what differs from run to run (other hosts, other "
-            "neighbours), and are too narrow where a few hundred answers behind a queue do not show that they are alike; "
-            "--repeats 3 or more tells."
+            "With one repeat, intervals cover this run only: they miss differences between runs (hosts, neighbours) and can be too "
+            "narrow for a few hundred answers behind a queue; use --repeats 3 or more."
         )
 
 
 def _alike(found: SweepResult) -> Iterator[str]:
-    """Settings whose neighbouring answers are alike, so that percentiles have intervals from blocks of time in one repeat, or none."""
     names = []
     for cell in found.deciding:
         shown = [cell.percentile(percent_of) for percent_of in (50, 95, 99)]
@@ -150,23 +147,23 @@ def _alike(found: SweepResult) -> Iterator[str]:
             names.append(cell.name)
     if names:
         yield (
-            f"Neighbouring answers are alike in {', '.join(names)}, as behind a queue: P50, P95 and P99 have an interval there only where "
-            "blocks of time or repeats are long enough to tell one; send more requests a setting, or repeat it."
+            f"Successive answers are correlated in {', '.join(names)}, as behind a queue, so intervals of percentiles are wide or missing: "
+            "send more requests per setting, or repeat it."
         )
 
 
 def _price(found: SweepResult) -> Iterator[str]:
     price = found.settings.price
     if price is None:
-        yield "No price was given, so settings are compared by worker-seconds and not by USD; --price tells it."
+        yield "No price was given, so settings are compared by worker-seconds; add --price to compare by USD."
     elif old := stale(price, found.settings.started):
         yield old
     if price is not None and any(cell.workers is None for cell in found.deciding):
-        yield "The number of endpoint workers is not known, so there are no costs."
+        yield "No costs: the number of endpoint workers is unknown."
 
 
 def metrics(of: SweepResult, decision: Decision, notes: list[str]) -> dict[str, Any]:
-    """What ``metrics_json.metrics`` says under "sweep"; an interval is an object of value, lower, upper and basis."""
+    """The "sweep" of metrics.json; an interval is an object with value, lower, upper and basis."""
     law = of.law
     return {
         "question": of.settings.question,

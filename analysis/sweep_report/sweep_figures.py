@@ -26,11 +26,11 @@ pass
 
 AXES = {"concurrency": "requests at a time", "scaling": "endpoint workers", "matrix": "concurrency of each endpoint worker"}
 CURVE = 120
-NOTHING = "no setting was measured whole"
+NOTHING = "no setting was measured completely"
 
 
 def sweep_plots(of: SweepResult) -> list[Plot | MissingPlot]:
-    """Every figure that this kind of sweep has, in its order."""
+    """The figures of this kind of sweep, in order."""
     return [_throughput(of), *([_efficiency(of)] if of.settings.by_workers else [_multiplier(of)]), _cost(of), _split(of), _quality(of)]
 
 
@@ -39,15 +39,13 @@ def _sized(of: SweepResult) -> list[SettingResult]:
 
 
 def _n(each: Iterable[int]) -> str:
-    """How many values the settings of a figure have: ``n = 20 to 640 a setting``."""
     counts = sorted(each)
-    return f"n = {counts[0]:,}{f' to {counts[-1]:,}' if counts[-1] > counts[0] else ''} a setting"
+    return f"n = {counts[0]:,}{f' to {counts[-1]:,}' if counts[-1] > counts[0] else ''} per setting"
 
 
 def _bases(of: Iterable[Interval]) -> str:
-    """What the intervals of a figure cover, all that there are but the baseline's own."""
     told = dict.fromkeys(each.basis for each in of if each.lower is not None and each.basis != BY_DEFINITION)
-    return f"95 % intervals {'; '.join(told)}" if told else "no interval can be told"
+    return f"95 % intervals {'; '.join(told)}" if told else "no intervals"
 
 
 def _ends(of: Interval) -> dict[str, float | None]:
@@ -65,8 +63,8 @@ def _throughput(of: SweepResult) -> Plot | MissingPlot:
     made += [
         {"part": f"limit {o.metric}", "x": 0, "setting": o.text, "value": o.value} for o in of.settings.objectives if o.metric[0] in "pm"
     ]
-    caption = f"Answered ok, {_n(len(cell.ok) for cell in cells)}. Throughput: mean over repeats, a dot a repeat; "
-    caption += f"{_bases(cell.throughput for cell in cells)}. P50, P95, P99 of response time: nearest rank. "
+    caption = f"Answered ok, {_n(len(cell.ok) for cell in cells)}. Throughput: mean over repeats, one dot per repeat; "
+    caption += f"{_bases(cell.throughput for cell in cells)}. P50, P95, P99: nearest rank. "
     caption += f"Knee: the smallest setting within {percent(of.settings.gain)} of the best throughput."
     data = _axis(pd.DataFrame([*made, *_curve(of, cells)]), of)
     return Plot(name, title, caption + _law(of), data, throughput, 5.6)
@@ -85,7 +83,6 @@ def _tail(cell: SettingResult, percent_of: int) -> dict[str, object]:
 
 
 def _curve(of: SweepResult, cells: list[SettingResult]) -> Iterator[dict[str, object]]:
-    """The law along the axis: at each setting's size, for the concurrency that it achieved there."""
     if not isinstance(of.law, Usl) or len(cells) < 2:
         return
     sizes = np.array([float(cell.size or 0) for cell in cells])
@@ -103,7 +100,6 @@ def _law(of: SweepResult) -> str:
 
 
 def _axis(data: pd.DataFrame, of: SweepResult) -> pd.DataFrame:
-    """``data`` with the name of its x axis, and all columns that a drawing asks for."""
     for column in ("lower", "upper"):
         if column not in data:
             data[column] = np.nan
@@ -116,13 +112,13 @@ def _efficiency(of: SweepResult) -> Plot | MissingPlot:
     good = [(cell, to) for cell, to in known if to.efficiency.value is not None]
     if len(good) < 2:
         whys = dict.fromkeys(f"{cell.name}: {to.refusal}" for cell, to in known if to.refusal)
-        return MissingPlot(name, title, "; ".join(whys) or "it takes the baseline and another number of endpoint workers")
+        return MissingPlot(name, title, "; ".join(whys) or "it needs the baseline and another number of workers")
     data = pd.DataFrame([{"part": "mean", "x": cell.size, "setting": cell.name, **_ends(to.efficiency)} for cell, to in good])
     left = [cell.name for cell, to in known if to.efficiency.value is None]
-    caption = "(R_n ÷ R_1) ÷ (n ÷ n_1), n proven by the answers' worker ids or the control; "
+    caption = "(R_n ÷ R_1) ÷ (n ÷ n_1); n is confirmed by worker ids in answers or by the control; "
     caption += f"answered ok, {_n(len(cell.ok) for cell, _ in good)}; {_bases(to.efficiency for _, to in good)}."
-    caption += f" Target above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)} look for a bottleneck."
-    caption += f" Left out, as their figure would be false: {', '.join(left)}." if left else ""
+    caption += f" Target: above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)}, look for a bottleneck."
+    caption += f" Not shown, because the value would be wrong: {', '.join(left)}." if left else ""
     return Plot(name, title, caption, _axis(data, of), efficiency)
 
 
@@ -130,14 +126,14 @@ def _multiplier(of: SweepResult) -> Plot | MissingPlot:
     name, title = "sweep_multiplier", "Throughput multiplier against requests at a time"
     known = [(cell, of.relative[cell.name]) for cell in _sized(of) if cell.name in of.relative and of.relative[cell.name].share]
     if len(known) < 2:
-        return MissingPlot(name, title, "it takes the baseline and another setting, both measured whole")
+        return MissingPlot(name, title, "it needs the baseline and another setting, both measured completely")
     data = pd.DataFrame(
         [
             {"part": "mean", "x": cell.size, "setting": cell.name, "share": to.share, "contention": to.contention, **_ends(to.multiplier)}
             for cell, to in known
         ]
     ).assign(worth=of.settings.worth)
-    caption = f"Throughput ÷ that of {known[0][0].name}; dashed: ideal, and {of.settings.worth:g} of it. At the foot the contention. "
+    caption = f"Throughput ÷ that of {known[0][0].name}; dashed: ideal, and {of.settings.worth:g} of it. Below each point: contention. "
     caption += f"Answered ok, {_n(len(cell.ok) for cell, _ in known)}; {_bases(to.multiplier for _, to in known)}."
     return Plot(name, title, caption, _axis(data, of), multiplier)
 
@@ -147,7 +143,7 @@ def _cost(of: SweepResult) -> Plot | MissingPlot:
     priced = of.settings.price is not None
     cells = [cell for cell in _sized(of) if cell.percentile(95).value is not None and (cell.usd_per_1000 if priced else cell.effort)]
     if len(cells) < 2:
-        return MissingPlot(name, title, "it takes two settings with a P95" + (" and a known number of endpoint workers" if priced else ""))
+        return MissingPlot(name, title, "it needs two settings with a P95" + (" and a known number of workers" if priced else ""))
     data = pd.DataFrame(
         {
             "setting": [cell.name for cell in cells],
@@ -157,14 +153,13 @@ def _cost(of: SweepResult) -> Plot | MissingPlot:
     ).astype({"x": "float64", "value": "float64"})
     data["frontier"] = [not _beaten(data, x, value) for x, value in zip(data["x"], data["value"], strict=True)]
     unit = "USD per 1,000 ok" if priced else "worker-seconds per 1,000 ok"
-    caption = "A mark a setting; joined: the efficient frontier, settings that no other one beats in both. "
+    caption = "One mark per setting; the line joins the efficient frontier: settings that no other beats in both. "
     caption += f"P95 of answered ok, nearest rank, {_n(len(cell.ok) for cell in cells)}; cost by mean throughput."
     caption += "" if priced else " No price was given."
     return Plot(name, title, caption, data.assign(axis="P95 of response time (s)", unit=unit), cost)
 
 
 def _beaten(data: pd.DataFrame, x: float, value: float) -> bool:
-    """Whether a setting is as good in both, and better in one."""
     as_good = (data["x"] <= x) & (data["value"] <= value)
     return bool((as_good & ((data["x"] < x) | (data["value"] < value))).any())
 
@@ -173,9 +168,9 @@ def _split(of: SweepResult) -> Plot | MissingPlot:
     name, title = "sweep_split", "Where the time goes, by setting"
     cells = [cell for cell in of.deciding if cell.split]
     if not cells:
-        return MissingPlot(name, title, "the endpoint told no queue delay and execution time")
-    caption = "Mean service time of answered ok; queue delay and execution time as the endpoint tells them, the cold start taken from "
-    caption += f"the former; {_n(len(cell.told) for cell in cells)} that tell both."
+        return MissingPlot(name, title, "the endpoint reported no queue delay and execution time")
+    caption = "Mean service time of requests answered ok; queue delay (without cold start) and execution time as the endpoint reports "
+    caption += f"them; {_n(len(cell.told) for cell in cells)} with both."
     data = pd.DataFrame([{"setting": cell.name, **cell.split} for cell in cells])
     return Plot(name, title, caption, data[["setting", *SPLIT]], split)
 
@@ -183,7 +178,7 @@ def _split(of: SweepResult) -> Plot | MissingPlot:
 def _quality(of: SweepResult) -> Plot | MissingPlot:
     name, title, cells = "sweep_quality", "Word error rate beside throughput", [cell for cell in _sized(of) if cell.wer_n]
     if not cells:
-        return MissingPlot(name, title, "no clip has a text to hold the answers against")
+        return MissingPlot(name, title, "no clip has a reference text to compare transcripts with")
     made = [{"part": "wer", "x": cell.size, "setting": cell.name, **_ends(cell.wer)} for cell in cells]
     made += [{"part": "mean", "x": cell.size, "setting": cell.name, **_ends(cell.throughput)} for cell in cells]
     caption = f"Mean word error rate of answered ok, {_n(cell.wer_n for cell in cells)}; {_bases(cell.wer for cell in cells)}. "
@@ -194,20 +189,20 @@ def _quality(of: SweepResult) -> Plot | MissingPlot:
 TAILS = {"p50": ("P50", GREEN, "o"), "p95": ("P95", ORANGE, "s"), "p99": ("P99", RED, "^")}
 PARTS = {"queue_s": PHASES["queue_s"], "cold_s": PHASES["cold_s"], "execution_s": PHASES["execution_s"], "other_s": PHASES["rest_s"]}
 
+# Settings closer than this share of the axis get a logarithmic axis, if that separates them better.
 CLOSE = 0.15
-"""Settings nearer each other than this share of their axis are parted by a logarithmic one, where that parts them better."""
 ROW_PT = 1.4 * SMALL
 
 
 def throughput(figure: Figure, data: pd.DataFrame) -> None:
-    """Throughput above, percentiles below, on one axis of settings."""
+    """Throughput above, percentiles below."""
     above, below = figure.subplots(2, 1, sharex=True)
     rates(above, data)
     tails(below, data)
 
 
 def rates(axes: Axes, data: pd.DataFrame) -> None:
-    """Throughput with intervals, a dot a repeat, the law's curve and the knee."""
+    """Throughput with intervals, one dot per repeat, the law's curve and the knee."""
     curve, dots, knee = (data[data["part"] == part] for part in ("law", "repeat", "knee"))
     if len(curve):
         axes.plot(curve["x"], curve["value"], color=PURPLE, linewidth=1.4, linestyle=DASHED, label="Universal Scalability Law")
@@ -222,7 +217,7 @@ def rates(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def tails(axes: Axes, data: pd.DataFrame) -> None:
-    """P50, P95 and P99 of response time, and the limits that were set for them."""
+    """P50, P95 and P99 of response time, and their limits."""
     named = []
     for part, (label, colour, marker) in TAILS.items():
         rows = data[data["part"] == part]
@@ -240,7 +235,7 @@ def tails(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def efficiency(figure: Figure, data: pd.DataFrame) -> None:
-    """Efficiency against endpoint workers, with the ideal and the two marks."""
+    """Efficiency by workers, with ideal, target and bottleneck lines."""
     axes = figure.add_subplot()
     levels = ((1.0, "ideal", FAINT), (TARGET, "target", GREEN), (BOTTLENECK, "bottleneck", RED))
     for level, _, colour in levels:
@@ -255,7 +250,7 @@ def efficiency(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def multiplier(figure: Figure, data: pd.DataFrame) -> None:
-    """Multiplier against size, with the ideal line, the worth-it line, and each point's contention."""
+    """Multiplier by size, with the ideal and worth-it lines, and each point's contention."""
     axes, worth = figure.add_subplot(), float(data["worth"].iloc[0])
     for factor, colour in ((1.0, FAINT), (worth, GREEN)):
         axes.plot(data["x"], data["share"] * factor, color=colour, linewidth=1.2, linestyle=DASHED)
@@ -271,7 +266,7 @@ def multiplier(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def cost(figure: Figure, data: pd.DataFrame) -> None:
-    """A mark a setting at (P95, cost); those on the frontier joined."""
+    """One mark per setting at (P95, cost); the frontier joined."""
     axes, best = figure.add_subplot(), data[data["frontier"]].sort_values("x")
     rest = data[~data["frontier"]]
     axes.plot(best["x"], best["value"], "o-", color=BLUE, label="efficient frontier")
@@ -285,7 +280,7 @@ def cost(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def split(figure: Figure, data: pd.DataFrame) -> None:
-    """Stacked bars: the parts of the mean service time, a bar a setting."""
+    """One stacked bar per setting: the parts of the mean service time."""
     axes, floor = figure.add_subplot(), np.zeros(len(data))
     for part, (label, colour) in PARTS.items():
         values = data[part].to_numpy(dtype=np.float64)
@@ -312,14 +307,12 @@ def quality(figure: Figure, data: pd.DataFrame) -> None:
 
 
 def _line(axes: Axes, rows: pd.DataFrame, colour: str, label: str, marker: str) -> None:
-    """A line through ``value`` with its intervals, where there are any."""
     held = rows[rows["lower"].notna() & rows["upper"].notna()]
     axes.plot(rows["x"], rows["value"], color=colour, marker=marker, markersize=5, label=label, zorder=3)
     axes.vlines(held["x"], held["lower"], held["upper"], color=colour, linewidth=1.2, alpha=0.6)
 
 
 def _sizes(axes: Axes, data: pd.DataFrame) -> None:
-    """The x axis: a tick a setting, named where there is room; in powers of two where that parts settings which would be close."""
     sizes = np.sort(data.loc[data["part"].isin(["mean", "wer"]), "x"].unique())
     room = 0.6 / len(sizes)
     if _nearest(sizes) < min(CLOSE, _nearest(np.log2(sizes))):
@@ -336,18 +329,15 @@ def _sizes(axes: Axes, data: pd.DataFrame) -> None:
 
 
 def _nearest(sizes: Floats) -> float:
-    """The smallest gap as a share of the span; 1 where there are fewer than two sizes."""
     return float(np.diff(sizes).min() / (sizes[-1] - sizes[0])) if len(sizes) > 1 else 1.0
 
 
 def _axis_name(axes: Axes, data: pd.DataFrame) -> str:
-    """The x axis in words, on a phone in few."""
     name = str(data["axis"].iloc[0])
     return name.replace("concurrency of each endpoint worker", "concurrency of each worker") if layout.narrow(axes) else name
 
 
 def _foot(axes: Axes, data: pd.DataFrame, texts: list[str], top: float) -> None:
-    """A text under each point, below zero at the foot of the figure, higher where they would touch; the y axis ends at ``top``."""
     rows = layout.rows_of(axes, list(data["x"]), texts)
     deep_pt = min(6 + (max(rows) + 1) * ROW_PT, layout.height_pt(axes) / 2)
     axes.set_ylim(-top * deep_pt / (layout.height_pt(axes) - deep_pt), top)

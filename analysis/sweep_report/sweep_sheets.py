@@ -21,7 +21,7 @@ KEYS = {"concurrency": "Requests at a time", "scaling": "Endpoint workers", "mat
 
 
 def sweep_sheets(of: SweepResult) -> list[Sheet]:
-    """Every table of a sweep that it can fill, but the decision."""
+    """Every table that the sweep can fill, except the decision."""
     made = [settings_sheet(of), _percentiles(of), _load(of), _relative(of), _costs(of)]
     made += [_quality(of), _split(of), _law(of), *_memory(of), _stages(of)]
     return [sheet for sheet in made if sheet.rows]
@@ -34,24 +34,26 @@ def policies_sheet(of: SweepResult, decision: Decision) -> Sheet:
             choice.policy,
             NONE if choice.cell is None else choice.cell.name,
             "yes" if choice is decision.main else "no",
-            "; ".join([choice.why, *([f"no difference shown from {setting_names(choice.rivals)}"] if choice.rivals else [])]),
+            "; ".join([choice.why, *([f"no measurable difference from {setting_names(choice.rivals)}"] if choice.rivals else [])]),
             choice.change or NONE,
         )
         for choice in decision.choices
     )
     head = ("Policy", "Setting", "Decides", "Because", "What would change it")
     rules = "; ".join(f"{choice.policy}: {choice.rule}" for choice in decision.choices)
-    return Sheet("Decision", head, rows, f"{rules[0].upper()}{rules[1:]}. No difference is shown where intervals overlap.", aside=True)
+    return Sheet(
+        "Decision", head, rows, f"{rules[0].upper()}{rules[1:]}. If intervals overlap, the difference is not measurable.", aside=True
+    )
 
 
 def settings_sheet(of: SweepResult) -> Sheet:
-    """The main table: what each setting gave."""
+    """The main table: the result of each setting."""
     wer, costs = any(cell.wer_n for cell in of.cells), of.settings.price is not None
     rows = tuple(tuple(_setting(of, cell, wer, costs)) for cell in of.cells)
     head = ["Setting", "State", "n", "ok", "Throughput", "95 % interval", "P50", "P95", "P99"]
     head += ["WER"] * wer + ["USD per 1,000"] * costs + [limit.text for limit in of.settings.objectives]
-    remark = "Throughput: ok per s of wall time, mean over repeats; failures never count. "
-    remark += "Percentiles: response time of answered ok, nearest rank."
+    remark = "Throughput: ok per s of wall time, mean over repeats; failures do not count. "
+    remark += "Percentiles: nearest rank of response times answered ok."
     knee = f" Knee: {of.knee.name}, the smallest setting within {percent(of.settings.gain)} of the best throughput." if of.knee else ""
     return Sheet("Settings", tuple(head), rows, remark + knee)
 
@@ -74,7 +76,6 @@ def _ends(of: Interval, share: bool = False) -> str:
 
 
 def _remarked(of: Percentile) -> str:
-    """A percentile, and its interval or what a reader must know of it."""
     if of.value is None:
         return NONE
     if of.lower is not None and not of.maximum:
@@ -83,27 +84,27 @@ def _remarked(of: Percentile) -> str:
 
 
 def sample_remark(of: Percentile) -> str:
-    """What a percentile without an interval is: that of a small sample, or of neighbours that are alike."""
+    """Why a percentile has no interval: a small sample, or correlated answers."""
     above = of.n - max(-(-of.n * of.percent // 100), 1)
-    return of.remark if of.maximum or of.alike else f"n = {of.n}: {plural(above, 'value')} above it, too few for an interval"
+    return of.remark if of.maximum or of.alike else f"n = {of.n} with {plural(above, 'value')} above it, too few for an interval"
 
 
 def _percentiles(of: SweepResult) -> Sheet:
     rows = tuple((cell.name, f"{len(cell.ok):,}", *(_remarked(cell.percentile(p)) for p in (50, 95, 99))) for cell in of.cells if cell.n)
     several = any(len(cell.each) > 1 for cell in of.cells)
-    once = "within this run only, from order statistics, or from blocks of time where neighbours are alike"
-    basis = "over repeats, by Student's t on the repeats' own percentiles" if several else once
+    once = "cover this run only: from order statistics, or from blocks of time if successive answers are correlated"
+    basis = "cover the repeats: Student's t on their percentiles" if several else once
     head = ("Setting", "n", "P50 (95 % interval)", "P95 (95 % interval)", "P99 (95 % interval)")
-    return Sheet("Response time by setting", head, rows, f"Of answered ok, all repeats together. Intervals {basis}.")
+    return Sheet("Response time by setting", head, rows, f"Requests answered ok, all repeats together. Intervals {basis}.")
 
 
 def _load(of: SweepResult) -> Sheet:
     rows = tuple(map(_loaded, (cell for cell in of.cells if cell.n)))
     head = (
         "Setting",
-        "At a time, asked",
+        "At a time, requested",
         "In flight",
-        "Workers asked",
+        "Workers requested",
         "Seen",
         "Repeats",
         "Wall",
@@ -111,7 +112,7 @@ def _load(of: SweepResult) -> Sheet:
         "Steady",
         "Cold",
     )
-    remark = "In flight: sum of done − sent ÷ wall. Seen: distinct worker ids of the answers, otherwise what the control saw. "
+    remark = "In flight: sum of done − sent ÷ wall. Seen: distinct worker ids in answers, otherwise as seen by the control. "
     remark += "Steady: the halves of the sending time differ by at most 10 %, or by no more than chance does."
     return Sheet("Load by setting", head, rows, remark)
 
@@ -138,12 +139,11 @@ def _whole(value: int | None) -> str:
 
 
 def _relative(of: SweepResult) -> Sheet:
-    """Multiplier and contention in the methodology's own form; in a scaling sweep efficiency in their place."""
     if of.baseline is None:
         return Sheet("", (), ())
     rows = tuple(_compared(of, cell) for cell in of.deciding)
     common = (KEYS[of.settings.question], "Wall", "Multiplier", "95 % interval")
-    remark = f"Multiplier = throughput ÷ that of {of.baseline.name}, which is its wall ÷ wall where both did the same work and all was ok. "
+    remark = f"Multiplier = throughput ÷ that of {of.baseline.name}, equal to its wall ÷ wall if both did the same work without failures. "
     if of.settings.by_workers:
         target = f"target > {percent(ratios.TARGET)}, below {percent(ratios.BOTTLENECK)} look for a bottleneck."
         remark += f"Efficiency = (R_n ÷ R_1) ÷ (n ÷ n_1); {target}"
@@ -151,7 +151,7 @@ def _relative(of: SweepResult) -> Sheet:
     remark += "Contention = 1 − multiplier ÷ (c ÷ c of the baseline), lower is better. Savings = 1 − 1 ÷ multiplier, in worker-seconds; "
     last = ("Contention", f"≥ {of.settings.worth:g} c?", "Savings at equal wall time", "Workers needed")
     return Sheet(
-        "Multiplier and contention", (*common, *last), rows, remark + "workers needed, for the baseline's wall = workers ÷ multiplier."
+        "Multiplier and contention", (*common, *last), rows, remark + "workers needed for the baseline's wall = workers ÷ multiplier."
     )
 
 
@@ -177,7 +177,7 @@ def _costs(of: SweepResult) -> Sheet:
     head = ("Setting", "Workers", "Worker-seconds", "USD", "USD per hour", "USD per 1,000 ok", "USD per audio hour")
     price = of.settings.price
     remark = (
-        "Worker-seconds = workers × wall, of one repeat; compare them at equal work. Start-up, idle time and warm-up are in none of this. "
+        "Worker-seconds = workers × wall of one repeat; compare them for equal work. Start-up, idle time and warm-up are not included. "
     )
     remark += (
         f"Price: {number(price.usd_per_s)} USD per worker-second, {price.name}, {price.source}, {price.date}." if price else "No price."
@@ -196,14 +196,14 @@ def _quality(of: SweepResult) -> Sheet:
         for cell in of.deciding
         if cell.wer_n
     )
-    remark = "Mean word error rate of answered ok. A setting that is worse than the baseline, by the interval of the difference "
-    remark += "(by more than a point where n is below 30), does not win; nor does one with too many failures."
+    remark = "Mean word error rate of requests answered ok. A setting cannot win if it is worse than the baseline, by the interval of the "
+    remark += "difference (by more than a point if n is below 30), or has too many failures."
     return Sheet("Quality under load", ("Setting", "n", "WER", "95 % interval", "May win"), rows, remark)
 
 
 def _split(of: SweepResult) -> Sheet:
     rows = tuple((cell.name, *(seconds(part) for part in cell.split.values())) for cell in of.cells if cell.split)
-    remark = "Means of answered ok. Queue: without the cold start; the rest: network, platform, polling."
+    remark = "Means of requests answered ok. Queue excludes the cold start; the rest is network, platform and polling."
     return Sheet("Where the time goes", ("Setting", "Queue", "Cold start", "Execution", "Rest"), rows, remark)
 
 
@@ -216,18 +216,23 @@ def _law(of: SweepResult) -> Sheet:
     end = "no upper end" if peak.upper is None else number(peak.upper)
     rows = (
         ("λ", number(law.rate.value, "per s"), _ends(law.rate), "throughput at N = 1"),
-        ("σ", f"{law.sigma.value:.4f}", f"{law.sigma.lower:.4f} to {law.sigma.upper:.4f}", "contention: what waits for something common"),
-        ("κ", f"{law.kappa.value:.2g}", f"{law.kappa.lower:.2g} to {law.kappa.upper:.2g}", "coherency: what each costs all the others"),
+        ("σ", f"{law.sigma.value:.4f}", f"{law.sigma.lower:.4f} to {law.sigma.upper:.4f}", "contention: serial share of the work"),
+        (
+            "κ",
+            f"{law.kappa.value:.2g}",
+            f"{law.kappa.lower:.2g} to {law.kappa.upper:.2g}",
+            "coherency: cost that each adds to others",
+        ),
         (
             "N*",
             NONE if law.peak_note else number(peak.value),
             NONE if law.peak_note or peak.lower is None else f"{number(peak.lower)} to {end}",
-            law.peak_note or "throughput has its peak there: sqrt((1 − σ) ÷ κ)",
+            law.peak_note or "throughput peaks here: sqrt((1 − σ) ÷ κ)",
         ),
     )
     axis = "endpoint workers" if of.settings.by_workers else "the concurrency achieved"
     remark = (
-        f"X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)) on {axis}; R² = {law.r_squared:.3f}; points lie {percent(law.misfit)} of the mean off it."
+        f"X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)) on {axis}; R² = {law.r_squared:.3f}; points deviate by {percent(law.misfit)} of the mean."
     )
     return Sheet(title, head, rows, remark, aside=True)
 
@@ -240,14 +245,14 @@ def _memory(of: SweepResult) -> Iterator[Sheet]:
     room = f" × {percent(card.headroom)}" if card.headroom < 1 else ""
     sizes = f"({number(card.vram_gb)} GB{room} − {number(card.shared_gb)}) ÷ {number(card.per_worker_gb)}"
     remark = f"{workers_that_fit(card)} fit: floor({sizes}); "
-    remark += "usage(n) = shared + n × per worker. A plan from the figures given, not a measurement."
+    remark += "usage(n) = shared + n × per worker. Calculated from the figures given, not measured."
     yield Sheet("Memory plan", ("Workers on the card", "Usage", "Share of the card", "Fits"), rows, remark)
 
 
 def _stages(of: SweepResult) -> Sheet:
     rows = tuple(map(_stage, sorted(of.stages, key=_begin)))
-    head = ("Stage", "Setting", "Repeat", "State", "Settling", "Sending", "ok", "Throughput", "95 % interval within it", "Why")
-    remark = "Settling: from the turn to this setting until the endpoint showed it. The warm-up is in no table and stays in attempts.csv."
+    head = ("Stage", "Setting", "Repeat", "State", "Settling", "Sending", "ok", "Throughput", "95 % interval within", "Why")
+    remark = "Settling: from the change of settings until the endpoint showed it. The warm-up is only in attempts.csv."
     return Sheet("Stages of the sweep", head, rows, remark, aside=True)
 
 

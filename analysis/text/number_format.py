@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers as text, with three digits and a unit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NONE = "–"
 
 
 def seconds(value: float | None) -> str:
-    """A time in s, or in ms below one second, to three digits."""
+    """A time with three digits, in s, or in ms below one second."""
     if value is None or not math.isfinite(value):
         return NONE
     if 0 < abs(value) < 0.9995:
@@ -19,14 +19,14 @@ def seconds(value: float | None) -> str:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """A number to three digits, and its unit."""
+    """A number with three digits and its unit."""
     if value is None or not math.isfinite(value):
         return NONE
     return f"{_digits(value)} {unit}".rstrip()
 
 
 def _digits(value: float) -> str:
-    """Three digits, never an exponent, never fewer than the whole part has; at most six after the point."""
+    """Three digits or the whole integer part, no exponent, at most six decimals."""
     near = round(float(f"{value:.3g}"), 6)
     if near == 0:
         return "0"
@@ -36,14 +36,14 @@ def _digits(value: float) -> str:
 
 
 def brief(value: float | None) -> str:
-    """At most three digits, and all of a whole part that has more: 31.2, 5, 1,520; never an exponent of a large one."""
+    """At most three digits without trailing zeros, or the whole integer part: 31.2, 5, 1,520."""
     if value is None:
         return NONE
     return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def percent(share: float | None) -> str:
-    """A share of one as a percentage: 0.5 is "50 %"; a part is never rounded to the whole or to nothing."""
+    """A share as a percentage: 0.5 is "50 %"; only 0 and 1 give "0 %" and "100 %"."""
     if share is None or not math.isfinite(share):
         return NONE
     if 0.999 < share < 1:
@@ -59,12 +59,12 @@ def plural(n: int, noun: str) -> str:
 
 
 def percentile_text(value: float | None, n: int, percent: int) -> str:
-    """A percentile of ``n`` times; says so where it is the largest of them."""
+    """A percentile of ``n`` times, marked if it is the largest of them."""
     return f"{seconds(value)}{' (max)' if nearest_rank(n, percent) == n else ''}"
 
 
 def interval_text(of: Percentile) -> str:
-    """The interval beside a percentile, in seconds, or why there is none."""
+    """The interval of a percentile in seconds, or why there is none."""
     if of.lower is None or of.upper is None:
         return of.remark
     return f"{seconds(of.lower)} to {seconds(of.upper)}"

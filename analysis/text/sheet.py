@@ -1,4 +1,4 @@
-"""A table as text."""
+"""Tables as text, escaped for Markdown and for spreadsheets."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from coldburst.lines import one_line
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of texts: the first column names the row; ``remark`` says how its figures are made; ``file`` has more, beside the page.
+    """A table of texts whose first column names the row; ``remark`` explains the figures, ``file`` next to the page has more rows.
 
-    ``aside``: the last column is a sentence, which a page sets beneath its row where there is no room beside it.
+    ``aside``: the last column is a sentence, which narrow pages show below its row.
     """
 
     title: str
@@ -27,28 +27,24 @@ class Sheet:
 
 
 def escaped(text: str) -> str:
-    """``text`` within a table or line: shown as it is, whatever signs of Markdown or HTML it holds, and without links."""
+    """``text`` for Markdown: displayed literally, without links."""
     plain = "".join(f"&#{ord(sign)};" if sign in "\\`*_[]<>#|~@&$" else sign for sign in text)
     return plain.replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
+# Characters that start a formula in a spreadsheet (OWASP, CSV Injection); one_line removes tabs and line ends.
 STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-"""With which spreadsheets begin a formula (OWASP, CSV Injection); tabs and line ends, which it names too, are never left in a text."""
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Writes ``table`` as CSV; a text that begins as a formula does is written with an apostrophe before it, numbers are as they are.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Writes ``table`` as CSV, with an apostrophe before texts that a spreadsheet would run as a formula."""
     texts = {name: column for name, column in table.items() if not pd.api.types.is_numeric_dtype(column.dtype)}
     safe = table.assign(**{str(name): column.map({each: safe_text(each) for each in column.unique()}) for name, column in texts.items()})
     safe.to_csv(path, index=False, lineterminator="\n")
 
 
 def safe_text(value: Any) -> Any:
-    """``value``, where it is a text, in one line and as a text to a spreadsheet."""
+    """``value``; a text becomes one line that no spreadsheet runs as a formula."""
     if not isinstance(value, str):
         return value
     plain = value if value.isprintable() else one_line(value, len(value))

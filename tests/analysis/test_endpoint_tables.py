@@ -99,16 +99,17 @@ def test_a_cause_whose_row_was_lost_counts_by_its_event(queue):
 
 def test_the_table_of_causes_says_them_in_plain_words(queue, retries):
     assert sheet(queue, "Why").rows == (("queue_timeout", "no capacity", "4", "4", "120 s", CAUSES["no_capacity"]),)
-    assert "4 attempts without a cause on record" in sheet(retries, "Why").remark  # the busy ones
+    assert "4 attempts without a recorded cause" in sheet(retries, "Why").remark  # the busy ones
     strange = changed(queue, events=queue.run.events.assign(cause="moon_phase"))
     assert sheet(strange, "Why").rows[0][1] == "moon phase"
-    assert "does not know" in sheet(strange, "Why").rows[0][5]
+    assert "unknown to this version" in sheet(strange, "Why").rows[0][5]
 
 
 def test_the_finding_names_causes_cold_starts_and_warm_answers(queue):
     assert headline(queue) == (
         "36 requests (burst 30, rest 140s 0/s, calm 120s 0.05/s): 32 of 36 ok; 4 queue_timeout after 120 s (no capacity); half answered "
-        "within 60.1 s, 95 % within 125 s (n = 32: the P95 has no interval). 3 cold starts, median 8.20 s; warm answers half within 12.1 s."
+        "within 60.1 s, 95 % within 125 s (n = 32; too few for an interval of the P95). 3 cold starts, median 8.20 s; "
+        "half of the warm answers within 12.1 s."
     )
 
 
@@ -120,10 +121,10 @@ def test_the_finding_of_several_causes_counts_them(queue):
 
 
 def test_the_finding_without_a_start_or_without_a_word_of_any(queue, retries):
-    assert headline(changed(queue, events=None)).endswith(". 3 of 32 met a cold start; warm answers half within 12.1 s.")
-    assert headline(retries).endswith(". No request met a cold start; answers without a cold start half within 801 ms.")
+    assert headline(changed(queue, events=None)).endswith(". 3 of 32 met a cold start; half of the warm answers within 12.1 s.")
+    assert headline(retries).endswith(". No request met a cold start; half of the answers without a cold start within 801 ms.")
     other = changed(queue, {"target": {"kind": "transcription"}})
-    assert headline(other).endswith("(n = 32: the P95 has no interval).")
+    assert headline(other).endswith("(n = 32; too few for an interval of the P95).")
 
 
 def test_requests_are_told_from_attempts(retries):
@@ -179,7 +180,7 @@ def test_polling_is_told_and_in_no_time(queue):
     assert queue.response["ok"].maximum == pytest.approx(125.6)
     assert attempt_tables.polling(queue.attempts.assign(seen_s=float("nan"))) is None
     remark = sheet(queue, "Queue and execution").remark
-    assert "late by 500 ms at P50 and 1.00 s at P95" in remark
+    assert "500 ms late at P50 and 1.00 s at P95" in remark
     assert "dispatched 1 job again" in remark
 
 
@@ -210,7 +211,7 @@ def test_the_endpoint_figure_joins_the_words_and_the_load(queue):
     workers = plot.data[plot.data["part"] == "workers"].set_index("at_s")
     assert workers.loc[4.0, ["initializing", "throttled", "running"]].to_list() == [2.0, 1.0, 0.0]
     assert workers.loc[20.0, ["running", "idle"]].to_list() == [3.0, 0.0]
-    assert "1 question got no answer" in plot.caption
+    assert "1 poll got no readable answer" in plot.caption
 
 
 def test_the_endpoint_figure_takes_health_where_there_is_no_list(queue):
@@ -229,7 +230,7 @@ def test_a_burst_has_no_offered_rate_to_draw(queue):
 def test_an_endpoint_that_was_not_asked_or_gave_no_answer(queue):
     absent = timeline.endpoint_answers(changed(queue, endpoint=None))
     assert isinstance(absent, MissingPlot)
-    assert "no endpoint.csv" in absent.reason
+    assert "endpoint.csv is missing or empty" in absent.reason
     absent = timeline.endpoint_answers(changed(queue, endpoint=queue.run.endpoint.assign(error="401")))
-    assert "254 times asked" in absent.reason
+    assert "none of its 254 answers could be read" in absent.reason
     assert timeline.endpoint_answers(changed(queue, {"target": {"kind": "transcription"}}, endpoint=None)) is None

@@ -91,7 +91,7 @@ def test_the_anatomy_is_means_that_add_up_to_the_mean_response_time(made):
     _, last = rows_of("queue")
     times = [float(row["done_s"]) - float(row["scheduled_s"]) for row in last.values() if row["outcome"] == "ok"]
     assert (plot.data[list(PHASES)].sum(axis=1) * plot.data["n"]).sum() == pytest.approx(sum(times))
-    assert "32 answered ok, in bins of 5 s" in plot.caption
+    assert "32 requests answered ok, in bins of 5 s" in plot.caption
 
 
 def test_the_anatomy_of_a_burst_goes_by_place_as_all_are_due_at_once(made):
@@ -153,7 +153,7 @@ def test_two_hundred_of_many_are_spread_evenly_and_begin_side_by_side_in_a_long_
     plot = anatomy.burst(many(made["burst"], 1_991))
     assert plot.data["seq"].to_list() == [round(k * 1990 / 199) for k in range(200)]
     assert (plot.data["since_due"].all(), plot.data["from_s"].max()) == (True, 0.0)
-    assert "n = 200 of 1,991 requests" in plot.caption and "more than 50 times as long" in plot.caption
+    assert "n = 200 of 1,991 requests" in plot.caption and "over 50 times longer" in plot.caption
 
 
 # --- the timeline
@@ -197,7 +197,7 @@ def test_strokes_that_would_touch_are_one_and_say_how_many(made):
 def test_cold_starts_stand_where_workers_became_ready(made):
     data = timeline.timeline(made["queue"]).data
     assert data.loc[data["kind"] == "cold start", "at_s"].to_list() == pytest.approx([9.1, 9.6, 17.1])
-    assert "an endpoint worker became ready" in timeline.timeline(made["queue"]).caption
+    assert "a worker became ready" in timeline.timeline(made["queue"]).caption
     assert "a cold request reached its worker" in timeline.timeline(made["burst"]).caption
 
 
@@ -214,7 +214,7 @@ def test_the_time_in_which_a_generator_was_lost_is_shaded(made):
 def test_the_endpoints_word_stands_in_the_timeline_or_its_absence_is_told(made):
     parts = timeline.timeline(made["queue"]).data.groupby("part").size()
     assert (parts["jobs"], parts["workers"], parts["offered"]) == (127, 126, 242)
-    assert "no endpoint.csv" in timeline.timeline(made["retries"]).caption
+    assert "endpoint.csv is missing or empty" in timeline.timeline(made["retries"]).caption
     assert timeline.NO_WORD in timeline.timeline(made["burst"]).caption
 
 
@@ -286,7 +286,7 @@ def test_above_twenty_thousand_the_answers_are_a_density_and_the_failures_marks(
     assert marks["x"].to_list() == pytest.approx([(n - 3) / 10, (n - 2) / 10, (n - 1) / 10])
     assert len(plot.data) <= dense_scatter.MOST
     assert cells["top"].max() == pytest.approx(61.0)
-    assert f"Density of {n - 3:,} answered ok; marks: 3 of 3 others" in plot.caption
+    assert f"Density of {n - 3:,} requests answered ok; marks: 3 of 3 others" in plot.caption
 
 
 def test_cells_hold_what_a_count_by_hand_finds():

@@ -230,7 +230,7 @@ def test_the_torn_tail_is_found_from_the_end(tmp_path, monkeypatch, content, kno
     path.write_text(content, encoding="utf-8")
     end, told = csv_columns.whole_lines(path)
     assert end == known
-    assert told == (f"rows.csv: the last line was torn off while it was written ({len(content) - end} characters) and is left out"
+    assert told == (f"rows.csv: the last line is incomplete ({len(content) - end} characters) and was left out"
                     if len(content) > end else "")  # fmt: skip
 
 

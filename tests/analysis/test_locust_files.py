@@ -52,7 +52,7 @@ def test_a_folder_with_other_prefixes_names_them(tmp_path, capsys):
         load(tmp_path)
     assert main(["report", f"{tmp_path}/"]) == 2
     said = capsys.readouterr().err
-    assert said.endswith(f"name the prefix, as in {tmp_path / 'old'} or {tmp_path / 'one'} or {tmp_path / 'two'}\n")
+    assert said.endswith(f"name the prefix, such as {tmp_path / 'old'} or {tmp_path / 'one'} or {tmp_path / 'two'}\n")
     for k in range(9):
         shutil.copy(REAL / "one_stats.csv", tmp_path / f"r{k}_stats.csv")
     with pytest.raises(RunError, match=r"… \(12 in all\)$"):
@@ -63,5 +63,5 @@ def test_files_beside_a_folder_come_before_those_in_it(folder):
     shutil.copy(REAL / "one_stats.csv", folder.with_name("results_stats.csv"))
     run = load(folder)
     assert locust_csv.aggregated(run.totals)["requests"] == 151
-    assert run.notes[0] == f"{folder / '_stats.csv'} is there too and was not read: {folder}_stats.csv comes first; " \
+    assert run.notes[0] == f"{folder / '_stats.csv'} was not read, because {folder}_stats.csv has precedence; " \
         "move one of them to read the other."  # fmt: skip

@@ -106,7 +106,7 @@ def test_a_rate_is_counts_by_time_and_not_locusts_rounded_one(tmp_path):
     assert bare.base.flow.per_s.value == pytest.approx(5.023382072800329 * 145 / 151)
     assert bare.base.flow.source == "Locust's own figure"
     assert bare.base.flow.per_s.lower is None
-    assert any("start-up of users lowers it" in note for note in bare.verdict.notes)
+    assert any("ramp-up of users lowers it" in note for note in bare.verdict.notes)
 
 
 def test_the_window_is_the_longest_stretch_with_all_users(tmp_path):
@@ -142,20 +142,20 @@ def test_a_load_that_does_not_fill_the_workers_has_no_efficiency(tmp_path):
     thin = scaling(named((1, "one"), (4, "thin")))
     assert thin.shares[4].efficiency.value is None
     assert thin.headline.startswith("No scaling efficiency at 4 workers: ")
-    assert "the load did not saturate them" in thin.headline
+    assert "the load did not saturate the workers: " in thin.headline
     assert thin.base.run.id == "one"
     base = scaling(named((2, "thin"), (4, "four")))
     assert base.shares[4].doubt.startswith("the baseline of 2 workers: ")
     enough = [f"{n}={written(tmp_path / f'p{n}', per_s=10.0 * n, mean_ms=800 / n)}" for n in (1, 2)]
     assert scaling(enough, per_worker=4).shares[2].efficiency.value == pytest.approx(1)
-    assert "2 workers take 16: the load did not saturate" in scaling(enough, per_worker=8).shares[2].doubt
+    assert "on average, and 2 workers can take 16" in scaling(enough, per_worker=8).shares[2].doubt
 
 
 def test_users_that_never_wait_for_a_worker_cannot_tell(tmp_path):
     free = [f"{n}={written(tmp_path / f'p{n}', per_s=20, mean_ms=400, least_ms=390)}" for n in (1, 2)]
     found = scaling(free)
-    assert found.shares[2].doubt == "cannot tell whether the load saturates: a request takes 400 ms, and the fastest 390 ms; " \
-        "8.00 users ÷ that is 20.5/s, and 20.0/s came"  # fmt: skip
+    assert found.shares[2].doubt == "the load may not saturate the workers: a request takes 400 ms, the fastest 390 ms; " \
+        "8.00 users ÷ that gives 20.5/s, and 20.0/s were measured"  # fmt: skip
     assert isinstance(scaling_plots(found)[0], MissingPlot)
     assert scaling(free, per_worker=4).shares[2].doubt == ""  # eight in flight of eight
 
@@ -168,7 +168,7 @@ def test_the_page_and_its_files(tmp_path, capsys):
     for name in ("sweep_efficiency", "sweep_throughput", "scaling_p95"):
         assert f'id="figure-{name}"' in page
         assert {(tmp_path / "figures" / f"{name}.{kind}").is_file() for kind in ("svg", "png", "csv")} == {True}
-    for told in ("nothing proves them", "closed loop", "window of each run's own", "cumulative since the start", "two digits"):
+    for told in ("not confirmed", "closed loop", "comes from a different run", "cover all since the start", "two digits"):
         assert told in page
         assert told in said
     body = page[page.index("<body>") :]
@@ -182,7 +182,7 @@ def test_the_page_and_its_files(tmp_path, capsys):
 
 def test_three_levels_have_no_law():
     found = scaling(named((1, "one"), (2, "two"), (4, "four")))
-    assert found.law == "3 levels can be used, and the law has three parameters: it takes 4 or more"
+    assert found.law == "3 usable levels, but a fit of three parameters needs 4 or more"
     assert scaling_plots(found)[1].caption.endswith(f"No Universal Scalability Law: {found.law}.")
 
 
@@ -191,11 +191,11 @@ def test_three_levels_have_no_law():
     [
         (["1=a", "1=b"], "1 worker named twice, {here}/a and {here}/b: name each number once"),
         (["1=a", "2=a"], "a is named for two numbers of workers"),
-        (["1=a", "2=gone"], "no such run: there is neither a directory {here}/gone nor a file {here}/gone_stats.csv"),
-        (["1=a"], "one number of workers was named: scaling takes two or more"),
-        (["a", "2=b"], "'a' is no number of endpoint workers with a prefix: write it as in 1=results/one"),
-        (["0=a", "2=b"], "'0={here}/a' is no number of endpoint workers"),
-        (["two=a", "2=b"], "'two={here}/a' is no number of endpoint workers"),
+        (["1=a", "2=gone"], "no such run: neither the directory {here}/gone nor the file {here}/gone_stats.csv exists"),
+        (["1=a"], "only one number of workers was named: scaling needs two or more"),
+        (["a", "2=b"], "'a' is not a number of workers with a prefix: write it like 1=results/one"),
+        (["0=a", "2=b"], "'0={here}/a' is not a number of workers"),
+        (["two=a", "2=b"], "'two={here}/a' is not a number of workers"),
     ],
 )
 def test_names_that_are_refused(levels, why, tmp_path, capsys):
@@ -239,9 +239,9 @@ def test_older_versions_scale_too(tmp_path):
     assert found.shares[2].efficiency.value == pytest.approx(18.8 / 9.8 / 2, rel=0.001)
     without_users = scaling([f"1={HAND / 'v0.14'}", f"2={written(tmp_path / 'two', per_s=20)}"])
     assert (without_users.base.flow.users, without_users.base.flow.span_s) == (None, 10)
-    told = "At 1 worker: its history has no number of users: the rate is over all its rows, and the start-up of users lowers it."
+    told = "At 1 worker: its history has no number of users, so the rate covers all rows and the ramp-up of users lowers it."
     assert told in without_users.verdict.notes
-    assert "where a history has no number of users, with its first row" in without_users.sheets()[1].remark
+    assert "or all rows if the history has none" in without_users.sheets()[1].remark
 
 
 def test_what_the_percentiles_of_a_history_are_over(tmp_path):
@@ -249,8 +249,8 @@ def test_what_the_percentiles_of_a_history_are_over(tmp_path):
     assert kinds == {"one": CUMULATIVE, "full": WINDOW}
     plain, full = (load(REAL / name).totals for name in ("one", "full"))
     assert times(plain).title == "P50 and P95 since the start"
-    assert "cumulative since the start" in times(plain).caption
-    assert "window of about the last ten seconds" in times(full).caption
+    assert "cover all since the start" in times(plain).caption
+    assert "cover about the last ten seconds" in times(full).caption
     windows = full.history[full.history["Type"].isna()]
     counted = windows["Total Request Count"] > 0
     assert (windows["95%"][counted] == 0).any()  # before there is a window Locust writes 0
@@ -267,17 +267,17 @@ def test_the_figures_of_one_prefix():
     assert drawn.caption.startswith("25 rows of the history, n = 228 requests; ")
     assert drawn.data["users"].max() == 8
     gone = load(HAND / "v0.12-one").totals
-    assert [history(gone).reason, times(gone).reason] == ["there is no _stats_history.csv with two rows or more"] * 2
+    assert [history(gone).reason, times(gone).reason] == ["it needs a _stats_history.csv with at least two rows"] * 2
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("", "p_stats.csv is empty: the run was cut before Locust wrote to it"),
-        (f"{STATS}\n", "p_stats.csv has no row but its first line"),
+        ("", "p_stats.csv is empty: the run was killed before Locust wrote to it"),
+        (f"{STATS}\n", "p_stats.csv has no rows"),
         ("time,url,status\n1,/a,200\n", "its first line begins with 'time,url,status' and has no 'Type'"),
-        (f"{STATS}\nGET,/a,1,0\n", "row 2 has 4 cells, and the first line names 22"),
-        (f"{STATS}\nGET,/a,many,0{',1' * 18}\n", "'Request Count' in row 2 should be a whole number, as in 120"),
+        (f"{STATS}\nGET,/a,1,0\n", "row 2 has 4 cells, but the first line names 22"),
+        (f"{STATS}\nGET,/a,many,0{',1' * 18}\n", "'Request Count' in row 2 should be a whole number, such as 120"),
         (f"{STATS}\nGET,/a,5,-1{',1' * 18}\n", "'Failure Count' in row 2 should be a whole number"),
         (f"{STATS}\nGET,/a,inf,0{',1' * 18}\n", "'Request Count' in row 2 should be a whole number"),
     ],
@@ -297,7 +297,9 @@ def test_a_history_that_cannot_be_used_leaves_the_totals(content, tmp_path):
     run = load(tmp_path / "p")
     assert locust_csv.aggregated(run.totals)["requests"] == 600
     assert isinstance(history(run.totals), MissingPlot)
-    assert content == f"{HISTORY}\n" or any("p_stats_history.csv" in note and "left out" in note for note in run.notes)
+    assert content == f"{HISTORY}\n" or any(
+        "p_stats_history.csv" in note and ("left out" in note or "ignored" in note) for note in run.notes
+    )
     found = scaling([f"1={tmp_path / 'p'}", f"2={written(tmp_path / 'q', per_s=20)}"])
     assert found.base.flow.source == "Locust's own figure"
 
@@ -308,7 +310,10 @@ def test_a_torn_last_line_is_left_out_and_told(tmp_path):
         path = tmp_path / f"p_{part}.csv"
         path.write_bytes(path.read_bytes()[:-30])
     run = load(tmp_path / "p")
-    assert [note.partition(":")[0] for note in run.notes if "torn" in note] == ["p_stats.csv", "p_stats_history.csv"]
+    for part, columns in (("stats", 22), ("stats_history", 24)):
+        assert re.search(
+            rf"p_{part}\.csv \({columns} columns, \d+ rows?; left out: the torn last line with \d+ of {columns} cells\)", run.notes[0]
+        )
     assert locust_csv.aggregated(run.totals)["requests"] == 600  # the row of all requests was torn: the sum of the names
     assert locust_csv.history(run.totals)["at_s"].max() == 60
     found = scaling([f"1={tmp_path / 'p'}", f"2={written(tmp_path / 'q', per_s=20)}"])

@@ -11,7 +11,7 @@ def test_captions_count_what_is_drawn():
     levels = scaling(named((1, "one"), (2, "two"), (4, "thin"))).levels
     n, every = [f"{one.flow.n:,}" for one in levels], [f"{one.requests:,}" for one in levels]
     assert n[0] != every[0]
-    assert f"n = {n[0]}, {n[1]} requests;" in efficiency and "Left out, as the load may not saturate: 4." in efficiency
+    assert f"n = {n[0]}, {n[1]} requests;" in efficiency and "Not shown, because the load may not saturate: 4." in efficiency
     assert f"n = {n[0]}, {n[1]}, {n[2]} requests. Bars: 95 % intervals, within each run only." in rate
     assert tails.endswith(f"n = {every[0]}, {every[1]}, {every[2]} requests.")
 

@@ -13,7 +13,7 @@ from tests.support.hostile import put, table
 
 UNLIKE = Path(__file__).parents[1] / "runs" / "locust-unlike"
 # UNLIKE: one is 1,000 users, 95 % of their requests failed; four is 1,200 users, and none did.
-WORDS = ("above the target", "below the target", "bottleneck: below", "not sure")
+WORDS = ("above the target", "below the target", "bottleneck: below", "uncertain")
 
 
 def levels(folder, *of):
@@ -79,10 +79,10 @@ def test_more_than_can_be_is_named_impossible(tmp_path, per_s, impossible):
         return
     assert to.efficiency.value is None
     assert to.doubt.startswith(
-        "112 % is impossible: 2.00 × the workers gave 2.24 × the rate; likely the baseline was held back (failures, "
+        "112 % is impossible (2.00 × the workers gave 2.24 × the rate); the baseline was probably held back (failures, "
     )
     assert found.main.rows[1][6].startswith("none: 112 % is impossible")
-    assert "Left out, for the reasons in the notes: 2." in scaling_plots(found)[0].caption
+    assert "Not shown, for the reasons in the notes: 2." in scaling_plots(found)[0].caption
     assert "impossible" in found.law
 
 
@@ -101,7 +101,7 @@ def test_a_peak_of_a_few_seconds_is_not_the_window(tmp_path):
     flow = found.base.flow
     assert (flow.users, flow.span_s, flow.per_s.value) == (8, 44, 10)
     assert (
-        "At 1 worker: the number of users changed, up to 12: the rate is over the longest time with one number, 44.0 s with 8 users."
+        "At 1 worker: the number of users changed, up to 12; the rate covers the longest steady time, 44.0 s with 8 users."
         in found.verdict.notes
     )
 

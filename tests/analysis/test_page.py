@@ -169,7 +169,9 @@ def test_a_page_allows_its_own_styles_and_pictures_and_no_script(browser, made, 
     with Watched(browser, "file://", 1280, tmp_path) as watched:
         watched.page.goto(page.as_uri())
         assert watched.complaints == []
-        assert "style=" in text and watched.page.evaluate("getComputedStyle(document.querySelector('section')).borderTopLeftRadius") == "12px"
+        assert (
+            "style=" in text and watched.page.evaluate("getComputedStyle(document.querySelector('section')).borderTopLeftRadius") == "12px"
+        )
         watched.page.goto(injected.as_uri())
         watched.page.evaluate("for (const name of ['bait', 'sent']) document.getElementById(name).click()")
         watched.page.wait_for_timeout(300)

@@ -73,9 +73,9 @@ def test_a_report_is_made_whatever_the_verdict(made, name):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "attempts.csv is missing: the run was cut before its first row."),
-        (b"", "attempts.csv has no first line: the run was cut before its first row."),
-        (b"seq,att", "attempts.csv has no first line: the run was cut before its first row."),
+        (None, "attempts.csv is missing: the run was killed before its first row."),
+        (b"", "attempts.csv is empty: the run was killed before its first row."),
+        (b"seq,att", "attempts.csv is empty: the run was killed before its first row."),
     ],
 )
 def test_a_run_without_a_row_says_whether_the_file_is_there(tmp_path, content, said):
@@ -92,7 +92,7 @@ def test_the_terminal_shows_ledger_verdict_and_times(made):
     assert equation in lines
     assert lines.index("verdict: invalid") < lines.index("  - The run was cut short (Ctrl-C): the figures cover only the time until then.")
     assert any(line.split()[:3] == ["P95", "3.00", "s"] for line in lines)
-    assert any("the last line was torn off" in line for line in lines)
+    assert any("the last line is incomplete" in line for line in lines)
 
 
 def test_the_ledger_comes_before_the_figures_and_those_before_the_tables(made):
@@ -168,7 +168,7 @@ def test_each_figure_is_a_drawing_an_image_and_its_data(made):
 
 def test_a_figure_without_data_gives_its_reason(made):
     folder = made["mixed"][1]
-    assert "Not drawn: the run has no generator.csv, or an empty one." in page(folder)
+    assert "Not drawn: generator.csv is missing or empty." in page(folder)
     assert not (folder / "figures" / "generator.svg").exists()
 
 
@@ -252,7 +252,7 @@ def test_without_figures_all_else_is_there_and_each_says_how_to_have_it(capsys, 
     assert list((tmp_path / "figures").iterdir()) == []
     assert (tmp_path / "metrics.json").read_bytes() == (made["burst"][1] / "metrics.json").read_bytes()
     assert "<svg" not in page(tmp_path)
-    left_out = page(tmp_path).count("Not drawn: --figures no left it out; python -m analysis report RUN draws it.")
+    left_out = page(tmp_path).count("Not drawn: --figures no was given; draw it with python -m analysis report RUN.")
     assert left_out == page(made["burst"][1]).count("<figure ") - page(made["burst"][1]).count("Not drawn: ")
 
 
@@ -293,7 +293,7 @@ def test_a_damaged_run_is_one_sentence(capsys, tmp_path, file, content, said):
 def test_what_is_not_a_run_is_one_sentence(capsys, tmp_path):
     assert "has no run.json" in sentence(*here(capsys, "report", tmp_path))
     (tmp_path / "x_stats.csv").write_text("hello\n", encoding="utf-8")
-    assert "not a Locust statistics file" in sentence(*here(capsys, "report", tmp_path / "x"))
+    assert "not a statistics file of a known Locust version" in sentence(*here(capsys, "report", tmp_path / "x"))
     assert "is a file" in sentence(*here(capsys, "report", tmp_path / "x_stats.csv"))
 
 
@@ -330,7 +330,7 @@ def test_a_killed_run_still_has_a_report(capsys, tmp_path):
     [
         ("", "30 planned = 30 missing"),
         ("0,1,0.0,ok,0.0,0.0\n", "30 planned = 1 ok + 29 missing"),
-        ("0,1,0.0,ok,,\n", "the rows tell no time"),
+        ("0,1,0.0,ok,,\n", "the rows have no times"),
         ("0,1,0.0,not_sent,,\n1,1,1.0,not_sent,,\n", "30 planned = 2 not_sent + 28 missing"),
         ("0,1,0.0,unfinished,0.0,\n1,1,1.0,unfinished,1.0,\n", "30 planned = 2 unfinished + 28 missing"),
         ("0,1,0.0,ok,-0.001,1.0\n1,1,1.0,ok,0.9,2.0\n", "30 planned = 2 ok + 28 missing"),

@@ -45,26 +45,26 @@ def test_of_two_equal_settings_none_is_best(tmp_path, spread):
     found = decided(tmp_path, levels({1: 10.0, 2: 10.0}, spread))
     assert found.main.cell.name == "c1"
     assert found.sentence.startswith("c1 is picked by most goodput: 10.0 ok per s (95 % ")
-    assert found.sentence.endswith("; no difference shown from c2.")
+    assert found.sentence.endswith("; no measurable difference from c2.")
 
 
 def test_settings_that_differ_by_half_a_percent_within_one_run_show_no_difference(tmp_path):
     """Answers at even distances have batches of no variance; a window still holds one answer more or less by its edges."""
     found = decided(tmp_path, levels({1: 10.0, 2: 10.05}))
-    assert "no difference shown from c2" in found.sentence
+    assert "no measurable difference from c2" in found.sentence
 
 
 def test_three_percent_more_is_no_difference_where_repeats_differ_by_more(tmp_path):
     found = decided(tmp_path, levels({1: 10.0, 2: 10.3}, ROUGH))
-    assert found.sentence.startswith("c1 is the smallest within 5 % of the most goodput: 10.0 ok per s")
-    assert "no difference shown from c2" in found.sentence
-    assert found.change.startswith("c2 gives 3 % more, which is no difference shown; c2 is the largest measured")
+    assert found.sentence.startswith("c1 is the smallest setting within 5 % of the highest goodput: 10.0 ok per s")
+    assert "no measurable difference from c2" in found.sentence
+    assert found.change.startswith("c2 gives 3 % more, which is within the uncertainty; c2 is the largest setting measured")
 
 
 def test_three_percent_more_is_told_where_repeats_agree(tmp_path):
     found = decided(tmp_path, levels({1: 10.0, 2: 10.3}, EVEN))
     assert "no difference" not in found.sentence + found.change
-    assert found.change.startswith("c2 gives 3 % more, if that is worth it")
+    assert found.change.startswith("c2 gives 3 % more, if that is worth a larger setting")
 
 
 def test_one_repeat_is_labelled_and_three_are(tmp_path):
@@ -82,7 +82,7 @@ def test_a_rule_that_the_multipliers_interval_holds_is_not_surely_kept(tmp_path)
         Measure(f"c{c}", 100, c, 100 / of[repeat - 1], repeat, workers=1, per_worker=c) for repeat in (1, 2, 3) for c, of in rates.items()
     ]
     found = decided(tmp_path, measures, "matrix")
-    assert found.sentence.startswith("c2 is the largest that keeps the 0.7 rule, which is not sure (multiplier ")
+    assert found.sentence.startswith("c2 is the largest setting that meets the 0.7 rule, though uncertain (multiplier ")
     assert "1.40 needed)" in found.sentence
 
 
@@ -90,7 +90,7 @@ def test_a_rule_that_is_missed_by_a_hair_is_not_surely_missed(tmp_path):
     measures = levels({1: 10.0, 2: 19.0}, EVEN) + [replace(of, cell="c4") for of in levels({4: 27.0}, ROUGH)]
     found = decided(tmp_path, measures, "matrix")
     assert found.main.cell.name == "c2"
-    assert "c4 fails the 0.7 rule (multiplier 2.70 of 4); a rule of 0.67 would take it; whether it fails is not sure" in found.change
+    assert "c4 misses the 0.7 rule (multiplier 2.70 of 4); a rule of 0.67 would accept it; uncertain: " in found.change
 
 
 def test_an_efficiency_near_its_target_is_not_surely_above(tmp_path):
@@ -100,25 +100,27 @@ def test_an_efficiency_near_its_target_is_not_surely_above(tmp_path):
         for repeat, factor in ROUGH
         for n, rate in rates.items()
     ]
-    assert "scaling efficiency 92 % (above, which is not sure, the target of 90 %)" in decided(tmp_path, measures, "scaling").sentence
+    assert "scaling efficiency 92 % (above the target of 90 %, though uncertain)" in decided(tmp_path, measures, "scaling").sentence
 
 
 def test_a_baseline_that_nothing_can_be_held_against_is_no_decision(tmp_path):
     measures = [Measure(f"w{n}", 40, n, 4.0 / n, workers=n, per_worker=1, ids=1) for n in (1, 2)]
     found = decided(tmp_path, measures, "scaling")
-    assert found.sentence.startswith("No decision: nothing can be held against w1, which keeps the rule by definition (w2: no efficiency, ")
+    assert found.sentence.startswith(
+        "No decision: no setting could be compared with the baseline w1, which meets the rule by definition (w2: no efficiency, "
+    )
 
 
 def test_nothing_is_held_against_a_baseline_that_fails(tmp_path):
     """Of ten answers a second eight are ok: 15 are 1.9 times as many, and 1.5 times those of a whole baseline."""
     found = decided(tmp_path, [*levels({1: 10.0}, failed=20), *levels({2: 15.0})], "matrix")
-    assert found.sentence.startswith("No decision: the baseline fails too often to hold anything against it: c1 does not win: 20 % of its")
+    assert found.sentence.startswith("No decision: the baseline failed too often to compare with: c1 cannot win: 20 % of its")
 
 
 def test_why_there_is_no_efficiency_is_told_once(tmp_path):
     idle = [Measure(f"w{n}", 40, n, 4.0 / n, workers=n, per_worker=3, ids=n, asked=3 * n) for n in (1, 2)]
     found = decided(tmp_path, idle, "scaling")
-    assert found.sentence == "No decision: 1 of 3 requests in flight: the load did not saturate the workers."
+    assert found.sentence == "No decision: the load did not saturate the workers: 1 of 3 requests in flight."
 
 
 # --- objectives
@@ -128,21 +130,21 @@ def test_an_objective_that_the_interval_may_miss_is_not_surely_kept(tmp_path):
     few, many = levels({1: 10.0, 2: 19.0}, n=20), levels({1: 10.0, 2: 19.0}, n=400)
     asked = [limit("p95", "<", 2.0, "p95<2s"), limit("success", ">", 0.95, "success>95%")]
     unsure = decided(tmp_path / "few", few, objectives=asked).sentence
-    assert "not sure to keep p95<2s (n too small)" in unsure
-    assert "not sure to keep success>95% (success 83.2 % to 100 %)" in unsure
-    assert "not sure" not in decided(tmp_path / "many", many, objectives=asked).sentence
+    assert "may miss p95<2s (n too small)" in unsure
+    assert "may miss success>95% (success 83.2 % to 100 %)" in unsure
+    assert "may miss" not in decided(tmp_path / "many", many, objectives=asked).sentence
 
 
 def test_an_objective_on_what_was_not_measured_says_so(tmp_path):
     found = decided(tmp_path, levels({1: 10.0, 2: 19.0}), objectives=[limit("wer", "<", 0.05, "wer<5%")])
-    assert found.sentence == "No decision: no setting meets wer<5%; the nearest is c1 with WER not measured."
+    assert found.sentence == "No decision: no setting meets wer<5%; c1 comes closest with WER not measured."
 
 
 def test_what_is_nearly_the_cheapest_is_not_called_the_cheapest(tmp_path):
     found = decided(tmp_path, levels({1: 10.0, 2: 19.0, 4: 19.6}, EVEN, n=400), objectives=[limit("p95", "<", 9.0, "p95<9s")])
     assert found.main.cell.name == "c2"
-    assert found.sentence.startswith("c2 is the smallest within 5 % of the cheapest with p95<9s: 19.0 ok per s")
-    assert "c4 has the least" in found.main.why
+    assert found.sentence.startswith("c2 is the smallest setting within 5 % of the cheapest with p95<9s: 19.0 ok per s")
+    assert "the least is c4 with" in found.main.why
 
 
 # --- what was not tried
@@ -151,9 +153,9 @@ def test_what_is_nearly_the_cheapest_is_not_called_the_cheapest(tmp_path):
 @pytest.mark.parametrize(
     ("question", "objectives", "said"),
     [
-        ("concurrency", [], "c4 is the largest measured: a larger one may give more."),
-        ("concurrency", [limit("p95", "<", 9.0, "p95<9s")], "c4 is the largest measured: a larger one may be cheaper."),
-        ("matrix", [], "c4 is the largest measured: a larger one may keep the rule too."),
+        ("concurrency", [], "c4 is the largest setting measured; a larger one may give more."),
+        ("concurrency", [limit("p95", "<", 9.0, "p95<9s")], "c4 is the largest setting measured; a larger one may be cheaper."),
+        ("matrix", [], "c4 is the largest setting measured; a larger one may meet the rule too."),
     ],
 )
 def test_where_the_best_is_the_last_that_nothing_larger_was_tried(tmp_path, question, objectives, said):
@@ -164,8 +166,8 @@ def test_where_something_larger_was_tried_and_does_not_win_it_is_not_called_untr
     measures = [*levels({1: 10.0, 2: 19.0}), *levels({4: 40.0}, failed=20)]
     found = decided(tmp_path, measures)
     assert found.main.cell.name == "c2"
-    assert "largest measured" not in found.change
-    assert found.change == "c4 does not win: 20 % of its requests did not end ok (at most 5 %)."
+    assert "largest setting measured" not in found.change
+    assert found.change == "c4 cannot win: 20 % of its requests failed (limit 5 %)."
 
 
 # --- failures
@@ -174,7 +176,7 @@ def test_where_something_larger_was_tried_and_does_not_win_it_is_not_called_untr
 def test_failures_of_the_best_are_in_the_sentence(tmp_path):
     found = decided(tmp_path, [*levels({1: 10.0}), *levels({2: 20.0}, failed=4)])
     assert found.sentence.startswith("c2 is best by most goodput: 19.2 ok per s")
-    assert "; 4 % of its requests did not end ok;" in found.sentence
+    assert "; 4 % of its requests failed;" in found.sentence
 
 
 def test_how_many_failures_may_win_is_the_users_to_say(tmp_path):
@@ -189,7 +191,7 @@ def test_how_many_failures_may_win_is_the_users_to_say(tmp_path):
 def test_where_all_fail_there_is_no_decision(tmp_path):
     found = decided(tmp_path, levels({1: 10.0, 2: 20.0}, failed=30))
     assert found.main.cell is None
-    assert found.sentence.startswith("No decision: c1 does not win: 30 % of its requests did not end ok (at most 5 %); c2 does not win: ")
+    assert found.sentence.startswith("No decision: c1 cannot win: 30 % of its requests failed (limit 5 %); c2 cannot win: ")
 
 
 # --- order, settling, what was skipped
@@ -213,7 +215,7 @@ def test_one_setting_has_no_knee(tmp_path):
     found = answered(write(tmp_path / "run", levels({1: 10.0})))
     assert found.sweep.knee is None
     assert "Knee" not in found.main.remark
-    assert found.decision.sentence == "No decision: only c1 was measured whole, 10.0 ok per s."
+    assert found.decision.sentence == "No decision: only c1 was measured completely, 10.0 ok per s."
 
 
 def test_settling_is_that_before_the_warm_up(tmp_path):
@@ -242,14 +244,14 @@ def test_requests_that_paused_between_tries_are_not_taken_for_a_long_drain(tmp_p
     first = attempts["stage"].eq("c4")
     attempts.loc[first, "outcome"] = "busy"
     pd.concat([attempts, again]).to_csv(folder / "attempts.csv", index=False)
-    assert any("as requests paused between their tries" in note and "--retries" in note for note in answered(folder).notes)
+    assert any("because requests paused between retries" in note and "--retries" in note for note in answered(folder).notes)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"way": "rest", "where": "x", "restored": False, "harmless": False}, " --yes does that."),
-        ({"way": "rest", "where": "x", "restored": False, "harmless": True}, "run does that."),
+        ({"way": "rest", "where": "x", "restored": False, "harmless": False}, " --yes restores them."),
+        ({"way": "rest", "where": "x", "restored": False, "harmless": True}, "run restores them."),
         (
             {"way": "hand", "where": "x", "restored": None, "note": "x: put back by hand: workers 0 to 3"},
             "put back by hand: workers 0 to 3.",
@@ -260,7 +262,7 @@ def test_requests_that_paused_between_tries_are_not_taken_for_a_long_drain(tmp_p
 def test_settings_that_may_still_be_changed_are_told_with_what_to_do(tmp_path, settings, said):
     folder = write(tmp_path / "run", levels({1: 10.0, 2: 20.0}))
     (folder / "settings.json").write_text(json.dumps(settings | {"before": {}}), encoding="utf-8")
-    notes = [note for note in answered(folder).notes if "changed by hand" in note or "not put back" in note]
+    notes = [note for note in answered(folder).notes if "changed by hand" in note or "not restored" in note]
     assert len(notes) == bool(said)
     assert all(said in note for note in notes)
 

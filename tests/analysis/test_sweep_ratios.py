@@ -156,25 +156,25 @@ def test_the_published_whisper_curve():
     assert found.kappa.value == pytest.approx(0.0002, abs=2e-5)
     assert found.peak.value == pytest.approx(66, abs=0.5)
     assert found.r_squared == pytest.approx(0.994, abs=5e-4)
-    assert found.peak_note.startswith("no peak within the levels measured (1 to 64)")
+    assert found.peak_note.startswith("no peak within the measured levels (1 to 64)")
 
 
 def test_a_line_and_a_plateau_have_no_peak():
     for per_s in ([10.0 * n for n in LEVELS], [10.0] * 7):
         found = usl.fit(LEVELS, per_s)
         assert found.peak.value is None
-        assert found.peak_note == "no peak within the levels measured (1 to 64)"
+        assert found.peak_note == "no peak within the measured levels (1 to 64)"
 
 
 @pytest.mark.parametrize(
     ("levels", "per_s", "said"),
     [
-        ([1, 2, 4], [1.0, 2.0, 3.0], "3 levels can be used, and the law has three parameters: it takes 4 or more"),
-        ([1, 1, 2, 2, 4, 4], [1.0, 1.1, 2.0, 2.1, 3.0, 3.1], "3 levels can be used"),
-        ([1, 2, 4, math.nan, 8], [1.0, 2.0, 3.0, 4.0, math.inf], "3 levels can be used"),
-        ([1, 1], [1.0, 1.1], "1 level can be used"),
-        ([], [], "0 levels can be used"),
-        (LEVELS, [10.0, 1.0, 40.0, 2.0, 50.0, 3.0, 60.0], "does not describe these points"),
+        ([1, 2, 4], [1.0, 2.0, 3.0], "3 usable levels, but a fit of three parameters needs 4 or more"),
+        ([1, 1, 2, 2, 4, 4], [1.0, 1.1, 2.0, 2.1, 3.0, 3.1], "3 usable levels"),
+        ([1, 2, 4, math.nan, 8], [1.0, 2.0, 3.0, 4.0, math.inf], "3 usable levels"),
+        ([1, 1], [1.0, 1.1], "1 usable level"),
+        ([], [], "0 usable levels"),
+        (LEVELS, [10.0, 1.0, 40.0, 2.0, 50.0, 3.0, 60.0], "does not fit these points"),
     ],
 )
 def test_points_that_cannot_bear_the_law_are_refused(levels, per_s, said):

@@ -47,8 +47,8 @@ def test_the_three_policies_pick_32_and_2_and_8(curve):
     assert picks(curve) == ["c32", "c2", "c8"]
     assert curve.decision.main.cell.name == "c8"
     assert curve.decision.sentence.startswith("c8 is the cheapest with p95<=350ms: 31.3 ok per s")
-    assert curve.decision.change == "c16 gives 29.1 % more for the same money but misses p95<=350ms: it has P95 532 ms."
-    assert "a rule of 0.59 would take it" in curve.decision.choices[1].change
+    assert curve.decision.change == "c16 gives 29.1 % more for the same money but misses p95<=350ms with P95 532 ms."
+    assert "a rule of 0.59 would accept it" in curve.decision.choices[1].change
 
 
 def test_each_level_has_the_throughput_and_the_p95_that_it_was_made_of(curve):
@@ -65,7 +65,7 @@ def test_each_level_has_the_throughput_and_the_p95_that_it_was_made_of(curve):
 def test_a_percentile_that_is_the_maximum_says_so(curve):
     rows = sheet(curve, "Response time by setting")
     assert rows["c1"]["P99 (95 % interval)"] == "124 ms (n = 20: this is the maximum)"
-    assert rows["c1"]["P95 (95 % interval)"] == "124 ms (n = 20: 1 value above it, too few for an interval)"
+    assert rows["c1"]["P95 (95 % interval)"] == "124 ms (n = 20 with 1 value above it, too few for an interval)"
     assert " to " in rows["c1"]["P50 (95 % interval)"]
 
 
@@ -73,19 +73,19 @@ def test_a_setting_whose_neighbours_are_alike_has_no_interval_and_a_note(curve):
     """Its first 64 answers take ever longer, because all were sent at once."""
     assert sheet(curve, "Response time by setting")["c64"]["P95 (95 % interval)"] == "1.63 s (values are correlated: repeat the run)"
     assert cell(curve, "c64").interval("p95").basis == "values are correlated: repeat the run"
-    (note,) = (note for note in curve.notes if note.startswith("Neighbouring answers are alike in "))
+    (note,) = (note for note in curve.notes if note.startswith("Successive answers are correlated in "))
     assert "c64" in note and "c1," not in note
 
 
 def test_one_repeat_is_within_this_run_only_and_says_what_that_leaves_out(curve):
     assert cell(curve, "c64").throughput.basis == "within this run only"
     assert "within this run only" in curve.decision.sentence
-    assert any(note.startswith("One repeat:") and "are too narrow where" in note for note in curve.notes)
+    assert any(note.startswith("With one repeat,") and "can be too narrow" in note for note in curve.notes)
 
 
 def test_the_law_stands_in_the_table_and_in_the_figure(curve):
     assert isinstance(curve.sweep.law, Usl)
-    assert sheet(curve, "Universal Scalability Law")["N*"]["Meaning"].startswith("no peak is shown: it may lie anywhere from")
+    assert sheet(curve, "Universal Scalability Law")["N*"]["Meaning"].startswith("the peak is uncertain: anywhere from")
     drawn = figures(curve)["sweep_throughput"].data
     assert drawn[drawn["part"] == "law"]["value"].is_monotonic_increasing
     assert drawn[drawn["part"] == "mean"]["x"].to_list() == [1, 2, 4, 8, 16, 32, 64]
@@ -102,7 +102,7 @@ def test_an_objective_that_nothing_meets_names_the_nearest(tmp_path):
     limit = {"metric": "p95", "op": "<", "value": 0.1, "text": "p95<100ms"}
     found = answered(write(tmp_path / "run", list(whisper())[:4], objectives=[limit]))
     assert found.decision.main.cell is None
-    assert found.decision.sentence == "No decision: no setting meets p95<100ms; the nearest is c1 with P95 124 ms."
+    assert found.decision.sentence == "No decision: no setting meets p95<100ms; c1 comes closest with P95 124 ms."
 
 
 def test_m_slots_are_named_whatever_lies_behind_them(tmp_path):
@@ -111,7 +111,7 @@ def test_m_slots_are_named_whatever_lies_behind_them(tmp_path):
     assert (picks(found)[0], found.sweep.knee.name) == ("c4", "c4")
     assert [cell.throughput.value for cell in found.sweep.cells] == pytest.approx([10, 20, 40, 40, 40], rel=1e-4)
     assert [cell.name for cell in found.decision.main.rivals] == ["c8", "c16"]
-    assert "no difference shown from c8 and c16" in found.decision.sentence
+    assert "no measurable difference from c8 and c16" in found.decision.sentence
 
 
 # --- matrix: the methodology's example
@@ -130,7 +130,7 @@ def test_the_methodologys_table_in_its_own_form(matrix):
 def test_c4_fails_the_rule_and_the_decision_says_so(matrix):
     assert matrix.decision.main.policy == "the 0.7 rule"
     assert matrix.decision.main.cell.name == "c2"
-    assert matrix.decision.change == "c4 fails the 0.7 rule (multiplier 2.65 of 4); a rule of 0.66 would take it."
+    assert matrix.decision.change == "c4 misses the 0.7 rule (multiplier 2.65 of 4); a rule of 0.66 would accept it."
     assert picks(matrix) == ["c4", "c2", "c4"]
 
 
@@ -180,10 +180,10 @@ def test_captions_tell_n_and_what_the_intervals_of_all_settings_cover(curve, mat
         {name: plot.caption for name, plot in figures(found).items() if isinstance(plot, Plot)} for found in (curve, matrix, scaling)
     ]
     for name in ("sweep_throughput", "sweep_multiplier", "sweep_cost", "sweep_quality"):
-        assert "n = 20 to 640 a setting" in captions[0][name]
-    assert "n = 200 a setting that tell both" in captions[1]["sweep_split"]
+        assert "n = 20 to 640 per setting" in captions[0][name]
+    assert "n = 200 per setting with both" in captions[1]["sweep_split"]
     for name in ("sweep_throughput", "sweep_efficiency"):
-        assert "n = 120 to 360 a setting" in captions[2][name] and "95 % intervals over 3 repeats" in captions[2][name]
+        assert "n = 120 to 360 per setting" in captions[2][name] and "95 % intervals over 3 repeats" in captions[2][name]
     uneven = [Measure("c1", 40, 1, 4.0), *repeated([Measure("c2", 40, 2, 2.1), Measure("c4", 40, 4, 1.1)], 2)]
     told = figures(answered(write(tmp_path / "run", uneven)))["sweep_throughput"].caption
     assert "95 % intervals within this run only; over 2 repeats" in told
@@ -193,7 +193,7 @@ def test_workers_that_scale_cost_the_same_each_and_the_fewest_are_named(scaling)
     cheapest = scaling.decision.choices[2]
     assert cheapest.cell.name == "w1"
     assert [of.name for of in cheapest.rivals] == ["w2"]  # w3's 5.4 % more worker-seconds an answer are shown
-    assert scaling.decision.change == "w3 is the largest measured: a larger one may keep the rule too."
+    assert scaling.decision.change == "w3 is the largest setting measured; a larger one may meet the rule too."
 
 
 def test_three_repeats_show_their_spread(scaling):
@@ -203,7 +203,7 @@ def test_three_repeats_show_their_spread(scaling):
     assert of.throughput.lower < min(of.each)
     assert of.throughput.upper > max(of.each)
     assert sheet(scaling, "Load by setting")["w2"]["Throughput, least to most"] == "19.9 to 20.3 per s"
-    assert not any(note.startswith("One repeat") for note in scaling.notes)
+    assert not any(note.startswith("With one repeat") for note in scaling.notes)
 
 
 def test_a_percentile_over_repeats_is_that_of_all_rows_and_its_interval_students_t(tmp_path):
@@ -214,15 +214,15 @@ def test_a_percentile_over_repeats_is_that_of_all_rows_and_its_interval_students
     factor = math.exp(4.30265 * math.sqrt((math.log(0.9) ** 2 + math.log(1.1) ** 2) / 2 / 3))
     assert (p95.value, p95.lower, p95.upper) == pytest.approx((0.2, 0.2 / factor, 0.2 * factor), rel=1e-4)
     said = next(of for of in found.sheets() if of.title == "Response time by setting").remark
-    assert "over repeats, by Student's t" in said
+    assert "cover the repeats: Student's t" in said
 
 
 def test_one_worker_that_is_called_three_has_no_efficiency(tmp_path):
     found = answered(write(tmp_path / "run", list(guide(ids=(1, 2, 1))), "scaling"))
     assert found.sweep.relative["w3"].efficiency.value is None
-    assert found.sweep.relative["w3"].refusal == "3 workers asked for, 1 seen"
-    assert sheet(found, "Scaling")["w3"]["Scaling efficiency"] == "none: 3 workers asked for, 1 seen"
-    assert "w3: no efficiency, 3 workers asked for, 1 seen" in found.decision.sentence
+    assert found.sweep.relative["w3"].refusal == "3 workers requested, 1 seen"
+    assert sheet(found, "Scaling")["w3"]["Scaling efficiency"] == "none: 3 workers requested, 1 seen"
+    assert "w3: no efficiency, 3 workers requested, 1 seen" in found.decision.sentence
     assert found.decision.main.cell.name == "w2"
     assert figures(found)["sweep_efficiency"].data["x"].to_list() == [1, 2]
 
@@ -231,21 +231,21 @@ def test_without_ids_the_control_is_believed_and_without_either_nobody(tmp_path)
     nameless = [replace(of, ids=0, seen=of.workers) for of in guide()]
     assert answered(write(tmp_path / "seen", nameless, "scaling")).sweep.relative["w3"].efficiency.value == pytest.approx(0.946, abs=1e-3)
     untold = answered(write(tmp_path / "untold", [replace(of, seen=None) for of in nameless], "scaling"))
-    assert "neither the answers nor the control tell" in untold.sweep.relative["w2"].refusal
+    assert "neither answers nor control show" in untold.sweep.relative["w2"].refusal
     assert isinstance(figures(untold)["sweep_efficiency"], MissingPlot)
 
 
 def test_a_load_that_does_not_saturate_has_no_efficiency(tmp_path):
     few = [replace(of, at_once=4) for of in guide()]
     said = answered(write(tmp_path / "few", few, "scaling")).sweep.relative["w3"].refusal
-    assert said == "4 requests at a time do not fill 3 × 4: the load did not saturate the workers"
+    assert said == "4 requests at a time cannot saturate 3 × 4"
     idle = [replace(of, asked=of.at_once, at_once=of.at_once // 2) for of in guide()]
     assert "of 4 requests in flight" in answered(write(tmp_path / "idle", idle, "scaling")).sweep.relative["w1"].refusal
 
 
 def test_a_bad_baseline_spoils_every_efficiency(tmp_path):
     found = answered(write(tmp_path / "run", list(guide(ids=(2, 2, 3))), "scaling"))
-    assert found.sweep.relative["w2"].refusal == "the baseline w1: 1 worker asked for, 2 seen"
+    assert found.sweep.relative["w2"].refusal == "the baseline w1: 1 worker requested, 2 seen"
 
 
 def test_twenty_videos_on_five_and_on_twenty_workers(tmp_path):
@@ -288,7 +288,7 @@ def test_the_report_of_a_sweep_has_the_decision_on_top_and_in_its_files(tmp_path
 
 def test_an_invalid_run_decides_nothing(tmp_path):
     folder = write(tmp_path / "run", [Measure("c1", 40, 1, 4.0), Measure("c2", 40, 2, 2.1)], about={"planned": 999})
-    assert report.report(load(folder)).headline.startswith("Nothing to decide by, as the run is invalid: c2 is best")
+    assert report.report(load(folder)).headline.startswith("The run is invalid, so do not rely on this: c2 is best")
 
 
 def test_other_runs_have_nothing_of_a_sweep():

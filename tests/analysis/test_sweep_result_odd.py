@@ -26,14 +26,14 @@ def test_a_run_cut_in_stage_2_of_3(stopped):
     assert sheet(stopped, "Settings")["w1"]["ok"] == "100 %"
     assert sheet(stopped, "Stages of the sweep")["w2"]["Why"] == "Ctrl-C"
     assert [of.name for of in stopped.sweep.deciding] == ["w1"]
-    assert stopped.decision.sentence == "No decision: only w1 was measured whole, 10.0 ok per s."
-    assert any("settings were not put back (endpoint demo): python -m coldburst restore" in note for note in stopped.notes)
+    assert stopped.decision.sentence == "No decision: only w1 was measured completely, 10.0 ok per s."
+    assert any("settings were not restored (endpoint demo): python -m coldburst restore" in note for note in stopped.notes)
 
 
 def test_a_stage_without_a_row_in_stages_was_cut_and_one_without_anything_not_reached(tmp_path):
     found = answered(write(tmp_path / "run", cut(tell=False)[:2], "scaling", cells=["w1", "w2", "w3"]))
     assert [of.state for of in found.sweep.cells] == ["done", "cut", "not reached"]
-    assert any("no end of it is on record" in note for note in found.notes)
+    assert any("the run was cut off during this stage" in note for note in found.notes)
 
 
 def test_a_repeat_that_was_cut_leaves_the_others(tmp_path):
@@ -59,12 +59,12 @@ def test_the_warm_up_is_in_no_table(tmp_path):
 
 def test_littles_law_flags_a_stage_with_more_in_flight_than_asked(tmp_path):
     found = answered(write(tmp_path / "run", [Measure("c1", 40, 1, 4.0), Measure("c4", 200, 5, 20.0, asked=4)]))
-    assert any(note.startswith("c4 contradicts itself: 10.0 ok per s of ") and "Little's law" in note for note in found.notes)
+    assert any(note.startswith("c4 is inconsistent: 10.0 ok per s × ") and "Little's law" in note for note in found.notes)
 
 
 def test_a_long_drain_and_an_unsteady_stage_are_told(tmp_path):
     folder = write(tmp_path / "run", [Measure("c1", 40, 1, 4.0), Measure("c16", 32, 16, 3.2)])
-    assert any(note.startswith("c16: ") and "throughput reads low by up to" in note for note in answered(folder).notes)
+    assert any(note.startswith("c16: ") and "throughput may read up to" in note for note in answered(folder).notes)
     stages = pd.read_csv(folder / "stages.csv")
     stages.loc[stages["stage"] == "c1", "stop_s"] += 6.0  # all its answers came in the first half
     stages.to_csv(folder / "stages.csv", index=False)
@@ -77,8 +77,8 @@ def test_a_setting_that_drops_words_does_not_win(tmp_path):
     measures = [Measure("c1", 40, 1, 4.0, wrong_words=0.02), Measure("c2", 40, 2, 2.1, wrong_words=0.02)]
     found = answered(write(tmp_path / "run", [*measures, Measure("c4", 60, 4, 1.5, wrong_words=0.05)]))
     assert picks(found)[0] == "c2"
-    assert "c4 does not win: its word error rate is 3 points above c1's (5 % against 2 %)." in found.notes
-    assert found.decision.change.endswith("c4 does not win: its word error rate is 3 points above c1's (5 % against 2 %).")
+    assert "c4 cannot win: its word error rate is 3 points above that of c1 (5 % and 2 %)." in found.notes
+    assert found.decision.change.endswith("c4 cannot win: its word error rate is 3 points above that of c1 (5 % and 2 %).")
     assert sheet(found, "Quality under load")["c4"]["May win"] == "no"
 
 
@@ -90,13 +90,13 @@ def test_overlapping_intervals_show_no_difference(tmp_path):
     ]
     found = answered(write(tmp_path / "run", measures))
     assert found.decision.main.cell.name == "c1"
-    assert "no difference shown from c2" in found.decision.sentence
+    assert "no measurable difference from c2" in found.decision.sentence
 
 
 def test_a_sweep_without_a_measure_row_decides_nothing(tmp_path):
     folder = write(tmp_path / "run", [Measure("c1", 0, 1, 0.0, state="skipped", why="no worker came")])
     found = answered(folder)
-    assert found.decision.sentence == "No decision: no setting was measured whole."
+    assert found.decision.sentence == "No decision: no setting was measured completely."
     assert all(isinstance(plot, MissingPlot) for plot in found.plots())
     report.write(report.report(load(folder)), tmp_path / "report")
 

@@ -82,7 +82,7 @@ def test_each_of_the_ten_views_is_there_or_says_why_not(name):
 def test_a_sweep_shows_its_own_views_and_one_run_says_what_it_takes(made):
     scaling = views(plots(*reported(RUNS / "sweep-scaling")), {}, {"Verdict": "verdict", "Decision": "decision"})
     assert scaling[3].links == (("figure-sweep_efficiency", "Scaling efficiency"),)
-    assert scaling[8].missing == "No clip has a text to hold the answers against."
+    assert scaling[8].missing == "No clip has a reference text to compare transcripts with."
     alone = views(plots(made["queue"]), {"Cold starts": "table-cold-starts"}, {"Verdict": "verdict"})
     assert "locustfiles/scaling.py" in alone[3].missing
     assert alone[6].links == (("table-cold-starts", "Cold starts"),)

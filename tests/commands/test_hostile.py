@@ -284,7 +284,7 @@ def test_a_run_that_is_still_being_written(capsys, monkeypatch, queue, tmp_path,
     with undrawn():
         code, said = reported(capsys, queue, tmp_path / "out")
     assert code == 0
-    assert "the last line was torn off" in said
+    assert "the last line is incomplete" in said
     assert ledger(tmp_path / "out")["counts"] == {"ok": 32, "queue_timeout": 4}
 
 
@@ -295,7 +295,7 @@ def test_files_of_a_newer_program(capsys, queue, tmp_path):
     assert metrics(queue) == known
     filled(queue / "attempts.csv", outcome="splendid" + LONG[:3000])
     code, said = reported(capsys, queue, tmp_path / "out")
-    assert (code, "may be newer" in said or "splendid" in said) == (2, True)
+    assert (code, "a newer version may have written it" in said or "splendid" in said) == (2, True)
     say(queue, about(queue) | {"format": 99})
     assert "has format 99" in reported(capsys, queue, tmp_path / "out")[1]
 
