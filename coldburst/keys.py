@@ -1,4 +1,4 @@
-"""API keys: which environment variable holds them, and how they are read. The environment is the only source."""
+"""API keys, which are read from environment variables only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TRANSCRIPTION_KEY = "TRANSCRIPTION_API_KEY"
 
 
 def read_key(variable: str) -> str:
-    """The API key in an environment variable; "" where it is not set.
+    """The API key in an environment variable; "" if it is not set.
 
     Raises:
-        OptionError: it cannot stand in a header (printable ASCII only); the message does not show it.
+        OptionError: the key is not printable ASCII, as a header must be. The message does not show it.
     """
     value = os.environ.get(variable, "").strip()
     if not (value.isascii() and value.isprintable()):
-        raise OptionError(f"the key in {variable} holds a character that cannot stand in a header: set it again, without line breaks")
+        raise OptionError(f"the key in {variable} contains a character that is not allowed in a header: set it again, without line breaks")
     return value

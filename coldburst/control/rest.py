@@ -25,8 +25,8 @@ from coldburst.lines import one_line
 from coldburst.option import number
 from coldburst.redact import redact
 from coldburst.targets.address import EndpointAddress
+from coldburst.targets.answer import credentials, retry_after_s
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
-from coldburst.targets.retry_after import retry_after_s
 
 logger = logging.getLogger("coldburst")
 LIMITS = Timeouts(10.0, 30.0, 30.0)
@@ -73,11 +73,11 @@ class RestControl(Control):
             raise ControlError(f"--concurrency-env '{variable}' is not a variable name: use a name such as CONCURRENCY")
         # An emulator's own token takes precedence over the key, which is RunPod's.
         key = emulator_token.find(address.management) or key
-        self._address, self._key, self._variable = address, key, variable
+        self._address, self._variable = address, variable
         self._pause: Callable[[float], bool] = _sleep
         self._path = f"/serverless/{quote(address.endpoint_id, safe='')}"
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": "application/json"}
-        headers |= {"Authorization": f"Bearer {key}"} if key else {}
+        headers |= credentials(key)
         self._client = HttpClient(address.management, LIMITS, headers)
         self._health = HttpClient(address.api, LIMITS, headers) if address.api else None
         self._window: tuple[float, float] | None = None
@@ -324,7 +324,7 @@ class RestControl(Control):
 
     def _masked(self, said: str) -> str:
         """``said`` in one line, without the key and the environment's values, which an answer may repeat."""
-        return one_line(redact(said, (self._key, *self._secrets), mark="…"))
+        return one_line(redact(said, self._secrets, mark="…"))
 
 
 def settings_text(before: Object) -> str:

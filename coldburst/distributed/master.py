@@ -27,8 +27,7 @@ from coldburst.record.run_directory import LocustCsv, Recorder
 from coldburst.record.wall_clock import WallClock
 from coldburst.schedule.stages import planned
 from coldburst.targets.address import EndpointAddress
-from coldburst.targets.endpoint_samples import EndpointSamples
-from coldburst.targets.status_sampler import StatusSampler
+from coldburst.targets.status_sampler import EndpointSamples, StatusSampler
 
 logger = logging.getLogger("coldburst")
 # Limits on the wait for a first generator, and for the answers to the plan.

@@ -21,8 +21,7 @@ from coldburst.record import prices
 from coldburst.record.attempt import OUTCOMES, Attempt
 from coldburst.record.ledger import Ledger
 from coldburst.schedule.stages import Stage
-from coldburst.targets.endpoint_samples import EndpointSamples
-from coldburst.targets.status_sampler import LIST_EVERY_S, WORKERS
+from coldburst.targets.status_sampler import LIST_EVERY_S, WORKERS, EndpointSamples
 
 STALE_ASKS = 5
 """For so many questions the endpoint's last word stands for its present state, should they go unanswered."""

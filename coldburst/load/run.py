@@ -19,15 +19,15 @@ from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
 from coldburst.record.run_directory import LocustCsv, Recorder
 from coldburst.record.wall_clock import WallClock
+from coldburst.redact import redact_columns
 from coldburst.schedule.stages import Arrival, planned
 from coldburst.targets.address import EndpointAddress
+from coldburst.targets.answer import retry_after_s
 from coldburst.targets.cause import cause
-from coldburst.targets.endpoint_samples import EndpointSamples
 from coldburst.targets.factory import Target
 from coldburst.targets.http import Exchange
 from coldburst.targets.outcome import Evidence, decide
-from coldburst.targets.retry_after import retry_after_s
-from coldburst.targets.status_sampler import StatusSampler
+from coldburst.targets.status_sampler import EndpointSamples, StatusSampler
 
 SAMPLE_S = 1.0
 # A shorter remainder at the end gets no sample, because its CPU share would be noise.
@@ -223,11 +223,11 @@ class LoadRun:
             seen_s=since_zero(exchange.seen),
             status=exchange.status,
             generator=self.recorder.generator_name,
-            **{**exchange.known, **evidence.measured},
+            **{**redact_columns(exchange.known), **evidence.measured},
         )
         if row.sent_s is not None and number == 1:
             self._lateness_max_s = max(self._lateness_max_s, row.sent_s - row.scheduled_s - (held_s or 0.0))
-        self._write(row, exchange, before)
+        self._write(row, exchange, before, evidence.cause)
         return row
 
     def _refuse(self, arrival: Arrival) -> None:
@@ -238,9 +238,9 @@ class LoadRun:
     def _phase(self, arrival: Arrival) -> str:
         return self.hooks.phase(arrival.stage, self.load.draining) if self.hooks else ""
 
-    def _write(self, row: Attempt, exchange: Exchange, before: str = "") -> None:
+    def _write(self, row: Attempt, exchange: Exchange, before: str = "", proven: str = "") -> None:
         self.recorder.attempt(row, before)
-        why = self._cause(row) if row.outcome in events.EXPLAINED else ""
+        why = self._cause(row, proven) if row.outcome in events.EXPLAINED else ""
         after_s = retry_after_s(exchange.headers) if row.outcome == "throttled" else None
         events.announce(row, cause=why, cold=self._first_of_worker(row), retry_after_s=after_s, on=self._environment.events)
         self._stop_on_fault()
@@ -250,9 +250,9 @@ class LoadRun:
             self.ended_by = "a disk that cannot be written"
             self.load.stop()
 
-    def _cause(self, row: Attempt) -> str:
+    def _cause(self, row: Attempt, proven: str) -> str:
         sent_s, done_s = row.sent_s or 0.0, self.load.now() if row.done_s is None else row.done_s
-        return cause(row.outcome, done_s - sent_s, row.status, row.error, self.samples.between(sent_s, done_s))
+        return cause(row.outcome, done_s - sent_s, row.status, row.error, self.samples.between(sent_s, done_s), proven)
 
     def _first_of_worker(self, row: Attempt) -> bool:
         """Whether this is the first response of its endpoint worker, after a wait that a cold start would explain.

@@ -94,7 +94,6 @@ LOAD = (
     Option("--when-full", "wait", "", "At the in-flight limit, arrivals wait in line or are dropped", ("wait", "shed")),
     Option("--deadline", 300.0, "SECONDS", "Abandon a request, and cancel its job, this long after it was sent, as in 120"),
     Option("--connect-timeout", 10.0, "SECONDS", "Time limit to connect, TLS included, as in 5"),
-    Option("--first-byte-timeout", 300.0, "SECONDS", "Time limit from sending to the response headers, as in 60"),
     Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for requests in flight, as in 30; 0: as long as --deadline"),
     Option("--retries", 0, "N", "Further attempts of a request that was throttled, rejected as busy or not connected, as in 3"),
     Option("--backoff", 1.0, "SECONDS", "Mean pause before the first retry; it doubles each time, and Retry-After is honoured"),
@@ -104,22 +103,18 @@ SENT = (
     Option("--max-wer", "0.5", "RATE", "An answer with a higher word error rate is 'wrong', as in 0.3; 'off': not checked"),
     Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{name}} and {{audio_base64}} are filled in"),
     Option("--path", "/v1/audio/transcriptions", "ROUTE", "Route below the host, for services and load balancers"),
-    Option("--method", "POST", "VERB", "HTTP method for a load balancer's route, as in PUT"),
     Option("--model", "whisper-1", "NAME", "Model name to send; many services ignore it"),
     Option("--language", "en", "CODE", "Language to send, as in de; empty: not sent"),
     Option("--auth", "bearer", "", f"Header for the key in {TRANSCRIPTION_KEY}: Authorization or X-API-Key", ("bearer", "x-api-key")),
 )
 RUNPOD = (
     Option("--target", "auto", "", "Type of endpoint; auto detects it from --host", ("auto", *KINDS)),
-    Option("--submit", "run", "", "Queue: submit with /run and poll, or with /runsync", ("run", "runsync")),
     Option("--poll", "auto", "", "Queue: poll with /status, with /status-sync, or as the load allows", ("auto", "status", "status-sync")),
-    Option("--poll-interval", 1.0, "SECONDS", "Queue: shortest time between two polls of a job, as in 0.5"),
     Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's poll limit (200/s for an endpoint) to use, as in 0.5"),
     Option("--execution-timeout", 0.0, "SECONDS", "Queue: executionTimeout of each job, as in 600; 0: the endpoint's setting"),
     Option("--ttl", 0.0, "SECONDS", "Queue: ttl of each job, from submission, as in 3600; 0: the platform's 24 hours"),
-    Option("--error-at", "error,output.error", "FIELDS", "JSON fields; an error in one of them makes a request 'failed'"),
+    Option("--error-at", "auto", "FIELDS", "JSON fields that hold errors, as in output.error; auto: wherever services put them"),
     Option("--cancel", "yes", "", "Queue: cancel jobs that the run abandons, because they would go on costing money", ("yes", "no")),
-    Option("--affinity", "", "WORKER", "Load balancer: the endpoint worker to send to: ID, 'strict ID' or 'strict-resume ID'"),
     Option("--hold-from", 110.0, "SECONDS", "Load balancer: a 400 after this long is the platform's time-out, an earlier one is 'refused'"),
     Option("--hold-to", 135.0, "SECONDS", "Load balancer: a 400 after more than this is 'refused' too"),
     Option("--sample", 2.0, "SECONDS", "Interval at which /health and the worker list are polled, as in 5; 0: never"),
@@ -225,7 +220,7 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -
         planned=count,
         max_in_flight=_in_flight(options["max_in_flight"], stages),
         shed=options["when_full"] == "shed",
-        limits=Timeouts(options["connect_timeout"], min(options["first_byte_timeout"], options["deadline"]), options["deadline"]),
+        limits=Timeouts(options["connect_timeout"], options["deadline"], options["deadline"]),
         drain_s=options["drain_timeout"] or options["deadline"],
         retries=Retries(options["retries"], options["backoff"]),
         sample_s=options["sample"],
@@ -262,7 +257,7 @@ def key(plan: RunPlan) -> str:
 def key_variable(plan: RunPlan) -> str:
     """The environment variable with the key for the endpoint of ``plan``."""
     of_runpod = plan.kind != "transcription" or (plan.host and infer(plan.host, plan.kind).endpoint_id)
-    return RUNPOD_KEY if of_runpod else TRANSCRIPTION_KEY
+    return factory.key_variable(infer(plan.host, plan.kind))
 
 
 def _host(host: str) -> str:

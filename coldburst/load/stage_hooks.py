@@ -11,7 +11,7 @@ from typing import Any
 from coldburst.record.attempt import Attempt
 from coldburst.schedule.stages import Stage
 from coldburst.targets.address import EndpointAddress
-from coldburst.targets.endpoint_samples import EndpointSamples
+from coldburst.targets.status_sampler import EndpointSamples
 
 logger = logging.getLogger("coldburst")
 MEASURE = "measure"

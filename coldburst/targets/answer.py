@@ -1,82 +1,146 @@
-"""Reads the answers of services: reasons of failures, errors inside a success, times; and hints for the user."""
+"""Reads answers of services: reasons of failures, errors inside a success, times; and hints for the user."""
 
 from __future__ import annotations
 
+import codecs
+import gc
 import json
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from json import scanner
 from typing import Any
 
-from coldburst.redact import redact, redact_bytes
+from gevent.lock import RLock
+
+from coldburst.redact import redact, remember
 from coldburst.targets.exchange import Exchange
 from coldburst.targets.outcome import Evidence
+from coldburst.targets.socket_state import give_way
 
-PLACES = ("error", "detail", "message", "title")
-"""Where services put the reason of a failure; RunPod's gateway and REST v2 use error, title and detail (RFC 9457)."""
-
-
+# Larger bodies are decoded in slices of that length, one body at a time, so that other requests are sent on time.
+LARGE_BYTES, SLICE_S = 256 * 1024, 0.005
+_one_large_body = RLock()
+# Fields with the reason of a failure. RunPod's gateway and REST v2 use error, title and detail (RFC 9457).
+REASONS = ("error", "errors", "error_message", "detail", "message", "title")
+# Searches for errors wherever services put them, instead of in fields that the user names.
+AUTO = ("auto",)
+# Fields that wrap an output, and how much of an output AUTO searches.
+_WRAPPERS = ("output", "result", "response", "data")
+_DEEPEST, _MOST_ITEMS = 4, 100
+_FAILED = ("error", "failed", "failure")
+# A longer time is not believed: RunPod's longest is a week.
 LONGEST_MS = 366 * 86_400_000
-"""A platform's time beyond a year is none: RunPod's longest is a week."""
+# Statuses of gateways: 502 and 504, and Cloudflare's 520 to 530. 524 is the platform's limit on execution.
+GATEWAY = {502, 504, *range(520, 531)} - {524}
+_NO_QUOTA = re.compile(r"insufficient[_ ](quota|balance|funds|credits?)|exceeded your current quota", re.IGNORECASE)
+_NO_MODEL = re.compile(
+    r"model_not_found|(unknown|no such|invalid) model"
+    r"|\bmodel\b.{0,200}\b(not found|does not exist|not (available|supported|installed|loaded))",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
-def mask_key(exchange: Exchange, key: str) -> None:
-    """Masks ``key`` in the answer, before anything else reads it."""
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What a refusal is judged by.
+
+    Attributes:
+        kind: of endpoint, one of address.KINDS.
+        key: API key that was sent, or "".
+        variable: environment variable of that key.
+    """
+
+    kind: str
+    key: str
+    variable: str
+
+    @property
+    def address(self) -> str:
+        """The options that may be wrong where nothing is found."""
+        return {"queue": "the endpoint id in --host", "balancer": "the --path, or the id in --host,"}.get(self.kind, "the --path or --host")
+
+
+def credentials(key: str, auth: str = "bearer") -> dict[str, str]:
+    """The header that sends ``key`` ("bearer" or "x-api-key"), none without a key. From now on texts are redacted of that key."""
+    remember(key)
     if not key:
-        return
-    exchange.body = redact_bytes(exchange.body, key)
-    exchange.headers = {name: redact(value, (key,)) for name, value in exchange.headers.items()}
-    exchange.error = redact(exchange.error, (key,))
-
-
-def bearer(key: str) -> dict[str, str]:
-    """The header that carries ``key``, none where there is no key."""
-    return {"Authorization": f"Bearer {key}"} if key else {}
+        return {}
+    return {"X-API-Key": key} if auth == "x-api-key" else {"Authorization": f"Bearer {key}"}
 
 
 def parse_json(body: bytes) -> Any:
-    """``body`` read as JSON; None where it is none."""
+    """``body`` decoded; None if it is not JSON."""
     try:
-        return json.loads(body)
+        return json.loads(body) if len(body) <= LARGE_BYTES else _parse_large(body)
     except (ValueError, RecursionError):
         return None
 
 
 def reason(exchange: Exchange, content: Any) -> str:
-    """The service's own words on a failure, in whichever of the usual places they stand; ``content`` is its body as JSON."""
-    if isinstance(content, dict):
-        for place in PLACES:
-            value = content.get(place)
-            if isinstance(value, dict):
-                value = value.get("message") or value
-            if value:
-                return str(value)
-    return excerpt(exchange.body) or str(exchange.headers.get("content-type", "an empty body"))
+    """The service's reason of a failure; ``content`` is the decoded body."""
+    found = _reason_in(content) if isinstance(content, dict) else ""
+    return found or excerpt(exchange) or str(exchange.headers.get("content-type", "an empty body"))
 
 
-def excerpt(body: bytes) -> str:
-    """The beginning of ``body`` as text of one line, without markup."""
-    return re.sub(r"<[^>]*>|\s+", " ", body[:2000].decode("utf-8", errors="replace")).strip()[:120]
+def excerpt(exchange: Exchange) -> str:
+    """The beginning of the body as one line of text, without markup; what is known of a body that cannot be shown."""
+    if exchange.received > len(exchange.body):
+        return f"a body of {exchange.received / 1e6:.1f} MB, more than is read"
+    if (coding := exchange.headers.get("content-encoding", "identity").lower()) != "identity" and exchange.body:
+        return f"a compressed body ({coding}), though none was requested"
+    return first_line(exchange.body)
+
+
+def first_line(body: bytes) -> str:
+    """The beginning of ``body`` as one line of text, redacted and without markup."""
+    text = redact(body[:2000].decode("utf-8", errors="replace"))
+    return re.sub(r"<[^>]*>|\s+", " ", text).strip()[:120]
 
 
 def is_page(exchange: Exchange) -> bool:
-    """Whether the answer is a page of HTML: a proxy's word, which says nothing of what was asked after."""
-    return str(exchange.headers.get("content-type", "")).startswith("text/html") or exchange.body.lstrip()[:1] == b"<"
+    """Whether the answer is HTML, as of a proxy: it says nothing about the request."""
+    return str(exchange.headers.get("content-type", "")).startswith("text/html") or exchange.body[:200].lstrip()[:1] == b"<"
 
 
 def says_gone(exchange: Exchange, content: Any) -> bool:
-    """Whether a poll's answer is the service's word that it does not know the job, and no page of a proxy."""
+    """Whether a poll's answer says that the service does not know the job."""
     if exchange.fault or is_page(exchange):
         return False
     return exchange.status in (404, 410) or (exchange.status == 400 and content is not None)
 
 
-def refusal(exchange: Exchange, content: Any, known: Mapping[str, Any]) -> Evidence:
-    """What an answer outside 200..299 says: its reason, and the two kinds of 503 told apart."""
-    text, says = f"{exchange.status}: {reason(exchange, content)}", ""
-    if exchange.status == 503:
-        says = "busy" if isinstance(content, dict) else ""
-        text += "" if says else " (not the service's own word: a proxy's limit, or nothing behind it)"
-    return Evidence(says, {**known, "error": text})
+def refusal(exchange: Exchange, content: Any, known: Mapping[str, Any], sender: Sender) -> Evidence:
+    """What an answer outside 200..299 says, why, and what to do about it."""
+    says, cause, hint = _judged(exchange, content, sender)
+    return Evidence(says, {**known, "error": f"{exchange.status}: {reason(exchange, content)}{hint}"}, cause)
+
+
+def _judged(exchange: Exchange, content: Any, sender: Sender) -> tuple[str, str, str]:
+    """The word of outcome.WORDS, the cause and the hint of an answer outside 200..299."""
+    status, text = exchange.status or 0, exchange.body[:2000].decode("utf-8", errors="replace")
+    if status in (401, 403):
+        return "", "bad_key" if sender.key else "no_key", key_hint(status, sender.key, sender.variable)
+    if status == 402 or (status == 429 and _NO_QUOTA.search(text)):
+        return "no_quota", "account", " (the account has no balance or quota left)"
+    if status == 404 and sender.kind != "queue" and not is_page(exchange) and _NO_MODEL.search(text):
+        return "", "wrong_model", " (does the service have the model named by --model?)"
+    if status == 404:
+        return "", "wrong_address", f" (is {sender.address} right?)"
+    if status == 409:
+        return "", "reconfiguring", " (the endpoint is being changed)"
+    if status == 503 and isinstance(content, dict):
+        return "busy", "", ""
+    if status >= 500 and status != 524:
+        if sender.kind == "queue":
+            return "", "platform_error", " (from the platform, before any endpoint worker had the job)"
+        cloudflare = str(exchange.headers.get("server", "")).lower() == "cloudflare" and content is None
+        if status in GATEWAY or is_page(exchange) or cloudflare or status == 503:
+            return "", "gateway", " (from a proxy or gateway, not the service)"
+    return "", "", ""
 
 
 def key_hint(status: int | None, key: str, variable: str) -> str:
@@ -86,31 +150,56 @@ def key_hint(status: int | None, key: str, variable: str) -> str:
     return f" (is the key in {variable} the right one?)" if key else f" (no key was sent: set {variable} in the environment)"
 
 
-def address_hint(status: int | None, what: str) -> str:
-    """What to do about a 404, "" on any other status; ``what`` in the address may be wrong."""
-    return f" (is {what} right?)" if status == 404 else ""
+def error_in(output: Any, places: Iterable[str] = AUTO) -> str:
+    """The first error in ``output``, in words; "" without one.
 
-
-def error_in(output: Any, places: Iterable[str]) -> str:
-    """The first error that ``output`` holds in one of ``places``, in words; "" where it holds none.
-
-    A place is a path of keys with dots between them; one that begins with ``output.`` may leave that out. It holds an
-    error where it holds text that is not empty, ``true``, a list or object that is not empty, or a number other than 0
-    and 200..399 (a code).
+    A place is a path of keys separated by dots, in which a leading ``output.`` is optional. It holds an error if its value is a text or
+    ``true``, a list or object that is not empty, or a number other than 0 and 200..399 (a code). For AUTO see ``_errors``.
     """
+    if tuple(places) == AUTO:
+        return next(_errors(output, 0), "")
     for place in places:
         for path in (place, place.removeprefix("output.")):
-            value = _at(output, path)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                if value != 0 and not 200 <= value < 400:
-                    return f"{path} {value}"
-            elif value:
-                return _words(value) if value is not True else f"{path} is true"
+            if error := _error(_at(output, path), path):
+                return error
     return ""
 
 
+def _errors(output: Any, depth: int) -> Iterator[str]:
+    """Errors in an object, its _WRAPPERS and the items of lists.
+
+    An object holds one in ``error`` or ``errors``, or as a whole if its ``object`` is "error", its ``status`` is one of _FAILED, or
+    ``success`` is false. A fraction in ``error`` is a measurement.
+    """
+    if depth > _DEEPEST:
+        return
+    if isinstance(output, list):
+        for item in output[:_MOST_ITEMS]:
+            yield from _errors(item, depth + 1)
+    if not isinstance(output, dict):
+        return
+    for name in ("error", "errors"):
+        value = output.get(name)
+        if not (isinstance(value, float) or (isinstance(value, dict) and not any(value.values()))) and (error := _error(value, name)):
+            yield error
+    status = str(output.get("status", "")).lower()
+    if output.get("object") == "error" or status in _FAILED or output.get("success") is False:
+        yield _reason_in(output) or json.dumps(output)[:200]
+    for name in _WRAPPERS:
+        yield from _errors(output.get(name), depth + 1)
+
+
+def _error(value: Any, name: str) -> str:
+    """The error that ``value`` of field ``name`` is, in words; "" if it is none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "" if value == 0 or 200 <= value < 400 else f"{name} {value}"
+    if value is True:
+        return f"{name} is true"
+    return _words(value) if value else ""
+
+
 def failure(error: Any) -> str:
-    """RunPod's ``error`` of a job in words; the SDK puts a JSON object with error_type and error_message into the text."""
+    """RunPod's ``error`` of a job in words; the SDK writes a JSON object with error_type and error_message into the text."""
     inner = parse_json(error.encode(errors="replace")) if isinstance(error, str) else error
     if not isinstance(inner, dict) or "error_message" not in inner:
         return _words(error)
@@ -119,10 +208,35 @@ def failure(error: Any) -> str:
 
 
 def seconds(milliseconds: Any) -> float | None:
-    """A platform's milliseconds as seconds; None where it is no number from 0 to LONGEST_MS."""
+    """A platform's milliseconds as seconds; None if they are not a number from 0 to LONGEST_MS."""
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return None
     return milliseconds / 1000 if 0 <= milliseconds <= LONGEST_MS else None
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the instant in ``Retry-After``, at least 0; None without a usable header.
+
+    It is a number of seconds or a date (RFC 9110, 10.2.3). Fractions are accepted: some services write them.
+    """
+    text = str(headers.get("retry-after", "")).strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    try:
+        named = parsedate_to_datetime(text)
+        return max(0.0, named.replace(tzinfo=named.tzinfo or UTC).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _reason_in(content: Mapping[str, Any]) -> str:
+    for name in REASONS:
+        value = content.get(name)
+        if isinstance(value, dict):
+            value = value.get("message") or value
+        if value:
+            return str(value)
+    return ""
 
 
 def _at(value: Any, path: str) -> Any:
@@ -137,3 +251,49 @@ def _words(value: Any) -> str:
     if isinstance(value, dict) and isinstance(value.get("message"), str) and value["message"]:
         return str(value["message"])
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _parse_large(body: bytes) -> Any:
+    with _one_large_body:
+        collects = gc.isenabled()
+        # A decoded tree has no cycles, and looking for some among millions of objects would block for 0.2 s.
+        gc.disable()
+        try:
+            return _SlicedDecoder().decode("".join(_decoded(body)))
+        finally:
+            if collects:
+                gc.enable()
+
+
+def _decoded(body: bytes) -> Iterator[str]:
+    """The text of ``body`` in pieces."""
+    decoder = codecs.getincrementaldecoder(json.detect_encoding(body))(errors="surrogatepass")
+    for at in range(0, len(body), LARGE_BYTES):
+        yield decoder.decode(body[at : at + LARGE_BYTES])
+        give_way()
+    yield decoder.decode(b"", final=True)
+
+
+class _SlicedDecoder(json.JSONDecoder):
+    """The standard library's decoder in Python, with a turn for other greenlets after each SLICE_S.
+
+    Decoders in C hold the interpreter until they are done, also in a thread: 20 MB of small objects take half a second.
+    """
+
+    def __init__(self) -> None:
+        self._turn = time.perf_counter()
+        super().__init__(parse_int=self._yielding(int), parse_float=self._yielding(float))
+        # The hooks of the Python scanner, which the standard library names and does not document.
+        decoder: Any = self
+        decoder.parse_object, decoder.parse_array = self._yielding(decoder.parse_object), self._yielding(decoder.parse_array)
+        decoder.parse_string = self._yielding(decoder.parse_string)
+        decoder.scan_once = scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]
+
+    def _yielding(self, parse: Callable[..., Any]) -> Callable[..., Any]:
+        def parse_and_yield(*arguments: Any) -> Any:
+            if time.perf_counter() - self._turn > SLICE_S:
+                give_way()
+                self._turn = time.perf_counter()
+            return parse(*arguments)
+
+        return parse_and_yield

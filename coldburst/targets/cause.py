@@ -1,19 +1,19 @@
-"""Finds the cause of an attempt that did not end ok, from its outcome, its time, its error and the endpoint's own status.
+"""Finds the cause of an attempt that did not end ok, from its answer, outcome, time, error and the endpoint's status.
 
-What an outcome and its words prove is taken from them. A wait in vain (``queue_timeout``; ``abandoned`` where no worker was
-seen to have the job) has its reason at the endpoint, and only samples of the endpoint's own word tell which. They are read
-with the lies that they are known for: ``running`` counts workers that are wanted before any container exists,
-``ready`` counts cached ones whose container has ended, and a min worker is never ``ready``. So neither says that anything
-works: work is jobs in progress, or a count of completed ones that grows. In this order:
+What an answer or an outcome proves is taken from it. Where a request waited in vain (``queue_timeout``; ``abandoned`` before any worker
+was seen to have the job), the reason is at the endpoint, and only samples of its status can show it. They are read with the known faults of
+/health in mind: ``running`` counts workers that are wanted before any container exists, ``ready`` counts cached workers whose container has
+ended, and a min worker is never ``ready``. So neither proves that anything works. Work means jobs in progress, or a growing count of
+completed jobs. In this order:
 
-1. ``switched_off``: no worker in any state, in all samples. /health does not tell none wanted from none to be had.
-2. ``crash_loop``: no work, and one of these. Workers failed (``unhealthy``), or jobs were dispatched again. Starts ended, and
-   no worker was ever idle or ready. At the end jobs wait and workers are ``running``, but none is idle, ready or starting:
-   wanted, and not there. This last one looks like a lack of capacity, and more workers would crash as well.
+1. ``no_workers``: no worker in any state, in all samples. /health does not tell whether none is wanted or none is available.
+2. ``crash_loop``: no work, and one of these. Workers failed (``unhealthy``), or jobs were dispatched again. Starts ended, and no worker
+   was ever idle or ready. At the end jobs wait and workers are ``running``, but none is idle, ready or starting: this looks like a lack
+   of capacity, but more workers would crash as well.
 3. ``throttled_hosts``: workers ``throttled`` in at least half of the samples.
 4. ``slow_start``: workers starting in the last sample and in at least half of all: they came too late, or took too long.
-5. ``no_capacity``: work, and no worker starting or idle in the last sample: as many as may be, and all busy.
-6. else nothing is proven: ``own_deadline`` for an abandoned attempt, ``unknown`` for the others.
+5. ``no_capacity``: work, and no worker starting or idle in the last sample: all workers are busy.
+6. Otherwise nothing is proven: ``own_deadline`` for an abandoned attempt, ``unknown`` for the others.
 """
 
 from __future__ import annotations
@@ -26,33 +26,39 @@ from typing import Any
 from coldburst.targets.outcome import may_end_a_wait
 
 CAUSES: Mapping[str, str] = {
-    "no_capacity": "all endpoint workers that may run were busy: raise the most of them, or send less",
-    "throttled_hosts": "endpoint workers were wanted, and no host had room for them: allow more kinds of GPU or regions",
+    "no_capacity": "all endpoint workers were busy: raise workersMax, or send less",
+    "throttled_hosts": "endpoint workers were wanted, but no host had room for them: allow more GPU types or regions",
     "crash_loop": "endpoint workers were started and never worked: read their logs (image, model, port, memory)",
-    "slow_start": "endpoint workers were starting, and were not there in time: a cold start longer than the wait",
-    "switched_off": "the endpoint had no worker in any state: either none is wanted, its most being 0, which RunPod sets after a week "
-    "without requests (raise workersMax), or no host has the GPU that it asks for (allow more kinds of GPU or regions)",
-    "worker_lost": "an endpoint worker took the job and was not heard of again, twice: it died, or its SDK rejected the input",
-    "out_of_memory": "the worker ran out of memory: fewer requests at a time, a smaller input or a larger card",
-    "bad_request": "the request itself was not accepted",
+    "slow_start": "endpoint workers were starting and not ready in time: the cold start is longer than the wait",
+    "no_workers": "the endpoint had no worker in any state: either none is wanted, because workersMax is 0, which RunPod sets after a week "
+    "without requests (raise workersMax), or no host has the GPU that it asks for (allow more GPU types or regions)",
+    "worker_lost": "an endpoint worker took the job and was not heard from again, twice: it died, or its SDK rejected the input",
+    "out_of_memory": "the worker ran out of memory: use fewer requests at a time, smaller inputs or a larger GPU",
+    "bad_request": "the request was not accepted: read the error",
     "wrong_address": "nothing is known at this address: check the endpoint id and the path",
-    "bad_key": "the key was missing, or not accepted",
-    "rate_limit": "more requests than the platform's limit allows",
-    "busy": "the service had no room, in its own word",
+    "wrong_model": "the service does not have the model: name one that it has by --model",
+    "bad_key": "the key was not accepted: check it, and what it may access",
+    "no_key": "no key was sent, and the service requires one: set the environment variable named in the error",
+    "account": "the account has no balance or quota left: top it up or raise its limit; retries do not help",
+    "reconfiguring": "the endpoint was being changed: wait until it has settled",
+    "rate_limit": "more requests than the platform's limit allows: send less, or ask for a higher limit",
+    "busy": "the service reported that it had no room: send less, or add workers",
     "same_job": "the platform gave several requests the same job id: report it to the operator of the endpoint",
-    "cancelled": "somebody else cancelled the job",
-    "own_deadline": "our deadline passed: the work takes longer, or nothing else explains it",
-    "execution_limit": "the platform's limit on execution passed",
-    "wrong_answer": "the answer is not what was asked for",
-    "service_error": "the worker's own code failed",
-    "polls_failed": "the job was accepted, and no poll told its state: read what they were answered; the job may still run",
-    "unreachable": "nothing could be reached at the address, or the connection broke",
+    "cancelled": "the job was cancelled, and not by this run",
+    "own_deadline": "--deadline passed: the work takes longer, or nothing else explains it",
+    "execution_limit": "the time limit of the platform or service passed: raise it, or send less work per request",
+    "wrong_answer": "the answer is not what was asked for: read the error",
+    "service_error": "the worker's own code failed: read its logs",
+    "platform_error": "RunPod's API failed before any endpoint worker had the job: try again later",
+    "gateway": "a proxy or gateway answered instead of the service: check whether the service runs, and the proxy's limits and logs",
+    "polls_failed": "the job was accepted, and no poll showed its state: read the answers to the polls; the job may still run",
+    "unreachable": "nothing was reached at the address, or the connection broke: check the address, and whether the service runs",
     "unknown": "nothing proves a cause",
 }
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 _MEMORY = re.compile(r"out of memory|\boom\b|memoryerror|cannot allocate memory", re.IGNORECASE)
 _LOST = re.compile(r"job timed out after \d+ retr", re.IGNORECASE)
-# The words of a job that is given up though its polls were answered (targets.queue).
+# The error of a job that is given up though its polls were answered (targets.queue).
 _POLLS = re.compile(r"its job may still run, but \d+ of \d+ polls .*?last try: (?P<status>\d+)", re.DOTALL)
 _BEGUN = re.compile(r"\bIN_PROGRESS\b|\bRUNNING\b|\bCOMPLETED\b")
 # Start of the error of a job that belongs to another request.
@@ -68,38 +74,35 @@ _DIRECT = {
 Sample = Mapping[str, Any]
 
 
-def cause(outcome: str, elapsed_s: float | None, status: int | None, error: str, samples: Sequence[Sample] = ()) -> str:
+def cause(outcome: str, elapsed_s: float | None, status: int | None, error: str, samples: Sequence[Sample] = (), proven: str = "") -> str:
     """One of CAUSES, or "" for an outcome that needs none (ok, unfinished, not_sent).
 
     Args:
         outcome: one of attempt.OUTCOMES.
         elapsed_s: from sending to the end; None = not known.
         status: HTTP status; None = no answer.
-        error: the attempt's words: its error, or the answer's body.
-        samples: the endpoint's own word during that time, in order, with the columns of attempt.ENDPOINT.
+        error: the attempt's error, or the answer's body.
+        samples: the endpoint's status during that time, in order, with the columns of attempt.ENDPOINT.
+        proven: the cause that the answer proves, "" = none (outcome.Evidence).
     """
     if outcome in ("ok", "unfinished", "not_sent"):
         return ""
-    if outcome in _DIRECT:
-        return _DIRECT[outcome]
+    if proven or outcome in _DIRECT:
+        return proven or _DIRECT[outcome]
     if outcome == "failed":
         return _of_failure(error)
     if outcome == "refused" and not may_end_a_wait(status, elapsed_s, error):
-        return _of_refusal(status, error)
+        return "wrong_address" if status == 404 else "bad_key" if status in (401, 403) else "bad_request"
     if outcome == "abandoned" and _BEGUN.search(error):
         return "own_deadline"
     return _of_endpoint(samples) or ("own_deadline" if outcome == "abandoned" else "unknown")
 
 
-def _of_refusal(status: int | None, error: str) -> str:
-    if status == 404 and "affinity" not in error:  # a worker that was asked for by name may be gone
-        return "wrong_address"
-    return "bad_key" if status in (401, 403) else "bad_request"
-
-
 def _of_failure(error: str) -> str:
     if polls := _POLLS.match(error):
-        return "bad_key" if polls["status"] in ("401", "403") else "polls_failed"
+        if polls["status"] in ("401", "403"):
+            return "no_key" if "no key was sent" in error else "bad_key"
+        return "polls_failed"
     for words, name in ((_MEMORY, "out_of_memory"), (_LOST, "worker_lost")):
         if words.search(error):
             return name
@@ -109,14 +112,14 @@ def _of_failure(error: str) -> str:
 
 
 def _of_endpoint(samples: Sequence[Sample]) -> str:
-    """Why nobody took a request, "" where the samples do not tell."""
+    """Why no worker took a request, "" if the samples do not show it."""
     answered = [sample for sample in samples if not sample.get("error")]
     jobs = [sample for sample in answered if sample.get("in_queue") is not None]
     if not jobs:
         return ""
     workers = [sample for sample in answered if any(sample.get(name) is not None for name in WORKERS)]
     if not any(_n(sample, name) for sample in workers for name in WORKERS):
-        return "switched_off" if workers else ""
+        return "no_workers" if workers else ""
     last = jobs[-1]
     if not _works(jobs) and (_failing(workers, jobs) or _in_vain(jobs) or _phantom(last)):
         return "crash_loop"

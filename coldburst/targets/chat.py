@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from coldburst.redact import redact
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.chat_answer import StreamedAnswer, judge_stream, judge_whole
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
-from coldburst.targets.transcription_answer import timing
+from coldburst.targets.transcription import timing
 
 CHAT_PATH = "/v1/chat/completions"
 PROMPT = "Explain in three sentences what a cold start of a serverless GPU worker is."
@@ -53,10 +52,10 @@ class ChatTarget:
 
     def __init__(self, host: str, payload: Payload, options: ChatOptions, limits: Timeouts, key: str = "") -> None:
         self._templates = json_bodies(chat_payload(payload, options.model))
-        self._options, self._key = options, key
+        self._options, self._sender = options, answer.Sender(self.kind, key, options.key_variable)
         headers = {"User-Agent": "coldburst", "Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
         host = without_overlap(host, options.path)
-        self.client = HttpClient(host, limits, headers | answer.bearer(key))
+        self.client = HttpClient(host, limits, headers | answer.credentials(key))
         self.url = host + options.path
 
     def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
@@ -65,7 +64,6 @@ class ChatTarget:
         known["bytes_out"] = len(body)
         stream = _Listener(exchange)
         self.client.send(exchange, "POST", self._options.path, body, {"X-Request-ID": name}, on_body=stream.receive)
-        answer.mask_key(exchange, self._key)
         if exchange.first is None:
             return Evidence(measured=known | {"error": exchange.error})
         known |= {"bytes_in": exchange.received} | timing(exchange.headers)
@@ -75,8 +73,8 @@ class ChatTarget:
             return Evidence(measured=known | {"error": exchange.error})
         content = answer.parse_json(exchange.body)
         if not 200 <= (exchange.status or 0) < 300:
-            return self._refused(exchange, content)
-        found = judge_whole(content, exchange.status or 0, exchange.body)
+            return answer.refusal(exchange, content, known, self._sender)
+        found = judge_whole(content, exchange)
         return Evidence(found.says, {**known, **found.measured})
 
     def share(self, generators: int) -> None:
@@ -91,19 +89,11 @@ class ChatTarget:
         stream.end(exchange.done or 0.0)
         found = judge_stream(stream, exchange.fault, exchange.error)
         measured = {**exchange.known, **found.measured}
-        if "error" in measured:
-            measured["error"] = redact(str(measured["error"]), (self._key,))
         if exchange.fault == "deadline":
             return Evidence(measured=measured | {"error": f"{exchange.error}, {len(stream.instants)} chunks so far"})
         if exchange.fault:
             exchange.fault, exchange.status = "", stream.status
         return Evidence(found.says, measured)
-
-    def _refused(self, exchange: Exchange, content: Any) -> Evidence:
-        evidence = answer.refusal(exchange, content, exchange.known)
-        hint = answer.key_hint(exchange.status, self._key, self._options.key_variable)
-        hint = hint or answer.address_hint(exchange.status, "--model, or the --path,")
-        return Evidence(evidence.says, {**evidence.measured, "error": f"{evidence.measured['error']}{hint}"})
 
 
 class _Listener:

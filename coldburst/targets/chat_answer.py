@@ -8,6 +8,7 @@ from typing import Any
 
 from coldburst.targets import answer
 from coldburst.targets.event_stream import EventStream
+from coldburst.targets.exchange import Exchange
 from coldburst.targets.outcome import Evidence
 
 # Parts of a delta that a model generated. A first chunk with nothing but the role is not a token.
@@ -57,9 +58,9 @@ class StreamedAnswer:
             return
         chunk = answer.parse_json(data)
         if not isinstance(chunk, dict):
-            self.error = self.error or f"a chunk that is not a JSON object: {answer.excerpt(data)}"
+            self.error = self.error or f"a chunk that is not a JSON object: {answer.first_line(data)}"
             return
-        if message := error_in(chunk):
+        if message := answer.error_in(chunk):
             self.error = self.error or message
         if isinstance(chunk.get("usage"), dict):
             self.usage = chunk["usage"]
@@ -84,29 +85,19 @@ def judge_stream(stream: StreamedAnswer, fault: str, error: str) -> Evidence:
     return Evidence("", columns)
 
 
-def judge_whole(content: Any, status: int, body: bytes) -> Evidence:
+def judge_whole(content: Any, exchange: Exchange) -> Evidence:
     """What an answer in one piece says."""
+    if message := answer.error_in(content):
+        return Evidence("error", {"error": f"an error inside a {exchange.status}: {message}"})
     if not isinstance(content, dict):
-        return Evidence("wrong", {"error": f"{status} whose body is not a JSON object: {answer.excerpt(body)}"})
-    if message := error_in(content):
-        return Evidence("error", {"error": f"an error inside a {status}: {message}"})
+        return Evidence("wrong", {"error": f"{exchange.status} without a JSON object: {answer.excerpt(exchange)}"})
     columns = tokens(content["usage"], 0) if isinstance(content.get("usage"), dict) else {}
     choices = content.get("choices")
     if not isinstance(choices, list) or not choices:
-        return Evidence("wrong", columns | {"error": f"{status} without 'choices': {answer.excerpt(body)}"})
+        return Evidence("wrong", columns | {"error": f"{exchange.status} without 'choices': {answer.excerpt(exchange)}"})
     if not any(isinstance(choice, dict) and _generated(choice) for choice in choices):
         return Evidence("wrong", columns | {"error": "the answer has no text"})
     return Evidence("", columns)
-
-
-def error_in(content: Mapping[str, Any]) -> str:
-    """The message of an error in a chunk or an answer, "" without: ``{"error": …}`` or ``{"object": "error", "message": …}``."""
-    if content.get("object") == "error":
-        return str(content.get("message") or "an error without a message")
-    found = content.get("error")
-    if isinstance(found, dict):
-        return str(found.get("message") or found)
-    return str(found) if found else ""
 
 
 def tokens(usage: Mapping[str, Any], chunks: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One HTTP request and what came of it: the record, its time limits, and how it can break."""
+"""An HTTP request and its result so far, its time limits, and how it can fail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OnBody = Callable[[bytes, float], None]
 
 
 class ConnectFailedError(OSError):
-    """No connection: the name is unknown, nobody listens, or TLS does not verify."""
+    """No connection: unknown host name, nothing listening, or a certificate that cannot be verified."""
 
 
 class DeadlinePassedError(Exception):
@@ -18,7 +18,7 @@ class DeadlinePassedError(Exception):
 
 
 class BrokenError(Exception):
-    """The connection broke, or what came is not HTTP."""
+    """The connection broke, or the answer is not HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,18 @@ class Timeouts:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and what came of it so far.
+    """One request and its result so far.
 
     Attributes:
-        sent, first, done: instants by ``time.perf_counter``: before connecting and writing; headers
-            there; last byte there, or the failure. A queue endpoint's job has its own end, see targets.queue.
-        body: the first KEEP_BYTES of it; ``received`` is its whole length in bytes.
-        fault: "connect", "reset" or "deadline" (outcome.FAULTS), "" where a whole answer came.
+        sent, first, done: instants by ``time.perf_counter``: before connecting and writing; when the headers were there; when the last
+            byte was there, or the failure. A job's end has rules of its own, see targets.queue.
+        body: empty until it is complete, and if it is too long (see targets.http).
+        received: length of the whole body in bytes.
+        fault: "connect", "reset" or "deadline" (outcome.FAULTS), "" if a complete answer came.
         error: the fault in words.
-        seen: when polling saw the end (queue endpoints).
-        known: columns of the attempt known so far, so that one that is cut in flight still tells its job.
-        reconnects: 1 where an idle connection turned out to be closed and the request went out on a fresh one.
+        seen: when polling saw the job's end (queue endpoints).
+        known: columns of the attempt known so far, for attempts that are cut in flight.
+        reconnects: 1 if an idle connection was found closed and the request was sent on a new one.
     """
 
     sent: float | None = None

@@ -1,20 +1,20 @@
 """Makes the target of a run from its options.
 
-A target is built when its address is known, which for the embedded endpoint is later than its options
-are checked: so ``prepare`` reads clips and templates and says what is wrong with them, and what it
-returns makes the target.
+A target is made when its address is known, which for the embedded endpoint is after its options are checked: ``prepare`` reads and
+checks clips and templates, and returns what makes the target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from coldburst.installation import own_or_given
+from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
 from coldburst.option import OptionError
 from coldburst.targets.address import EndpointAddress, infer
-from coldburst.targets.clips import load_clips
+from coldburst.targets.clips import Clip, load_clips
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
 from coldburst.targets.outcome import Evidence
@@ -33,22 +33,22 @@ class Target(Protocol):
     client: HttpClient
 
     def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
-        """Sends request ``seq`` under ``name``, fills in ``exchange`` and returns what came back; never raises for the network."""
+        """Sends request ``seq`` under ``name``, fills in ``exchange`` and returns what the answer says; network errors are not raised."""
 
     def share(self, generators: int) -> None:
-        """So many load generators use the endpoint together from now on: each keeps to its part of the platform's rate limits."""
+        """From now on so many load generators use the endpoint: each uses its part of the platform's rate limits."""
 
     def close(self) -> object:
-        """Ends what the run left behind at the endpoint, and the connections."""
+        """Ends what the run left at the endpoint, and closes the connections."""
 
 
+# Makes a target from its address, time limits and key.
 TargetFactory = Callable[[EndpointAddress, Timeouts, str], Target]
-"""Makes a target: where it is, its time limits, its key."""
 Options = Mapping[str, Any]
 
 
 def kind(host: str, told: str) -> str:
-    """The kind of endpoint that ``host`` names ("" = the embedded one), or that it was ``told`` to be.
+    """The kind of endpoint at ``host`` ("" = the embedded one); ``told`` is the user's, or "auto".
 
     Raises:
         ValueError: the two contradict each other.
@@ -58,8 +58,13 @@ def kind(host: str, told: str) -> str:
     return infer(host, told).kind
 
 
+def key_variable(address: EndpointAddress) -> str:
+    """The environment variable of the key for that endpoint."""
+    return RUNPOD_KEY if address.kind != "transcription" or address.endpoint_id else TRANSCRIPTION_KEY
+
+
 def prepare(kind: str, options: Options) -> TargetFactory:
-    """Reads what is to be sent to an endpoint of that kind, and returns what makes its target.
+    """Reads and checks what is sent to an endpoint of that kind, and returns what makes its target.
 
     Raises:
         ValueError: one sentence that names the option and a right value.
@@ -70,9 +75,7 @@ def prepare(kind: str, options: Options) -> TargetFactory:
 def _queue(options: Options) -> TargetFactory:
     payload = _payload(options)
     queue_options = QueueOptions(
-        submit=options["submit"],
         poll=options["poll"],
-        poll_s=options["poll_interval"],
         execution_timeout_s=options["execution_timeout"] or None,
         ttl_s=options["ttl"] or None,
         error_at=_places(options["error_at"]),
@@ -80,12 +83,22 @@ def _queue(options: Options) -> TargetFactory:
         share=_share(options["poll_share"]),
         cancel=options["cancel"] == "yes",
     )
-    job_bodies(payload, queue_options.policy, queue_options.submit)  # refuses too large a body before anything is started
+    # Rejects bodies that are too large before anything is started.
+    job_bodies(payload, queue_options.policy)
     return lambda address, limits, key: QueueTarget(address.url, payload, queue_options, limits, key)
 
 
 def _balancer(options: Options) -> TargetFactory:
-    payload, balancer_options = _payload(options), _balancer_options(options)
+    payload = _payload(options)
+    balancer_options = LoadBalancerOptions(
+        path=_path(options["path"]),
+        model=options["model"],
+        language=options["language"],
+        error_at=_places(options["error_at"]),
+        hold_from_s=options["hold_from"],
+        hold_to_s=options["hold_to"],
+        max_wer=_max_wer(options["max_wer"]),
+    )
     return lambda address, limits, key: LoadBalancerTarget(address.url, payload, balancer_options, limits, key)
 
 
@@ -94,30 +107,17 @@ def _transcription(options: Options) -> TargetFactory:
         _path(options["path"]), options["model"], options["language"], options["auth"], _max_wer(options["max_wer"])
     )
     if options["input"]:
-        raise OptionError("--input is for RunPod endpoints: a transcription service takes clips, as in --clips samples")
-    clips = load_clips(own_or_given(options["clips"]))
-    return lambda address, limits, key: TranscriptionTarget(address.url, clips, form_options, limits, key)
-
-
-def _balancer_options(options: Options) -> LoadBalancerOptions:
-    return LoadBalancerOptions(
-        path=_path(options["path"]),
-        method=options["method"],
-        model=options["model"],
-        language=options["language"],
-        affinity=options["affinity"],
-        error_at=_places(options["error_at"]),
-        hold_from_s=options["hold_from"],
-        hold_to_s=options["hold_to"],
-        max_wer=_max_wer(options["max_wer"]),
-    )
+        raise OptionError("--input is for RunPod endpoints: send clips to a transcription service, as in --clips samples")
+    clips = _clips(options)
+    return lambda address, limits, key: TranscriptionTarget(address.url, clips, form_options, limits, key, key_variable(address))
 
 
 def _payload(options: Options) -> Payload:
-    """The clips are read where no template is given, or the template asks for them."""
-    template = Path(options["input"]) if options["input"] else None
-    silent = template is not None and not (template.is_file() and b"{{audio_" in template.read_bytes())
-    return load_payload(template, [] if silent else load_clips(own_or_given(options["clips"])))
+    return load_payload(Path(options["input"]) if options["input"] else None, lambda: _clips(options))
+
+
+def _clips(options: Options) -> Sequence[Clip]:
+    return load_clips(own_or_given(options["clips"]))
 
 
 def _places(text: str) -> tuple[str, ...]:
@@ -126,13 +126,13 @@ def _places(text: str) -> tuple[str, ...]:
 
 def _path(path: str) -> str:
     if not path.startswith("/") or not path.isprintable() or " " in path:
-        raise OptionError(f"--path '{path}' is no path: it begins with a slash, as in /v1/audio/transcriptions")
+        raise OptionError(f"--path '{path}' is not a path: it must begin with a slash, as in /v1/audio/transcriptions")
     return path
 
 
 def _share(share: float) -> float:
     if not 0 < share <= 1:
-        raise OptionError(f"--poll-share {share:g} is no share: give a number above 0 and up to 1, as in 0.8")
+        raise OptionError(f"--poll-share {share:g} must be above 0 and at most 1, as in 0.8")
     return share
 
 
@@ -144,5 +144,5 @@ def _max_wer(text: str) -> float | None:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise OptionError(f"--max-wer '{text}' is no word error rate: give a number from 0 up, as in 0.5, or 'off'")
+        raise OptionError(f"--max-wer '{text}' is not a word error rate: give a number from 0 up, as in 0.5, or 'off'")
     return value

@@ -1,12 +1,12 @@
-"""The HTTP/1.1 client: one request, no hidden retries, every instant kept.
+"""The HTTP/1.1 client: one request, no hidden retries, every instant recorded.
 
-Sockets are gevent's, answers are parsed by httptools (llhttp), one parser a connection. A body ends where its message ends:
-what follows an answer belongs to no request, and the connection is not used again. Deadlines are checked by the clock
-whatever arrives. Of a long body the first KEEP_BYTES are kept; the rest is counted and dropped.
+It uses gevent's sockets and httptools (llhttp), one parser per connection. Bytes after the end of a message belong to no request, and
+their connection is not reused. Deadlines hold whatever arrives. Bodies longer than KEEP_BYTES are counted
+and dropped. Nothing is decompressed: no compression is requested, and a compressed body stays as small as it was sent.
 
-A request goes out again in one case only: an idle connection turned out to be closed before a byte of an answer came, and
-the server's kernel acknowledged nothing of the request, so that nobody can have seen it (RFC 9112, 9.3.1). Where the system
-does not tell, idempotent requests are repeated (RFC 9110, 9.2.2). ``Exchange.reconnects`` says so.
+A request is sent again in one case: an idle connection turned out to be closed before any byte of an answer came, and the server's
+kernel acknowledged nothing of the request, so that nobody can have read it (RFC 9112, 9.3.1). Where the system does not report
+acknowledged bytes, only idempotent requests are repeated (RFC 9110, 9.2.2). ``Exchange.reconnects`` counts them.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from coldburst.targets import socket_state
 from coldburst.targets.exchange import BrokenError, ConnectFailedError, DeadlinePassedError, Exchange, OnBody, Timeouts
 
-# The kernel's poll, not gevent's: the question is answered at once and must not switch greenlets.
+# The kernel's poll, not gevent's: it returns at once and must not switch greenlets.
 _poll = monkey.get_original("select", "poll")
 _READABLE: int = monkey.get_original("select", "POLLIN")
 _WRITABLE: int = monkey.get_original("select", "POLLOUT")
 
 __all__ = ["Exchange", "HttpClient", "Timeouts"]
 
-# Seconds after which an idle connection is not used again: uvicorn and Node close theirs after 5 s, and a request that meets
-# the closing would fail through no fault of the endpoint's. A server that is seen to close sooner gets half of that time.
+# Seconds after which an idle connection is not reused. uvicorn and Node close theirs after 5 s, and a request that meets the close would
+# fail through no fault of the endpoint. If a server closes sooner, its connections are reused for half of that time.
 KEEP_S = 4.0
 IDEMPOTENT = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE")
 BLOCK_BYTES = 65536
-# Of a body. RunPod's largest result has 20 MB.
-KEEP_BYTES = 32 * 2**20
+# RunPod's largest result has 20 MB. Nothing is kept of a longer body: a part of it could not be decoded.
+KEEP_BYTES = 20 * 2**20
 HEAD_BYTES = 256 * 1024
-# After so many bytes without a pause other greenlets get a turn: parsing them takes about a millisecond.
-TURN_BYTES = 4 * BLOCK_BYTES
+# Other greenlets get a turn after so many seconds of reading. Blocks that are there already are read without waiting.
+TURN_S = 0.001
 
 
 class _Deadlines:
@@ -53,29 +53,27 @@ class _Deadlines:
         self._timeouts, self._start = timeouts, time.perf_counter()
 
     def left_s(self, head: bool) -> float:
-        """Seconds left, above 0: for the answer's headers where ``head``, else for the whole.
+        """Seconds left, above 0: until the answer's headers must be there (``head``), or all of it.
 
         Raises:
             DeadlinePassedError: the limit has passed.
         """
-        left = (
-            self._start
-            + (min(self._timeouts.first_byte_s, self._timeouts.total_s) if head else self._timeouts.total_s)
-            - time.perf_counter()
-        )
+        limits = self._timeouts
+        limit_s = min(limits.first_byte_s, limits.total_s) if head else limits.total_s
+        left = self._start + limit_s - time.perf_counter()
         if left <= 0:
             raise self.late(head)
         return left
 
     def late(self, head: bool) -> DeadlinePassedError:
-        """The error that says which limit passed."""
+        """The error that names the limit that passed."""
         if head and self._timeouts.first_byte_s < self._timeouts.total_s:
             return DeadlinePassedError(f"no first byte within {self._timeouts.first_byte_s:g} s")
         return DeadlinePassedError(f"not done within {self._timeouts.total_s:g} s")
 
 
 class _HttpConnection:
-    """A socket and the parser of what comes from it: one request and its answer after the other."""
+    """A socket and the parser of its answers: one request after the other."""
 
     def __init__(self, sock: gevent.socket.socket, tls: bool) -> None:
         self.sock, self._tls = sock, tls
@@ -88,12 +86,13 @@ class _HttpConnection:
         """Sends one request and reads its answer into ``exchange``.
 
         Raises:
-            DeadlinePassedError, BrokenError: see there.
+            DeadlinePassedError: a time limit passed.
+            BrokenError: the connection broke, or the answer is not HTTP.
         """
         self._exchange, self._clock, self._bodiless, self._on_body = exchange, clock, bodiless, on_body
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
-        self._head_bytes = self._kept = 0
+        self._head_bytes = 0
         self._final = self._complete = self._surplus = self._goes_on = False
         self._written_before = self._written
         self._write(head, body)
@@ -104,46 +103,46 @@ class _HttpConnection:
 
     @property
     def reusable(self) -> bool:
-        """Whether another request may follow: the answer was whole, and nothing came behind it."""
+        """Whether another request may follow: the answer was complete, and nothing came after it."""
         return self._goes_on and not self._surplus
 
     @property
     def unanswered(self) -> bool:
-        """Whether not a byte of an answer came."""
+        """Whether no byte of an answer came."""
         return self._head_bytes == 0
 
     @property
     def reached_nobody(self) -> bool | None:
-        """Whether the other side's kernel acknowledged nothing of the present request; None where the system does not tell."""
+        """Whether the server's kernel acknowledged nothing of this request; None where the system does not tell."""
         acknowledged = socket_state.acknowledged_bytes(self.sock)
         # The counter may hold one byte more, for the SYN.
         return None if acknowledged is None else acknowledged <= self._written_before + 1
 
     def is_quiet(self) -> bool:
-        """Whether an idle connection is still open: a readable one was closed, or holds what nobody asked for."""
+        """Whether an idle connection is still open: a readable one was closed, or has bytes that nobody requested."""
         return not _ready(self.sock, _READABLE)
 
     def close(self) -> None:
         """Closes the socket."""
         self.sock.close()
 
-    # Callbacks of the parser. What comes after the final answer is whole is surplus.
+    # Callbacks of httptools' parser. Whatever comes after the complete final answer is surplus.
 
     def on_message_begin(self) -> None:
-        """See httptools."""
+        """An answer begins."""
         if self._complete:
             self._surplus = True
         else:
             self._headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """See httptools. Trailers are dropped; a repeated header is joined as RFC 9110, 5.3, says."""
+        """A header. Trailers are dropped; repeated headers are joined (RFC 9110, 5.3)."""
         if not self._final:
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
             self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
 
     def on_headers_complete(self) -> None:
-        """See httptools. An interim answer (1xx) is not the final one, but for 101: nobody asked to switch protocols."""
+        """The end of the headers. An interim answer (1xx) is not final, except for 101: no other protocol was requested."""
         status = self._parser.get_status_code()
         if not self._final and (status >= 200 or status == 101):
             self._final = True
@@ -151,32 +150,33 @@ class _HttpConnection:
             exchange.first, exchange.status, exchange.headers = time.perf_counter(), status, self._headers
 
     def on_body(self, data: bytes) -> None:
-        """See httptools."""
+        """A piece of the body."""
         if self._complete:
             return
         self._exchange.received += len(data)
         if self._on_body is not None:
             self._on_body(data, time.perf_counter())
-        if self._kept < KEEP_BYTES:
-            self._chunks.append(data[: KEEP_BYTES - self._kept])
-            self._kept += len(data)
+        if self._exchange.received <= KEEP_BYTES:
+            self._chunks.append(data)
+        else:
+            self._chunks.clear()
 
     def on_message_complete(self) -> None:
-        """See httptools. Whether the connection may go on is known here alone: afterwards the parser has forgotten the message."""
+        """The end of an answer. Only here the parser knows whether the connection may be kept."""
         if self._final and not self._complete:
             self._complete, self._goes_on = True, bool(self._parser.should_keep_alive())
 
     def _write(self, head: bytes, body: bytes) -> None:
-        """Sends the request; stops where the server has answered before it has read all."""
+        """Sends the request; stops early if the server answers before it has read everything."""
         try:
             if self._tls:
-                # A TLS socket has no call for several pieces, and a deadline of its own for each block.
+                # A TLS socket cannot send several pieces in one call, and its own time limit starts anew with each block.
                 with gevent.Timeout(self._clock.left_s(head=True), self._clock.late(head=True)):
                     self.sock.sendall(head + body)
                 self._written += len(head) + len(body)
                 return
             self.sock.settimeout(self._clock.left_s(head=True))
-            # Head and body in one call, so that the body is not copied for each request.
+            # One call for head and body, so that the body is not copied.
             sent = self.sock.sendmsg((head, body)) if body else self.sock.send(head)
             self._written += sent
             if sent < len(head) + len(body):
@@ -195,9 +195,9 @@ class _HttpConnection:
             while left:
                 socket_state.wait_either(self.sock, self._clock.left_s(head=True))
                 found = _ready(self.sock, _READABLE | _WRITABLE)
-                # Whatever is not leave to write can be read: errors and hang-ups too.
+                # Errors and hang-ups are read too.
                 if found & ~_WRITABLE and (not self._receive() or self._final):
-                    # Its answer is here, or the end of the stream, which the reading names: the connection is not used again.
+                    # An early answer, or the end of the stream, which ``_read`` reports.
                     self._surplus = True
                     return
                 if found & _WRITABLE:
@@ -206,22 +206,26 @@ class _HttpConnection:
                     left = left[sent:]
 
     def _read(self) -> None:
-        turn = 0
+        turn = time.perf_counter()
         while not self._complete:
-            received = self._receive()
-            if not received:
+            if not self._receive():
                 self._end_of_stream()
                 return
-            turn += received
-            if turn >= TURN_BYTES:
-                turn = 0
-                gevent.sleep(0)
+            if time.perf_counter() - turn > TURN_S and not self._complete:
+                socket_state.give_way()
+                turn = time.perf_counter()
 
     def _receive(self) -> int:
-        """Reads a block and parses it; its length, 0 at the end of the stream."""
-        self.sock.settimeout(self._clock.left_s(head=not self._final))
+        """Reads and parses a block; returns its length, 0 at the end of the stream."""
+        left_s = self._clock.left_s(head=not self._final)
+        self.sock.settimeout(left_s)
         try:
-            data = self.sock.recv(BLOCK_BYTES)
+            if self._tls:
+                # Each byte of a TLS record restarts the socket's own time limit.
+                with gevent.Timeout(left_s, self._clock.late(head=not self._final)):
+                    data = self.sock.recv(BLOCK_BYTES)
+            else:
+                data = self.sock.recv(BLOCK_BYTES)
         except TimeoutError as error:
             raise self._clock.late(head=not self._final) from error
         except OSError as error:
@@ -246,26 +250,25 @@ class _HttpConnection:
         self._complete = self._complete or (self._final and self._bodiless)
 
     def _end_of_stream(self) -> None:
-        """The server closed: that ends a body without a length, and breaks anything else."""
+        """The server closed the connection: this ends a body without a length, and breaks any other answer."""
         measured = "content-length" in self._headers or "chunked" in self._headers.get("transfer-encoding", "").lower()
         if not self._final or measured:
-            raise BrokenError("the connection closed " + ("without an answer" if self.unanswered else "before its answer was whole"))
+            raise BrokenError("the connection closed " + ("without an answer" if self.unanswered else "before the answer was complete"))
         self._surplus = True
 
 
 class HttpClient:
-    """Requests to one origin over kept-alive connections, without a bound: the in-flight cap is the dispatcher's.
+    """Sends requests to one origin over any number of kept-alive connections; the dispatcher limits the requests in flight.
 
     Args:
-        origin: scheme, host and port, as in ``https://example.com:8443``; a path in front of every
-            request's own is kept.
-        headers: sent with every request.
+        origin: scheme, host and port, as in ``https://example.com:8443``; a path is prepended to that of each request.
+        headers: sent with each request.
 
     Attributes:
         opened: connections opened so far.
 
     Raises:
-        ValueError: a header that cannot stand in a request.
+        ValueError: a header with characters that are not allowed.
     """
 
     def __init__(self, origin: str, limits: Timeouts, headers: Mapping[str, str] | None = None) -> None:
@@ -294,11 +297,11 @@ class HttpClient:
         limits: Timeouts | None = None,
         on_body: OnBody | None = None,
     ) -> None:
-        """Sends one request and fills ``exchange`` in, also while it waits; never raises for what the network does.
+        """Sends one request and fills in ``exchange`` as it proceeds; network errors are not raised.
 
         Args:
-            limits: stand in for the client's own for this request.
-            on_body: called with each piece of the body as it comes, and its instant by ``time.perf_counter``;
+            limits: used for this request instead of the client's own.
+            on_body: called with each piece of the body as it arrives, and its instant by ``time.perf_counter``;
                 ``exchange`` has status and headers by then.
         """
         head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._fixed}{_lines(headers or {})}Content-Length: {len(body)}\r\n\r\n".encode()
@@ -321,22 +324,15 @@ class HttpClient:
     def _ask(self, exchange: Exchange, clock: _Deadlines, method: str, head: bytes, body: bytes, on_body: OnBody | None) -> None:
         connection = self._take() or self._connect(clock)
         try:
-            connection.ask(exchange, clock, head, body, bodiless=method == "HEAD", on_body=on_body)
-        except BrokenError:
-            closed = connection.used and connection.unanswered
-            again = closed and (method in IDEMPOTENT if (unseen := connection.reached_nobody) is None else unseen)
-            if closed:
-                self._keep_s = min(self._keep_s, ((exchange.sent or 0.0) - connection.idle_since) / 2)
-            connection.close()
-            if not again:
-                raise
-            exchange.reconnects += 1
-            connection = self._connect(clock)
             try:
                 connection.ask(exchange, clock, head, body, bodiless=method == "HEAD", on_body=on_body)
-            except BaseException:
+            except BrokenError:
+                if not self._may_repeat(connection, exchange, method):
+                    raise
                 connection.close()
-                raise
+                exchange.reconnects += 1
+                connection = self._connect(clock)
+                connection.ask(exchange, clock, head, body, bodiless=method == "HEAD", on_body=on_body)
         except BaseException:
             connection.close()
             raise
@@ -346,8 +342,16 @@ class HttpClient:
         else:
             connection.close()
 
+    def _may_repeat(self, connection: _HttpConnection, exchange: Exchange, method: str) -> bool:
+        """Whether a broken connection was idle and closed, so that nobody has read the request."""
+        if not (connection.used and connection.unanswered):
+            return False
+        self._keep_s = min(self._keep_s, ((exchange.sent or 0.0) - connection.idle_since) / 2)
+        unseen = connection.reached_nobody
+        return method in IDEMPOTENT if unseen is None else unseen
+
     def _take(self) -> _HttpConnection | None:
-        """An idle connection that is still open, the one used last; None where there is none."""
+        """The idle connection used last that is still open; None if there is none."""
         while self._idle:
             connection = self._idle.pop()
             idle_s = time.perf_counter() - connection.idle_since
@@ -362,24 +366,25 @@ class HttpClient:
         limit_s = min(self._limits.connect_s, clock.left_s(head=False))
         sock = None
         try:
-            sock = gevent.socket.create_connection((self._host, self._port), limit_s)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls:
-                sock = self._tls.wrap_socket(sock, server_hostname=self._host)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a name that IDNA cannot encode
+            # Name resolution and the TLS handshake have no time limit of their own, and a name may have several addresses.
+            with gevent.Timeout(limit_s, TimeoutError("timed out")):
+                sock = gevent.socket.create_connection((self._host, self._port), limit_s)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._tls:
+                    sock = self._tls.wrap_socket(sock, server_hostname=self._host)
+        except BaseException as error:
             if sock is not None:
                 sock.close()
-            raise ConnectFailedError(socket_state.why_not(error)) from error
-        except BaseException:
-            if sock is not None:
-                sock.close()
+            # UnicodeError: a name that IDNA cannot encode.
+            if isinstance(error, OSError | UnicodeError):
+                raise ConnectFailedError(socket_state.why_not(error)) from error
             raise
         self.opened += 1
         return _HttpConnection(sock, self._tls is not None)
 
 
 def _ready(sock: gevent.socket.socket, events: int) -> int:
-    """Which of ``events`` hold for the socket now."""
+    """Which of ``events`` are true of the socket now."""
     poller = _poll()
     poller.register(sock.fileno(), events)
     return sum(found for _, found in poller.poll(0))
@@ -388,5 +393,5 @@ def _ready(sock: gevent.socket.socket, events: int) -> int:
 def _lines(headers: Mapping[str, str]) -> str:
     for name, value in headers.items():
         if not value.isprintable() or not name.isprintable():
-            raise ValueError(f"header {name!r} holds a character that cannot stand in a request (a line break?)")
+            raise ValueError(f"header {name!r} contains a character that is not allowed (a line break?)")
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items())

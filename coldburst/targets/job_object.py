@@ -1,4 +1,4 @@
-"""Reads RunPod's job object: whether and how the job ended, its times, and the instant of its end."""
+"""Reads RunPod's job objects: whether and how the job ended, its times, and the instant of its end."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 from coldburst.targets import answer
 
+# Terminal states. A job in any other state goes on, as RunPod's own clients take it.
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
-"""Terminal states; whatever else a job says of itself, it goes on (as RunPod's own clients take it)."""
 RUNNING = ("IN_PROGRESS", "RUNNING")
+# A larger number of re-dispatches is not believed: RunPod makes one (inferred).
 MOST_RETRIES = 1000
-"""A larger number of re-dispatches is none: RunPod makes one (inferred)."""
+# Our own state of a job that the service does not know any more.
 GONE = "GONE"
-"""A word of ours: the service knows the job no more."""
 
 
 def columns(job: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of an attempt that a job object fills: times (s), endpoint worker, re-dispatches.
 
-    ``delayTime`` is submission to the last take by a worker, ``executionTime`` that take to the result, both in
-    milliseconds; ``retries`` is there only from 1 on.
+    ``delayTime`` lasts from submission to the last take by a worker, ``executionTime`` from that to the result, both in milliseconds.
+    ``retries`` is present only from 1 on.
     """
     times = {"queue_s": answer.seconds(job.get("delayTime")), "execution_s": answer.seconds(job.get("executionTime"))}
     found: dict[str, Any] = {name: value for name, value in times.items() if value is not None}
@@ -35,10 +35,10 @@ def columns(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ended_at(accepted: float, asked: float, seen: float, queue_s: float | None, execution_s: float | None) -> float:
-    """When a job ended: accepted + delayTime + executionTime, held within [asked, seen]; without the platform's times, seen.
+    """When a job ended: accepted + delayTime + executionTime, limited to [asked, seen]; without the platform's times, seen.
 
-    Polling finds an end late by up to an interval, so the platform's own times are taken where they are given. They begin at
-    its acceptance, which is the arrival of /run's answer here, but for half a round trip. What was observed bounds them.
+    Polling sees an end late by up to an interval, so the platform's own times are used. They start when it accepts the job, which is
+    when /run's answer arrives here, except for half a round trip. What was observed limits them.
 
     Args:
         accepted: when /run's answer came.
@@ -50,19 +50,19 @@ def ended_at(accepted: float, asked: float, seen: float, queue_s: float | None, 
     return min(max(accepted + queue_s + execution_s, asked), seen)
 
 
-def verdict(job: Mapping[str, Any], last_seen: str, error_at: Sequence[str], needs_output: bool) -> tuple[str, str]:
-    """What a terminal job object says, one of attempt.WORDS or "", and the error in words.
+def verdict(job: Mapping[str, Any], last_seen: str, error_at: Sequence[str]) -> tuple[str, str]:
+    """What a terminal job object says (one of outcome.WORDS, or ""), and the error in words.
 
-    COMPLETED may hold an error in its ``output`` (``error_at``, see answer.error_in), an empty output, or, where a result was
-    too large or unreadable for the platform, none at all. TIMED_OUT and GONE (its ttl or its result's life has passed) waited in vain
-    if no worker ever had the job, and else ran too long; ``last_seen`` is its state in the last poll before.
+    COMPLETED may hold an error in its ``output`` (``error_at``, see answer.error_in), an empty output, or, if a result was too large or
+    unreadable for the platform, none at all. TIMED_OUT and GONE (its ttl or its result's life has passed) waited in vain if no worker
+    ever had the job, and otherwise ran too long; ``last_seen`` is its state in the poll before.
     """
     status = job["status"]
     if status == "COMPLETED":
         inner = answer.error_in({"error": job.get("error")}, ("error",)) or answer.error_in(job.get("output"), error_at)
         if inner:
             return "error", f"an error inside COMPLETED: {inner}"
-        return ("wrong", lack) if needs_output and (lack := _lack_of_output(job.get("output"))) else ("", "")
+        return ("wrong", lack) if (lack := _lack_of_output(job.get("output"))) else ("", "")
     detail = answer.failure(job["error"]) if job.get("error") else ""
     if status == "FAILED":
         return "error", detail or answer.error_in(job.get("output"), error_at) or "FAILED without a reason"
@@ -74,12 +74,12 @@ def verdict(job: Mapping[str, Any], last_seen: str, error_at: Sequence[str], nee
 
 
 def _lack_of_output(output: Any) -> str:
-    """What an output lacks, with the likely reason; "" where there is one. 0 and false are outputs."""
+    """What is missing in an output, with the likely reason; "" if nothing is. 0 and false are outputs."""
     if output is None:
-        return "COMPLETED without output: nothing was returned, or it was too large for the platform, or no JSON (NaN, Infinity)"
+        return "COMPLETED without output: the handler returned nothing, or a result that is too large or not JSON (NaN, Infinity)"
     if output in ("", {}, []):
         return (
-            f"COMPLETED with an empty output ({json.dumps(output)}): nothing was returned, or the handler is a generator without "
+            f"COMPLETED with an empty output ({json.dumps(output)}): the handler returned nothing, or is a generator without "
             "return_aggregate_stream, whose parts are at /stream only"
         )
     return ""

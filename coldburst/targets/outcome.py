@@ -1,4 +1,4 @@
-"""How an attempt ended: one function decides for every kind of endpoint, and one rule tells what a 400 means."""
+"""Decides how an attempt ended, for every kind of endpoint, and what a load balancer's 400 means."""
 
 from __future__ import annotations
 
@@ -7,36 +7,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from coldburst.redact import redact_columns
+
 FAULTS = ("connect", "reset", "deadline")
-WORDS = ("busy", "error", "wrong", "gave_up_waiting", "out_of_time")
-# Seconds from sending within which a load balancer's 400 is the platform's own (documented: about 120 s).
+WORDS = ("busy", "error", "wrong", "gave_up_waiting", "out_of_time", "no_quota")
+# Seconds after sending within which a 400 is the load balancer's own (documented: about 120 s).
 HOLD_FROM_S, HOLD_TO_S = 110.0, 135.0
 _NO_WORKER = re.compile(r"no workers? available|timed out waiting for (a )?worker|worker_timeout", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What an answer says in its own dialect (one of WORDS, or "") and the columns that it fills."""
+    """What an answer says (one of WORDS, or ""), the columns that it fills, and the cause that it proves (one of cause.CAUSES, or "").
+
+    Texts in ``measured`` are redacted.
+    """
 
     says: str = ""
     measured: Mapping[str, Any] = field(default_factory=dict)
+    cause: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "measured", redact_columns(self.measured))
 
 
 def decide(*, sent: bool = True, cut: bool = False, fault: str = "", status: int | None = None, says: str = "") -> str:
-    """The outcome of an attempt, from the evidence; the only place where it is decided.
+    """The outcome of an attempt. It is decided nowhere else.
 
     Args:
-        sent: whether the request left at all.
+        sent: whether the request was sent at all.
         cut: whether the run was cut while it was in flight.
         fault: what broke the exchange, one of FAULTS, or "".
-        status: HTTP status of a whole answer; None with a fault.
-        says: what the answer says in its own dialect, one of WORDS, or "".
+        status: HTTP status of a complete answer; None with a fault.
+        says: what the answer says, one of WORDS, or "".
 
     Raises:
-        ValueError: no evidence, or a word outside the closed sets.
+        ValueError: no evidence, or a word that is not in FAULTS or WORDS.
     """
     if (fault and fault not in FAULTS) or (says and says not in WORDS):
-        raise ValueError(f"no such evidence: fault={fault!r}, says={says!r}")
+        raise ValueError(f"unknown evidence: fault={fault!r}, says={says!r}")
     if not sent:
         return "not_sent"
     if cut:
@@ -49,12 +58,9 @@ def decide(*, sent: bool = True, cut: bool = False, fault: str = "", status: int
 
 
 def _of_answer(status: int, says: str) -> str:
-    if says == "gave_up_waiting":
-        return "queue_timeout"
-    if says == "out_of_time" or status == 524:
-        return "timed_out"
-    named = {429: "throttled", 502: "unreachable"}.get(status)
-    if named:
+    if named := {"gave_up_waiting": "queue_timeout", "out_of_time": "timed_out", "no_quota": "refused"}.get(says):
+        return named
+    if named := {408: "timed_out", 429: "throttled", 502: "unreachable", 524: "timed_out"}.get(status):
         return named
     if status == 503 and says == "busy":
         return "busy"
@@ -64,18 +70,19 @@ def _of_answer(status: int, says: str) -> str:
         return "refused"
     if 200 <= status < 300:
         return {"error": "failed", "wrong": "wrong"}.get(says, "ok")
-    return "wrong"  # a redirect or no HTTP status at all: an answer, but not to what was asked
+    # A redirect, or a status that HTTP does not have.
+    return "wrong"
 
 
 def judge_400(took_s: float, error: str, from_s: float = HOLD_FROM_S, to_s: float = HOLD_TO_S) -> tuple[str, str]:
-    """What a load balancer's 400 says ("gave_up_waiting", or "" for a worker's own answer), and a note for the error's text.
+    """Whether the load balancer ("gave_up_waiting") or a worker ("") answered 400, and a note for the error's text.
 
-    The time decides: the platform holds a request for a worker and then gives up. Bodies such as ``{"error": "no workers
-    available"}`` have been seen but are not documented, so a body that contradicts the time is only noted.
+    Its time decides: the platform holds a request for a worker, then gives up. Bodies such as ``{"error": "no workers available"}``
+    were observed but are not documented, so a body that contradicts the time is only noted.
 
     Args:
         took_s: from sending to the answer.
-        error: the answer's own words.
+        error: the text of the answer.
         from_s, to_s: the time within which the platform gives up.
     """
     held = from_s <= took_s <= to_s
@@ -86,9 +93,8 @@ def judge_400(took_s: float, error: str, from_s: float = HOLD_FROM_S, to_s: floa
 
 
 def may_end_a_wait(status: int | None, took_s: float | None, error: str) -> bool:
-    """Whether a refused attempt may still have been the end of a wait for a worker, by its words or its time.
+    """Whether a refused attempt may have ended a wait for a worker, by its text or its time.
 
-    The cause of such an attempt is looked for at the endpoint. There is no upper limit: whatever bounds the outcome was judged by, a
-    400 after HOLD_FROM_S was no quick refusal.
+    There is no upper limit: whatever bounds decided the outcome, a 400 after HOLD_FROM_S was not a quick refusal.
     """
     return status == 400 and (bool(_NO_WORKER.search(error)) or (took_s or 0.0) >= HOLD_FROM_S)

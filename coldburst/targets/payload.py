@@ -1,15 +1,15 @@
-"""Request bodies from a JSON template or clips: read and checked before the run, rendered once for each clip.
+"""Makes request bodies from a JSON template or clips: read and checked before the run, rendered once per clip.
 
-A template is a JSON file. Texts in it may hold placeholders, in double braces and without spaces:
+A template is a JSON file. Texts in it may contain placeholders, in double braces and without spaces:
 
     {{seq}}            the request's place in the schedule, from 0
-    {{name}}           the request's name, as in X-Request-ID: unlike in each try of each run
+    {{name}}           the request's name, as in X-Request-ID: unique to each try of each run
     {{audio_base64}}   the clip's bytes
     {{audio_name}}     its file name
     {{audio_seconds}}  its length
 
-A text that is nothing but {{seq}} or {{audio_seconds}} becomes a number. Clips are sent in turn. A template
-without a placeholder for audio leaves the clips out, and its answers are not held against their texts.
+A text that is exactly {{seq}} or {{audio_seconds}} becomes a number. Clips are sent in turn. A template without a placeholder for audio
+needs no clips, and its answers are not compared with their texts.
 """
 
 from __future__ import annotations
@@ -18,33 +18,32 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from coldburst.targets.clips import Clip, multipart
 
+# The largest bodies that /run, /runsync and a load-balancing endpoint accept (documented).
 RUN_BYTES, SYNC_BYTES, BALANCER_BYTES = 10_000_000, 20_000_000, 30_000_000
-"""The largest body that /run, /runsync and a load-balancing endpoint take (documented)."""
+# A job's input where clips are sent without a template.
 CLIP_INPUT: Mapping[str, Any] = {"audio_base64": "{{audio_base64}}", "name": "{{audio_name}}"}
-"""A job's input where clips are sent without a template."""
 OF_CLIP = ("audio_base64", "audio_name", "audio_seconds")
 OF_REQUEST = ("seq", "name")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 MOST_DEPTH = 100
-"""Levels of a template."""
+# Bytes of {{seq}} and {{name}} that the size check assumes.
 _LONGEST = 100
-"""Bytes that a placeholder of the request's own may come to, for the check of the size."""
 
 
 class PayloadError(ValueError):
-    """What should be sent cannot be; the message names it and what to do."""
+    """The payload cannot be sent; the message names it and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What to send, read and checked: ``tree`` is the template's JSON (None = none), ``source`` its file."""
+    """What to send: ``tree`` is the template's JSON (None = none), ``source`` its file."""
 
     tree: Any
     clips: tuple[Clip, ...]
@@ -53,13 +52,13 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class BodyTemplate:
-    """One body, ready but for what is the request's own; ``clip`` is the one in it, if any."""
+    """One body, rendered except for {{seq}} and {{name}}; ``clip`` is the clip in it, if any."""
 
     clip: Clip | None
     parts: tuple[bytes, ...]
 
     def body(self, seq: int, name: str) -> bytes:
-        """The body of request ``seq`` called ``name``: the same object each time where nothing in it is the request's own."""
+        """The body of request ``seq`` called ``name``; the same object each time if it contains neither."""
         if len(self.parts) == 1:
             return self.parts[0]
         own = {b"number": str(seq), b"seq": str(seq), b"name": json.dumps(name)[1:-1]}
@@ -67,37 +66,34 @@ class BodyTemplate:
 
     @property
     def largest(self) -> int:
-        """Bytes that the body comes to at most."""
+        """Largest size of the body in bytes."""
         return sum(len(part) for part in self.parts[::2]) + _LONGEST * (len(self.parts) // 2)
 
 
-def load_payload(template: Path | None, clips: Sequence[Clip] = ()) -> Payload:
-    """The template (None = none) and the clips that it asks for, checked.
+def load_payload(template: Path | None, clips: Callable[[], Sequence[Clip]] = tuple) -> Payload:
+    """The template (None = none), and the clips if it asks for them or there is none.
 
     Raises:
-        PayloadError: no file, no JSON, a placeholder that there is not, or audio asked for without clips.
+        PayloadError: no file, no JSON, or an unknown placeholder.
     """
     if template is None:
-        return Payload(None, tuple(clips))
+        return Payload(None, tuple(clips()))
     tree = _read(template)
     used = set(_placeholders(tree))
     for name in sorted(used - {*OF_CLIP, *OF_REQUEST}):
         known = ", ".join(f"{{{{{one}}}}}" for one in (*OF_REQUEST, *OF_CLIP))
-        raise PayloadError(f"'{template}' holds {{{{{name}}}}}, which is no placeholder: there are {known}")
-    needs_clips = used & set(OF_CLIP)
-    if needs_clips and not clips:
-        raise PayloadError(f"'{template}' asks for {{{{{min(needs_clips)}}}}}, and there are no clips: name some, as in --clips samples")
-    return Payload(tree, tuple(clips) if needs_clips else (), str(template))
+        raise PayloadError(f"'{template}' contains the unknown placeholder {{{{{name}}}}}: use one of {known}")
+    return Payload(tree, tuple(clips()) if used & set(OF_CLIP) else (), str(template))
 
 
-def job_bodies(payload: Payload, policy: Mapping[str, Any], operation: str) -> tuple[BodyTemplate, ...]:
-    """Bodies for a queue endpoint's ``operation`` ("run" or "runsync"): an object with ``input``, and ``policy`` where there is any.
+def job_bodies(payload: Payload, policy: Mapping[str, Any]) -> tuple[BodyTemplate, ...]:
+    """Bodies of jobs: an object with ``input``, and ``policy`` if there is any.
 
-    A template without ``input`` is one; ``policy`` goes over the template's own.
+    A template without ``input`` is the input; ``policy`` overrides the template's own.
 
     Raises:
-        PayloadError: no input, an empty one (observed: RunPod hands such a job to its worker without the key, the
-            worker's SDK rejects it unseen, and it fails after two leases), or a body that is too large.
+        PayloadError: no input, an empty one (observed: RunPod passes such a job to its worker without the key ``input``, the worker's
+            SDK rejects it, and it fails after two leases), or a body that is too large.
     """
     tree = {"input": dict(CLIP_INPUT)} if payload.tree is None and payload.clips else payload.tree
     if tree is None:
@@ -106,23 +102,20 @@ def job_bodies(payload: Payload, policy: Mapping[str, Any], operation: str) -> t
         tree = {"input": tree}
     if not isinstance(tree["input"], dict) or not tree["input"]:
         shown = json.dumps(tree["input"])[:40]
-        raise PayloadError(
-            f'\'{payload.source}\' gives the job the input {shown}: it has to be an object with something in it, as in {{"prompt": "hi"}}'
-        )
+        raise PayloadError(f'the job input {shown} in \'{payload.source}\' must be an object that is not empty, as in {{"prompt": "hi"}}')
     if policy:
         given = tree.get("policy")
         tree = tree | {"policy": {**(given if isinstance(given, dict) else {}), **policy}}
-    larger = "; /runsync takes 20 MB" if operation == "run" else ""
-    return _render(payload, tree, RUN_BYTES if operation == "run" else SYNC_BYTES, f"/{operation}", larger)
+    return _render(payload, tree, SYNC_BYTES, "a queue endpoint")
 
 
 def json_bodies(payload: Payload) -> tuple[BodyTemplate, ...]:
-    """Bodies for a load-balancing endpoint from a template; a PayloadError if one is too large."""
+    """Bodies for a load-balancing endpoint from a template. Raises PayloadError if one is too large."""
     return _render(payload, payload.tree, BALANCER_BYTES, "a load-balancing endpoint")
 
 
 def form_bodies(payload: Payload, fields: Mapping[str, str], boundary: str) -> tuple[BodyTemplate, ...]:
-    """Bodies for a load-balancing endpoint from clips, as forms of a transcription service; a PayloadError if one is too large."""
+    """Bodies for a load-balancing endpoint from clips, as a transcription service's form. Raises PayloadError if one is too large."""
     return _checked(
         [BodyTemplate(clip, (multipart(clip, fields, boundary),)) for clip in payload.clips], BALANCER_BYTES, "a load-balancing endpoint"
     )
@@ -130,22 +123,22 @@ def form_bodies(payload: Payload, fields: Mapping[str, str], boundary: str) -> t
 
 def _read(template: Path) -> Any:
     def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not JSON")
 
     try:
         tree = json.loads(template.read_text(encoding="utf-8-sig"), parse_constant=refuse)
     except OSError as error:
-        raise PayloadError(f"cannot read '{template}': {error.strerror}; name a JSON file with what is to be sent") from error
+        raise PayloadError(f"cannot read '{template}': {error.strerror}; name a JSON file with the request body") from error
     except (ValueError, RecursionError) as error:
-        raise PayloadError(f"'{template}' is no JSON file in UTF-8: {error}") from error
+        raise PayloadError(f"'{template}' is not a JSON file in UTF-8: {error}") from error
     if tree is None or _depth(tree) > MOST_DEPTH:
-        what = "nothing but null" if tree is None else f"levels in levels, more than {MOST_DEPTH} deep"
-        raise PayloadError(f'\'{template}\' holds {what}: give an object, as in {{"prompt": "hi"}}')
+        what = "only null" if tree is None else f"more than {MOST_DEPTH} nested levels"
+        raise PayloadError(f'\'{template}\' contains {what}: give an object, as in {{"prompt": "hi"}}')
     return tree
 
 
 def _depth(tree: Any) -> int:
-    """Levels of lists and objects; counted level by level, since a deep one cannot be walked by recursion."""
+    """Levels of lists and objects, counted without recursion."""
     depth, level = 0, [tree]
     while level := [tree for tree in level if isinstance(tree, dict | list)]:
         depth += 1
@@ -160,7 +153,7 @@ def _placeholders(tree: Any) -> list[str]:
     return [name for value in inner for name in _placeholders(value)]
 
 
-def _render(payload: Payload, tree: Any, most_bytes: int, taker: str, larger: str = "") -> tuple[BodyTemplate, ...]:
+def _render(payload: Payload, tree: Any, most_bytes: int, taker: str) -> tuple[BodyTemplate, ...]:
     mark = uuid.uuid4().hex
     cut = re.compile(rf'"{mark}:(number)"|{mark}:(seq|name);'.encode())
     bodies = []
@@ -168,22 +161,22 @@ def _render(payload: Payload, tree: Any, most_bytes: int, taker: str, larger: st
         body = json.dumps(_filled(tree, clip, mark)).encode()
         parts = [part for part in cut.split(body) if part is not None]
         bodies.append(BodyTemplate(clip, tuple(parts)))
-    return _checked(bodies, most_bytes, taker, larger)
+    return _checked(bodies, most_bytes, taker)
 
 
-def _checked(bodies: Sequence[BodyTemplate], most_bytes: int, taker: str, larger: str = "") -> tuple[BodyTemplate, ...]:
+def _checked(bodies: Sequence[BodyTemplate], most_bytes: int, taker: str) -> tuple[BodyTemplate, ...]:
     for body in bodies:
         if body.largest > most_bytes:
             about = f"the clip '{body.clip.name}'" if body.clip else "the body"
             raise PayloadError(
-                f"{about} makes a request of {body.largest / 1e6:.1f} MB, and {taker} takes {most_bytes / 1e6:g} MB at most{larger}: "
-                "send less, or where to fetch it"
+                f"{about} makes a request of {body.largest / 1e6:.1f} MB, and {taker} accepts at most {most_bytes / 1e6:g} MB: "
+                "send less, or a URL to fetch it from"
             )
     return tuple(bodies)
 
 
 def _filled(tree: Any, clip: Clip | None, mark: str) -> Any:
-    """``tree`` with the clip's placeholders filled in and the request's own marked for the cut."""
+    """``tree`` with the clip's placeholders filled in, and marks in the place of {{seq}} and {{name}}."""
     if isinstance(tree, dict):
         return {key: _filled(value, clip, mark) for key, value in tree.items()}
     if isinstance(tree, list):

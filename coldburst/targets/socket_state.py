@@ -1,4 +1,4 @@
-"""What the HTTP client rarely needs of sockets: trust for TLS, why one could not connect, what the other side has acknowledged."""
+"""What the HTTP client needs of sockets and the event loop: TLS trust, connection errors in words, acknowledged bytes."""
 
 from __future__ import annotations
 
@@ -15,30 +15,35 @@ import gevent.ssl
 _READ_OR_WRITE = 3
 # Offset of tcpi_bytes_acked in Linux's struct tcp_info (linux/tcp.h).
 _BYTES_ACKED = 120
-# OpenSSL's codes of a certificate for another name, or another address
-# (X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH).
+# OpenSSL's codes of a certificate for another name or address (X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH).
 WRONG_NAME = (62, 64)
 
 
 def tls_context() -> ssl.SSLContext:
-    """Verifies against the system's authorities (SSL_CERT_FILE, SSL_CERT_DIR) and certifi's."""
+    """A context that verifies with the system's authorities (SSL_CERT_FILE, SSL_CERT_DIR) and certifi's."""
     context: ssl.SSLContext = gevent.ssl.create_default_context()
     context.load_verify_locations(cafile=certifi.where())
     return context
 
 
 def why_not(error: Exception) -> str:
-    """Why there is no connection, in words; where the next step is known, with it."""
+    """Why there is no connection, and the next step if it is known."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        known = "use a name that it is for" if error.verify_code in WRONG_NAME else "name its authority, as in SSL_CERT_FILE=ca.pem"
-        return f"the certificate does not verify ({error.verify_message}), and nothing was sent: {known}"
+        remedy = "use a name that it is valid for" if error.verify_code in WRONG_NAME else "trust its authority by SSL_CERT_FILE=ca.pem"
+        return f"the certificate could not be verified ({error.verify_message}), and nothing was sent: {remedy}"
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-        return "no TLS is spoken at that port: should the address begin with http:// ?"
+        return "the server does not speak TLS at that port: should the address begin with http:// ?"
     return str(error)
 
 
+def give_way() -> None:
+    """Gives timers and sockets a turn. ``gevent.sleep(0)`` does not: many callbacks run before those."""
+    hub = gevent.get_hub()
+    hub.wait(hub.loop.timer(0))
+
+
 def wait_either(sock: gevent.socket.socket, seconds: float) -> None:
-    """Waits until the socket can be read or written, or the time is over."""
+    """Waits until the socket can be read or written, at most ``seconds``."""
     hub = gevent.get_hub()
     watcher = hub.loop.io(sock.fileno(), _READ_OR_WRITE)
     try:
@@ -50,7 +55,7 @@ def wait_either(sock: gevent.socket.socket, seconds: float) -> None:
 
 
 def acknowledged_bytes(sock: gevent.socket.socket) -> int | None:
-    """Bytes that the other side's kernel has acknowledged on this connection; None where the system does not tell."""
+    """Bytes that the server's kernel has acknowledged on this connection; None where the system does not tell."""
     if not sys.platform.startswith("linux"):
         return None
     try:

@@ -1,13 +1,13 @@
-"""Polls an endpoint's own status during a run: /health and the list of its workers.
+"""Polls an endpoint's status during a run: /health and the list of its workers.
 
-The two views disagree by design: /health is the scheduler's gauge, the list are records. Both are kept
-as they are. A poll is never recorded as a request of the run.
+The two views disagree by design: /health is the scheduler's gauge, the list shows records. Both are kept unchanged. A poll is never
+recorded as a request of the run.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,35 +15,69 @@ import gevent
 
 from coldburst.keys import RUNPOD_KEY
 from coldburst.lines import one_line
+from coldburst.redact import redact
 from coldburst.targets import answer
 from coldburst.targets.address import EndpointAddress
-from coldburst.targets.endpoint_samples import EndpointSamples, Row
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 
 logger = logging.getLogger("coldburst")
+# RunPod's REST v2 allows 60 requests a minute and 3,000 an hour: one in 2 s leaves half or more to others.
 LIST_EVERY_S = 2.0
-"""RunPod's REST v2 allows 60 requests a minute and 3,000 an hour: one in 2 s leaves most of both to others."""
 LIMITS = Timeouts(5.0, 5.0, 5.0)
 JOBS = {"in_queue": "inQueue", "in_progress": "inProgress", "completed": "completed", "failed": "failed", "retried": "retried"}
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 SERVING = ("RUNNING", "IDLE")
+# A larger count is not believed.
 MOST = 1e15
-"""A count beyond this is none."""
-BEFORE = "the worker list: it was there before the run, since then at least"
-SINCE = "the worker list, start to the answer that showed it"
+BEFORE = "from the worker list: ready before the run, at least since this time"
+SINCE = "from the worker list: start to the answer that showed it"
+# Samples that are kept while a run goes on.
+KEPT = 3000
+Row = Mapping[str, Any]
+
+
+class EndpointSamples:
+    """The last samples of an endpoint's status (rows of endpoint.csv), oldest first.
+
+    Attributes:
+        refused: why /health is not polled any more; "" while it is.
+    """
+
+    def __init__(self) -> None:
+        self.refused = ""
+        self._samples: deque[Row] = deque(maxlen=KEPT)
+
+    def add(self, sample: Row) -> None:
+        """Adds the newest sample."""
+        self._samples.append(sample)
+
+    @property
+    def latest(self) -> Row | None:
+        """The last answer of /health; None before the first."""
+        return next((sample for sample in reversed(self._samples) if sample["view"] == "health" and not sample["error"]), None)
+
+    def between(self, from_s: float, to_s: float) -> list[Row]:
+        """The samples of that time, and the last one of /health before it."""
+        found: list[Row] = []
+        for sample in reversed(self._samples):
+            if sample["at_s"] <= to_s:
+                found.append(sample)
+            if sample["at_s"] < from_s and sample["view"] == "health":
+                break
+        return found[::-1]
 
 
 class StatusSampler:
     """Polls an endpoint's status until ``stop``.
 
     Args:
-        address: what to poll; without a queue API there is nothing to poll.
+        address: what to poll; nothing is polled without a queue API.
         key: API key, or "".
         every_s: seconds between two polls of /health; 0 = no polls.
-        samples: gets each answer.
+        samples: each answer is added to it.
         now: the run's clock, in seconds from second 0.
-        row: takes a row of endpoint.csv.
-        ready: takes the keyword arguments of the hook ``worker_ready``.
+        row: called with each row of endpoint.csv.
+        ready: called with the arguments of the hook ``worker_ready``.
     """
 
     def __init__(
@@ -60,7 +94,7 @@ class StatusSampler:
         self._now, self._row, self._ready, self._key = now, row, ready, key
         self._samples = samples
         self._serving: dict[str, str] | None = None
-        headers = {"User-Agent": "coldburst", "Accept": "application/json"} | answer.bearer(key)
+        headers = {"User-Agent": "coldburst", "Accept": "application/json"} | answer.credentials(key)
         self._greenlets: list[gevent.Greenlet] = []
         if every_s > 0 and address.api:
             self._greenlets.append(gevent.spawn(self._repeat, every_s, HttpClient(address.api, LIMITS, headers), "/health", self._health))
@@ -82,20 +116,19 @@ class StatusSampler:
             client.close()
 
     def _ask(self, client: HttpClient, path: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]) -> bool:
-        """Asks once, keeps the answer as a row; whether it is worth asking again."""
+        """Polls once and records the answer; whether to poll again."""
         exchange, at_s = Exchange(), self._now()
         client.send(exchange, "GET", path)
-        answer.mask_key(exchange, self._key)
         view = "health" if path == "/health" else "workers"
         try:
-            content = read(json.loads(exchange.body)) if exchange.status == 200 else {"error": self._reason(exchange)}
-        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-            content = {"error": one_line(f"the answer cannot be read: {type(error).__name__}: {error}")}
+            content = read(answer.parse_json(exchange.body)) if exchange.status == 200 else {"error": self._reason(exchange)}
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            content = {"error": one_line(redact(f"unexpected answer ({type(error).__name__}: {error}): {answer.excerpt(exchange)}"))}
         sample = {"at_s": at_s, "view": view, "error": "", **content}
         self._samples.add(sample)
         self._row(sample)
         if exchange.status in (401, 403, 404):
-            logger.warning("The endpoint's own word (%s) cannot be had: %s; it is not asked for again", view, sample["error"])
+            logger.warning("Could not read the endpoint's status (%s): %s; it is not polled again", view, sample["error"])
             if view == "health":
                 self._samples.refused = str(sample["error"])
             return False
@@ -104,8 +137,8 @@ class StatusSampler:
     def _reason(self, exchange: Exchange) -> str:
         if exchange.fault:
             return one_line(exchange.error)
-        hint = answer.key_hint(exchange.status, self._key, RUNPOD_KEY) or answer.address_hint(exchange.status, "the endpoint id in --host")
-        return one_line(f"{exchange.status}: {answer.reason(exchange, answer.parse_json(exchange.body))}{hint}")
+        evidence = answer.refusal(exchange, answer.parse_json(exchange.body), {}, answer.Sender("queue", self._key, RUNPOD_KEY))
+        return one_line(str(evidence.measured["error"]))
 
     def _health(self, content: Mapping[str, Any]) -> dict[str, Any]:
         jobs, workers = content["jobs"], content["workers"]
@@ -120,12 +153,12 @@ class StatusSampler:
         return {name: _count(summary.get(name)) for name in WORKERS if name in summary}
 
     def _newly_ready(self, workers: list[Mapping[str, Any]]) -> Iterator[Row]:
-        """Workers that serve now and did not when last asked; those of the first answer were ready before second 0."""
+        """Workers that serve now and did not at the poll before; those of the first answer were ready before second 0."""
         before, now_s = self._serving, self._now()
-        # As text: NaN would differ from itself, and be a new start at each look.
-        self._serving = {str(worker["id"]): str(worker.get("startedAt")) for worker in workers if worker["status"] in SERVING}
+        # As text: NaN differs from itself, and would be a new start at each poll.
+        self._serving = {redact(str(worker["id"])): str(worker.get("startedAt")) for worker in workers if worker["status"] in SERVING}
         for worker in workers:
-            name, up_s = str(worker["id"]), worker.get("uptimeSeconds")
+            name, up_s = redact(str(worker["id"])), worker.get("uptimeSeconds")
             seconds = float(up_s) if isinstance(up_s, int | float) and 0 <= up_s < MOST else None
             if name not in self._serving:
                 continue

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from coldburst.keys import TRANSCRIPTION_KEY
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.clips import Clip, form_fields, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
-from coldburst.targets.transcription_answer import judge, timing
-from coldburst.targets.word_error_rate import warm_up
+from coldburst.targets.word_error_rate import judge_text, warm_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class TranscriptionOptions:
     """How transcriptions are requested.
 
     Attributes:
-        path: where the service takes audio.
+        path: route of the service for audio.
         model, language: form fields; an empty language is not sent.
-        auth: how the key travels: "bearer" or "x-api-key".
+        auth: how the key is sent: "bearer" or "x-api-key".
         max_wer: an answer with a word error rate above this is ``wrong``; None = no check.
     """
 
@@ -35,48 +35,90 @@ class TranscriptionOptions:
 
 
 class TranscriptionTarget:
-    """One transcription service: ``send`` sends a clip and reads the answer.
+    """One transcription service.
 
     Args:
-        host: origin of the service, as in ``http://127.0.0.1:8083``.
+        host: address of the service, as in ``http://127.0.0.1:8083``.
         clips: sent in turn, over and over.
         key: API key, or "" for an open service.
+        variable: environment variable of the key.
     """
 
     kind: ClassVar[str] = "transcription"
 
-    def __init__(self, host: str, clips: Sequence[Clip], options: TranscriptionOptions, limits: Timeouts, key: str = "") -> None:
+    def __init__(
+        self,
+        host: str,
+        clips: Sequence[Clip],
+        options: TranscriptionOptions,
+        limits: Timeouts,
+        key: str = "",
+        variable: str = TRANSCRIPTION_KEY,
+    ) -> None:
         boundary = uuid.uuid4().hex
         fields = form_fields(options.model, options.language)
         self._forms = [(clip, multipart(clip, fields, boundary)) for clip in clips]
-        self._options, self._key = options, key
+        self._options, self._sender = options, answer.Sender(self.kind, key, variable)
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={boundary}"}
         host = without_overlap(host, options.path)
-        self.client = HttpClient(host, limits, headers | _credentials(key, options.auth))
+        self.client = HttpClient(host, limits, headers | answer.credentials(key, options.auth))
         self.url = host + options.path
         warm_up((clip.text for clip in clips), options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
-        """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and says what came back."""
+        """See factory.Target."""
         clip, body = self._forms[seq % len(self._forms)]
         self.client.send(exchange, "POST", self._options.path, body, {"X-Request-ID": name})
         known: dict[str, Any] = {"audio_s": clip.audio_s, "bytes_out": len(body)}
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
-        known["bytes_in"] = exchange.received
-        answer.mask_key(exchange, self._key)
-        known |= timing(exchange.headers)
-        return judge(exchange, clip.text, self._options.max_wer, known)
+        known |= {"bytes_in": exchange.received} | timing(exchange.headers)
+        return judge(exchange, clip.text, self._options.max_wer, known, self._sender)
 
     def share(self, generators: int) -> None:
-        """See Target: no rate limit is known here."""
+        """See factory.Target. No rate limit is known here."""
 
     def close(self) -> None:
         """Closes the idle connections."""
         self.client.close()
 
 
-def _credentials(key: str, auth: str) -> dict[str, str]:
-    if not key:
-        return {}
-    return {"X-API-Key": key} if auth == "x-api-key" else answer.bearer(key)
+def judge(exchange: Exchange, reference: str, max_wer: float | None, known: Mapping[str, Any], sender: answer.Sender) -> Evidence:
+    """What a complete answer says: refusals, errors inside a 200, empty or wrong text."""
+    status, content = exchange.status or 0, answer.parse_json(exchange.body)
+    if not 200 <= status < 300:
+        return answer.refusal(exchange, content, known, sender)
+    if inner := answer.error_in(content):
+        return Evidence("error", {**known, "error": f"an error inside a {status}: {inner}"})
+    if not isinstance(content, dict):
+        return Evidence("wrong", {**known, "error": f"{status} without a JSON object: {answer.excerpt(exchange)}"})
+    text = content.get("text")
+    if not isinstance(text, str):
+        return Evidence("wrong", {**known, "error": f"{status} without a 'text': {answer.excerpt(exchange)}"})
+    says, measured = judge_text(text, reference, max_wer)
+    return Evidence(says, {**known, **measured})
+
+
+def timing(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Queue delay, execution time (s) and worker from the answer's headers, if the service sends them.
+
+    Source: W3C Server Timing (``Server-Timing: queue;dur=12.5, exec;dur=501``, milliseconds).
+    """
+    found: dict[str, Any] = {}
+    if worker := headers.get("x-worker-id"):
+        found["worker_id"] = worker
+    for metric in headers.get("server-timing", "").split(","):
+        name, *parameters = (part.strip() for part in metric.split(";"))
+        column = {"queue": "queue_s", "exec": "execution_s"}.get(name)
+        for parameter in parameters if column else ():
+            key, _, value = parameter.partition("=")
+            if key == "dur" and (seconds := _milliseconds(value)) is not None:
+                found[str(column)] = seconds
+    return found
+
+
+def _milliseconds(value: str) -> float | None:
+    try:
+        return answer.seconds(float(value.strip('"')))
+    except ValueError:
+        return None

@@ -25,7 +25,7 @@ INSIDE = {
     "serverless": {"randomness"},
     "record": LEAVES | {"schedule"},
     "targets": LEAVES | {"record", "redact"},
-    "load": LEAVES | {"schedule", "record", "targets"},
+    "load": LEAVES | {"redact", "schedule", "record", "targets"},
     "control": LEAVES | {"record", "redact", "targets"},
     "sweep": LEAVES | {"schedule", "record", "targets", "load", "control"},
     "distributed": LEAVES | {"schedule", "record", "targets", "load"},

@@ -74,11 +74,10 @@ WALKS = {
     "balancer": {
         "coldburst/targets/load_balancer.py",
         "coldburst/targets/payload.py",
-        "coldburst/targets/transcription_answer.py",
+        "coldburst/targets/transcription.py",
     },
     "transcription": {
         "coldburst/targets/transcription.py",
-        "coldburst/targets/transcription_answer.py",
     },
 }
 PATHS = {"queue": "/v2/demo", "balancer": "/lb/demo", "transcription": ""}

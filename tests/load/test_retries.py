@@ -8,7 +8,7 @@ import pytest
 
 from coldburst.load.retries import AGAIN, LONGEST_ASKED_S, LONGEST_S, Retries
 from coldburst.record.attempt import OUTCOMES
-from coldburst.targets.retry_after import retry_after_s
+from coldburst.targets.answer import retry_after_s
 from tests.support.locusts import PLAIN, locust
 from tests.support.scripted import scripted
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from coldburst.schedule.stages import parse
-from coldburst.targets.endpoint_samples import EndpointSamples
+from coldburst.targets.status_sampler import EndpointSamples
 
 HEALTH = {"view": "health", "error": "", "in_queue": 3, "in_progress": 2, "idle": 1, "ready": 2, "running": None}
 LISTED = {"view": "workers", "error": "", "idle": 0, "running": 2}

@@ -32,7 +32,7 @@ THROTTLED_ONLY = [(9, 0, 3, 0, 0, 0, 0, 3, 0)] * 2
 NOTHING = [(9, 0, 3, 0, 0, 0, 0, 0, 0)] * 3
 DYING_AT_WORK = [(9, 1, 3, 0, 0, 0, 1, 0, 0), (9, 1, 3, 0, 0, 0, 1, 0, 0)]
 IDLE = [(1, 0, 3, 1, 0, 1, 1, 0, 0), (1, 0, 4, 1, 0, 1, 1, 0, 0)]
-POLLS = "its job may still run, but 5 of 5 polls in 31 s were answered, and none told its state (last seen IN_QUEUE; last try: {})"
+POLLS = "its job may still run, but 5 of 5 polls in 31 s were answered, and none showed its state (last seen IN_QUEUE; last try: {})"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ POLLS = "its job may still run, but 5 of 5 polls in 31 s were answered, and none
         (SCALING, None, "slow_start"),
         (THROTTLED, None, "throttled_hosts"),
         (THROTTLED_ONLY, None, "throttled_hosts"),
-        (NOTHING, None, "switched_off"),
+        (NOTHING, None, "no_workers"),
         (IDLE, None, "unknown"),
         ([], None, "unknown"),
     ],
@@ -120,9 +120,9 @@ def test_causes_are_a_closed_set_and_samples_have_the_columns_of_the_endpoints_f
     assert all(meaning for meaning in CAUSES.values())
 
 
-@pytest.mark.parametrize("words", [CAUSES["switched_off"], REPORTED["switched_off"]])
+@pytest.mark.parametrize("words", [CAUSES["no_workers"], REPORTED["no_workers"]])
 def test_an_endpoint_without_workers_is_not_said_to_want_none(words):
     assert "either" in words
-    assert "its most is 0" in words or "its most being 0" in words or "workersMax is 0" in words
-    assert "RunPod sets after a week without requests (raise workersMax), or no host has the GPU" in words
-    assert words.endswith("(allow more kinds of GPU or regions)")
+    assert "workersMax is 0, which RunPod sets after a week without" in words
+    assert "requests (raise workersMax), or no host has the GPU" in words
+    assert words.endswith("(allow more GPU types or regions)")

@@ -224,10 +224,10 @@ def test_tls_is_verified(tmp_path):
         wrong_name = server.url.replace("localhost", "127.0.0.1")
         other = subprocess.run([*ask, wrong_name], env={"SSL_CERT_FILE": str(trust)}, capture_output=True, text=True, check=True)
     assert strange.stdout.startswith("None connect")
-    assert "does not verify (unable to get local issuer certificate), and nothing was sent: name its authority, as in" in strange.stdout
+    assert "could not be verified (unable to get local issuer certificate), and nothing was sent: trust its authority by" in strange.stdout
     assert known.stdout.splitlines() == ["200  ", "200 over 1"]  # and the connection is kept
     assert other.stdout.startswith("None connect")
-    assert "use a name that it is for" in other.stdout
+    assert "use a name that it is valid for" in other.stdout
 
 
 def test_a_port_without_tls_is_told():
@@ -241,7 +241,7 @@ def test_a_port_without_tls_is_told():
 
         threading.Thread(target=answer, daemon=True).start()
         got = send(HttpClient(f"https://127.0.0.1:{listener.getsockname()[1]}", LONG))
-    assert (got.fault, got.error) == ("connect", "no TLS is spoken at that port: should the address begin with http:// ?")
+    assert (got.fault, got.error) == ("connect", "the server does not speak TLS at that port: should the address begin with http:// ?")
 
 
 def test_a_header_cannot_smuggle_a_line():

@@ -34,7 +34,7 @@ def test_the_end_of_a_job_is_the_platforms_held_within_what_was_seen(asked, seen
         ({"status": "COMPLETED", "output": False}, "IN_PROGRESS", "ok", ""),
         ({"status": "COMPLETED", "output": 0}, "IN_PROGRESS", "ok", ""),
         ({"status": "COMPLETED", "output": [[]]}, "IN_PROGRESS", "ok", ""),
-        ({"status": "COMPLETED", "output": []}, "IN_PROGRESS", "wrong", "an empty output ([]): nothing was returned, or the handler is a"),
+        ({"status": "COMPLETED", "output": []}, "IN_PROGRESS", "wrong", "an empty output ([]): the handler returned nothing, or is a"),
         ({"status": "COMPLETED", "output": {}}, "IN_PROGRESS", "wrong", "a generator without return_aggregate_stream, whose parts are at"),
         ({"status": "COMPLETED", "output": ""}, "IN_PROGRESS", "wrong", 'COMPLETED with an empty output ("")'),
         ({"status": "COMPLETED", "output": {"error": None, "code": 500}}, "IN_PROGRESS", "ok", ""),
@@ -61,7 +61,7 @@ def test_the_end_of_a_job_is_the_platforms_held_within_what_was_seen(asked, seen
     ],
 )
 def test_each_end_has_one_outcome(job, last_seen, outcome, words):
-    says, error = verdict(job, last_seen, DEFAULT, needs_output=True)
+    says, error = verdict(job, last_seen, DEFAULT)
     assert decide(status=200, says=says) == outcome
     assert words in error
     assert bool(error) == (outcome != "ok")
@@ -88,11 +88,6 @@ def test_each_end_has_one_outcome(job, last_seen, outcome, words):
 )
 def test_an_error_in_an_output_is_found_where_it_is_said_to_stand(output, places, words):
     assert error_in(output, places) == words
-
-
-def test_where_no_output_is_needed_an_empty_one_will_do():
-    for output in (None, "", {}, []):
-        assert verdict({"status": "COMPLETED", "output": output}, "IN_PROGRESS", DEFAULT, needs_output=False) == ("", "")
 
 
 def test_the_times_are_seconds_and_what_is_no_time_is_left_out():

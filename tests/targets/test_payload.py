@@ -21,12 +21,12 @@ def template(tmp_path):
     return write
 
 
-def jobs(payload, policy=None, operation="run"):
-    return [json.loads(parcel.body(7, 'run-7-1"')) for parcel in job_bodies(payload, policy or {}, operation)]
+def jobs(payload, policy=None):
+    return [json.loads(parcel.body(7, 'run-7-1"')) for parcel in job_bodies(payload, policy or {})]
 
 
 def test_clips_alone_make_the_usual_jobs():
-    first, second = jobs(load_payload(None, CLIPS))
+    first, second = jobs(load_payload(None, lambda: CLIPS))
     assert first == {"input": {"audio_base64": base64.b64encode(b"\x00\xffA").decode(), "name": "a.wav"}}
     assert second["input"]["name"] == 'b"ü.wav'
 
@@ -39,21 +39,21 @@ def test_placeholders_become_numbers_or_text(template):
         "x": "{{ own }} {a}",
         "z": None,
     }
-    (first, second) = jobs(load_payload(template({"input": tree}), CLIPS))
+    (first, second) = jobs(load_payload(template({"input": tree}), lambda: CLIPS))
     assert first["input"] == {"n": 7, "s": 'no. 7 run-7-1"7', "l": [1.5, "1.5 s"], "x": "{{ own }} {a}", "z": None}
     assert second["input"]["l"] == [2.0, "2 s"]
 
 
 def test_a_body_without_a_requests_own_words_is_never_copied(template):
-    same = job_bodies(load_payload(template({"a": 1})), {}, "run")[0]
-    own = job_bodies(load_payload(template({"a": "{{seq}}"})), {}, "run")[0]
+    same = job_bodies(load_payload(template({"a": 1})), {})[0]
+    own = job_bodies(load_payload(template({"a": "{{seq}}"})), {})[0]
     assert same.body(1, "x") is same.body(2, "y")
     assert own.body(1, "x") == b'{"input": {"a": 1}}'
     assert own.largest >= len(own.body(10**9, "x"))
 
 
 def test_a_template_without_audio_leaves_the_clips_out(template):
-    payload = load_payload(template({"prompt": "hi"}), CLIPS)
+    payload = load_payload(template({"prompt": "hi"}), lambda: CLIPS)
     assert payload.clips == ()
     assert jobs(payload) == [{"input": {"prompt": "hi"}}]
     assert [json.loads(parcel.body(0, "")) for parcel in json_bodies(payload)] == [{"prompt": "hi"}]
@@ -67,7 +67,7 @@ def test_the_policy_goes_over_the_templates_own(template):
 
 
 def test_forms_are_those_of_a_transcription_service():
-    first, second = form_bodies(load_payload(None, CLIPS), {"model": "m"}, "edge")
+    first, second = form_bodies(load_payload(None, lambda: CLIPS), {"model": "m"}, "edge")
     assert b'filename="a.wav"' in first.body(0, "")
     assert first.body(0, "") is first.body(1, "")
     assert second.clip == CLIPS[1]
@@ -75,21 +75,20 @@ def test_forms_are_those_of_a_transcription_service():
 
 @pytest.mark.parametrize("empty", [{}, {"input": {}}, {"input": None}, {"input": "text"}, [], "text", 5])
 def test_an_input_that_a_worker_would_choke_on_is_refused(template, empty):
-    with pytest.raises(PayloadError, match=r"job\.json' gives the job the input .*: it has to be an object with something in it"):
-        job_bodies(load_payload(template(empty)), {}, "run")
+    with pytest.raises(PayloadError, match=r"the job input .* in '.*job\.json' must be an object that is not empty"):
+        job_bodies(load_payload(template(empty)), {})
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", r"job\.json' is no JSON file in UTF-8: Expecting property name.* line 1"),
-        ('{"a": NaN}', "NaN is no JSON"),
-        ("null", "holds nothing but null: give an object"),
-        ('{"a": ' + "[" * 100 + "]" * 100 + "}", r"holds levels in levels, more than 100 deep: give an object"),
-        ("[" * 100_000, "is no JSON file in UTF-8: "),
-        ("\0\1\2", "is no JSON file in UTF-8: "),
-        ('{"a": "{{speech}}"}', r"holds \{\{speech\}\}, which is no placeholder: there are \{\{seq\}\}"),
-        ('{"a": ["{{audio_base64}}"]}', r"asks for \{\{audio_base64\}\}, and there are no clips"),
+        ("{", r"job\.json' is not a JSON file in UTF-8: Expecting property name.* line 1"),
+        ('{"a": NaN}', "NaN is not JSON"),
+        ("null", "contains only null: give an object"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", r"contains more than 100 nested levels: give an object"),
+        ("[" * 100_000, "is not a JSON file in UTF-8: "),
+        ("\0\1\2", "is not a JSON file in UTF-8: "),
+        ('{"a": "{{speech}}"}', r"contains the unknown placeholder \{\{speech\}\}: use one of \{\{seq\}\}"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_named(tmp_path, content, words):
@@ -103,22 +102,19 @@ def test_a_missing_template_and_nothing_to_send_are_told(tmp_path):
     with pytest.raises(PayloadError, match=r"cannot read '.*none\.json': No such file"):
         load_payload(tmp_path / "none.json")
     with pytest.raises(PayloadError, match="nothing to send"):
-        job_bodies(load_payload(None), {}, "run")
+        job_bodies(load_payload(None), {})
 
 
-@pytest.mark.parametrize(
-    ("operation", "bytes_", "fits"),
-    [("run", 7_400_000, True), ("run", 7_600_000, False), ("runsync", 7_600_000, True), ("runsync", 15_200_000, False)],
-)
-def test_what_is_larger_than_the_operation_takes_is_refused(operation, bytes_, fits):  # base64 makes 4 bytes of 3
-    payload = load_payload(None, [Clip("long.wav", 9.0, "", bytes(bytes_))])
+@pytest.mark.parametrize(("bytes_", "fits"), [(14_800_000, True), (15_200_000, False)])
+def test_what_is_larger_than_runsync_takes_is_refused(bytes_, fits):  # base64 makes 4 bytes of 3
+    payload = load_payload(None, lambda: [Clip("long.wav", 9.0, "", bytes(bytes_))])
     if fits:
-        assert job_bodies(payload, {}, operation)
+        assert job_bodies(payload, {})
     else:
-        with pytest.raises(PayloadError, match=rf"'long\.wav' makes a request of \d+\.\d MB, and /{operation} takes \d0 MB at most"):
-            job_bodies(payload, {}, operation)
+        with pytest.raises(PayloadError, match=r"'long\.wav' makes a request of \d+\.\d MB, and a queue endpoint accepts at most 20 MB"):
+            job_bodies(payload, {})
 
 
 def test_a_load_balancer_takes_30_mb():
-    with pytest.raises(PayloadError, match="takes 30 MB at most"):
-        form_bodies(load_payload(None, [Clip("long.wav", 9.0, "", bytes(30_000_000))]), {}, "edge")
+    with pytest.raises(PayloadError, match="accepts at most 30 MB"):
+        form_bodies(load_payload(None, lambda: [Clip("long.wav", 9.0, "", bytes(30_000_000))]), {}, "edge")

@@ -18,7 +18,7 @@ def test_a_job_of_which_nothing_is_heard_any_more_is_given_up_and_may_still_run(
         outcome, measured, exchange = ask(jobs)
         assert jobs.close() == 0
     assert (outcome, exchange.fault) == ("unreachable", "reset")
-    assert measured["error"].startswith("its job may still run, but nothing could be heard of it for ")
+    assert measured["error"].startswith("its job may still run, but no poll was answered for ")
     assert "s (last seen IN_PROGRESS; last try: the connection closed" in measured["error"]
     assert cause(outcome, 1.0, exchange.status, measured["error"]) == "unreachable"
     assert (measured["job_id"], measured["polls"]) == ("job-0-u1", 4)
@@ -35,8 +35,8 @@ def test_a_job_of_which_nothing_is_heard_any_more_is_given_up_and_may_still_run(
         (((400, b"Bad Request"),), "400: Bad Request", "polls_failed"),
         (((200, json.dumps(json.dumps(DONE)).encode()),), "200: ", "polls_failed"),
         ((409,), "409: said 409", "polls_failed"),
-        ((401,), "401: said 401 (no key was sent: set RUNPOD_API_KEY in the environment)", "bad_key"),
-        ((403,), "403: said 403 (no key was sent: set RUNPOD_API_KEY in the environment)", "bad_key"),
+        ((401,), "401: said 401 (no key was sent: set RUNPOD_API_KEY in the environment)", "no_key"),
+        ((403,), "403: said 403 (no key was sent: set RUNPOD_API_KEY in the environment)", "no_key"),
     ],
 )
 def test_a_job_whose_polls_are_answered_without_its_state_failed_at_a_service_that_was_reached(jobs_of, polls, last, found):
@@ -45,9 +45,8 @@ def test_a_job_whose_polls_are_answered_without_its_state_failed_at_a_service_th
         outcome, measured, exchange = ask(jobs)
         assert jobs.close() == 0
     assert (outcome, exchange.fault, exchange.seen) == ("failed", "", None)
-    told = (
-        r"its job may still run, but [234] of [34] polls in 0 s were answered, and none told its state \(last seen IN_PROGRESS; last try: "
-    )
+    told = r"its job may still run, but [234] of [34] polls in 0 s were answered, and none showed its state "
+    told += r"\(last seen IN_PROGRESS; last try: "
     assert re.match(told + re.escape(last), measured["error"])
     assert cause(outcome, 1.0, exchange.status, measured["error"]) == found
     assert exchange.first < exchange.done

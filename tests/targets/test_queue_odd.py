@@ -32,7 +32,7 @@ BEYOND = 10**400
         ({"status": "FAILED", "error": "[" * 5000}, "failed", "[[["),
         ({"status": "FAILED", "output": {"error": {"message": HALF}}}, "failed", HALF),
         ({**DONE, "output": {"output": {"error": "deep inside"}}}, "failed", "deep inside"),
-        ({**DONE, "output": {"result": [{"error": "deeper"}]}}, "ok", ""),
+        ({**DONE, "output": {"result": [{"error": "deeper"}]}}, "failed", "deeper"),
         ({**DONE, "output": {"error": {"message": "soft"}}}, "failed", "an error inside COMPLETED: soft"),
         ({**DONE, "output": {"error": False}}, "ok", ""),
         ({**DONE, "output": None}, "wrong", "COMPLETED without output"),

@@ -7,8 +7,7 @@ import pytest
 
 from coldburst.record.attempt import ENDPOINT
 from coldburst.targets.address import infer
-from coldburst.targets.endpoint_samples import EndpointSamples
-from coldburst.targets.status_sampler import StatusSampler
+from coldburst.targets.status_sampler import EndpointSamples, StatusSampler
 from tests.support.scripted import scripted
 
 HEALTH = {
@@ -76,9 +75,9 @@ def test_both_views_are_kept_and_starts_are_told(monkeypatch):
         (answer_of({"error": "no"}, "401 No"), "401"),
         (answer_of({"error": "no such key: sesame"}, "403 No"), "403: no such key: [key] (is the key in RUNPOD_API_KEY"),
         (answer_of({"error": "endpoint not found"}, "404 No"), "404: endpoint not found (is the "),
-        (answer_of([1, 2]), "cannot be read"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"[" * 200_000, "cannot be read"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "cannot be read"),
+        (answer_of([1, 2]), "unexpected answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"[" * 200_000, "unexpected answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "unexpected answer"),
     ],
 )
 def test_what_cannot_be_had_or_read_is_a_row_with_the_reason(reply, told):

@@ -4,15 +4,16 @@ import json
 
 import pytest
 
+from coldburst.targets.answer import Sender
 from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
-from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
-from coldburst.targets.transcription_answer import judge, timing
+from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget, judge, timing
 from tests.support.scripted import says, scripted
 
 SAID = "the cat sat on the mat"
 LIMITS = Timeouts(2, 2, 2)
+OPEN = Sender("transcription", "", "TRANSCRIPTION_API_KEY")
 
 
 def answered(status, body, content_type="application/json"):
@@ -28,14 +29,14 @@ def answered(status, body, content_type="application/json"):
         (200, {"text": "a dog ran in a park"}, "wrong", "word error rate 1.00 is above 0.5"),
         (200, {"text": ""}, "wrong", "the transcript is empty"),
         (200, {"text": None}, "wrong", "without a 'text'"),
-        (200, b"the cat sat on the mat", "wrong", "no JSON object"),
-        (200, [1], "wrong", "no JSON object"),
-        (200, b"\xff\xfe", "wrong", "no JSON object"),
+        (200, b"the cat sat on the mat", "wrong", "without a JSON object"),
+        (200, [1], "wrong", "without a JSON object"),
+        (200, b"\xff\xfe", "wrong", "without a JSON object"),
         (200, {"error": "CUDA out of memory"}, "failed", "CUDA out of memory"),
         (200, {"success": False, "message": "model fell over"}, "failed", "model fell over"),
         (200, {"status": "FAILED", "detail": "no GPU"}, "failed", "no GPU"),
         (503, {"detail": "Service busy. Please retry later."}, "busy", "503: Service busy"),
-        (503, b"<html><h1>503 Service Temporarily Unavailable</h1></html>", "failed", "not the service's own word"),
+        (503, b"<html><h1>503 Service Temporarily Unavailable</h1></html>", "failed", "from a proxy or gateway, not the service"),
         (429, b"<html><h1>429 Too Many Requests</h1></html>", "throttled", "429 Too Many"),
         (502, b"<html>502 Bad Gateway</html>", "unreachable", "502 Bad Gateway"),
         (500, {"error": {"message": "boom", "type": "x"}}, "failed", "boom"),
@@ -46,7 +47,7 @@ def answered(status, body, content_type="application/json"):
 )
 def test_an_answer_is_named_for_what_it_is(status, body, outcome, words):
     content_type = "text/html" if isinstance(body, bytes) and body.startswith(b"<") else "application/json"
-    evidence = judge(answered(status, body, content_type), SAID, 0.5, {})
+    evidence = judge(answered(status, body, content_type), SAID, 0.5, {}, OPEN)
     assert decide(status=status, says=evidence.says) == outcome
     assert words in evidence.measured.get("error", "")
     assert bool(evidence.measured.get("error")) == (outcome != "ok")
@@ -54,7 +55,7 @@ def test_an_answer_is_named_for_what_it_is(status, body, outcome, words):
 
 def test_without_a_reference_text_or_a_limit_no_transcript_is_wrong():
     for reference, limit in (("", 0.5), (SAID, None)):
-        evidence = judge(answered(200, {"text": ""}), reference, limit, {"audio_s": 1.0})
+        evidence = judge(answered(200, {"text": ""}), reference, limit, {"audio_s": 1.0}, OPEN)
         assert (evidence.says, evidence.measured) == ("", {"audio_s": 1.0})
 
 
