@@ -173,11 +173,6 @@ def planned(stages: Iterable[Stage], seed: int) -> int | None:
     return total
 
 
-def share(whole: Iterable[Arrival], index: int, of: int) -> Iterator[Arrival]:
-    """The part of the arrivals that generator ``index`` (from 0) of ``of`` sends: dealt like cards."""
-    return (arrival for arrival in whole if arrival.seq % of == index)
-
-
 @cache
 def _drawn(stage: Stage, seed: int) -> int:
     return sum(1 for _ in _positions(stage, seed))

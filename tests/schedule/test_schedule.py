@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from coldburst.schedule.stages import Arrival, ScheduleError, Stage, arrivals, parse, planned, share, text
+from coldburst.schedule.stages import Arrival, ScheduleError, Stage, arrivals, parse, planned, text
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,9}", fullmatch=True)
 SECONDS = st.floats(0.001, 1e5)
@@ -75,14 +75,6 @@ def test_poisson_gaps_are_exponential(law):
 def test_what_is_planned_is_what_arrives(stage):
     if stage.count is None or stage.count < 1000:
         assert planned([stage], 3) == sum(1 for _ in arrivals([stage], 3))
-
-
-@given(seed=st.integers(0, 2**31), of=st.integers(1, 7))
-def test_shares_partition_the_whole(seed, of):
-    whole = list(arrivals(POISSON, seed))
-    parts = [list(share(whole, index, of)) for index in range(of)]
-    assert sorted((arrival for part in parts for arrival in part), key=lambda arrival: arrival.seq) == whole
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_every_process_computes_the_same_arrivals():
