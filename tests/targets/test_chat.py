@@ -35,7 +35,7 @@ def ask(url, model, path="/v1/chat/completions", limit_s=10.0, key="", tree=None
         ("whole", "ok", ""),
         ("empty", "wrong", "the answer has no text"),
         ("soft", "failed", "an error inside a 200: CUDA out of memory"),
-        ("missing", "refused", "404: The model `missing` does not exist. (is --model, or the --path, right?)"),
+        ("missing", "refused", "404: The model `missing` does not exist. (does the service have the model named by --model?)"),
         ("busy", "busy", "503: the queue is full"),
         ("stream:5:0.01", "ok", ""),
         ("stream:5:0.01:nodone", "ok", ""),
