@@ -1,1 +1,1 @@
-"""Load as data: text to stages, stages to arrivals."""
+"""Schedules: text to stages, stages to arrivals."""

@@ -1,4 +1,4 @@
-"""Recorded arrivals as a schedule: an earlier run's, or a list of instants from elsewhere."""
+"""Recorded arrivals as a schedule, from an earlier run or a CSV file of instants."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from coldburst.lines import one_line, whole_lines
 from coldburst.option import Option
 from coldburst.schedule.stages import ScheduleError, Stage
 
+# Columns with instants; without any of them, the file's first column is used.
 INSTANTS = ("scheduled_s", "timestamp", "time", "at_s")
-"""Columns that may hold the instants; without any of them the file's first column does."""
 ATTEMPTS = "attempts.csv"
 STAGE = "replay"
 LEAST_SPEED, MOST_SPEED = 0.001, 1000.0
@@ -38,35 +38,35 @@ def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
 
 
 def recorded_arrivals(place: Path, speed: float) -> tuple[Stage, ...]:
-    """The stages whose arrivals stand in ``place``, ``speed`` times as fast.
+    """The stages of the arrivals in ``place``, ``speed`` times as fast.
 
     Args:
-        place: a run's directory, its attempts.csv, or a CSV file with a column of instants: seconds, or
-            dates and times in ISO 8601. They count from the first one, in any order.
+        place: a run's directory, its attempts.csv, or a CSV file with a column of instants: seconds, or dates and times in ISO 8601, in
+            any order. The first one becomes second 0.
         speed: 2 = in half the time.
 
     Raises:
-        ScheduleError: one sentence that says what cannot be read and what would do.
+        ScheduleError: one sentence that names what cannot be read, and a remedy.
     """
     if not LEAST_SPEED <= speed <= MOST_SPEED:
         raise ScheduleError(
-            f"--speed {speed:g} is no speed: 2 replays in half the time, 0.5 in twice the time ({LEAST_SPEED:g} to {MOST_SPEED:g})"
+            f"--speed {speed:g} must be from {LEAST_SPEED:g} to {MOST_SPEED:g}: 2 replays in half the time, 0.5 in twice the time"
         )
     path = place / ATTEMPTS if place.is_dir() else place
     arrivals = sorted(_arrivals(path))
     if not arrivals:
-        raise ScheduleError(f"no arrivals in '{path}': it has no row but its first line")
+        raise ScheduleError(f"no arrivals in '{path}': it has no rows after its first line")
     begin_s, end_s = arrivals[0][0], arrivals[-1][0]
     if (lasts_s := (end_s - begin_s) / speed) > LONGEST_S:
         raise ScheduleError(
-            f"the arrivals in '{path}' take {lasts_s:.3g} s at --speed {speed:g}, and a run {LONGEST_S:.3g} s at most: "
+            f"the arrivals in '{path}' last {lasts_s:.3g} s at --speed {speed:g}, and a run lasts at most {LONGEST_S:.3g} s: "
             "are they in seconds? --speed 1000 replays milliseconds"
         )
     return _stages([((at_s - begin_s) / speed, stage) for at_s, stage in arrivals])
 
 
 def _stages(arrivals: list[Recorded]) -> tuple[Stage, ...]:
-    """A stage for each stretch of the recorded run, or one for all where its stages overlapped."""
+    """A stage for each stage of the recorded run, or a single one if its stages overlapped."""
     stretches = [(name, [at_s for at_s, _ in rows]) for name, rows in groupby(arrivals, key=lambda arrival: arrival[1])]
     if len({name for name, _ in stretches}) < len(stretches):
         stretches = [(STAGE, [at_s for at_s, _ in arrivals])]
@@ -91,14 +91,14 @@ def _arrivals(path: Path) -> Iterator[Recorded]:
             if (row.get("attempt") or "1") == "1":
                 yield _cell(row[column], path, rows.line_num, column), row.get("stage") or STAGE
     except csv.Error as error:
-        raise ScheduleError(f"'{path}' is no CSV file with a column of instants (line {rows.line_num}: {error})") from error
+        raise ScheduleError(f"'{path}' is not a CSV file with a column of instants (line {rows.line_num}: {error})") from error
 
 
 def _column(columns: list[str], path: Path) -> str:
-    """The column that holds the instants."""
+    """The column of instants."""
     if not columns or _instant(columns[0]) is not None:
-        shown = f", and not be '{one_line(columns[0], 40)}'" if columns else ""
-        raise ScheduleError(f"no arrivals in '{path}': its first line should name the columns, as in 'timestamp'{shown}")
+        shown = f", but is '{one_line(columns[0], 40)}'" if columns else ""
+        raise ScheduleError(f"no arrivals in '{path}': its first line must name the columns, as in 'timestamp'{shown}")
     return next((name for name in INSTANTS if name in columns), columns[0])
 
 
@@ -107,19 +107,19 @@ def _cell(cell: str | None, path: Path, number: int, column: str) -> float:
     if instant_s is None:
         shown = one_line((cell or "").strip(), 40)
         raise ScheduleError(
-            f"'{shown}' in '{path}', line {number}, column '{one_line(column, 40)}' is no instant: "
+            f"'{shown}' in '{path}', line {number}, column '{one_line(column, 40)}' is not an instant: "
             "write seconds (12.5) or 2026-11-21T10:00:00Z"
         )
     return instant_s
 
 
 def _instant(cell: str) -> float | None:
-    """Seconds, or a date and time in ISO 8601 (where it names no zone, of UTC: the same on every machine)."""
+    """Seconds, or a date and time in ISO 8601, in UTC if it has no time zone."""
     try:
         seconds = float(cell)
         return seconds if math.isfinite(seconds) else None
     except ValueError:
-        pass  # no number: perhaps a date
+        pass
     try:
         named = datetime.fromisoformat(cell.strip())
         return named.replace(tzinfo=named.tzinfo or UTC).timestamp()

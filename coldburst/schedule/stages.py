@@ -1,15 +1,15 @@
-"""Load as data: stages from one text notation, and the arrivals that they mean.
+"""Schedules: stages in a text notation, and the arrivals that they mean.
 
-A schedule is stages separated by commas; a stage is a name and what happens in it::
+A schedule is a list of stages separated by commas; a stage is a name and its load::
 
     burst 30                      30 requests at once
     steady 60s 3/s                one every third of a second for a minute
-    steady 60s 3/s poisson        the same number, at random instants (3/s x 60 s = 180, pinned)
+    steady 60s 3/s poisson        the same number, at random instants (3/s x 60 s = 180)
     steady 60s 3/s poisson free   the number is random too (180 +- 13)
-    climb 2m 1/s..10/s            the rate grows in a straight line
-    rest 10s 0/s                  nothing, until the next stage
-    level 60s 4 at a time         closed loop: 4 requests in flight, the next when one ends
-    level 100 4 at a time         the same until 100 requests are done
+    climb 2m 1/s..10/s            the rate grows linearly
+    rest 10s 0/s                  no requests, until the next stage
+    level 60s 4 at a time         closed loop: 4 requests in flight, a new one when one ends
+    level 100 4 at a time         the same, until 100 requests are done
 
 Times: ms, s, m, h. Rates: /s, /min (or /m), /h.
 """
@@ -38,23 +38,23 @@ _NEGATIVE = re.compile(rf"-{_NUMBER}.*")
 
 
 class ScheduleError(ValueError):
-    """A schedule's text cannot be read; the message names the word and shows a right one."""
+    """The text of a schedule is invalid; the message names the word and shows a valid one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stretch of load. ``str(stage)`` is the text that it is read from.
+    """A part of a schedule. ``str(stage)`` is its text.
 
     Attributes:
         name: unique within a schedule.
-        duration_s: seconds; None where ``count`` bounds the stage.
-        count: requests; None where ``duration_s`` bounds the stage.
+        duration_s: seconds; None if ``count`` limits the stage.
+        count: requests; None if ``duration_s`` limits the stage.
         rate, rate_end: offered rate in requests per second at the start and at the end (open loop).
-        poisson: random instants instead of an even spacing.
+        poisson: random instants instead of even spacing.
         free: with ``poisson``, the number of arrivals is random too.
         concurrency: requests in flight at a time (closed loop); None in an open loop.
-        at: recorded instants instead of a law: seconds from the stage's start, ascending (coldburst/schedule/replay.py
-            reads them; the notation only tells how many there are, and cannot be read back).
+        at: recorded instants instead of a rate: seconds from the stage's start, ascending (coldburst/schedule/replay.py
+            reads them). The notation only shows how many there are, and cannot be parsed.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Stage:
 
     @property
     def expected(self) -> float:
-        """Mean number of arrivals of an open stage: the integral of its rate, or its count."""
+        """Mean number of arrivals of an open-loop stage: the integral of its rate, or its count."""
         if self.at:
             return float(len(self.at))
         if self.count is not None:
@@ -82,7 +82,7 @@ class Stage:
         return (self.rate + self.rate_end) / 2 * (self.duration_s or 0.0)
 
     def __str__(self) -> str:
-        """The stage in the notation of this module; reading it gives the stage back, but for recorded arrivals."""
+        """The stage in the notation of this module, which can be parsed except for recorded arrivals."""
         if self.at:
             return f"{self.name} {len(self.at)} as recorded"
         words = [self.name, str(self.count) if self.duration_s is None else f"{_plain(self.duration_s)}s"]
@@ -97,7 +97,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request that is due: ``seq`` from 0 over the whole schedule, ``scheduled_s`` from second 0."""
+    """A scheduled request: ``seq`` counts from 0 over the whole schedule, ``scheduled_s`` from second 0."""
 
     seq: int
     scheduled_s: float
@@ -108,13 +108,13 @@ def parse(text: str) -> tuple[Stage, ...]:
     """Stages from the notation above.
 
     Raises:
-        ScheduleError: one sentence that names the offending word and gives a right example.
+        ScheduleError: one sentence that names the invalid word and gives a valid example.
     """
     stages = tuple(_stage(part.split()) for part in text.split(","))
     names = [stage.name for stage in stages]
     for name in names:
         if names.count(name) > 1:
-            raise ScheduleError(f"two stages are called '{name}': give each its own name, as in '{EXAMPLE}'")
+            raise ScheduleError(f"two stages are called '{name}': give each stage its own name, as in '{EXAMPLE}'")
     return stages
 
 
@@ -124,13 +124,11 @@ def text(stages: Iterable[Stage]) -> str:
 
 
 def offsets(stage: Stage, seed: int) -> Iterator[float]:
-    """Instants of an open stage's arrivals, in seconds from the stage's start, in order.
+    """Instants of an open-loop stage's arrivals, in seconds from its start, ascending.
 
-    The rate's integral L(t) = r t + (r' - r) t^2 / 2d is turned round at the positions k that the
-    stage's law gives: 0, 1, 2, … when even; a Poisson process of rate 1 otherwise. Its count is
-    pinned to round(L(d)) unless the stage is ``free``: given the count, the positions of a Poisson
-    process are the order statistics of as many uniform variables (Ross, Introduction to
-    Probability Models, 5.3).
+    The integral of the rate, L(t) = r t + (r' - r) t^2 / 2d, is inverted at positions k: 0, 1, 2, … for even spacing, a Poisson process
+    of rate 1 otherwise. Its count is round(L(d)) unless the stage is ``free``: given the count, the positions of a Poisson process are
+    the order statistics of as many uniform variables (Ross, Introduction to Probability Models, 5.3).
     """
     if stage.at:
         yield from stage.at
@@ -145,15 +143,15 @@ def offsets(stage: Stage, seed: int) -> Iterator[float]:
 
 
 def arrivals(stages: Sequence[Stage], seed: int, start_seq: int = 0, start_s: float = 0.0) -> Iterator[Arrival]:
-    """Every arrival of open-loop ``stages``, in order; the same for the same seed, in every process.
+    """The arrivals of open-loop ``stages``, in order; the same for the same seed, in every process.
 
     Raises:
-        ValueError: a closed-loop stage, whose arrivals only completions can tell.
+        ValueError: a closed-loop stage, whose arrivals depend on completions.
     """
     seq = start_seq
     for stage in stages:
         if stage.closed:
-            raise ValueError(f"stage '{stage}' is a closed loop: its arrivals follow from its completions")
+            raise ValueError(f"stage '{stage}' is a closed loop: its arrivals depend on completions")
         for offset in offsets(stage, seed):
             yield Arrival(seq, start_s + offset, stage.name)
             seq += 1
@@ -161,14 +159,15 @@ def arrivals(stages: Sequence[Stage], seed: int, start_seq: int = 0, start_s: fl
 
 
 def planned(stages: Iterable[Stage], seed: int) -> int | None:
-    """How many requests the schedule asks for; None where a closed loop's duration decides it."""
+    """Number of requests in the schedule; None if the duration of a closed loop decides it."""
     total = 0
     for stage in stages:
         if stage.count is None and stage.closed:
             return None
         if stage.count is not None:
             total += stage.count
-        else:  # only a free stage has to be drawn to be counted
+        else:
+            # Only the arrivals of a free stage have to be drawn to be counted.
             total += _drawn(stage, seed) if stage.free else round(stage.expected)
     return total
 
@@ -179,7 +178,7 @@ def _drawn(stage: Stage, seed: int) -> int:
 
 
 def _positions(stage: Stage, seed: int) -> Iterator[float]:
-    """Places of the arrivals on the axis of expected counts, 0 … L(d), ascending."""
+    """Positions of the arrivals on the axis of expected counts, 0 … L(d), ascending."""
     total = stage.expected
     if not stage.poisson:
         yield from range(round(total))
@@ -191,7 +190,8 @@ def _positions(stage: Stage, seed: int) -> Iterator[float]:
             yield position
             position -= math.log(1 - draw())
         return
-    below = 0.0  # share of the axis used up: each next order statistic is the least of the uniforms left
+    # Part of the axis below the last position: the next order statistic is the minimum of the uniforms left.
+    below = 0.0
     count = round(total)
     for left in range(count, 0, -1):
         below = 1 - (1 - below) * (1 - draw()) ** (1 / left)
@@ -201,7 +201,7 @@ def _positions(stage: Stage, seed: int) -> Iterator[float]:
 def _stage(words: list[str]) -> Stage:
     whole = " ".join(words)
     if len(words) < 2 or not _NAME.fullmatch(words[0]):
-        raise ScheduleError(f"'{whole}' is no stage: a stage is a name and what happens in it, as in 'burst 30' or '{EXAMPLE}'")
+        raise ScheduleError(f"'{whole}' is not a stage: a stage is a name and its load, as in 'burst 30' or '{EXAMPLE}'")
     name, extent, *rest = words
     if long := next((word for word in (extent, *rest) if len(word) > LONGEST), None):
         raise ScheduleError(
@@ -209,19 +209,19 @@ def _stage(words: list[str]) -> Stage:
         )
     for word in words[1:]:
         if _NEGATIVE.fullmatch(word):
-            raise ScheduleError(f"'{word}' in stage '{whole}' is negative: rates, counts and durations are not, as in 'steady 60s 3/s'")
+            raise ScheduleError(f"'{word}' in stage '{whole}' is negative: rates, counts and durations must not be, as in 'steady 60s 3/s'")
     count = int(extent) if _COUNT.fullmatch(extent) else None
     duration_s = None if count is not None else _duration(extent, whole)
     if rest[1:3] == ["at", "a"] and rest[3:4] == ["time"] and rest[0].isascii() and rest[0].isdigit() and int(rest[0]) > 0:
         _nothing_left(rest[4:], whole)
         return Stage(name, duration_s, count, concurrency=int(rest[0]))
     if rest == ["as", "recorded"]:
-        raise ScheduleError(f"stage '{whole}' tells of recorded arrivals without their times: replay them with locustfiles/replay.py")
+        raise ScheduleError(f"stage '{whole}' has no times of its recorded arrivals: replay them with locustfiles/replay.py")
     if duration_s is None:
         _nothing_left(rest, whole)
         return Stage(name, count=count)
     if not rest:
-        raise ScheduleError(f"stage '{whole}' has a duration but no rate: say how many requests per second, as in 'steady 60s 3/s'")
+        raise ScheduleError(f"stage '{whole}' has a duration but no rate: add requests per second, as in 'steady 60s 3/s'")
     rate, rate_end = _rates(rest[0], whole)
     flags = rest[1:]
     if flags in (["poisson"], ["poisson", "free"], []):
@@ -233,8 +233,8 @@ def _stage(words: list[str]) -> Stage:
 def _nothing_left(words: list[str], whole: str) -> None:
     if words:
         raise ScheduleError(
-            f"unknown word '{words[0]}' in stage '{whole}': after the rate may stand 'poisson' or 'poisson free', "
-            f"after a count or duration 'N at a time', as in '{EXAMPLE}' or 'level 60s 4 at a time'"
+            f"unknown word '{words[0]}' in stage '{whole}': use 'poisson' or 'poisson free' after a rate, "
+            f"or 'N at a time' after a count or duration, as in '{EXAMPLE}' or 'level 60s 4 at a time'"
         )
 
 
@@ -246,7 +246,7 @@ def _duration(word: str, whole: str) -> float:
         )
     seconds = float(match["value"]) * _SECONDS[match["unit"]]
     if not 0 < seconds < math.inf:
-        raise ScheduleError(f"'{word}' in stage '{whole}' is no stretch of time: write a duration above zero, as in '60s'")
+        raise ScheduleError(f"'{word}' in stage '{whole}' must be a duration above zero, as in '60s'")
     return seconds
 
 
@@ -256,11 +256,11 @@ def _rates(word: str, whole: str) -> tuple[float, float]:
     for side in word.split("..", 1):
         match = _RATE.fullmatch(side)
         if not match or not math.isfinite(float(match["value"])):
-            raise ScheduleError(f"'{word}' in stage '{whole}' is no rate: write '3/s', '90/min' or '1/s..10/s', as in '{EXAMPLE}'")
+            raise ScheduleError(f"'{word}' in stage '{whole}' is not a rate: write '3/s', '90/min' or '1/s..10/s', as in '{EXAMPLE}'")
         rates.append(float(match["value"]) / _PER_SECOND[match["unit"]])
     return rates[0], rates[-1]
 
 
 def _plain(number: float) -> str:
-    """The shortest text that reads back as ``number``."""
+    """The shortest text that parses as ``number``."""
     return repr(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)

@@ -12,18 +12,18 @@ JOBS_HOST = "api.runpod.ai"
 MANAGEMENT = "https://api.runpod.io/v2"
 QUEUE_FORM = "https://api.runpod.ai/v2/ENDPOINT_ID"
 BALANCER_FORM = "https://ENDPOINT_ID.api.runpod.ai"
+# Routes of OpenAI's interface that do not accept audio.
 OTHER_ROUTES = (("v1", "chat", "completions"), ("v1", "completions"), ("v1", "embeddings"))
-"""Routes of OpenAI's interface that take other things than audio."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointAddress:
-    """An endpoint and the places around it.
+    """An endpoint and its addresses.
 
     Attributes:
         kind: one of KINDS.
-        url: what requests go to; a path in it stands before theirs.
-        endpoint_id: RunPod's name for it, "" elsewhere.
+        url: address of requests; its path is prepended to theirs.
+        endpoint_id: RunPod's id of it, "" for other services.
         api: the queue API that answers /health, "" if none.
         management: REST v2 (worker list, settings), "" if none.
     """
@@ -36,20 +36,20 @@ class EndpointAddress:
 
 
 def infer(host: str, kind: str = "auto") -> EndpointAddress:
-    """What ``host`` names, by the forms of RunPod's addresses and of the emulator's; anything else is a transcription service.
+    """The endpoint at ``host``, by the forms of RunPod's and the emulator's addresses; anything else is a transcription service.
 
     ``https://api.runpod.ai/v2/ID`` and any ``http(s)://HOST:PORT/v2/ID`` are queue endpoints, ``https://ID.api.runpod.ai``
     and ``http://HOST:PORT/lb/ID`` load-balancing ones. An address below /v2/ID/openai is a service behind a queue endpoint.
 
     Args:
-        host: an address; "" = none yet (a transcription service, unless told otherwise).
-        kind: one of KINDS, which has the last word, or "auto".
+        host: an address; "" = none yet.
+        kind: one of KINDS, which overrides the detected one, or "auto".
 
     Raises:
-        ValueError: the address contradicts itself, or what was told; one sentence.
+        ValueError: the address contradicts itself or ``kind``.
     """
     if kind not in (*KINDS, "auto"):
-        raise ValueError(f"'{kind}' is no kind of endpoint: give one of {', '.join(KINDS)}, or auto")
+        raise ValueError(f"'{kind}' is not a type of endpoint: give one of {', '.join(KINDS)}, or auto")
     host = host.strip().rstrip("/")
     if not host:
         return EndpointAddress("transcription" if kind == "auto" else kind, "")
@@ -61,20 +61,20 @@ def infer(host: str, kind: str = "auto") -> EndpointAddress:
     if kind == "transcription":
         return replace(found, kind=kind)
     if kind == "queue" and found.kind == "balancer":
-        raise ValueError(f"--host '{host}' is a load-balancing endpoint's address: its queue would be {found.api}")
+        raise ValueError(f"--host '{host}' is the address of a load-balancing endpoint: its queue would be {found.api}")
     if kind == "queue":
-        raise ValueError(f"--host '{host}' holds no endpoint id: a queue endpoint's address is {QUEUE_FORM}")
+        raise ValueError(f"--host '{host}' has no endpoint id: the address of a queue endpoint is {QUEUE_FORM}")
     if found.kind == "queue":
         form = BALANCER_FORM if _of_runpod(urlsplit(host)) else "http://HOST:PORT/lb/ENDPOINT_ID"
-        raise ValueError(f"--host '{host}' is a queue endpoint's address: a load-balancing one's is {form}")
+        raise ValueError(f"--host '{host}' is the address of a queue endpoint: that of a load-balancing endpoint is {form}")
     return replace(found, kind=kind)
 
 
 def without_overlap(host: str, path: str) -> str:
-    """``host`` without the end of its path that ``path`` begins with: ``…/v1`` for ``/v1/audio/transcriptions`` is the origin.
+    """``host`` without the end of its path that ``path`` repeats, as in ``…/v1`` for ``/v1/audio/transcriptions``.
 
-    The base URLs of OpenAI's clients end in /v1, and whole routes get pasted too. Whole segments are compared, and an
-    endpoint's name (/v2/ID, /lb/ID) always stays.
+    Base URLs of OpenAI's clients end in /v1, and users paste whole routes too. Only whole segments are removed, and never an endpoint's
+    id (/v2/ID, /lb/ID).
     """
     url = urlsplit(host.rstrip("/"))
     own, route = url.path.split("/")[1:], path.partition("?")[0].strip("/").split("/")
@@ -92,7 +92,7 @@ def _refuse_other_routes(host: str) -> None:
     if route:
         base = url._replace(path=url.path.rstrip("/").removesuffix(route)).geturl()
         raise ValueError(
-            f"--host '{host}' is not a route for audio: clips are tested at /v1/audio/transcriptions (--host {base}), "
+            f"--host '{host}' is not a route for audio: clips are sent to /v1/audio/transcriptions (--host {base}), "
             f"JSON bodies with --target balancer --host {base} --path {route} --input body.json"
         )
 
@@ -100,7 +100,7 @@ def _refuse_other_routes(host: str) -> None:
 def _found(host: str, url: SplitResult, kind: str) -> EndpointAddress:
     name, parts = (url.hostname or "").lower(), [part for part in url.path.split("/") if part]
     if _of_runpod(url) and url.scheme == "http":
-        raise ValueError(f"--host '{host}' would send the key unencrypted: RunPod's addresses begin with https://")
+        raise ValueError(f"--host '{host}' would send the key unencrypted: use https:// for RunPod")
     origin = f"{url.scheme}://{url.netloc}"
     if name.endswith(f".{JOBS_HOST}"):
         endpoint_id = name.removesuffix(f".{JOBS_HOST}")
@@ -110,18 +110,19 @@ def _found(host: str, url: SplitResult, kind: str) -> EndpointAddress:
     if parts[:1] == ["lb"] and len(parts) > 1:
         return EndpointAddress("balancer", host, parts[1], f"{origin}/v2/{parts[1]}", f"{origin}/v2")
     if name == JOBS_HOST:
-        raise ValueError(f"--host '{host}' holds no endpoint id: a queue endpoint's address is {QUEUE_FORM}")
+        raise ValueError(f"--host '{host}' has no endpoint id: the address of a queue endpoint is {QUEUE_FORM}")
     return EndpointAddress("transcription", host)
 
 
 def _below_v2(host: str, origin: str, name: str, endpoint_id: str, rest: list[str], kind: str) -> EndpointAddress:
     api, management = f"{origin}/v2/{endpoint_id}", MANAGEMENT if name == JOBS_HOST else f"{origin}/v2"
     if name != JOBS_HOST and name.endswith(f".{RUNPOD}"):
-        management = ""  # another of RunPod's hosts: nothing is known of a REST v2 beside it
+        # Whether other hosts of RunPod have a REST v2 is not known.
+        management = ""
     if not rest:
         return EndpointAddress("queue", api, endpoint_id, api, management)
     if kind == "queue" or (kind == "auto" and rest[0] in OPERATIONS):
-        raise ValueError(f"--host '{host}' ends in '/{'/'.join(rest)}': name the endpoint alone, as in {api}")
+        raise ValueError(f"--host '{host}' ends in '/{'/'.join(rest)}': give only the endpoint's address, as in {api}")
     if rest[0] == "openai":
         return EndpointAddress("transcription", host, endpoint_id, api, management)
     return EndpointAddress("transcription", host)

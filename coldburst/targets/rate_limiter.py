@@ -1,4 +1,4 @@
-"""How often a process may poll its jobs: one limit for all of them, first come, first served."""
+"""Limits how often a process polls its jobs: one limit for all of them, first come, first served."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 import gevent
 from gevent.event import Event
 
+# Requests of so many seconds may be saved up, because timers count whole milliseconds.
 BURST_S = 0.05
-"""Seconds of the rate that may be saved up: timers count whole milliseconds, and what they lose is made good."""
 MOST_HALVINGS = 6
 _NEARLY = 1 - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How often an operation of RunPod's may be called, per endpoint and user (documented under "rate limits").
+    """RunPod's limit on an operation, per endpoint and user (documented under "rate limits").
 
     Attributes:
-        requests: within any ``window_s`` seconds.
-        concurrent: open at a time.
-        share: the part of both that this process uses. The rest is for other generators, and for the window's edge.
+        requests: allowed within any ``window_s`` seconds.
+        concurrent: requests allowed at a time.
+        share: part of both that this process uses. The rest is for other generators and for the edges of windows.
     """
 
     requests: int
@@ -32,7 +32,7 @@ class RateLimit:
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
-            raise ValueError(f"a share of {self.share:g} of RunPod's rate limit cannot be used: give one above 0 and up to 1, as in 0.8")
+            raise ValueError(f"a share of {self.share:g} of RunPod's rate limit is not usable: give one above 0 and at most 1, as in 0.8")
 
     @property
     def rate(self) -> float:
@@ -41,19 +41,19 @@ class RateLimit:
 
     @property
     def places(self) -> int:
-        """Requests open at a time."""
+        """Requests at a time."""
         return max(1, int(self.concurrent * self.share))
 
 
 class TokenBucket:
-    """When the next request may go: a token bucket whose rate halves when the service says 429. It takes ``now``, in seconds.
+    """A token bucket whose rate halves when the service answers 429. ``now`` is in seconds.
 
-    Within any stretch of t seconds it lets at most ``burst`` + rate × t requests go.
+    Within any t seconds it allows at most ``burst`` + rate × t requests.
 
     Args:
         rate: requests per second.
-        burst: requests that may be saved up, 1 or more.
-        window_s: how long a halving lasts, if no other follows; then the rate doubles.
+        burst: requests that can be saved up, 1 or more.
+        window_s: how long a halved rate lasts before it doubles again.
     """
 
     def __init__(self, rate: float, burst: float, window_s: float, now: float) -> None:
@@ -62,23 +62,23 @@ class TokenBucket:
         self._halvings, self._slowed, self._doubles = 0, now, now
 
     def change(self, rate: float, burst: float, now: float) -> None:
-        """Another rate from now on; what was saved up stays, as far as ``burst`` goes."""
+        """Sets another rate; saved requests are kept, up to ``burst``."""
         self._refill(now)
         self._rate, self._burst = rate, max(1.0, burst)
         self._add(now)
 
     def wait_s(self, now: float) -> float:
-        """Seconds until a request may go, 0 = at once."""
+        """Seconds until the next request is allowed."""
         self._refill(now)
         return 0.0 if self._tokens >= _NEARLY else (1 - self._tokens) / self.rate
 
     def take(self, now: float) -> None:
-        """A request goes."""
+        """Counts a request."""
         self._refill(now)
         self._tokens -= 1
 
     def slow(self, now: float, sent: float) -> None:
-        """The service said 429 to a request sent at ``sent``: half the rate, once for all requests that were under way together."""
+        """Halves the rate after a 429 to a request sent at ``sent``; once for all requests that were in flight together."""
         if self._halvings and sent < self._slowed:
             return
         self._refill(now)
@@ -104,10 +104,10 @@ class TokenBucket:
 
 
 class RateLimiter:
-    """Turns to send a request, for any number of greenlets: at the pace and within the places of a rate limit, first come, first served.
+    """Gives greenlets turns to send a request within a rate limit, first come, first served.
 
     Args:
-        burst: requests that may be saved up; by default what goes in BURST_S.
+        burst: requests that can be saved up; by default those of BURST_S.
     """
 
     def __init__(self, limit: RateLimit, burst: float | None = None) -> None:
@@ -118,7 +118,7 @@ class RateLimiter:
         self._timer: gevent.Greenlet | None = None
 
     def change(self, limit: RateLimit) -> None:
-        """Another limit from now on, with the burst of BURST_S; turns that were taken stay taken."""
+        """Sets another limit, with the burst of BURST_S; turns already taken stay valid."""
         self.places = limit.places
         self._bucket.change(limit.rate, limit.rate * BURST_S, time.perf_counter())
         self._serve()
@@ -130,7 +130,7 @@ class RateLimiter:
 
     @property
     def open(self) -> int:
-        """Turns taken and not given back."""
+        """Turns in use."""
         return self._open
 
     @property
@@ -139,7 +139,7 @@ class RateLimiter:
         return len(self._waiting)
 
     def enter(self, timeout_s: float, *, urgent: bool = False) -> bool:
-        """Waits for a turn, at the head of the line where it is urgent; False = there was none in time. Ends with ``leave``."""
+        """Waits for a turn, first in line if ``urgent``; False if none was free in time. ``leave`` returns the turn."""
         turn = Event()
         self._waiting[turn] = None
         if urgent:
@@ -147,7 +147,8 @@ class RateLimiter:
         try:
             self._serve()
             turn.wait(timeout_s)
-        except BaseException:  # killed: a turn that came at the same moment goes to another
+        # Killed: a turn that came at the same moment is returned.
+        except BaseException:
             self._waiting.pop(turn, None)
             if turn.is_set():
                 self.leave()
@@ -156,12 +157,12 @@ class RateLimiter:
         return bool(turn.is_set())
 
     def leave(self) -> None:
-        """Gives a turn back: the request has ended."""
+        """Returns a turn: the request has ended."""
         self._open -= 1
         self._serve()
 
     def slow(self, sent: float) -> None:
-        """The service said 429 to a request sent at ``sent`` (perf_counter): half the rate for a window."""
+        """Halves the rate for a window after a 429 to a request sent at ``sent`` (perf_counter)."""
         self._bucket.slow(time.perf_counter(), sent)
 
     def _serve(self) -> None:

@@ -31,7 +31,7 @@ def test_clips_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(ClipError, match="no clips at"):
         load_clips(tmp_path)
     (tmp_path / "noise.wav").write_bytes(b"this is no audio")
-    with pytest.raises(ClipError, match=r"noise\.wav': it is no audio"):
+    with pytest.raises(ClipError, match=r"noise\.wav': libsndfile cannot read it as audio"):
         load_clips(tmp_path)
     (tmp_path / "noise.wav").write_bytes((ROOT / "samples" / "01-harbour.wav").read_bytes())
     (tmp_path / "transcripts.csv").write_bytes("file,text\nnoise.wav,caf\u00e9\n".encode("latin-1"))

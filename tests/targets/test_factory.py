@@ -38,28 +38,40 @@ def test_what_is_told_has_the_last_word():
 @pytest.mark.parametrize(
     ("host", "told", "words"),
     [
-        ("https://api.runpod.ai/v2/ab12/run", "auto", "ends in '/run': name the endpoint alone, as in https://api.runpod.ai/v2/ab12"),
+        (
+            "https://api.runpod.ai/v2/ab12/run",
+            "auto",
+            "ends in '/run': give only the endpoint's address, as in https://api.runpod.ai/v2/ab12",
+        ),
         ("http://127.0.0.1:8000/v2/demo/runsync", "queue", "ends in '/runsync'"),
         ("https://api.runpod.ai/v2/ab12/status/job-1", "auto", "ends in '/status/job-1'"),
-        ("https://api.runpod.ai", "auto", "holds no endpoint id"),
-        ("http://127.0.0.1:8000", "queue", "holds no endpoint id"),
-        ("https://ab12.api.runpod.ai", "queue", "is a load-balancing endpoint's address: its queue would be https://api.runpod.ai/v2/ab12"),
-        ("http://127.0.0.1:8000/v2/demo/extra", "queue", "ends in '/extra': name the endpoint alone, as in http://127.0.0.1:8000/v2/demo"),
+        ("https://api.runpod.ai", "auto", "has no endpoint id"),
+        ("http://127.0.0.1:8000", "queue", "has no endpoint id"),
+        (
+            "https://ab12.api.runpod.ai",
+            "queue",
+            "is the address of a load-balancing endpoint: its queue would be https://api.runpod.ai/v2/ab12",
+        ),
+        (
+            "http://127.0.0.1:8000/v2/demo/extra",
+            "queue",
+            "ends in '/extra': give only the endpoint's address, as in http://127.0.0.1:8000/v2/demo",
+        ),
         ("https://api.runpod.ai/v2/ab12/openai/v1", "queue", "ends in '/openai/v1'"),
         ("https://api.runpod.ai/v2/ab12", "balancer", "https://ENDPOINT_ID.api.runpod.ai"),
         ("http://127.0.0.1:8000/v2/demo", "balancer", "http://HOST:PORT/lb/ENDPOINT_ID"),
         ("http://api.runpod.ai/v2/ab12", "auto", "unencrypted"),
-        ("http://h/v1/chat/completions", "auto", "clips are tested at /v1/audio/transcriptions (--host http://h)"),
+        ("http://h/v1/chat/completions", "auto", "clips are sent to /v1/audio/transcriptions (--host http://h)"),
         ("http://h/v1/chat/completions/", "transcription", "--target balancer --host http://h --path /v1/chat/completions --input"),
         ("https://h/openai/v1/completions", "auto", "--host https://h/openai --path /v1/completions"),
         ("https://h/v1/embeddings", "auto", "is not a route for audio"),
         ("https://ab12.api.runpod.ai/v1/embeddings", "auto", "--host https://ab12.api.runpod.ai --path /v1/embeddings"),
         ("https://api.runpod.ai/v2/ab12/openai/v1/chat/completions", "auto", "--host https://api.runpod.ai/v2/ab12/openai)"),
-        ("http://127.0.0.1:8000", "pod", "'pod' is no kind of endpoint"),
+        ("http://127.0.0.1:8000", "pod", "'pod' is not a type of endpoint"),
     ],
 )
 def test_a_contradiction_is_told_in_one_sentence(host, told, words):
-    with pytest.raises(ValueError, match=r"--host|kind") as caught:
+    with pytest.raises(ValueError, match=r"--host|type") as caught:
         infer(host, told)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -29,7 +29,7 @@ def test_the_documented_limits_make_160_polls_a_second_and_320_at_a_time():
     assert (limit.rate, limit.places) == (160.0, 320)
     assert RateLimit(2000, 400, share=0.0001).places == 1
     for share in (0, -1, 1.1):
-        with pytest.raises(ValueError, match=r"give one above 0 and up to 1, as in 0\.8"):
+        with pytest.raises(ValueError, match=r"give one above 0 and at most 1, as in 0\.8"):
             RateLimit(1, 1, share=share)
 
 
