@@ -256,7 +256,6 @@ def key(plan: RunPlan) -> str:
 
 def key_variable(plan: RunPlan) -> str:
     """The environment variable with the key for the endpoint of ``plan``."""
-    of_runpod = plan.kind != "transcription" or (plan.host and infer(plan.host, plan.kind).endpoint_id)
     return factory.key_variable(infer(plan.host, plan.kind))
 
 
