@@ -78,8 +78,7 @@ def json_items():
     yield b"[" + b'{"a": 1},' * 11_000_000 + b'{"a": 1234567}]'.ljust(999_999, b" ")
 
 
-@pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("head", "blocks", "fault"),
     [(ENDLESS, forever, "deadline"), (CHUNKED, chunks, "deadline"), (LARGE, json_items, "")],
