@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import unquote
 
 MARK = "[key]"
-WITHHELD = "[withheld: the text holds the key in another encoding]"
+# No word of it has eight letters, which could be a part of a key.
+WITHHELD = "[text with an encoded key]"
 # So many characters of a key count as the key.
 PART = 8
 # Characters of a text that are kept; a cell of a row has 200.
