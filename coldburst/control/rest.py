@@ -212,11 +212,7 @@ class RestControl(Control):
         return body
 
     def _environment(self, present: Object, variable: str, value: str | None) -> dict[str, str]:
-        """The present environment with one variable set, or removed.
-
-        Raises:
-            ControlError: a value is masked, and the mask would overwrite it.
-        """
+        """The present environment with one variable set, or removed. Raises ControlError if a hidden value would be overwritten."""
         env = dict(present["env"])
         if masked := [name for name, text in env.items() if not isinstance(text, str) or (text and not text.strip("*•"))]:
             raise ControlError(f"{self.where} hides the value of {masked[0]}, which a change would overwrite: use --control hand")
@@ -254,11 +250,7 @@ class RestControl(Control):
             raise ControlError(f"{self.where} does not list its workers as REST v2 does ({error!r}): use --control hand") from error
 
     def _ask(self, method: str, path: str, body: Object | None = None) -> Object:
-        """The answer, after up to TRIES calls.
-
-        Raises:
-            ControlError: it is refused for good, or TRIES times, or the run ended.
-        """
+        """The answer, after up to TRIES calls. Raises ControlError if it is refused for good, or TRIES times, or the run ended."""
         calls = Retrying(
             stop=stop_after_attempt(TRIES),
             retry=retry_if_exception_type(_TransientError),

@@ -65,11 +65,7 @@ def save(folder: Path, settings: SavedSettings) -> None:
 
 
 def load(folder: Path) -> SavedSettings:
-    """The content of settings.json.
-
-    Raises:
-        ControlError: it does not exist or cannot be read.
-    """
+    """The content of settings.json. Raises ControlError if it does not exist or cannot be read."""
     path = folder / FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=SavedSettings)

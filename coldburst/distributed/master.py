@@ -84,17 +84,7 @@ class DistributedRun:
         self._beats: gevent.Greenlet | None = None
         if hooks:
             recorder.attempt_listeners.append(hooks.attempts)
-            hooks.begin(
-                StageContext(
-                    self.load.now,
-                    self.load.rest,
-                    lambda: self.load.stopping,
-                    lambda: self.ended_by,
-                    recorder.folder,
-                    recorder.stage,
-                    self.samples,
-                )
-            )
+            hooks.begin(StageContext.of(self))
 
     @property
     def sent(self) -> int:

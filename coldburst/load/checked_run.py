@@ -53,11 +53,7 @@ class OptionChecker:
         return str(self._environment.host or self._environment.parsed_options.host or "")
 
     def only(self, names: Sequence[str] | None = None) -> RunSpec:
-        """The single test among the user classes of these names (None: among those that Locust runs).
-
-        Raises:
-            OptionError: there are several tests, or none, or the test's attributes are wrong.
-        """
+        """The single test among the user classes of these names (None: those that Locust runs). Raises OptionError if there is none."""
         names = [user.__name__ for user in self._environment.user_classes] if names is None else names
         if len(names) != 1 or names[0] not in self._specs:
             raise OptionError(self._several(names))
@@ -92,11 +88,7 @@ class OptionChecker:
             spec.kind.consent({**found.plan.options, "host": found.plan.host})
 
     def take(self) -> CheckedRun:
-        """The checked options of the run that starts now. An earlier check is used once, and only for unchanged options.
-
-        Raises:
-            ValueError: an option is wrong; one sentence.
-        """
+        """The options of the run that starts now, from an earlier check if none has changed. Raises ValueError if one is wrong."""
         before, self._checked = self._checked, None
         spec = self.only()
         values = self._values(spec, {})

@@ -193,11 +193,7 @@ class _Explain(argparse.Action):
 
 
 def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -> RunPlan:
-    """The plan for ``options`` (by name, with ``host``); ``stages`` replace --schedule if the test makes its own.
-
-    Raises:
-        ValueError: one sentence with the wrong value and a right one.
-    """
+    """The plan for ``options`` (by name, with ``host``); ``stages`` replace --schedule. Raises ValueError if an option is wrong."""
     stages = stages or parse(str(options["schedule"]))
     count = _count(stages, options["seed"])
     for option in OPTIONS:
@@ -246,11 +242,7 @@ def _count(stages: tuple[Stage, ...], seed: int) -> int | None:
 
 
 def key(plan: RunPlan) -> str:
-    """The API key for the endpoint of ``plan``, from the environment.
-
-    Raises:
-        OptionError: it does not fit in a header; the message does not show it.
-    """
+    """The API key for the endpoint of ``plan``, from the environment. Raises OptionError if it does not fit in a header."""
     return read_key(key_variable(plan))
 
 

@@ -86,11 +86,7 @@ class RunSpec:
         return {attribute(option): _value(option, given[attribute(option)], shared[attribute(option)]) for option in self.options}
 
     def stages(self, values: Mapping[str, Any]) -> tuple[Stage, ...] | None:
-        """The schedule if the kind makes it; None if it is read from --schedule.
-
-        Raises:
-            OptionError: the kind cannot use the options, or there is no schedule.
-        """
+        """The schedule if the kind makes it; None if it is read from --schedule. Raises OptionError if there is none."""
         if self.kind.stages:
             return self.kind.stages(values)
         if not str(values["schedule"]).strip():

@@ -84,11 +84,7 @@ class StageHooks:
         """Called once, before the first stage."""
 
     def before(self, stage: Stage) -> bool:
-        """Called when all earlier requests have ended; the stage begins when it returns. False skips the stage.
-
-        Raises:
-            EndRunError: to end the run instead.
-        """
+        """Called when all earlier requests have ended. False skips the stage; EndRunError ends the run."""
         return True
 
     def after(self, stage: Stage, start_s: float, stop_s: float) -> None:

@@ -105,20 +105,8 @@ GENERATOR = (
     Column("connections", float, "", "connections opened so far", "generator"),
     Column("sent", float, "", "requests sent so far", "generator"),
     Column("lateness_max_s", float, "s", "largest send delay since the previous row", "generator"),
-    Column(
-        "clock_s",
-        float,
-        "s",
-        "offset of its clock to the master's (distributed runs); times are corrected for it",
-        "coldburst/distributed/clock_sync.py",
-    ),
-    Column(
-        "round_trip_s",
-        float,
-        "s",
-        "round trip to the master when the clocks were compared; the error is at most half",
-        "coldburst/distributed/clock_sync.py",
-    ),
+    Column("clock_s", float, "s", "offset of its clock to the master's; times are corrected for it", "clock_sync.py"),
+    Column("round_trip_s", float, "s", "round trip to the master, at most twice the error of clock_s", "clock_sync.py"),
 )
 ENDPOINT = (
     Column("at_s", float, "s", "time of the poll, from second 0", "generator"),
@@ -171,11 +159,7 @@ def cells(row: Attempt) -> list[object]:
 
 
 def read_rows(lines: str) -> Iterator[Attempt]:
-    """The rows in whole lines of attempts.csv with all columns, without its first line.
-
-    Raises:
-        ValueError: a row cannot be read.
-    """
+    """The rows in whole lines of attempts.csv with all columns, without its first line. Raises ValueError if a row cannot be read."""
     for number, row in enumerate(csv.DictReader(io.StringIO(HEADER + lines, newline="")), start=2):
         try:
             yield Attempt(**{column.name: value(column, row[column.name]) for column in COLUMNS})

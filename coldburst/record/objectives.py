@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from coldburst.lines import one_line
 from coldburst.option import number
 
 HELP = (__doc__ or "").replace("``", "'")
@@ -131,11 +132,7 @@ class Objectives:
 
 
 def parse(text: str) -> list[dict[str, Any]]:
-    """A sweep's comma-separated objectives, each as ``metric``, ``op``, ``value`` (seconds or a share) and ``text``.
-
-    Raises:
-        ObjectiveError: one of them is not an objective.
-    """
+    """A sweep's comma-separated objectives as ``metric``, ``op``, ``value`` (seconds or a share), ``text``. Raises ObjectiveError."""
     if not text.strip():
         return []
     found = [(objective(word, OF_SWEEPS), "".join(word.split())) for word in text.split(",")]
@@ -143,12 +140,8 @@ def parse(text: str) -> list[dict[str, Any]]:
 
 
 def objective(text: str, metrics: tuple[str, ...] = METRICS, **more: Any) -> Objective:
-    """The objective in ``text``, for one of ``metrics``; ``more`` are its other attributes.
-
-    Raises:
-        ObjectiveError: the text is not an objective.
-    """
-    word = _short(text)
+    """The objective in ``text``, for one of ``metrics``; ``more`` are its other attributes. Raises ObjectiveError."""
+    word = _quoted(text)
     form = _FORM.fullmatch(word.lower())
     if form is None:
         raise ObjectiveError(f"objective '{word}' is not METRIC OP VALUE: write it as in '{EXAMPLE}' (operators < <= > >= ==)")
@@ -171,11 +164,7 @@ def objective(text: str, metrics: tuple[str, ...] = METRICS, **more: Any) -> Obj
 
 
 def objectives(content: Mapping[str, Any]) -> Objectives:
-    """The objectives in a file's content.
-
-    Raises:
-        ObjectiveError: one sentence that names the wrong entry and shows a right one.
-    """
+    """The objectives in a file's content. Raises ObjectiveError for a wrong entry, and shows a right one."""
     _only(content, ("objective", "baseline"), "at the top of the file")
     found, changes = content.get("objective", []), content.get("baseline", {})
     if not isinstance(found, list) or not all(isinstance(said, dict) for said in found):
@@ -189,11 +178,7 @@ def objectives(content: Mapping[str, Any]) -> Objectives:
 
 
 def load(path: Path) -> Objectives:
-    """The objectives in a TOML file.
-
-    Raises:
-        ObjectiveError: it cannot be read, or has no objective; one sentence that names the file.
-    """
+    """The objectives in a TOML file. Raises ObjectiveError, which names the file."""
     try:
         return objectives(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -212,24 +197,22 @@ def _read(said: Mapping[str, Any]) -> Objective:
         raise ObjectiveError('each [[objective]] needs a line that = "METRIC OP VALUE", as in that = "p95 < 2 s"')
     for name in ("abort", "may_be_missing"):
         if not isinstance(said.get(name, False), bool):
-            raise ObjectiveError(f"objective '{_short(that)}': {name} must be true or false, not {_short(repr(said[name]))}")
+            raise ObjectiveError(f"objective '{_quoted(that)}': {name} must be true or false, not {_quoted(repr(said[name]))}")
     after = said.get("after", AFTER)
     if not isinstance(after, int) or isinstance(after, bool) or after < 1:
         raise ObjectiveError(
-            f"objective '{_short(that)}': after must be a number of requests from 1 up, as in {AFTER}, not {_short(repr(after))}"
+            f"objective '{_quoted(that)}': after must be a number of requests from 1 up, as in {AFTER}, not {_quoted(repr(after))}"
         )
     return objective(that, abort=said.get("abort", False), after=after, may_be_missing=said.get("may_be_missing", False))
 
 
 def _only(said: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
     if strange := sorted(set(said) - set(names)):
-        raise ObjectiveError(f"'{_short(strange[0])}' is not a key {where}: use {', '.join(names)}")
+        raise ObjectiveError(f"'{_quoted(strange[0])}' is not a key {where}: use {', '.join(names)}")
 
 
-def _short(text: str) -> str:
-    """``text`` in one line, cut to LONGEST characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+def _quoted(text: str) -> str:
+    return one_line(text, LONGEST)
 
 
 def _change(metric: str, said: Any) -> Change:
@@ -237,10 +220,10 @@ def _change(metric: str, said: Any) -> Change:
     right = f'{metric} = "-5 %"' if higher else f'{metric} = "+10 %"'
     if metric not in METRICS or metric == "verdict":
         known = _known(tuple(name for name in METRICS if name != "verdict"))
-        raise ObjectiveError(f"[baseline]: there is no metric '{_short(metric)}'; use one of {known}, as in p95 = \"+10 %\"")
+        raise ObjectiveError(f"[baseline]: there is no metric '{_quoted(metric)}'; use one of {known}, as in p95 = \"+10 %\"")
     form = _CHANGE.fullmatch(said.strip()) if isinstance(said, str) else None
     if form is None:
-        raise ObjectiveError(f"[baseline]: {metric} = {_short(repr(said))} is not a change in %: write it as in {right}")
+        raise ObjectiveError(f"[baseline]: {metric} = {_quoted(repr(said))} is not a change in %: write it as in {right}")
     if (form["sign"] == "-") != higher:
         better = "is better when higher: give how far it may fall" if higher else "is better when lower: give how far it may rise"
         raise ObjectiveError(f"[baseline]: {metric} = {said!r}: {metric} {better}, as in {right}")

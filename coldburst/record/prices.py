@@ -75,11 +75,7 @@ def find(text: str) -> Price:
 
 
 def read(text: str, today: date) -> Price:
-    """The price in ``text``: USD per worker-second ("0.00031"), or a name for ``find``.
-
-    Raises:
-        PriceError: it is neither.
-    """
+    """The price in ``text``: USD per worker-second ("0.00031"), or a name for ``find``. Raises PriceError if it is neither."""
     try:
         usd_per_s = float(text)
     except ValueError:

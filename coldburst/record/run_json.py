@@ -58,11 +58,7 @@ def write(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The checked content of run.json, with each text in one line.
-
-    Raises:
-        RunJsonError: it cannot be read, or a newer program wrote it.
-    """
+    """The checked content of run.json, with each text in one line. Raises RunJsonError."""
     path = folder / NAME
     try:
         about = cleaned(json.loads(path.read_text(encoding="utf-8-sig")))
@@ -84,11 +80,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def cleaned(value: Any, depth: int = 0) -> Any:
-    """``value`` with each text in one line and without lone surrogates.
-
-    Raises:
-        ValueError: it is nested too deeply.
-    """
+    """``value`` with each text in one line and without lone surrogates. Raises ValueError if it is nested too deeply."""
     if depth > DEEPEST:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels")
     if isinstance(value, dict):

@@ -70,11 +70,7 @@ MATRIX = (
 
 
 def concurrency(options: Mapping[str, Any]) -> tuple[SweepStep, ...]:
-    """Levels of load on one worker: ``c1-warm, c1, c2-warm, c2`` and so on.
-
-    Raises:
-        OptionError: one sentence that names the option and a right value.
-    """
+    """Levels of load on one worker: ``c1-warm, c1, c2-warm, c2`` and so on. Raises OptionError if an option is wrong."""
     modifier = _whole("--modifier", options["modifier"], least=0) or None
     wanted = DesiredState(workers=1, concurrency=modifier)
     cells = [SweepSetting(f"c{level}", level, level, wanted) for level in _numbers("--levels", options["levels"])]
@@ -83,11 +79,7 @@ def concurrency(options: Mapping[str, Any]) -> tuple[SweepStep, ...]:
 
 
 def scaling(options: Mapping[str, Any]) -> tuple[SweepStep, ...]:
-    """Numbers of workers, each with the same load per worker: ``w1-warm, w1, w2-warm, w2`` and so on.
-
-    Raises:
-        OptionError: one sentence that names the option and a right value.
-    """
+    """Numbers of workers, each with the same load per worker: ``w1-warm, w1, w2-warm, w2`` and so on. Raises OptionError."""
     each, requests = (_whole(f"--{name}", options[name], least=1) for name in ("concurrency", "requests"))
     modifier = _whole("--modifier", options["modifier"], least=0) or None
     numbers = _numbers("--workers", options["workers"])
@@ -96,11 +88,7 @@ def scaling(options: Mapping[str, Any]) -> tuple[SweepStep, ...]:
 
 
 def matrix(options: Mapping[str, Any]) -> tuple[SweepStep, ...]:
-    """Values of concurrency_modifier and scalerValue, each with the same work: ``c1-warm, c1, c2-warm, c2`` and so on.
-
-    Raises:
-        OptionError: one sentence that names the option and a right value.
-    """
+    """Values of concurrency_modifier and scalerValue, each with the same work: ``c1-warm, c1`` and so on. Raises OptionError."""
     workers, requests = (_whole(f"--{name}", options[name], least=1) for name in ("workers", "requests"))
     numbers = _numbers("--concurrency", options["concurrency"])
     cells = [SweepSetting(f"c{c}", c * workers, c, DesiredState(workers, c, c)) for c in numbers]
@@ -110,11 +98,7 @@ def matrix(options: Mapping[str, Any]) -> tuple[SweepStep, ...]:
 
 
 def memory(options: Mapping[str, Any]) -> dict[str, float] | None:
-    """The GPU of the memory plan, in GB, for run.json; None without --memory.
-
-    Raises:
-        OptionError: not three numbers, or not positive.
-    """
+    """The GPU of the memory plan, in GB, for run.json; None without --memory. Raises OptionError if it is not three positive numbers."""
     said = str(options["memory"])
     if not said:
         return None

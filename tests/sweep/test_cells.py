@@ -7,7 +7,7 @@ from coldburst.option import OptionError
 from coldburst.record.attempt import Attempt
 from coldburst.schedule.stages import text
 from coldburst.sweep import settings
-from coldburst.sweep.early_stop import EarlyStop, LevelOutcome
+from coldburst.sweep.runner import EarlyStop, LevelOutcome
 
 
 def defaults(options, **changed):
