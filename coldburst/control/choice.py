@@ -56,15 +56,7 @@ class NoControl(Control):
 
 
 def choose(way: str, address: EndpointAddress) -> str:
-    """The way of control, one of WAYS: ``way`` itself, or for "auto" the one that suits the endpoint.
-
-    Args:
-        way: "auto" or one of WAYS.
-        address: the endpoint; without a url it will be started on this machine.
-
-    Raises:
-        ControlError: the way does not exist or does not suit this endpoint.
-    """
+    """``way``, one of WAYS, or for "auto" the one that suits the endpoint. Raises ControlError if ``way`` does not suit it."""
     if way == "auto":
         return "rest" if address.management else "replicas" if address.kind == "transcription" and not address.url else "hand"
     if way not in WAYS:
@@ -75,15 +67,7 @@ def choose(way: str, address: EndpointAddress) -> str:
 
 
 def make(way: str, address: EndpointAddress, key: str, options: Mapping[str, Any]) -> Control:
-    """The control of the way that ``choose`` returned.
-
-    Args:
-        key: RunPod's API key, or "".
-        options: values of OPTIONS by attribute name.
-
-    Raises:
-        ControlError: it does not work with these options, or not on this machine.
-    """
+    """The control of a way, from the values of OPTIONS by attribute name. Raises ControlError if it does not work with them."""
     match way:
         case "rest":
             return RestControl(address, key, options["concurrency_env"])

@@ -87,13 +87,9 @@ def _control(settings: SavedSettings, key: str) -> Control | None:
 
 
 def restore_settings(folder: Path, key: str, yes: bool) -> str:
-    """Restores what the run in ``folder`` changed and records it there; a sentence that says what was done.
+    """Restores what the run in ``folder`` changed and records it there; a sentence that says what was done, or ControlError.
 
-    Args:
-        yes: consent to change an endpoint that is not on this machine.
-
-    Raises:
-        ControlError: the settings could not be restored.
+    ``yes`` is the consent to change an endpoint that is not on this machine.
     """
     settings = load(folder)
     if settings.restored:

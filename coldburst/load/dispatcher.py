@@ -11,7 +11,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 import gevent
 from gevent.event import Event
@@ -27,19 +26,13 @@ SPIN_FROM_S = 0.010
 REFUSE_BATCH = 500
 
 
-class Send(Protocol):
-    """Sends one arrival and returns when it has ended; ``held_s`` is its wait at the in-flight cap."""
-
-    def __call__(self, arrival: Arrival, held_s: float) -> None:
-        """Must record the outcome, also when its greenlet is killed."""
-
-
 class Dispatcher:
     """Runs a schedule once.
 
     Args:
         stages, seed: the load.
-        send: called for each request in its own greenlet.
+        send: called in a greenlet of its own with each arrival and its wait at the in-flight cap; returns when the request has
+            ended, and must record the outcome even if the greenlet is killed.
         refuse: called for each arrival that is not sent.
         cap: maximum of requests in flight in an open loop; a closed loop has its own.
         shed: refuse arrivals at the cap instead of letting them wait.
@@ -50,7 +43,7 @@ class Dispatcher:
         self,
         stages: Sequence[Stage],
         seed: int,
-        send: Send,
+        send: Callable[[Arrival, float], None],
         refuse: Callable[[Arrival], None],
         *,
         cap: int,

@@ -74,14 +74,9 @@ class RunSpec:
         return (*self.own, *self.general)
 
     def values(self, given: Mapping[str, Any], shared: Mapping[str, Option]) -> dict[str, Any]:
-        """The values of this test's options, by name.
+        """The values of this test's options by name, from the command line or a form. Raises OptionError if one is wrong.
 
-        Args:
-            given: values from the command line, or texts from a form, by name.
-            shared: the command line's options, where an empty default stands for the class's own.
-
-        Raises:
-            OptionError: a value is not a number, or not one of the choices.
+        In ``shared``, the command line's options, an empty default stands for the class's own.
         """
         return {attribute(option): _value(option, given[attribute(option)], shared[attribute(option)]) for option in self.options}
 

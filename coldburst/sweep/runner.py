@@ -148,11 +148,7 @@ class SweepKind:
 
 
 class SweepRunner(StageHooks):
-    """Hooks of one run of a sweep.
-
-    Args:
-        key: API key, or "".
-    """
+    """Hooks of one run of a sweep."""
 
     def __init__(self, kind: SweepKind, plan: RunPlan, key: str) -> None:
         self._kind, self._plan, self._key = kind, plan, key
@@ -172,12 +168,7 @@ class SweepRunner(StageHooks):
         self.host = ""
 
     def check_endpoint(self, address: EndpointAddress) -> None:
-        """Chooses the control and logs what it will change.
-
-        Raises:
-            OptionError: the endpoint is not on this machine, and the user did not agree to change it.
-            ControlError: the endpoint cannot be changed.
-        """
+        """Chooses the control and logs its changes. Raises ValueError or ControlError if they are not possible or not agreed to."""
         self._control = self._kind.control(address, self._key, self._plan.options)
         self.host = self._control.url
         price = self._plan.options["price"]
