@@ -26,10 +26,10 @@ from pathlib import Path
 
 import msgpack
 
-from coldburst.record.attempt import read
 from tests.distributed.test_network_cut import cable
 from tests.distributed.test_standstills import wall_clock
 from tests.distributed.test_strangers import batches, frames, report, stranger
+from tests.support.attempt_rows import read
 from tests.support.emulators import MODELLED, emulator
 from tests.support.generators import Crew, distributed
 from tests.support.locusts import PLAIN, ROOT, Locust, locust
@@ -141,7 +141,7 @@ def killed(trial):
         seen = len(run.rows)
         run.interrupt(signal.SIGKILL)
         run.wait()
-        rows, _ = read(run.folder / "attempts.csv")
+        rows = read(run.folder / "attempts.csv")
         trial.expect(len(rows) >= seen, f"{len(rows)} rows on disk, {seen} were there before")
         # Those in flight, and the rows of the last half second, which were not on the disk yet.
         trial.expect(len(service.log()) - len(rows) <= RATE, "more is missing than was in flight")
@@ -193,7 +193,7 @@ def full_disk(trial):
                 trial.expect(run.wait(90) == 1, f"exit code {run.process.returncode}, not 1")
                 trial.expect("No space left on device" in run.output, "no sentence")
                 (folder,) = Path(place).iterdir()
-                about, (rows, _) = json.loads((folder / "run.json").read_text()), read(folder / "attempts.csv")
+                about, rows = json.loads((folder / "run.json").read_text()), read(folder / "attempts.csv")
                 trial.expect(about["ended_by"] == "a disk that cannot be written", f"ended by {about['ended_by']}")
                 trial.expect(sum(about["ledger"]["counts"].values()) == len(rows) > 0, "rows and ledger differ")
         finally:
