@@ -27,6 +27,7 @@ from coldburst.shape import ScheduleShape
 
 logger = logging.getLogger("coldburst")
 WEB_ALLOWED_HOSTS = "--web-allowed-hosts"
+STAY = "--stay"
 # Fields of a form that are taken, besides the options that Locust shows in it.
 FIELDS = ("host", "run_time", "profile", "user_classes")
 _tests: list[Any] = []
@@ -59,6 +60,13 @@ def _add_options(parser: Any, **_: Any) -> None:
         env_var="COLDBURST_WEB_ALLOWED_HOSTS",
         include_in_web_ui=False,
         help="Further names under which the web UI may be opened, behind a proxy for example: load.example,master",
+    )
+    parser.add_argument(
+        STAY,
+        action="store_true",
+        env_var="COLDBURST_STAY",
+        include_in_web_ui=False,
+        help="Generator (--worker): after losing its master, wait for the next one at its address instead of ending",
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import gevent
 from gevent.event import Event
+from locust import __version__, runners
 from locust.argument_parser import get_parser
 from locust.exception import RPCError
 
@@ -87,7 +88,8 @@ class Generator:
     def __init__(self, environment: Any, session: PartPlanner) -> None:
         self._environment, self._runner, self._session = environment, environment.runner, session
         # Parsed again: Locust gives a generator that joins late the master's options before this is called.
-        self._runs = get_parser().parse_known_args()[0].runs
+        own = get_parser().parse_known_args()[0]
+        self._runs, self._stays = own.runs, own.stay
         self._offset = ClockOffset()
         self._zero_theirs: float | None = None
         self._master = ""
@@ -277,7 +279,7 @@ class Generator:
 
     def _patience_s(self) -> float:
         """How long the master may be silent."""
-        if self._interrupted:
+        if self._interrupted or (self._stays and not self._master):
             return math.inf
         return SILENT_S if self._foreign or (self.part and not self.idle.is_set()) else IDLE_S
 
@@ -285,8 +287,8 @@ class Generator:
         """Ends the process because the master is silent."""
         self._interrupted = True
         if self.part is None or self.idle.is_set():
-            logger.error("The master has been silent for %.0f s: this generator ends", silent_s)
-            self._quit(LEFT_ALONE)
+            logger.error("The master has been silent for %.0f s", silent_s)
+            gevent.spawn(self._end_alone)
             return
         folder = self.part.run.recorder.folder
         logger.error("The master has been silent for %.0f s: nothing more is sent; the rows are in %s", silent_s, folder)
@@ -309,10 +311,27 @@ class Generator:
         part.load.leave(alone=code == LEFT_ALONE)
         part.run.finish(why)
         with gevent.Timeout(SHIP_S, False):
-            while not part.outbox.empty:
+            while not part.outbox.empty and not self._foreign:
                 gevent.sleep(BEAT_S)
-        self._quit(code)
+        if code == LEFT_ALONE:
+            self._end_alone()
+        else:
+            self._environment.process_exit_code = code
+            self._runner.quit()
 
-    def _quit(self, code: int) -> None:
-        self._environment.process_exit_code = code
-        self._runner.quit()
+    def _end_alone(self) -> None:
+        """Ends the process, or with --stay waits for the next master at the address and joins it."""
+        if not self._stays:
+            self._environment.process_exit_code = LEFT_ALONE
+            self._runner.quit()
+            return
+        logger.info("Waiting for the next master at %s:%s", self._runner.master_host, self._runner.master_port)
+        self._runner.stop()
+        self._runner.worker_state = runners.STATE_INIT
+        self.part, self._preparing, self._offset = None, "", ClockOffset()
+        self._master, self._foreign, self._interrupted = "", False, False
+        self.idle.set()
+        while not self._master:
+            gevent.sleep(BEAT_S)
+        # Locust's master must know it again, too.
+        self._runner.send_message("client_ready", __version__)

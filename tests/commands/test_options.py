@@ -69,7 +69,7 @@ def test_every_option_has_a_row_with_its_default_unit_and_an_example_that_is_acc
         value = vars(parser.parse_args(shlex.split(example)))[attribute(option)]
         assert type(value) is type(option.default) and value != option.default, example
         assert len(what) > 10
-    known = {option.name for option, _ in options} | {"--web-allowed-hosts"}
+    known = {option.name for option, _ in options} | {"--web-allowed-hosts", "--stay"}
     assert {name for page in pages.values() for name in page} == known
 
 

@@ -117,3 +117,20 @@ def test_a_master_that_is_started_again_leads_new_generators_and_the_old_one_end
         assert len(kept) == 1
         assert '"ended_by": "a master that fell silent"' in (kept[0] / "run.json").read_text()
         assert len((kept[0] / "attempts.csv").read_text().splitlines()) - 1 >= sent
+
+
+@pytest.mark.slow
+def test_a_generator_that_is_told_to_stay_joins_the_next_master():
+    words = ("--schedule", f"steady 60s {RATE}/s", *PLAIN)
+    with transcriber(*FAST) as service, distributed("--host", service.url, *words, generators=0) as crew:
+        stays = crew.add(COLDBURST_STAY="true")
+        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.interrupt(signal.SIGKILL)
+        crew.master.wait(10)
+        bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(crew.port), "--expect-workers", "1")
+        with locust(*bind, "--host", service.url, "--schedule", f"steady 3s {RATE}/s", *PLAIN, file=crew.file) as second:
+            assert second.wait(90) == 0, second.output
+            assert str(second.ledger) == f"{3 * RATE} planned = {3 * RATE} ok"
+        assert stays.wait(30) == 0, stays.output
+        assert "Waiting for the next master at 127.0.0.1" in stays.output
+        assert len([path for path in stays.runs.iterdir() if (path / "run.json").is_file()]) == 2

@@ -108,7 +108,7 @@ def generator_of(place):
     """A Generator whose messages go nowhere."""
     from coldburst.distributed import generator
 
-    generator.get_parser = lambda: SimpleNamespace(parse_known_args=lambda: (SimpleNamespace(runs=str(place)), []))
+    generator.get_parser = lambda: SimpleNamespace(parse_known_args=lambda: (SimpleNamespace(runs=str(place), stay=False), []))
     return generator.Generator(environment(), SimpleNamespace(part=lambda *_: plan_of(place), follow=lambda _: None))
 
 
