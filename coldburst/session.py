@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from coldburst.distributed.master import DistributedRun
 
 logger = logging.getLogger("coldburst")
-NOTHING_SENT = exit_codes.NOTHING_SENT
 
 
 class Session:
@@ -93,7 +92,7 @@ class Session:
             self.current = self._build(self.checker.take())
         except (ValueError, OSError, StartError, ControlError) as error:
             logger.error(error)
-            self._environment.process_exit_code = NOTHING_SENT
+            self._environment.process_exit_code = exit_codes.NOTHING_SENT
         finally:
             # Even after an error: the load shape would otherwise wait for ever.
             self._started = True
@@ -145,7 +144,7 @@ class Session:
         """
         parsed = self._environment.parsed_options
         if not run.sent:
-            return NOTHING_SENT
+            return exit_codes.NOTHING_SENT
         errors = int(parsed.exit_code_on_error)
         if run.recorder.fault or run.failed:
             return errors
@@ -215,7 +214,7 @@ class Session:
                 run.ended_by = run.ended_by or name
             elif run is None and self.headless:
                 logger.error("%s before anything was sent", name)
-                self._environment.process_exit_code = NOTHING_SENT
+                self._environment.process_exit_code = exit_codes.NOTHING_SENT
             gevent.kill(main, KeyboardInterrupt)
 
     def terminate(self, name: str) -> None:

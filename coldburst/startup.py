@@ -22,7 +22,8 @@ from coldburst.load import events as run_events
 from coldburst.load.checked_run import OptionChecker
 from coldburst.load.run_spec import RunSpec, add_options, shared_options, spec_of
 from coldburst.option import OptionError
-from coldburst.session import NOTHING_SENT, Session
+from coldburst.record.exit_codes import NOTHING_SENT
+from coldburst.session import Session
 from coldburst.shape import ScheduleShape
 
 logger = logging.getLogger("coldburst")

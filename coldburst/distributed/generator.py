@@ -10,6 +10,7 @@ import math
 import platform
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import gevent
@@ -21,7 +22,7 @@ from locust.exception import RPCError
 from coldburst.distributed.clock_sync import ClockOffset, ClockReading
 from coldburst.distributed.dead_mans_switch import IDLE_S, SILENT_S, DeadMansSwitch
 from coldburst.distributed.messages import BEAT, BEAT_S, CLOCK, PLAN, ROWS, loopback
-from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDispatcher, shared_dispatcher
+from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDispatcher
 from coldburst.installation import analysis_program
 from coldburst.load import run_options
 from coldburst.load.run import LoadRun
@@ -158,7 +159,7 @@ class Generator:
             **({"sweep": {}} if order["phases"] else {}),
         }
         recorder = Recorder(plan.runs, about, generator=order["name"], name=f"{order['run']}.{order['name']}", outbox=outbox)
-        load = shared_dispatcher(order["name"], order["slot"], instructions)
+        load = partial(SharedDispatcher, name=order["name"], slot=order["slot"], instructions=instructions)
         hooks = PhaseHooks(order["phases"]) if order["phases"] else None
         run = LoadRun(self._environment, plan, target, recorder, address=None, key=key, hooks=hooks, load=load, tables=False)
         assert isinstance(run.load, SharedDispatcher)

@@ -237,8 +237,3 @@ class SharedDispatcher(Dispatcher):
     def _not_sent(self, seq: int, stage: Stage) -> None:
         self.dispatched += 1
         self._drop(Arrival(seq, self.now(), stage.name))
-
-
-def shared_dispatcher(name: str, slot: int, instructions: MasterInstructions) -> Callable[..., SharedDispatcher]:
-    """Returns what makes the dispatcher of a LoadRun on a generator."""
-    return lambda *args, **more: SharedDispatcher(*args, name=name, slot=slot, instructions=instructions, **more)
