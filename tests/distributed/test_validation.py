@@ -1,0 +1,86 @@
+"""What the master checks in generators' rows: everything that a generator can write passes, and nothing else."""
+
+import csv
+import zlib
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coldburst.distributed.validation import RowChecker
+from coldburst.record.attempt import OUTCOMES, Attempt, cells, line
+from coldburst.record.batches import Batch
+from coldburst.schedule.stages import parse
+
+NUMBERS = st.none() | st.floats()
+TEXT, BOOL = st.text(), st.booleans()
+KINDS = {
+    "int | None": st.none() | st.integers(0, 10**12),
+    "float | None": NUMBERS,
+    "bool | None": st.none() | st.booleans(),
+    "str": st.text(),
+}
+ROW = Attempt(0, 1, "steady", 0.1, "ok", generator="g1")
+
+
+def batch(*rows, **counts):
+    """A batch with these rows, and the counts that go with them if they are first attempts with the outcome ok."""
+    text = "".join(row if isinstance(row, str) else line(cells(row)) for row in rows)
+    right = {"requests": {"ok": len(rows)}, "attempts": {"ok": len(rows)}}
+    return Batch(1, {"attempts": zlib.compress(text.encode())}, right | counts)
+
+
+def checker():
+    return RowChecker(parse("steady 10s 1/s"), 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.integers(0, 9), st.floats(-1e9, 1e9), st.sampled_from(sorted(OUTCOMES)))
+def test_each_row_that_can_be_written_passes(data, seq, at_s, outcome):
+    free = [one for one in fields(Attempt) if one.name not in ("seq", "attempt", "scheduled_s", "outcome", "generator")]
+    values = {one.name: data.draw(KINDS[str(one.type)]) for one in free}
+    row = Attempt(**{**values, "seq": seq, "attempt": 1, "scheduled_s": at_s, "outcome": outcome, "generator": "g1"})
+    checker().check(batch(row, requests={outcome: 1}, attempts={outcome: 1}), "g1")
+    assert len(next(csv.reader([line(cells(row))]))) == len(fields(Attempt))
+
+
+def test_each_request_is_counted_once():
+    one = checker()
+    one.check(batch(ROW, replace(ROW, seq=9)), "g1")
+    one.check(batch(replace(ROW, attempt=2), requests={"ok": 0}), "g1")
+    with pytest.raises(ValueError, match="counted twice"):
+        one.check(batch(ROW), "g1")
+    with pytest.raises(ValueError, match="counted twice"):
+        one.check(batch(replace(ROW, seq=1), replace(ROW, seq=1)), "g1")
+    with pytest.raises(ValueError, match="first attempt is missing"):
+        one.check(batch(replace(ROW, seq=2, attempt=2), requests={"ok": 0}), "g1")
+    one.check(batch(replace(ROW, seq=1)), "g1")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        batch(replace(ROW, seq=10)),
+        batch(replace(ROW, generator="g2")),
+        batch(ROW, requests={"ok": 2}),
+        batch(ROW, requests={"ok": -1}),
+        batch(ROW, requests={"ok": 1.0}),
+        batch(ROW, attempts={"failed": 1}),
+        batch(ROW, others={"ok": 1}),
+        batch(line(cells(ROW)).replace("ok", "fine")),
+        batch(line(cells(ROW)).replace("0.1", "nan")),
+        batch(line(cells(ROW)).rstrip("\n")),
+        batch('"' + line(cells(ROW))),
+        batch("a line\n"),
+        Batch(1, {"../x": b""}, {}),
+    ],
+)
+def test_what_no_generator_can_have_written_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"."):
+        checker().check(wrong, "g1")
+
+
+def test_a_batch_that_grows_without_end_is_refused():
+    with pytest.raises(ValueError, match="more than 20,000,000 bytes"):
+        checker().check(Batch(1, {"attempts": zlib.compress(bytes(50_000_000))}, {}), "g1")
