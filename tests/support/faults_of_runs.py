@@ -15,7 +15,7 @@ from tests.distributed.test_network_cut import cable
 from tests.distributed.test_standstills import wall_clock
 from tests.support.attempt_rows import read
 from tests.support.emulators import MODELLED, emulator
-from tests.support.locusts import PLAIN, ROOT, locust
+from tests.support.locusts import PLAIN, REPORTED, ROOT, locust
 from tests.support.odd_service import odd_service
 from tests.support.transcribers import transcriber
 from tests.support.trials import FAST, KEYED, LONG, RATE, SECRET, STEADY, answered, fault
@@ -31,7 +31,7 @@ from tests.support.web import WebUi
 @fault("SIGHUP twice during a run", numbers=[signal.SIGHUP, signal.SIGHUP])
 @fault("Ctrl-C twice during a run", numbers=[signal.SIGINT, signal.SIGINT])
 def ended_by_signal(trial, numbers):
-    with transcriber(*FAST) as service, locust("--host", service.url, *LONG, **KEYED) as run:
+    with transcriber(*FAST) as service, locust("--host", service.url, *LONG, **KEYED, **REPORTED) as run:
         answered(run)
         for number in numbers:
             run.interrupt(number)
