@@ -1,4 +1,4 @@
-"""The history of a run: one sample a second, for charts and rates."""
+"""The history of a run: one point per second, for charts and rates."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from coldburst.live.recent_rows import Quantiles
 from coldburst.live.snapshot import RunSnapshot
 from coldburst.targets.status_sampler import WORKERS
 
+# Points that are kept: beyond it every second one is dropped, and from then on every second one is kept.
 KEPT = 3600
-"""Samples kept at most: then every second one is dropped, and from there on only every second one is kept."""
 LEAST_S = 0.5
+COUNTS = ("sent", "ok", "not_ok")
 Columns = Mapping[str, list[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """The end of one second. Counts are totals, so that dropping a sample loses nothing.
+    """The end of one second. Counts are totals, so dropping a point loses nothing.
 
     Attributes:
         at_s: seconds from second 0.
         due: arrivals planned so far; None in a closed loop.
-        sent, ok, not_ok: requests sent and ended so far.
-        in_flight, in_queue: requests in flight and jobs in the endpoint's queue at that moment; None where it does not tell.
-        workers: endpoint workers by state at that moment, in one of the endpoint's views.
-        p50_s, p95_s: response time of the last answers ok.
-        lateness_s: largest of the requests that ended since the sample before, or in the second before that.
+        sent, ok, not_ok: requests sent, ended ok and ended otherwise so far.
+        in_flight, in_queue: requests in flight, and jobs in the endpoint's queue (None if unknown).
+        workers: endpoint workers by state, in one of the endpoint's views.
+        p50_s, p95_s: response time of the last ok answers.
+        lateness_s: largest send delay since the previous point.
     """
 
     at_s: float = 0.0
@@ -44,9 +45,10 @@ class HistoryPoint:
 
 
 def sample(now: RunSnapshot, response_s: Quantiles, before: HistoryPoint) -> HistoryPoint:
-    """The sample of this moment. Once nothing more is sent ``due`` stands still: what is left out then was not offered."""
+    """The point for this moment. ``due`` stops when sending stops: arrivals that are left out then were not offered."""
     return HistoryPoint(
-        at_s=round(now.elapsed_s, 3),  # as it is told: who asks for what came later gets nothing twice
+        # Rounded as the page shows it, so that asking for later points returns none twice.
+        at_s=round(now.elapsed_s, 3),
         due=before.due if now.stopping else now.due,
         sent=now.sent,
         ok=now.ok,
@@ -62,7 +64,7 @@ def sample(now: RunSnapshot, response_s: Quantiles, before: HistoryPoint) -> His
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Requests per second between two samples: planned (None in a closed loop), sent, ended ok, ended otherwise."""
+    """Requests per second between two points: planned (None in a closed loop), sent, ended ok, ended otherwise."""
 
     offered: float | None = None
     sent: float = 0.0
@@ -71,79 +73,77 @@ class Rates:
 
 
 def rates(before: HistoryPoint, after: HistoryPoint) -> Rates:
-    """From ``before`` to ``after``; nothing where no time lies between them."""
+    """The rates from ``before`` to ``after``; zeros if no time has passed."""
     seconds = after.at_s - before.at_s
     if seconds <= 0:
         return Rates()
     offered = None if before.due is None or after.due is None else (after.due - before.due) / seconds
-    sent, ok, not_ok = ((getattr(after, name) - getattr(before, name)) / seconds for name in ("sent", "ok", "not_ok"))
-    return Rates(offered, sent, ok, not_ok)
+    return Rates(offered, *((getattr(after, name) - getattr(before, name)) / seconds for name in COUNTS))
 
 
 class History:
-    """The samples of one run, oldest first; one before the first, of nothing, at second 0."""
+    """The points of one run, oldest first, after an empty one at second 0."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._samples = [HistoryPoint()]
+        self._points = [HistoryPoint()]
         self._kept, self._step = kept, 1
         self._waiting: list[HistoryPoint] = []
         self._before = self.last = HistoryPoint()
 
     @property
     def last_second(self) -> Rates:
-        """Of the last full second."""
+        """The rates of the last full second."""
         return rates(self._before, self.last)
 
     @property
     def overall(self) -> Rates:
-        """Since second 0."""
+        """The rates since second 0."""
         return rates(HistoryPoint(), self.last)
 
     def add(self, one: HistoryPoint) -> None:
-        """Takes the sample of a second; none that is not later than the last one: second 0 is set anew when the load begins."""
+        """Adds the point of a second, unless it is not later than the last: second 0 moves when the load starts."""
         if one.at_s <= self.last.at_s:
             return
         self._before, self.last = self.last, one
         self._waiting.append(one)
         if len(self._waiting) == self._step:
-            self._samples.append(_merged(self._waiting))
-            self._waiting.clear()
-        if len(self._samples) > self._kept:
-            first, *rest = self._samples
+            self._keep_waiting()
+        if len(self._points) > self._kept:
+            first, *rest = self._points
             whole = len(rest) // 2 * 2
-            self._samples = [first, *(_merged(rest[place : place + 2]) for place in range(0, whole, 2)), *rest[whole:]]
+            self._points = [first, *(_merged(rest[place : place + 2]) for place in range(0, whole, 2)), *rest[whole:]]
             self._step *= 2
 
     def end(self, one: HistoryPoint) -> None:
-        """Takes the sample of the run's end; in the place of the last one, where so little time lies between that rates would be noise.
-
-        What waited for the next sample to be kept is kept with it.
-        """
-        kept = self._samples[-1]
+        """Adds the run's last point. It replaces the previous one if that is so recent that rates between them would be noise."""
+        kept = self._points[-1]
         if 0 < kept.at_s == self.last.at_s and one.at_s - kept.at_s < LEAST_S:
-            self._samples[-1] = self.last = _merged([kept, one])
+            self._points[-1] = self.last = _merged([kept, one])
             return
         self.add(one)
         if self._waiting:
-            self._samples.append(_merged(self._waiting))
-            self._waiting.clear()
+            self._keep_waiting()
+
+    def _keep_waiting(self) -> None:
+        self._points.append(_merged(self._waiting))
+        self._waiting.clear()
 
     def columns(self, since_s: float = -1.0) -> Columns:
-        """The samples after ``since_s``, each column of equal length; rates are per second since the sample before."""
-        pairs = [(before, after) for before, after in pairwise(self._samples) if after.at_s > since_s]
+        """The points after ``since_s`` as columns of equal length; rates are per second since the previous point."""
+        pairs = [(before, after) for before, after in pairwise(self._points) if after.at_s > since_s]
         seen = [after for _, after in pairs]
         flows = [rates(before, after) for before, after in pairs]
         flat = ("at_s", "in_flight", "in_queue", "p50_s", "p95_s", "lateness_s")
         return {
             **{name: [_rounded(getattr(one, name)) for one in seen] for name in flat},
-            **{f"{name}_per_s": [_rounded(getattr(flow, name)) for flow in flows] for name in ("offered", "sent", "ok", "not_ok")},
+            **{f"{name}_per_s": [_rounded(getattr(flow, name)) for flow in flows] for name in ("offered", *COUNTS)},
             **{state: [one.workers.get(state) for one in seen] for state in WORKERS},
         }
 
 
-def _merged(samples: list[HistoryPoint]) -> HistoryPoint:
-    """The last of them, which has the totals, with the largest lateness of all."""
-    return replace(samples[-1], lateness_s=max(one.lateness_s for one in samples))
+def _merged(points: list[HistoryPoint]) -> HistoryPoint:
+    """The last of them, which has the totals, with the largest send delay of all."""
+    return replace(points[-1], lateness_s=max(one.lateness_s for one in points))
 
 
 def _rounded(value: float | None) -> float | None:

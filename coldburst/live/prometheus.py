@@ -1,8 +1,7 @@
-"""Live figures for Prometheus: the page /metrics of Locust's web UI, read from the run when it is asked for.
+"""Live figures for Prometheus: the page /metrics of Locust's web UI.
 
-Nothing is counted here: each figure is the run's own at that moment, so that the page cannot come to differ from the rows on
-disk. What a run cannot tell is left out, and is no zero. The totals are a run's: they stay until the next run, and begin
-again at 0 with it, which Prometheus takes for a counter's reset.
+Every figure is read from the run when the page is requested, so it cannot differ from the rows on disk; a figure that the run does not
+know is left out. Totals belong to a run: they stay until the next run, which starts again at 0, as after a counter's reset.
 
 Names and units: https://prometheus.io/docs/practices/naming.
 """
@@ -26,10 +25,10 @@ PREFIX = "coldburst_"
 
 
 def register(web_ui: Any, current: Callable[[], RunView | None]) -> None:
-    """Adds the page to Locust's web UI, behind its login where it has one.
+    """Adds the page to Locust's web UI, behind its login if it has one.
 
     Args:
-        current: the run that goes on, or the last one; None before the first.
+        current: returns the current or last run; None before the first.
     """
     registry = CollectorRegistry()
     registry.register(RunCollector(current))
@@ -42,7 +41,7 @@ def register(web_ui: Any, current: Callable[[], RunView | None]) -> None:
 
 
 class RunCollector(Collector):
-    """Collects the figures of the run that ``current`` returns; of the one before, where there is none because it could not begin."""
+    """Collects the figures of the run that ``current`` returns, or of the run before if the current one could not start."""
 
     def __init__(self, current: Callable[[], RunView | None]) -> None:
         self._current = current
@@ -52,58 +51,46 @@ class RunCollector(Collector):
         """The figures at this moment."""
         self._run = run = self._current() or self._run
         now = None if run is None else snapshot(run)
-        yield _gauge("running", "1 while a run goes on, 0 otherwise", now is not None and not now.finished)
+        yield _gauge("running", "1 during a run, else 0", now is not None and not now.finished)
         yield from _totals(now)
         if now is not None:
-            yield _about(now)
+            labels = {"id": now.id, "question": now.question, "kind": now.kind, "stage": now.stage}
+            about = GaugeMetricFamily(f"{PREFIX}run_info", "The run: directory, test, type of endpoint and stage", labels=tuple(labels))
+            about.add_metric(tuple(labels.values()), 1)
+            yield about
             if not now.finished:
                 yield from _present(now)
 
 
 def _totals(now: RunSnapshot | None) -> Iterator[Metric]:
-    """What stays after a run. Zeros before the first one: a counter that comes up with 30 has no rate."""
-    yield _counter("requests_sent", "Requests sent in this run, retries not counted", now.sent if now else 0)
+    """Figures that stay after a run. They are 0 before the first one: a counter that appears with the value 30 has no rate."""
+    yield _counter("requests_sent", "Requests sent in this run, without retries", now.sent if now else 0)
     counts = now.attempts if now else dict.fromkeys(OUTCOMES, 0)
     yield _counter("attempts", "Attempts that ended in this run (rows of attempts.csv), by outcome", counts, "outcome")
-    text = "Attempts of this run for which the platform gave up waiting for an endpoint worker"
-    yield _counter("queue_timeouts", text, counts["queue_timeout"])
-    text = "Cold starts seen in this run so far: first answers of endpoint workers after a wait (the report decides again)"
-    yield _counter("cold_starts", text, now.cold_starts if now else 0)
+    yield _counter("queue_timeouts", "Attempts for which the platform found no endpoint worker in time", counts["queue_timeout"])
+    yield _counter("cold_starts", "Cold starts so far; the report decides again with all rows", now.cold_starts if now else 0)
     yield _gauge("in_flight", "Requests in flight", now.in_flight if now else 0)
-    yield _gauge("held", "Arrivals that are due and wait at the in-flight cap", now.held if now else 0)
-
-
-def _about(now: RunSnapshot) -> Metric:
-    labels = {"id": now.id, "question": now.question, "kind": now.kind, "stage": now.stage}
-    text = "The run: its directory, question, kind of endpoint and present stage"
-    about = GaugeMetricFamily(f"{PREFIX}run_info", text, labels=tuple(labels))
-    about.add_metric(tuple(labels.values()), 1)
-    return about
+    yield _gauge("held", "Arrivals that are due and wait at the in-flight limit", now.held if now else 0)
 
 
 def _present(now: RunSnapshot) -> Iterator[Metric]:
-    """What is only true while the run goes on."""
-    yield _gauge("generators", "Load generators alive in this run", now.generators)
+    """Figures that exist only during a run."""
+    yield _gauge("generators", "Live load generators in this run", now.generators)
     yield _gauge("run_elapsed_seconds", "Time since the run's second 0, in seconds", now.elapsed_s)
     if now.planned is not None:
-        yield _gauge("requests_planned", "Requests that the whole schedule plans", now.planned)
+        yield _gauge("requests_planned", "Requests in the whole schedule", now.planned)
     if now.offered_per_s is not None:
-        text = "Arrivals per second that the schedule plans now (none in a closed loop; a burst's are all due in one instant)"
+        text = "Arrivals per second that the schedule plans now; a burst, whose arrivals are due at one instant, counts as 0"
         yield _gauge("offered_requests_per_second", text, now.offered_per_s)
-    text = "Largest lateness (sent - scheduled - held at the cap) of the last full second and the present one, in seconds"
+    text = "Largest send delay (sent - scheduled - held) of the last full second and the current one, in seconds"
     yield _gauge("lateness_seconds", text, now.lateness_s)
-    yield from _endpoint(now)
-
-
-def _endpoint(now: RunSnapshot) -> Iterator[Metric]:
-    """The endpoint's word, as it said it: the two views disagree by design."""
-    text = "Endpoint workers by state, as /health (view health) and the worker list (view workers) have them; states overlap"
+    text = "Endpoint workers by state, from /health (view health) and the worker list (view workers); states of /health overlap"
     workers = GaugeMetricFamily(f"{PREFIX}endpoint_workers", text, labels=("view", "state"))
     for view, states in now.workers.items():
         for state, count in states.items():
             workers.add_metric((view, state), count)
     yield workers
-    yield _gauge("endpoint_jobs", "Jobs at the endpoint by state, as /health has them", now.jobs, "state")
+    yield _gauge("endpoint_jobs", "Jobs at the endpoint by state, from /health", now.jobs, "state")
 
 
 def _gauge(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> Metric:
@@ -116,9 +103,6 @@ def _counter(name: str, text: str, value: float | Mapping[str, float], label: st
 
 def _filled(metric: GaugeMetricFamily | CounterMetricFamily, value: float | Mapping[str, float]) -> Metric:
     """``metric`` with one value, or with one for each value of its label."""
-    if isinstance(value, Mapping):
-        for said, one in value.items():
-            metric.add_metric((said,), one)
-    else:
-        metric.add_metric((), value)
+    for label, one in value.items() if isinstance(value, Mapping) else [("", value)]:
+        metric.add_metric((label,) if isinstance(value, Mapping) else (), one)
     return metric

@@ -1,4 +1,4 @@
-"""The last answers and events of a run while it goes: percentiles of times, cold starts, problems by outcome and cause."""
+"""The last answers and events of a run: percentiles of times, cold starts, failures by outcome and cause."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 from coldburst.record.attempt import OUTCOMES, Attempt
 
-# Answers that the present percentiles are of, and cold starts that are listed.
+# Answers in the percentiles, and cold starts that are listed.
 LAST = 200
-# Rows looked at in one go: enough for LAST answers ok where half of the attempts are not.
+# Rows read at a time: enough for LAST ok answers if half of the attempts fail.
 MOST_ROWS = 2 * LAST
 
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Nearest-rank percentiles of the last ``n`` values, seconds; None where there is none."""
+    """Nearest-rank percentiles of the last ``n`` values in seconds; None without values."""
 
     n: int
     p50_s: float | None
@@ -26,17 +26,17 @@ class Quantiles:
 
 
 def quantiles(values: Sequence[float]) -> Quantiles:
-    """The spread of ``values``."""
+    """The P50 and P95 of ``values``."""
     ordered = sorted(values)
     p50, p95 = (ordered[math.ceil(share * len(ordered)) - 1] if ordered else None for share in (0.50, 0.95))
     return Quantiles(len(ordered), p50, p95)
 
 
 class RecentAnswers:
-    """Response time (done - scheduled) and queue delay of the last answers ok of a run.
+    """Response times (done - scheduled) and queue delays of the last ok answers.
 
-    Rows are only kept when they come, and looked at once a second: those of other generators are parsed then, and no more than the
-    last MOST_ROWS of them, so that 10,000 rows a second cost a few milliseconds.
+    Rows are read once a second, and only the last MOST_ROWS of them: rows of other generators are parsed only when they are read, so
+    10,000 rows per second cost a few milliseconds.
 
     Attributes:
         add: takes new rows; see Recorder.attempt_listeners.
@@ -49,7 +49,7 @@ class RecentAnswers:
         self._queue: deque[float] = deque(maxlen=LAST)
 
     def update(self) -> None:
-        """Looks at the rows that have come since the last call."""
+        """Reads the rows that were added since the last call."""
         found: list[Sequence[Attempt]] = []
         room = MOST_ROWS
         while self._new and room > 0:
@@ -57,27 +57,26 @@ class RecentAnswers:
             found.append(rows[-room:])
             room -= len(rows)
         self._new.clear()
-        for rows in reversed(found):
-            for row in rows:
-                if row.outcome == "ok" and row.done_s is not None:
-                    self._response.append(row.done_s - row.scheduled_s)
-                    if row.queue_s is not None:
-                        self._queue.append(row.queue_s)
+        for row in (row for rows in reversed(found) for row in rows):
+            if row.outcome == "ok" and row.done_s is not None:
+                self._response.append(row.done_s - row.scheduled_s)
+                if row.queue_s is not None:
+                    self._queue.append(row.queue_s)
 
     @property
     def response_s(self) -> Quantiles:
-        """Response times."""
+        """Percentiles of the response times."""
         return quantiles(self._response)
 
     @property
     def queue_s(self) -> Quantiles:
-        """Queue delays, of those that tell it."""
+        """Percentiles of the queue delays that are known."""
         return quantiles(self._queue)
 
 
 @dataclass(slots=True)
 class Problem:
-    """Attempts that ended in one outcome from one cause: how many, the first and last instant, and what the last one said."""
+    """Attempts with the same outcome and cause: their number, the first and last time, and the last message."""
 
     outcome: str
     cause: str
@@ -88,10 +87,10 @@ class Problem:
 
 
 class RecentEvents:
-    """Cold starts and problems of a run so far.
+    """Cold starts and failures of a run so far.
 
     Attributes:
-        cold_starts: the last of them, newest last, as rows of events.csv; one an endpoint worker.
+        cold_starts: the last ones as rows of events.csv, newest last, one for each endpoint worker.
         problems: by outcome and cause.
     """
 
@@ -101,11 +100,11 @@ class RecentEvents:
         self._started: set[str] = set()
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Takes a row of events.csv."""
-        if row["kind"] == "cold_start":
-            if row["worker_id"] not in self._started:  # each generator reports the first answer that it has seen
-                self._started.add(row["worker_id"])
-                self.cold_starts.append(row)
+        """Adds a row of events.csv."""
+        # Each generator reports the first answer that it saw of a worker.
+        if row["kind"] == "cold_start" and row["worker_id"] not in self._started:
+            self._started.add(row["worker_id"])
+            self.cold_starts.append(row)
         elif row["kind"] in OUTCOMES:
             at_s = None if row["at_s"] == "" else float(row["at_s"])
             new = Problem(row["kind"], row["cause"], 0, at_s, at_s, "")

@@ -13,8 +13,8 @@ from coldburst.live.recent_rows import Quantiles, RecentAnswers, RecentEvents
 from coldburst.live.snapshot import RunSnapshot, RunView, snapshot
 
 EVERY_S = 1.0
+# Ended runs of this process that are remembered.
 MOST_RUNS = 100
-"""Runs of one process that are remembered; the newest of them with its samples, the others by how they ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class LiveRates:
 
     Attributes:
         last_second, overall: rates of the last full second, and since second 0.
-        response_s, queue_s: of the last answers ok.
-        worker_s: endpoint workers that cost × time, in worker-seconds, as the worker list had them each second; None where there is none.
-        usd: ``worker_s`` at the price; None where either is not known. An estimate: the platform's bill is another count.
+        response_s, queue_s: times of the last ok answers.
+        worker_s: worker-seconds that cost money, from the worker list of each second; None without one.
+        usd: ``worker_s`` × price, an estimate; None if either is unknown.
     """
 
     last_second: Rates
@@ -37,11 +37,11 @@ class LiveRates:
 
 
 class RunMonitor:
-    """Follows one run from its start to its end.
+    """Follows one run from start to end.
 
     Attributes:
-        history: one sample a second.
-        events: cold starts, and what went wrong why.
+        history: one point per second.
+        events: cold starts and failures.
     """
 
     def __init__(self, run: RunView) -> None:
@@ -56,30 +56,23 @@ class RunMonitor:
 
     @property
     def snapshot(self) -> RunSnapshot:
-        """The run as it stands now; as it ended, from then on."""
-        run = self._run
-        if run is None:
-            return self._live
-        self._live = snapshot(run)
-        if self._live.finished:
-            self._end()
+        """The run now, or as it ended."""
+        if self._run is not None:
+            self._live = snapshot(self._run)
+            if self._live.finished:
+                self._end()
         return self._live
 
     @property
     def live_rates(self) -> LiveRates:
-        """What came of it per second, lately and so far."""
+        """Rates, times and cost so far."""
         usd_per_s, worker_s = self._live.usd_per_s, self._worker_s
-        return LiveRates(
-            self.history.last_second,
-            self.history.overall,
-            self._answers.response_s,
-            self._answers.queue_s,
-            worker_s,
-            None if usd_per_s is None or worker_s is None else usd_per_s * worker_s,
-        )
+        usd = None if usd_per_s is None or worker_s is None else usd_per_s * worker_s
+        history, answers = self.history, self._answers
+        return LiveRates(history.last_second, history.overall, answers.response_s, answers.queue_s, worker_s, usd)
 
     def stop(self) -> None:
-        """Follows no more."""
+        """Stops sampling."""
         self._greenlet.kill()
 
     def _follow(self) -> None:
@@ -89,13 +82,14 @@ class RunMonitor:
                 self.history.add(self._sample(self._live))
 
     def _end(self) -> None:
-        """Takes the last sample, and lets go of the run."""
+        """Takes the last sample and drops the run."""
         self._run = None
         try:
             about = json.loads((self._live.folder / "run.json").read_text(encoding="utf-8"))
             self._live = replace(self._live, elapsed_s=float(about["elapsed_s"]))
         except (OSError, ValueError, TypeError, LookupError):
-            pass  # the disk was full, and the clock that went on a little stands in its place
+            # The disk was full: the clock's time, which is a little later, stays.
+            pass
         self.history.end(self._sample(self._live))
 
     def _sample(self, now: RunSnapshot) -> HistoryPoint:
@@ -106,14 +100,14 @@ class RunMonitor:
 
 
 class RunMonitors:
-    """The runs of this process."""
+    """The runs of this process; only the latest keeps its history."""
 
     def __init__(self) -> None:
         self.latest: RunMonitor | None = None
         self._ended: list[RunSnapshot] = []
 
     def begin(self, run: RunView | None) -> None:
-        """Follows the run that begins; None: it could not."""
+        """Follows a run that starts; None if it could not."""
         if run is None:
             return
         if self.latest is not None:
@@ -123,5 +117,5 @@ class RunMonitors:
 
     @property
     def runs(self) -> Sequence[RunSnapshot]:
-        """All of them, newest first."""
+        """All runs, newest first."""
         return ([self.latest.snapshot] if self.latest else []) + self._ended[::-1]

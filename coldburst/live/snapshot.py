@@ -1,7 +1,6 @@
-"""A snapshot of a run at one moment, for /metrics, the web UI's pages and the progress lines.
+"""A snapshot of a run, for /metrics, the live page and the progress on the terminal.
 
-Nothing is counted here: each figure is the run's own, so that no two places can come to differ, nor any of them from the rows
-on disk. What a run cannot tell is None, and is no zero.
+Every figure comes from the run itself, so no two places can differ. A figure that the run does not know is None, not 0.
 """
 
 from __future__ import annotations
@@ -23,42 +22,31 @@ from coldburst.record.ledger import Ledger
 from coldburst.schedule.stages import Stage
 from coldburst.targets.status_sampler import LIST_EVERY_S, WORKERS, EndpointSamples
 
-STALE_ASKS = 5
-"""For so many questions the endpoint's last word stands for its present state, should they go unanswered."""
+# A status of the endpoint counts as current for this many polling intervals.
+STALE_POLLS = 5
 JOBS = ("in_queue", "in_progress")
+# States in which an endpoint worker costs money: from its start to its stop.
 BILLED = ("initializing", "idle", "running")
-"""States of an endpoint worker that cost: a worker is paid from its start to its stop."""
 
 
-class LoadView(Protocol):
-    """What the load of a run shows: of one process (``load.dispatcher``) or of all generators (``distributed.stage_sequencer``)."""
-
-    @property
-    def stage(self) -> str:
-        """The present stage, "" before the first."""
+class _Load(Protocol):
+    """The load of one process (``load.dispatcher``) or of all generators (``distributed.stage_sequencer``)."""
 
     @property
-    def in_flight(self) -> int:
-        """Requests in flight."""
-
+    def stage(self) -> str: ...
     @property
-    def held(self) -> int:
-        """Arrivals that wait at the in-flight cap."""
-
+    def in_flight(self) -> int: ...
     @property
-    def stopping(self) -> bool:
-        """Whether nothing more is sent."""
-
+    def held(self) -> int: ...
     @property
-    def begun_s(self) -> float:
-        """When the schedule begins, in seconds from second 0."""
+    def stopping(self) -> bool: ...
+    @property
+    def begun_s(self) -> float: ...
+    def now(self) -> float: ...
 
-    def now(self) -> float:
-        """Seconds since second 0."""
 
-
-class RecorderView(Protocol):
-    """What a run's recorder shows; see ``record.run_directory.Recorder``."""
+class _Recorder(Protocol):
+    """A run's recorder, see ``record.run_directory.Recorder``."""
 
     counts: Counter[str]
     rows: Counter[str]
@@ -68,12 +56,9 @@ class RecorderView(Protocol):
     folder: Path
 
     @property
-    def id(self) -> str:
-        """The run's name."""
-
+    def id(self) -> str: ...
     @property
-    def question(self) -> str:
-        """What the run asks."""
+    def question(self) -> str: ...
 
 
 class RunView(Protocol):
@@ -86,49 +71,49 @@ class RunView(Protocol):
     ended_by: str
 
     @property
-    def load(self) -> LoadView:
-        """What sends, or has others send."""
+    def load(self) -> _Load:
+        """The load: a dispatcher or a stage sequencer."""
 
     @property
-    def recorder(self) -> RecorderView:
-        """What writes the rows."""
+    def recorder(self) -> _Recorder:
+        """The recorder of the run's rows."""
 
     @property
     def generators(self) -> int:
-        """Load generators that live and have a part."""
+        """Number of live load generators with a share."""
 
     @property
     def sent(self) -> int:
-        """Requests sent, retries not counted."""
+        """Requests sent, without retries."""
 
     @property
     def lateness_s(self) -> float:
-        """Largest send delay of the last full second and the present one."""
+        """Largest send delay of the last full second and the current one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
-    """One moment of a run. Seconds from its second 0, which in a distributed run lies before the schedule's beginning.
+    """A run at one moment. Times in seconds from second 0, which in a distributed run is before the schedule's start.
 
     Attributes:
-        id, question, kind, folder: which run, what it asks, of which kind of endpoint, and where its files are.
-        stage, place, stages: the present stage, which one it is (from 1; 0 before the first), and how many there are.
+        id, question, kind, folder: name of the run, its test, type of endpoint and directory.
+        stage, place, stages: current stage, its number (from 1; 0 before the first), and the number of stages.
         elapsed_s: since second 0.
-        left_s: until nothing more is sent, by the schedule; None where completions decide.
-        planned: requests that the schedule plans; None where completions decide.
-        sent, in_flight, held: requests sent, of them not ended, and arrivals that wait at the in-flight cap.
-        offered_per_s, due: see ``offered_per_s`` and ``due``.
-        outcomes: requests that ended, by outcome (a retried one counts with its last attempt); every outcome is there.
-        attempts: rows of attempts.csv by outcome; every outcome is there.
-        cold_starts: seen so far; the report decides again, with all rows.
-        lateness_s: largest lateness (sent - scheduled - held) of the last full second and the present one.
-        generators: load generators that live and have a part.
-        workers: endpoint workers by view (health, workers) and state, as the endpoint has them; empty where its word is too old.
-        jobs: at the endpoint by state, as /health has them.
-        usd_per_s: what an endpoint worker costs, USD a second; None where no price is known.
-        stopping: nothing more is sent, what is in flight is waited for.
-        finished: each request has ended and the files are closed.
-        ended_by, ledger: of a finished run; "" before.
+        left_s: until the schedule stops sending; None if completions decide.
+        planned: requests in the schedule; None if completions decide.
+        sent, in_flight, held: requests sent; sent but not ended; arrivals waiting at the in-flight limit.
+        offered_per_s, due: see the functions of these names.
+        outcomes: ended requests by outcome, a retried one by its last attempt; every outcome is a key.
+        attempts: rows of attempts.csv by outcome; every outcome is a key.
+        cold_starts: seen so far; the report decides again with all rows.
+        lateness_s: largest send delay of the last full second and the current one.
+        generators: live load generators with a share.
+        workers: endpoint workers by view (health, workers) and state; without views that are out of date.
+        jobs: jobs at the endpoint by state, from /health.
+        usd_per_s: price of an endpoint worker in USD per second; None if unknown.
+        stopping: no further requests are sent.
+        finished: every request has ended and the files are closed.
+        ended_by, ledger: of a finished run, else "".
     """
 
     id: str
@@ -166,28 +151,29 @@ class RunSnapshot:
 
     @property
     def not_ok(self) -> int:
-        """Requests that were sent and ended otherwise: not those that never left, all of which end in one instant when a run is stopped."""
+        """Requests that were sent and did not end ok; ``not_sent`` is left out because stopping a run produces all of them at once."""
         return sum(self.outcomes.values()) - self.ok - self.outcomes["not_sent"]
 
     @property
     def view(self) -> str:
-        """The view by which endpoint workers are told: the records where there are any, else the scheduler's gauge; "" = none."""
+        """The view to show workers by: the worker list, else /health; "" without either."""
         return next((view for view in ("workers", "health") if view in self.workers), "")
 
     @property
     def paid_workers(self) -> int | None:
-        """Endpoint workers that cost at this moment, by their records; the gauge's states overlap, and None is known of it."""
+        """Endpoint workers that cost money now, by the worker list; None without it, because the states of /health overlap."""
         seen = self.workers.get("workers")
         return None if seen is None else sum(seen.get(state, 0) for state in BILLED)
 
 
 def snapshot(run: RunView) -> RunSnapshot:
-    """``run`` as it stands now."""
+    """``run`` at this moment."""
     plan, load, recorder = run.plan, run.load, run.recorder
     now_s, running = load.now(), run.ledger is None
     at_s = now_s - load.begun_s
     names = [stage.name for stage in plan.schedule]
     latest = _latest(run, now_s) if running else {}
+    price = str(plan.options.get("price") or "")
     return RunSnapshot(
         id=recorder.id,
         question=recorder.question,
@@ -211,7 +197,7 @@ def snapshot(run: RunView) -> RunSnapshot:
         generators=run.generators,
         workers={view: _known(sample, WORKERS) for view, sample in latest.items()},
         jobs=_known(latest.get("health", {}), JOBS),
-        usd_per_s=_usd_per_s(plan.options),
+        usd_per_s=prices.read(price, date.today()).usd_per_s if price else None,
         stopping=load.stopping,
         finished=not running,
         ended_by="" if running else run.ended_by or "schedule",
@@ -220,10 +206,10 @@ def snapshot(run: RunView) -> RunSnapshot:
 
 
 def offered_per_s(stages: Sequence[Stage], at_s: float) -> float | None:
-    """Arrivals per second that ``stages`` plan ``at_s`` seconds after their beginning; 0 before it and after the last stage.
+    """Arrivals per second that ``stages`` plan ``at_s`` seconds after their start; 0 before the first and after the last.
 
-    The law's rate at that instant; for recorded arrivals those of the second before it. None in a closed loop, and
-    after one, whose end only answers decide. A burst (a count without a duration) has no rate: all are due in one instant.
+    For recorded arrivals, the number in the second before. None in a closed loop and after one, because completions decide when it
+    ends. A burst has no rate: all of it is due at one instant.
     """
     start_s = 0.0
     for stage in stages:
@@ -237,9 +223,9 @@ def offered_per_s(stages: Sequence[Stage], at_s: float) -> float | None:
 
 
 def due(stages: Sequence[Stage], at_s: float) -> float | None:
-    """Arrivals that ``stages`` plan in their first ``at_s`` seconds: the integral of the law's rate, bursts and recorded ones counted.
+    """Arrivals that ``stages`` plan in their first ``at_s`` seconds: the integral of the rate, plus bursts and recorded arrivals.
 
-    None where a closed loop is among them: its arrivals are made by completions.
+    None if one of them is a closed loop, where completions make the arrivals.
     """
     total, start_s = 0.0, 0.0
     for stage in stages:
@@ -261,7 +247,7 @@ def _due(stage: Stage, into_s: float) -> float:
 
 
 def _rate(stage: Stage, into_s: float) -> float:
-    """Of an open stage with a duration, ``into_s`` seconds from its start."""
+    """The rate of an open stage with a duration, ``into_s`` seconds after its start."""
     if stage.at:
         return float(bisect_right(stage.at, into_s) - bisect_right(stage.at, into_s - 1.0))
     return stage.rate + (stage.rate_end - stage.rate) * into_s / (stage.duration_s or math.inf)
@@ -273,7 +259,7 @@ def _offered_per_s(run: RunView, at_s: float) -> float | None:
 
 
 def _left_s(run: RunView, at_s: float) -> float | None:
-    """Only of an open loop, or of one closed stage: where a closed one stands among others, answers decide when the next begins."""
+    """Only for an open loop or a single closed stage: otherwise completions decide when the next stage starts."""
     stages = run.plan.schedule
     timed = not run.hooks and (len(stages) == 1 or not any(stage.closed for stage in stages))
     if not timed or run.load.stopping or run.ledger is not None or any(stage.closed and stage.duration_s is None for stage in stages):
@@ -283,18 +269,11 @@ def _left_s(run: RunView, at_s: float) -> float | None:
 
 
 def _latest(run: RunView, now_s: float) -> dict[str, Mapping[str, Any]]:
-    """What the endpoint said last, by view; without what is too old to be its present state. The two views disagree by design."""
-    since_s = now_s - STALE_ASKS * max(run.plan.sample_s, LIST_EVERY_S)
-    return {
-        sample["view"]: sample for sample in run.samples.between(since_s, math.inf) if sample["at_s"] >= since_s and not sample["error"]
-    }
+    """The endpoint's last status by view, without what is out of date."""
+    since_s = now_s - STALE_POLLS * max(run.plan.sample_s, LIST_EVERY_S)
+    samples = run.samples.between(since_s, math.inf)
+    return {sample["view"]: sample for sample in samples if sample["at_s"] >= since_s and not sample["error"]}
 
 
 def _known(sample: Mapping[str, Any], states: Sequence[str]) -> dict[str, int]:
     return {state: sample[state] for state in states if sample.get(state) is not None}
-
-
-def _usd_per_s(options: Mapping[str, Any]) -> float | None:
-    """The price of --price, where it is given; it was checked before the run."""
-    price = str(options.get("price") or "")
-    return prices.read(price, date.today()).usd_per_s if price else None

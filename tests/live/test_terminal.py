@@ -44,7 +44,7 @@ def going(schedule="warm 5s 2/s, steady 60s 4/s", **more):
 
 def test_a_line_has_all_that_is_known():
     assert line(snapshot(going()), PACE) == (
-        "  10.5 s  steady  sent 7 of 240  in flight 2  held at the cap 3  ok 4  queue_timeout 1"
+        "  10.5 s  steady  sent 7 of 240  in flight 2  held at the limit 3  ok 4  queue_timeout 1"
         "  offered 4.0/s  achieved 3.5/s  cold starts 2  54 s left  about 0.0042 USD"
     )
 
@@ -78,7 +78,7 @@ def drawn(now, width):
 def test_a_table_has_every_figure_and_fits(width):
     lines = drawn(snapshot(going()), width)
     text = " ".join(" ".join(lines).split())
-    for figure in ("steady (2 of 2)", "10.5 s", "in 54 s", "7 of 240", "2, 3 held at the cap", "4.0 ms", "4.0/s", "3.5/s", "P50 0.25 s"):
+    for figure in ("steady (2 of 2)", "10.5 s", "in 54 s", "7 of 240", "2, 3 held at the limit", "4.0 ms", "4.0/s", "3.5/s", "P50 0.25 s"):
         assert figure in text
     for figure in ("1 queue_timeout", "cold starts 2", "2 running", "3 jobs", "0.0042 USD, 35 worker-seconds"):
         assert figure in text
