@@ -1,1 +1,1 @@
-"""A run while it goes: snapshot, history, terminal, Prometheus, web pages."""
+"""The view of a running test: snapshot, history, terminal, Prometheus, web pages."""

@@ -107,10 +107,10 @@ def test_on_a_phone_in_the_dark(browser, tmp_path):
         page.get_by_role("link", name="Locust’s page").click()
         start(page, "burst 12, steady 120s 12/s")
         page.get_by_role("link", name="Live page and reports").click()
-        expect(tile(page, "Ended otherwise")).to_have_text(re.compile(r"[1-9]\d*"))
+        expect(tile(page, "Not ok")).to_have_text(re.compile(r"[1-9]\d*"))
         expect(page.locator("#problems td", has_text="busy").first).to_be_visible()
         page.get_by_text("What the outcomes mean").click()
-        expect(page.locator("#endpoint")).to_have_text("This endpoint has said nothing of its workers and its queue.")
+        expect(page.locator("#endpoint")).to_have_text("This endpoint reports neither workers nor a queue.")
         ui.locust.until(lambda _: len((drawn(page, "load") or [[]])[0]) >= 4)
         assert (watched.fits(), overlapping(page)) == (True, [])
         page.emulate_media(color_scheme="light")
@@ -162,7 +162,7 @@ def test_a_report_in_the_making_is_told_from_one_that_failed(browser, tmp_path):
     with WebUi(*PLAIN) as ui, Watched(browser, ui.url, 390, tmp_path) as watched:
         watched.page.route("**/live.json*", lambda asked: asked.fulfill(json=told))
         watched.page.goto(f"{ui.url}/coldburst/")
-        expect(watched.page.locator("#runs td", has_text="report in the making")).to_have_count(1)
+        expect(watched.page.locator("#runs td", has_text="making the report")).to_have_count(1)
         expect(watched.page.locator("#runs td", has_text=fault)).to_have_count(1)
         assert (watched.fits(), overlapping(watched.page)) == (True, [])
 

@@ -1,4 +1,4 @@
-"""The files of a run that the web UI serves: its report and its tables, and nothing else."""
+"""The files of a run that the web UI serves: its report and its tables."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ END = b"</html>"
 
 
 def offered(folder: Path) -> Mapping[str, Path]:
-    """What there is to be had, by the name below the run's directory: report/**, and the CSV files.
+    """The files to serve, by their name below the run's directory: report/** and the CSV files, without links.
 
-    A name that is asked for is looked up here, so that no path can lead anywhere else. Links are left out.
+    A requested name is looked up here, so no path can lead elsewhere.
     """
     found = [*sorted(folder.glob("*.csv")), *sorted((folder / "report").rglob("*"))]
     return {path.relative_to(folder).as_posix(): path for path in found if path.is_file() and not _linked(path, folder)}
 
 
 def reported(folder: Path) -> bool:
-    """Whether the report's page is there, whole: it is written last."""
+    """Whether the report's page, which is written last, is complete."""
     try:
         with (folder / PAGE).open("rb") as page:
             page.seek(-min(page.seek(0, 2), 64), 2)
@@ -33,16 +33,15 @@ def reported(folder: Path) -> bool:
 
 
 def verdict(folder: Path) -> str:
-    """Whether the run's figures may be believed, as its report says: valid, degraded, invalid; "" where it does not say."""
+    """The verdict of a run's report: valid, degraded or invalid; "" if it cannot be read."""
     try:
-        state = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))["verdict"]["state"]
+        return str(json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))["verdict"]["state"])
     except (OSError, ValueError, LookupError, TypeError):
         return ""
-    return str(state)
 
 
 def packed(folder: Path) -> IO[bytes]:
-    """A zip file of all that is offered, below the run's name; it is gone from the disk when it is closed."""
+    """A zip file of all files to serve, in a directory with the run's name. It is deleted when it is closed."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (handed out)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in offered(folder).items():

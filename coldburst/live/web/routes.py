@@ -1,4 +1,4 @@
-"""The live page /coldburst, its figures as JSON, and the files of this process's runs, on Locust's web UI and behind its login."""
+"""The live page /coldburst, its figures as JSON, and the files of this process's runs: part of Locust's web UI, behind its login."""
 
 from __future__ import annotations
 
@@ -22,33 +22,37 @@ from coldburst.record.attempt import OUTCOMES
 
 HERE = Path(__file__).parent
 PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'"
+# A report needs no script; with this policy, a text in it that became one could do nothing to the web UI.
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'none'; sandbox allow-popups allow-downloads"
 )
-"""A report is drawn without a script; should a text in it ever come to be one, it can do nothing to the web UI."""
 COLD_START = ("at_s", "worker_id", "seconds", "stage", "seq")
+# A tab of Locust's page can hold a table, but no link: tab.js opens the live page when the tab is clicked.
+TAB = {"key": "coldburst", "title": "Live page"}
+TABLE = {"key": "coldburst", "structure": [{"key": "page", "title": "The live page is at /coldburst/"}]}
+LINK = (
+    '<a href="./coldburst/" style="position:fixed;left:1rem;bottom:1rem;z-index:1300;padding:.55rem .9rem;border-radius:2rem;'
+    'background:#0072b2;color:#fff;font:600 .9rem system-ui,sans-serif;text-decoration:none">Live page and reports</a>'
+    '<script src="./coldburst/static/tab.js"></script>'
+)
 View = Callable[..., ResponseReturnValue]
 
 
 def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str]) -> None:
-    """Adds the live page, its routes, and what leads to it from Locust's page.
+    """Adds the live page and its routes, with a tab and a link on Locust's page.
 
     Args:
         web_ui: Locust's, before it listens.
         monitors: the runs of this process.
-        base: what --web-base-path says, "" without.
-        unreported: the runs whose report is still to come, by id.
+        base: value of --web-base-path, or "".
+        unreported: ids of runs whose report is not made yet.
     """
-    prefix = f"{base.rstrip('/')}/coldburst"
     guard = cast("Callable[[View], View]", web_ui.auth_required_if_enabled)
-    pages = Blueprint("coldburst", __name__, template_folder=str(HERE / "templates"), url_prefix=prefix)
+    pages = Blueprint("coldburst", __name__, template_folder=str(HERE / "templates"), url_prefix=f"{base.rstrip('/')}/coldburst")
     for rule, view in _views(monitors, unreported).items():
         pages.add_url_rule(rule, view.__name__, guard(_answering(view)))
     web_ui.app.register_blueprint(pages)
-    web_ui.template_args["extended_tabs"] = [{"title": TAB, "key": "coldburst"}]
-    web_ui.template_args["extended_tables"] = [
-        {"key": "coldburst", "structure": [{"key": "page", "title": "The live page is at /coldburst/"}]}
-    ]
+    web_ui.template_args |= {"extended_tabs": [TAB], "extended_tables": [TABLE]}
 
     @web_ui.app.after_request  # type: ignore[untyped-decorator]
     def add_link(response: Response) -> Response:
@@ -57,17 +61,8 @@ def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str]
         return response
 
 
-TAB = "Live page"
-# A tab of Locust's page can hold a table, but no link: tab.js opens the live page when the tab is clicked.
-LINK = (
-    '<a href="./coldburst/" style="position:fixed;left:1rem;bottom:1rem;z-index:1300;padding:.55rem .9rem;border-radius:2rem;'
-    'background:#0072b2;color:#fff;font:600 .9rem system-ui,sans-serif;text-decoration:none">Live page and reports</a>'
-    '<script src="./coldburst/static/tab.js"></script>'
-)
-
-
 def _views(monitors: RunMonitors, unreported: Set[str]) -> dict[str, View]:
-    """What is answered where, below /coldburst."""
+    """The views by their route below /coldburst."""
     verdicts: dict[str, str] = {}
 
     def page() -> ResponseReturnValue:
@@ -77,21 +72,17 @@ def _views(monitors: RunMonitors, unreported: Set[str]) -> dict[str, View]:
         return _guarded(send_from_directory(HERE / "static", name), PAGE_POLICY)
 
     def figures() -> ResponseReturnValue:
-        since_s = request.args.get("since", -1.0, float)
-        known = request.args.get("run", "")
-        said = _figures(monitors, unreported, verdicts, known, since_s)
-        return _guarded(Response(json.dumps(said, allow_nan=False), mimetype="application/json"), PAGE_POLICY)
+        found = _figures(monitors, unreported, verdicts, request.args.get("run", ""), request.args.get("since", -1.0, float))
+        return _guarded(Response(json.dumps(found, allow_nan=False), mimetype="application/json"), PAGE_POLICY)
 
     def report(run: str, name: str) -> ResponseReturnValue:
         path = files.offered(_folder(monitors, run)).get(name)
-        if path is None:
-            abort(404)
-        return _guarded(send_file(path.resolve(), max_age=0), REPORT_POLICY)
+        return abort(404) if path is None else _guarded(send_file(path.resolve(), max_age=0), REPORT_POLICY)
 
     def download(run: str) -> ResponseReturnValue:
         folder = _folder(monitors, run)
         if any(not one.finished for one in monitors.runs):
-            return Response("a run goes on, and packing would make it late: download when it has ended", 409, mimetype="text/plain")
+            return Response("packing would delay the current run: download when it has ended", 409, mimetype="text/plain")
         file = gevent.get_hub().threadpool.apply(files.packed, (folder,))
         return _guarded(send_file(file, "application/zip", as_attachment=True, download_name=f"{folder.name}.zip"), REPORT_POLICY)
 
@@ -105,43 +96,34 @@ def _views(monitors: RunMonitors, unreported: Set[str]) -> dict[str, View]:
 
 
 def _figures(monitors: RunMonitors, unreported: Set[str], verdicts: dict[str, str], known: str, since_s: float) -> dict[str, Any]:
-    """What the page shows; of the samples only those after ``since_s``, where it knows the others of this run."""
+    """The figures of the page: of the run ``known``, only the points after ``since_s``. ``verdicts`` keeps those that were read."""
     for one in monitors.runs:
         if one.finished and one.id not in verdicts and files.reported(one.folder):
-            verdicts[one.id] = files.verdict(one.folder)  # read once: the page asks each second
+            verdicts[one.id] = files.verdict(one.folder)
     monitor = monitors.latest
     now = monitor.snapshot if monitor else None
     return {
-        "run": _present(monitor, now) if monitor and now else None,
+        "run": _current(monitor, now) if monitor and now else None,
         "samples": monitor.history.columns(since_s if known == now.id else -1.0) if monitor and now else None,
-        "runs": [_line(one, verdicts.get(one.id), one.id in unreported) for one in monitors.runs],
+        "runs": [_listed(one, verdicts.get(one.id), one.id in unreported) for one in monitors.runs],
     }
 
 
-def _present(monitor: RunMonitor, now: RunSnapshot) -> dict[str, Any]:
-    fields = {key: value for key, value in asdict(now).items() if key not in ("folder", "due", "usd_per_s")}
+def _current(monitor: RunMonitor, now: RunSnapshot) -> dict[str, Any]:
     return {
-        **fields,
-        "ok": now.ok,
-        "not_ok": now.not_ok,
-        "view": now.view,
-        "paid_workers": now.paid_workers,
+        **{key: value for key, value in asdict(now).items() if key not in ("folder", "due", "usd_per_s")},
+        **{name: getattr(now, name) for name in ("ok", "not_ok", "view", "paid_workers")},
         **asdict(monitor.live_rates),
         "problems": sorted(map(asdict, monitor.events.problems.values()), key=lambda one: -one["count"]),
         "last_cold_starts": [{name: row[name] for name in COLD_START} for row in reversed(monitor.events.cold_starts)],
     }
 
 
-def _line(one: RunSnapshot, verdict: str | None, due: bool) -> dict[str, Any]:
-    """A run in the list of runs. The report is made after the run's end, by a process of its own; before, there is no verdict.
-
-    Args:
-        due: whether a report is still to come.
-    """
+def _listed(one: RunSnapshot, verdict: str | None, due: bool) -> dict[str, Any]:
+    """A run in the list of runs; ``verdict`` is None without a report, and ``due`` says that one is still being made."""
     failed = verdict is None and not due
-    known = ("id", "question", "finished", "ended_by", "ledger", "elapsed_s")
     return {
-        **{name: getattr(one, name) for name in known},
+        **{name: getattr(one, name) for name in ("id", "question", "finished", "ended_by", "ledger", "elapsed_s")},
         "verdict": verdict or "",
         "report": "" if verdict is None else f"report/{one.id}/{files.PAGE}",
         "fault": f"the report could not be made: {analysis_program()} report {one.folder} says why" if failed else "",
@@ -150,7 +132,7 @@ def _line(one: RunSnapshot, verdict: str | None, due: bool) -> dict[str, Any]:
 
 
 def _answering(view: View) -> View:
-    """``view`` whose 404 is an answer: behind a login Locust takes each exception for a fault of the login."""
+    """``view`` with its 404 as a response: behind a login, Locust treats every exception as a failed login."""
 
     @wraps(view)
     def answer(**names: str) -> ResponseReturnValue:
@@ -169,7 +151,6 @@ def _folder(monitors: RunMonitors, run: str) -> Path:
 
 
 def _guarded(response: Response, policy: str) -> Response:
-    """With what a browser may do with it."""
     response.headers["Content-Security-Policy"] = f"{policy}; base-uri 'none'; frame-ancestors 'none'"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"

@@ -9,23 +9,23 @@ const LINES = {
     lines: [
       { column: "offered_per_s", label: "offered", colour: "faint", dash: [6, 4] },
       { column: "ok_per_s", label: "ok", colour: "blue" },
-      { column: "not_ok_per_s", label: "otherwise", colour: "red" },
+      { column: "not_ok_per_s", label: "not ok", colour: "red" },
       { column: "in_flight", label: "in flight", colour: "green", scale: "right", whole: true },
     ],
   },
   times: {
-    right: "ended otherwise per second",
+    right: "not ok per second",
     left: "seconds",
     lines: [
       { column: "p50_s", label: "P50", colour: "blue", unit: " s" },
       { column: "p95_s", label: "P95", colour: "purple", unit: " s" },
-      { column: "not_ok_per_s", label: "otherwise/s", colour: "red", scale: "right", bars: true },
+      { column: "not_ok_per_s", label: "not ok/s", colour: "red", scale: "right", bars: true },
     ],
   },
   endpoint: {
     right: "jobs in the queue",
     left: "endpoint workers",
-    absent: "This endpoint has said nothing of its workers and its queue.",
+    absent: "This endpoint reports neither workers nor a queue.",
     lines: [
       { column: "running", label: "running", colour: "blue", steps: true, whole: true },
       { column: "idle", label: "idle", colour: "green", steps: true, whole: true },
@@ -51,7 +51,7 @@ function clock(seconds) {
   return whole < 3600 ? `${Math.floor(whole / 60)}:${rest}` : `${Math.floor(whole / 3600)}:${String(Math.floor(whole / 60) % 60).padStart(2, "0")}:${rest}`;
 }
 
-// Three digits that count, without a power of ten.
+// Three significant digits, without an exponent.
 function number(value, whole = false) {
   if (value === null || value === undefined) return "–";
   if (whole || Number.isInteger(value)) return String(Math.round(value));
@@ -85,7 +85,7 @@ class Chart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.again());
   }
 
-  // Draws columns of samples; says so where there is nothing in them.
+  // Draws columns of samples, or a sentence if they are empty.
   show(columns) {
     this.data = [columns.at_s, ...this.kind.lines.map((line) => columns[line.column].map((v) => (v === null ? null : v * (line.times || 1))))];
     const empty = this.kind.absent && this.data.slice(1).every((values) => values.every((value) => value === null));
@@ -97,7 +97,7 @@ class Chart {
     this.tell();
   }
 
-  // The latest figures in the legend, while nobody points at others.
+  // Shows the latest figures in the legend while the pointer is elsewhere.
   tell() {
     const last = this.data[0].findLastIndex((_, place) => this.data.slice(1).some((values) => values[place] !== null));
     if (last >= 0 && (this.plot.cursor.idx ?? null) === null) this.plot.setLegend({ idx: last });

@@ -1,5 +1,5 @@
 "use strict";
-// The live page: asks for what is new once a second, and shows it. Every text goes in as text.
+// The live page: fetches new figures once a second and shows them. Texts are set as text, never as HTML.
 
 const EVERY_MS = 1000;
 const COLOURS = {
@@ -76,19 +76,19 @@ function tiles(run) {
   const left = run.finished ? `ended after ${clock(run.elapsed_s)}` : `${clock(run.elapsed_s)} so far`;
   return [
     ["Stage", run.stage || "starting", run.stages > 1 && run.place ? `${run.place} of ${run.stages}` : ""],
-    ["Sending ends in", run.left_s === null ? (run.finished ? "0:00" : "with the answers") : clock(run.left_s), left],
+    ["Sending ends in", run.left_s === null ? (run.finished ? "0:00" : "with the last answer") : clock(run.left_s), left],
     ["Sent", run.planned === null ? number(run.sent) : `${run.sent} of ${run.planned}`, run.finished ? (outcomes.not_sent ? `${outcomes.not_sent} not sent` : "") : `${perSecond(now.sent)}, offered ${perSecond(now.offered)}`],
-    ["In flight", number(run.in_flight), run.held ? `${run.held} held at the cap` : ""],
+    ["In flight", number(run.in_flight), run.held ? `${run.held} held at the limit` : ""],
     ["Answered ok", number(run.ok), run.finished ? `${perSecond(overall.ok)} overall` : `${perSecond(now.ok)}, ${perSecond(overall.ok)} overall`],
-    ["Ended otherwise", number(run.not_ok), others.map(([name, count]) => `${count} ${name}`).join(", "), run.not_ok > 0],
+    ["Not ok", number(run.not_ok), others.map(([name, count]) => `${count} ${name}`).join(", "), run.not_ok > 0],
     ["Cold starts", number(run.cold_starts), ""],
     ["Queue time-outs", number(run.attempts.queue_timeout), run.attempts.throttled ? `${run.attempts.throttled} throttled (429)` : "", run.attempts.queue_timeout > 0],
     ["Response time P50", seconds(times.p50_s), times.n ? `P95 ${seconds(times.p95_s)}, last ${times.n} ok` : "no answer yet"],
     ["Queue delay P50", seconds(run.queue_s.p50_s), run.queue_s.n ? `P95 ${seconds(run.queue_s.p95_s)}, last ${run.queue_s.n} ok` : ""],
     ["Jobs in the queue", number(run.jobs.in_queue), run.jobs.in_progress === undefined ? "" : `${run.jobs.in_progress} with a worker`],
-    ["Load generators", number(run.generators), `lateness ${seconds(run.lateness_s)}`],
-    ["Endpoint workers", number(run.paid_workers ?? run.workers.health?.running), run.view ? seen.map(([name, count]) => `${count} ${name}`).join(", ") : run.finished ? "" : "not told"],
-    ["Estimated spend", run.usd === null ? "–" : `${run.usd.toPrecision(3)} USD`, run.worker_s === null ? "endpoint workers not told" : `${number(run.worker_s)} worker-seconds${run.usd === null ? ", no --price" : ""}`],
+    ["Load generators", number(run.generators), `send delay ${seconds(run.lateness_s)}`],
+    ["Endpoint workers", number(run.paid_workers ?? run.workers.health?.running), run.view ? seen.map(([name, count]) => `${count} ${name}`).join(", ") : run.finished ? "" : "unknown"],
+    ["Estimated cost", run.usd === null ? "–" : `${run.usd.toPrecision(3)} USD`, run.worker_s === null ? "endpoint workers unknown" : `${number(run.worker_s)} worker-seconds${run.usd === null ? ", no --price" : ""}`],
   ];
 }
 
@@ -145,8 +145,8 @@ function row(run) {
   if (run.report) links.push(make("a", { text: "Report", href: run.report }));
   if (run.download) links.push(make("a", { text: "Download (zip)", href: run.download }));
   const verdict = run.verdict ? make("span", { text: run.verdict, cls: `pill ${run.verdict}` })
-    : run.fault || (run.finished && !run.report ? "report in the making" : "");
-  return make("tr", {}, make("th", { text: run.id, scope: "row" }), make("td", { text: run.finished ? run.ended_by : "going on" }),
+    : run.fault || (run.finished && !run.report ? "making the report" : "");
+  return make("tr", {}, make("th", { text: run.id, scope: "row" }), make("td", { text: run.finished ? run.ended_by : "running" }),
     make("td", { text: run.ledger }), make("td", {}, verdict), make("td", {}, ...links));
 }
 
@@ -174,14 +174,14 @@ function show({ run, samples, runs }) {
   stop.textContent = run.stopping ? "Stopping …" : "Stop the run";
   ledger(run);
   document.getElementById("tiles").replaceChildren(...tiles(run).map(tile));
-  if (run.view) put("view", { workers: "Workers by state as the worker list (REST v2) has them. Right: jobs in the queue, by /health.",
-    health: "Workers by state as /health has them. Right: jobs in the queue." }[run.view]);
+  if (run.view) put("view", { workers: "Workers by state, from the worker list (REST v2). Right: jobs in the queue, from /health.",
+    health: "Workers by state and, right, jobs in the queue, from /health." }[run.view]);
   for (const id of Object.keys(TABLES)) table(id, run);
   take(run, samples);
-  for (const [, chart] of charts) if (known.columns.at_s.length) chart.show(known.columns); else chart.say("The first second is not over yet.");
+  for (const [, chart] of charts) if (known.columns.at_s.length) chart.show(known.columns); else chart.say("The first second has not ended yet.");
 }
 
-// What is new, or null where the web UI does not answer (or wants a login).
+// New figures; null if the web UI does not answer or asks for a login.
 async function asked() {
   try {
     const last = known.columns?.at_s.at(-1) ?? -1;
