@@ -1,4 +1,4 @@
-"""The command ``coldburst``: hands each verb to the module that does it, which is imported only then."""
+"""The command ``coldburst``: runs each verb in the module that implements it, imported only when needed."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ REFUSED = 2
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One line of --help, and what does it: called with the words after the verb, it returns an exit code."""
+    """One line of --help, and a function from the words after the verb to an exit code."""
 
     what: str
     do: Callable[[Sequence[str]], int]
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns its exit code, 2 with one sentence on stderr where it cannot be run."""
+    """Runs one verb and returns its exit code; 2 with a sentence on stderr if it cannot be run."""
     given = list(sys.argv[1:] if words is None else words)
     name = "python -m coldburst" if Path(sys.argv[0]).name == "__main__.py" else "coldburst"
-    # The first word alone: the others belong to the verb.
+    # Only the first word: the others belong to the verb.
     verb = _parser(name).parse_args(given[:1] or ["--help"]).command
     if verb not in VERBS:
         return _refuse(f"'{verb}' is not a command{_meant(verb, VERBS)} {name} --help lists them")
-    # From here the verb's own parser reads what it is called.
+    # The verb's own parser shows this name.
     sys.argv = [f"{name} {verb}", *given[1:]]
     return VERBS[verb].do(given[1:])
 
@@ -60,7 +60,7 @@ def _service(module: str) -> Callable[[Sequence[str]], int]:
 
 
 def _restore(words: Sequence[str]) -> int:
-    # As under Locust: TLS sockets are gevent's only where this comes before the first import of ssl.
+    # As under Locust: TLS sockets are gevent's only if this comes before the first import of ssl.
     import_module("gevent.monkey").patch_all()
     return int(import_module("coldburst.control.restore").main(words))
 
@@ -79,24 +79,25 @@ def _run(words: Sequence[str]) -> int:
     own = Path(asked)
     path = own if own.suffix == ".py" or len(own.parts) > 1 else files.get(asked)
     if path is None:
-        return _refuse(f"'{asked}' is not a locustfile{_meant(asked, files)} Give one of {names}, or a file of yours, as in ./{asked}.py")
+        return _refuse(f"'{asked}' is not a locustfile{_meant(asked, files)} Give one of {names}, or your own file, as in ./{asked}.py")
     if not path.exists():
-        return _refuse(f"there is no file '{path}': give one of {names}, or a file of yours")
+        return _refuse(f"there is no file '{path}': give one of {names}, or your own file")
     sys.stdout.flush()
     options = ["--help-coldburst" if word in ("-h", "--help") else word for word in words[1:]]
     os.execv(sys.executable, [sys.executable, "-m", "locust", "-f", str(path), *options])
 
 
 def _init(words: Sequence[str]) -> int:
-    """Writes a starter locustfile: the project's own for a burst, with commands that fit where it lies now."""
-    what = f"Writes {STARTER}, a locustfile to begin with, into the current directory."
-    argparse.ArgumentParser(prog=sys.argv[0], description=what).parse_args(words)
+    """Writes a starter locustfile: the project's burst.py, with commands for the current directory."""
+    argparse.ArgumentParser(
+        prog=sys.argv[0], description=f"Writes {STARTER}, a starter locustfile, into the current directory."
+    ).parse_args(words)
     text = (beside("locustfiles") / STARTER).read_text(encoding="utf-8").replace(f"locustfiles/{STARTER}", STARTER)
     try:
         with Path(STARTER).open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        return _refuse(f"{STARTER} exists already and is left as it is: rename it, or run in another directory")
+        return _refuse(f"{STARTER} already exists and is not overwritten: rename it, or run in another directory")
     except OSError as error:
         return _refuse(f"cannot write {STARTER}: {error.strerror or error}")
     print(f"wrote {STARTER}; next: {sys.argv[0].rpartition(' ')[0]} run {STARTER} --headless")
@@ -104,13 +105,13 @@ def _init(words: Sequence[str]) -> int:
 
 
 VERBS: Mapping[str, Verb] = {
-    "run": Verb("run a locustfile with Locust, one of this project's or yours", _run),
+    "run": Verb("run a locustfile with Locust: one of this project's or your own", _run),
     "init": Verb(f"write a starter locustfile, {STARTER}, into the current directory", _init),
-    "report": Verb("make the report of one run: ledger, verdict, times, figures", _analysis("report")),
-    "compare": Verb("set runs against a base, with intervals", _analysis("compare")),
-    "gate": Verb("check a run against its objectives, for a CI job", _analysis("gate")),
-    "scaling": Verb("scaling efficiency and P95 from CSV files of plain Locust", _analysis("scaling")),
-    "merge": Verb("add rows that a lost generator kept on its own disk", _analysis("merge")),
+    "report": Verb("make the report of a run: ledger, verdict, times, figures", _analysis("report")),
+    "compare": Verb("compare runs with a baseline, with confidence intervals", _analysis("compare")),
+    "gate": Verb("check a run against its objectives in a CI job", _analysis("gate")),
+    "scaling": Verb("compute scaling efficiency and P95 from CSV files of plain Locust", _analysis("scaling")),
+    "merge": Verb("add rows that a lost generator kept on its disk", _analysis("merge")),
     "emulator": Verb("start RunPod's serverless platform on this machine", _service("coldburst.emulator.command")),
     "transcriber": Verb("start a transcription service on this machine", _service("coldburst.transcriber.command")),
     "restore": Verb("restore an endpoint's settings after a run that was killed", _restore),

@@ -1,4 +1,4 @@
-"""The endpoint that a run starts for itself where no host is given: its own process, loopback only."""
+"""The endpoint that a run starts for itself if no host is given: a process of its own, on loopback only."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from coldburst.targets.http import Exchange, HttpClient, Timeouts
 READY_S = 60.0
 STOP_S = 5.0
 ID = "embedded"
+# The run is the only client of its management API, so no rate limit is needed there.
 _EMULATOR = ("coldburst.emulator", "--endpoint", ID, "--management-per-minute", "100000", "--kind")
-"""Nobody else asks its REST v2, so nobody has to be kept from asking too often."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceCommand:
-    """How an endpoint of one kind is started: its module with arguments, where it serves, where it tells its health."""
+    """How to start an endpoint: its module with arguments, the path it serves, and its health path."""
 
     command: tuple[str, ...]
     below: str
@@ -39,21 +39,23 @@ SERVICES: Mapping[str, ServiceCommand] = {
 
 
 class StartError(RuntimeError):
-    """The embedded endpoint did not come up; the message is a sentence."""
+    """The embedded endpoint did not start; the message is a sentence."""
 
 
 class EmbeddedEndpoint:
-    """An endpoint of this project's own, on a port that the kernel chose: the emulator with workers, or a plain service.
+    """The emulator with workers, or a transcription service, on a port that the kernel chose.
 
-    ``more``: arguments of the emulator, where it is one.
+    It exits when its standard input closes, so it cannot outlive this process.
 
-    It ends when its standard input does, so it cannot outlive this process, whatever happens to it.
+    Args:
+        kind: a key of SERVICES.
+        more: further arguments for the emulator.
     """
 
     def __init__(self, kind: str, more: Sequence[str] = ()) -> None:
         self._service = SERVICES[kind]
         command = (*self._service.command, *(more if self._service.command[0] == _EMULATOR[0] else ()))
-        # A session of its own: Ctrl-C on the terminal must reach the run, not the service it waits for.
+        # In a session of its own: Ctrl-C must reach the run, which still waits for the service.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", *command, "--port", "0", "--until-stdin-closes"],
             stdin=subprocess.PIPE,
@@ -67,19 +69,19 @@ class EmbeddedEndpoint:
         self.worker_id = ""
 
     def wait_ready(self) -> None:
-        """Waits until the endpoint answers on its health path; ``start_s`` is start to ready, in seconds.
+        """Waits until the health path answers; sets ``url``, and ``start_s`` to the seconds it took.
 
         Raises:
-            CannotStart: it ended, or was not ready within READY_S.
+            StartError: it exited, or was not ready within READY_S.
         """
         started = time.perf_counter()
-        late = StartError(f"the embedded endpoint was not ready within {READY_S:g} s: start an endpoint yourself and name it by --host")
+        late = StartError(f"the embedded endpoint was not ready within {READY_S:g} s: start an endpoint yourself and name it with --host")
         with gevent.Timeout(READY_S, late):
             address = self._address()
             client = HttpClient(address, Timeouts(5, 5, 5))
             while (health := _health(client, self._service.health)) is None:
                 if self._process.poll() is not None:
-                    raise StartError(f"the embedded endpoint ended with code {self._process.returncode} while it was loading")
+                    raise StartError(f"the embedded endpoint exited with code {self._process.returncode} before it was ready")
                 gevent.sleep(0.02)
             client.close()
         self.url = address + self._service.below
@@ -87,7 +89,7 @@ class EmbeddedEndpoint:
         self.worker_id = str(health.get("worker_id", ""))
 
     def stop(self) -> None:
-        """Ends the service, at the latest after STOP_S."""
+        """Ends the service, after STOP_S by force."""
         if self._process.stdin:
             self._process.stdin.close()
         try:
@@ -99,11 +101,10 @@ class EmbeddedEndpoint:
             self._process.stdout.close()
 
     def _address(self) -> str:
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        words = line.split()
+        words = (self._process.stdout.readline() if self._process.stdout else "").split()
         if words[:2] != ["listening", "on"]:
             module = self._service.command[0]
-            raise StartError(f"the embedded endpoint did not start (see above): try 'python -m {module}', or name an endpoint by --host")
+            raise StartError(f"the embedded endpoint did not start (see above): try 'python -m {module}', or name an endpoint with --host")
         return words[2]
 
 

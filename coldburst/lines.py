@@ -1,4 +1,4 @@
-"""Text by lines: a message as one line, a CSV file as its whole lines. Standard library only."""
+"""Text by lines: a message as one line, a CSV file as its complete lines. Standard library only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def one_line(message: str, length: int = ERROR_LENGTH) -> str:
 
 
 def whole_lines(path: Path) -> tuple[str, str]:
-    """The whole lines of a CSV file, and a sentence on a torn last line ("" where there is none)."""
+    """The complete lines of a CSV file, and a sentence on an incomplete last line ("" if there is none)."""
     content = path.read_bytes().decode("utf-8", errors="replace")
     end = content.rfind("\n") + 1
     torn = content[end:]

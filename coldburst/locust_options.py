@@ -1,39 +1,24 @@
-"""Locust's own options that mean nothing to a schedule of arrivals, and what to use instead."""
+"""Locust's own options that have no effect on a schedule of arrivals, and what to use instead."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import Any, NamedTuple
+from typing import Any
 
 from coldburst.option import OptionError
 
-
-class Refused(NamedTuple):
-    """An option of Locust: its attribute, flag and environment variable, the value that stands for "not given", what to do instead."""
-
-    attribute: str
-    flag: str
-    variable: str
-    unset: object
-    instead: str
-
-
-REFUSED = (
-    Refused("num_users", "--users", "LOCUST_USERS", None, "load is arrivals, not users: use --schedule, and --max-in-flight as the limit"),
-    Refused("spawn_rate", "--spawn-rate", "LOCUST_SPAWN_RATE", None, "load is arrivals, not users: write rates in --schedule"),
-    Refused(
-        "tags", "--tags", "LOCUST_TAGS", None, "a test has no tasks to choose from: name its class, as in 'locust -f locustfiles/ Burst'"
-    ),
-    Refused("exclude_tags", "--exclude-tags", "LOCUST_EXCLUDE_TAGS", None, "a test has no tasks to choose from: name the class to run"),
-    Refused("stop_timeout", "--stop-timeout", "LOCUST_STOP_TIMEOUT", 0, "use --drain-timeout, the time that requests in flight get"),
-    Refused(
-        "reset_stats", "--reset-stats", "LOCUST_RESET_STATS", False, "every request counts: give the schedule a stage to warm up instead"
-    ),
-    Refused("config_users", "--config-users", "LOCUST_CONFIG_USERS", None, "set the option of that name, or the attribute in the class"),
-    Refused("equal_weights", "--equal-weights", "", False, "one test runs at a time: name its class"),
-    Refused("enable_rebalancing", "--enable-rebalancing", "", False, "generators that join or leave always share the arrivals anew"),
-)
+REFUSED = {
+    "--users": "load is arrivals, not users: use --schedule, and --max-in-flight as the limit",
+    "--spawn-rate": "load is arrivals, not users: write rates in --schedule",
+    "--tags": "a test has no tasks to choose from: name its class, as in 'locust -f locustfiles/ Burst'",
+    "--exclude-tags": "a test has no tasks to choose from: name the class to run",
+    "--stop-timeout": "use --drain-timeout, the time that requests in flight get",
+    "--reset-stats": "every request counts: give the schedule a stage to warm up instead",
+    "--config-users": "set the option of that name, or the attribute in the class",
+    "--equal-weights": "one test runs at a time: name its class",
+    "--enable-rebalancing": "arrivals are always shared again when generators join or leave",
+}
 
 
 def check_port(host: str, port: int, flag: str) -> None:
@@ -48,8 +33,12 @@ def check_port(host: str, port: int, flag: str) -> None:
 
 
 def refuse(parsed: Any) -> None:
-    """Raises OptionError for the first of Locust's options that was given and has no effect; one sentence."""
-    for option in REFUSED:
-        if getattr(parsed, option.attribute, option.unset) != option.unset:
-            source = f" (set by {option.variable})" if option.variable in os.environ else ""
-            raise OptionError(f"{option.flag}{source} has no effect here: {option.instead}")
+    """Raises OptionError for the first of these options that was given."""
+    for flag, instead in REFUSED.items():
+        name = flag.removeprefix("--").replace("-", "_")
+        value = getattr(parsed, "num_users" if flag == "--users" else name, None)
+        if value is None or value is False or (flag, value) == ("--stop-timeout", 0):
+            continue
+        variable = f"LOCUST_{name.upper()}"
+        source = f" (set by {variable})" if variable in os.environ else ""
+        raise OptionError(f"{flag}{source} has no effect here: {instead}")

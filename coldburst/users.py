@@ -1,4 +1,4 @@
-"""What a locustfile is made of: one class a test, its attributes the defaults of its options.
+"""The classes that a locustfile is made of: one class for each test, whose attributes are the defaults of its options.
 
 Load is arrivals, not users: each process has one user, which runs the whole schedule.
 """
@@ -21,12 +21,12 @@ from coldburst.session import Session
 class ArrivalUser(User):
     """Sends requests when they are due, whether or not earlier ones were answered.
 
-    Each option is an attribute too, under its name without dashes: ``schedule``, ``max_in_flight``, ``deadline``, ``clips`` …
+    Every option is also an attribute, by its name without dashes: ``schedule``, ``max_in_flight``, ``deadline``, ``clips`` …
 
     Attributes:
         schedule: the load, stage by stage, as in "burst 30" or "warm 20s 1/s, steady 60s 3/s poisson".
-        max_in_flight: requests in flight at most.
-        host: the endpoint, where --host names none.
+        max_in_flight: limit on requests in flight.
+        host: the endpoint if --host is not given.
     """
 
     abstract = True
@@ -43,21 +43,22 @@ class ArrivalUser(User):
 
     @task
     def drive(self) -> None:
-        """Sends the run's requests; ends with the last answer."""
+        """Sends the run's requests and ends with the last answer."""
         session: Session = cast("Any", self.environment).coldburst
         if session.generator:
-            Event().wait()  # the load does not depend on Locust's users: they only stand for the generators
+            # In a distributed run, users only represent the generators: the load does not depend on them.
+            Event().wait()
         elif session.current:
             session.current.drive()
         raise StopUser
 
 
 class ReplayUser(ArrivalUser):
-    """Sends requests at recorded instants.
+    """Sends requests at recorded times.
 
     Attributes:
-        arrivals: a run's directory, or a CSV file with a column of instants.
-        speed: 2 replays in half the time.
+        arrivals: a run's directory, or a CSV file with a column of times.
+        speed: factor, as in 2 for half the time.
     """
 
     abstract = True
@@ -67,7 +68,7 @@ class ReplayUser(ArrivalUser):
 
 
 class ColdStartUser(ArrivalUser):
-    """Waits until the endpoint has scaled to zero, sends one request, then some to the warm worker; again and again.
+    """Repeatedly waits until the endpoint has scaled to zero, sends one request, then some to the warm worker.
 
     Attributes:
         times: cold starts to measure.

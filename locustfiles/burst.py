@@ -1,11 +1,11 @@
 """What happens when N requests arrive at once?
 
     locust -f locustfiles/burst.py --headless                                  # the embedded endpoint
-    locust -f locustfiles/burst.py --headless --host http://127.0.0.1:8083     # a service of yours
+    locust -f locustfiles/burst.py --headless --host http://127.0.0.1:8083     # your own service
     locust -f locustfiles/burst.py                                             # the web UI
 
-Thirty transcriptions are requested at once, with at most 15 in flight. The others wait, and their wait
-counts: response time runs from the moment of the burst.
+Thirty transcriptions are requested at once, with at most 15 in flight. Response time counts from the
+moment of the burst, so it includes the wait of the others.
 """
 
 from coldburst import ArrivalUser

@@ -3,9 +3,8 @@
     locust -f locustfiles/scaling.py --headless                                                # the embedded endpoint
     locust -f locustfiles/scaling.py --headless --workers 1,2,3 --requests 50 --host https://api.runpod.ai/v2/ID --yes
 
-The run sets the number of workers itself, waits until that many have shown themselves, measures, and restores
-the settings. Without a host and with --target transcription, transcription services behind nginx are started
-on this machine.
+The run sets the number of workers, waits until that many are ready, measures, and restores the settings.
+With --target transcription and no host, transcription services behind nginx are started on this machine.
 """
 
 from coldburst import ScalingUser

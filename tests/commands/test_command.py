@@ -124,7 +124,7 @@ def test_init_writes_a_locustfile_and_never_over_one(tmp_path):
     (tmp_path / "burst.py").write_text("mine", encoding="utf-8")
     again = coldburst("init", cwd=tmp_path)
     assert again.returncode == 2
-    assert "burst.py exists already and is left as it is" in again.stderr
+    assert "burst.py already exists and is not overwritten" in again.stderr
     assert (tmp_path / "burst.py").read_text(encoding="utf-8") == "mine"
 
 
