@@ -1,4 +1,4 @@
-"""What happens when recorded arrivals come again?
+"""How does the endpoint handle recorded traffic: an earlier run, or a trace?
 
     locust -f locustfiles/replay.py --headless --arrivals runs/20261121-091502-burst --host https://api.runpod.ai/v2/ID
     locust -f locustfiles/replay.py --headless --arrivals trace.csv --speed 2

@@ -1,4 +1,4 @@
-"""Does the endpoint keep up with a steady rate?
+"""Can the endpoint sustain this rate?
 
     locust -f locustfiles/sustained.py --headless --schedule "warm 20s 1/s, steady 60s 3/s poisson"
     locust -f locustfiles/sustained.py --headless --schedule "climb 5m 1/s..20/s" --host http://127.0.0.1:8083
