@@ -90,42 +90,45 @@ class RunPlan:
 
 
 LOAD = (
-    Option("--seed", 1, "N", "Random seed, as in 7: the same seed gives the same arrivals"),
+    Option("--seed", 1, "N", "Random seed, such as 7: the same seed gives the same arrivals"),
     Option("--when-full", "wait", "", "At the in-flight limit, arrivals wait in line or are dropped", ("wait", "shed")),
-    Option("--deadline", 300.0, "SECONDS", "Abandon a request, and cancel its job, this long after it was sent, as in 120"),
-    Option("--connect-timeout", 10.0, "SECONDS", "Time limit to connect, TLS included, as in 5"),
-    Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for requests in flight, as in 30; 0: as long as --deadline"),
-    Option("--retries", 0, "N", "Further attempts of a request that was throttled, rejected as busy or not connected, as in 3"),
+    Option("--deadline", 300.0, "SECONDS", "Abandon a request, and cancel its job, this long after it was sent, such as 120"),
+    Option("--connect-timeout", 10.0, "SECONDS", "Time limit to connect, TLS included, such as 5"),
+    Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for requests in flight, such as 30; 0: as long as --deadline"),
+    Option("--retries", 0, "N", "Further attempts of a request that was throttled, rejected as busy or not connected, such as 3"),
     Option("--backoff", 1.0, "SECONDS", "Mean pause before the first retry; it doubles each time, and Retry-After is honoured"),
 )
 SENT = (
     Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
-    Option("--max-wer", "0.5", "RATE", "An answer with a higher word error rate is 'wrong', as in 0.3; 'off': not checked"),
+    Option("--max-wer", "0.5", "RATE", "An answer with a higher word error rate is 'wrong', such as 0.3; 'off': not checked"),
     Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{name}} and {{audio_base64}} are filled in"),
     Option("--path", "/v1/audio/transcriptions", "ROUTE", "Route below the host, for services and load balancers"),
     Option("--model", "whisper-1", "NAME", "Model name to send; many services ignore it"),
-    Option("--language", "en", "CODE", "Language to send, as in de; empty: not sent"),
+    Option("--language", "en", "CODE", "Language to send, such as de; empty: not sent"),
     Option("--auth", "bearer", "", f"Header for the key in {TRANSCRIPTION_KEY}: Authorization or X-API-Key", ("bearer", "x-api-key")),
 )
 RUNPOD = (
     Option("--target", "auto", "", "Type of endpoint; auto detects it from --host", ("auto", *KINDS)),
     Option("--poll", "auto", "", "Queue: poll with /status, with /status-sync, or as the load allows", ("auto", "status", "status-sync")),
-    Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's poll limit (200/s for an endpoint) to use, as in 0.5"),
-    Option("--execution-timeout", 0.0, "SECONDS", "Queue: executionTimeout of each job, as in 600; 0: the endpoint's setting"),
-    Option("--ttl", 0.0, "SECONDS", "Queue: ttl of each job, from submission, as in 3600; 0: the platform's 24 hours"),
-    Option("--error-at", "auto", "FIELDS", "JSON fields that hold errors, as in output.error; auto: wherever services put them"),
+    Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's poll limit (200/s for an endpoint) to use, such as 0.5"),
+    Option("--execution-timeout", 0.0, "SECONDS", "Queue: executionTimeout of each job, such as 600; 0: the endpoint's setting"),
+    Option("--ttl", 0.0, "SECONDS", "Queue: ttl of each job, from submission, such as 3600; 0: the platform's 24 hours"),
+    Option("--error-at", "auto", "FIELDS", "JSON fields that hold errors, such as output.error; auto: wherever services put them"),
     Option("--cancel", "yes", "", "Queue: cancel jobs that the run abandons, because they would go on costing money", ("yes", "no")),
     Option("--hold-from", 110.0, "SECONDS", "Load balancer: a 400 after this long is the platform's time-out, an earlier one is 'refused'"),
     Option("--hold-to", 135.0, "SECONDS", "Load balancer: a 400 after more than this is 'refused' too"),
-    Option("--sample", 2.0, "SECONDS", "Interval at which /health and the worker list are polled, as in 5; 0: never"),
-    Option("--cold-after", 2.0, "SECONDS", "A worker's first answer counts as a cold start from this queue delay, as in 5"),
+    Option("--sample", 2.0, "SECONDS", "Interval at which /health and the worker list are polled, such as 5; 0: never"),
+    Option("--cold-after", 2.0, "SECONDS", "A worker's first answer counts as a cold start from this queue delay, such as 5"),
     Option(
-        "--price", "", "GPU|USD", "Cost of an endpoint worker: a GPU, as in 4090 (RunPod's flex price), or USD per second, as in 0.00031"
+        "--price",
+        "",
+        "GPU|USD",
+        "Cost of an endpoint worker: a GPU, such as 4090 (RunPod's flex price), or USD per second, such as 0.00031",
     ),
 )
 RESULTS = (
     Option("--runs", DEFAULT_RUNS, "DIR", "Directory for results; it must exist, unless it is the default"),
-    Option("--objectives", "", "FILE", "Objectives, as in objectives.toml; they decide the exit code and may end the run early"),
+    Option("--objectives", "", "FILE", "Objectives, such as objectives.toml; they decide the exit code and may end the run early"),
     Option("--figures", "yes", "", f"Draw figures in the report (2 s); {analysis_program()} report can draw them later", ("yes", "no")),
     Option("--report", "yes", "", "Make the report when a headless run ends; no: keep the rows, and make it later", ("yes", "no")),
     Option("--exit-code-on-verdict", "yes", "", "Exit with 4 for a degraded and 5 for an invalid verdict", ("yes", "no")),

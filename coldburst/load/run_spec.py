@@ -17,9 +17,9 @@ from coldburst.schedule.stages import EXAMPLE, Stage
 
 # From this similarity (difflib's ratio) an unknown attribute counts as a misspelt option.
 ALIKE = 0.8
-SCHEDULE = Option("--schedule", "", "STAGES", f"Load, stage by stage, as in '{EXAMPLE}'")
+SCHEDULE = Option("--schedule", "", "STAGES", f"Load, stage by stage, such as '{EXAMPLE}'")
 MAX_IN_FLIGHT = 500
-CAP = Option("--max-in-flight", MAX_IN_FLIGHT, "N", "Limit on requests in flight, as in 15; a closed loop has its own number")
+CAP = Option("--max-in-flight", MAX_IN_FLIGHT, "N", "Limit on requests in flight, such as 15; a closed loop has its own number")
 MISSING = object()
 
 
