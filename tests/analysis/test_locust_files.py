@@ -35,6 +35,7 @@ def test_the_report_of_a_folder_is_in_it(folder, name, monkeypatch):
     assert json.loads((folder / "_report" / "metrics.json").read_text())["totals"][-1]["requests"] == 1200
 
 
+@pytest.mark.slow
 def test_folders_are_compared_and_scaled(folder, capsys):
     other = Path(shutil.copytree(FOLDER, folder.parent / "more"))
     assert main(["compare", f"{folder}/", f"{other}/"]) == 0

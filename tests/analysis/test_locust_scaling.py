@@ -160,6 +160,7 @@ def test_users_that_never_wait_for_a_worker_cannot_tell(tmp_path):
     assert scaling(free, per_worker=4).shares[2].doubt == ""  # eight in flight of eight
 
 
+@pytest.mark.slow
 def test_the_page_and_its_files(tmp_path, capsys):
     assert main(["scaling", *FOUR, "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
@@ -339,6 +340,7 @@ def formulas(folder):
     return [cell for path in files for row in csv.reader(path.read_text().splitlines()) for cell in row if cell.startswith(("=", "+", "@"))]
 
 
+@pytest.mark.slow
 def test_names_that_are_formulas_or_markup_stay_text(tmp_path):
     evil = "=cmd|' /C calc'!A0<script>alert(1)</script>"
     written(tmp_path / "p", name=evil, full=True)

@@ -265,6 +265,7 @@ def test_what_users_are_told_to_do_works():
         assert ask(running.url, "/v2/queue/run", "POST", JOB, with_charset).status == 200
 
 
+@pytest.mark.slow
 def test_the_address_that_a_client_connected_to_is_a_name_of_the_emulator():
     with emulator(*MODELLED, "--host", "0.0.0.0") as running:
         port = netloc(running.url).split(":")[1]

@@ -26,6 +26,7 @@ def test_a_job_goes_from_the_sdks_client_to_the_sdks_worker_and_back(monkeypatch
         assert (row["state"], row["worker_id"] != "") == ("COMPLETED", True)
 
 
+@pytest.mark.slow
 def test_a_result_that_holds_nan_is_refused_and_its_job_has_no_output():
     command = f"{sys.executable} {ROOT / 'tests/support/handlers/not_a_number.py'}"
     words = ("--worker", "command", "--command", command, "--start", "0", "--workers-min", "1", "--workers-max", "1")

@@ -279,7 +279,10 @@ def test_names_that_were_allowed_and_addresses_that_are_bound_are_answered():
         assert asked(ui.port, "POST", "/stop", {**proxied, "Sec-Fetch-Site": "cross-site"})[0] == 403
 
 
-@pytest.mark.parametrize("role", [(), ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", "{}")])
+MASTER = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", "{}")
+
+
+@pytest.mark.parametrize("role", [(), pytest.param(MASTER, marks=pytest.mark.slow)])
 def test_the_web_ui_listens_on_this_machine_alone_unless_told(role):
     with reserved() as port, locust(*PLAIN, "--web-port", "0", *(word.format(port) for word in role), headless=False) as run:
         run.until(lambda run: len(listening(run)) == 1 + len(role) // 5)
