@@ -7,12 +7,14 @@ import ipaddress
 import os
 import stat
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 VARIABLE = "COLDBURST_EMULATOR_TOKEN"
 
 
+@lru_cache(256)
 def is_loopback(host: str) -> bool:
     """Whether ``host`` names this machine: localhost or a loopback address."""
     if host == "localhost":

@@ -185,21 +185,16 @@ class WorkerPool:
             self._enter(worker, "RESUMING" if worker.cached else self._first_phase(), now)
 
     def _first_phase(self) -> str:
-        if self.platform.pull_s > 0:
-            return "PULLING"
+        return "PULLING" if self.platform.pull_s > 0 else self._phase_after_pull()
+
+    def _phase_after_pull(self) -> str:
         return "STARTING" if self.platform.start_s > 0 else "LOADING"
 
-    def _schedule(self, worker: Worker, seconds: float, then: Callable[[Worker, float], None], now: float) -> None:
+    def _schedule(self, worker: Worker, seconds: float, then: Callable[[float], None], now: float) -> None:
         spread = self.platform.jitter
         if spread:
             seconds *= self._jitter.uniform(1 - spread, 1 + spread)
-        worker.timer = self._timers.at(now + seconds, partial(then, worker))
-
-    def _pulled(self, worker: Worker, now: float) -> None:
-        self._enter(worker, "STARTING" if self.platform.start_s > 0 else "LOADING", now)
-
-    def _started(self, worker: Worker, now: float) -> None:
-        self._enter(worker, "LOADING", now)
+        worker.timer = self._timers.at(now + seconds, then)
 
     def _resumed(self, worker: Worker, now: float) -> None:
         worker.cached = False
@@ -210,11 +205,8 @@ class WorkerPool:
         worker.process = True
         limit_s = self.platform.init_limit_s if self.policy.kind == "QUEUE" else self.platform.lb_init_limit_s
         since_s = now if worker.started_s is None else worker.started_s
-        worker.timer = self._timers.at(since_s + limit_s, partial(self._init_timeout, worker))
+        worker.timer = self._timers.at(since_s + limit_s, partial(self.unhealthy, worker, reason="not ready within the init limit"))
         self._emit(Launch(worker.id))
-
-    def _init_timeout(self, worker: Worker, now: float) -> None:
-        self.unhealthy(worker, now, "not ready within the init limit")
 
     def ready(self, worker: Worker, now: float) -> None:
         """The worker can take work: its load has ended, or its checks succeed again."""
@@ -260,13 +252,10 @@ class WorkerPool:
         self._unhealthy_processes += 1
         self._enter(worker, "UNHEALTHY", now)
         if self.policy.kind == "LOAD_BALANCER" and not starting:
-            worker.timer = self._timers.at(now + self.platform.lb_init_limit_s, partial(self._terminate, worker))
+            worker.timer = self._timers.at(now + self.platform.lb_init_limit_s, lambda _: self._emit(Kill(worker.id)))
             return
         if starting:
             self._failed_start(now)
-        self._emit(Kill(worker.id))
-
-    def _terminate(self, worker: Worker, now: float) -> None:
         self._emit(Kill(worker.id))
 
     def _failed_start(self, now: float) -> None:
@@ -322,17 +311,17 @@ class WorkerPool:
     def _on_enter(self, worker: Worker, state: str, now: float) -> None:
         platform = self.platform
         if state == "PULLING":
-            self._schedule(worker, platform.pull_s, self._pulled, now)
+            self._schedule(worker, platform.pull_s, partial(self._enter, worker, self._phase_after_pull()), now)
         elif state == "STARTING":
             worker.started_s = now
-            self._schedule(worker, platform.start_s, self._started, now)
+            self._schedule(worker, platform.start_s, partial(self._enter, worker, "LOADING"), now)
         elif state == "LOADING":
             if platform.start_s <= 0:
                 worker.started_s = now
             self._launch(worker, now)
         elif state == "RESUMING":
             worker.started_s = now
-            self._schedule(worker, platform.resume_s, self._resumed, now)
+            self._schedule(worker, platform.resume_s, partial(self._resumed, worker), now)
         elif state == "CACHED":
             worker.timer = self._timers.at(now + platform.keep_s, partial(self._cache_expired, worker))
             self.place(now)
