@@ -24,4 +24,5 @@ def test_without_the_key_each_request_is_refused_in_the_services_words():
     with transcriber(*FIXED, API_TOKEN=KEY) as service, locust("--host", service.url, "--schedule", "burst 3", *PLAIN) as run:
         assert run.wait() == 1
         assert str(run.ledger) == "3 planned = 3 refused"
-        assert {row.error for row in run.rows} == {"401: Invalid or missing API token"}
+        sentence = "401: Invalid or missing API token (no key was sent: set TRANSCRIPTION_API_KEY in the environment)"
+        assert {row.error for row in run.rows} == {sentence}
