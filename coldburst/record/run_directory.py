@@ -172,7 +172,7 @@ class Recorder:
             rows = RowBatch(attempts)
             for listener in self.attempt_listeners:
                 listener(rows)
-        # Parsed only if somebody needs them.
+        # Parsed only if needed.
         if self.event_listeners or batch.counts.get("events", {}).get("cold_start"):
             self._pass_events(lines.get("events", ""))
 

@@ -110,7 +110,7 @@ class SweepKind:
         """What changes the endpoint. Raises ControlError if it cannot be changed."""
         way = options["control"]
         if way == "auto" and self.one_worker and address.url and not address.management:
-            way = "none"  # a plain service cannot be scaled, so nobody has to consent
+            way = "none"  # a plain service cannot be scaled, so no consent is needed
         return choice.make(choice.choose(way, address), address, key, options)
 
     def consent(self, options: Mapping[str, Any]) -> None:
