@@ -389,3 +389,11 @@ def test_trouble_while_looking_is_told_and_looked_past(rest_of):
         assert control.every_s == 2.5  # 24 left for ten seconds, 20 of them for others
         with pytest.raises(ControlError, match="does not list its workers"):
             control.observe(DesiredState(workers=2))
+
+
+@pytest.mark.parametrize("window", ['"minute";r=nan;t=10', '"minute";r=24;t=inf', '"minute";r=1e999;t=10', '"minute";r=two;t=10', '"minute"'])
+def test_a_rate_limit_that_is_not_a_number_is_ignored(rest_of, window):
+    with scripted(replies(reply(200, {"workers": []}, f"RateLimit: {window}"))) as server:
+        control = rest_of(server)
+        assert control.observe(DesiredState(workers=0)).ready
+        assert control.every_s == rest.LOCAL_EVERY_S
