@@ -391,7 +391,9 @@ def test_trouble_while_looking_is_told_and_looked_past(rest_of):
             control.observe(DesiredState(workers=2))
 
 
-@pytest.mark.parametrize("window", ['"minute";r=nan;t=10', '"minute";r=24;t=inf', '"minute";r=1e999;t=10', '"minute";r=two;t=10', '"minute"'])
+@pytest.mark.parametrize(
+    "window", ['"minute";r=nan;t=10', '"minute";r=24;t=inf', '"minute";r=1e999;t=10', '"minute";r=two;t=1', '"minute"']
+)
 def test_a_rate_limit_that_is_not_a_number_is_ignored(rest_of, window):
     with scripted(replies(reply(200, {"workers": []}, f"RateLimit: {window}"))) as server:
         control = rest_of(server)
