@@ -36,16 +36,8 @@ class ComparisonPair:
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     lines: tuple[ComparisonLine, ...]
-
-    @property
-    def headline(self) -> str:
-        """The result in one or two sentences."""
-        return comparison_sheets.headline(self.base, self.candidate, self.lines)
-
-    @property
-    def method(self) -> str:
-        """How the intervals are computed."""
-        return comparison_sheets.method(self.base, self.candidate)
+    headline: str
+    method: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +107,9 @@ def _pair(base: ComparedRun, candidate: ComparedRun, *, anyway: bool) -> Compari
         noted.append(f"Only {sweeps[0]} is a sweep: each line mixes its settings, without the warm-up.")
     elif sweeps:
         noted.append("Both are sweeps: shares of outcomes cover all settings together, without the warm-up.")
-    return ComparisonPair(base, candidate, tuple(warnings), (*noted, ONE_BASE), tuple(comparison_lines(base, candidate)))
+    lines = tuple(comparison_lines(base, candidate))
+    headline, method = comparison_sheets.headline(base, candidate, lines), comparison_sheets.method(base, candidate)
+    return ComparisonPair(base, candidate, tuple(warnings), (*noted, ONE_BASE), lines, headline, method)
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

@@ -103,7 +103,7 @@ def _cold_share(of: ColdStarts) -> MetricValue:
 
 
 def _wer(rows: pd.DataFrame) -> MetricValue:
-    return _interval(mean_interval(rows.loc[rows["outcome"] == "ok", "wer"].dropna().to_list()), "no word error rate was measured")
+    return _value(mean_interval(rows.loc[rows["outcome"] == "ok", "wer"].dropna().to_list()), "no word error rate was measured")
 
 
 def share_value(part: int, whole: int, why: str) -> MetricValue:
@@ -114,13 +114,12 @@ def share_value(part: int, whole: int, why: str) -> MetricValue:
     return MetricValue(part / whole, found.lower, found.upper)
 
 
-def _interval(found: Interval, why: str, of: str = "") -> MetricValue:
-    none = f"no interval: {found.basis}" if found.lower is None else ""
-    return MetricValue(None, why=why) if found.value is None else MetricValue(found.value, found.lower, found.upper, none, of)
-
-
-def _plainly(value: float | None, why: str, of: str = "") -> MetricValue:
-    return MetricValue(None, why=why) if value is None else MetricValue(value, of=of)
+def _value(found: Interval | float | None, why: str, of: str = "") -> MetricValue:
+    """``found`` of the setting ``of``; ``why`` if there is no value."""
+    if isinstance(found, Interval) and found.value is not None:
+        none = f"no interval: {found.basis}" if found.lower is None else ""
+        return MetricValue(found.value, found.lower, found.upper, none, of)
+    return MetricValue(None, why=why) if found is None or isinstance(found, Interval) else MetricValue(found, of=of)
 
 
 def _efficiency(of: MeasuredRun) -> MetricValue:
@@ -135,12 +134,12 @@ def _efficiency(of: MeasuredRun) -> MetricValue:
     if refused:
         return MetricValue(None, why=refused[0])
     least = min(others, key=lambda cell: sweep.relative[cell.name].efficiency.value or 0.0)
-    return _interval(sweep.relative[least.name].efficiency, "", least.name)
+    return _value(sweep.relative[least.name].efficiency, "", least.name)
 
 
 def _cost_per_1000(of: MeasuredRun) -> MetricValue:
     found, ok = cost(of.tables), of.tables.ledger.counts.get("ok", 0)
-    return MetricValue(found.usd / ok * 1000) if found.usd is not None and ok else MetricValue(None, why=found.why or "no answer was ok")
+    return _value(found.usd / ok * 1000 if found.usd is not None and ok else None, found.why or "no answer was ok")
 
 
 _OTHERS: Mapping[str, Callable[[MeasuredRun], MetricValue]] = {
@@ -149,10 +148,10 @@ _OTHERS: Mapping[str, Callable[[MeasuredRun], MetricValue]] = {
     "cold_share": lambda of: _cold_share(cold_starts(of.tables)),
     "wer": lambda of: _wer(of.tables.requests),
     "efficiency": _efficiency,
-    "throughput": lambda of: _plainly(of.tables.throughput.per_s, "nothing ended"),
-    "offered": lambda of: _plainly(of.tables.throughput.offered_per_s, of.tables.throughput.not_offered),
-    "real_time_factor": lambda of: _plainly(None if of.tables.audio is None else of.tables.audio.p50, "no audio duration is recorded"),
-    "cost": lambda of: _plainly(cost(of.tables).usd, cost(of.tables).why),
+    "throughput": lambda of: _value(of.tables.throughput.per_s, "nothing ended"),
+    "offered": lambda of: _value(of.tables.throughput.offered_per_s, of.tables.throughput.not_offered),
+    "real_time_factor": lambda of: _value(None if of.tables.audio is None else of.tables.audio.p50, "no audio duration is recorded"),
+    "cost": lambda of: _value(cost(of.tables).usd, cost(of.tables).why),
     "cost_per_1000": _cost_per_1000,
     "generators_lost": lambda of: MetricValue(float(len(lost_names(of.tables.run)))),
 }
@@ -164,10 +163,10 @@ def _chosen(answer: SweepAnswer, metric: str) -> MetricValue:
     if cell is None:
         return MetricValue(None, why="the sweep picks no setting")
     if metric == "throughput":
-        return _interval(cell.throughput, "nothing was measured", cell.name)
+        return _value(cell.throughput, "nothing was measured", cell.name)
     if metric == "cost_per_1000":
-        return _plainly(cell.usd_per_1000, "the price or the number of endpoint workers is unknown", cell.name)
-    return _interval(cell.interval(metric), "it was not measured", cell.name)
+        return _value(cell.usd_per_1000, "the price or the number of endpoint workers is unknown", cell.name)
+    return _value(cell.interval(metric), "it was not measured", cell.name)
 
 
 def _of_totals(of: MeasuredRun, metric: str) -> MetricValue:
@@ -180,4 +179,4 @@ def _of_totals(of: MeasuredRun, metric: str) -> MetricValue:
     if metric == "success" or not sent:
         return share_value(sent - int(whole["failures"]), sent, "nothing was sent")
     value = float(whole.get(f"{metric}_s", math.nan))
-    return _plainly(None if math.isnan(value) else value, "Locust's totals do not have it", "failures included")
+    return _value(None if math.isnan(value) else value, "Locust's totals do not have it", "failures included")

@@ -97,10 +97,9 @@ def failure_causes(of: Tables) -> pd.DataFrame:
     groups = found[found["outcome"].isin(list(OUTCOMES))].groupby(["outcome", "cause"])
     table = groups.agg(attempts=("seq", "size"), requests=("last", "sum"), median_s=("service_s", _median)).reset_index()
     table["requests"] = table["requests"].astype(int)
-    order = table.assign(place=table["outcome"].map(list(OUTCOMES).index)).sort_values(
-        ["place", "attempts", "cause"], ascending=[True, False, True]
-    )
-    return table.loc[order.index].reset_index(drop=True)
+    table["outcome"] = pd.Categorical(table["outcome"], list(OUTCOMES))
+    table = table.sort_values(["outcome", "attempts", "cause"], ascending=[True, False, True], ignore_index=True)
+    return table.astype({"outcome": "str"})
 
 
 def _median(values: pd.Series[float]) -> float | None:
