@@ -308,7 +308,7 @@ def test_a_missing_key_on_one_generator_stops_the_run_before_the_first_request(t
         words = ("--host", f"{platform.url}/v2/demo", "--schedule", "burst 4", "--input", str(template))
         with distributed(*words, generators=1, keyed=False, RUNPOD_API_KEY="secret-of-mine") as crew:
             assert crew.master.wait(90) == 2, crew.master.output
-            assert "RUNPOD_API_KEY is not set here" in crew.master.output
+            assert "RUNPOD_API_KEY is set on the master but not here" in crew.master.output
             assert "generator g1" in crew.master.output
             assert list(crew.master.runs.iterdir()) == []
             assert b"secret-of-mine" not in crew.master.output.encode()
@@ -383,4 +383,4 @@ def test_a_generator_that_joins_and_cannot_take_part_holds_nobody_up(tmp_path):
             crew.add(RUNPOD_API_KEY="")
             assert crew.master.wait(90) == 0, crew.master.output
             assert str(crew.master.ledger) == "24 planned = 24 ok"
-            assert "RUNPOD_API_KEY is not set here" in crew.generators[1].output
+            assert "RUNPOD_API_KEY is set on the master but not here" in crew.generators[1].output

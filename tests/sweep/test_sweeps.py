@@ -128,7 +128,7 @@ def test_a_service_of_three_slots_gives_the_smaller_of_level_and_slots():
             assert throughput(run, f"c{level}") == pytest.approx(min(level, 3), rel=0.03)
         told = stages(run)
         assert [row["state"] for row in told.values()] == ["done"] * 5 + ["skipped"]
-        assert "brought less than 5% more" in told["c24"]["why"]
+        assert "gained less than 5%" in told["c24"]["why"]
         assert run.ledger.balanced
         assert run.ledger.planned == 6 + 6 + 6 + 6 + 12
         rows = [row for row in told.values() if row["state"] == "done"]
