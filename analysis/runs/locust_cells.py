@@ -152,14 +152,16 @@ def _size(cell: str) -> float:
 
 def _decimal_commas(file: CsvText, table: pd.DataFrame, names: Mapping[str, str]) -> bool:
     """Whether numbers have decimal commas; raises ValueError if a comma or point may separate thousands."""
-    points: list[tuple[str, Hashable, str]] = []
-    commas: list[tuple[str, Hashable, str]] = []
-    for name in (name for name in table.columns if _is_number(names.get(name, name))):
-        column = table[name].dropna().str.strip()
-        commas += [(name, place, cell) for place, cell in column[column.str.contains(",", regex=False)].items()]
-        points += [(name, place, cell) for place, cell in column[column.str.contains(".", regex=False)].items()]
+    numbers = [name for name in table.columns if _is_number(names.get(name, name))]
+
+    def with_mark(mark: str) -> list[tuple[str, Hashable, str]]:
+        cells = ((name, place, cell) for name in numbers for place, cell in table[name].dropna().items())
+        return [(name, place, cell.strip()) for name, place, cell in cells if mark in cell]
+
+    commas = with_mark(",")
     if not commas:
         return False
+    points = with_mark(".")
     doubtful = commas if points else [each for each in commas if file.separator == "," and _THREE_PLACES.fullmatch(each[2])]
     if doubtful:
         name, place, cell = doubtful[0]
@@ -169,6 +171,10 @@ def _decimal_commas(file: CsvText, table: pd.DataFrame, names: Mapping[str, str]
 
 
 def _numbers(path: Path, name: str, texts: pd.Series[str], *, commas: bool, whole: bool) -> pd.Series[float]:
+    read = pd.to_numeric(texts, errors="coerce").astype("float64")
+    # The usual file, without the cost of looking at each text.
+    if (texts.isna() | (read.between(0, MOST) & (read.mod(1).eq(0) if whole else True))).all():
+        return read
     plain = texts.str.strip()
     plain = plain.mask(plain.isin(NOTHING))
     if commas:
