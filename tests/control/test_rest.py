@@ -19,6 +19,7 @@ from tests.support.scripted import scripted
 
 SECRET = "hf_sesame_7c1f0e"
 ENDPOINT = {"workers": {"min": 0, "max": 3}, "scaling": {"type": "REQUEST_COUNT", "requestCount": 4}, "env": {}}
+PLENTY = ("--management-per-minute", "10000")
 CHANGES = """
 import json, sys
 from pathlib import Path
@@ -69,9 +70,6 @@ def rest_of():
     yield make
     for control in made:
         control.close()
-
-
-PLENTY = ("--management-per-minute", "10000")
 
 
 @pytest.fixture(scope="module")
