@@ -198,7 +198,7 @@ def test_on_a_terminal_there_is_one_table_and_ctrl_c_leaves_the_terminal_sane(tm
         transcriber(*slow) as service,
         terminal("--runs", str(tmp_path), "--host", service.url, *PLAIN, "--schedule", "steady 60s 5/s") as (seen, as_before),
     ):
-        seen.until(lambda: any(re.search(r"so far +[2-9]\.\d s", row) for row in seen.lines))
+        seen.until(lambda: any(re.search(r"elapsed +[2-9]\.\d s", row) for row in seen.lines))
         assert seen.count("burst  ") == 1
         assert not seen.cursor_hidden
         for _ in range(interrupts):
