@@ -1,10 +1,10 @@
-"""What messages call the commands of this program: as they are typed from a clone, or where it is installed."""
+"""The names of this program's commands in messages: as typed in a clone, or as installed."""
 
 from __future__ import annotations
 
 INSTALLED = __package__ != "analysis"
+# Goes before report, merge, compare, scaling and gate.
 PROGRAM = "coldburst" if INSTALLED else "python -m analysis"
-"""Stands before report, merge, compare, scaling and gate."""
 RESTORE = "coldburst restore" if INSTALLED else "python -m coldburst restore"
+# Goes before an error message.
 SHORT = "coldburst" if INSTALLED else "analysis"
-"""Stands before a refusal on stderr."""

@@ -15,6 +15,7 @@ from ..runs.load import RunError, load
 from ..statistics.intervals import Interval
 from ..sweep import ratios, usl
 from ..sweep.usl import Usl
+from ..sweep_report.sweep_sheets import ends, law_sheet
 from ..text.number_format import NONE, number, percent, plural, seconds
 from ..text.sheet import Sheet
 from ..verdict.verdict import TOTALS, Verdict
@@ -112,7 +113,7 @@ class Scaling:
 
     def sheets(self) -> list[Sheet]:
         """The tables: levels, sources of their rates, law."""
-        return [self.main, self._rates(), _law(self.law)]
+        return [self.main, self._rates(), law_sheet(self.law, "the number of workers, without levels whose load may not saturate")]
 
     @property
     def main(self) -> Sheet:
@@ -138,8 +139,8 @@ class Scaling:
         to, flow, base = self.shares[one.workers], one.flow.per_s, one is self.base
         efficiency = f"none: {to.doubt}" if to.doubt else percent(to.efficiency.value)
         return (
-            *(f"{one.workers}", f"{one.requests:,}", f"{one.failures:,}", number(flow.value), _ends(flow)),
-            *(number(to.multiplier.value, "×"), efficiency, NONE if base or to.doubt else _ends(to.efficiency, of_share=True)),
+            *(f"{one.workers}", f"{one.requests:,}", f"{one.failures:,}", number(flow.value), ends(flow)),
+            *(number(to.multiplier.value, "×"), efficiency, NONE if base or to.doubt else ends(to.efficiency, share=True)),
             *(seconds(one.percentile_s(50)), seconds(one.percentile_s(95))),
         )
 
@@ -228,25 +229,6 @@ def _judged(of: Interval) -> str:
     mark = marks[1] if value < marks[1] else marks[0]
     open_end = of.lower is None or of.upper is None or any(of.lower <= each < of.upper for each in marks)
     return f"{place} {'of ' if value >= marks[1] else ''}{percent(mark)}{', though uncertain' if open_end else ''}"
-
-
-def _ends(of: Interval, *, of_share: bool = False) -> str:
-    say = percent if of_share else number
-    return of.basis if of.lower is None else f"{say(of.lower)} to {say(of.upper)}"
-
-
-def _law(law: Usl | str) -> Sheet:
-    title, head, form = "Universal Scalability Law", ("", "Value", "95 % interval", "Meaning"), "X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1))"
-    if isinstance(law, str):
-        return Sheet(title, head, (("no fit", NONE, NONE, law),), f"{form}.", aside=True)
-    meanings = (("λ", law.rate, "rate at N = 1"), ("σ", law.sigma, "contention"), ("κ", law.kappa, "coherency"), ("N*", law.peak, "peak"))
-    rows = tuple(
-        (name, number(of.value) if name != "N*" or not law.peak_note else NONE, _ends(of) if name != "N*" or not law.peak_note else NONE,
-         law.peak_note or meaning if name == "N*" else meaning)
-        for name, of, meaning in meanings
-    )  # fmt: skip
-    remark = f"{form}, N the workers named, without levels whose load may not saturate; R² = {law.r_squared:.3f}."
-    return Sheet(title, head, rows, remark, aside=True)
 
 
 def _plain(of: Interval) -> dict[str, float | None]:

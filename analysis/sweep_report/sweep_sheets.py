@@ -22,8 +22,9 @@ KEYS = {"concurrency": "Requests at a time", "scaling": "Endpoint workers", "mat
 
 def sweep_sheets(of: SweepResult) -> list[Sheet]:
     """Every table that the sweep can fill, except the decision."""
+    axis = "endpoint workers" if of.settings.by_workers else "the achieved concurrency"
     made = [settings_sheet(of), _percentiles(of), _load(of), _relative(of), _costs(of)]
-    made += [_quality(of), _split(of), _law(of), *_memory(of), _stages(of)]
+    made += [_quality(of), _split(of), law_sheet(of.law, axis), *_memory(of), _stages(of)]
     return [sheet for sheet in made if sheet.rows]
 
 
@@ -60,7 +61,7 @@ def settings_sheet(of: SweepResult) -> Sheet:
 
 def _setting(of: SweepResult, cell: SettingResult, wer: bool, costs: bool) -> Iterator[str]:
     yield from (cell.name, cell.state, f"{cell.n:,}", percent(cell.success))
-    yield from (number(cell.throughput.value, "per s"), _ends(cell.throughput))
+    yield from (number(cell.throughput.value, "per s"), ends(cell.throughput))
     yield from (seconds(cell.percentile(p).value) for p in (50, 95, 99))
     if wer:
         yield percent(cell.wer.value)
@@ -70,7 +71,8 @@ def _setting(of: SweepResult, cell: SettingResult, wer: bool, costs: bool) -> It
     yield from (("no" if limit in missed else "yes") if cell.n else NONE for limit in of.settings.objectives)
 
 
-def _ends(of: Interval, share: bool = False) -> str:
+def ends(of: Interval, share: bool = False) -> str:
+    """``1.2 to 3.4``, or why there is no interval."""
     say = percent if share else number
     return (of.basis if of.value is not None else NONE) if of.lower is None else f"{say(of.lower)} to {say(of.upper)}"
 
@@ -158,10 +160,10 @@ def _relative(of: SweepResult) -> Sheet:
 def _compared(of: SweepResult, cell: SettingResult) -> tuple[str, ...]:
     to, base = of.relative[cell.name], cell is of.baseline
     times = to.multiplier
-    common = (cell.name, seconds(cell.wall_s), number(times.value, "×"), NONE if base else _ends(times))
+    common = (cell.name, seconds(cell.wall_s), number(times.value, "×"), NONE if base else ends(times))
     if of.settings.by_workers:
         told = f"none: {to.refusal}" if to.refusal else percent(to.efficiency.value)
-        return (*common, told, NONE if base or to.refusal else _ends(to.efficiency, share=True))
+        return (*common, told, NONE if base or to.refusal else ends(to.efficiency, share=True))
     needed = ratios.workers_needed(cell.workers, times.value) if cell.workers and times.value else None
     return (
         *common,
@@ -192,7 +194,13 @@ def _cost(cell: SettingResult) -> tuple[str, ...]:
 
 def _quality(of: SweepResult) -> Sheet:
     rows = tuple(
-        (cell.name, f"{cell.wer_n:,}", percent(cell.wer.value), _ends(cell.wer, share=True), "no" if cell.name in of.unfit else "yes")
+        (
+            cell.name,
+            f"{cell.wer_n:,}",
+            percent(cell.wer.value),
+            ends(cell.wer, share=True),
+            "no" if cell.name in of.unfit else "yes",
+        )
         for cell in of.deciding
         if cell.wer_n
     )
@@ -207,15 +215,15 @@ def _split(of: SweepResult) -> Sheet:
     return Sheet("Where the time goes", ("Setting", "Queue", "Cold start", "Execution", "Rest"), rows, remark)
 
 
-def _law(of: SweepResult) -> Sheet:
-    title, head = "Universal Scalability Law", ("", "Value", "95 % interval", "Meaning")
-    law = of.law
-    if not isinstance(law, Usl):
-        return Sheet(title, head, (("no fit", NONE, NONE, law),), "X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)).", aside=True)
+def law_sheet(law: Usl | str, axis: str) -> Sheet:
+    """The fitted law with N as ``axis``, or why there is none."""
+    title, head, form = "Universal Scalability Law", ("", "Value", "95 % interval", "Meaning"), "X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1))"
+    if isinstance(law, str):
+        return Sheet(title, head, (("no fit", NONE, NONE, law),), f"{form}.", aside=True)
     peak = law.peak
     end = "no upper end" if peak.upper is None else number(peak.upper)
     rows = (
-        ("λ", number(law.rate.value, "per s"), _ends(law.rate), "throughput at N = 1"),
+        ("λ", number(law.rate.value, "per s"), ends(law.rate), "throughput at N = 1"),
         ("σ", f"{law.sigma.value:.4f}", f"{law.sigma.lower:.4f} to {law.sigma.upper:.4f}", "contention: serial share of the work"),
         (
             "κ",
@@ -230,10 +238,7 @@ def _law(of: SweepResult) -> Sheet:
             law.peak_note or "throughput peaks here: sqrt((1 − σ) ÷ κ)",
         ),
     )
-    axis = "endpoint workers" if of.settings.by_workers else "the concurrency achieved"
-    remark = (
-        f"X(N) = λN ÷ (1 + σ(N − 1) + κN(N − 1)) on {axis}; R² = {law.r_squared:.3f}; points deviate by {percent(law.misfit)} of the mean."
-    )
+    remark = f"{form}, N is {axis}; R² = {law.r_squared:.3f}; points deviate by {percent(law.misfit)} of the mean."
     return Sheet(title, head, rows, remark, aside=True)
 
 
@@ -270,7 +275,7 @@ def _stage(window: StageResult) -> tuple[str, ...]:
         _between(window.start_s, window.stop_s),
         f"{len(window.ok):,} of {len(window.requests):,}",
         number(window.per_s, "per s"),
-        _ends(window.within),
+        ends(window.within),
         window.why or NONE,
     )
 
