@@ -128,7 +128,7 @@ def _draw_waterfall(figure: Figure, data: pd.DataFrame) -> None:
     drawn = [rows for rows in parts if len(rows)]
     panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False, height_ratios=[len(rows) for rows in drawn])[:, 0]
     for axes, rows in zip(panels, drawn, strict=True):
-        bars(axes, rows)
+        _bars(axes, rows)
     longest = float(data["response_s"].max())
     panels[-1].set_xlim(0, longest * (1.22 if layout.narrow(figure) else 1.09) or 1.0)
     layout.time_axis(panels[-1], "{unit} since due", longest)
@@ -137,7 +137,7 @@ def _draw_waterfall(figure: Figure, data: pd.DataFrame) -> None:
     layout.figure_legend(panels[0])
 
 
-def bars(axes: Axes, data: pd.DataFrame) -> None:
+def _bars(axes: Axes, data: pd.DataFrame) -> None:
     """One bar per request with its phases and total time; a mark shows an outcome other than ok."""
     y, floor = np.arange(float(len(data))), np.zeros(len(data))
     for name, (_, colour) in PHASES.items():
@@ -175,16 +175,12 @@ def burst(tables: Tables) -> Plot | MissingPlot:
     caption = f"n = {len(data):,} of {len(ended):,} requests that ended" + (", evenly by seq" if len(data) < len(ended) else "")
     caption += ", the first on top. Phases in order; a mark shows an outcome other than ok."
     caption += f" Each bar starts when its request was due, because the run is over {1 / SLIVER:.0f} times longer." if slivers else ""
-    return Plot(name, title, caption + cold_remark(shown), data, _draw, float(np.clip(0.9 + 0.09 * len(data), 2.2, 5.2)))
+    return Plot(name, title, caption + cold_remark(shown), data, _draw_burst, float(np.clip(0.9 + 0.09 * len(data), 2.2, 5.2)))
 
 
-def _draw(figure: Figure, data: pd.DataFrame) -> None:
-    burst_bars(figure.add_subplot(), data)
-
-
-def burst_bars(axes: Axes, data: pd.DataFrame) -> None:
+def _draw_burst(figure: Figure, data: pd.DataFrame) -> None:
     """One bar per request over time; a mark shows an outcome other than ok."""
-    y, floor = np.arange(len(data)), data["from_s"].to_numpy()
+    axes, y, floor = figure.add_subplot(), np.arange(len(data)), data["from_s"].to_numpy()
     named = visible_phases(data)
     for name, (label, colour) in PHASES.items():
         ends = floor + data[name].to_numpy()

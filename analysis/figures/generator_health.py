@@ -87,14 +87,13 @@ def generator(tables: Tables) -> Plot | MissingPlot:
 
 def _draw_generator(figure: Figure, data: pd.DataFrame) -> None:
     above, below = figure.subplots(2, 1, sharex=True)
-    in_flight(above, data)
-    cpu(below, data)
+    _in_flight(above, data)
+    _cpu(below, data)
     below.set_xlim(left=min(0.0, float(data["at_s"].min())))
     layout.time_axis(below, "{unit} from second 0", float(data["at_s"].max()))
 
 
-def in_flight(axes: Axes, data: pd.DataFrame) -> None:
-    """Requests in flight, and requests held back by the cap, per second."""
+def _in_flight(axes: Axes, data: pd.DataFrame) -> None:
     axes.step(data["at_s"], data["in_flight"], where="post", color=BLUE, label="in flight")
     if data["held"].max() > 0:
         axes.step(data["at_s"], data["held"], where="post", color=QUEUED, label="held by the in-flight cap")
@@ -104,8 +103,7 @@ def in_flight(axes: Axes, data: pd.DataFrame) -> None:
     layout.legend(axes)
 
 
-def cpu(axes: Axes, data: pd.DataFrame) -> None:
-    """The CPU share of the busiest generator, and the limit of the verdict."""
+def _cpu(axes: Axes, data: pd.DataFrame) -> None:
     axes.step(data["at_s"], data["cpu"], where="post", color=GREEN)
     layout.limit(axes, CPU_FULL, f"limit {CPU_FULL:.1f}")
     axes.set_ylim(0, max(1.25, float(data["cpu"].max()) * 1.1))

@@ -63,11 +63,8 @@ def _response_caption(tables: Tables, data: pd.DataFrame, kind: np.typing.NDArra
 
 
 def _draw_response(figure: Figure, data: pd.DataFrame) -> None:
-    response_over_time(figure.add_subplot(), data)
-
-
-def response_over_time(axes: Axes, data: pd.DataFrame) -> None:
     """One mark per request at (x, response_s), over any density; requests without an end are on the zero line."""
+    axes = figure.add_subplot()
     cells, marks = data[data["part"] == "cell"], data[data["part"] == "mark"]
     if len(cells):
         dense_scatter.draw_cells(axes, cells.rename(columns={"response_s": "y"}))
@@ -139,11 +136,8 @@ def _marked(policy: str, of: Percentile) -> dict[str, object]:
 
 
 def _draw_distribution(figure: Figure, data: pd.DataFrame) -> None:
-    shares(figure.add_subplot(), data)
-
-
-def shares(axes: Axes, data: pd.DataFrame) -> None:
     """One step line per policy, and the percentiles of the first with their intervals."""
+    axes = figure.add_subplot()
     for policy, colour in (("ended", FAINT), ("ok", BLUE)):
         rows = data[data["part"] == policy]
         if len(rows):
@@ -219,10 +213,10 @@ def outcomes(tables: Tables) -> Plot | MissingPlot:
     kept = {each: row for each, row in zip(names, table, strict=True) if row.any()}
     data = pd.DataFrame({"at_s": np.arange(count) * width, "width_s": width, **kept})
     caption = f"n = {len(rows):,} requests, in bins of {bins.width_text(width)} by when they ended, or were due if they never ended."
-    return Plot(name, title, caption, data[data[list(kept)].sum(axis=1) > 0].reset_index(drop=True), _draw, 2.6)
+    return Plot(name, title, caption, data[data[list(kept)].sum(axis=1) > 0].reset_index(drop=True), _draw_outcomes, 2.6)
 
 
-def _draw(figure: Figure, data: pd.DataFrame) -> None:
+def _draw_outcomes(figure: Figure, data: pd.DataFrame) -> None:
     axes = figure.add_subplot()
     floor = np.zeros(len(data))
     for name in [each for each in MARKS if each in data]:

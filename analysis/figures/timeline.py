@@ -175,8 +175,7 @@ def _shade(axes: Axes, data: pd.DataFrame, *, named: bool) -> None:
         axes.axvspan(at_s, until_s, color=FAILED, alpha=0.15, linewidth=0, zorder=0)
 
 
-def rates(axes: Axes, data: pd.DataFrame) -> None:
-    """Requests due and answers ok per second."""
+def _draw_rates(axes: Axes, data: pd.DataFrame) -> None:
     for part, column, colour, label in (
         ("offered", "offered_per_s", FAINT, "offered"),
         ("completed", "completed_per_s", BLUE, "completed ok"),
@@ -187,16 +186,14 @@ def rates(axes: Axes, data: pd.DataFrame) -> None:
     axes.set_ylabel("per s")
 
 
-def in_flight(axes: Axes, data: pd.DataFrame) -> None:
-    """Attempts in flight."""
+def _draw_in_flight(axes: Axes, data: pd.DataFrame) -> None:
     rows = data[data["part"] == "in_flight"]
     axes.fill_between(rows["at_s"], rows["in_flight"], step="post", color=GREEN, alpha=0.6, linewidth=0, label="in flight")
     axes.set_ylabel("attempts")
     layout.whole_numbers(axes)
 
 
-def jobs(axes: Axes, data: pd.DataFrame) -> None:
-    """Jobs waiting and running, from /health."""
+def _draw_jobs(axes: Axes, data: pd.DataFrame) -> None:
     rows = data[data["part"] == "jobs"]
     for name, (label, colour) in JOBS.items():
         axes.step(rows["at_s"], rows[name], where="post", color=colour, label=label)
@@ -204,8 +201,7 @@ def jobs(axes: Axes, data: pd.DataFrame) -> None:
     layout.whole_numbers(axes)
 
 
-def workers(axes: Axes, data: pd.DataFrame) -> None:
-    """Endpoint workers stacked by state, without states that never occur."""
+def _draw_workers(axes: Axes, data: pd.DataFrame) -> None:
     rows = data[data["part"] == "workers"]
     floor = np.zeros(len(rows))
     for name, (label, colour) in STATES.items():
@@ -217,8 +213,7 @@ def workers(axes: Axes, data: pd.DataFrame) -> None:
     layout.whole_numbers(axes)
 
 
-def marks(axes: Axes, data: pd.DataFrame) -> None:
-    """One lane per kind with a stroke for each event, and its name and count."""
+def _draw_marks(axes: Axes, data: pd.DataFrame) -> None:
     rows = data[data["part"] == "mark"]
     lanes = list(dict.fromkeys(rows["kind"]))
     for place, kind in enumerate(lanes):
@@ -235,11 +230,11 @@ def marks(axes: Axes, data: pd.DataFrame) -> None:
 
 # The panels from the top: the parts of the data, the function that draws them, the height in inches.
 PANELS: Mapping[str, tuple[tuple[str, ...], Callable[[Axes, pd.DataFrame], None], float]] = {
-    "rates": (("offered", "completed"), rates, 1.15),
-    "in_flight": (("in_flight",), in_flight, 1.0),
-    "jobs": (("jobs",), jobs, 1.0),
-    "workers": (("workers",), workers, 1.15),
-    "marks": (("mark",), marks, LANE_IN),
+    "rates": (("offered", "completed"), _draw_rates, 1.15),
+    "in_flight": (("in_flight",), _draw_in_flight, 1.0),
+    "jobs": (("jobs",), _draw_jobs, 1.0),
+    "workers": (("workers",), _draw_workers, 1.15),
+    "marks": (("mark",), _draw_marks, LANE_IN),
 }
 
 

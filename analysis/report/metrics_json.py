@@ -20,29 +20,9 @@ FORMAT = 1
 
 
 def metrics(of: Tables, verdict: Verdict, answer: SweepAnswer | None = None) -> dict[str, Any]:
-    """The content of metrics.json; times are in seconds, and null means not measured.
+    """The content of metrics.json, described by metrics.schema.json; times are in seconds, null means not measured.
 
-    Keys: ``format``, ``run`` (id, schedule, seed, state, ended_by, elapsed_s), ``verdict`` (state, reasons, notes), ``objectives``
-    (null, or a list of objective, metric, state, value, interval, remark, said, passes), then
-
-    * ``ledger``: planned, counts, missing, balanced; ``ok_share`` = ok ÷ planned
-    * ``response_time_s`` and ``service_time_s``: under ``ok`` and ``ended`` each n, left_out, p50, p90,
-      p95, p99, max, mean and ``intervals`` (p50 … p99: [lower, upper] at 95 %, or null)
-    * ``lateness_s``: the same of one sample, and limit, held, held_max
-    * ``throughput``: ok, wall_s, per_s, offered_per_s
-    * ``audio`` (or null): n, seconds, per_s, real_time_factor_p50, real_time_factor_p5, wer_n, wer_mean, wer_max
-    * ``endpoint``: queue_delay_s and execution_time_s of requests answered ok, each as a sample, if the endpoint reports them;
-      dispatched_again; ``polling`` (or null): late_s and polls, each as a sample
-    * ``cold``: known, cold, share, by, starts (or null), cold_start_s as a sample; ``response_time_s`` by condition,
-      ``parts`` (scaler_s, cold_start_s, hand_over_s) and ``whole`` of the wait of cold requests, each as a sample
-    * ``tries`` (or null): requests, attempts, amplification; ``outcomes`` and ``success``, each a list of rows
-    * ``why``: a list of outcome, cause, attempts, requests, median_s
-    * ``stages``: a list of stage, planned, requests, ok, p50_s, p95_s, throughput_per_s
-    * ``events``: by kind count, total_s, longest_s
-    * ``sweep`` (or null): question, decision (sentence, change, by, setting), policies, notes, baseline, knee, usl (or why refused),
-      memory, ``settings`` and ``stages``, each a list; without the warm-up, unlike the figures above
-
-    Plain Locust input has ``totals`` (a list by name) instead of all from ``ledger`` on. The JSON Schema is metrics.schema.json.
+    ``sweep`` leaves the warm-up out, unlike the other figures. Plain Locust input has ``totals`` instead of all from ``ledger`` on.
     """
     about = of.run.about
     named = {key: about.get(key) for key in ("schedule", "seed", "state", "ended_by", "elapsed_s")}

@@ -160,9 +160,8 @@ def _unsure(to: RelativeResult, worth: float) -> str:
 def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
     limits = of.settings.objectives
     policy = "cheapest within the objective" if limits else "cheapest (no objective given)"
-    rule = f"the smallest setting within {percent(of.settings.gain)} of the fewest worker-seconds per answer" + (
-        _with(limits) if limits else ""
-    )
+    rule = f"the smallest setting within {percent(of.settings.gain)} of the fewest worker-seconds per answer"
+    rule += f", among those with {_texts(limits)}" if limits else ""
     within = [cell for cell in able if not cell.misses(limits)]
     if not able:
         return Choice(policy, rule, None, _nothing(of))
@@ -171,7 +170,7 @@ def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
     least = min(within, key=lambda one: one.effort or 0.0)
     cell = next(one for one in within if (one.effort or 0.0) <= (least.effort or 0.0) / (1 - of.settings.gain))
     why, rivals = _cost(cell), _as_cheap(cell, within)
-    what = "the cheapest" + (f" with {' and '.join(limit.text for limit in limits)}" if limits else "")
+    what = "the cheapest" + (f" with {_texts(limits)}" if limits else "")
     picked = f"is {'picked as ' if rivals else ''}{what}"
     if cell is not least:
         picked = f"is the smallest setting within {percent(of.settings.gain)} of {what}"
@@ -180,8 +179,8 @@ def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
     return Choice(policy, rule, cell, why, picked, rivals, change)
 
 
-def _with(limits: Sequence[SweepObjective]) -> str:
-    return f", among those with {' and '.join(limit.text for limit in limits)}"
+def _texts(limits: Sequence[SweepObjective]) -> str:
+    return " and ".join(limit.text for limit in limits)
 
 
 def _cost(cell: SettingResult) -> str:
@@ -225,7 +224,7 @@ def _doubts(cell: SettingResult, limits: Sequence[SweepObjective]) -> Iterator[s
 def _nearest(able: Sequence[SettingResult], limits: Sequence[SweepObjective]) -> str:
     nearest = min(able, key=lambda cell: max(limit.miss(cell.metric(limit.metric)) for limit in limits))
     missed = ", ".join(limit_text(limit, nearest) for limit in nearest.misses(limits))
-    return f"no setting meets {' and '.join(limit.text for limit in limits)}; {nearest.name} comes closest with {missed}"
+    return f"no setting meets {_texts(limits)}; {nearest.name} comes closest with {missed}"
 
 
 def _looser(cell: SettingResult, able: Sequence[SettingResult], limits: Sequence[SweepObjective]) -> str:
@@ -236,7 +235,7 @@ def _looser(cell: SettingResult, able: Sequence[SettingResult], limits: Sequence
     missed = other.misses(limits)
     gain = (cell.effort or 0.0) / (other.effort or 1.0) - 1
     have = " and ".join(limit_text(limit, other) for limit in missed)
-    return f"{other.name} gives {percent(gain)} more for the same money but misses {' and '.join(m.text for m in missed)} with {have}"
+    return f"{other.name} gives {percent(gain)} more for the same money but misses {_texts(missed)} with {have}"
 
 
 def _sentence(of: SweepResult, main: Choice, able: Sequence[SettingResult]) -> str:
