@@ -316,5 +316,5 @@ def _answers_caption(good: pd.DataFrame, rows: pd.DataFrame, view: str) -> str:
         else "Workers come from /health, which counts some as running before they have a container."
     )
     failed = len(rows) - len(good)
-    said += " Of polls closer than a stroke, the largest value is drawn." if max(asked.values()) > MOST_LOOKS else ""
+    said += " Where polls are too close to draw, the largest value is shown." if max(asked.values()) > MOST_LOOKS else ""
     return said + (f" {plural(failed, 'poll')} got no readable answer." if failed else "")
