@@ -11,6 +11,7 @@ import gevent
 from gevent.event import Event
 
 from coldburst.distributed.assignment import SLOTS, Assignment, Assignments, LeasedNumbers, bases
+from coldburst.distributed.messages import BEAT_S
 from coldburst.load.dispatcher import Dispatcher
 from coldburst.schedule.stages import Arrival, Stage, planned
 
@@ -24,6 +25,8 @@ NOBODY = ""
 TURN = 5000
 # How often a place of a closed loop that may not send checks again.
 TURN_S = 0.05
+# Limit on the wait of a generator that leaves until the master has assigned its arrivals to others.
+HAND_OVER_S = 3.0
 # Numbers requested ahead for each place of a closed loop; doubled whenever they run out.
 AHEAD = 2
 
@@ -82,6 +85,7 @@ class SharedDispatcher(Dispatcher):
         self._passed = 0
         self._start_s = 0.0
         self._leaves = self._alone = False
+        self._leaves_by_s = math.inf
         self._at = self._short_at = -1
         self._ahead = AHEAD
         self.asks = Event()
@@ -105,6 +109,7 @@ class SharedDispatcher(Dispatcher):
     def leave(self, alone: bool) -> None:
         """Stops sending while the run goes on; others send the rest. ``alone``: the master does not answer."""
         self._leaves, self._alone = True, alone
+        self._leaves_by_s = self.now() + HAND_OVER_S
         self.stop()
 
     def _run(self) -> None:
@@ -142,7 +147,7 @@ class SharedDispatcher(Dispatcher):
         while arrival.scheduled_s >= self._instructions.lease_s and not self.stopping:
             waited = True
             self._instructions.wait()
-        left = self._leaves and arrival.scheduled_s >= self._instructions.lease_s
+        left = self._leaves and not self._is_handed_over() and arrival.scheduled_s >= self._instructions.lease_s
         if left or self._instructions.assignments.owner(arrival.seq, arrival.scheduled_s) != self._name:
             self._passed += 1
             if self._passed % TURN == 0:
@@ -153,6 +158,14 @@ class SharedDispatcher(Dispatcher):
             self._drop(arrival)
             return False
         return True
+
+    def _is_handed_over(self) -> bool:
+        """Waits until the master has assigned the rest to others; whether it has. What is due before that is reported as not sent."""
+        instructions = self._instructions
+        while not self._alone and self._name in instructions.assignments.last.members and self.now() < self._leaves_by_s:
+            instructions.changed.clear()
+            instructions.changed.wait(BEAT_S)
+        return self._name not in instructions.assignments.last.members
 
     def _closed(self, stage: Stage, first_seq: int) -> int:
         """Sends from the generator's places of the loop, and from its share of a lost generator's places."""

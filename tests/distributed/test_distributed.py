@@ -282,6 +282,7 @@ def test_a_generator_that_is_ended_hands_its_share_to_the_others(number):
         rows = crew.master.rows
         assert len(rows) == len({row.seq for row in rows})
         assert sum(row.sent_s is not None for row in rows) == len(service.log())
+        assert crew.master.ledger.missing == 0
         after = settled(rows, 20, dealt_s(crew))
         assert len(after) >= 3
         assert set(after) == {RATE}
