@@ -124,6 +124,12 @@ def _attempts(rng: np.random.Generator, n: int, again: int) -> dict[str, np.ndar
         "bytes_out": np.full(len(seq), 190_742),
         "bytes_in": np.where(ended, rng.integers(40, 4000, len(seq)), np.nan),
         "wer": np.where(ok, rng.integers(0, 40, len(seq)) / 100, np.nan),
+        "ttft_s": np.where(ok, 0.2 + execution / 10, np.nan),
+        "itl_p50_s": np.where(ok, 0.02, np.nan),
+        "itl_max_s": np.where(ok, 0.2, np.nan),
+        "tokens_in": np.where(ok, 50, np.nan),
+        "tokens_out": np.where(ok, np.rint(execution / 0.02), np.nan),
+        "tokens_from": np.where(ok, "usage", ""),
         "generator": np.array([f"g{k}" for k in range(1, GENERATORS + 1)], dtype=object)[seq % GENERATORS],
         "error": np.full(len(seq), "", dtype=object),
     }

@@ -8,8 +8,9 @@ from coldburst.option import OptionError
 
 # RunPod's key, for its endpoints and for REST v2.
 RUNPOD_KEY = "RUNPOD_API_KEY"
-# The key of any other service.
+# The keys of other services: transcription, and chat.
 TRANSCRIPTION_KEY = "TRANSCRIPTION_API_KEY"
+CHAT_KEY = "OPENAI_API_KEY"
 
 
 def read_key(variable: str) -> str:

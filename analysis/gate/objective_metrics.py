@@ -83,6 +83,7 @@ _TIMES: Mapping[str, Callable[[Tables], tuple[TimeSummary | None, str]]] = {
     "service_": lambda of: (of.service["ok"], "no answer was ok"),
     "queue_": lambda of: (of.queue_and_execution.get("queue delay"), "the endpoint reported no queue delay"),
     "execution_": lambda of: (of.queue_and_execution.get("execution time"), "the endpoint reported no execution time"),
+    "ttft_": lambda of: (of.tokens.ttft if of.tokens else None, "no answer was streamed"),
     "cold_start_": lambda of: (cold_starts(of).start_s, "no endpoint worker was seen to start"),
     "lateness_": lambda of: (of.lateness.times, "nothing was sent"),
 }

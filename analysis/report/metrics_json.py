@@ -49,6 +49,7 @@ def _measured(of: Tables) -> dict[str, Any]:
         "lateness_s": {**_sample(late.times), "limit": lateness_limit_s(of), "held": late.held, "held_max": late.held_max_s},
         "throughput": {"ok": flow.ok, "wall_s": flow.wall_s, "per_s": flow.per_s, "offered_per_s": flow.offered_per_s},
         "audio": _audio(of),
+        "tokens": _tokens(of),
         "endpoint": _endpoint(of),
         "cold": _cold(of),
         "tries": _tries(of),
@@ -112,6 +113,22 @@ def _audio(of: Tables) -> dict[str, Any] | None:
     factors = {"real_time_factor_p50": heard.p50, "real_time_factor_p5": heard.p5}
     errors = {"wer_n": heard.wer_n, "wer_mean": heard.wer_mean, "wer_max": heard.wer_max}
     return {"n": heard.n, "seconds": heard.seconds, "per_s": heard.per_s, **factors, **errors}
+
+
+def _tokens(of: Tables) -> dict[str, Any] | None:
+    found = of.tokens
+    if found is None:
+        return None
+    times = {"ttft_s": _sample(found.ttft), "per_token_s": _sample(found.per_token)}
+    return {
+        "n": found.n,
+        **times,
+        "gap_max_s": found.gap_max_s,
+        "tokens_in": found.tokens_in,
+        "tokens_out": found.tokens_out,
+        "per_s": found.per_s,
+        "counted": found.counted,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -46,7 +46,7 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
     made = [_ledger(of), _times("Response time", of.response, "done − scheduled, up to the end of the last attempt.", of)]
     made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of))
     made += [*cold_sheets(of), *queue_sheets(of), *retry_sheets(of)]
-    made += [_throughput(of), _lateness(of), *_audio(of), _outcomes(of), *cause_sheets(of), _stages(of), *_events(of)]
+    made += [_throughput(of), _lateness(of), *_tokens(of), *_audio(of), _outcomes(of), *cause_sheets(of), _stages(of), *_events(of)]
     return [sheet for sheet in made if sheet.rows]
 
 
@@ -60,7 +60,7 @@ def absent_tables(of: Tables) -> list[str]:
     if of.run.totals is not None:
         return []
     missing = []
-    if of.audio is None:
+    if of.audio is None and of.tokens is None:
         missing.append("No audio throughput or real-time factor: no audio length was recorded.")
     if not of.queue_and_execution:
         missing.append("No queue delay or execution time: the endpoint reported neither.")
@@ -144,6 +144,24 @@ def _audio(of: Tables) -> Iterator[Sheet]:
         rows.append(("word error rate, max", percent(heard.wer_max), ""))
     remark = f"n = {heard.n:,} requests answered ok, {number(heard.seconds)} s of audio."
     yield Sheet("Audio", ("", "Value", "How"), tuple(rows), remark, aside=True)
+
+
+def _tokens(of: Tables) -> Iterator[Sheet]:
+    found = of.tokens
+    if found is None:
+        return
+    times = (("time to first token", found.ttft), ("time per output token", found.per_token))
+    rows = [
+        (f"{name} P{p}", seconds(sample.at(p).value), interval_text(sample.at(p))) for name, sample in times if sample.n for p in (50, 95)
+    ]
+    if found.gap_max_s is not None:
+        rows.append(("longest time between two chunks", seconds(found.gap_max_s), ""))
+    rows.append(("output tokens per second", number(found.per_s, "tokens per s"), f"{found.tokens_out:,} tokens ÷ measured wall time"))
+    if found.tokens_in is not None:
+        rows.append(("prompt tokens", f"{found.tokens_in:,}", ""))
+    counted = f" {found.counted:,} of them reported no usage: their chunks are counted as tokens." if found.counted else ""
+    remark = f"n = {found.n:,} requests answered ok; times from sending. {method_remark(found.ttft, found.per_token)}{counted}"
+    yield Sheet("Tokens", ("", "Value", "95 % interval"), tuple(rows), remark)
 
 
 def _outcomes(of: Tables) -> Sheet:

@@ -24,6 +24,7 @@ from ..statistics.autocorrelation import lag1_autocorrelation
 from ..statistics.percentiles import TimeSummary, time_summary
 from . import cold_start_rule
 from .throughput import Audio, Throughput, audio, throughput
+from .tokens import Tokens, tokens
 
 ENDLESS = ("unfinished", "not_sent")
 POLICIES: Mapping[str, str] = {"ok": "answered ok", "ended": "all that ended"}
@@ -122,6 +123,11 @@ class Tables:
     def audio(self) -> Audio | None:
         """See ``audio``."""
         return audio(self.requests)
+
+    @cached_property
+    def tokens(self) -> Tokens | None:
+        """See ``tokens``."""
+        return tokens(self.requests)
 
     @cached_property
     def lateness(self) -> Lateness:

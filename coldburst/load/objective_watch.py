@@ -30,6 +30,7 @@ LIVE_TIMES: dict[str, Callable[[Attempt], float | None]] = {
     "service_": lambda row: None if row.done_s is None or row.sent_s is None else row.done_s - row.sent_s,
     "queue_": lambda row: row.queue_s,
     "execution_": lambda row: row.execution_s,
+    "ttft_": lambda row: row.ttft_s,
 }
 
 
@@ -87,7 +88,7 @@ def check_abort(objective: Objective) -> None:
     if not (counted or timed or (metric == "success" and lower)):
         raise ObjectiveError(
             f"objective '{objective.text}' can only be decided at the end: leave out abort; a run can end early for upper limits of "
-            "p50 to p99 and max (also of service_, queue_ and execution_ times) and of counts, and for success"
+            "p50 to p99 and max (also of service_, queue_, execution_ and ttft_ times) and of counts, and for success"
         )
 
 

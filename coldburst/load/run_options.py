@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from coldburst.installation import analysis_program
-from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY, read_key
+from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY, read_key
 from coldburst.load.retries import Retries
 from coldburst.option import Option, OptionError, attribute, parser
 from coldburst.record import objectives, prices
@@ -35,7 +35,7 @@ MAIN = (
 HOST_HELP = f"""\
 Name the endpoint with --host: https://api.runpod.ai/v2/ID (RunPod queue), https://ID.api.runpod.ai (RunPod
 load balancer), or any other service, such as https://example.com:8083. Without --host, an endpoint is started
-on this machine. Keys are read from {RUNPOD_KEY} and {TRANSCRIPTION_KEY} in the environment."""
+on this machine. Keys are read from {RUNPOD_KEY}, {TRANSCRIPTION_KEY} and {CHAT_KEY} (chat) in the environment."""
 SHORT_HELP = """\
 A schedule is a list of stages:
 
@@ -102,8 +102,8 @@ SENT = (
     Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
     Option("--max-wer", "0.5", "RATE", "An answer with a higher word error rate is 'wrong', such as 0.3; 'off': not checked"),
     Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{name}} and {{audio_base64}} are filled in"),
-    Option("--path", "/v1/audio/transcriptions", "ROUTE", "Route below the host, for services and load balancers"),
-    Option("--model", "whisper-1", "NAME", "Model name to send; many services ignore it"),
+    Option("--path", "", "ROUTE", "Route below the host; empty: /v1/audio/transcriptions, or /v1/chat/completions for chat"),
+    Option("--model", "", "NAME", "Model name to send; empty: whisper-1 for audio, none for chat"),
     Option("--language", "en", "CODE", "Language to send, such as de; empty: not sent"),
     Option("--auth", "bearer", "", f"Header for the key in {TRANSCRIPTION_KEY}: Authorization or X-API-Key", ("bearer", "x-api-key")),
 )

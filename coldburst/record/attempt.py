@@ -65,6 +65,12 @@ class Attempt:
     bytes_out: int | None = _column(int, "bytes", "request body", "generator", default=None)
     bytes_in: int | None = _column(int, "bytes", "answer body", "generator", default=None)
     wer: float | None = _column(float, "errors/word", "word error rate against the clip's text", "jiwer", default=None)
+    ttft_s: float | None = _column(float, "s", "time to first token, from sending (streamed chat)", "generator", default=None)
+    itl_p50_s: float | None = _column(float, "s", "median time between chunks with text (streamed chat)", "generator", default=None)
+    itl_max_s: float | None = _column(float, "s", "longest time between chunks with text (streamed chat)", "generator", default=None)
+    tokens_in: int | None = _column(int, "", "tokens of the prompt (chat)", "answer (usage)", default=None)
+    tokens_out: int | None = _column(int, "", "tokens generated (chat)", "answer (usage), or chunks counted", default=None)
+    tokens_from: str = _column(str, "", "where tokens_out comes from: usage or chunks", "generator", default="")
     generator: str = _column(str, "", "the load generator that sent it", "generator", default="")
     error: str = _column(str, "", "error message, one line of at most 200 characters", "answer or generator", default="")
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
-KINDS = ("queue", "balancer", "transcription")
+KINDS = ("queue", "balancer", "transcription", "chat")
 OPERATIONS = ("run", "runsync", "status", "status-sync", "stream", "cancel", "retry", "purge-queue", "health", "requests")
 RUNPOD = "runpod.ai"
 JOBS_HOST = "api.runpod.ai"
 MANAGEMENT = "https://api.runpod.io/v2"
 QUEUE_FORM = "https://api.runpod.ai/v2/ENDPOINT_ID"
 BALANCER_FORM = "https://ENDPOINT_ID.api.runpod.ai"
-# Routes of OpenAI's interface that do not accept audio.
-OTHER_ROUTES = (("v1", "chat", "completions"), ("v1", "completions"), ("v1", "embeddings"))
+CHAT_PATH = "/v1/chat/completions"
+CHAT_ROUTES = (CHAT_PATH, "/v1/completions")
+CHAT_BASES = ("/openai", "/openai/v1")
+"""Ends of base URLs that serve chat: RunPod has it below /v2/ID/openai/v1."""
+EMBEDDINGS_ROUTE = "/v1/embeddings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,13 @@ def infer(host: str, kind: str = "auto") -> EndpointAddress:
     if not host:
         return EndpointAddress("transcription" if kind == "auto" else kind, "")
     if kind in ("auto", "transcription"):
-        _refuse_other_routes(host)
+        _refuse_other_routes(host, CHAT_ROUTES if kind == "transcription" else ())
     found = _found(host, urlsplit(host), kind)
+    if kind == "auto" and found.kind != "queue" and urlsplit(host).path.endswith((*CHAT_ROUTES, *CHAT_BASES)):
+        return replace(found, kind="chat")
     if kind in ("auto", found.kind):
         return found
-    if kind == "transcription":
+    if kind in ("transcription", "chat"):
         return replace(found, kind=kind)
     if kind == "queue" and found.kind == "balancer":
         raise ValueError(f"--host '{host}' is the address of a load-balancing endpoint: its queue would be {found.api}")
@@ -85,15 +90,18 @@ def without_overlap(host: str, path: str) -> str:
     return host.rstrip("/")
 
 
-def _refuse_other_routes(host: str) -> None:
-    url = urlsplit(host)
-    parts = [part for part in url.path.split("/") if part]
-    route = next((f"/{'/'.join(route)}" for route in OTHER_ROUTES if tuple(parts[-len(route) :]) == route), "")
-    if route:
-        base = url._replace(path=url.path.rstrip("/").removesuffix(route)).geturl()
+def chat_route(host: str) -> str:
+    """The route that ``host`` ends in, one of CHAT_ROUTES; CHAT_PATH where it ends in none."""
+    return next((route for route in CHAT_ROUTES if host.rstrip("/").endswith(route)), CHAT_PATH)
+
+
+def _refuse_other_routes(host: str, chat_routes: tuple[str, ...]) -> None:
+    if host.endswith(chat_routes):
+        raise ValueError(f"--host '{host}' is a route for chat, not for audio: leave out --target, or use --target chat")
+    if host.endswith(EMBEDDINGS_ROUTE):
         raise ValueError(
-            f"--host '{host}' is not a route for audio: clips are sent to /v1/audio/transcriptions (--host {base}), "
-            f"JSON bodies with --target balancer --host {base} --path {route} --input body.json"
+            f"--host '{host}' is not a route for audio or chat: test it with --target balancer --host "
+            f"{host.removesuffix(EMBEDDINGS_ROUTE)} --path {EMBEDDINGS_ROUTE} --input body.json"
         )
 
 

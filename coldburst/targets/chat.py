@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from coldburst.targets import answer
-from coldburst.targets.address import without_overlap
+from coldburst.targets.address import CHAT_PATH, without_overlap
 from coldburst.targets.chat_answer import StreamedAnswer, judge_stream, judge_whole
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
 from coldburst.targets.transcription import timing
 
-CHAT_PATH = "/v1/chat/completions"
 PROMPT = "Explain in three sentences what a cold start of a serverless GPU worker is."
 DEFAULT_BODY: Mapping[str, Any] = {
     "messages": [{"role": "user", "content": PROMPT}],

@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from coldburst.installation import own_or_given
-from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
+from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY
 from coldburst.option import OptionError
-from coldburst.targets.address import EndpointAddress, infer
+from coldburst.targets.address import EndpointAddress, chat_route, infer
+from coldburst.targets.chat import ChatOptions, ChatTarget, chat_payload
 from coldburst.targets.clips import Clip, load_clips
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
 from coldburst.targets.outcome import Evidence
-from coldburst.targets.payload import Payload, job_bodies, load_payload
+from coldburst.targets.payload import Payload, job_bodies, json_bodies, load_payload
 from coldburst.targets.queue import QueueOptions, QueueTarget
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
 
 EMBEDDED_KIND = "queue"
+AUDIO_PATH, AUDIO_MODEL = "/v1/audio/transcriptions", "whisper-1"
 
 
 class Target(Protocol):
@@ -51,8 +53,10 @@ def kind(host: str, told: str) -> str:
     """The kind of endpoint at ``host`` ("" = the embedded one); ``told`` is the user's, or "auto".
 
     Raises:
-        ValueError: the two contradict each other.
+        ValueError: the two contradict each other, or nothing of that kind is embedded.
     """
+    if not host and told == "chat":
+        raise OptionError("--target chat needs --host: name a service, as in --host http://127.0.0.1:8000/v1/chat/completions")
     if not host:
         return EMBEDDED_KIND if told == "auto" else told
     return infer(host, told).kind
@@ -60,7 +64,9 @@ def kind(host: str, told: str) -> str:
 
 def key_variable(address: EndpointAddress) -> str:
     """The environment variable of the key for that endpoint."""
-    return RUNPOD_KEY if address.kind != "transcription" or address.endpoint_id else TRANSCRIPTION_KEY
+    if address.endpoint_id:
+        return RUNPOD_KEY
+    return {"transcription": TRANSCRIPTION_KEY, "chat": CHAT_KEY}.get(address.kind, RUNPOD_KEY)
 
 
 def prepare(kind: str, options: Options) -> TargetFactory:
@@ -69,7 +75,7 @@ def prepare(kind: str, options: Options) -> TargetFactory:
     Raises:
         ValueError: one sentence that names the option and a right value.
     """
-    return {"queue": _queue, "balancer": _balancer, "transcription": _transcription}[kind](options)
+    return {"queue": _queue, "balancer": _balancer, "transcription": _transcription, "chat": _chat}[kind](options)
 
 
 def _queue(options: Options) -> TargetFactory:
@@ -91,8 +97,8 @@ def _queue(options: Options) -> TargetFactory:
 def _balancer(options: Options) -> TargetFactory:
     payload = _payload(options)
     balancer_options = LoadBalancerOptions(
-        path=_path(options["path"]),
-        model=options["model"],
+        path=_path(options["path"] or AUDIO_PATH),
+        model=options["model"] or AUDIO_MODEL,
         language=options["language"],
         error_at=_places(options["error_at"]),
         hold_from_s=options["hold_from"],
@@ -104,12 +110,28 @@ def _balancer(options: Options) -> TargetFactory:
 
 def _transcription(options: Options) -> TargetFactory:
     form_options = TranscriptionOptions(
-        _path(options["path"]), options["model"], options["language"], options["auth"], _max_wer(options["max_wer"])
+        _path(options["path"] or AUDIO_PATH),
+        options["model"] or AUDIO_MODEL,
+        options["language"],
+        options["auth"],
+        _max_wer(options["max_wer"]),
     )
     if options["input"]:
-        raise OptionError("--input is for RunPod endpoints: send clips to a transcription service, as in --clips samples")
+        raise OptionError("--input is for RunPod endpoints and chat: send clips to a transcription service, as in --clips samples")
     clips = _clips(options)
     return lambda address, limits, key: TranscriptionTarget(address.url, clips, form_options, limits, key, key_variable(address))
+
+
+def _chat(options: Options) -> TargetFactory:
+    payload = load_payload(Path(options["input"]) if options["input"] else None)
+    path = _path(options["path"]) if options["path"] else ""
+    json_bodies(chat_payload(payload, options["model"]))  # refuses a body that is too large before anything is started
+
+    def make(address: EndpointAddress, limits: Timeouts, key: str) -> ChatTarget:
+        chat_options = ChatOptions(path or chat_route(address.url), options["model"], key_variable(address))
+        return ChatTarget(address.url, payload, chat_options, limits, key)
+
+    return make
 
 
 def _payload(options: Options) -> Payload:

@@ -12,9 +12,9 @@ from tests.support.attempt_rows import ledger
 
 HERE = Path(__file__).parent
 FORMER = {"seen_s", "polls"}
-OF_SWEEPS = {"phase"}
+LATER = {"phase", "ttft_s", "itl_p50_s", "itl_max_s", "tokens_in", "tokens_out", "tokens_from"}
 FORMER_EVENTS = {"attempt", "cause"}
-"""Columns that runs of version 0.1.0 did not have; ``burst`` and ``mixed`` are such runs. None is as young as sweeps are."""
+"""Columns that runs of version 0.1.0 did not have; ``burst`` and ``mixed`` are such runs. None has the columns of sweeps and chat."""
 HOSTILE = "<script>alert(1)</script> =cmd|' /C calc'!A0 \"quoted\" \U0001f600 [x](http://x) `tick` a|b, c"
 
 
@@ -71,7 +71,7 @@ def write(
 ) -> None:
     folder = HERE / name
     folder.mkdir(exist_ok=True)
-    shown = [place for place, column in enumerate(COLUMNS) if column.name not in (OF_SWEEPS | FORMER if former else OF_SWEEPS)]
+    shown = [place for place, column in enumerate(COLUMNS) if column.name not in (LATER | FORMER if former else LATER)]
     lines = [line(COLUMNS[place].name for place in shown), *(line(cells(row)[place] for place in shown) for row in rows)]
     of_events = tuple(c for c in EVENTS if not (former and c.name in FORMER_EVENTS))
     (folder / "run.json").write_text(run, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coldburst.targets.address import EndpointAddress, infer, without_overlap
+from coldburst.targets.address import EndpointAddress, chat_route, infer, without_overlap
 
 API, REST = "https://api.runpod.ai/v2/ab12", "https://api.runpod.io/v2"
 
@@ -17,7 +17,11 @@ API, REST = "https://api.runpod.ai/v2/ab12", "https://api.runpod.io/v2"
         ("https://ab12.api.runpod.ai", ("balancer", "https://ab12.api.runpod.ai", "ab12", API, REST)),
         ("https://ab12.api.runpod.ai/below", ("balancer", "https://ab12.api.runpod.ai/below", "ab12", API, REST)),
         ("http://host:80/lb/x", ("balancer", "http://host:80/lb/x", "x", "http://host:80/v2/x", "http://host:80/v2")),
-        ("https://api.runpod.ai/v2/ab12/openai", ("transcription", "https://api.runpod.ai/v2/ab12/openai", "ab12", API, REST)),
+        ("https://api.runpod.ai/v2/ab12/openai", ("chat", "https://api.runpod.ai/v2/ab12/openai", "ab12", API, REST)),
+        ("https://api.runpod.ai/v2/ab12/openai/v1", ("chat", "https://api.runpod.ai/v2/ab12/openai/v1", "ab12", API, REST)),
+        ("http://h/v1/chat/completions/", ("chat", "http://h/v1/chat/completions")),
+        ("https://h/openai/v1/completions", ("chat", "https://h/openai/v1/completions")),
+        ("https://ab12.api.runpod.ai/v1/completions", ("chat", "https://ab12.api.runpod.ai/v1/completions", "ab12", API, REST)),
         ("http://127.0.0.1:8083", ("transcription", "http://127.0.0.1:8083")),
         ("https://example.com/v1", ("transcription", "https://example.com/v1")),
         ("https://ab12.api.runpod.ai.example.com", ("transcription", "https://ab12.api.runpod.ai.example.com")),
@@ -61,12 +65,9 @@ def test_what_is_told_has_the_last_word():
         ("https://api.runpod.ai/v2/ab12", "balancer", "https://ENDPOINT_ID.api.runpod.ai"),
         ("http://127.0.0.1:8000/v2/demo", "balancer", "http://HOST:PORT/lb/ENDPOINT_ID"),
         ("http://api.runpod.ai/v2/ab12", "auto", "unencrypted"),
-        ("http://h/v1/chat/completions", "auto", "clips are sent to /v1/audio/transcriptions (--host http://h)"),
-        ("http://h/v1/chat/completions/", "transcription", "--target balancer --host http://h --path /v1/chat/completions --input"),
-        ("https://h/openai/v1/completions", "auto", "--host https://h/openai --path /v1/completions"),
+        ("http://h/v1/chat/completions/", "transcription", "is a route for chat, not for audio"),
         ("https://h/v1/embeddings", "auto", "is not a route for audio"),
         ("https://ab12.api.runpod.ai/v1/embeddings", "auto", "--host https://ab12.api.runpod.ai --path /v1/embeddings"),
-        ("https://api.runpod.ai/v2/ab12/openai/v1/chat/completions", "auto", "--host https://api.runpod.ai/v2/ab12/openai)"),
         ("http://127.0.0.1:8000", "pod", "'pod' is not a type of endpoint"),
     ],
 )
@@ -104,6 +105,11 @@ ROUTE = "/v1/audio/transcriptions"
 )
 def test_what_a_hosts_path_and_the_route_have_in_common_is_taken_once(host, path, expected):
     assert without_overlap(host, path) == expected
+
+
+def test_the_route_of_a_chat_is_that_of_its_host():
+    assert chat_route("http://h/v1/completions") == "/v1/completions"
+    assert chat_route("http://h/v1/chat/completions/") == chat_route("http://h:8000") == "/v1/chat/completions"
 
 
 def test_a_route_for_json_is_a_host_of_a_load_balancer_that_is_told():
