@@ -302,7 +302,7 @@ def misses(found: list[Found]) -> Iterator[str]:
     for before, one in itertools.pairwise(found):
         if one.wall_s / before.wall_s > one.rows / before.rows:
             yield f"from {before.rows:,} to {one.rows:,} rows the time grew by more than the rows"
-    if found and found[-1].bare_s > 2 * found[0].bare_s:  # below that it is the start of the processes that is told apart
+    if found and found[-1].bare_s > 2 * found[0].bare_s:  # below that the start of the processes dominates
         ratio = (found[-1].wall_s - found[0].wall_s) / (found[-1].bare_s - found[0].bare_s)
         print(f"a further row costs {ratio:.1f} times what a bare read of it does")
         if ratio > RATIO_LIMIT:

@@ -134,7 +134,7 @@ async def bare() -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(f"listening on http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until whoever started it is gone
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent process has ended
 
 
 def cpu_s(pid: int) -> float:

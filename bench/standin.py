@@ -1,4 +1,4 @@
-"""A load generator that sends nothing and reports as many rows as it is told to: what the master does with them is what counts.
+"""A load generator that sends nothing and reports a given number of rows per second, to measure the master.
 
     python -m bench.standin PORT ROWS_PER_SECOND
 

@@ -81,7 +81,7 @@ def _run(words: Sequence[str]) -> int:
     if path is None:
         return _refuse(f"'{asked}' is not a locustfile{_meant(asked, files)} Give one of {names}, or your own file, as in ./{asked}.py")
     if not path.exists():
-        return _refuse(f"there is no file '{path}': give one of {names}, or your own file")
+        return _refuse(f"the file '{path}' does not exist: give one of {names}, or your own file")
     sys.stdout.flush()
     options = ["--help-coldburst" if word in ("-h", "--help") else word for word in words[1:]]
     os.execv(sys.executable, [sys.executable, "-m", "locust", "-f", str(path), *options])

@@ -73,7 +73,7 @@ def _redacted(text: str, mark: str) -> str:
 
 
 def _without(text: str, secret: str, mark: str) -> str:
-    """``text`` with ``mark`` in the place of each stretch that consists of parts of ``secret``."""
+    """``text`` with ``mark`` instead of each stretch that consists of parts of ``secret``."""
     size, parts = min(PART, len(secret)), _parts(secret)
     pieces, begin, at = [], 0, 0
     while at <= len(text) - size:
@@ -137,7 +137,7 @@ def _decoded(text: str) -> Iterator[str]:
 
 
 def _binary(compact: str, text: str) -> Iterator[bytes]:
-    """The bytes that base64 (at each of its four offsets), hexadecimal digits and lists of decimal codes in a text stand for."""
+    """The bytes that base64 (at each of its four offsets), hexadecimal digits and lists of decimal codes in a text encode."""
     for match in _BASE64.finditer(compact):
         run = match[0].replace("-", "+").replace("_", "/")
         for offset in range(4):

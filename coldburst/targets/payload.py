@@ -176,7 +176,7 @@ def _checked(bodies: Sequence[BodyTemplate], most_bytes: int, taker: str) -> tup
 
 
 def _filled(tree: Any, clip: Clip | None, mark: str) -> Any:
-    """``tree`` with the clip's placeholders filled in, and marks in the place of {{seq}} and {{name}}."""
+    """``tree`` with the clip's placeholders filled in, and marks instead of {{seq}} and {{name}}."""
     if isinstance(tree, dict):
         return {key: _filled(value, clip, mark) for key, value in tree.items()}
     if isinstance(tree, list):

@@ -1,4 +1,4 @@
-"""The command of the transcription service: stands in for a GPU box, with an OpenAI-style API and a real recogniser.
+"""The command of the transcription service: a stand-in for a GPU server, with OpenAI's API and a real recogniser.
 
     python -m coldburst.transcriber --help
 
