@@ -159,7 +159,7 @@ SCRIPTS = """<script>window.ran = 'inline'</script><script src="data:text/javasc
 
 @pytest.mark.parametrize("name", ["report", "comparison"])
 def test_a_page_allows_its_own_styles_and_pictures_and_no_script(browser, made, tmp_path, name):
-    page = made["queue"]
+    page = made("queue")
     if name == "comparison":
         assert main(["compare", str(RUNS / "burst"), str(RUNS / "queue"), "--anyway", "--out", str(tmp_path / "out")]) == 0
         page = tmp_path / "out" / "index.html"
