@@ -9,6 +9,7 @@ dataclass's constructor has no file), what was made ready before (options, clips
 (the endpoint's status, the generator's own load). What is told of the row afterwards (hooks, Locust's statistics) follows the row.
 """
 
+import itertools
 import json
 
 import pytest
@@ -80,17 +81,19 @@ WALKS = {
         "coldburst/targets/transcription.py",
     },
 }
+NUMBERS = itertools.count()
 PATHS = {"queue": "/v2/demo", "balancer": "/lb/demo", "transcription": ""}
 
 
 def endpoint(sock, request):
     """An endpoint of any kind: jobs are done at the first look, and every clip is understood."""
     said = (ROOT / "samples" / "transcripts.csv").read_text(encoding="utf-8").splitlines()[1].partition(",")[2].strip('"')
-    job = {"id": "job", "delayTime": 5, "executionTime": 5, "workerId": "w1"}
-    if request.startswith(b"POST /v2/demo/run "):
-        content = job | {"status": "IN_QUEUE"}
-    elif b"/status" in request.partition(b"\r\n")[0]:
-        content = job | {"status": "COMPLETED", "output": {"text": said}}
+    path = request.split(b" ", 2)[1].decode()
+    times = {"delayTime": 5, "executionTime": 5, "workerId": "w1"}
+    if path == "/v2/demo/run":
+        content = {"id": f"job-{next(NUMBERS)}", "status": "IN_QUEUE"}
+    elif "/status" in path:
+        content = {"id": path.partition("?")[0].rpartition("/")[2], "status": "COMPLETED", "output": {"text": said}, **times}
     else:
         content = {"text": said}
     body = json.dumps(content).encode()
