@@ -40,7 +40,8 @@ def test_an_untroubled_run_agrees_with_the_services_own_log():
             assert row.execution_s == pytest.approx(line["execution_s"], abs=0.002)
             assert (row.worker_id, row.status) == (line["worker_id"], line["status"])
             assert row.scheduled_s <= row.sent_s <= row.first_s <= row.done_s
-            assert 0.2 <= line["total_s"] <= row.done_s - row.sent_s + 0.001
+            # The service takes total_s after it has written the answer, which may have arrived by then.
+            assert 0.2 <= line["queue_s"] + line["execution_s"] <= min(line["total_s"], row.done_s - row.sent_s) + 0.001
         # Locust's own table is whole, to the last request
         total = run.table("locust_stats.csv")[-1]
         assert (total["Request Count"], total["Failure Count"]) == ("95", "0")
