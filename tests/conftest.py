@@ -1,7 +1,13 @@
-"""Which tests run in the same process (``--dist loadgroup``): those of one file, unless each of them starts what it needs."""
+"""What holds for all tests: no time limit on examples, and which tests run in the same process (``--dist loadgroup``)."""
 
 import pytest
+from hypothesis import settings
 
+# Hypothesis fails an example that takes 200 ms, which on a busy machine any may.
+settings.register_profile("coldburst", deadline=None)
+settings.load_profile("coldburst")
+
+# Files whose tests may run in different processes, because each of them starts what it needs; the tests of other files stay together.
 APART = {
     "test_api",
     "test_distributed",
