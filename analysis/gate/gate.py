@@ -157,7 +157,7 @@ def _write(path: Path, mode: str, text: str) -> None:
         with path.open(mode, encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}; name a file in a writable directory") from error
+        raise RunError(f"{path} cannot be written: {error.strerror or error}; name a file in a writable directory") from error
 
 
 def _asked(asked: argparse.Namespace, run: Run) -> Objectives:

@@ -282,7 +282,7 @@ def test_without_a_file_the_runs_own_objectives_are_asked_after(tmp_path, capsys
         ([], "has no objectives: name a file with --objectives objectives.toml"),
         (
             ["--objectives", "{there}/good.toml", "--junit", "{there}/no/junit.xml"],
-            "junit.xml: No such file or directory; name a file in a writable directory",
+            "junit.xml cannot be written: No such file or directory; name a file in a writable directory",
         ),
         (["--objectives", "{there}/good.toml", "--baseline", "{there}/nowhere"], "no such run"),
         (

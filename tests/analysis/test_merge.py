@@ -56,7 +56,7 @@ def test_what_cannot_be_merged_is_one_sentence_of_its_own(halves, capsys):
     assert main(["merge", str(whole), str(part)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("analysis: the merge or its report could not be finished: ")
-    assert "run.json.new: Is a directory; mend that and merge again, nothing is added twice" in said
+    assert "run.json.new: Is a directory; fix that and merge again, nothing is added twice" in said
     assert "--out" not in said
     (whole / "run.json.new").rmdir()
     assert main(["merge", str(whole), str(part)]) == 0

@@ -123,7 +123,7 @@ def test_a_class_may_name_its_host_and_the_command_line_goes_over_it(tmp_path):
     ("content", "sentence"),
     [
         (THREE_LINES.replace("burst 3", "burst three"), "'three' in stage 'burst three' is neither a count nor a duration"),
-        (THREE_LINES.replace(", 2", ", 0"), "--max-in-flight 0 lets nothing out"),
+        (THREE_LINES.replace(", 2", ", 0"), "--max-in-flight 0 sends nothing"),
         (THREE_LINES.replace("schedule", "shedule"), "Small.shedule is not an option: did you mean schedule?"),
         (THREE_LINES.replace(', max_in_flight = "burst 3", 2', ' = ""'), "Small has no schedule: give the class one"),
         (

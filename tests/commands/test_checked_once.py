@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.locusts import ROOT, locust
+from tests.support.locusts import REPORTED, ROOT, locust
 from tests.support.transcribers import transcriber
 from tests.support.web import WebUi
 
@@ -45,7 +45,7 @@ def opens(run):
 @pytest.mark.slow
 def test_headless_each_file_is_opened_once(words):
     arguments, file = words
-    with transcriber(*FAST) as service, locust("--host", service.url, *arguments, file=file) as run:
+    with transcriber(*FAST) as service, locust("--host", service.url, *arguments, file=file, **REPORTED) as run:
         assert run.wait() == 0, run.output
         assert run.ledger.planned > 10
         assert opens(run) == dict.fromkeys(FILES, 1)

@@ -203,16 +203,18 @@ def test_objectives_that_are_none_are_refused_before_anything_is_sent(objectives
 
 
 @pytest.mark.slow
-def test_the_web_ui_takes_objectives_and_ends_a_run_by_them(objectives):
+def test_the_web_ui_takes_objectives_and_ends_a_run_by_them(objectives, tmp_path):
     asked = objectives("[[objective]]", 'that = "max < 100 ms"', "abort = true", "after = 3")
+    at_start = tmp_path / "start.toml"  # its directory is the one from which a form may name files
+    at_start.write_text('[[objective]]\nthat = "success > 1 %"\n', encoding="utf-8")
     with (
         transcriber(*FIXED, "--service-time", "0.3", "--max-concurrent", "2") as service,
-        WebUi("--host", service.url, "--schedule", "burst 60", "--max-in-flight", "2", *PLAIN) as ui,
+        WebUi("--host", service.url, "--schedule", "burst 60", "--max-in-flight", "2", "--objectives", str(at_start), *PLAIN) as ui,
     ):
         assert ui.field("objectives")
         form = {"user_count": "1", "spawn_rate": "1", "host": service.url}
-        refused = ui.post("/swarm", **form, objectives="/nowhere.toml")
-        assert (refused["success"], "/nowhere.toml: No such file" in refused["message"]) == (False, True)
+        refused = ui.post("/swarm", **form, objectives=f"{tmp_path}/nowhere.toml")
+        assert (refused["success"], "nowhere.toml: No such file" in refused["message"]) == (False, True)
         assert ui.post("/swarm", **form, objectives=asked[1])["success"]
         ui.locust.until(lambda run: (run.folder / "report" / "index.html").is_file())  # the last that a report writes
         assert ui.locust.about["ended_by"] == "objective missed: max < 100 ms"

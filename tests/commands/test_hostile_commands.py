@@ -77,5 +77,5 @@ def test_a_path_that_is_no_utf_8_is_printed_all_the_same(tmp_path):
         [sys.executable, "-W", "error", "-m", "analysis", "gate", run], cwd=ROOT, capture_output=True, timeout=100, check=False
     )
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
-    assert b"was given no objectives" in done.stderr
+    assert b"has no objectives: name a file" in done.stderr
     assert b"\x1b" not in done.stderr

@@ -308,8 +308,8 @@ def test_settings_are_put_back_after_a_kill(template):
 
 @pytest.mark.slow
 def test_settings_that_cannot_be_put_back_make_the_run_fail(template):
-    """A variable turns up whose value is not shown: the environment cannot be changed without it; what costs money is put back."""
-    with emulator(*MODELLED_SWEEP) as platform:
+    """A variable turns up whose value is not shown: the environment cannot be changed without it; what costs money is restored."""
+    with emulator(*MODELLED_SWEEP, "--env", "HF_TOKEN") as platform:
         before = settings(platform)
         load = ("--concurrency", "1", "--requests", "4", "--warm-up", "0")
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=MATRIX, **REPORTED) as run:

@@ -198,7 +198,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_takes_no_slot(service):
 
 @pytest.mark.slow
 def test_a_standstill_holds_arrivals_until_its_end():
-    with transcriber(*FIXED, "0.1", "--stall", "5", "--stall-every", "1000") as service:
+    with transcriber(*FIXED, "0.1", "--stall", "5", "--stall-every", "1000", ready=False) as service:  # a stall holds /health too
         assert transcribe(service.url, SECOND).status == 200
         first = service.log(1)[0]
         assert transcribe(service.url, SECOND).status == 200
