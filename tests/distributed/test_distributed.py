@@ -48,9 +48,8 @@ def settled(rows, lasts_s, since_s=0.0):
 
 
 def dealt_s(crew):
-    """When the others took the lost share over, as events.csv has it."""
-    (dealt,) = [event for event in crew.master.table("events.csv") if event["kind"] == "share_dealt"]
-    return float(dealt["at_s"])
+    """When shares were last dealt, as events.csv has it: to the others of a lost one. A busy machine may lose another for a moment."""
+    return max(float(event["at_s"]) for event in crew.master.table("events.csv") if event["kind"] == "share_dealt")
 
 
 def merged(crew, *parts):
