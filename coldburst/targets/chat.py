@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from coldburst.targets import answer
 from coldburst.targets.address import CHAT_PATH, without_overlap
+from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.chat_answer import StreamedAnswer, judge_stream, judge_whole
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
@@ -57,9 +58,9 @@ class ChatTarget:
         self.client = HttpClient(host, limits, headers | answer.credentials(key))
         self.url = host + options.path
 
-    def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+    def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and returns what came back."""
-        body, known = self._templates[seq % len(self._templates)].body(seq, name), exchange.known
+        body, known = self._templates[seq % len(self._templates)].body(seq, name, values), exchange.known
         known["bytes_out"] = len(body)
         stream = _Listener(exchange)
         self.client.send(exchange, "POST", self._options.path, body, {"X-Request-ID": name}, on_body=stream.receive)

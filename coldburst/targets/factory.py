@@ -14,6 +14,7 @@ from coldburst.installation import own_or_given
 from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY
 from coldburst.option import OptionError
 from coldburst.targets.address import EndpointAddress, chat_route, infer
+from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.chat import ChatOptions, ChatTarget, chat_payload
 from coldburst.targets.clips import Clip, load_clips
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
@@ -34,8 +35,12 @@ class Target(Protocol):
     url: str
     client: HttpClient
 
-    def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
-        """Sends request ``seq`` under ``name``, fills in ``exchange`` and returns what the answer says; network errors are not raised."""
+    def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
+        """Sends request ``seq`` under ``name``, fills in ``exchange`` and returns what the answer says; network errors are not raised.
+
+        Args:
+            values: of the placeholders that only this request knows.
+        """
 
     def share(self, generators: int) -> None:
         """From now on so many load generators use the endpoint: each uses its part of the platform's rate limits."""

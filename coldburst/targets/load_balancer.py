@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 from coldburst.keys import RUNPOD_KEY
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
+from coldburst.targets.body_template import NO_VALUES, BodyTemplate
 from coldburst.targets.clips import form_fields
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
-from coldburst.targets.payload import BodyTemplate, Payload, form_bodies, json_bodies
+from coldburst.targets.payload import Payload, form_bodies, json_bodies
 from coldburst.targets.transcription import judge, timing
 from coldburst.targets.word_error_rate import judge_text, transcript, warm_up
 
@@ -77,17 +78,17 @@ class LoadBalancerTarget:
         elif payload.tree is not None:
             self._templates, headers["Content-Type"] = json_bodies(payload), "application/json"
         else:
-            self._templates, self._method = (BodyTemplate(None, (b"",)),), "GET"
+            self._templates, self._method = (BodyTemplate(None, b""),), "GET"
         self._options, self._sender = options, answer.Sender(self.kind, key, RUNPOD_KEY)
         host = without_overlap(host, options.path)
         self.client = HttpClient(host, limits, headers | answer.credentials(key))
         self.url = host + options.path
         warm_up((clip.text for clip in payload.clips), options.max_wer)
 
-    def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+    def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """See factory.Target."""
         template = self._templates[seq % len(self._templates)]
-        body, known = template.body(seq, name), exchange.known
+        body, known = template.body(seq, name, values), exchange.known
         known["bytes_out"] = len(body)
         if template.clip:
             known["audio_s"] = template.clip.audio_s

@@ -7,22 +7,23 @@ A template is a JSON file. Texts in it may contain placeholders, in double brace
     {{audio_base64}}   the clip's bytes
     {{audio_name}}     its file name
     {{audio_seconds}}  its length
+    {{uuid}}           a random UUID, new in each body
 
-A text that is exactly {{seq}} or {{audio_seconds}} becomes a number. Clips are sent in turn. A template without a placeholder for audio
-needs no clips, and its answers are not compared with their texts.
+and the names that the caller of ``load_payload`` adds, whose values each request brings. A text that is exactly one placeholder keeps the
+value's JSON type: {{seq}} and {{audio_seconds}} become numbers. Clips are sent in turn. A template without a placeholder for audio needs
+no clips, and its answers are not compared with their texts.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import re
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from coldburst.targets.body_template import OF_REQUEST, PLACEHOLDER, BodyTemplate, Marks
 from coldburst.targets.clips import Clip, multipart
 
 # The largest bodies that /run, /runsync and a load-balancing endpoint accept (documented).
@@ -30,11 +31,7 @@ RUN_BYTES, SYNC_BYTES, BALANCER_BYTES = 10_000_000, 20_000_000, 30_000_000
 # A job's input where clips are sent without a template.
 CLIP_INPUT: Mapping[str, Any] = {"audio_base64": "{{audio_base64}}", "name": "{{audio_name}}"}
 OF_CLIP = ("audio_base64", "audio_name", "audio_seconds")
-OF_REQUEST = ("seq", "name")
-_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 MOST_DEPTH = 100
-# Bytes of {{seq}} and {{name}} that the size check assumes.
-_LONGEST = 100
 
 
 class PayloadError(ValueError):
@@ -50,28 +47,11 @@ class Payload:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BodyTemplate:
-    """One body, rendered except for {{seq}} and {{name}}; ``clip`` is the clip in it, if any."""
-
-    clip: Clip | None
-    parts: tuple[bytes, ...]
-
-    def body(self, seq: int, name: str) -> bytes:
-        """The body of request ``seq`` called ``name``; the same object each time if it contains neither."""
-        if len(self.parts) == 1:
-            return self.parts[0]
-        own = {b"number": str(seq), b"seq": str(seq), b"name": json.dumps(name)[1:-1]}
-        return b"".join(own[part].encode() if place % 2 else part for place, part in enumerate(self.parts))
-
-    @property
-    def largest(self) -> int:
-        """Largest size of the body in bytes."""
-        return sum(len(part) for part in self.parts[::2]) + _LONGEST * (len(self.parts) // 2)
-
-
-def load_payload(template: Path | None, clips: Callable[[], Sequence[Clip]] = tuple) -> Payload:
+def load_payload(template: Path | None, clips: Callable[[], Sequence[Clip]] = tuple, further: Collection[str] = ()) -> Payload:
     """The template (None = none), and the clips if it asks for them or there is none.
+
+    Args:
+        further: names of placeholders besides those of this module; each request brings their values.
 
     Raises:
         PayloadError: no file, no JSON, or an unknown placeholder.
@@ -80,8 +60,8 @@ def load_payload(template: Path | None, clips: Callable[[], Sequence[Clip]] = tu
         return Payload(None, tuple(clips()))
     tree = _read(template)
     used = set(_placeholders(tree))
-    for name in sorted(used - {*OF_CLIP, *OF_REQUEST}):
-        known = ", ".join(f"{{{{{one}}}}}" for one in (*OF_REQUEST, *OF_CLIP))
+    for name in sorted(used - {*OF_CLIP, *OF_REQUEST, *further}):
+        known = ", ".join(f"{{{{{one}}}}}" for one in dict.fromkeys((*further, *OF_REQUEST, *OF_CLIP)))
         raise PayloadError(f"'{template}' contains the unknown placeholder {{{{{name}}}}}: use one of {known}")
     return Payload(tree, tuple(clips()) if used & set(OF_CLIP) else (), str(template))
 
@@ -117,7 +97,7 @@ def json_bodies(payload: Payload) -> tuple[BodyTemplate, ...]:
 def form_bodies(payload: Payload, fields: Mapping[str, str], boundary: str) -> tuple[BodyTemplate, ...]:
     """Bodies for a load-balancing endpoint from clips, as a transcription service's form. Raises PayloadError if one is too large."""
     return _checked(
-        [BodyTemplate(clip, (multipart(clip, fields, boundary),)) for clip in payload.clips], BALANCER_BYTES, "a load-balancing endpoint"
+        [BodyTemplate(clip, multipart(clip, fields, boundary)) for clip in payload.clips], BALANCER_BYTES, "a load-balancing endpoint"
     )
 
 
@@ -148,19 +128,14 @@ def _depth(tree: Any) -> int:
 
 def _placeholders(tree: Any) -> list[str]:
     if isinstance(tree, str):
-        return _PLACEHOLDER.findall(tree)
+        return PLACEHOLDER.findall(tree)
     inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
     return [name for value in inner for name in _placeholders(value)]
 
 
 def _render(payload: Payload, tree: Any, most_bytes: int, taker: str) -> tuple[BodyTemplate, ...]:
-    mark = uuid.uuid4().hex
-    cut = re.compile(rf'"{mark}:(number)"|{mark}:(seq|name);'.encode())
-    bodies = []
-    for clip in payload.clips or (None,):
-        body = json.dumps(_filled(tree, clip, mark)).encode()
-        parts = [part for part in cut.split(body) if part is not None]
-        bodies.append(BodyTemplate(clip, tuple(parts)))
+    marks = Marks()
+    bodies = [marks.cut(json.dumps(_filled(tree, clip, marks)), clip) for clip in payload.clips or (None,)]
     return _checked(bodies, most_bytes, taker)
 
 
@@ -175,24 +150,25 @@ def _checked(bodies: Sequence[BodyTemplate], most_bytes: int, taker: str) -> tup
     return tuple(bodies)
 
 
-def _filled(tree: Any, clip: Clip | None, mark: str) -> Any:
-    """``tree`` with the clip's placeholders filled in, and marks instead of {{seq}} and {{name}}."""
+def _filled(tree: Any, clip: Clip | None, marks: Marks) -> Any:
+    """``tree`` with the clip's placeholders filled in, and marks instead of those that each request fills in."""
     if isinstance(tree, dict):
-        return {key: _filled(value, clip, mark) for key, value in tree.items()}
+        return {key: _filled(value, clip, marks) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_filled(value, clip, mark) for value in tree]
+        return [_filled(value, clip, marks) for value in tree]
     if not isinstance(tree, str):
         return tree
-    if tree == "{{seq}}":
-        return f"{mark}:number"
-    if clip and tree == "{{audio_seconds}}":
-        return clip.audio_s
-    return _PLACEHOLDER.sub(lambda found: _value(found[1], clip, mark), tree)
+    if whole := PLACEHOLDER.fullmatch(tree):
+        if clip and whole[1] == "audio_seconds":
+            return clip.audio_s
+        if not (clip and whole[1] in OF_CLIP):
+            return marks.put(whole[1])
+    return PLACEHOLDER.sub(lambda found: _value(found[1], clip, marks), tree)
 
 
-def _value(name: str, clip: Clip | None, mark: str) -> str:
-    if clip is None or name in OF_REQUEST:
-        return f"{mark}:{name};"
+def _value(name: str, clip: Clip | None, marks: Marks) -> str:
+    if clip is None or name not in OF_CLIP:
+        return marks.put(name)
     if name == "audio_base64":
         return base64.b64encode(clip.data).decode()
     return clip.name if name == "audio_name" else f"{clip.audio_s:g}"

@@ -18,12 +18,13 @@ import gevent
 
 from coldburst.keys import RUNPOD_KEY
 from coldburst.targets import answer
+from coldburst.targets.body_template import NO_VALUES, BodyTemplate
 from coldburst.targets.cause import SAME_JOB
 from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.job_object import ENDED, GONE, columns, ended_at, verdict
 from coldburst.targets.outcome import Evidence
-from coldburst.targets.payload import RUN_BYTES, BodyTemplate, Payload, job_bodies
+from coldburst.targets.payload import RUN_BYTES, Payload, job_bodies
 from coldburst.targets.rate_limiter import RateLimit, RateLimiter
 from coldburst.targets.word_error_rate import judge_text, transcript, warm_up
 
@@ -157,11 +158,12 @@ class QueueTarget:
         self._seq_of: dict[str, int] = {}
         warm_up((clip.text for clip in payload.clips), options.max_wer)
 
-    def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+    def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """See factory.Target."""
         template = self._templates[seq % len(self._templates)]
-        sync = template.largest > RUN_BYTES
-        self._submit(template, sync, template.body(seq, name), name, exchange)
+        body = template.body(seq, name, values)
+        sync = len(body) > RUN_BYTES
+        self._submit(template, sync, body, name, exchange)
         if exchange.fault:
             return _evidence(exchange, "", exchange.error)
         content = answer.parse_json(exchange.body)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from coldburst.keys import TRANSCRIPTION_KEY
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
+from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.clips import Clip, form_fields, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
@@ -65,7 +66,7 @@ class TranscriptionTarget:
         self.url = host + options.path
         warm_up((clip.text for clip in clips), options.max_wer)
 
-    def send(self, seq: int, name: str, exchange: Exchange) -> Evidence:
+    def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """See factory.Target."""
         clip, body = self._forms[seq % len(self._forms)]
         self.client.send(exchange, "POST", self._options.path, body, {"X-Request-ID": name})

@@ -68,13 +68,13 @@ EVERY = {
 WALKS = {
     "queue": {
         "coldburst/targets/queue.py",
-        "coldburst/targets/payload.py",
+        "coldburst/targets/body_template.py",
         "coldburst/targets/rate_limiter.py",
         "coldburst/targets/job_object.py",
     },
     "balancer": {
         "coldburst/targets/load_balancer.py",
-        "coldburst/targets/payload.py",
+        "coldburst/targets/body_template.py",
         "coldburst/targets/transcription.py",
     },
     "transcription": {

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from uuid import UUID
 
 import pytest
 
@@ -118,3 +119,28 @@ def test_what_is_larger_than_runsync_takes_is_refused(bytes_, fits):  # base64 m
 def test_a_load_balancer_takes_30_mb():
     with pytest.raises(PayloadError, match="accepts at most 30 MB"):
         form_bodies(load_payload(None, lambda: [Clip("long.wav", 9.0, "", bytes(30_000_000))]), {}, "edge")
+
+
+def test_values_of_a_request_keep_their_json_type_and_are_escaped_inside_a_text(template):
+    odd = 'a "b" \\ \n ü'
+    tree = {
+        "whole": ["{{t}}", "{{n}}", "{{o}}", "{{none}}", "{{b64}}"],
+        "inside": '"{{t}}" {{n}} {{o}} {{b64}}"{{t}}',
+        "two": "{{n}}{{n}}",
+        "ends": 'said "{{t}}',
+        "id": "{{uuid}}",
+    }
+    (body,) = job_bodies(load_payload(template(tree), further=("t", "n", "o", "none", "b64")), {})
+    values = {"t": odd, "n": 1.5, "o": {"k": ['"']}, "none": None, "b64": base64.b64encode(b"\xff" * 4)}
+    first, again = (json.loads(body.body(7, "x", values))["input"] for _ in range(2))
+    assert first["whole"] == [odd, 1.5, {"k": ['"']}, None, "/////w=="]
+    assert first["inside"] == f'"{odd}" 1.5 {{"k": ["\\""]}} /////w=="{odd}'
+    assert (first["two"], first["ends"]) == ("1.51.5", f'said "{odd}')
+    assert UUID(first["id"]) != UUID(again["id"])
+
+
+def test_a_value_comes_before_the_requests_own(template):
+    (body,) = job_bodies(load_payload(template({"a": "{{name}}", "b": "{{file:name}}"}), further=("name", "file:name")), {})
+    assert json.loads(body.body(7, "run-7-1", {"name": "mine", "file:name": "x"}))["input"] == {"a": "mine", "b": "x"}
+    with pytest.raises(KeyError, match="file:name"):
+        body.body(7, "run-7-1")
