@@ -23,7 +23,7 @@ from coldburst.emulator.truth_log import TruthLog, WallClock
 from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.modelled_backend import ModelledBackend
 from coldburst.emulator.workers.process_backend import ProcessBackend
-from coldburst.transcriber.service_process import BACKLOG
+from coldburst.service.process import BACKLOG
 
 SHUTDOWN_S = 0.1
 """For answers that are being written when the emulator stops."""

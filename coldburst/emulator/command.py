@@ -28,7 +28,7 @@ from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, Endpoint
 from coldburst.emulator.settings.parsing import parse
 from coldburst.installation import program
 from coldburst.keys import RUNPOD_KEY
-from coldburst.transcriber.service_process import in_url, listen, on_stop, open_log, start_error
+from coldburst.service.process import in_url, listen, on_stop, open_log, start_error
 
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 """Loopback addresses of a server that listens on all addresses."""

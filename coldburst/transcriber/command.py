@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 
 from coldburst.installation import program
+from coldburst.service.process import in_url, listen, open_log, start_error
 from coldburst.signals import ending_signals
-from coldburst.transcriber.service_process import in_url, listen, open_log, start_error
 from coldburst.transcriber.settings import PROGRAM, parse
 
 

@@ -6,32 +6,29 @@ Everything slow happens in a slot, so that /health always answers.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
+from coldburst.service.admission import Admission, NoRoomError
+from coldburst.service.process import on_stop
+from coldburst.service.server import Server
 from coldburst.transcriber.access_log import ROUTE, AccessLogMiddleware, Receive, RequestTrace, Stall, TooLargeError
-from coldburst.transcriber.admission import Admission, NoRoomError
 from coldburst.transcriber.recognisers import RecognitionRequest, Segment, Transcript, UndecodableError
-from coldburst.transcriber.service_process import on_stop
 from coldburst.transcriber.settings import TranscriberOptions
 from coldburst.transcriber.slots import DiedError, Slots
 
 GRACE_S = 5.0  # for running requests when the service stops
-KEEP_ALIVE_S = 75.0  # longer than clients keep idle connections, so no request meets a closing one
 RELOAD_PAUSE_S = 1.0
 
 
@@ -220,35 +217,12 @@ def _ms(seconds: float | None) -> str:
     return f"{1000 * (seconds or 0.0):.3f}"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without signal handlers, which would end the process by the signal instead of with exit code 0."""
-
-    def stop(self) -> None:
-        """Finish running requests, then end."""
-        self.should_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def serve(options: TranscriberOptions, listening: socket.socket, slots: Slots, log: TextIO | None) -> int:
     """Serve requests on ``listening`` until stopped; the exit code: 0, or 1 when no slot could be loaded."""
     service = TranscriptionService(options, slots, os.environ.get("API_TOKEN", ""), os.environ.get("HEALTH_CHECK_PATH", ""))
     stall = Stall(time.monotonic(), options.stall_s, options.stall_every_s) if options.stall_s else None
     application = AccessLogMiddleware(service.app(), options.worker_id, options.max_bytes, stall, log)
-    config = uvicorn.Config(
-        application,
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        timeout_keep_alive=round(KEEP_ALIVE_S),
-        timeout_graceful_shutdown=round(GRACE_S),
-    )
-    server = _Server(config)
+    server = Server(application, grace_s=GRACE_S)
     on_stop(server.stop, until_stdin_closes=options.until_stdin_closes)
     loading = asyncio.create_task(_load(service, server))
     try:
@@ -259,7 +233,7 @@ async def serve(options: TranscriberOptions, listening: socket.socket, slots: Sl
         slots.stop()
 
 
-async def _load(service: TranscriptionService, server: uvicorn.Server) -> bool:
+async def _load(service: TranscriptionService, server: Server) -> bool:
     try:
         await service.load()
     except (DiedError, RuntimeError) as error:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coldburst.installation import program
+from coldburst.service.process import CommandParser, number, whole
 from coldburst.transcriber import recognisers
-from coldburst.transcriber.service_process import CommandParser, number, whole
 
 ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")
 MEGABYTE = 1 << 20

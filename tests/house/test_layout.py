@@ -30,8 +30,9 @@ INSIDE = {
     "sweep": LEAVES | {"schedule", "record", "targets", "load", "control"},
     "distributed": LEAVES | {"schedule", "record", "targets", "load"},
     "live": LEAVES | {"schedule", "record", "targets", "load"},
-    "transcriber": LEAVES | {"serverless", "record"},
-    "emulator": LEAVES | {"serverless", "record", "transcriber"},
+    "service": LEAVES,
+    "transcriber": LEAVES | {"service", "serverless", "record"},
+    "emulator": LEAVES | {"service", "serverless", "record", "transcriber"},
 }
 NEVER = {  # folder -> top-level packages that it may not import
     "coldburst": {"pandas", "matplotlib", "analysis", "locustfiles"},
@@ -40,6 +41,7 @@ NEVER = {  # folder -> top-level packages that it may not import
     "coldburst/control": {"locust", "aiohttp", "fastapi"},
     "coldburst/emulator": {"locust", "gevent"},
     "coldburst/transcriber": {"locust", "gevent"},
+    "coldburst/service": {"locust", "gevent"},
     "analysis": {"locust", "gevent", "aiohttp", "fastapi", "locustfiles"},
     "locustfiles": {"analysis", "pandas", "locustfiles"},
     "tests": {"locust"},

@@ -9,8 +9,8 @@ from coldburst.emulator.settings import fault_notation
 from coldburst.emulator.settings.endpoint_specs import ServiceTime, service_time
 from coldburst.installation import program
 from coldburst.serverless.policy import Policy
+from coldburst.service.process import CommandParser, number, whole
 from coldburst.transcriber import recognisers
-from coldburst.transcriber.service_process import CommandParser, number, whole
 
 PROGRAM = "python -m coldburst.emulator"
 ENGINES = (*recognisers.PROCESS_ENGINES, "fixed")

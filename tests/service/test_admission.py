@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldburst.transcriber.access_log import Stall
-from coldburst.transcriber.admission import Admission, NoRoomError
+from coldburst.service.admission import FIRST, Admission, NoRoomError
 
 
 def opened(slots, places=10, **how):
@@ -104,6 +103,64 @@ def test_whatever_happens_the_counts_add_up_and_at_last_all_is_free(slots, place
     at_once(scenario)
 
 
-@pytest.mark.parametrize(("now_s", "left_s"), [(100.0, 2.0), (101.5, 0.5), (102.0, 0.0), (109.9, 0.0), (110.0, 2.0), (131.0, 1.0)])
-def test_a_standstill_comes_at_the_start_of_every_period(now_s, left_s):
-    assert Stall(start_s=100.0, length_s=2.0, every_s=10.0).left_s(now_s) == pytest.approx(left_s)
+def test_a_higher_priority_overtakes_those_who_wait_and_nobody_who_has_a_slot():
+    def scenario():
+        admission = opened(1, places=4)
+        running = admission.enter(priority=0)
+        low, usual, urgent, again = (admission.enter(priority) for priority in (-1, 0, 5, 5))
+        assert running.result() == 0
+        left = running
+        for expected in (urgent, again, usual, low):
+            assert not expected.done()
+            admission.leave(left)
+            assert expected.result() == 0
+            left = expected
+
+    at_once(scenario)
+
+
+def test_work_that_was_admitted_before_finds_room_in_a_full_queue_and_goes_first():
+    def scenario():
+        admission = opened(1, places=1)
+        lost, waiting = admission.enter(), admission.enter(priority=1000)
+        admission.retire(lost.result())
+        admission.leave(lost)
+        again = admission.enter(FIRST)
+        admission.offer(0)
+        assert (again.result(), waiting.done()) == (0, False)
+
+    at_once(scenario)
+
+
+def test_a_slot_that_is_offered_again_before_its_place_has_left_is_given_once():
+    def scenario():
+        admission = opened(1)
+        old = admission.enter()
+        admission.retire(0)
+        admission.offer(0)
+        new = admission.enter()
+        admission.leave(old)
+        assert (new.result(), admission.enter().done()) == (0, False)
+
+    at_once(scenario)
+
+
+def test_an_idle_slot_that_is_retired_is_given_to_nobody():
+    def scenario():
+        admission = opened(1)
+        admission.retire(0)
+        with pytest.raises(NoRoomError):
+            admission.enter()
+
+    at_once(scenario)
+
+
+def test_the_queue_stays_small_however_many_join_and_leave():
+    def scenario():
+        admission = opened(1, places=3)
+        admission.enter()
+        for _ in range(10_000):
+            admission.leave(admission.enter(priority=1))
+        assert len(admission._order) < 20
+
+    at_once(scenario)
