@@ -27,6 +27,8 @@ RATE_KEPT = 0.95
 # A stage's requests may leave this long after its last one was due: seconds, or a share of its duration.
 GRACE_S, GRACE_SHARE = 1.0, 0.05
 ALIKE = 0.30
+# HTTP statuses of a key that is missing or not accepted.
+KEY_REFUSED = (401, 403)
 # A larger difference between the clocks of a generator and the master is noted.
 CLOCK_S = 0.02
 TOTALS = (
@@ -87,7 +89,7 @@ def beyond_run_time(tables: Tables) -> pd.Series:
 
 def _nothing_ok(tables: Tables) -> Iterator[str]:
     sent = int(tables.attempts["sent_s"].notna().sum())
-    if sent and not tables.ledger.counts.get("ok"):
+    if sent and not tables.ledger.counts.get("ok") and not _nothing_measured(tables):
         yield f"No answer was ok ({plural(sent, 'attempt')} sent): check the outcomes and their errors below before any time."
 
 
@@ -95,6 +97,8 @@ def _invalid(tables: Tables) -> Iterator[str]:
     about, book = tables.run.about, tables.ledger
     if not tables.attempts["sent_s"].notna().any():
         yield "No request was sent, so nothing was measured: check the target and the schedule, and run again."
+    elif why := _nothing_measured(tables):
+        yield why
     if about.get("state") == "ended" and not book.balanced and not (book.missing > 0 and lost_names(tables.run)):
         yield _unbalanced(book)
     late, limit = tables.lateness.times.at(99), lateness_limit_s(tables)
@@ -102,6 +106,23 @@ def _invalid(tables: Tables) -> Iterator[str]:
         yield (f"Lateness: P99 send delay {seconds(late.value)} (limit {seconds(limit)}); use more or faster generators, or a lower rate.")
     if tables.run.generator is not None:
         yield from _too_busy(tables.run.generator)
+
+
+def _nothing_measured(tables: Tables) -> str:
+    """Why the requests that were sent measure nothing: none was answered, or the key was refused each time; "" otherwise."""
+    sent = tables.attempts[tables.attempts["sent_s"].notna()]
+    # A job that was given up had been accepted, which was an answer.
+    accepted = (sent["outcome"] == "abandoned") & ((tables.run.about.get("target") or {}).get("kind") == "queue")
+    answered = sent[sent["status"].notna() | accepted]
+    if not len(answered):
+        first = one_line(str(sent["error"].dropna().mode().get(0, "no error recorded")))
+        return (
+            f"No request was answered ({plural(len(sent), 'attempt')} sent), so nothing was measured: {first}. Check --host, and run again."
+        )
+    if answered["status"].isin(KEY_REFUSED).all():
+        first = one_line(str(answered["error"].dropna().mode().get(0, "no error recorded")))
+        return f"Every answer refused the key, so nothing was measured: {first}."
+    return ""
 
 
 def _unbalanced(book: Ledger) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coldburst.load import run_options
+from coldburst.load import preflight, run_options
 from coldburst.load.objective_watch import check_abort
 from coldburst.load.permitted import Permitted
 from coldburst.load.run_options import RunPlan
@@ -15,6 +15,8 @@ from coldburst.load.run_spec import RunSpec, unused
 from coldburst.option import Option, OptionError, attribute
 from coldburst.record import objectives
 from coldburst.record.objectives import ObjectiveError, Objectives
+from coldburst.targets import factory
+from coldburst.targets.address import infer
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,17 @@ class OptionChecker:
         key = run_options.key(plan)
         if self._environment.web_ui and key:
             self._permitted.check_key(plan.host, run_options.key_variable(plan))
+        self._preflight(plan, key)
         return CheckedRun(spec, values, plan, key, _objectives(spec, plan))
+
+    def _preflight(self, plan: RunPlan, key: str) -> None:
+        """Raises OptionError if the endpoint is not there. A master checks only what it polls: services are reached by its generators."""
+        address = infer(plan.host, plan.kind)
+        if not plan.host or plan.options["no_preflight"] == "yes":
+            return
+        if address.api or not self._environment.parsed_options.master:
+            credentials = preflight.Credentials(key, run_options.key_variable(plan), plan.options["auth"])
+            preflight.check(address, credentials, factory.route(address, plan.options["path"]))
 
 
 def _objectives(spec: RunSpec, plan: RunPlan) -> Objectives:

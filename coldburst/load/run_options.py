@@ -94,6 +94,7 @@ LOAD = (
     Option("--when-full", "wait", "", "At the in-flight limit, arrivals wait in line or are dropped", ("wait", "shed")),
     Option("--deadline", 300.0, "SECONDS", "Abandon a request, and cancel its job, this long after it was sent, such as 120"),
     Option("--connect-timeout", 10.0, "SECONDS", "Time limit to connect, TLS included, such as 5"),
+    Option("--no-preflight", "no", "", "Send the load without checking first that the endpoint is there and accepts the key", FLAG),
     Option("--drain-timeout", 0.0, "SECONDS", "How long a stopped run waits for requests in flight, such as 30; 0: as long as --deadline"),
     Option("--retries", 0, "N", "Further attempts of a request that was throttled, rejected as busy or not connected, such as 3"),
     Option("--backoff", 1.0, "SECONDS", "Mean pause before the first retry; it doubles each time, and Retry-After is honoured"),

@@ -20,10 +20,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 
 from coldburst.randomness import stream
 
+# Names that stages usually have; a name is free, so only one that looks like a misspelling of these is refused (difflib's ratio).
+WORDS, ALIKE = ("burst", "steady", "climb", "rest", "level", "warm"), 0.8
 EXAMPLE = "warm 20s 1/s, steady 60s 3/s poisson"
 # Characters of a rate, count or duration: two floats and their units fit.
 LONGEST = 64
@@ -203,6 +206,8 @@ def _stage(words: list[str]) -> Stage:
     if len(words) < 2 or not _NAME.fullmatch(words[0]):
         raise ScheduleError(f"'{whole}' is not a stage: a stage is a name and its load, as in 'burst 30' or '{EXAMPLE}'")
     name, extent, *rest = words
+    if not name.startswith(WORDS) and (meant := get_close_matches(name, WORDS, n=1, cutoff=ALIKE)):
+        raise ScheduleError(f"stage '{whole}': did you mean '{meant[0]}'? Any other name works too, as in 'first {' '.join(words[1:])}'")
     if long := next((word for word in (extent, *rest) if len(word) > LONGEST), None):
         raise ScheduleError(
             f"'{long[:12]}…' in stage '{name}' has {len(long)} characters: write a number such as '30' or '3/s', as in '{EXAMPLE}'"

@@ -74,6 +74,11 @@ def key_variable(address: EndpointAddress) -> str:
     return {"transcription": TRANSCRIPTION_KEY, "chat": CHAT_KEY}.get(address.kind, RUNPOD_KEY)
 
 
+def route(address: EndpointAddress, path: str) -> str:
+    """The route of requests to a service, where --path is ``path``."""
+    return path or (chat_route(address.url) if address.kind == "chat" else AUDIO_PATH)
+
+
 def prepare(kind: str, options: Options) -> TargetFactory:
     """Reads and checks what is sent to an endpoint of that kind, and returns what makes its target.
 

@@ -12,7 +12,6 @@ acknowledged bytes, only idempotent requests are repeated (RFC 9110, 9.2.2). ``E
 from __future__ import annotations
 
 import errno
-import socket
 import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -364,21 +363,7 @@ class HttpClient:
 
     def _connect(self, clock: _Deadlines) -> _HttpConnection:
         limit_s = min(self._limits.connect_s, clock.left_s(head=False))
-        sock = None
-        try:
-            # Name resolution and the TLS handshake have no time limit of their own, and a name may have several addresses.
-            with gevent.Timeout(limit_s, TimeoutError("timed out")):
-                sock = gevent.socket.create_connection((self._host, self._port), limit_s)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._tls:
-                    sock = self._tls.wrap_socket(sock, server_hostname=self._host)
-        except BaseException as error:
-            if sock is not None:
-                sock.close()
-            # UnicodeError: a name that IDNA cannot encode.
-            if isinstance(error, OSError | UnicodeError):
-                raise ConnectFailedError(socket_state.why_not(error)) from error
-            raise
+        sock = socket_state.connect(self._host, self._port, self._tls, limit_s)
         self.opened += 1
         return _HttpConnection(sock, self._tls is not None)
 

@@ -6,11 +6,14 @@ import socket
 import ssl
 import struct
 import sys
+from typing import Any
 
 import certifi
 import gevent
 import gevent.socket
 import gevent.ssl
+
+from coldburst.targets.exchange import ConnectFailedError
 
 _READ_OR_WRITE = 3
 # Offset of tcpi_bytes_acked in Linux's struct tcp_info (linux/tcp.h).
@@ -24,6 +27,24 @@ def tls_context() -> ssl.SSLContext:
     context: ssl.SSLContext = gevent.ssl.create_default_context()
     context.load_verify_locations(cafile=certifi.where())
     return context
+
+
+def connect(host: str, port: int, tls: Any, limit_s: float) -> gevent.socket.socket:
+    """A connected socket; ``tls`` is a context or None. Raises ConnectFailedError if there is none within ``limit_s`` seconds."""
+    sock = None
+    try:
+        # Name resolution and the TLS handshake have no time limit of their own, and a name may have several addresses.
+        with gevent.Timeout(limit_s, TimeoutError("timed out")):
+            sock = gevent.socket.create_connection((host, port), limit_s)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return tls.wrap_socket(sock, server_hostname=host) if tls else sock
+    except BaseException as error:
+        if sock is not None:
+            sock.close()
+        # UnicodeError: a name that IDNA cannot encode.
+        if isinstance(error, OSError | UnicodeError):
+            raise ConnectFailedError(why_not(error)) from error
+        raise
 
 
 def why_not(error: Exception) -> str:

@@ -134,6 +134,34 @@ def test_no_answer_ok_is_a_valid_measurement_that_says_so_first(burst):
     assert found.reasons[0].startswith("No answer was ok (30 attempts sent)")
 
 
+UNREACHED = {"outcome": "unreachable", "status": float("nan"), "error": "[Errno 111] Connection refused"}
+REFUSED = {"outcome": "refused", "status": 401, "error": "401: no key"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        (UNREACHED, "No request was answered (30 attempts sent), so nothing was measured: [Errno 111] Connection refused"),
+        (REFUSED, "Every answer refused the key, so nothing was measured: 401: no key"),
+    ],
+)
+def test_a_run_that_measured_nothing_is_invalid(burst, columns, reason):
+    found = verdict(burst, **columns)
+    assert found.state == "invalid" and len(found.reasons) == 1
+    assert found.reasons[0].startswith(reason)
+
+
+def test_one_answer_is_a_measurement(burst):
+    assert verdict(burst, **UNREACHED | {"status": [500.0] + [float("nan")] * 29}).state == "valid"
+    assert verdict(burst, **REFUSED | {"status": [404] + [401] * 29}).state == "valid"
+
+
+def test_an_accepted_job_is_an_answer(burst):
+    given_up = UNREACHED | {"outcome": "abandoned"}
+    assert verdict(burst, {"target": {"kind": "queue"}}, **given_up).state == "valid"
+    assert verdict(burst, {"target": {"kind": "transcription"}}, **given_up).state == "invalid"
+
+
 @pytest.mark.parametrize("ended_by", ["stop", "Ctrl-C", "SIGTERM", "disk full", None])
 def test_a_run_cut_short_is_degraded(burst, ended_by):
     found = verdict(burst, {"ended_by": ended_by})

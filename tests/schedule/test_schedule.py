@@ -61,6 +61,11 @@ def test_poisson_is_pinned_to_rate_times_duration_unless_free():
     assert len(set(free)) > 20
 
 
+@pytest.mark.parametrize("name", ["first", "warmup", "burst2", "steady-b", "calm", "levels", "test"])
+def test_a_stage_may_have_any_name_of_its_own(name):
+    assert [stage.name for stage in parse(f"{name} 30")] == [name]
+
+
 @pytest.mark.parametrize("law", ["poisson", "poisson free"])
 def test_poisson_gaps_are_exponential(law):
     passed = 0
@@ -104,6 +109,8 @@ def test_a_closed_loop_is_planned_only_where_it_is_counted():
         ("30", "'30'"),
         ("burst 30 quickly", "'quickly'"),
         ("burst many", "'many'"),
+        ("brust 30", "did you mean 'burst'"),
+        ("warm 20s 1/s, stedy 60s 3/s", "did you mean 'steady'"),
         ("steady 60s -3/s", "'-3/s'"),
         ("burst -30", "'-30'"),
         ("steady 60s 3", "'3'"),

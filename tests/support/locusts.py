@@ -19,7 +19,13 @@ from tests.support.transcribers import until
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = ("--clips", str(ROOT / "samples" / "01-harbour.wav"), "--max-wer", "off")
 """One short clip whose answer is not judged: for a service that recognises nothing."""
-OF_TESTS = {"PYTHONUNBUFFERED": "1", "COLDBURST_EXIT_CODE_ON_VERDICT": "no", "COLDBURST_FIGURES": "no", "COLDBURST_REPORT": "no"}
+OF_TESTS = {
+    "PYTHONUNBUFFERED": "1",
+    "COLDBURST_EXIT_CODE_ON_VERDICT": "no",
+    "COLDBURST_FIGURES": "no",
+    "COLDBURST_REPORT": "no",
+    "COLDBURST_NO_PREFLIGHT": "yes",
+}
 """Tests run side by side: how late a generator is depends on the machine, and decides no exit code unless a test asks for that.
 Most tests read rows only, so no report is made, and no figure drawn."""
 REPORTED = {"COLDBURST_REPORT": "yes"}
