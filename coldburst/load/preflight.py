@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from coldburst.option import OptionError
 from coldburst.targets import answer, socket_state
 from coldburst.targets.address import EndpointAddress, without_overlap
-from coldburst.targets.exchange import ConnectFailedError, Exchange, Timeouts
+from coldburst.targets.exchange import Exchange, Timeouts
 from coldburst.targets.http import HttpClient
 
 # A check may take this long, in seconds. An endpoint that connects and then answers more slowly is tested all the same.
@@ -78,7 +78,7 @@ def _connect(url: str) -> None:
     tls = socket_state.tls_context() if parts.scheme == "https" else None
     try:
         socket_state.connect(parts.hostname or "", parts.port or (443 if tls else 80), tls, LIMIT_S).close()
-    except ConnectFailedError as error:
+    except OSError as error:
         raise OptionError(_unreachable(url, str(error))) from error
 
 

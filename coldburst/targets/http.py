@@ -363,7 +363,10 @@ class HttpClient:
 
     def _connect(self, clock: _Deadlines) -> _HttpConnection:
         limit_s = min(self._limits.connect_s, clock.left_s(head=False))
-        sock = socket_state.connect(self._host, self._port, self._tls, limit_s)
+        try:
+            sock = socket_state.connect(self._host, self._port, self._tls, limit_s)
+        except OSError as error:
+            raise ConnectFailedError(str(error)) from error
         self.opened += 1
         return _HttpConnection(sock, self._tls is not None)
 

@@ -13,8 +13,6 @@ import gevent
 import gevent.socket
 import gevent.ssl
 
-from coldburst.targets.exchange import ConnectFailedError
-
 _READ_OR_WRITE = 3
 # Offset of tcpi_bytes_acked in Linux's struct tcp_info (linux/tcp.h).
 _BYTES_ACKED = 120
@@ -30,7 +28,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 def connect(host: str, port: int, tls: Any, limit_s: float) -> gevent.socket.socket:
-    """A connected socket; ``tls`` is a context or None. Raises ConnectFailedError if there is none within ``limit_s`` seconds."""
+    """A connected socket; ``tls`` is a context or None. Raises OSError if there is none within ``limit_s`` seconds."""
     sock = None
     try:
         # Name resolution and the TLS handshake have no time limit of their own, and a name may have several addresses.
@@ -43,7 +41,7 @@ def connect(host: str, port: int, tls: Any, limit_s: float) -> gevent.socket.soc
             sock.close()
         # UnicodeError: a name that IDNA cannot encode.
         if isinstance(error, OSError | UnicodeError):
-            raise ConnectFailedError(why_not(error)) from error
+            raise OSError(why_not(error)) from error
         raise
 
 
