@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import math
 import random
+from collections.abc import AsyncIterator
 from typing import Any
 
 from coldburst.emulator.faults import FaultInjector
@@ -18,7 +19,7 @@ from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, Endpoint
 from coldburst.emulator.truth_log import TruthLog, WallClock
 from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.backend import WorkerBackend
-from coldburst.serverless.actions import Action, Changed, Cut, Ended, Forward, GiveUp
+from coldburst.serverless.actions import Action, Changed, Cut, Ended, Forward, GiveUp, Streamed
 from coldburst.serverless.endpoint import Endpoint
 from coldburst.serverless.errors import RequestRefusedError, short_repr
 from coldburst.serverless.job import TERMINAL_STATES, Job
@@ -51,6 +52,7 @@ class HostedEndpoint:
         self.worker_states: dict[str, str] = {}
         self.worker_versions: dict[str, int] = {}
         self._job_waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._streams: dict[str, asyncio.Event] = {}
         self._held: dict[str, HeldRequest] = {}
         self._numbers = itertools.count(1)
         self._truth, self._webhooks = truth, webhooks
@@ -118,6 +120,8 @@ class HostedEndpoint:
     def _carry_out(self, action: Action | WorkerResult, now: float) -> None:
         if isinstance(action, Ended):
             self._ended(action.job)
+        elif isinstance(action, Streamed):
+            self._wake_stream(action.job)
         elif isinstance(action, Changed):
             self._changed(action, now)
         elif isinstance(action, Forward | GiveUp | Cut | WorkerResult) and (held := self._held.get(action.request_id)):
@@ -162,6 +166,25 @@ class HostedEndpoint:
                 if not waiters:
                     del self._job_waiters[job.id]
 
+    async def chunks(self, job: Job) -> AsyncIterator[Any]:
+        """The chunks of a job's output as its worker sends them, until the job has ended. One reader at a time."""
+        changed = self._streams[job.id] = asyncio.Event()
+        try:
+            while True:
+                changed.clear()
+                ended = job.state in TERMINAL_STATES
+                for chunk in self.core.drain_stream(job.id, self.now()):
+                    yield chunk
+                if ended:
+                    return
+                await changed.wait()
+        finally:
+            del self._streams[job.id]
+
+    def _wake_stream(self, job: Job) -> None:
+        if changed := self._streams.get(job.id):
+            changed.set()
+
     def check_webhook(self, url: Any) -> None:
         """RequestRefusedError for a webhook to neither this machine nor an allowed host."""
         if isinstance(url, str) and (host := self._webhooks.forbidden_host(url)):
@@ -170,6 +193,7 @@ class HostedEndpoint:
     def _ended(self, job: Job) -> None:
         for waiter in self._job_waiters.pop(job.id, ()):
             settle(waiter, None)
+        self._wake_stream(job)
         self._truth.job_ended(self.name, job)
         if isinstance(url := job.input.get("webhook"), str) and url:
             self._webhooks.post(url, job.view() | {"input": job.input["input"], "webhook": url})

@@ -59,6 +59,13 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Streamed:
+    """A job has a new chunk of output."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """Pass the request, held for ``waited_s``, to the worker; ``cold``: it waited for this worker to start or resume."""
 
@@ -93,4 +100,4 @@ class Changed:
     state: str
 
 
-Action = Launch | Resume | Stop | Kill | Deliver | StopJob | Ended | Forward | GiveUp | Cut | Changed
+Action = Launch | Resume | Stop | Kill | Deliver | StopJob | Ended | Streamed | Forward | GiveUp | Cut | Changed

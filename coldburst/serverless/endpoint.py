@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from coldburst.randomness import stream
-from coldburst.serverless.actions import Action, Deliver
+from coldburst.serverless.actions import Action, Deliver, Streamed
 from coldburst.serverless.billing import Bill
 from coldburst.serverless.errors import RequestRefusedError
 from coldburst.serverless.job import Job, split_chunk
@@ -167,6 +167,7 @@ class Endpoint:
         if job := self._queue.at_worker(worker_id, job_id):
             job.stream += split_chunk(chunk, self.platform.chunk_bytes)
             self._queue.renew(job, now)
+            self._actions.append(Streamed(job))
 
     def done(self, worker_id: str, job_id: str, body: Mapping[str, Any], now: float) -> bool:
         """A worker's result, in the SDK's format; False where it is late or unknown, and ignored."""

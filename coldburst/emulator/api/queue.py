@@ -178,7 +178,7 @@ async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, name: str, j
         require_json(request)
     endpoint.faults.check_request(request, name)
     if (again_s := endpoint.core.admit(name, endpoint.now())) is not None:
-        raise _too_many(endpoint, name, again_s)
+        raise too_many(endpoint, name, again_s)
     try:
         return await operation.serve(endpoint, request, job_id)
     except JobNotFoundError as error:
@@ -193,6 +193,7 @@ def _form(name: str) -> str:
     return f"/v2/NAME/{name}/JOB" if OPERATIONS[name].of_job else f"/v2/NAME/{name}"
 
 
-def _too_many(endpoint: HostedEndpoint, name: str, again_s: float) -> HttpError:
+def too_many(endpoint: HostedEndpoint, name: str, again_s: float) -> HttpError:
+    """The error for a request beyond the rate limit of an operation."""
     headers = retry_after(again_s) if endpoint.platform.retry_after else {}
     return HttpError(429, f"too many requests to /{name}: try again in {again_s:.1f} s", headers)

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from coldburst.emulator.api import load_balancer, queue, sdk_protocol
+from coldburst.emulator.api import load_balancer, openai_route, queue, sdk_protocol
 from coldburst.emulator.api.access import Access
 from coldburst.emulator.api.management import Management
 from coldburst.emulator.api.responses import HttpError, answer, refusal
@@ -76,6 +76,9 @@ class Routes:
         if operation in queue.OPERATIONS and len(rest) <= 1:
             self._access.require_key(request)
             return await queue.serve(self._find(name), request, operation, rest[0] if rest else "")
+        if operation == openai_route.OPERATION and rest:
+            self._access.require_key(request)
+            return await openai_route.serve(self._find(name), request, f"/{'/'.join(rest)}")
         if operation in sdk_protocol.OPERATIONS and len(rest) <= 2:
             endpoint = self._find(name)
             if not isinstance(endpoint.backend, ProcessBackend):
@@ -83,7 +86,7 @@ class Routes:
             self._access.require_worker_key(request, endpoint.backend.worker_key)
             return await sdk_protocol.serve(endpoint, endpoint.backend.polls, request, operation, *[*rest, "", ""][:2])
         self._access.require_key(request)
-        raise HttpError(404, f"no such path: use one of {', '.join(queue.OPERATIONS)}")
+        raise HttpError(404, f"no such path: use one of {', '.join(queue.OPERATIONS)}, openai/v1/…")
 
     async def _balance(self, name: str, request: web.BaseRequest, path: str) -> web.StreamResponse:
         self._access.require_key(request)

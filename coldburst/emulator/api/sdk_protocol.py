@@ -80,6 +80,7 @@ def _max_bytes(endpoint: HostedEndpoint, job_id: str) -> float:
 async def _stream(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseRequest, worker_id: str, job_id: str) -> web.StreamResponse:
     body = content(await body_of(endpoint, request, _max_bytes(endpoint, job_id)), "the chunk")
     endpoint.core.stream(worker_id, job_id, body.get("output"), endpoint.now())
+    endpoint.pump()
     return answer({"ok": True})
 
 

@@ -9,6 +9,7 @@ from coldburst.emulator.settings import fault_notation
 from coldburst.emulator.settings.endpoint_specs import ServiceTime, service_time
 from coldburst.installation import program
 from coldburst.serverless.policy import Policy
+from coldburst.serverless.simulation.token_generation import TokenRate
 from coldburst.service.process import CommandParser, number, whole
 from coldburst.transcriber import recognisers
 
@@ -31,6 +32,8 @@ EXAMPLES = f"""examples:
       your own handler file, as RunPod would run it
   python -m coldburst.emulator --worker modelled --service-time exp:0.5 --concurrency 4 --start 8 --load 20 --workers-max 10
       the load of ten workers without computation, with random service times
+  python -m coldburst.emulator --port 8090 --worker modelled --first-token 0.3 --tokens-per-s 40 --concurrency 30
+      a language model for OpenAI's clients at /v2/demo/openai/v1
   python -m coldburst.emulator --kind balancer --scaler-value 4 --platform hold_s=10
       a load balancer for transcription services that gives up after 10 s instead of 120
   python -m coldburst.emulator --config endpoints.toml
@@ -47,6 +50,8 @@ limits:
   a policy.ttl or policy.executionTimeout out of bounds is refused (400); what the platform does is not known.
   /stream cuts texts longer than chunk_bytes; other values stay whole.
   bodies with a Content-Encoding reach a balancer's workers unchanged; the other routes do not take them.
+  /openai/v1 makes a job of each request; its worker gets openai_route and openai_input. Events reach the client as the worker yields
+  them, objects as JSON with status 200; a job that fails before its first chunk is a 500, one that fails later ends the stream early.
   modelled workers echo inputs up to 1000 characters, and take sleep_s up to 7 days.
   batch API, REST v1 and GraphQL are missing, and workers_max does not decrease after days without requests.
 
@@ -166,6 +171,14 @@ def _add_workers(add: Any) -> None:
         default="0.5",
         metavar="TEXT",
         help="service time of modelled workers and engine 'fixed': seconds, exp:MEAN or uniform:LOW:HIGH (default: 0.5)",
+    )
+    _add_time(add, "--first-token", TokenRate().first_s, "time to the first token of modelled workers, for jobs that ask for tokens")
+    add(
+        "--tokens-per-s",
+        type=number(0.001),
+        default=TokenRate().per_s,
+        metavar="X",
+        help="tokens per second and answer of modelled workers, after the first (default: %(default)g)",
     )
     _add_time(add, "--first-extra", 0.0, "added to the first job of a worker")
     add(

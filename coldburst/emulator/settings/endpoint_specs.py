@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from coldburst.emulator.settings.fault_notation import Fault
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
+from coldburst.serverless.simulation.token_generation import TokenRate
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class WorkerSpec:
 
     Attributes:
         kind: sdk, modelled or command.
+        tokens: how fast modelled workers generate tokens.
         env_names: variables that REST v2 may set.
         env: their values.
     """
@@ -55,6 +57,7 @@ class WorkerSpec:
     engine: str
     model: str
     service_time: ServiceTime
+    tokens: TokenRate
     extra_load_s: float
     first_extra_s: float
     card_gb: float

@@ -26,6 +26,7 @@ from coldburst.emulator.settings.fault_notation import Fault, FaultError, parse_
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
+from coldburst.serverless.simulation.token_generation import TokenRate
 from coldburst.transcriber import recognisers
 
 EMULATOR_PARAMETERS = (
@@ -103,6 +104,7 @@ def _worker_spec(args: argparse.Namespace) -> WorkerSpec:
         args.engine,
         args.model,
         args.service_time,
+        TokenRate(args.first_token_s, args.tokens_per_s),
         args.load or 0.0,
         args.first_extra_s,
         args.card_gb,

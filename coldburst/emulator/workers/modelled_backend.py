@@ -56,6 +56,7 @@ class ModelledBackend:
             load_s=None if crash else endpoint.platform.load_s * rng.uniform(1 - jitter, 1 + jitter),
             crash_after_s=CRASH_S if crash else None,
             service=self._service_s,
+            tokens=spec.tokens,
             rng=rng,
             first_extra_s=spec.first_extra_s,
             memory_gb_per_job=spec.job_gb,

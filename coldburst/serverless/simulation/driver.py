@@ -14,7 +14,7 @@ from typing import Any
 
 from coldburst.serverless.actions import Action, Cut, Deliver, Forward, Kill, Launch, Resume, Stop, StopJob
 from coldburst.serverless.endpoint import Endpoint
-from coldburst.serverless.simulation.modelled_worker import Crashed, ModelledWorker, Ping, Poll, Ready, WorkerEvent
+from coldburst.serverless.simulation.modelled_worker import Crashed, ModelledWorker, Ping, Poll, Ready, WorkerEvent, Yielded
 from coldburst.serverless.timers import Timer, Timers
 
 
@@ -45,7 +45,7 @@ class Simulation:
         return None if due_s == math.inf else due_s
 
     def pump(self, now: float) -> list[Action | WorkerResult]:
-        """Do all that is due by ``now``; the actions of use outside: Ended, Changed, Forward, WorkerResult, GiveUp and Cut."""
+        """Do all that is due by ``now``; the actions of use outside: Ended, Streamed, Changed, Forward, WorkerResult, GiveUp and Cut."""
         while (at := self.wake_s()) is not None and at <= now:
             actions = self.endpoint.actions(at)
             for action in actions:
@@ -115,6 +115,8 @@ class Simulation:
             endpoint.poll(worker_id, event.want, now)
         elif isinstance(event, Ping):
             endpoint.ping(worker_id, event.job_ids, now)
+        elif isinstance(event, Yielded):
+            endpoint.stream(worker_id, event.id, event.chunk, now)
         elif endpoint.policy.kind == "QUEUE":
             endpoint.done(worker_id, event.id, event.body, now)
         else:

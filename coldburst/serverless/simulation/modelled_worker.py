@@ -25,6 +25,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from coldburst.serverless.job import Job
+from coldburst.serverless.simulation.token_generation import Generation, TokenRate, generation
 
 TICK_S = 0.1
 FULL_S = 1.0
@@ -59,6 +60,14 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class Yielded:
+    """A chunk of a job's output, for job-stream."""
+
+    id: str
+    chunk: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The body of job-done, or the answer to a request."""
 
@@ -66,7 +75,7 @@ class Finished:
     body: dict[str, Any]
 
 
-WorkerEvent = Ready | Crashed | Poll | Ping | Finished
+WorkerEvent = Ready | Crashed | Poll | Ping | Yielded | Finished
 
 
 @dataclass(eq=False)
@@ -76,6 +85,7 @@ class ModelledWorker:
     Args:
         load_s: launch to ready; None = never ready.
         service: seconds for a job; called once per job, with ``rng``.
+        tokens: how fast it generates for jobs that ask for tokens; None = such a job is one like any other.
         first_extra_s: added to the first job.
         memory_gb_per_job, card_gb, shared_gb: n jobs need shared + n × per job; the job that exceeds the card fails at once.
         never_acks: whether it takes jobs without reporting on them, as the SDK does with a job without input.
@@ -90,6 +100,7 @@ class ModelledWorker:
     load_s: float | None
     service: Callable[[Job, random.Random], float]
     rng: random.Random
+    tokens: TokenRate | None = None
     first_extra_s: float = 0.0
     memory_gb_per_job: float = 0.0
     card_gb: float = 0.0
@@ -112,6 +123,8 @@ class ModelledWorker:
         self._running: dict[str, int] = {}
         self._failing: set[str] = set()
         self._job_ends: list[tuple[float, int, str, dict[str, Any]]] = []
+        # When each is due, the number of its start, its own number, its job and the answer.
+        self._chunks: list[tuple[float, int, int, str, Generation]] = []
 
     @property
     def occupancy(self) -> int:
@@ -158,8 +171,9 @@ class ModelledWorker:
         while self._job_ends and self._running.get(self._job_ends[0][2]) != self._job_ends[0][1]:
             heapq.heappop(self._job_ends)
         at = [self._ready_s, self._crash_s, self._next_poll_s, self._stale_s(), self._tick_s(), self._ping_due_s()]
-        if self._job_ends:
-            at.append(self._job_ends[0][0])
+        while self._chunks and self._running.get(self._chunks[0][3]) != self._chunks[0][1]:
+            heapq.heappop(self._chunks)
+        at += [waiting[0][0] for waiting in (self._job_ends, self._chunks) if waiting]
         return min((instant for instant in at if instant is not None), default=None)
 
     def act(self, now: float) -> list[WorkerEvent]:
@@ -171,6 +185,7 @@ class ModelledWorker:
         if _due(self._ready_s, now):
             self._ready_s, self._last_pickup_s, self._next_poll_s = None, now, now
             events.append(Ready())
+        events += self._yield(now)
         events += self._finish(now)
         if _due(self._tick_s(), now):
             self._last_pickup_s = now
@@ -204,6 +219,19 @@ class ModelledWorker:
         ticks = math.floor(round((self._queued_s - self._last_pickup_s) / TICK_S, 6)) + 1
         return max(self._last_pickup_s + ticks * TICK_S, self._queued_s)
 
+    def _yield(self, now: float) -> list[WorkerEvent]:
+        """The chunks that are due, in order."""
+        events: list[WorkerEvent] = []
+        while self._chunks and self._chunks[0][0] <= now:
+            due_s, start, number, job_id, answer = heapq.heappop(self._chunks)
+            if self._running.get(job_id) != start:
+                continue
+            events.append(Yielded(job_id, answer.chunk(number)))
+            if number + 1 < answer.chunks:
+                next_s = due_s + answer.due_s(number + 1) - answer.due_s(number)
+                heapq.heappush(self._chunks, (next_s, start, number + 1, job_id, answer))
+        return events
+
     def _finish(self, now: float) -> list[WorkerEvent]:
         events: list[WorkerEvent] = []
         while self._job_ends and self._job_ends[0][0] <= now:
@@ -230,6 +258,10 @@ class ModelledWorker:
         if self.card_gb and needed_gb > self.card_gb:
             self._failing.add(job.id)
             took_s, body = 0.0, {"error": self._out_of_memory(resident, needed_gb)}
+        elif self.tokens and (answer := generation(job.input["input"], self.tokens)):
+            extra_s, self._extra_s = self._extra_s, 0.0
+            took_s, body = extra_s + answer.took_s, {"output": answer.output()}
+            heapq.heappush(self._chunks, (now + extra_s + answer.due_s(0), self._jobs_started, 0, job.id, answer))
         else:
             took_s, self._extra_s = self.service(job, self.rng) + self._extra_s, 0.0
             body = {"output": {**_echo(job.input["input"]), "service_s": took_s}}
