@@ -34,6 +34,12 @@ class ServiceCommand:
 SERVICES: Mapping[str, ServiceCommand] = {
     "queue": ServiceCommand((*_EMULATOR, "queue"), f"/v2/{ID}", f"/v2/{ID}/health"),
     "balancer": ServiceCommand((*_EMULATOR, "balancer"), f"/lb/{ID}", f"/v2/{ID}/health"),
+    # A language model: several answers at a time, as vLLM batches them, from a worker that starts in a few seconds.
+    "chat": ServiceCommand(
+        (*_EMULATOR, "queue", "--worker", "modelled", "--start", "1", "--load", "3", "--concurrency", "8"),
+        f"/v2/{ID}/openai/v1",
+        f"/v2/{ID}/health",
+    ),
     "transcription": ServiceCommand(("coldburst.transcriber", "--queue", "1000", "--worker-id", ID), "", "/health"),
 }
 

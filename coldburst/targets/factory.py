@@ -60,8 +60,6 @@ def kind(host: str, told: str) -> str:
     Raises:
         ValueError: the two contradict each other, or nothing of that kind is embedded.
     """
-    if not host and told == "chat":
-        raise OptionError("--target chat needs --host: name a service, as in --host http://127.0.0.1:8000/v1/chat/completions")
     if not host:
         return EMBEDDED_KIND if told == "auto" else told
     return infer(host, told).kind

@@ -36,7 +36,15 @@ def test_a_burst_of_streams_has_the_tokens_and_times_of_the_servers_log(tmp_path
             assert 0 < row.itl_p50_s <= row.itl_max_s <= row.done_s - row.sent_s - row.ttft_s
 
 
-def test_chat_without_a_host_is_refused_before_anything_is_sent():
-    with locust("--target", "chat", "--schedule", "burst 1") as run:
-        assert run.wait(60) == 2
-        assert "--target chat needs --host" in run.output
+@pytest.mark.slow
+def test_chat_without_a_host_starts_a_language_model_and_reports_its_tokens(tmp_path):
+    path = tmp_path / "body.json"
+    message = {"role": "user", "content": "hi"}
+    path.write_text(json.dumps({"messages": [message], "max_tokens": 5, "stream": True, "stream_options": {"include_usage": True}}))
+    with locust("--target", "chat", "--input", str(path), "--schedule", "burst 3", "--exit-code-on-verdict", "no") as run:
+        assert run.wait(60) == 0, run.output
+        assert str(run.ledger) == "3 planned = 3 ok"
+        for row in run.rows:
+            assert (row.tokens_out, row.tokens_from) == (5, "usage")
+            # The worker starts for the first request: no token can arrive before it is ready.
+            assert row.ttft_s >= 4.0
