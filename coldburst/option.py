@@ -12,13 +12,17 @@ class OptionError(ValueError):
 
 
 class Option(NamedTuple):
-    """One option. Its default has its type: the web UI's form casts to it."""
+    """One option. Its default has its type: the web UI's form casts to it.
+
+    One that ``repeats`` may be given several times on the command line. Its value is one text everywhere, with ``; `` between the parts.
+    """
 
     name: str
     default: str | int | float
     metavar: str
     what: str
     choices: tuple[str, ...] | None = None
+    repeats: bool = False
 
 
 def attribute(option: Option) -> str:

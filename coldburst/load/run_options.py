@@ -99,9 +99,12 @@ LOAD = (
     Option("--retries", 0, "N", "Further attempts of a request that was throttled, rejected as busy or not connected, such as 3"),
     Option("--backoff", 1.0, "SECONDS", "Mean pause before the first retry; it doubles each time, and Retry-After is honoured"),
 )
+EXPECT = "'length(output.images) >= 2'"
 SENT = (
     Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
-    Option("--max-wer", "0.5", "RATE", "An answer with a higher word error rate is 'wrong', such as 0.3; 'off': not checked"),
+    Option("--expect", "auto", "EXPRESSIONS", f"Each must hold, or an answer is 'wrong', such as {EXPECT}; auto: not empty", repeats=True),
+    Option("--error-at", "auto", "EXPRESSIONS", "Where answers hold errors, such as output.detail; auto: in common places", repeats=True),
+    Option("--max-wer", "", "RATE", "A transcript with more errors per word is 'wrong', such as 0.3; empty: any; 'off': not compared"),
     Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{name}} and {{audio_base64}} are filled in"),
     Option("--path", "", "ROUTE", "Route below the host; empty: /v1/audio/transcriptions, or /v1/chat/completions for chat"),
     Option("--model", "", "NAME", "Model name to send; empty: whisper-1 for audio, none for chat"),
@@ -114,7 +117,6 @@ RUNPOD = (
     Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's poll limit (200/s for an endpoint) to use, such as 0.5"),
     Option("--execution-timeout", 0.0, "SECONDS", "Queue: executionTimeout of each job, such as 600; 0: the endpoint's setting"),
     Option("--ttl", 0.0, "SECONDS", "Queue: ttl of each job, from submission, such as 3600; 0: the platform's 24 hours"),
-    Option("--error-at", "auto", "FIELDS", "JSON fields that hold errors, such as output.error; auto: wherever services put them"),
     Option("--cancel", "yes", "", "Queue: cancel jobs that the run abandons, because they would go on costing money", ("yes", "no")),
     Option("--hold-from", 110.0, "SECONDS", "Load balancer: a 400 after this long is the platform's time-out, an earlier one is 'refused'"),
     Option("--hold-to", 135.0, "SECONDS", "Load balancer: a 400 after more than this is 'refused' too"),
@@ -167,10 +169,23 @@ def _add(section: Any, option: Option) -> None:
     default = f" (default {option.default})" if option.default != "" else ""
     if option.choices == FLAG:
         values |= {"nargs": "?", "const": "yes"}
+    if option.repeats:
+        values["action"] = _Joined
     action = section.add_argument(option.name, type=parser(option), default=option.default, help=f"{option.what}{default}", **values)
     # Locust's own add_argument sets these, a group's does not: without them the web UI shows no field.
     action.include_in_web_ui, action.is_secret, action.is_required, action.is_multiple = True, False, False, False
     action.env_var = f"COLDBURST_{attribute(option).upper()}"
+
+
+class _Joined(argparse.Action):
+    """Keeps the values of an option that is given several times as one text; the first replaces the default."""
+
+    _given_in: argparse.Namespace | None = None
+
+    def __call__(self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        before = f"{getattr(namespace, self.dest)}; " if self._given_in is namespace else ""
+        self._given_in = namespace
+        setattr(namespace, self.dest, before + values)
 
 
 class _Explain(argparse.Action):

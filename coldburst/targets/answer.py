@@ -7,7 +7,7 @@ import gc
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -17,6 +17,7 @@ from typing import Any
 from gevent.lock import RLock
 
 from coldburst.redact import redact, remember
+from coldburst.targets.answer_shapes import reason_in, words
 from coldburst.targets.exchange import Exchange
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.socket_state import give_way
@@ -24,14 +25,6 @@ from coldburst.targets.socket_state import give_way
 # Larger bodies are decoded in slices of that length, one body at a time, so that other requests are sent on time.
 LARGE_BYTES, SLICE_S = 256 * 1024, 0.005
 _one_large_body = RLock()
-# Fields with the reason of a failure. RunPod's gateway and REST v2 use error, title and detail (RFC 9457).
-REASONS = ("error", "errors", "error_message", "detail", "message", "title")
-# Searches for errors wherever services put them, instead of in fields that the user names.
-AUTO = ("auto",)
-# Fields that wrap an output, and how much of an output AUTO searches.
-_WRAPPERS = ("output", "result", "response", "data")
-_DEEPEST, _MOST_ITEMS = 4, 100
-_FAILED = ("error", "failed", "failure")
 # A longer time is not believed: RunPod's longest is a week.
 LONGEST_MS = 366 * 86_400_000
 # Statuses of gateways: 502 and 504, and Cloudflare's 520 to 530. 524 is the platform's limit on execution.
@@ -82,7 +75,7 @@ def parse_json(body: bytes) -> Any:
 
 def reason(exchange: Exchange, content: Any) -> str:
     """The service's reason of a failure; ``content`` is the decoded body."""
-    found = _reason_in(content) if isinstance(content, dict) else ""
+    found = reason_in(content) if isinstance(content, dict) else ""
     return found or excerpt(exchange) or str(exchange.headers.get("content-type", "an empty body"))
 
 
@@ -150,59 +143,11 @@ def key_hint(status: int | None, key: str, variable: str) -> str:
     return f" (is the key in {variable} the right one?)" if key else f" (no key was sent: set {variable} in the environment)"
 
 
-def error_in(output: Any, places: Iterable[str] = AUTO) -> str:
-    """The first error in ``output``, in words; "" without one.
-
-    A place is a path of keys separated by dots, in which a leading ``output.`` is optional. It holds an error if its value is a text or
-    ``true``, a list or object that is not empty, or a number other than 0 and 200..399 (a code). For AUTO see ``_errors``.
-    """
-    if tuple(places) == AUTO:
-        return next(_errors(output, 0), "")
-    for place in places:
-        for path in (place, place.removeprefix("output.")):
-            if error := _error(_at(output, path), path):
-                return error
-    return ""
-
-
-def _errors(output: Any, depth: int) -> Iterator[str]:
-    """Errors in an object, its _WRAPPERS and the items of lists.
-
-    An object holds one in ``error`` or ``errors``, or as a whole if its ``object`` is "error", its ``status`` is one of _FAILED, or
-    ``success`` is false. A fraction in ``error`` is a measurement.
-    """
-    if depth > _DEEPEST:
-        return
-    if isinstance(output, list):
-        for item in output[:_MOST_ITEMS]:
-            yield from _errors(item, depth + 1)
-    if not isinstance(output, dict):
-        return
-    for name in ("error", "errors"):
-        value = output.get(name)
-        if not (isinstance(value, float) or (isinstance(value, dict) and not any(value.values()))) and (error := _error(value, name)):
-            yield error
-    status = str(output.get("status", "")).lower()
-    if output.get("object") == "error" or status in _FAILED or output.get("success") is False:
-        yield _reason_in(output) or json.dumps(output)[:200]
-    for name in _WRAPPERS:
-        yield from _errors(output.get(name), depth + 1)
-
-
-def _error(value: Any, name: str) -> str:
-    """The error that ``value`` of field ``name`` is, in words; "" if it is none."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return "" if value == 0 or 200 <= value < 400 else f"{name} {value}"
-    if value is True:
-        return f"{name} is true"
-    return _words(value) if value else ""
-
-
 def failure(error: Any) -> str:
     """RunPod's ``error`` of a job in words; the SDK writes a JSON object with error_type and error_message into the text."""
     inner = parse_json(error.encode(errors="replace")) if isinstance(error, str) else error
     if not isinstance(inner, dict) or "error_message" not in inner:
-        return _words(error)
+        return words(error)
     kind = re.sub(r"<class '(?:builtins\.)?(.*)'>", r"\1", str(inner.get("error_type", "")))
     return f"{kind}: {inner['error_message']}" if kind else str(inner["error_message"])
 
@@ -227,30 +172,6 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return max(0.0, named.replace(tzinfo=named.tzinfo or UTC).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
-
-
-def _reason_in(content: Mapping[str, Any]) -> str:
-    for name in REASONS:
-        value = content.get(name)
-        if isinstance(value, dict):
-            value = value.get("message") or value
-        if value:
-            return str(value)
-    return ""
-
-
-def _at(value: Any, path: str) -> Any:
-    for key in path.split("."):
-        if not isinstance(value, dict):
-            return None
-        value = value.get(key)
-    return value
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, dict) and isinstance(value.get("message"), str) and value["message"]:
-        return str(value["message"])
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _parse_large(body: bytes) -> Any:

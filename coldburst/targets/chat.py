@@ -10,6 +10,7 @@ from coldburst.targets import answer
 from coldburst.targets.address import CHAT_PATH, without_overlap
 from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.chat_answer import StreamedAnswer, judge_stream, judge_whole
+from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
@@ -32,11 +33,13 @@ class ChatOptions:
         path: the route, as in /v1/chat/completions or /v1/completions.
         model: goes into bodies that name none; "" = not sent.
         key_variable: the environment variable of the key, for messages.
+        checks: what makes an answer in one piece an error or wrong.
     """
 
     path: str = CHAT_PATH
     model: str = ""
     key_variable: str = ""
+    checks: Checks = ANY
 
 
 class ChatTarget:
@@ -75,6 +78,9 @@ class ChatTarget:
         if not 200 <= (exchange.status or 0) < 300:
             return answer.refusal(exchange, content, known, self._sender)
         found = judge_whole(content, exchange)
+        says, checked = self._options.checks.judge(content, exchange)
+        if says == "error" or not found.says:
+            return Evidence(says, {**known, **found.measured, **checked})
         return Evidence(found.says, {**known, **found.measured})
 
     def share(self, generators: int) -> None:

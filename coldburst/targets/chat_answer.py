@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from coldburst.targets import answer
+from coldburst.targets.answer_shapes import error_in, generated
 from coldburst.targets.event_stream import EventStream
 from coldburst.targets.exchange import Exchange
 from coldburst.targets.outcome import Evidence
 
-# Parts of a delta that a model generated. A first chunk with nothing but the role is not a token.
-_GENERATED = ("content", "reasoning_content", "reasoning", "tool_calls", "refusal", "audio")
 DONE = b"[DONE]"
 
 
@@ -60,13 +59,13 @@ class StreamedAnswer:
         if not isinstance(chunk, dict):
             self.error = self.error or f"a chunk that is not a JSON object: {answer.first_line(data)}"
             return
-        if message := answer.error_in(chunk):
+        if message := error_in(chunk):
             self.error = self.error or message
         if isinstance(chunk.get("usage"), dict):
             self.usage = chunk["usage"]
         choices = [choice for choice in chunk.get("choices") or () if isinstance(choice, dict)]
         self.finished = self.finished or any(choice.get("finish_reason") for choice in choices)
-        if any(map(_generated, choices)):
+        if any(map(generated, choices)):
             if not self.instants:
                 self._known["ttft_s"] = at_s - self._sent_s
             self.instants.append(at_s)
@@ -87,7 +86,7 @@ def judge_stream(stream: StreamedAnswer, fault: str, error: str) -> Evidence:
 
 def judge_whole(content: Any, exchange: Exchange) -> Evidence:
     """What an answer in one piece says."""
-    if message := answer.error_in(content):
+    if message := error_in(content):
         return Evidence("error", {"error": f"an error inside a {exchange.status}: {message}"})
     if not isinstance(content, dict):
         return Evidence("wrong", {"error": f"{exchange.status} without a JSON object: {answer.excerpt(exchange)}"})
@@ -95,7 +94,7 @@ def judge_whole(content: Any, exchange: Exchange) -> Evidence:
     choices = content.get("choices")
     if not isinstance(choices, list) or not choices:
         return Evidence("wrong", columns | {"error": f"{exchange.status} without 'choices': {answer.excerpt(exchange)}"})
-    if not any(isinstance(choice, dict) and _generated(choice) for choice in choices):
+    if not any(isinstance(choice, dict) and generated(choice) for choice in choices):
         return Evidence("wrong", columns | {"error": "the answer has no text"})
     return Evidence("", columns)
 
@@ -110,9 +109,3 @@ def tokens(usage: Mapping[str, Any], chunks: int) -> dict[str, Any]:
     if "tokens_out" in counted:
         return counted | {"tokens_from": "usage"}
     return counted | ({"tokens_out": chunks, "tokens_from": "chunks"} if chunks else {})
-
-
-def _generated(choice: Mapping[str, Any]) -> bool:
-    """Whether a choice holds generated text: of a chat (``delta``, ``message``) or of a text completion (``text``)."""
-    parts: Sequence[Any] = (choice.get("delta"), choice.get("message"))
-    return bool(choice.get("text")) or any(isinstance(part, dict) and any(part.get(name) for name in _GENERATED) for part in parts)

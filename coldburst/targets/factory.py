@@ -16,6 +16,7 @@ from coldburst.option import OptionError
 from coldburst.targets.address import EndpointAddress, chat_route, infer
 from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.chat import ChatOptions, ChatTarget, chat_payload
+from coldburst.targets.checks import checks
 from coldburst.targets.clips import Clip, load_clips
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
@@ -23,6 +24,7 @@ from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, job_bodies, json_bodies, load_payload
 from coldburst.targets.queue import QueueOptions, QueueTarget
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
+from coldburst.targets.word_error_rate import ANY_WER
 
 EMBEDDED_KIND = "queue"
 AUDIO_PATH, AUDIO_MODEL = "/v1/audio/transcriptions", "whisper-1"
@@ -92,7 +94,7 @@ def _queue(options: Options) -> TargetFactory:
         poll=options["poll"],
         execution_timeout_s=options["execution_timeout"] or None,
         ttl_s=options["ttl"] or None,
-        error_at=_places(options["error_at"]),
+        checks=checks(options),
         max_wer=_max_wer(options["max_wer"]),
         share=_share(options["poll_share"]),
         cancel=options["cancel"] == "yes",
@@ -108,7 +110,7 @@ def _balancer(options: Options) -> TargetFactory:
         path=_path(options["path"] or AUDIO_PATH),
         model=options["model"] or AUDIO_MODEL,
         language=options["language"],
-        error_at=_places(options["error_at"]),
+        checks=checks(options),
         hold_from_s=options["hold_from"],
         hold_to_s=options["hold_to"],
         max_wer=_max_wer(options["max_wer"]),
@@ -122,6 +124,7 @@ def _transcription(options: Options) -> TargetFactory:
         options["model"] or AUDIO_MODEL,
         options["language"],
         options["auth"],
+        checks(options),
         _max_wer(options["max_wer"]),
     )
     if options["input"]:
@@ -133,10 +136,14 @@ def _transcription(options: Options) -> TargetFactory:
 def _chat(options: Options) -> TargetFactory:
     payload = load_payload(Path(options["input"]) if options["input"] else None)
     path = _path(options["path"]) if options["path"] else ""
-    json_bodies(chat_payload(payload, options["model"]))  # refuses a body that is too large before anything is started
+    whole = chat_payload(payload, options["model"])
+    json_bodies(whole)  # refuses a body that is too large before anything is started
+    own = checks(options)
+    if own.expect and isinstance(whole.tree, dict) and whole.tree.get("stream"):
+        raise OptionError('--expect checks answers in one piece, and these are streamed: write "stream": false into the file of --input')
 
     def make(address: EndpointAddress, limits: Timeouts, key: str) -> ChatTarget:
-        chat_options = ChatOptions(path or chat_route(address.url), options["model"], key_variable(address))
+        chat_options = ChatOptions(path or chat_route(address.url), options["model"], key_variable(address), own)
         return ChatTarget(address.url, payload, chat_options, limits, key)
 
     return make
@@ -148,10 +155,6 @@ def _payload(options: Options) -> Payload:
 
 def _clips(options: Options) -> Sequence[Clip]:
     return load_clips(own_or_given(options["clips"]))
-
-
-def _places(text: str) -> tuple[str, ...]:
-    return tuple(place.strip() for place in text.split(",") if place.strip())
 
 
 def _path(path: str) -> str:
@@ -167,12 +170,13 @@ def _share(share: float) -> float:
 
 
 def _max_wer(text: str) -> float | None:
-    if text == "off":
-        return None
+    """The limit; infinity without one, None where transcripts are not to be compared."""
+    if text in ("", "off"):
+        return None if text else ANY_WER
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise OptionError(f"--max-wer '{text}' is not a word error rate: give a number from 0 up, as in 0.5, or 'off'")
+        raise OptionError(f"--max-wer '{text}' is not a word error rate: give a number from 0 up, as in 0.3, or 'off'")
     return value

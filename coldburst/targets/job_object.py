@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from coldburst.targets import answer
+from coldburst.targets.answer_shapes import error_of
+from coldburst.targets.checks import ANY, Checks
 
 # Terminal states. A job in any other state goes on, as RunPod's own clients take it.
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
@@ -50,22 +52,22 @@ def ended_at(accepted: float, asked: float, seen: float, queue_s: float | None, 
     return min(max(accepted + queue_s + execution_s, asked), seen)
 
 
-def verdict(job: Mapping[str, Any], last_seen: str, error_at: Sequence[str]) -> tuple[str, str]:
+def verdict(job: Mapping[str, Any], last_seen: str, checks: Checks = ANY) -> tuple[str, str]:
     """What a terminal job object says (one of outcome.WORDS, or ""), and the error in words.
 
-    COMPLETED may hold an error in its ``output`` (``error_at``, see answer.error_in), an empty output, or, if a result was too large or
+    COMPLETED may hold an error or something unexpected in its ``output`` (``checks``), an empty output, or, if a result was too large or
     unreadable for the platform, none at all. TIMED_OUT and GONE (its ttl or its result's life has passed) waited in vain if no worker
     ever had the job, and otherwise ran too long; ``last_seen`` is its state in the poll before.
     """
-    status = job["status"]
+    status, output = job["status"], job.get("output")
     if status == "COMPLETED":
-        inner = answer.error_in({"error": job.get("error")}, ("error",)) or answer.error_in(job.get("output"), error_at)
-        if inner:
+        if inner := error_of(job.get("error"), "error") or checks.error(job, output):
             return "error", f"an error inside COMPLETED: {inner}"
-        return ("wrong", lack) if (lack := _lack_of_output(job.get("output"))) else ("", "")
+        lack = _lack_of_output(output) or checks.lack(job, output)
+        return ("wrong", lack) if lack else ("", "")
     detail = answer.failure(job["error"]) if job.get("error") else ""
     if status == "FAILED":
-        return "error", detail or answer.error_in(job.get("output"), error_at) or "FAILED without a reason"
+        return "error", detail or checks.error(job, output) or "FAILED without a reason"
     if status == "CANCELLED":
         return "error", "CANCELLED, and not by this run" + (f": {detail}" if detail else "")
     ran = bool(job.get("workerId") or job.get("executionTime")) or last_seen in RUNNING
@@ -76,7 +78,10 @@ def verdict(job: Mapping[str, Any], last_seen: str, error_at: Sequence[str]) -> 
 def _lack_of_output(output: Any) -> str:
     """What is missing in an output, with the likely reason; "" if nothing is. 0 and false are outputs."""
     if output is None:
-        return "COMPLETED without output: the handler returned nothing, or a result that is too large or not JSON (NaN, Infinity)"
+        return (
+            "COMPLETED without output: the handler returned nothing, an 'error' that is not text, "
+            "or a result that is too large or not JSON (NaN, Infinity)"
+        )
     if output in ("", {}, []):
         return (
             f"COMPLETED with an empty output ({json.dumps(output)}): the handler returned nothing, or is a generator without "

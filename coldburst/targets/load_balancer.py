@@ -15,12 +15,13 @@ from coldburst.keys import RUNPOD_KEY
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.body_template import NO_VALUES, BodyTemplate
+from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.clips import form_fields
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
 from coldburst.targets.payload import Payload, form_bodies, json_bodies
 from coldburst.targets.transcription import judge, timing
-from coldburst.targets.word_error_rate import judge_text, transcript, warm_up
+from coldburst.targets.word_error_rate import ANY_WER, judge_output, warm_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class LoadBalancerOptions:
         model, language: that form's fields.
         hold_from_s, hold_to_s: time from sending within which a 400 is the platform's own (documented: about 120 s;
             the bounds leave room for connecting and uploading).
-        error_at: fields of a JSON answer that hold errors (answer.error_in); used with a template only.
-        max_wer: an answer with a word error rate above this is ``wrong``; None = no check.
+        checks: what makes a JSON answer an error or wrong.
+        max_wer: an answer with a word error rate above this is ``wrong``; infinity = only compared, None = not.
 
     Raises:
         ValueError: bounds that are not ascending.
@@ -44,8 +45,8 @@ class LoadBalancerOptions:
     language: str = "en"
     hold_from_s: float = HOLD_FROM_S
     hold_to_s: float = HOLD_TO_S
-    error_at: tuple[str, ...] = answer.AUTO
-    max_wer: float | None = 0.5
+    checks: Checks = ANY
+    max_wer: float | None = ANY_WER
 
     def __post_init__(self) -> None:
         if not 0 <= self.hold_from_s < self.hold_to_s:
@@ -101,7 +102,7 @@ class LoadBalancerTarget:
         if not 200 <= (exchange.status or 0) < 300:
             return self._refused(exchange, known)
         if self._form and template.clip:
-            return judge(exchange, template.clip.text, self._options.max_wer, known, self._sender)
+            return judge(exchange, template.clip.text, self._options, known, self._sender)
         return self._judge(exchange, template.clip.text if template.clip else "", known)
 
     def share(self, generators: int) -> None:
@@ -122,12 +123,7 @@ class LoadBalancerTarget:
 
     def _judge(self, exchange: Exchange, reference: str, known: Mapping[str, Any]) -> Evidence:
         content = answer.parse_json(exchange.body)
-        if inner := answer.error_in(content, self._options.error_at):
-            return Evidence("error", {**known, "error": f"an error inside a {exchange.status}: {inner}"})
-        if not reference or self._options.max_wer is None:
-            return Evidence("", known)
-        text = transcript(content)
-        if text is None:
-            return Evidence("wrong", {**known, "error": f"{exchange.status} without a 'text': {answer.excerpt(exchange)}"})
-        says, measured = judge_text(text, reference, self._options.max_wer)
+        says, measured = self._options.checks.judge(content, exchange)
+        if not says:
+            says, measured = judge_output(content, reference, self._options.max_wer)
         return Evidence(says, {**known, **measured})

@@ -18,15 +18,17 @@ import gevent
 
 from coldburst.keys import RUNPOD_KEY
 from coldburst.targets import answer
+from coldburst.targets.answer_shapes import error_in
 from coldburst.targets.body_template import NO_VALUES, BodyTemplate
 from coldburst.targets.cause import SAME_JOB
+from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.job_object import ENDED, GONE, columns, ended_at, verdict
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import RUN_BYTES, Payload, job_bodies
 from coldburst.targets.rate_limiter import RateLimit, RateLimiter
-from coldburst.targets.word_error_rate import judge_text, transcript, warm_up
+from coldburst.targets.word_error_rate import ANY_WER, judge_output, warm_up
 
 logger = logging.getLogger("coldburst")
 # Requests per 10 s and open at a time that RunPod allows to /status and to /cancel (documented).
@@ -59,8 +61,8 @@ class QueueOptions:
             has that route, else /status.
         poll_s: shortest interval between two polls of a job.
         execution_timeout_s, ttl_s: the job's policy; None = the endpoint's own.
-        error_at: fields of a job's output that hold errors (answer.error_in); the job's own ``error`` always counts.
-        max_wer: an answer with a word error rate above this is ``wrong``, if clips with known texts are sent; None = no check.
+        checks: what makes a job's output an error or wrong; the job's own ``error`` always is one.
+        max_wer: a transcript of a clip with a known text is ``wrong`` above this word error rate; infinity = only compared, None = not.
         lost_s: a job is given up after nothing but failed polls for this long. A 429 is not a failure: it only slows polling down.
         share: part of the platform's limit on polls that this process uses.
         cancel: whether ``close`` cancels the jobs that have not ended.
@@ -73,8 +75,8 @@ class QueueOptions:
     poll_s: float = 1.0
     execution_timeout_s: float | None = None
     ttl_s: float | None = None
-    error_at: tuple[str, ...] = answer.AUTO
-    max_wer: float | None = 0.5
+    checks: Checks = ANY
+    max_wer: float | None = ANY_WER
     lost_s: float = 30.0
     share: float = 0.8
     cancel: bool = True
@@ -171,7 +173,7 @@ class QueueTarget:
             exchange.known.pop("error", None)
             return answer.refusal(exchange, content, exchange.known, self._sender)
         if not isinstance(content, dict) or not isinstance(content.get("id"), str) or not content["id"]:
-            if inner := answer.error_in(content):
+            if inner := error_in(content):
                 return _evidence(exchange, "error", f"an error inside a {exchange.status}: {inner}")
             return _evidence(exchange, "wrong", f"{exchange.status} without a job id: {answer.excerpt(exchange)}")
         if (first := self._seq_of.setdefault(content["id"], seq)) != seq:
@@ -369,13 +371,10 @@ class QueueTarget:
         if exchange.done > job.deadline and None not in (queue_s, execution_s):
             self._late(job, exchange, state=str(final["status"]))
             return _evidence(exchange, "", exchange.error)
-        says, error = verdict(final, job.state, self._options.error_at)
-        if says or clip is None or not clip.text or self._options.max_wer is None:
+        says, error = verdict(final, job.state, self._options.checks)
+        if says or clip is None:
             return _evidence(exchange, says, error)
-        text = transcript(final.get("output"))
-        if text is None:
-            return _evidence(exchange, "wrong", f"COMPLETED without a 'text' in its output: {str(final.get('output'))[:80]}")
-        says, measured = judge_text(text, clip.text, self._options.max_wer)
+        says, measured = judge_output(final.get("output"), clip.text, self._options.max_wer)
         exchange.known |= measured
         return _evidence(exchange, says, str(measured.get("error", "")))
 

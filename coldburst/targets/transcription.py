@@ -5,16 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from coldburst.keys import TRANSCRIPTION_KEY
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.body_template import NO_VALUES
+from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.clips import Clip, form_fields, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
-from coldburst.targets.word_error_rate import judge_text, warm_up
+from coldburst.targets.word_error_rate import ANY_WER, judge_text, warm_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,28 @@ class TranscriptionOptions:
         path: route of the service for audio.
         model, language: form fields; an empty language is not sent.
         auth: how the key is sent: "bearer" or "x-api-key".
-        max_wer: an answer with a word error rate above this is ``wrong``; None = no check.
+        checks: what makes an answer an error or wrong.
+        max_wer: an answer with a word error rate above this is ``wrong``; infinity = only compared, None = not.
     """
 
     path: str = "/v1/audio/transcriptions"
     model: str = "whisper-1"
     language: str = "en"
     auth: str = "bearer"
-    max_wer: float | None = 0.5
+    checks: Checks = ANY
+    max_wer: float | None = ANY_WER
+
+
+class Judged(Protocol):
+    """The options that decide what an answer is worth."""
+
+    @property
+    def checks(self) -> Checks:
+        """See TranscriptionOptions."""
+
+    @property
+    def max_wer(self) -> float | None:
+        """See TranscriptionOptions."""
 
 
 class TranscriptionTarget:
@@ -74,7 +89,7 @@ class TranscriptionTarget:
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
         known |= {"bytes_in": exchange.received} | timing(exchange.headers)
-        return judge(exchange, clip.text, self._options.max_wer, known, self._sender)
+        return judge(exchange, clip.text, self._options, known, self._sender)
 
     def share(self, generators: int) -> None:
         """See factory.Target. No rate limit is known here."""
@@ -84,19 +99,20 @@ class TranscriptionTarget:
         self.client.close()
 
 
-def judge(exchange: Exchange, reference: str, max_wer: float | None, known: Mapping[str, Any], sender: answer.Sender) -> Evidence:
+def judge(exchange: Exchange, reference: str, options: Judged, known: Mapping[str, Any], sender: answer.Sender) -> Evidence:
     """What a complete answer says: refusals, errors inside a 200, empty or wrong text."""
     status, content = exchange.status or 0, answer.parse_json(exchange.body)
     if not 200 <= status < 300:
         return answer.refusal(exchange, content, known, sender)
-    if inner := answer.error_in(content):
-        return Evidence("error", {**known, "error": f"an error inside a {status}: {inner}"})
+    says, measured = options.checks.judge(content, exchange)
+    if says:
+        return Evidence(says, {**known, **measured})
     if not isinstance(content, dict):
         return Evidence("wrong", {**known, "error": f"{status} without a JSON object: {answer.excerpt(exchange)}"})
     text = content.get("text")
     if not isinstance(text, str):
         return Evidence("wrong", {**known, "error": f"{status} without a 'text': {answer.excerpt(exchange)}"})
-    says, measured = judge_text(text, reference, max_wer)
+    says, measured = judge_text(text, reference, options.max_wer)
     return Evidence(says, {**known, **measured})
 
 

@@ -7,20 +7,35 @@ import string
 from collections.abc import Iterable
 from typing import Any
 
+ANY_WER = float("inf")
 _SPACES = re.compile(r"\s+")
 _PUNCTUATION = str.maketrans(string.punctuation + "’“”…–—", " " * (len(string.punctuation) + 6))
 
 
-def judge_text(text: str, reference: str, max_wer: float | None) -> tuple[str, dict[str, Any]]:
-    """Compares ``text`` with the clip's text: "wrong" or "", and the columns filled. Without reference or limit, any text is right."""
+def judge_text(text: str, reference: str, max_wer: float | None = ANY_WER) -> tuple[str, dict[str, Any]]:
+    """Compares ``text`` with the clip's text: "wrong" or "", and the columns filled. An empty text of a clip with words is wrong.
+
+    Args:
+        reference: the clip's text; "" = not known, then any text is right.
+        max_wer: above this word error rate the text is wrong; ANY_WER = it is only compared, None = not compared.
+    """
     if not reference or max_wer is None:
         return "", {}
+    if not text.strip():
+        return "wrong", {"wer": 1.0, "error": "the transcript is empty"}
     # A much longer text is wrong anyway, and the rest of it would take long to compare.
     wer = word_error_rate(reference, text[: 20 * len(reference) + 1000])
     if wer > max_wer:
-        heard = f"heard '{text[:60]}'" if text.strip() else "the transcript is empty"
-        return "wrong", {"wer": wer, "error": f"word error rate {wer:.2f} is above {max_wer:g}: {heard}"}
+        return "wrong", {"wer": wer, "error": f"word error rate {wer:.2f} is above {max_wer:g}: heard '{text[:60]}'"}
     return "", {"wer": wer}
+
+
+def judge_output(output: Any, reference: str, max_wer: float | None) -> tuple[str, dict[str, Any]]:
+    """As judge_text, for the transcript in ``output``. An output without one is wrong only where a limit is given."""
+    text = transcript(output) if reference and max_wer is not None else ""
+    if text is None and max_wer != ANY_WER:
+        return "wrong", {"error": f"the answer has no 'text' to compare: {str(output)[:80]}"}
+    return judge_text(text, reference, max_wer) if text is not None else ("", {})
 
 
 def transcript(output: Any) -> str | None:

@@ -18,7 +18,7 @@ from tests.support.locusts import ROOT, locust
 from tests.support.scripted import scripted
 
 pytestmark = pytest.mark.slow
-MOST = 15
+MOST = 17
 CLIP = ROOT / "samples" / "01-harbour.wav"
 KEY = "k-of-this-test"
 PROFILER = """
@@ -61,6 +61,8 @@ EVERY = {
     "coldburst/record/run_directory.py",
     "coldburst/redact.py",
     "coldburst/targets/answer.py",
+    "coldburst/targets/answer_shapes.py",
+    "coldburst/targets/checks.py",
     "coldburst/targets/http.py",
     "coldburst/targets/outcome.py",
     "coldburst/targets/word_error_rate.py",

@@ -4,12 +4,19 @@ import json
 
 import pytest
 
-from coldburst.targets.answer import error_in, failure
+from coldburst.targets.answer import failure
+from coldburst.targets.checks import Checks
+from coldburst.targets.expression import several
 from coldburst.targets.job_object import columns, ended_at, verdict
 from coldburst.targets.outcome import decide
 
 SDK_ERROR = json.dumps({"error_type": "<class 'ValueError'>", "error_message": "no speech", "worker_id": "w1"})
-DEFAULT = ("error", "output.error")
+DEFAULT = "error, output.error"
+
+
+def looking(places):
+    """Checks that look for errors at these places alone."""
+    return Checks(error_at=several(places, "--error-at"), search=False)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +68,7 @@ def test_the_end_of_a_job_is_the_platforms_held_within_what_was_seen(asked, seen
     ],
 )
 def test_each_end_has_one_outcome(job, last_seen, outcome, words):
-    says, error = verdict(job, last_seen, DEFAULT)
+    says, error = verdict(job, last_seen, looking(DEFAULT))
     assert decide(status=200, says=says) == outcome
     assert words in error
     assert bool(error) == (outcome != "ok")
@@ -72,22 +79,26 @@ def test_each_end_has_one_outcome(job, last_seen, outcome, words):
     [
         ({"error": "x"}, DEFAULT, "x"),
         ({"output": {"error": "x"}}, DEFAULT, "x"),
-        ({"code": 500}, ("code",), "code 500"),
-        ({"code": -1}, ("output.code",), "code -1"),
-        ({"a": {"b": "x"}}, ("error", "a.b"), "x"),
+        ({"code": 500}, "code", "code 500"),
+        ({"code": -1}, "output.code", "output.code -1"),
+        ({"a": {"b": "x"}}, "error; a.b", "x"),
         ({"error": True}, DEFAULT, "error is true"),
         ({"error": ["x"]}, DEFAULT, '["x"]'),
-        ({"code": 200}, ("code",), ""),
-        ({"code": 0}, ("code",), ""),
+        ({"code": 200}, "code", ""),
+        ({"code": 0}, "code", ""),
         ({"error": {}}, DEFAULT, ""),
         ({"error": False}, DEFAULT, ""),
-        ({"error": "x"}, (), ""),
+        ({"error": "x"}, "", ""),
+        ([{"text": "a"}, {"error": "x"}], DEFAULT, "x"),
+        ({"parts": [{"detail": "x"}]}, "output.parts.detail", "x"),
+        ({"error": {"code": 17}}, DEFAULT, '{"code": 17}'),
+        ({"n": 3}, "output.n > 2", "output.n > 2 is true"),
         ("error", DEFAULT, ""),
         (None, DEFAULT, ""),
     ],
 )
 def test_an_error_in_an_output_is_found_where_it_is_said_to_stand(output, places, words):
-    assert error_in(output, places) == words
+    assert looking(places).error({"status": "COMPLETED", "output": output}, output) == words
 
 
 def test_the_times_are_seconds_and_what_is_no_time_is_left_out():

@@ -128,8 +128,10 @@ def test_a_job_ends_in_one_outcome(jobs_of, monkeypatch, polls, outcome, words):
 )
 def test_a_transcript_is_held_against_what_was_said(jobs_of, output, outcome, wer):
     with platform({**DONE, "output": output}) as server:
-        found, measured, _ = ask(jobs_of(server, SPOKEN))
+        found, measured, _ = ask(jobs_of(server, SPOKEN, max_wer=0.5))
         assert ask(jobs_of(server, SPOKEN, max_wer=None))[0] == "ok"
+        shown, columns, _ = ask(jobs_of(server, SPOKEN))
+    assert (shown, columns.get("wer")) == ("ok" if wer != 1.0 or output["text"] else "wrong", wer)
     assert (found, measured.get("wer"), measured["audio_s"]) == (outcome, wer, 1.5)
     assert json.loads(server.asked[0].body)["input"]["audio_base64"] == "YWJj"
 

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from coldburst.targets.answer import Sender
+from coldburst.targets.checks import Checks
 from coldburst.targets.clips import Clip
+from coldburst.targets.expression import several
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget, judge, timing
@@ -47,16 +49,28 @@ def answered(status, body, content_type="application/json"):
 )
 def test_an_answer_is_named_for_what_it_is(status, body, outcome, words):
     content_type = "text/html" if isinstance(body, bytes) and body.startswith(b"<") else "application/json"
-    evidence = judge(answered(status, body, content_type), SAID, 0.5, {}, OPEN)
+    evidence = judge(answered(status, body, content_type), SAID, TranscriptionOptions(max_wer=0.5), {}, OPEN)
     assert decide(status=status, says=evidence.says) == outcome
     assert words in evidence.measured.get("error", "")
     assert bool(evidence.measured.get("error")) == (outcome != "ok")
 
 
-def test_without_a_reference_text_or_a_limit_no_transcript_is_wrong():
+def test_without_a_reference_text_or_a_comparison_no_transcript_is_wrong():
     for reference, limit in (("", 0.5), (SAID, None)):
-        evidence = judge(answered(200, {"text": ""}), reference, limit, {"audio_s": 1.0}, OPEN)
+        evidence = judge(answered(200, {"text": ""}), reference, TranscriptionOptions(max_wer=limit), {"audio_s": 1.0}, OPEN)
         assert (evidence.says, evidence.measured) == ("", {"audio_s": 1.0})
+
+
+def test_without_a_limit_words_are_compared_and_none_is_wrong_unless_there_are_no_words():
+    judged = [judge(answered(200, {"text": text}), SAID, TranscriptionOptions(), {}, OPEN) for text in ("a dog ran in a park", " ")]
+    assert [(one.says, one.measured["wer"]) for one in judged] == [("", 1.0), ("wrong", 1.0)]
+
+
+def test_an_expectation_is_checked_on_the_services_json():
+    options = TranscriptionOptions(checks=Checks(several("segments", "--expect")))
+    judged = judge(answered(200, {"text": SAID, "segments": []}), SAID, options, {}, OPEN)
+    assert (judged.says, judged.measured["error"][:34]) == ("wrong", 'expected segments, found [] in {"t')
+    assert judge(answered(200, {"text": SAID, "segments": [1]}), SAID, options, {}, OPEN).says == ""
 
 
 def test_clips_are_sent_in_turn_over_and_over_and_the_same_bytes_each_time():

@@ -1,0 +1,81 @@
+"""What JSON answers of services hold, by their shapes: errors, reasons, generated text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+# Fields with the reason of a failure. RunPod's gateway and REST v2 use error, title and detail (RFC 9457).
+REASONS = ("error", "errors", "error_message", "detail", "message", "title")
+# Fields that wrap an output, and how much of an output error_in searches.
+_WRAPPERS = ("output", "result", "response", "data")
+_DEEPEST, _MOST_ITEMS = 4, 100
+_FAILED = ("error", "failed", "failure")
+# Parts of a delta that a model generated. A first chunk with nothing but the role is not a token.
+_GENERATED = ("content", "reasoning_content", "reasoning", "tool_calls", "refusal", "audio")
+
+
+def error_in(output: Any) -> str:
+    """The first error in ``output``, wherever services put it (see ``_errors``), in words; "" without one."""
+    return next(_errors(output, 0), "")
+
+
+def error_of(value: Any, name: str) -> str:
+    """The error that ``value`` of field ``name`` is, in words; "" if it is none.
+
+    An error is a text or ``true``, a list or object that is not empty, or a number other than 0 and 200..399 (a code).
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "" if value == 0 or 200 <= value < 400 else f"{name} {value}"
+    if value is True:
+        return f"{name} is true"
+    return words(value) if value else ""
+
+
+def _errors(output: Any, depth: int) -> Iterator[str]:
+    """Errors in an object, its _WRAPPERS and the items of lists.
+
+    An object holds one in ``error`` or ``errors``, or as a whole if its ``object`` is "error", its ``status`` is one of _FAILED, or
+    ``success`` is false. A fraction in ``error`` is a measurement.
+    """
+    if depth > _DEEPEST:
+        return
+    if isinstance(output, list):
+        for item in output[:_MOST_ITEMS]:
+            yield from _errors(item, depth + 1)
+    if not isinstance(output, dict):
+        return
+    for name in ("error", "errors"):
+        value = output.get(name)
+        if not (isinstance(value, float) or (isinstance(value, dict) and not any(value.values()))) and (error := error_of(value, name)):
+            yield error
+    status = str(output.get("status", "")).lower()
+    if output.get("object") == "error" or status in _FAILED or output.get("success") is False:
+        yield reason_in(output) or json.dumps(output)[:200]
+    for name in _WRAPPERS:
+        yield from _errors(output.get(name), depth + 1)
+
+
+def reason_in(content: Mapping[str, Any]) -> str:
+    """The text of the first of REASONS that is not empty, "" without one."""
+    for name in REASONS:
+        value = content.get(name)
+        if isinstance(value, dict):
+            value = value.get("message") or value
+        if value:
+            return value if isinstance(value, str) else json.dumps(value)
+    return ""
+
+
+def words(value: Any) -> str:
+    """``value`` as a message: a text, an object's ``message``, anything else as JSON."""
+    if isinstance(value, dict) and isinstance(value.get("message"), str) and value["message"]:
+        return str(value["message"])
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def generated(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice holds generated text: of a chat (``delta``, ``message``) or of a text completion (``text``)."""
+    parts: Sequence[Any] = (choice.get("delta"), choice.get("message"))
+    return bool(choice.get("text")) or any(isinstance(part, dict) and any(part.get(name) for name in _GENERATED) for part in parts)
