@@ -18,7 +18,7 @@ from tests.support.locusts import ROOT, locust
 from tests.support.scripted import scripted
 
 pytestmark = pytest.mark.slow
-MOST = 17
+MOST = 18
 CLIP = ROOT / "samples" / "01-harbour.wav"
 KEY = "k-of-this-test"
 PROFILER = """
@@ -65,6 +65,7 @@ EVERY = {
     "coldburst/targets/checks.py",
     "coldburst/targets/http.py",
     "coldburst/targets/outcome.py",
+    "coldburst/targets/socket_state.py",
     "coldburst/targets/word_error_rate.py",
 }
 WALKS = {
