@@ -18,13 +18,23 @@ from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables.cold_starts import ColdStarts, cold_starts
 from ..tables.cost import cost
 from ..tables.run_tables import Tables
+from ..tables.units import Units, units
 from ..text.number_format import seconds
 from ..verdict.verdict import Verdict, beyond_run_time, lost_names
 
 # For a sweep, the value of the setting that it picks.
 CHOSEN = ("success", "wer", "throughput", "cost_per_1000", *objectives.POINTS)
+NO_UNITS = "no ok answer has units: name them with --unit, as in images='length(output.images)'"
 # Not available for a sweep.
-MIXED = ("offered", "real_time_factor", "cold_share", "cost", *(name for name in TIMES if not name.startswith("lateness_")))
+MIXED = (
+    "offered",
+    "units_per_s",
+    "usd_per_unit",
+    "real_time_factor",
+    "cold_share",
+    "cost",
+    *(name for name in TIMES if not name.startswith("lateness_")),
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,11 @@ def _wer(rows: pd.DataFrame) -> MetricValue:
     return _value(mean_interval(rows.loc[rows["outcome"] == "ok", "wer"].dropna().to_list()), "no word error rate was measured")
 
 
+def _of_units(of: Tables, figure: Callable[[Units], float | None]) -> MetricValue:
+    found = units(of)
+    return MetricValue(None, why=NO_UNITS) if found is None else _value(figure(found), found.why or "nothing ended")
+
+
 def share_value(part: int, whole: int, why: str) -> MetricValue:
     """``part`` ÷ ``whole`` with its interval; no value, and ``why``, if ``whole`` is 0."""
     if not whole:
@@ -151,6 +166,8 @@ _OTHERS: Mapping[str, Callable[[MeasuredRun], MetricValue]] = {
     "efficiency": _efficiency,
     "throughput": lambda of: _value(of.tables.throughput.per_s, "nothing ended"),
     "offered": lambda of: _value(of.tables.throughput.offered_per_s, of.tables.throughput.not_offered),
+    "units_per_s": lambda of: _of_units(of.tables, lambda found: found.per_s),
+    "usd_per_unit": lambda of: _of_units(of.tables, lambda found: found.usd),
     "real_time_factor": lambda of: _value(None if of.tables.audio is None else of.tables.audio.p50, "no audio duration is recorded"),
     "cost": lambda of: _value(cost(of.tables).usd, cost(of.tables).why),
     "cost_per_1000": _cost_per_1000,

@@ -15,7 +15,7 @@ from ..text.sheet import Sheet
 from .objective_metrics import MeasuredRun, MetricValue, metric_value, share_value
 
 MET, MISS, UNTOLD = "met", "missed", "cannot tell"
-UNITS = {"throughput": "per s", "offered": "per s", "real_time_factor": "×", "cost": "USD", "cost_per_1000": "USD"}
+UNITS = {"throughput": "per s", "offered": "per s", "units_per_s": "per s", "real_time_factor": "×", "cost": "USD", "cost_per_1000": "USD"}
 
 
 @dataclass(frozen=True)
@@ -169,4 +169,6 @@ def metric_text(metric: str, value: float | None, shared: bool = False) -> str:
         return seconds(value)
     if metric in (*objectives.PARTS, "wer", "efficiency") or shared:
         return percent(value)
+    if metric == "usd_per_unit":
+        return f"{value:.3g} USD"
     return f"{value:,.0f}" if metric in objectives.COUNTED else number(value, UNITS[metric])

@@ -14,6 +14,7 @@ from ..tables.attempt_tables import dispatched_again, events, failure_causes, po
 from ..tables.cold_starts import cold_starts
 from ..tables.run_tables import Tables
 from ..tables.throughput import by_stage
+from ..tables.units import units
 from ..verdict.verdict import Verdict, lateness_limit_s
 
 FORMAT = 1
@@ -50,6 +51,7 @@ def _measured(of: Tables) -> dict[str, Any]:
         "throughput": {"ok": flow.ok, "wall_s": flow.wall_s, "per_s": flow.per_s, "offered_per_s": flow.offered_per_s},
         "audio": _audio(of),
         "tokens": _tokens(of),
+        "units": _units(of),
         "endpoint": _endpoint(of),
         "cold": _cold(of),
         "tries": _tries(of),
@@ -129,6 +131,14 @@ def _tokens(of: Tables) -> dict[str, Any] | None:
         "per_s": found.per_s,
         "counted": found.counted,
     }
+
+
+def _units(of: Tables) -> dict[str, Any] | None:
+    found = units(of)
+    if found is None:
+        return None
+    each = {"per_s": found.per_s, "per_request": found.total / found.n, "usd_per_unit": found.usd}
+    return {"name": found.name, "n": found.n, "of": found.of, "total": found.total, **each}
 
 
 def _plain(value: Any) -> Any:

@@ -120,7 +120,10 @@ def terminal(of: Report, page: Path) -> str:
     lines += [f"  note: {note}" for note in of.verdict.notes]
     lines += [f"  note: {note}" for note in of.answer.notes] if of.answer else []
     sheet = _main(of)
-    return "\n".join([*lines, "", *aligned([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), "", f"report: {page}"])
+    counts = [] if of.answer or of.run.totals is not None else list(run_sheets.unit_sheets(of.tables))
+    counted = [line for one in counts for line in aligned([row[:2] for row in one.rows])]
+    shown = [*aligned([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), *(["", *counted] if counted else [])]
+    return "\n".join([*lines, "", *shown, "", f"report: {page}"])
 
 
 def _main(of: Report) -> Sheet:

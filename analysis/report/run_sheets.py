@@ -27,6 +27,7 @@ from ..tables.attempt_tables import (
 from ..tables.cold_starts import FILE, ColdStarts, cold_starts, is_shortened
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
 from ..tables.throughput import by_stage
+from ..tables.units import asked_unit, units
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds
 from ..text.sheet import Sheet
 
@@ -46,7 +47,17 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
     made = [_ledger(of), _times("Response time", of.response, "done − scheduled, up to the end of the last attempt.", of)]
     made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of))
     made += [*cold_sheets(of), *queue_sheets(of), *retry_sheets(of)]
-    made += [_throughput(of), _lateness(of), *_tokens(of), *_audio(of), _outcomes(of), *cause_sheets(of), _stages(of), *_events(of)]
+    made += [
+        _throughput(of),
+        _lateness(of),
+        *unit_sheets(of),
+        *_tokens(of),
+        *_audio(of),
+        _outcomes(of),
+        *cause_sheets(of),
+        _stages(of),
+        *_events(of),
+    ]
     return [sheet for sheet in made if sheet.rows]
 
 
@@ -62,6 +73,8 @@ def absent_tables(of: Tables) -> list[str]:
     missing = []
     if of.audio is None and of.tokens is None:
         missing.append("No audio throughput or real-time factor: no audio length was recorded.")
+    if asked_unit(of.run.about) and units(of) is None:
+        missing.append("No units: no ok answer has a number where --unit looks for it.")
     if not of.queue_and_execution:
         missing.append("No queue delay or execution time: the endpoint reported neither.")
     if of.cold_judgement["cold"].isna().all():
@@ -114,6 +127,22 @@ def _throughput(of: Tables) -> Sheet:
         ("measured wall time", seconds(found.wall_s), "first scheduled to last done"),
     )
     return Sheet("Throughput", ("", "Value", "How"), rows, aside=True)
+
+
+def unit_sheets(of: Tables) -> Iterator[Sheet]:
+    """Units per second, per request and per dollar. Tokens and audio have tables of their own: only their price is missing there."""
+    found = units(of)
+    if found is None or (not found.own and found.usd is None):
+        return
+    per_request = number(found.total / found.n, found.shown)
+    rows = [
+        (f"{found.shown} per second", number(found.per_s, f"{found.shown} per s"), f"{number(found.total)} ÷ measured wall time"),
+        (f"{found.shown} per request", per_request, f"mean of the {found.n:,} of {found.of:,} ok answers that have any"),
+    ]
+    count, priced = found.priced_by
+    usd = found.why if found.usd is None else number(found.usd * count, "USD")
+    rows.append((f"USD per {priced}", usd, "cost of the endpoint workers ÷ units"))
+    yield Sheet("Units", ("", "Value", "How"), tuple(rows), "", aside=True)
 
 
 def _lateness(of: Tables) -> Sheet:

@@ -104,6 +104,9 @@ SENT = (
     Option("--clips", "samples", "PATH", "Audio to send: a file, or a directory of clips with transcripts.csv"),
     Option("--expect", "auto", "EXPRESSIONS", f"Each must hold, or an answer is 'wrong', such as {EXPECT}; auto: not empty", repeats=True),
     Option("--error-at", "auto", "EXPRESSIONS", "Where answers hold errors, such as output.detail; auto: in common places", repeats=True),
+    Option(
+        "--unit", "", "NAME=EXPRESSION", "What to count in answers, such as images='length(output.images)'; its rate and price are reported"
+    ),
     Option("--max-wer", "", "RATE", "A transcript with more errors per word is 'wrong', such as 0.3; empty: any; 'off': not compared"),
     Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{name}} and {{audio_base64}} are filled in"),
     Option("--path", "", "ROUTE", "Route below the host; empty: /v1/audio/transcriptions, or /v1/chat/completions for chat"),

@@ -71,6 +71,7 @@ class Attempt:
     tokens_in: int | None = _column(int, "", "tokens of the prompt (chat)", "answer (usage)", default=None)
     tokens_out: int | None = _column(int, "", "tokens generated (chat)", "answer (usage), or chunks counted", default=None)
     tokens_from: str = _column(str, "", "where tokens_out comes from: usage or chunks", "generator", default="")
+    units: float | None = _column(float, "", "how many of the run's unit the answer holds (--unit)", "answer", default=None)
     generator: str = _column(str, "", "the load generator that sent it", "generator", default="")
     error: str = _column(str, "", "error message, one line of at most 200 characters", "answer or generator", default="")
 

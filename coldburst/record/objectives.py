@@ -12,6 +12,8 @@ cold_share                   share of requests that met a cold start, in % or fr
 wer                          mean word error rate, in % or from 0 up
 efficiency                   scaling efficiency of a sweep, the smallest of its settings, in % or from 0 up
 throughput offered           ok and planned requests per second: a number, or /s
+units_per_s usd_per_unit     units in ok answers per second (--unit; else tokens or seconds of audio): a number, or /s;
+                             cost of the endpoint workers per unit: a number, or USD (0.5e-6 is 0.50 USD per million)
 real_time_factor             audio ÷ service time, the median: a number, or x; higher is faster
 cost cost_per_1000           cost of the endpoint workers, for the run and per 1,000 ok requests: a number, or USD
 generators_lost              load generators that were lost: a number
@@ -45,9 +47,9 @@ PARTS = ("success", "cold_share")
 COUNTED = (*COUNTS, "missing", "generators_lost")
 OTHERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys((*PARTS, "wer", "efficiency"), ("%", "")),
-    **dict.fromkeys(("throughput", "offered"), ("", "/s")),
+    **dict.fromkeys(("throughput", "offered", "units_per_s"), ("", "/s")),
     "real_time_factor": ("", "x"),
-    **dict.fromkeys(("cost", "cost_per_1000"), ("", "usd")),
+    **dict.fromkeys(("cost", "cost_per_1000", "usd_per_unit"), ("", "usd")),
     **dict.fromkeys((*COUNTS, "missing"), ("", "%")),
     "generators_lost": ("",),
     "verdict": ("",),
@@ -56,7 +58,7 @@ METRICS = (*TIMES, *OTHERS)
 # Metrics for the settings of a sweep.
 OF_SWEEPS = (*POINTS, "success", "wer")
 # Metrics of which more is better.
-HIGHER = ("success", "throughput", "offered", "real_time_factor", "efficiency")
+HIGHER = ("success", "throughput", "offered", "units_per_s", "real_time_factor", "efficiency")
 VERDICTS = ("valid", "degraded", "invalid")
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from coldburst.option import OptionError
 from coldburst.targets.answer_shapes import error_in, error_of, generated
 from coldburst.targets.exchange import Exchange
-from coldburst.targets.expression import Expression, several
+from coldburst.targets.expression import Expression, compiled, several
 
 AUTO = "auto"
 # Fields in which common workers answer, if they do; an empty text may be right where nothing was said.
@@ -27,12 +29,14 @@ class Checks:
         known: whether an empty answer in the shape of a common worker is ``wrong`` (``empty``).
         error_at: what these find is an error (``error_of``) and makes the answer ``failed``.
         search: whether errors are looked for wherever services put them (``error_in``).
+        unit: finds how many units an answer holds; None = they are not counted.
     """
 
     expect: tuple[Expression, ...] = ()
     known: bool = True
     error_at: tuple[Expression, ...] = ()
     search: bool = True
+    unit: Expression | None = None
 
     def error(self, content: Any, output: Any) -> str:
         """The service's error in words, "" without one; ``content`` is the whole answer, ``output`` its part that the worker made."""
@@ -51,25 +55,33 @@ class Checks:
                 return f"expected {one.text}, found {one.found(content)}"
         return empty(output) if self.known else ""
 
-    def judge(self, content: Any, exchange: Exchange) -> tuple[str, dict[str, str]]:
-        """What a decoded answer with status 2xx says (outcome.WORDS, or ""), and its error."""
+    def judge(self, content: Any, exchange: Exchange) -> tuple[str, dict[str, Any]]:
+        """What a decoded answer with status 2xx says (outcome.WORDS, or ""), and the columns that it fills."""
         if inner := self.error(content, content):
             return "error", {"error": f"an error inside a {exchange.status}: {inner}"}
         if content is None and self.expect:
             begins = exchange.body[:80].decode(errors="replace")
             return "wrong", {"error": f"expected {self.expect[0].text}, but the answer is not JSON: {begins}"}
         lack = self.lack(content, content)
-        return ("wrong", {"error": lack}) if lack else ("", {})
+        return ("wrong", {"error": lack}) if lack else ("", self.units(content))
+
+    def units(self, content: Any) -> dict[str, float]:
+        """The column ``units`` of an answer: the number that ``unit`` finds, or the sum of several; {} if it finds none."""
+        if self.unit is None:
+            return {}
+        found = [number for value in self.unit.values(content) for number in (value if isinstance(value, list) else [value])]
+        numbers = [number for number in found if isinstance(number, int | float) and not isinstance(number, bool)]
+        return {"units": float(sum(numbers))} if numbers and len(numbers) == len(found) else {}
 
 
 ANY = Checks()
 
 
 def checks(options: Mapping[str, Any]) -> Checks:
-    """The checks in --expect and --error-at. Raises OptionError for an expression that cannot be read."""
+    """The checks in --expect, --error-at and --unit. Raises OptionError for an expression that cannot be read."""
     expect, error_at = several(options["expect"], "--expect"), several(options["error_at"], "--error-at")
     known, search = (any(one.text == AUTO for one in group) for group in (expect, error_at))
-    return Checks(_own(expect), known, _own(error_at), search)
+    return Checks(_own(expect), known, _own(error_at), search, _unit(options["unit"]))
 
 
 def empty(output: Any) -> str:
@@ -98,6 +110,16 @@ def _silent(choice: Mapping[str, Any]) -> bool:
     tokens = choice.get("tokens")
     spoken = any(tokens) if isinstance(tokens, list) else tokens
     return any(name in choice for name in _TEXTS) and not spoken and not generated(choice)
+
+
+def _unit(text: str) -> Expression | None:
+    """The expression in NAME=EXPRESSION; None for "", and for a name alone, whose units a custom request counts."""
+    if not text:
+        return None
+    name, is_sign, expression = text.partition("=")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or (is_sign and not expression.strip()):
+        raise OptionError(f"--unit '{text}' is not NAME=EXPRESSION: write it as in images='length(output.images)'")
+    return compiled(expression.strip(), "--unit") if is_sign else None
 
 
 def _own(expressions: tuple[Expression, ...]) -> tuple[Expression, ...]:

@@ -139,8 +139,10 @@ def _chat(options: Options) -> TargetFactory:
     whole = chat_payload(payload, options["model"])
     json_bodies(whole)  # refuses a body that is too large before anything is started
     own = checks(options)
-    if own.expect and isinstance(whole.tree, dict) and whole.tree.get("stream"):
-        raise OptionError('--expect checks answers in one piece, and these are streamed: write "stream": false into the file of --input')
+    if (own.expect or own.unit) and isinstance(whole.tree, dict) and whole.tree.get("stream"):
+        raise OptionError(
+            '--expect and --unit read answers in one piece, and these are streamed: write "stream": false into the file of --input'
+        )
 
     def make(address: EndpointAddress, limits: Timeouts, key: str) -> ChatTarget:
         chat_options = ChatOptions(path or chat_route(address.url), options["model"], key_variable(address), own)

@@ -124,6 +124,7 @@ class LoadBalancerTarget:
     def _judge(self, exchange: Exchange, reference: str, known: Mapping[str, Any]) -> Evidence:
         content = answer.parse_json(exchange.body)
         says, measured = self._options.checks.judge(content, exchange)
-        if not says:
-            says, measured = judge_output(content, reference, self._options.max_wer)
-        return Evidence(says, {**known, **measured})
+        if says:
+            return Evidence(says, {**known, **measured})
+        says, compared = judge_output(content, reference, self._options.max_wer)
+        return Evidence(says, {**known, **measured, **compared})

@@ -372,6 +372,8 @@ class QueueTarget:
             self._late(job, exchange, state=str(final["status"]))
             return _evidence(exchange, "", exchange.error)
         says, error = verdict(final, job.state, self._options.checks)
+        if not says:
+            exchange.known |= self._options.checks.units(final)
         if says or clip is None:
             return _evidence(exchange, says, error)
         says, measured = judge_output(final.get("output"), clip.text, self._options.max_wer)

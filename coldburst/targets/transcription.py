@@ -112,8 +112,8 @@ def judge(exchange: Exchange, reference: str, options: Judged, known: Mapping[st
     text = content.get("text")
     if not isinstance(text, str):
         return Evidence("wrong", {**known, "error": f"{status} without a 'text': {answer.excerpt(exchange)}"})
-    says, measured = judge_text(text, reference, options.max_wer)
-    return Evidence(says, {**known, **measured})
+    says, compared = judge_text(text, reference, options.max_wer)
+    return Evidence(says, {**known, **measured, **compared})
 
 
 def timing(headers: Mapping[str, str]) -> dict[str, Any]:

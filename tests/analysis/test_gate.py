@@ -96,6 +96,7 @@ QUEUE = [  # tests/runs/queue: 36 planned, 32 ok, 4 queue time-outs, 3 cold star
     ("lateness_max < 20 ms", "met: 1.00 ms"),
     ("throughput > 0.1 /s", "met: 0.127 per s"),
     ("offered > 1", "missed: 0.138 per s"),
+    ("units_per_s > 1", "cannot tell (no ok answer has units: name them with --unit, as in images='length(output.images)')"),
     ("real_time_factor > 1", "cannot tell (no audio duration is recorded)"),
     ("wer < 5 %", "cannot tell (no word error rate was measured)"),
     ("efficiency > 90 %", "cannot tell (this run is not a sweep: measure the efficiency with locustfiles/scaling.py)"),
@@ -130,6 +131,8 @@ def test_cost_is_worker_seconds_times_the_price(even):
     for at_s in ([5.0, 10.0, 50.0], [-9.0, -5.0, 50.0]):  # the first answer holds back to second 0; nothing before it counts
         moved = replace(run, endpoint=endpoint.assign(at_s=at_s))
         assert gate(moved, asked("cost < 0.2 USD")).results[0].found.value == pytest.approx(0.17)
+    counted = replace(run, attempts=run.attempts.assign(units=2.0), about=run.about | {"options": {"price": "0.001", "unit": "tokens=a"}})
+    assert states(counted, "usd_per_unit < 1e-3") == ["met: 0.00085 USD"]
     unlisted = replace(even, about=run.about)
     assert states(unlisted, "cost < 1") == ["cannot tell (the endpoint did not list its workers, so their running time is unknown)"]
 

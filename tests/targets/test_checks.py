@@ -14,6 +14,11 @@ JOB = {"status": "COMPLETED", "output": {"images": ["a", "b"], "status": "done",
 CHUNKS = {"status": "COMPLETED", "output": [{"text": "a"}, {"text": "b", "usage": {"total": 2}}]}
 
 
+def asked(**given):
+    """The options, of which ``given`` are set."""
+    return {"expect": "auto", "error_at": "auto", "unit": ""} | given
+
+
 def holds(text, content=JOB):
     return compiled(text, "--expect").holds(content)
 
@@ -65,7 +70,7 @@ def test_a_path_goes_through_lists_and_may_have_output_before_it_or_not():
 )
 def test_a_bad_expression_is_one_sentence_with_its_place_and_a_right_one(text, message):
     with pytest.raises(OptionError) as caught:
-        checks({"expect": text, "error_at": "auto"})
+        checks(asked(expect=text))
     assert str(caught.value) == f"--expect '{text}' is not a JMESPath expression: {message}; write it as in 'length(output.images) >= 2'"
 
 
@@ -75,21 +80,19 @@ def test_expressions_are_separated_outside_brackets_and_quotes():
 
 
 def test_what_is_not_met_is_told_with_what_is_there():
-    found = checks({"expect": "output.images; length(output.images) >= 3", "error_at": "auto"}).lack(JOB, JOB["output"])
+    found = checks(asked(expect="output.images; length(output.images) >= 3")).lack(JOB, JOB["output"])
     assert found.startswith('expected length(output.images) >= 3, found 2 in {"images": ["a", "b"], ')
-    assert checks({"expect": "output.text", "error_at": "auto"}).lack(CHUNKS | {"output": "no"}, "no") == (
-        'expected output.text, found null in "no"'
-    )
+    assert checks(asked(expect="output.text")).lack(CHUNKS | {"output": "no"}, "no") == ('expected output.text, found null in "no"')
 
 
 def test_errors_are_looked_for_at_the_given_places_and_with_auto_in_the_common_ones_too():
     output = {"detail": ["seed", 5], "error": ""}
     job = {"status": "COMPLETED", "output": output}
     assert ANY.error(job, output) == ""
-    assert checks({"expect": "auto", "error_at": "output.detail"}).error(job, output) == '["seed", 5]'
+    assert checks(asked(error_at="output.detail")).error(job, output) == '["seed", 5]'
     listed = {"status": "COMPLETED", "output": [{"error": {"code": 17}}]}
-    assert checks({"expect": "auto", "error_at": "output.detail"}).error(listed, listed["output"]) == ""
-    assert checks({"expect": "auto", "error_at": "auto, output.detail"}).error(listed, listed["output"]) == '{"code": 17}'
+    assert checks(asked(error_at="output.detail")).error(listed, listed["output"]) == ""
+    assert checks(asked(error_at="auto, output.detail")).error(listed, listed["output"]) == '{"code": 17}'
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_errors_are_looked_for_at_the_given_places_and_with_auto_in_the_common_o
 )
 def test_an_empty_answer_of_a_common_worker_is_known_by_its_shape(output, lack):
     assert empty(output).startswith(lack) and bool(empty(output)) == bool(lack)
-    own = checks({"expect": "output", "error_at": "auto"})
+    own = checks(asked(expect="output"))
     assert not own.known
 
 
@@ -123,3 +126,29 @@ def test_an_option_may_be_given_again_and_the_first_replaces_the_default():
     run_options.add(parser, {"one": SENT})
     for given, expected in (([], "auto"), (["a"], "a"), (["a", "b > 1"], "a; b > 1")):
         assert parser.parse_args([word for one in given for word in ("--expect", one)]).expect == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "content", "units"),
+    [
+        ("images=length(output.images)", JOB, 2.0),
+        ("tokens=output.usage.total", JOB, 12.5),
+        ("tokens=output.usage.total", {"usage": {"total": 3}}, 3.0),
+        ("tokens=output[-1].usage.total", CHUNKS, 2.0),
+        ("n=output.n", {"output": {"n": [1, 2]}}, 3.0),  # numbers in a list are added
+        ("n=output.seed", JOB, 0.0),
+        ("n=length(output.missing)", JOB, None),
+        ("n=output.status", JOB, None),
+        ("n=output.status == 'done'", JOB, None),
+        ("tokens", JOB, None),  # a custom request counts them
+        ("", JOB, None),
+    ],
+)
+def test_units_are_the_number_that_the_expression_finds(unit, content, units):
+    assert checks(asked(unit=unit)).units(content).get("units") == units
+
+
+@pytest.mark.parametrize("text", ["=output.n", "Images=output.n", "images=", "a b=output.n", "length(output.images)"])
+def test_a_unit_has_a_name_and_an_expression(text):
+    with pytest.raises(OptionError, match="is not NAME=EXPRESSION: write it as in images='length"):
+        checks(asked(unit=text))
