@@ -11,6 +11,7 @@ from ..runs import locust_csv
 from ..statistics.percentiles import Percentile, TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables.attempt_tables import dispatched_again, events, failure_causes, polling, retry_summary
+from ..tables.burst import next_burst_s
 from ..tables.cold_starts import cold_starts
 from ..tables.run_tables import Tables
 from ..tables.throughput import by_stage
@@ -46,6 +47,7 @@ def _measured(of: Tables) -> dict[str, Any]:
             "ok_share": book.counts.get("ok", 0) / book.planned if book.planned else None,
         },
         "response_time_s": {policy: _sample(times) for policy, times in of.response.items()},
+        "next_burst_s": {f"p{p}": list(ends) for p, ends in next_burst_s(of).items()} or None,
         "service_time_s": {policy: _sample(times) for policy, times in of.service.items()},
         "lateness_s": {**_sample(late.times), "limit": lateness_limit_s(of), "held": late.held, "held_max": late.held_max_s},
         "throughput": {"ok": flow.ok, "wall_s": flow.wall_s, "per_s": flow.per_s, "offered_per_s": flow.offered_per_s},

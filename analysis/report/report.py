@@ -23,6 +23,7 @@ from ..runs import locust_csv
 from ..runs.load import RUNPOD, Run
 from ..sweep_report.sweep_answer import SweepAnswer, sweep_answer
 from ..tables.attempt_tables import cause_words, failure_causes, retry_summary
+from ..tables.burst import next_burst_s
 from ..tables.cold_starts import FILE, cold_start_table, cold_starts
 from ..tables.run_tables import Tables
 from ..text import sheet
@@ -222,7 +223,10 @@ def _speed(tables: Tables) -> str:
     if not times.n:
         ok = tables.ledger.counts.get("ok", 0)
         return "the rows have no times" if ok else "no response time, because no request was answered ok"
-    tail = times.at(95)
+    tail, ahead = times.at(95), next_burst_s(tables)
+    if ahead:
+        range_s = f"{seconds(ahead[95][0])} to {seconds(ahead[95][1])}"
+        return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} (the next such burst: {range_s})"
     if tail.maximum:
         return (
             f"half answered within {seconds(times.at(50).value)}, all within {seconds(times.maximum)} (n = {times.n:,}: too few for a P95)"

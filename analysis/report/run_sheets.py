@@ -24,6 +24,7 @@ from ..tables.attempt_tables import (
     failure_causes,
     retry_summary,
 )
+from ..tables.burst import next_burst_s
 from ..tables.cold_starts import FILE, ColdStarts, cold_starts, is_shortened
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
 from ..tables.throughput import by_stage
@@ -31,9 +32,11 @@ from ..tables.units import asked_unit, units
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds
 from ..text.sheet import Sheet
 
-pass
-
 ERROR_SHOWN = 120
+NEXT_BURST = (
+    "Nearest-rank percentiles. The next burst of this size is predicted by replaying this one's queue with resampled service times: "
+    "it holds if the workers are alike, and as many."
+)
 LEADING = "Most frequent first, at most 20."
 
 
@@ -44,8 +47,8 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
     if answer is not None:
         rest = [*cold_sheets(of), *retry_sheets(of), _lateness(of), _outcomes(of)]
         return [sheet for sheet in [_ledger(of), *answer.sheets(), *rest, *cause_sheets(of), *_events(of)] if sheet.rows]
-    made = [_ledger(of), _times("Response time", of.response, "done − scheduled, up to the end of the last attempt.", of)]
-    made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of))
+    made = [_ledger(of), _times("Response time", of.response, "done − scheduled, up to the end of the last attempt.", of, next_burst_s(of))]
+    made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of, {}))
     made += [*cold_sheets(of), *queue_sheets(of), *retry_sheets(of)]
     made += [
         _throughput(of),
@@ -63,7 +66,7 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
 
 def times_sheet(of: Tables) -> Sheet:
     """The response times for a terminal."""
-    return _times("Response time", of.response, "", of)
+    return _times("Response time", of.response, "", of, next_burst_s(of))
 
 
 def absent_tables(of: Tables) -> list[str]:
@@ -106,16 +109,26 @@ def method_remark(*samples: TimeSummary) -> str:
     return f"Nearest-rank percentiles. 95 % intervals cover this run only: from order statistics, {basis}."
 
 
-def _times(title: str, both: dict[str, TimeSummary], formula: str, of: Tables) -> Sheet:
-    head = ["", *(part for policy, label in POLICIES.items() for part in (f"{label} (n = {both[policy].n:,})", "95 % interval"))]
+def _times(title: str, both: dict[str, TimeSummary], formula: str, of: Tables, ahead: Mapping[int, tuple[float, float]]) -> Sheet:
+    """One column of percentiles where every request was answered ok, two where the failures make a difference."""
+    shown = {policy: both[policy] for policy in POLICIES if policy == "ok" or both[policy].n != both["ok"].n}
+    head = ["", *(part for policy, times in shown.items() for part in (f"{POLICIES[policy]} (n = {times.n:,})", "95 % interval"))]
     rows = [
-        (f"P{p}", *(part for times in both.values() for part in (seconds(times.at(p).value), interval_text(times.at(p))))) for p in PERCENTS
+        (f"P{p}", *(part for times in shown.values() for part in (seconds(times.at(p).value), interval_text(times.at(p)))))
+        for p in PERCENTS
     ]
-    rows.append(("max", *(part for times in both.values() for part in (seconds(times.maximum), ""))))
-    rows.append(("mean", *(part for times in both.values() for part in (seconds(times.mean), ""))))
+    basis = method_remark(*shown.values())
+    if ahead:
+        head[2], basis = "next burst, 95 %", NEXT_BURST
+        rows = [
+            (name, value, f"{seconds(ahead[p][0])} to {seconds(ahead[p][1])}", *rest)
+            for p, (name, value, _, *rest) in zip(PERCENTS, rows, strict=True)
+        ]
+    rows.append(("max", *(part for times in shown.values() for part in (seconds(times.maximum), ""))))
+    rows.append(("mean", *(part for times in shown.values() for part in (seconds(times.mean), ""))))
     endless = sum(of.ledger.counts.get(name, 0) for name in ENDLESS)
     left = f" Excluded because they never ended: {endless:,} ({' and '.join(ENDLESS)})." if endless else ""
-    return Sheet(title, tuple(head), tuple(rows), f"{formula} {method_remark(*both.values())}{left}".strip())
+    return Sheet(title, tuple(head), tuple(rows), f"{formula} {basis}{left}".strip())
 
 
 def _throughput(of: Tables) -> Sheet:

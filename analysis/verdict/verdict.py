@@ -15,6 +15,7 @@ from ..command_name import PROGRAM
 from ..runs.load import Run
 from ..statistics.percentiles import smallest_sample
 from ..statistics.two_groups import two_groups_sentence
+from ..tables.burst import next_burst_s
 from ..tables.run_tables import Tables
 from ..tables.throughput import planned_stages
 from ..text.number_format import percent, plural, seconds
@@ -112,8 +113,8 @@ def _nothing_measured(tables: Tables) -> str:
     """Why the requests that were sent measure nothing: none was answered, or the key was refused each time; "" otherwise."""
     sent = tables.attempts[tables.attempts["sent_s"].notna()]
     # A job that was given up had been accepted, which was an answer.
-    accepted = (sent["outcome"] == "abandoned") & ((tables.run.about.get("target") or {}).get("kind") == "queue")
-    answered = sent[sent["status"].notna() | accepted]
+    silent = ("unreachable",) if (tables.run.about.get("target") or {}).get("kind") == "queue" else ("unreachable", "abandoned")
+    answered = sent[sent["status"].notna() | ~sent["outcome"].isin((*silent, "unfinished"))]
     if not len(answered):
         first = one_line(str(sent["error"].dropna().mode().get(0, "no error recorded")))
         return (
@@ -240,10 +241,11 @@ def _clock_notes(run: Run) -> Iterator[str]:
 
 def _sample_notes(tables: Tables) -> Iterator[str]:
     n, least = tables.response["ok"].n, smallest_sample(95)
-    if 0 < n < least:
+    predicted = bool(next_burst_s(tables))
+    if 0 < n < least and not predicted:
         yield f"A P95 confidence interval needs {least} successes; you have {n}: plan more requests, or repeat the run."
     alike = tables.lag1_autocorrelation
-    if alike is not None and alike > max(ALIKE, 2 / n**0.5):
+    if alike is not None and alike > max(ALIKE, 2 / n**0.5) and not predicted:
         yield (
             f"Consecutive answers are correlated (lag-1 autocorrelation {alike:.2f}), as behind a queue. Intervals therefore use blocks of "
             "time, or are missing if the run is too short; repeat the run before you decide."

@@ -67,10 +67,12 @@ def cpu(run, full_seconds):
     )
 
 
-def test_a_clean_run_of_30_is_valid_with_a_note_on_its_p95(burst):
+def test_a_clean_burst_of_30_has_a_note_on_its_p95_only_without_queue_times(burst):
     found = verdict(burst)
     assert (found.state, found.reasons) == ("valid", ())
-    assert found.notes[0].startswith("A P95 confidence interval needs 72 successes; you have 30:")
+    assert not any("confidence interval" in note for note in found.notes)
+    unknown = verdict(burst, queue_s=float("nan"))
+    assert unknown.notes[0].startswith("A P95 confidence interval needs 72 successes; you have 30:")
 
 
 def test_a_missing_row_makes_an_ended_run_invalid_and_a_killed_one_degraded(burst):
@@ -192,7 +194,7 @@ def test_locusts_totals_are_degraded_and_say_what_they_cannot_tell():
 
 def test_answers_that_a_queue_ties_together_get_a_note_and_independent_ones_none(burst):
     def alike(response_s):
-        found = verdict(burst, scheduled_s=0.0, held_s=0.0, sent_s=0.0, done_s=response_s)
+        found = verdict(burst, scheduled_s=0.0, held_s=0.0, sent_s=0.0, done_s=response_s, queue_s=float("nan"))
         return [note for note in found.notes if note.startswith("Consecutive answers are correlated")]
 
     line = pd.Series(range(1, 31), dtype=float)
