@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import os
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 
@@ -24,7 +27,8 @@ from coldburst.service.admission import Admission, NoRoomError
 from coldburst.service.process import on_stop
 from coldburst.service.server import Server
 from coldburst.transcriber.access_log import ROUTE, AccessLogMiddleware, Receive, RequestTrace, Stall, TooLargeError
-from coldburst.transcriber.recognisers import RecognitionRequest, Segment, Transcript, UndecodableError
+from coldburst.transcriber.answer_formats import EVENTS, FORMATS, STREAMABLE, events
+from coldburst.transcriber.recognisers import RecognitionRequest, Transcript, UndecodableError
 from coldburst.transcriber.settings import TranscriberOptions
 from coldburst.transcriber.slots import DiedError, Slots
 
@@ -56,6 +60,8 @@ class TranscriptionService:
             app.add_api_route(self._health_path, self.check, methods=["GET"], response_model=None)
         app.add_api_route("/health", self.health, methods=["GET"])
         app.add_api_route(ROUTE, self.transcribe, methods=["POST"], response_model=None)
+        app.add_api_route("/v1/models", self.models, methods=["GET"])
+        app.add_api_route("/v1/models/{name:path}", self.model, methods=["GET"])
         return app
 
     async def load(self) -> None:
@@ -85,11 +91,11 @@ class TranscriptionService:
         return await self.health() if self._admission.open else Response(status_code=204)
 
     async def transcribe(self, request: Request) -> Response:
-        """Text of the clip in a multipart form; access is checked before the body is read."""
+        """The transcript of the clip in a multipart form, as it is asked for; access is checked before the body is read."""
         trace: RequestTrace = request.state.trace
         self._permit(request)
         try:
-            recognition = await _recognition_request(request)
+            recognition, wanted = await _read_form(request)
             transcript = await self._queue_and_recognise(recognition, trace, request.receive)
         except ClientDisconnect:
             trace.disconnected = True
@@ -98,7 +104,20 @@ class TranscriptionService:
         except TooLargeError:
             raise self._too_large() from None
         timing = f"queue;dur={_ms(trace.queue_s)}, exec;dur={_ms(trace.execution_s)}"
-        return JSONResponse(verbose_json(transcript), headers={"Server-Timing": timing})
+        return _response(transcript, wanted, {"Server-Timing": timing})
+
+    async def models(self, request: Request) -> JSONResponse:
+        """The one model, which answers under any name."""
+        self._permit(request)
+        return JSONResponse({"object": "list", "data": [self._model(self._options.model or self._options.engine)]})
+
+    async def model(self, request: Request, name: str) -> JSONResponse:
+        """A model by its name: any name is served."""
+        self._permit(request)
+        return JSONResponse(self._model(name))
+
+    def _model(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": round(self._started.timestamp()), "owned_by": "coldburst"}
 
     def _permit(self, request: Request) -> None:
         shown = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -168,34 +187,15 @@ class TranscriptionService:
                 return
 
 
-def verbose_json(transcript: Transcript) -> dict[str, Any]:
-    """The answer as OpenAI's verbose_json; ``duration``: the clip's length in seconds, silence included."""
-    return {
-        "text": transcript.text,
-        "language": transcript.language,
-        "duration": transcript.duration_s,
-        "segments": [_segment(number, segment) for number, segment in enumerate(transcript.segments)],
-    }
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How a client wants its answer: one of FORMATS, and whether as a stream of events."""
+
+    format: str
+    stream: bool
 
 
-def _segment(number: int, segment: Segment) -> dict[str, Any]:
-    return {
-        "id": number,
-        "seek": 0,
-        "start": segment.start,
-        "end": segment.end,
-        "text": segment.text,
-        "tokens": list(segment.tokens),
-        "temperature": 0.0,
-        "avg_logprob": segment.avg_logprob,
-        "compression_ratio": segment.compression_ratio,
-        "no_speech_prob": segment.no_speech_prob,
-        "audio_start": segment.start,
-        "audio_end": segment.end,
-    }
-
-
-async def _recognition_request(request: Request) -> RecognitionRequest:
+async def _read_form(request: Request) -> tuple[RecognitionRequest, _Wanted]:
     async with request.form() as form:
         file, model = form.get("file"), form.get("model")
         content = await file.read() if isinstance(file, UploadFile) else b""
@@ -204,7 +204,25 @@ async def _recognition_request(request: Request) -> RecognitionRequest:
             errors = [{"type": "missing", "loc": ("body", name), "msg": "Field required", "input": None} for name in missing]
             raise RequestValidationError(errors)
         hints = {name: value for name in ("language", "prompt", "task") if isinstance(value := form.get(name), str)}
-        return RecognitionRequest(content, **hints)
+        wanted = _Wanted(str(form.get("response_format") or "json"), str(form.get("stream")).lower() in ("true", "1"))
+        if wanted.format not in FORMATS:
+            raise HTTPException(400, f"response_format '{wanted.format[:40]}' is not one of {', '.join(FORMATS)}")
+        if wanted.stream and wanted.format not in STREAMABLE:
+            raise HTTPException(400, f"'{wanted.format}' cannot be streamed: use one of {', '.join(STREAMABLE)}, or leave out stream")
+        return RecognitionRequest(content, **hints), wanted
+
+
+async def _each(transcript: Transcript) -> AsyncIterator[str]:
+    for event in events(transcript):
+        yield event
+
+
+def _response(transcript: Transcript, wanted: _Wanted, headers: dict[str, str]) -> Response:
+    if wanted.stream:
+        return StreamingResponse(_each(transcript), headers=headers, media_type=EVENTS)
+    render, kind = FORMATS[wanted.format]
+    content = render(transcript)
+    return Response(content if isinstance(content, str) else json.dumps(content), headers=headers, media_type=kind)
 
 
 async def _watch_for_disconnect(receive: Receive, trace: RequestTrace) -> None:

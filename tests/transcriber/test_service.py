@@ -35,11 +35,13 @@ def authorised(service, content, **fields):
 
 def test_an_answer_has_text_real_length_and_where_its_time_went(service):
     before, asked_at = len(service.log()), time.time()
-    answer = transcribe(service.url, CLIP, {"X-API-Key": TOKEN, "X-Request-ID": "r-7"}, language="en", temperature="0", task="transcribe")
+    answer = transcribe(
+        service.url, CLIP, {"X-API-Key": TOKEN, "X-Request-ID": "r-7"}, response_format="verbose_json", language="en", temperature="0"
+    )
     assert answer.status == 200
     assert answer.headers["x-worker-id"] == "box-1"
     body = answer.json()
-    assert set(body) == {"text", "language", "duration", "segments"}
+    assert set(body) == {"task", "text", "language", "duration", "segments"}
     assert body["duration"] == pytest.approx(2.69, abs=0.001)
     assert " ".join(segment["text"] for segment in body["segments"]) == body["text"] != ""
     names = "id seek start end text tokens temperature avg_logprob compression_ratio no_speech_prob audio_start audio_end"
@@ -52,12 +54,12 @@ def test_an_answer_has_text_real_length_and_where_its_time_went(service):
     assert row["execution_s"] * 1000 == pytest.approx(exec_ms, abs=0.001)
     assert row["total_s"] >= row["queue_s"] + row["execution_s"]
     assert row["audio_s"] == body["duration"]
-    assert row["bytes_in"] == len(form(CLIP, model="any", language="en", temperature="0", task="transcribe")[0])
+    assert row["bytes_in"] == len(form(CLIP, model="any", response_format="verbose_json", language="en", temperature="0")[0])
     assert asked_at <= row["received_at"] <= row["received_at"] + row["total_s"] <= time.time()
 
 
 def test_silence_keeps_its_length(service):
-    assert authorised(service, SECOND).json()["duration"] == 1.0
+    assert authorised(service, SECOND, response_format="verbose_json").json()["duration"] == 1.0
 
 
 @pytest.mark.parametrize("headers", [{"X-API-Key": TOKEN}, {"Authorization": f"Bearer {TOKEN}"}])
@@ -278,7 +280,7 @@ def test_a_load_balancer_is_told_204_while_it_loads_and_200_from_then_on(whisper
 def test_whisper_gets_the_wishes_and_its_own_figures_come_back(whisper):
     args, env = whisper
     with transcriber(*args, "--max-concurrent", "1", **env) as service:
-        body = transcribe(service.url, silence(0.5, rate=8000), language="nl", task="translate").json()
+        body = transcribe(service.url, silence(0.5, rate=8000), language="nl", task="translate", response_format="verbose_json").json()
         assert body["text"].split()[1:] == ["nl", "translate", "8000"]
         assert (body["language"], body["duration"], body["segments"][0]["avg_logprob"]) == ("nl", 0.5, -0.5)
         failed = transcribe(service.url, SECOND, prompt="fail")
