@@ -127,6 +127,8 @@ def _tokens(of: Tables) -> dict[str, Any] | None:
     return {
         "n": found.n,
         **times,
+        "gap_p50_s": found.gap_p50.at(50).value if found.gap_p50.n else None,
+        "gap_p95_s": found.gap_p95.at(95).value if found.gap_p95.n else None,
         "gap_max_s": found.gap_max_s,
         "tokens_in": found.tokens_in,
         "tokens_out": found.tokens_out,

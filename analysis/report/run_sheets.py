@@ -192,18 +192,22 @@ def _tokens(of: Tables) -> Iterator[Sheet]:
     found = of.tokens
     if found is None:
         return
-    times = (("time to first token", found.ttft), ("time per output token", found.per_token))
+    first = "time to first token" if found.tokens_out else "time to first output"
+    times = ((first, found.ttft), ("time per output token", found.per_token))
     rows = [
         (f"{name} P{p}", seconds(sample.at(p).value), interval_text(sample.at(p))) for name, sample in times if sample.n for p in (50, 95)
     ]
+    for p, gap in ((50, found.gap_p50), (95, found.gap_p95)) if found.gap_p50.n else ():
+        rows.append((f"time between chunks, P{p} of the requests' P{p}", seconds(gap.at(p).value), interval_text(gap.at(p))))
     if found.gap_max_s is not None:
         rows.append(("longest time between two chunks", seconds(found.gap_max_s), ""))
-    rows.append(("output tokens per second", number(found.per_s, "tokens per s"), f"{found.tokens_out:,} tokens ÷ measured wall time"))
+    if found.tokens_out:
+        rows.append(("output tokens per second", number(found.per_s, "tokens per s"), f"{found.tokens_out:,} tokens ÷ measured wall time"))
     if found.tokens_in is not None:
         rows.append(("prompt tokens", f"{found.tokens_in:,}", ""))
     counted = f" {found.counted:,} of them reported no usage: their chunks are counted as tokens." if found.counted else ""
     remark = f"n = {found.n:,} requests answered ok; times from sending. {method_remark(found.ttft, found.per_token)}{counted}"
-    yield Sheet("Tokens", ("", "Value", "95 % interval"), tuple(rows), remark)
+    yield Sheet("Tokens" if found.tokens_out else "Streamed answers", ("", "Value", "95 % interval"), tuple(rows), remark)
 
 
 def _outcomes(of: Tables) -> Sheet:

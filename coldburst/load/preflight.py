@@ -46,7 +46,7 @@ def check(address: EndpointAddress, credentials: Credentials, route: str = "") -
             )
         if exchange.status == 400:
             raise OptionError(f"{address.api} rejected /health (400): {_text(exchange)}; is it the right type of endpoint? {ADVICE}")
-    elif address.kind in ("transcription", "chat"):
+    elif address.kind in ("transcription", "chat", "speech"):
         base = without_overlap(address.url, route)
         exchange = _ask("POST", base, route, credentials)
         if exchange and exchange.status == 404:

@@ -35,7 +35,7 @@ MAIN = (
 HOST_HELP = f"""\
 Name the endpoint with --host: https://api.runpod.ai/v2/ID (RunPod queue), https://ID.api.runpod.ai (RunPod
 load balancer), or any other service, such as https://example.com:8083. Without --host, an endpoint is started
-on this machine. Keys are read from {RUNPOD_KEY}, {TRANSCRIPTION_KEY} and {CHAT_KEY} (chat) in the environment."""
+on this machine. Keys are read from {RUNPOD_KEY}, {TRANSCRIPTION_KEY} and {CHAT_KEY} in the environment."""
 SHORT_HELP = """\
 A schedule is a list of stages:
 
@@ -109,8 +109,13 @@ SENT = (
     ),
     Option("--max-wer", "", "RATE", "A transcript with more errors per word is 'wrong', such as 0.3; empty: any; 'off': not compared"),
     Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{name}} and {{audio_base64}} are filled in"),
-    Option("--path", "", "ROUTE", "Route below the host; empty: /v1/audio/transcriptions, or /v1/chat/completions for chat"),
-    Option("--model", "", "NAME", "Model name to send; empty: whisper-1 for audio, none for chat"),
+    Option(
+        "--path",
+        "",
+        "ROUTE",
+        "Route below the host; empty: /v1/audio/transcriptions, /v1/chat/completions or /v1/audio/speech, by the type",
+    ),
+    Option("--model", "", "NAME", "Model name to send; empty: whisper-1 for audio, tts-1 for speech, none for chat"),
     Option("--language", "en", "CODE", "Language to send, such as de; empty: not sent"),
     Option("--auth", "bearer", "", f"Header for the key in {TRANSCRIPTION_KEY}: Authorization or X-API-Key", ("bearer", "x-api-key")),
 )

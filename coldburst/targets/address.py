@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
-KINDS = ("queue", "balancer", "transcription", "chat")
+KINDS = ("queue", "balancer", "transcription", "chat", "speech")
 OPERATIONS = ("run", "runsync", "status", "status-sync", "stream", "cancel", "retry", "purge-queue", "health", "requests")
 RUNPOD = "runpod.ai"
 JOBS_HOST = "api.runpod.ai"
@@ -16,6 +16,8 @@ CHAT_PATH = "/v1/chat/completions"
 CHAT_ROUTES = (CHAT_PATH, "/v1/completions")
 CHAT_BASES = ("/openai", "/openai/v1")
 """Ends of base URLs that serve chat: RunPod has it below /v2/ID/openai/v1."""
+SPEECH_PATH = "/v1/audio/speech"
+SPEECH_ENDING = "/audio/speech"
 EMBEDDINGS_ROUTE = "/v1/embeddings"
 
 
@@ -57,13 +59,15 @@ def infer(host: str, kind: str = "auto") -> EndpointAddress:
     if not host:
         return EndpointAddress("transcription" if kind == "auto" else kind, "")
     if kind in ("auto", "transcription"):
-        _refuse_other_routes(host, CHAT_ROUTES if kind == "transcription" else ())
+        _refuse_other_routes(host, kind)
     found = _found(host, urlsplit(host), kind)
     if kind == "auto" and found.kind != "queue" and urlsplit(host).path.endswith((*CHAT_ROUTES, *CHAT_BASES)):
         return replace(found, kind="chat")
+    if kind == "auto" and found.kind != "queue" and urlsplit(host).path.endswith(SPEECH_ENDING):
+        return replace(found, kind="speech")
     if kind in ("auto", found.kind):
         return found
-    if kind in ("transcription", "chat"):
+    if kind in ("transcription", "chat", "speech"):
         return replace(found, kind=kind)
     if kind == "queue" and found.kind == "balancer":
         raise ValueError(f"--host '{host}' is the address of a load-balancing endpoint: its queue would be {found.api}")
@@ -95,9 +99,12 @@ def chat_route(host: str) -> str:
     return next((route for route in CHAT_ROUTES if host.rstrip("/").endswith(route)), CHAT_PATH)
 
 
-def _refuse_other_routes(host: str, chat_routes: tuple[str, ...]) -> None:
-    if host.endswith(chat_routes):
-        raise ValueError(f"--host '{host}' is a route for chat, not for audio: leave out --target, or use --target chat")
+def _refuse_other_routes(host: str, kind: str) -> None:
+    if kind == "transcription" and host.endswith((*CHAT_ROUTES, SPEECH_ENDING)):
+        right = "speech" if host.endswith(SPEECH_ENDING) else "chat"
+        raise ValueError(
+            f"--host '{host}' is a route for {right}, not for audio to transcribe: leave out --target, or use --target {right}"
+        )
     if host.endswith(EMBEDDINGS_ROUTE):
         raise ValueError(
             f"--host '{host}' is not a route for audio or chat: test it with --target balancer --host "

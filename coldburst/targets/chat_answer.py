@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 from coldburst.targets import answer
@@ -47,9 +48,7 @@ class StreamedAnswer:
 
     def columns(self) -> dict[str, Any]:
         """Tokens and times between chunks, in seconds."""
-        gaps = sorted(later - before for before, later in pairwise(self.instants))
-        times = {"itl_p50_s": gaps[(len(gaps) - 1) // 2], "itl_max_s": gaps[-1]} if gaps else {}
-        return tokens(self.usage, len(self.instants)) | times
+        return tokens(self.usage, len(self.instants)) | between(self.instants)
 
     def _take(self, data: bytes, at_s: float) -> None:
         if data.strip() == DONE:
@@ -69,6 +68,14 @@ class StreamedAnswer:
             if not self.instants:
                 self._known["ttft_s"] = at_s - self._sent_s
             self.instants.append(at_s)
+
+
+def between(instants: Sequence[float]) -> dict[str, Any]:
+    """The columns of the times between ``instants``, in seconds; percentiles are of the nearest rank."""
+    gaps = sorted(later - before for before, later in pairwise(instants))
+    if not gaps:
+        return {}
+    return {"itl_p50_s": gaps[ceil(0.5 * len(gaps)) - 1], "itl_p95_s": gaps[ceil(0.95 * len(gaps)) - 1], "itl_max_s": gaps[-1]}
 
 
 def judge_stream(stream: StreamedAnswer, fault: str, error: str) -> Evidence:

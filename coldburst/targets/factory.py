@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 from coldburst.installation import own_or_given
 from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY
 from coldburst.option import OptionError
-from coldburst.targets.address import EndpointAddress, chat_route, infer
+from coldburst.targets.address import SPEECH_PATH, EndpointAddress, chat_route, infer
 from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.chat import ChatOptions, ChatTarget, chat_payload
 from coldburst.targets.checks import checks
@@ -23,6 +23,7 @@ from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTar
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, job_bodies, json_bodies, load_payload
 from coldburst.targets.queue import QueueOptions, QueueTarget
+from coldburst.targets.speech import SpeechOptions, SpeechTarget, speech_payload
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
 from coldburst.targets.word_error_rate import ANY_WER
 
@@ -62,6 +63,8 @@ def kind(host: str, told: str) -> str:
     Raises:
         ValueError: the two contradict each other, or nothing of that kind is embedded.
     """
+    if not host and told == "speech":
+        raise OptionError("--target speech needs --host: name a service, as in --host http://127.0.0.1:8880/v1/audio/speech")
     if not host:
         return EMBEDDED_KIND if told == "auto" else told
     return infer(host, told).kind
@@ -71,12 +74,14 @@ def key_variable(address: EndpointAddress) -> str:
     """The environment variable of the key for that endpoint."""
     if address.endpoint_id:
         return RUNPOD_KEY
-    return {"transcription": TRANSCRIPTION_KEY, "chat": CHAT_KEY}.get(address.kind, RUNPOD_KEY)
+    return {"transcription": TRANSCRIPTION_KEY, "chat": CHAT_KEY, "speech": CHAT_KEY}.get(address.kind, RUNPOD_KEY)
 
 
 def route(address: EndpointAddress, path: str) -> str:
     """The route of requests to a service, where --path is ``path``."""
-    return path or (chat_route(address.url) if address.kind == "chat" else AUDIO_PATH)
+    if path:
+        return path
+    return {"chat": chat_route(address.url), "speech": SPEECH_PATH}.get(address.kind, AUDIO_PATH)
 
 
 def prepare(kind: str, options: Options) -> TargetFactory:
@@ -85,7 +90,7 @@ def prepare(kind: str, options: Options) -> TargetFactory:
     Raises:
         ValueError: one sentence that names the option and a right value.
     """
-    return {"queue": _queue, "balancer": _balancer, "transcription": _transcription, "chat": _chat}[kind](options)
+    return {"queue": _queue, "balancer": _balancer, "transcription": _transcription, "chat": _chat, "speech": _speech}[kind](options)
 
 
 def _queue(options: Options) -> TargetFactory:
@@ -147,6 +152,17 @@ def _chat(options: Options) -> TargetFactory:
     def make(address: EndpointAddress, limits: Timeouts, key: str) -> ChatTarget:
         chat_options = ChatOptions(path or chat_route(address.url), options["model"], key_variable(address), own)
         return ChatTarget(address.url, payload, chat_options, limits, key)
+
+    return make
+
+
+def _speech(options: Options) -> TargetFactory:
+    payload = load_payload(Path(options["input"]) if options["input"] else None)
+    path = _path(options["path"] or SPEECH_PATH)
+    json_bodies(speech_payload(payload, options["model"]))  # refuses a body that is too large before anything is started
+
+    def make(address: EndpointAddress, limits: Timeouts, key: str) -> SpeechTarget:
+        return SpeechTarget(address.url, payload, SpeechOptions(path, options["model"], key_variable(address)), limits, key)
 
     return make
 
