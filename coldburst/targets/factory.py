@@ -160,6 +160,8 @@ def _speech(options: Options) -> TargetFactory:
     payload = load_payload(Path(options["input"]) if options["input"] else None)
     path = _path(options["path"] or SPEECH_PATH)
     json_bodies(speech_payload(payload, options["model"]))  # refuses a body that is too large before anything is started
+    if checks(options).expect:
+        raise OptionError("--expect checks JSON answers, and speech is audio: leave it out")
 
     def make(address: EndpointAddress, limits: Timeouts, key: str) -> SpeechTarget:
         return SpeechTarget(address.url, payload, SpeechOptions(path, options["model"], key_variable(address)), limits, key)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from coldburst.targets import answer
 from coldburst.targets.address import SPEECH_PATH, without_overlap
+from coldburst.targets.answer_shapes import error_in
 from coldburst.targets.audio_length import HEAD_BYTES, audio_seconds
 from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.event_stream import EventStream
@@ -103,7 +104,7 @@ class SpeechTarget:
         if audio.error:
             return "error", f"{audio.error} after {audio.received} bytes of audio"
         if not audio.events and kind.startswith(_TEXT_TYPES):
-            if inner := answer.error_in(answer.parse_json(exchange.body)):
+            if inner := error_in(answer.parse_json(exchange.body)):
                 return "error", f"an error inside a {exchange.status}: {inner}"
             return "wrong", f"{exchange.status} without audio: {answer.excerpt(exchange)}"
         if not audio.received:
@@ -158,7 +159,7 @@ class _Audio:
         event = answer.parse_json(data)
         if not isinstance(event, dict):
             return
-        self.error = self.error or answer.error_in(event)
+        self.error = self.error or error_in(event)
         part = event.get("audio", event.get("delta"))
         if isinstance(part, str) and part:
             try:
