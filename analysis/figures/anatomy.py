@@ -87,7 +87,7 @@ def waterfall(tables: Tables) -> Plot | MissingPlot:
         return MissingPlot(name, title, "no request ended")
     if not phases_told(rows).any():
         return MissingPlot(name, title, UNTOLD)
-    slowest = np.argsort(-np.nan_to_num(ended, nan=-1.0), kind="stable")[:SLOWEST] if len(ended) < 100_000 else _top(ended)
+    slowest = np.argsort(-np.nan_to_num(ended, nan=-1.0), kind="stable")[:SLOWEST] if len(ended) < 100_000 else top_places(ended)
     slowest = slowest[~np.isnan(ended[slowest])]
     chosen = [*_by_condition(rows, ended), *(("slowest", _name(rows, place), place) for place in slowest)]
     picked = rows.iloc[[place for _, _, place in chosen]]
@@ -98,7 +98,8 @@ def waterfall(tables: Tables) -> Plot | MissingPlot:
     return Plot(name, title, caption + cold_remark(picked), data, _draw_waterfall, 1.1 + 0.2 * len(data))
 
 
-def _top(values: Floats) -> np.typing.NDArray[np.intp]:
+def top_places(values: Floats) -> np.typing.NDArray[np.intp]:
+    """Places of the SLOWEST largest values, the largest first, without sorting all of them."""
     known = np.nan_to_num(values, nan=-1.0)
     top = np.argpartition(known, -SLOWEST)[-SLOWEST:]
     return np.asarray(top[np.lexsort((top, -known[top]))], dtype=np.intp)

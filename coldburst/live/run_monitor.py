@@ -71,6 +71,11 @@ class RunMonitor:
         history, answers = self.history, self._answers
         return LiveRates(history.last_second, history.overall, answers.response_s, answers.queue_s, worker_s, usd)
 
+    def add_point(self) -> None:
+        """Adds a point for this moment to the history; an ended run has its last point already."""
+        if not self.snapshot.finished:
+            self.history.add(self._sample(self._live))
+
     def stop(self) -> None:
         """Stops sampling."""
         self._greenlet.kill()
@@ -78,8 +83,7 @@ class RunMonitor:
     def _follow(self) -> None:
         while self._run is not None:
             gevent.sleep(EVERY_S)
-            if not self.snapshot.finished:
-                self.history.add(self._sample(self._live))
+            self.add_point()
 
     def _end(self) -> None:
         """Takes the last sample and drops the run."""

@@ -114,7 +114,7 @@ def test_the_slowest_of_very_many_are_found_without_a_sort_of_all(made):
     values = np.random.default_rng(1).lognormal(size=150_000)
     values[::7] = np.nan
     known = np.nan_to_num(values, nan=-1.0)
-    assert anatomy._top(values).tolist() == np.argsort(-known, kind="stable")[:20].tolist()
+    assert anatomy.top_places(values).tolist() == np.argsort(-known, kind="stable")[:20].tolist()
 
 
 def test_cold_stands_beside_warm_at_half_and_tail(made):

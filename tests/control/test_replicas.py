@@ -56,6 +56,12 @@ def of_ours():
     return [process for process in psutil.Process().children(recursive=True) if process.status() != psutil.STATUS_ZOMBIE]
 
 
+def process_of(worker):
+    """The service that has this name in its answers."""
+    (found,) = (process for process in of_ours() if process.cmdline()[-2:] == ["--worker-id", worker])
+    return found
+
+
 def set_to(control, **wanted):
     control.change(DesiredState(**wanted))
     seen = wait_shown(control, DesiredState(**wanted), timeout_s=30, rest=pause, say=print)
@@ -99,9 +105,7 @@ def test_another_concurrency_takes_other_workers(replicas_of):
     set_to(control, workers=1, concurrency=3)
     set_to(control, workers=1, concurrency=3)
     assert who(control, 1) == {"w2": 1}
-    (worker,) = control._workers
-    assert transcribe(control.url, CLIP).status == 200
-    assert "--max-concurrent 3" in " ".join(psutil.Process(worker.process.pid).cmdline())
+    assert "--max-concurrent 3" in " ".join(process_of("w2").cmdline())
 
 
 def test_what_it_will_do_is_told(replicas_of):
@@ -122,9 +126,9 @@ def test_wrong_words_are_told_and_leave_nothing(replicas_of, capfd):
 def test_a_worker_that_ended_is_told_and_replaced(replicas_of):
     control = replicas_of()
     set_to(control, workers=2)
-    dead = control._workers[0].process
+    dead = process_of("w1")
     dead.kill()
-    dead.wait()
+    until(lambda: dead.status() == psutil.STATUS_ZOMBIE, "end of w1")
     with pytest.raises(ControlError, match="transcription worker w1 ended with code -9"):
         control.observe(DesiredState(2))
     set_to(control, workers=2)
@@ -134,8 +138,9 @@ def test_a_worker_that_ended_is_told_and_replaced(replicas_of):
 def test_nginx_that_ended_is_told(replicas_of):
     control = replicas_of()
     set_to(control, workers=1)
-    control._front._master.kill()
-    until(lambda: not control._front._master.is_running() or control._front._master.status() == psutil.STATUS_ZOMBIE, "end of nginx")
+    (master,) = (process for process in psutil.Process().children() if process.name() == "nginx")
+    master.kill()
+    until(lambda: not master.is_running() or master.status() == psutil.STATUS_ZOMBIE, "end of nginx")
     with pytest.raises(ControlError, match="nginx has ended"):
         control.observe(DesiredState(1))
 

@@ -8,7 +8,6 @@ import subprocess
 import urllib.parse
 from collections import Counter
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,7 +20,7 @@ from tests.support.attempt_rows import read as rows_of
 from tests.support.emulators import MODELLED, emulator
 from tests.support.locusts import PLAIN, ROOT
 from tests.support.needs import needs
-from tests.support.run_views import HEALTH, LISTED, run_of
+from tests.support.run_views import HEALTH, LISTED, Load, run_of
 from tests.support.transcribers import ask, transcriber, until
 from tests.support.web import WebUi
 
@@ -110,10 +109,8 @@ def test_between_runs_the_last_ones_totals_stay_also_where_the_next_cannot_begin
 
 
 def test_what_is_not_known_is_left_out():
-    load = SimpleNamespace(**vars(run_of().load) | {"stopping": True})
-    assert figures(run_of(load=load))[("offered_requests_per_second",)] == 0
+    assert figures(run_of(load=Load(stopping=True)))[("offered_requests_per_second",)] == 0
     run = run_of("level 60s 4 at a time")
-    run.plan.planned = None
     run.samples.add({"at_s": 0.4, **HEALTH})  # five questions ago and more
     run.samples.add({"at_s": 9.0, "view": "workers", "error": "no answer"})
     names = {name[0] for name in figures(run)}

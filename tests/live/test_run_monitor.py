@@ -13,7 +13,7 @@ from coldburst.record.attempt import COLUMNS, EVENTS, Attempt, line
 from coldburst.record.batches import RowBatch
 from coldburst.record.ledger import Ledger
 from coldburst.schedule.stages import Stage, arrivals, parse
-from tests.support.run_views import HEALTH, LISTED, run_of
+from tests.support.run_views import HEALTH, LISTED, Load, plan_of, run_of
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_runs_end_is_told_also_where_only_every_second_sample_is_kept():
 
 
 def test_what_is_left_out_when_a_run_is_stopped_was_not_offered():
-    run = run_of("steady 60s 4/s", now_s=20.0)
+    run = run_of("steady 60s 4/s", load=Load(at_s=20.0))
     before = HistoryPoint(at_s=10.0, due=40.0)
     assert sample(snapshot(run), quantiles([]), before).due == 80.0
     run.load.stopping = True
@@ -242,15 +242,14 @@ def test_what_is_left_out_when_a_run_is_stopped_was_not_offered():
 @pytest.fixture
 def monitor(tmp_path):
     """A feed of a run whose clock ``at`` sets, and one second of which ``tick`` takes."""
-    run = run_of()
+    run = run_of(price="0.01")
     run.recorder.folder = tmp_path
-    run.plan.options = {"price": "0.01"}
     made = RunMonitor(run)
 
     def tick(at_s, **workers):
-        run.load.now = lambda: at_s
+        run.load.at_s = at_s
         run.samples.add({"at_s": at_s, "view": "workers", "error": "", **workers})
-        made.history.add(made._sample(made.snapshot))
+        made.add_point()
 
     yield run, made, tick
     made.stop()
@@ -266,7 +265,7 @@ def test_spend_is_worker_seconds_at_the_price(monitor):
 
 def test_spend_is_not_told_without_a_price_or_without_a_word_of_workers(monitor):
     run, made, tick = monitor
-    run.plan.options = {"price": ""}
+    run.plan = plan_of(schedule="steady 60s 4/s")
     tick(1.0, running=2)
     assert (made.snapshot.usd_per_s, made.live_rates.worker_s, made.live_rates.usd) == (None, 2.0, None)
 
@@ -274,11 +273,11 @@ def test_spend_is_not_told_without_a_price_or_without_a_word_of_workers(monitor)
 def test_an_ended_run_is_let_go_and_stays_as_it_ended(monitor, tmp_path):
     run, made, tick = monitor
     tick(1.0, running=1)
-    run.load.now = lambda: 9.0
+    run.load.at_s = 9.0
     run.ledger = Ledger(6, {"ok": 5, "queue_timeout": 1})
     (tmp_path / "run.json").write_text(json.dumps({"elapsed_s": 2.5}), encoding="utf-8")
     now = made.snapshot
-    run.load.now = lambda: 99.0
+    run.load.at_s = 99.0
     assert made.snapshot == now
     assert (now.elapsed_s, now.finished, now.ledger) == (2.5, True, "6 planned = 5 ok + 1 queue_timeout")
     assert made.history.last.at_s == 2.5

@@ -25,7 +25,7 @@ from coldburst.live.snapshot import snapshot
 from coldburst.live.terminal import line, on_terminal, table
 from coldburst.record.ledger import Ledger
 from tests.support.locusts import OF_TESTS, PLAIN, REPORTED, ROOT, locust
-from tests.support.run_views import HEALTH, LISTED, run_of
+from tests.support.run_views import HEALTH, LISTED, Load, run_of
 from tests.support.transcribers import transcriber
 
 FIXED = ("--engine", "fixed", "--service-time", "0.1", "--max-concurrent", "2", "--queue", "3")
@@ -44,14 +44,13 @@ def going(schedule="warm 5s 2/s, steady 60s 4/s", **more):
 
 def test_a_line_has_all_that_is_known():
     assert line(snapshot(going()), PACE) == (
-        "  10.5 s  steady  sent 7 of 240  in flight 2  held at the limit 3  ok 4  queue_timeout 1"
+        "  10.5 s  steady  sent 7 of 250  in flight 2  held at the limit 3  ok 4  queue_timeout 1"
         "  offered 4.0/s  achieved 3.5/s  cold starts 2  54 s left  about 0.0042 USD"
     )
 
 
 def test_a_line_leaves_out_what_nobody_knows():
-    run = run_of("level 100 4 at a time")
-    run.plan.planned, run.load.held, run.load.stage = None, 0, ""
+    run = run_of("level 60s 4 at a time, more 60s 2 at a time", load=Load(held=0, stage=""))
     run.recorder.counts, run.recorder.events = Counter(), Counter()
     assert line(snapshot(run), UNKNOWN) == "  10.5 s  starting  sent 7  in flight 2  achieved 0.0/s"
 
@@ -78,7 +77,7 @@ def drawn(now, width):
 def test_a_table_has_every_figure_and_fits(width):
     lines = drawn(snapshot(going()), width)
     text = " ".join(" ".join(lines).split())
-    for figure in ("steady (2 of 2)", "10.5 s", "in 54 s", "7 of 240", "2, 3 held at the limit", "4.0 ms", "4.0/s", "3.5/s", "P50 0.25 s"):
+    for figure in ("steady (2 of 2)", "10.5 s", "in 54 s", "7 of 250", "2, 3 held at the limit", "4.0 ms", "4.0/s", "3.5/s", "P50 0.25 s"):
         assert figure in text
     for figure in ("1 queue_timeout", "cold starts 2", "2 running", "3 jobs", "0.0042 USD, 35 worker-seconds"):
         assert figure in text
@@ -136,7 +135,7 @@ class Seen:
     """A terminal that shows what a program writes, of COLUMNS × LINES."""
 
     def __init__(self, process, master):
-        self.process, self._master, self.raw = process, master, b""
+        self.process, self.master, self.raw = process, master, b""
         self._screen = pyte.HistoryScreen(COLUMNS, LINES, history=1000, ratio=1)
         self._stream = pyte.ByteStream(self._screen)
 
@@ -158,9 +157,9 @@ class Seen:
         end = time.monotonic() + limit_s
         while not true():
             assert time.monotonic() < end, "\n".join(self.lines)
-            ready, _, _ = select.select([self._master], [], [], 0.1)
+            ready, _, _ = select.select([self.master], [], [], 0.1)
             if ready:
-                news = os.read(self._master, 65536)
+                news = os.read(self.master, 65536)
                 self.raw += news
                 self._stream.feed(news)
             elif self.process.poll() is not None:
@@ -227,5 +226,5 @@ def test_a_run_that_is_killed_leaves_the_cursor_where_it_can_be_seen(tmp_path):
         seen.until(lambda: seen.count("stage  ") == 1)
         seen.process.kill()
         seen.process.wait()
-        seen.until(lambda: not select.select([seen._master], [], [], 0.1)[0])
+        seen.until(lambda: not select.select([seen.master], [], [], 0.1)[0])
         assert not seen.cursor_hidden

@@ -21,43 +21,19 @@ PLATFORM = Platform(start_s=1.5, resume_s=0.5, init_limit_s=60.0, unhealthy_retr
 FIRST = Policy(workers_min=1, workers_max=3, execution_timeout_s=120.0)
 
 
-class Watched(Logged):
-    """Checks at each hand-over that the queue was in order and that its head was taken."""
-
-    def __init__(self, *args, **kwargs):
-        self.lines, self.handed = ([], []), set()
-        super().__init__(*args, **kwargs)
-
-    def _dispatch(self, now):
-        lines = self._lines()
-        for before, line in zip(self.lines, lines, strict=True):
-            stayed = [name for name in line if name in set(before)]
-            fresh = [name for name in line if name not in self.handed]
-            assert stayed == [name for name in before if name in set(line)], "none overtakes"
-            assert line == [name for name in line if name in self.handed] + fresh, "what a worker had is before what none had"
-            assert fresh == [name for name in stayed if name in fresh] + [name for name in fresh if name not in stayed], "last come, last"
-        before = len(self._actions)
-        super()._dispatch(now)
-        given_out = [job.id for action in self._actions[before:] if isinstance(action, Deliver) for job in action.jobs]
-        assert given_out == [*lines[0], *lines[1]][: len(given_out)], "the head of the queue, and normal jobs first"
-        self.handed.update(given_out)
-        self.lines = self._lines()
-
-    def _lines(self):
-        return list(self._queue.waiting), list(self._queue.waiting_low)
-
-
 class Play:
     """Random traffic, and workers that do what they are told by the example, rightly or wrongly."""
 
     def __init__(self, flashboot):
-        self.core = Watched(FIRST.changed(flashboot=flashboot), PLATFORM, seed=1)
+        self.core = Logged(FIRST.changed(flashboot=flashboot), PLATFORM, seed=1)
         self.now, self.jobs, self.ended = 0.0, [], []
+        self.queue, self.handed = [], set()
         self.up, self.stopping, self.at = [], [], {}
         self.settle()
 
     def settle(self):
         """Do what the model asks for now; what it tells to stop ends with the next step."""
+        given_out = []
         while actions := self.core.actions(self.now):
             for action in actions:
                 if isinstance(action, Launch):
@@ -68,9 +44,30 @@ class Play:
                     self.gone(action.worker_id)
                 elif isinstance(action, Deliver):
                     self.at.setdefault(action.worker_id, []).append([job.id for job in action.jobs])
+                    given_out += [job.id for job in action.jobs]
                 elif isinstance(action, Ended):
                     self.ended.append((action.job.id, action.job.state))
         self.check()
+        self.check_order(given_out)
+
+    def check_order(self, given_out):
+        """The queue since the last look: none overtakes, and what was handed out was its head, normal jobs first."""
+        queue = [job for job in self.core.open_jobs() if job.state == "IN_QUEUE"]
+        names, gone = [job.id for job in queue], set(given_out)
+        stayed = [name for name in self.queue if name in set(names) - gone]
+        assert stayed == [name for name in names if name in set(self.queue) - gone], "none overtakes"
+        reopened = {job.id for job in self.jobs if job.opened > 1}
+        for is_low in (False, True):
+            line = [job.id for job in queue if job.low_priority == is_low and job.id not in reopened]
+            had = [name for name in line if name in self.handed | gone]
+            assert line[: len(had)] == had, "what a worker had is before what none had"
+            fresh = line[len(had) :]
+            assert fresh == [job.id for job in self.jobs if job.id in set(fresh)], "last come, last"
+        head = [name for name in self.queue if name in gone or name in stayed]
+        taken = [name for name in given_out if name in self.queue]
+        assert head[: len(taken)] == taken, "the head of the queue, and normal jobs first"
+        self.handed |= gone
+        self.queue = names
 
     def check(self):
         """What holds at any instant: an open job is known as open once, one that ended has told so each time that it was opened."""
@@ -157,7 +154,7 @@ class Play:
     def retry(self, a, b):
         failed = [job for job in self.jobs if job.state in ("FAILED", "TIMED_OUT") and self.known(job)]
         for job in failed[: 1 + a % 2]:
-            self.core.handed.discard(job.id)
+            self.handed.discard(job.id)
             self.core.retry(job.id, self.now)
         for job in self.jobs[:1]:
             if job not in failed and self.known(job):

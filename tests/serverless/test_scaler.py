@@ -105,15 +105,8 @@ def test_a_live_trace_is_plausible():
     a third never ran; with QUEUE_DELAY 4 there were two as well. The first was ready after 8 s, so the second took about 20 s."""
     for scaler in ({"scaler": "REQUEST_COUNT", "scaler_value": 1}, {"scaler": "QUEUE_DELAY", "scaler_value": 4.0}):
         core = endpoint(workers_max=3, **scaler)
-        driven, loads, jobs = simulation(core, 8.0), iter([6.0, 18.0, 18.0]), []
-        make = driven._make_worker
-
-        def slower(worker_id, make=make, loads=loads):
-            worker = make(worker_id)
-            worker.load_s = next(loads)
-            return worker
-
-        driven._make_worker = slower
+        loads, jobs = iter([6.0, 18.0, 18.0]), []
+        driven = simulation(core, 8.0, load_s=lambda loads=loads: next(loads))
         jump(driven, [(0.0, submit(core, into=jobs)) for _ in range(6)], until_s=200.0)
         assert min(job.taken_s for job in jobs) == 8.0
         second = started(core)[1]

@@ -43,7 +43,7 @@ class Platform:
     """
 
     def __init__(self, *polls, submit=None, long=None, cancel=200):
-        self._polls, self._submit, self._long, self._cancel = polls or (DONE,), submit or {"status": "IN_QUEUE"}, long, cancel
+        self.polls, self._submit, self._long, self._cancel = polls or (DONE,), submit or {"status": "IN_QUEUE"}, long, cancel
         self._turns: dict[str, Iterator] = {}
         self._numbers = itertools.count()
         self.asked: list[Asked] = []
@@ -93,7 +93,7 @@ class Platform:
             if not isinstance(said, threading.Event):
                 return said
             said.wait(10)
-        said = self._next(job[0], self._polls)
+        said = self._next(job[0], self.polls)
         return {"id": job[0], **said} if isinstance(said, dict) else said
 
     def _next(self, name, answers):

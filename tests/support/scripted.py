@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 
+import psutil
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -86,3 +88,9 @@ def says(data: bytes, goes_on: bool = True):
         return goes_on
 
     return answer
+
+
+def closed_by(port: int) -> int:
+    """How many of this process's connections to that port the server has closed, and this end has not."""
+    mine = psutil.Process().net_connections("tcp")
+    return sum(one.status == psutil.CONN_CLOSE_WAIT and one.raddr and one.raddr.port == port for one in mine)

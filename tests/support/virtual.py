@@ -75,13 +75,14 @@ def endpoint(now=0.0, seed=0, platform=None, **policy):
     return Logged(Policy(**policy), Platform(**(platform or {})), now=now, seed=seed)
 
 
-def simulation(core, service=1.0, **worker):
-    """With modelled workers of one service time; each draws from a stream of its own."""
+def simulation(core, service=1.0, load_s=0.0, **worker):
+    """With modelled workers of one service time; each draws from a stream of its own. ``load_s``: of all, or called for each."""
     numbers = itertools.count()
     law = service if callable(service) else lambda job, rng: service
 
     def make(worker_id):
-        return ModelledWorker(worker_id, service=law, rng=stream(next(numbers), "service"), **{"load_s": 0.0, **worker})
+        loads_s = load_s() if callable(load_s) else load_s
+        return ModelledWorker(worker_id, service=law, rng=stream(next(numbers), "service"), load_s=loads_s, **worker)
 
     return Simulation(core, make)
 

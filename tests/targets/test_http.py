@@ -14,7 +14,8 @@ import trustme
 
 from coldburst.targets import http
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
-from tests.support.scripted import OK, says, scripted
+from tests.support.scripted import OK, closed_by, says, scripted
+from tests.support.transcribers import until
 
 LONG = Timeouts(connect_s=10, first_byte_s=10, total_s=10)
 SHORT = Timeouts(connect_s=10, first_byte_s=0.3, total_s=0.6)
@@ -81,8 +82,7 @@ def test_a_connection_that_the_server_closed_while_idle_is_not_used(client_of):
         client = client_of(server)
         for _ in range(3):
             assert send(client).status == 200
-            for connection in client._idle:
-                gevent.socket.wait_read(connection.sock.fileno(), timeout=2)  # the closing has arrived
+            until(lambda: closed_by(server.port), "the server's end of the connection")
         assert server.connections == 3
 
 

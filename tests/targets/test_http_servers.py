@@ -106,8 +106,7 @@ def test_requests_of_each_size_over_one_connection_and_after_the_server_closed_i
         got = [ask(client, "POST", size) for size in SIZES * 5]
         assert [(one.status, one.fault, int(one.body or b"0"), one.reconnects) for one in got] == [(200, "", size, 0) for size in SIZES * 5]
         assert client.opened - before <= 1
-        (connection,) = client._idle
-        gevent.socket.wait_read(connection.sock.fileno(), timeout=5)  # the server has closed it
+        until(lambda: closed_by(port), "the server's end of the connection")
     client.close()
 
 

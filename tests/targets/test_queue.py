@@ -322,7 +322,7 @@ def test_only_what_has_not_ended_is_cancelled_and_few_at_a_time(jobs_of):
     with platform(QUEUED) as server:
         jobs = jobs_of(server)
         greenlets, _ = begun(jobs, server, 35)
-        server._polls = (DONE,)
+        server.polls = (DONE,)
         assert ask(jobs, 35)[0] == "ok"
         gevent.killall(greenlets)
         assert jobs.close() == 0
