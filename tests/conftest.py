@@ -1,5 +1,7 @@
 """What holds for all tests: no time limit on examples, and which tests run in the same process (``--dist loadgroup``)."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import settings
 
@@ -24,8 +26,14 @@ APART = {
 }
 
 
+# How many tests of each collected file are nightly, before any are deselected.
+NIGHTLY = pytest.StashKey[Counter[str]]()
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    config.stash[NIGHTLY] = Counter()
     for item in items:
+        config.stash[NIGHTLY][item.nodeid.partition("::")[0]] += item.get_closest_marker("nightly") is not None
         if item.path.stem not in APART:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))

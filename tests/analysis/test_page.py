@@ -12,8 +12,8 @@ from analysis.runs.load import load
 from tests.support.browsers import Watched, chromium, needs_chromium
 
 RUNS = Path(__file__).parents[1] / "runs"
-SHOWN = ("queue", "sweep-scaling")
-SHOWN_BY_NIGHT = ("burst", "mixed", "retries", "sweep-whisper", "locust/plain")
+SHOWN = ("queue",)
+SHOWN_BY_NIGHT = ("sweep-scaling", "burst", "mixed", "retries", "sweep-whisper", "locust/plain")
 pytestmark = [pytest.mark.slow, needs_chromium]
 
 WIDE = """() => {
@@ -89,7 +89,9 @@ def test_nothing_sticks_out_touches_or_complains(look, name, width):
     assert (watched.complaints, watched.elsewhere) == ([], [])
 
 
-@pytest.mark.parametrize(("name", "width"), [("queue", 390), ("sweep-scaling", 390), ("queue", 1280)])
+@pytest.mark.parametrize(
+    ("name", "width"), [("queue", 390), pytest.param("sweep-scaling", 390, marks=pytest.mark.nightly), ("queue", 1280)]
+)
 def test_sentences_of_a_table_stand_beneath_their_rows_where_it_is_narrow(look, name, width):
     """Also where the figures before them have been scrolled."""
     page = look(name, width).page
@@ -100,7 +102,7 @@ def test_sentences_of_a_table_stand_beneath_their_rows_where_it_is_narrow(look, 
     assert page.evaluate("[...document.querySelectorAll('.scroll:has(.about)')].map(e => e.scrollWidth <= e.clientWidth)") == [True]
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.nightly), 390])
 def test_a_comparison_fits_too(browser, tmp_path, width):
     """Its many columns go into a wide page; why there is no interval stands beneath a row at each width."""
     assert main(["compare", str(RUNS / "burst"), str(RUNS / "queue"), "--anyway", "--out", str(tmp_path / "out")]) == 0
@@ -182,6 +184,7 @@ def test_a_page_allows_its_own_styles_and_pictures_and_no_script(browser, made, 
             assert refused in complaints, refused
 
 
+@pytest.mark.nightly
 def test_hostile_texts_run_no_script(look):
     watched = look("mixed", 1280)
     page = watched.page

@@ -244,9 +244,8 @@ def sentence(code, out, err):
     return err
 
 
-@pytest.mark.slow
 def test_quiet_prints_the_last_line_alone(capsys, tmp_path):
-    said = here(capsys, "report", RUNS / "burst", "--out", tmp_path / "r", "--quiet")
+    said = here(capsys, "report", RUNS / "burst", "--out", tmp_path / "r", "--quiet", "--figures", "no")
     assert said == (0, f"report: {tmp_path / 'r' / 'index.html'}\n", "")
 
 
@@ -259,11 +258,10 @@ def test_without_figures_all_else_is_there_and_each_says_how_to_have_it(capsys, 
     assert left_out == page(made["burst"][1]).count("<figure ") - page(made["burst"][1]).count("Not drawn: ")
 
 
-@pytest.mark.slow
 def test_the_default_folder_is_within_the_run_and_beside_a_prefix(capsys, tmp_path):
     shutil.copytree(RUNS, tmp_path / "runs", ignore=shutil.ignore_patterns("report", "*.py"))
     for run, expected in (("burst", "burst/report"), ("locust/plain", "locust/plain_report")):
-        assert here(capsys, "report", tmp_path / "runs" / run, "--quiet")[0] == 0
+        assert here(capsys, "report", tmp_path / "runs" / run, "--quiet", "--figures", "no")[0] == 0
         assert (tmp_path / "runs" / expected / "index.html").is_file()
 
 

@@ -97,7 +97,12 @@ def test_the_readmes_class_is_a_test(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "more", ["", "from coldburst import ScheduleShape\n", "from coldburst import ScheduleShape\nclass Mine(ScheduleShape): ...\n"]
+    "more",
+    [
+        "",
+        pytest.param("from coldburst import ScheduleShape\n", marks=pytest.mark.nightly),
+        pytest.param("from coldburst import ScheduleShape\nclass Mine(ScheduleShape): ...\n", marks=pytest.mark.nightly),
+    ],
 )
 def test_three_lines_are_a_test_with_or_without_the_shape(more, tmp_path):
     with transcriber(*FAST) as service, locust("--host", service.url, *PLAIN, file=locustfile(tmp_path, THREE_LINES + more)) as run:
@@ -107,7 +112,7 @@ def test_three_lines_are_a_test_with_or_without_the_shape(more, tmp_path):
         assert (run.about["question"], run.about["options"]["schedule"], run.about["max_in_flight"]) == ("small", "burst 3", 2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_class_may_name_its_host_and_the_command_line_goes_over_it(tmp_path):
     with transcriber(*FAST) as service, transcriber(*FAST) as other:
         file = locustfile(tmp_path, THREE_LINES + f'    host = "{service.url}"\n')
@@ -118,7 +123,7 @@ def test_a_class_may_name_its_host_and_the_command_line_goes_over_it(tmp_path):
         assert (len(service.log()), len(other.log())) == (3, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -204,7 +209,7 @@ def test_the_class_picker_decides_schedule_options_and_name(tmp_path):
             ui.locust.until(lambda _: ui.state() == "stopped")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_master_with_the_class_picker_leads_generators_that_have_all_tests(tmp_path):
     file = str(locustfile(tmp_path, TWO))
     with (

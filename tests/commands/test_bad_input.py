@@ -1,6 +1,7 @@
 """What cannot be done is said in one sentence, before anything is sent, and the process ends with an error."""
 
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from coldburst.load import run_options
-from tests.support.endings import NUMBERS
+from tests.support.endings import numbers
 from tests.support.locusts import PLAIN, ROOT, locust
 from tests.support.needs import need
 from tests.support.transcribers import transcriber
@@ -96,7 +97,13 @@ def test_one_sentence_names_what_is_wrong_and_what_would_be_right(changed, words
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changed", [BAD[0][0], BAD[3][0], BAD[7][0], BAD[9][0]], ids=["schedule", "host", "runs", "clips"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param(BAD[0][0], id="schedule"),
+        *(pytest.param(BAD[number][0], id=name, marks=pytest.mark.nightly) for number, name in ((3, "host"), (7, "runs"), (9, "clips"))),
+    ],
+)
 def test_the_process_says_it_and_ends_with_an_error(changed):
     arguments = [word for name, value in {"host": NOWHERE, **changed}.items() for word in (f"--{name}", value)]
     with locust(*arguments) as run:
@@ -139,7 +146,7 @@ def small_disk(size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", numbers(signal.SIGINT))
 def test_an_interrupt_before_anything_was_sent_is_no_success(number):
     with locust() as run:
         run.until(lambda run: "starting the embedded endpoint" in run.output)
@@ -189,7 +196,13 @@ def test_a_directory_that_is_removed_during_the_run_ends_it_in_one_sentence():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [("--web-port",), ("--headless", "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--web-port",),
+        pytest.param(("--headless", "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port"), marks=pytest.mark.nightly),
+    ],
+)
 def test_a_taken_port_is_one_sentence(words):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -51,7 +51,7 @@ def test_headless_each_file_is_opened_once(words):
         assert opens(run) == dict.fromkeys(FILES, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_in_the_web_ui_each_file_is_opened_once_a_run(words):
     arguments, file = words
     with transcriber(*FAST) as service, WebUi("--host", service.url, *arguments, file=file) as ui:

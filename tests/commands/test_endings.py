@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.support.emulators import MODELLED, emulator
-from tests.support.endings import NUMBERS
+from tests.support.endings import numbers
 from tests.support.locusts import OF_TESTS, PLAIN, REPORTED, ROOT, Locust, locust
 from tests.support.transcribers import transcriber
 
@@ -19,7 +19,7 @@ SESSION_LEADER = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, te
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("web", [False, True])
+@pytest.mark.parametrize("web", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_a_closed_terminal_ends_the_run_with_a_drain_and_a_report(web, tmp_path):
     """The kernel sends SIGHUP, and every write to the terminal fails from then on."""
     (tmp_path / "runs").mkdir()
@@ -68,7 +68,7 @@ def test_under_nohup_a_closed_terminal_changes_nothing():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", numbers(signal.SIGQUIT))
 def test_jobs_that_outlast_the_drain_are_cancelled_at_the_endpoint(number, tmp_path):
     template = tmp_path / "input.json"
     template.write_text('{"input": {"seq": "{{seq}}"}}')

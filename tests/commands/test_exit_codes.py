@@ -106,7 +106,7 @@ def test_a_run_that_is_cut_short_is_not_valid():
         assert any("Ctrl-C" in reason for reason in found(run)["verdict"]["reasons"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_distributed_run_ends_with_the_code_of_its_verdict_and_is_not_valid_where_it_lost_a_generator():
     steady = ("--schedule", "steady 8s 40/s")
     with transcriber(*FIXED, *LONG) as service:

@@ -66,7 +66,7 @@ def watched(browser, tmp_path):
         page.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.nightly), 390])
 @pytest.mark.parametrize(
     "name", ["report", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("compare", "sweep", "plain", "scaling"))]
 )
@@ -89,6 +89,7 @@ def test_a_page_with_a_script_in_it_would_be_noticed(watched, tmp_path):
     assert any(said.startswith("dialog") for said in seen.complaints)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["report", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("sweep", "compare"))])
 def test_a_figure_opened_by_itself_is_a_drawing_and_nothing_else(watched, pages, name):
     seen = watched(1280)

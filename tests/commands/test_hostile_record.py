@@ -90,13 +90,17 @@ def test_a_strange_rule_of_a_sweep(stop):
     assert report(run).answer.decision.main.cell is not None
 
 
+# Name of a run, and every how many-th value: with 9 all runs take minutes.
+EVERY = [("retries", 36), *(pytest.param(name, 9, marks=pytest.mark.nightly) for name in ("queue", "sweep-whisper", "retries"))]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["queue", "sweep-whisper", "retries"])
-def test_any_value_at_every_key_of_run_json(capsys, monkeypatch, tmp_path, name):
+@pytest.mark.parametrize(("name", "step"), EVERY)
+def test_any_value_at_every_key_of_run_json(capsys, monkeypatch, tmp_path, name, step):
     run = copied(RUNS / name, tmp_path / "run")
     kept = about(run)
     monkeypatch.setattr("analysis.report.report.plots.plots", lambda *_: [])
     for place, key in enumerate((*kept, "dispatched", "generators", "merged", "objectives", "control", "part_of")):
-        for value in VALUES[place % 9 :: 9]:
+        for value in VALUES[place % step :: step]:
             say(run, kept | {key: value})
             assert reported(capsys, run, tmp_path / "out")[0] in (0, 2)

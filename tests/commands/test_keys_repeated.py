@@ -61,7 +61,7 @@ def plain(sock, _request, turns):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("service", "path"), [(queue, "/v2/demo"), (plain, "")])
+@pytest.mark.parametrize(("service", "path"), [(queue, "/v2/demo"), pytest.param(plain, "", marks=pytest.mark.nightly)])
 def test_nothing_that_a_run_leaves_holds_the_key(service, path):
     # Each encoding is repeated in each kind of answer.
     counts = defaultdict(itertools.count)

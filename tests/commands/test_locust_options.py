@@ -19,7 +19,13 @@ LOCUSTS_OWN = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("words", "sentence"), LOCUSTS_OWN, ids=[words[0] for words, _ in LOCUSTS_OWN])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        pytest.param(words, sentence, id=words[0], marks=() if words[0] == "--tags" else pytest.mark.nightly)
+        for words, sentence in LOCUSTS_OWN
+    ],
+)
 def test_an_option_of_locusts_that_means_nothing_is_refused(words, sentence):
     """``--tags a`` left the user without a task: Locust logged 40 MB in ten seconds, and no SIGTERM ended it."""
     with locust("--host", NOWHERE, *PLAIN, *words) as run:

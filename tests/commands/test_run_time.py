@@ -32,7 +32,7 @@ def test_a_run_ends_with_a_drain_when_its_run_time_is_over_and_is_a_success(tmp_
         assert "will be ignored" not in run.output
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_the_cap_shed_before_its_time_was_over_is_a_failure():
     words = ("--schedule", "steady 600s 20/s", "--max-in-flight", "1", "--when-full", "shed", "--run-time", "3s")
     with transcriber(*SLOW) as service, locust("--host", service.url, *words, *PLAIN) as run:
@@ -56,7 +56,7 @@ def test_ctrl_c_in_its_drain_cuts_and_takes_nothing_from_the_reason():
         assert run.ledger.balanced
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_schedule_that_is_shorter_ends_by_itself():
     with (
         transcriber(*SLOW) as service,
@@ -66,7 +66,7 @@ def test_a_schedule_that_is_shorter_ends_by_itself():
         assert run.about["ended_by"] == "schedule"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_holds_for_a_run_from_the_form_which_asks_for_no_users():
     with transcriber(*SLOW) as service, WebUi("--run-time", "3s", *PLAIN) as ui:
         assert '"shape_use_common_options": false' in ui.get("/").decode().lower()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.endings import ENDINGS
+from tests.support.endings import endings
 from tests.support.locusts import PLAIN, REPORTED, ROOT, locust, quantile, response_s
 from tests.support.transcribers import transcriber
 
@@ -98,7 +98,7 @@ def test_a_port_where_nobody_listens():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "name"), ENDINGS)
+@pytest.mark.parametrize(("number", "name"), endings(signal.SIGINT))
 def test_a_run_that_is_ended_from_outside_drains_and_balances(number, name):
     with (
         transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "5") as service,

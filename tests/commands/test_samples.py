@@ -54,7 +54,7 @@ def test_the_first_clip_is_recognised_word_for_word():
     assert word_error_rate(PocketSphinx(), CLIPS[0]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_clip_is_recognised():
     recogniser = PocketSphinx()
     assert {clip.name: rate for clip in CLIPS if (rate := word_error_rate(recogniser, clip)) > 0.25} == {}

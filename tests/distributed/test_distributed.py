@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.emulators import emulator
-from tests.support.endings import ENDINGS, NUMBERS
+from tests.support.endings import endings, numbers
 from tests.support.generators import Crew, distributed
 from tests.support.locusts import PLAIN, REPORTED, ROOT
 from tests.support.serving import reserved
@@ -94,7 +94,7 @@ def test_closed_loops_are_shared_out_and_their_numbers_are_everybodys_own():
         assert crew.master.ledger.balanced
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_closed_loop_of_fewer_places_than_generators_ends():
     """One place, then three, for two generators: who has none sends nothing, and nobody waits for it."""
     schedule = "one 9 1 at a time, three 10 3 at a time, timed 1s 1 at a time"
@@ -166,7 +166,7 @@ def test_generators_without_their_master_stop_keep_their_rows_and_say_so():
         assert sum(row.sent_s is not None for row in rows) == len(service.log())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_numbers_of_a_closed_loop_that_a_killed_generator_was_not_given_are_sent_by_the_others():
     """Six places for three; in the end there are six again, and only what the dead one had in its hands is missing."""
     slow = ("--engine", "fixed", "--service-time", "0.3", "--max-concurrent", "100", "--queue", "1000")
@@ -204,7 +204,7 @@ def test_ctrl_c_in_a_closed_loop_tells_of_every_number():
         assert crew.master.ledger.counts["ok"] == len(service.log()) == sum(row.sent_s is not None for row in rows)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_generator_that_leaves_a_closed_loop_tells_of_its_numbers_and_the_others_go_on():
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", "loop 1000 4 at a time", *PLAIN) as crew:
         crew.master.until(lambda run: len(run.rows) >= 40, 60)
@@ -218,7 +218,7 @@ def test_a_generator_that_leaves_a_closed_loop_tells_of_its_numbers_and_the_othe
         assert crew.master.ledger.counts.get("not_sent", 0) <= 100  # what it had been given, and not what was left
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_master_that_stands_still_for_a_while_gives_nobody_up():
     """As on a machine that is too busy, or asleep: what was due meanwhile is told as not sent, and then it goes on."""
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN) as crew:
@@ -238,7 +238,7 @@ def test_a_master_that_stands_still_for_a_while_gives_nobody_up():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "name"), [*ENDINGS, (None, "--run-time")])
+@pytest.mark.parametrize(("number", "name"), [*endings(signal.SIGINT), pytest.param(None, "--run-time", marks=pytest.mark.nightly)])
 def test_a_run_that_is_ended_at_the_master_drains_and_the_ledger_balances(number, name):
     words = ("--schedule", f"steady 60s {RATE}/s", *(() if number else ("--run-time", "8s")))
     with transcriber(*FAST) as service, distributed("--host", service.url, *words, *PLAIN) as crew:
@@ -254,7 +254,7 @@ def test_a_run_that_is_ended_at_the_master_drains_and_the_ledger_balances(number
         assert crew.master.about["ended_by"] == name
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_second_ctrl_c_at_the_master_cuts_and_the_ledger_is_written_all_the_same():
     never = ("--engine", "fixed", "--service-time", "600", "--max-concurrent", "100")
     words = ("--schedule", "burst 30", "--max-in-flight", "8")
@@ -271,7 +271,7 @@ def test_a_second_ctrl_c_at_the_master_cuts_and_the_ledger_is_written_all_the_sa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", numbers(signal.SIGTERM))
 def test_a_generator_that_is_ended_hands_its_share_to_the_others(number):
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN) as crew:
         crew.master.until(lambda run: len(run.rows) >= RATE, 60)
@@ -287,7 +287,7 @@ def test_a_generator_that_is_ended_hands_its_share_to_the_others(number):
         assert set(after) == {RATE}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_where_the_last_generator_leaves_the_run_says_so():
     schedule = ("--schedule", f"steady 60s {RATE}/s")
     with transcriber(*FAST) as service, distributed("--host", service.url, *schedule, *PLAIN, generators=1) as crew:
@@ -314,7 +314,7 @@ def test_a_missing_key_on_one_generator_stops_the_run_before_the_first_request(t
             assert b"secret-of-mine" not in crew.master.output.encode()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_generator_with_another_question_is_told_from_one_that_fits():
     with distributed("--host", "http://127.0.0.1:9", *PLAIN, generators=0) as crew:
         crew.file = "locustfiles/burst.py"
@@ -370,7 +370,7 @@ def test_run_after_run_from_the_masters_web_ui():
         assert second["ledger"]["counts"]["ok"] == len(service.log()) - 10
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_generator_that_joins_and_cannot_take_part_holds_nobody_up(tmp_path):
     """It has no key: the run goes on without it, and ends when the others have ended."""
     template = tmp_path / "input.json"

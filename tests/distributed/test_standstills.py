@@ -31,7 +31,7 @@ def wall_clock(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("generators", [1, 2])
+@pytest.mark.parametrize("generators", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_a_generator_that_stands_still_for_15_seconds_goes_on(generators):
     words = ("--schedule", f"steady 35s {RATE}/s", *PLAIN)
     with transcriber(*FAST) as service, distributed("--host", service.url, *words, generators=generators) as crew:
@@ -51,7 +51,7 @@ def test_a_generator_that_stands_still_for_15_seconds_goes_on(generators):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["generator", "master"])
+@pytest.mark.parametrize("where", ["generator", pytest.param("master", marks=pytest.mark.nightly)])
 def test_a_changed_wall_clock_loses_nothing_and_is_reported(where, tmp_path):
     words = ("--schedule", f"steady 15s {RATE}/s", *PLAIN)
     with (
@@ -73,7 +73,7 @@ def test_a_changed_wall_clock_loses_nothing_and_is_reported(where, tmp_path):
         assert about.get("wall_clock_step_s") == (STEP_S if where == "master" else None)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_changed_wall_clock_changes_no_time_of_a_run_in_one_process(tmp_path):
     with (
         wall_clock(tmp_path) as (env, step),
@@ -119,7 +119,7 @@ def test_a_master_that_is_started_again_leads_new_generators_and_the_old_one_end
         assert len((kept[0] / "attempts.csv").read_text().splitlines()) - 1 >= sent
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_generator_that_is_told_to_stay_joins_the_next_master():
     words = ("--schedule", f"steady 60s {RATE}/s", *PLAIN)
     with transcriber(*FAST) as service, distributed("--host", service.url, *words, generators=0) as crew:

@@ -112,7 +112,7 @@ def batches():
     yield {"../../etc/passwd": packed("x\n")}, {}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_rows_that_no_generator_can_have_written_are_dropped():
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 15s {RATE}/s", *PLAIN) as crew:
         crew.master.until(lambda run: len(run.rows) >= RATE, 60)
@@ -148,7 +148,7 @@ def test_with_a_shared_key_only_those_who_have_it_take_part():
         assert "sesame" not in crew.master.output + json.dumps(crew.master.about)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_key_that_the_master_lacks_ends_the_generator_with_a_sentence():
     with distributed("--host", "http://127.0.0.1:9", *PLAIN, generators=0) as crew:
         lonely = crew.add(COLDBURST_CLUSTER_KEY="sesame")

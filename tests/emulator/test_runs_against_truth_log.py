@@ -84,7 +84,7 @@ def test_the_published_stress_test_in_small(seeds, template):
     assert len(books) == len(seeds)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_with_three_warm_workers_the_same_burst_meets_no_400(template):
     code, _, truth, cold, why, ledger = stress(1, template, "--workers-min", "3")
     assert (code, ledger, cold, why) == (0, "30 planned = 30 ok", set(), [])
@@ -138,7 +138,7 @@ def test_twenty_at_once_on_five_workers_are_four_batches(template):
     assert max(row.done_s for row in rows) >= 7.0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_workers_that_never_get_ready_are_told_from_a_lack_of_capacity(template):
     """A crash loop: every worker exits before it is ready. The jobs wait for ever; the run ends by its own deadline."""
     crash = ("--fault", json.dumps({"crash_starts": True}), "--platform", "unhealthy_retry_s=0.5", "--start", "0.2", "--load", "0.2")
@@ -174,7 +174,7 @@ BROKEN = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize("what", [pytest.param(what, marks=() if what == "connections reset" else pytest.mark.nightly) for what in BROKEN])
 def test_the_ledger_balances_whatever_breaks_in_the_middle(what, template):
     client = ("--schedule", "steady 4s 5/s", "--deadline", "8", "--connect-timeout", "2")
     times = ("--start", "0", "--load", "0", "--service-time", "0.5", "--workers-min", "3", "--ready", "--concurrency", "2")
@@ -216,7 +216,7 @@ def test_cold_starts_one_by_one_with_their_warm_control(template):
         assert len(cold) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_endpoint_that_never_scales_to_zero_ends_the_run_with_the_next_step(template):
     client = ("--times", "2", "--zero-timeout", "3", "--sample", "0.3")
     with (
@@ -228,7 +228,7 @@ def test_an_endpoint_that_never_scales_to_zero_ends_the_run_with_the_next_step(t
         assert run.ledger.counts["not_sent"] == run.about["planned"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_endpoint_that_says_nothing_of_itself_ends_the_run_at_once(template):
     with (
         emulator("--start", "0", "--load", "0", *WORKERS, RUNPOD_API_KEY="right") as platform,

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.support.emulators import emulator
-from tests.support.endings import NUMBERS
+from tests.support.endings import numbers
 from tests.support.transcribers import SAMPLES, until
 
 pytestmark = pytest.mark.slow
@@ -90,6 +90,7 @@ def test_a_killed_worker_loses_its_job_to_the_next_one():
         assert (again["retries"], again["workerId"] != first) == (1, True)
 
 
+@pytest.mark.nightly
 def test_pings_keep_a_job_beyond_its_lease():
     with emulator(
         *FIXED, "--workers-min", "1", "--workers-max", "1", "--ready", "--platform", "lease_s=3", "--platform", "ping_s=1"
@@ -127,6 +128,7 @@ def test_flashboot_freezes_a_worker_and_the_next_job_resumes_it_and_is_cold():
         assert row["delay_s"] >= 0.2
 
 
+@pytest.mark.nightly
 def test_workers_that_crash_before_they_are_ready_are_tried_again():
     with emulator(*FIXED, "--workers-max", "1", "--fault", '{"crash_starts": 2}', "--platform", "unhealthy_retry_s=0.1") as running:
         job = running.ended("demo", running.submit("demo", echo=1), 60)
@@ -135,6 +137,7 @@ def test_workers_that_crash_before_they_are_ready_are_tried_again():
         assert states == ["LOADING", "UNHEALTHY", "LOADING", "UNHEALTHY", "LOADING"]
 
 
+@pytest.mark.nightly
 def test_a_worker_that_never_acknowledges_is_told_by_its_silence():
     options = ("--workers-min", "1", "--workers-max", "1", "--ready", "--platform", "lease_s=2", "--platform", "ping_s=1")
     with emulator(*FIXED, *options) as running:
@@ -154,7 +157,7 @@ def test_another_concurrency_is_a_rolling_release_of_real_workers():
         assert [(worker["status"], worker["isStale"]) for worker in workers if not worker["isStale"]] == [("RUNNING", False)]
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", numbers(signal.SIGTERM))
 def test_an_end_by_a_signal_takes_the_workers_along(number):
     with emulator(*FIXED, "--workers-min", "1", "--workers-max", "1", "--ready") as running:
         left = processes(running)

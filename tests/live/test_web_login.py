@@ -52,6 +52,7 @@ def test_behind_the_login_nothing_of_it_can_be_read():
             assert not any(word in body for word in (b'"runs"', b"live.json", b"Runs of this process"))
 
 
+@pytest.mark.nightly
 def test_a_form_that_is_posted_without_the_login_is_told_nothing(login):
     with WebUi("--host", "http://inside.example", *PLAIN, "--web-login", file=login) as ui:
         for objectives in ("/etc/passwd", "/nowhere/at/all"):
@@ -65,6 +66,7 @@ def test_a_form_that_is_posted_without_the_login_is_told_nothing(login):
         assert list(ui.locust.runs.iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_behind_the_login_what_is_not_there_is_not_there(login):
     with WebUi(*PLAIN, "--web-login", file=login) as ui:
         member = {"Cookie": ui.ask("/enter")[1]["Set-Cookie"].partition(";")[0]}

@@ -93,6 +93,7 @@ def test_a_burst_by_clicking_from_start_to_report(browser, tmp_path):
         assert (watched.complaints, watched.elsewhere) == ([], [])
 
 
+@pytest.mark.nightly
 def test_on_a_phone_in_the_dark(browser, tmp_path):
     narrow = ("--engine", "fixed", "--service-time", "0.2", "--max-concurrent", "2", "--queue", "4")
     with (

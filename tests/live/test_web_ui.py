@@ -4,6 +4,7 @@ import html
 import io
 import json
 import re
+import signal
 import socket
 import zipfile
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ import pytest
 from coldburst.live.web import files
 from coldburst.record.attempt import OUTCOMES
 from tests.support.emulators import MODELLED, emulator
-from tests.support.endings import ENDINGS, NUMBERS
+from tests.support.endings import endings, numbers
 from tests.support.locusts import PLAIN, ROOT, locust
 from tests.support.transcribers import transcriber
 from tests.support.web import WebUi
@@ -67,7 +68,7 @@ def test_a_bad_field_is_told_in_the_form_and_starts_nothing():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", numbers(signal.SIGHUP))
 def test_a_signal_ends_the_web_ui_too(number):
     with WebUi(*PLAIN) as ui:
         ui.locust.interrupt(number)
@@ -76,7 +77,7 @@ def test_a_signal_ends_the_web_ui_too(number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "name"), ENDINGS)
+@pytest.mark.parametrize(("number", "name"), endings(signal.SIGTERM))
 def test_a_signal_to_the_web_ui_ends_its_run_with_a_drain_and_a_report(number, name):
     with (
         transcriber("--engine", "fixed", "--service-time", "0.5", "--max-concurrent", "5") as service,
@@ -139,7 +140,7 @@ def test_what_another_sites_page_posts_starts_nothing():
         assert ui.ask("/", Sec_Fetch_Site="cross-site")[0] == 200  # a link may lead here
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_over_plain_http_the_origin_says_whose_page_posts():
     """Browsers send Sec-Fetch-Site over HTTPS and to this machine only, Origin with every POST."""
     with WebUi(*PLAIN, "--web-allowed-hosts", "load.example") as ui:
@@ -171,7 +172,7 @@ def test_a_report_that_cannot_be_made_is_told_from_one_in_the_making():
         assert [bool(run["fault"]) for run in ui.live()["runs"]] == [False, True]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_below_a_base_path_everything_is_there():
     with WebUi(*PLAIN, "--web-base-path", "/load") as ui:
         assert ui.ask("/load/coldburst/")[0] == 200

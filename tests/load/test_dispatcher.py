@@ -77,7 +77,16 @@ def test_a_rest_before_a_closed_loop_is_a_rest():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("schedule", ["steady 30s 10/s", "burst 300", "level 300 2 at a time", "steady 10s 10/s, level 200 2 at a time"])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "steady 30s 10/s",
+        *(
+            pytest.param(more, marks=pytest.mark.nightly)
+            for more in ("burst 300", "level 300 2 at a time", "steady 10s 10/s, level 200 2 at a time")
+        ),
+    ],
+)
 def test_stopped_half_way_each_arrival_is_sent_or_refused(schedule):
     book = Book(schedule, service_s=0.05, cap=2)
     gevent.spawn_later(0.2, book.load.stop)

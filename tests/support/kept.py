@@ -10,6 +10,7 @@ from pathlib import Path
 from analysis.report.metrics_json import metrics
 from analysis.report.report import report, write
 from analysis.runs.load import load
+from tests.support.hostile import undrawn
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "tests" / "runs"
@@ -26,7 +27,7 @@ def metrics_of(name):
 
 def tables_of(name):
     """The tables of its report.md with their headings, as they come out now."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, undrawn():
         write(report(load(NAMES[name])), Path(folder))
         lines = (Path(folder) / "report.md").read_text(encoding="utf-8").splitlines(keepends=True)
     return "".join(line for line in lines if line.startswith(("#", "|")))

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.emulators import MODELLED, emulator
-from tests.support.endings import NUMBERS
+from tests.support.endings import numbers
 from tests.support.locusts import PLAIN, REPORTED, ROOT, locust
 from tests.support.needs import needs
 from tests.support.transcribers import stop, transcriber, until
@@ -154,7 +154,7 @@ def test_failures_end_the_climb():
         assert {row.outcome for row in run.rows if row.stage == "c4"} == {"ok", "busy"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_levels_on_the_way_down_are_all_measured():
     """Each brings less than the one before it, which is no reason to leave the next one out."""
     args = ("--levels", "8,4,2,1", "--level", "16", "--warm-up", "0", *PLAIN)
@@ -186,7 +186,7 @@ def test_a_level_that_drops_words_does_not_win():
     assert any(note.startswith("c8 cannot win: its word error rate is") for note in found["notes"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_stage_that_is_cut_while_its_last_answers_are_awaited_is_not_whole():
     args = ("--levels", "4", "--level", "4", "--warm-up", "0", *PLAIN)
     with (
@@ -272,7 +272,7 @@ MODELLED_SWEEP = (*MODELLED, "--service-time", "0.5", "--management-per-minute",
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", numbers(signal.SIGHUP))
 def test_a_sweep_cut_in_the_second_of_three_stages(number, template):
     """The first stage is whole, the second is marked cut, the third never began, and the settings are as they were."""
     with emulator(*MODELLED_SWEEP, "--workers-max", "2") as platform:
@@ -306,7 +306,7 @@ def test_settings_are_put_back_after_a_kill(template):
             assert settings(platform) == before
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_settings_that_cannot_be_put_back_make_the_run_fail(template):
     """A variable turns up whose value is not shown: the environment cannot be changed without it; what costs money is restored."""
     with emulator(*MODELLED_SWEEP, "--env", "HF_TOKEN") as platform:
@@ -323,7 +323,7 @@ def test_settings_that_cannot_be_put_back_make_the_run_fail(template):
             assert [settings(platform)[name] for name in ("workers", "scaling")] == [before["workers"], before["scaling"]]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sweep_without_a_measured_setting_fails(template):
     with emulator(*MODELLED_SWEEP, "--fault", '{"throttle": 0}') as platform:
         load = ("--workers", "1,2", "--concurrency", "1", "--requests", "2", "--warm-up", "1", "--settle-timeout", "1")

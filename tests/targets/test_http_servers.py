@@ -8,7 +8,9 @@ import pytest
 
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from tests.support.needs import need
+from tests.support.scripted import closed_by
 from tests.support.serving import reserved
+from tests.support.transcribers import until
 
 UVICORN = """
 import socket, uvicorn

@@ -139,7 +139,11 @@ def test_an_ordinary_error_keeps_its_words_around_a_key():
     assert redact(f"Bearer {KEY}, k1") == f"Bearer {MARK}, {MARK}"
     assert redact(f"part {KEY[3:15]} of it") == f"part {MARK} of it"
     assert redact("and v2", ("v2", ""), mark="…") == "and …"
-    assert module.redact_columns({"error": KEY, "polls": 3, "worker_id": "w-" + KEY}) == {"error": MARK, "polls": 3, "worker_id": f"w-{MARK}"}
+    assert module.redact_columns({"error": KEY, "polls": 3, "worker_id": "w-" + KEY}) == {
+        "error": MARK,
+        "polls": 3,
+        "worker_id": f"w-{MARK}",
+    }
 
 
 def test_without_keys_nothing_is_read():

@@ -10,7 +10,7 @@ from datetime import datetime
 import psutil
 import pytest
 
-from tests.support.endings import NUMBERS
+from tests.support.endings import numbers
 from tests.support.transcribers import ROUTE, SAMPLES, ask, connect, form, receive, run, send, silence, transcribe, transcriber, until
 
 CLIP = (SAMPLES / "01-harbour.wav").read_bytes()
@@ -347,7 +347,7 @@ def test_real_recognition_leaves_health_quick_and_a_killed_service_leaves_nothin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [*NUMBERS, "stdin"])
+@pytest.mark.parametrize("way", [*numbers(signal.SIGTERM), "stdin"])
 def test_it_finishes_what_runs_and_ends_cleanly(way):
     with transcriber(*FIXED, "0.3") as service:
         connection = busy(service, 1)
