@@ -22,7 +22,7 @@ from ..gate.objective_metrics import MeasuredRun
 from ..runs import locust_csv
 from ..runs.load import RUNPOD, Run
 from ..sweep_report.sweep_answer import SweepAnswer, sweep_answer
-from ..tables.attempt_tables import cause_words, failure_causes, retry_summary
+from ..tables.attempt_tables import cause_words, commonest_errors, failure_causes, retry_summary
 from ..tables.burst import next_burst_s
 from ..tables.cold_starts import FILE, cold_start_table, cold_starts
 from ..tables.run_tables import Tables
@@ -118,6 +118,7 @@ def terminal(of: Report, page: Path) -> str:
         else [of.headline, f"verdict: {of.verdict.state}"]
     )
     lines += [f"  - {reason}" for reason in of.verdict.reasons]
+    lines += errors(of)
     lines += [f"  note: {note}" for note in of.verdict.notes]
     lines += [f"  note: {note}" for note in of.answer.notes] if of.answer else []
     sheet = _main(of)
@@ -125,6 +126,18 @@ def terminal(of: Report, page: Path) -> str:
     counted = [line for one in counts for line in aligned([row[:2] for row in one.rows])]
     shown = [*aligned([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), *(["", *counted] if counted else [])]
     return "\n".join([*lines, "", *shown, "", f"report: {page}"])
+
+
+def errors(of: Report) -> list[str]:
+    """The commonest errors of attempts, one a line with its count; empty if there are none."""
+    if of.run.totals is not None:
+        return []
+    found = commonest_errors(of.tables.attempts)
+    return (
+        ["errors:", *(f"  {count:,} × {outcome}: {one_line(text, run_sheets.ERROR_SHOWN)}" for outcome, text, count in found)]
+        if found
+        else []
+    )
 
 
 def _main(of: Report) -> Sheet:

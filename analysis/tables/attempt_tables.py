@@ -73,6 +73,14 @@ def _commonest(values: pd.Series[Any]) -> list[tuple[Any, int]]:
     return [(names[place], int(counts[place])) for place in common[:COMMONEST]]
 
 
+def commonest_errors(attempts: pd.DataFrame) -> list[tuple[str, str, int]]:
+    """Outcome, error and count of the COMMONEST errors of attempts that were not ok, the most frequent first."""
+    failed = attempts.loc[(attempts["outcome"] != "ok").to_numpy(), ["outcome", "error"]]
+    failed = failed[failed["error"].notna() & (failed["error"] != "")].astype(str)
+    counts = failed.value_counts(sort=True).head(COMMONEST)
+    return [(str(name[0]), str(name[1]), int(count)) for name, count in zip(counts.index.tolist(), counts.tolist(), strict=True)]
+
+
 def cause_words(cause: str) -> str:
     """The name of a cause as words: ``no capacity``."""
     return cause.replace("_", " ")

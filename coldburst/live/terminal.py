@@ -1,4 +1,4 @@
-"""Progress of a headless run: a table on a terminal, a plain line every two seconds elsewhere."""
+"""Progress of a headless run: a table on a terminal; elsewhere a line when something has changed, and at least every ten seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from rich.text import Text
 from coldburst.live.run_monitor import LiveRates, RunMonitor
 from coldburst.live.snapshot import RunSnapshot, RunView
 
-EVERY_S, TABLE_EVERY_S = 2.0, 0.5
+# A line comes at most and at least this often.
+EVERY_S, SILENT_S, TABLE_EVERY_S = 2.0, 10.0, 0.5
 # A line shows the number of the stage if there are more stages than this.
 MANY = 3
 # Terminal widths from which three, and two, figures are next to each other.
@@ -30,6 +31,7 @@ class ProgressReporter:
     def __init__(self, run: RunView) -> None:
         self._monitor = RunMonitor(run)
         self._terminal = TerminalTable() if on_terminal() else None
+        self._last: RunSnapshot | None = None
         self._greenlet = gevent.spawn(self._repeat)
 
     def stop(self) -> None:
@@ -50,8 +52,9 @@ class ProgressReporter:
         try:
             if self._terminal:
                 self._terminal.show(now, self._monitor.live_rates)
-            else:
-                print(line(now, self._monitor.live_rates), flush=True)
+            elif news(now, self._last):
+                print(line(now, self._monitor.live_rates, self._last), flush=True)
+                self._last = now
         except BlockingIOError:
             # The pipe is full for a moment: the next line has newer figures anyway.
             return
@@ -100,8 +103,18 @@ def _handlers() -> Iterator[logging.StreamHandler[Any]]:
     return (handler for handler in found.values() if isinstance(handler, logging.StreamHandler))
 
 
-def line(now: RunSnapshot, rates: LiveRates) -> str:
-    """One line of progress: time, stage, requests by state and outcome, then rates, cold starts, time left and cost if known."""
+def news(now: RunSnapshot, last: RunSnapshot | None) -> bool:
+    """Whether a line has something to say that the ``last`` one did not, or SILENT_S passed since."""
+    if last is None or now.finished or now.elapsed_s - last.elapsed_s >= SILENT_S:
+        return True
+    return any(getattr(now, name) != getattr(last, name) for name in ("stage", "sent", "in_flight", "held", "outcomes", "cold_starts"))
+
+
+def line(now: RunSnapshot, rates: LiveRates, last: RunSnapshot | None = None) -> str:
+    """One line of progress: time, stage, requests by state and outcome, then rates, cold starts, time left and cost if known.
+
+    The achieved rate is that since the ``last`` line, of the last second without one.
+    """
     offered = rates.last_second.offered
     words = [
         f"{now.elapsed_s:6.1f} s",
@@ -111,7 +124,7 @@ def line(now: RunSnapshot, rates: LiveRates) -> str:
         *([f"held at the limit {now.held}"] if now.held else []),
         *(f"{name} {count}" for name, count in now.outcomes.items() if count),
         *([f"offered {offered:.1f}/s"] if offered is not None and not now.finished else []),
-        f"achieved {_achieved(now, rates)}",
+        f"achieved {_achieved(now, rates, last)}",
         *([f"cold starts {now.cold_starts}"] if now.cold_starts else []),
         *([f"{_clock(now.left_s)} left"] if now.left_s is not None else []),
         *([f"about {rates.usd:.2g} USD"] if rates.usd is not None else []),
@@ -169,9 +182,13 @@ def _sent(now: RunSnapshot) -> str:
     return f"{now.sent}{'' if now.planned is None else f' of {now.planned}'}"
 
 
-def _achieved(now: RunSnapshot, rates: LiveRates) -> str:
-    """Ok answers per second: of the last full second, or of the whole run when it has ended."""
-    return f"{rates.overall.ok:.1f}/s overall" if now.finished else f"{rates.last_second.ok:.1f}/s"
+def _achieved(now: RunSnapshot, rates: LiveRates, last: RunSnapshot | None = None) -> str:
+    """Ok answers per second: since ``last`` or of the last full second, or of the whole run when it has ended."""
+    if now.finished:
+        return f"{rates.overall.ok:.1f}/s overall"
+    if last and now.elapsed_s > last.elapsed_s:
+        return f"{(now.ok - last.ok) / (now.elapsed_s - last.elapsed_s):.1f}/s"
+    return f"{rates.last_second.ok:.1f}/s"
 
 
 def _clock(seconds: float) -> str:

@@ -96,6 +96,8 @@ def test_the_terminal_shows_ledger_verdict_and_times(made):
     assert lines.index("verdict: invalid") < lines.index("  - The run was cut short (Ctrl-C): the figures cover only the time until then.")
     assert any(line.split()[:3] == ["P95", "3.00", "s"] for line in lines)
     assert any("the last line is incomplete" in line for line in lines)
+    errors = lines[lines.index("errors:") + 1 :][:3]
+    assert errors[0] == "  4 × abandoned: no answer in 5 s" and errors[2] == "  3 × throttled: NA"
 
 
 def test_the_ledger_comes_before_the_figures_and_those_before_the_tables(made):

@@ -13,6 +13,7 @@ import termios
 import time
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pyte
 import pytest
@@ -22,7 +23,7 @@ from coldburst.live.history import Rates
 from coldburst.live.recent_rows import Quantiles
 from coldburst.live.run_monitor import LiveRates
 from coldburst.live.snapshot import snapshot
-from coldburst.live.terminal import line, on_terminal, table
+from coldburst.live.terminal import line, news, on_terminal, table
 from coldburst.record.ledger import Ledger
 from tests.support.locusts import OF_TESTS, PLAIN, REPORTED, ROOT, locust
 from tests.support.run_views import HEALTH, LISTED, Load, run_of
@@ -57,6 +58,22 @@ def test_a_line_leaves_out_what_nobody_knows():
 
 def test_the_last_line_tells_of_the_whole_run():
     assert line(snapshot(run_of(ledger=Ledger(5, {"ok": 5}))), PACE).endswith("  achieved 2.5/s overall  cold starts 2  about 0.0042 USD")
+
+
+def test_a_line_has_the_rate_since_the_one_before():
+    now = snapshot(going())
+    before = replace(now, elapsed_s=now.elapsed_s - 4.0, outcomes={**now.outcomes, "ok": 2})
+    assert "  achieved 0.5/s  " in line(now, PACE, before)
+
+
+def test_a_line_comes_when_something_has_changed_or_ten_seconds_have_passed():
+    now = snapshot(going())
+    later = replace(now, elapsed_s=now.elapsed_s + 9.9)
+    assert news(now, None) and not news(later, now)
+    assert news(replace(later, in_flight=1), now)
+    assert news(replace(later, outcomes={**now.outcomes, "ok": 5}), now)
+    assert news(replace(now, elapsed_s=now.elapsed_s + 10.0), now)
+    assert news(snapshot(run_of(ledger=Ledger(5, {"ok": 5}))), now)
 
 
 def test_of_many_stages_a_line_tells_the_place():
