@@ -31,6 +31,7 @@ from ..tables.throughput import by_stage
 from ..tables.units import asked_unit, units
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds
 from ..text.sheet import Sheet
+from .unit_sheet import unit_sheets
 
 ERROR_SHOWN = 120
 NEXT_BURST = (
@@ -140,22 +141,6 @@ def _throughput(of: Tables) -> Sheet:
         ("measured wall time", seconds(found.wall_s), "first scheduled to last done"),
     )
     return Sheet("Throughput", ("", "Value", "How"), rows, aside=True)
-
-
-def unit_sheets(of: Tables) -> Iterator[Sheet]:
-    """Units per second, per request and per dollar. Tokens and audio have tables of their own: only their price is missing there."""
-    found = units(of)
-    if found is None or (not found.own and found.usd is None):
-        return
-    per_request = number(found.total / found.n, found.shown)
-    rows = [
-        (f"{found.shown} per second", number(found.per_s, f"{found.shown} per s"), f"{number(found.total)} ÷ measured wall time"),
-        (f"{found.shown} per request", per_request, f"mean of the {found.n:,} of {found.of:,} ok answers that have any"),
-    ]
-    count, priced = found.priced_by
-    usd = found.why if found.usd is None else number(found.usd * count, "USD")
-    rows.append((f"USD per {priced}", usd, "cost of the endpoint workers ÷ units"))
-    yield Sheet("Units", ("", "Value", "How"), tuple(rows), "", aside=True)
 
 
 def _lateness(of: Tables) -> Sheet:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from analysis.report.report import report, terminal
-from analysis.report.run_sheets import absent_tables, unit_sheets
+from analysis.report.run_sheets import absent_tables
+from analysis.report.unit_sheet import unit_sheets
 from analysis.runs.load import load
 from analysis.tables.run_tables import Tables
 from analysis.tables.units import units
