@@ -14,9 +14,10 @@ IMPORT_ROOT = PACKAGE.parent
 # Extra of pyproject.toml -> its modules.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "report": ("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "jinja2"),
+    "objects": ("boto3",),
     "emulator": ("runpod", "aiohttp", "fastapi", "uvicorn", "uvloop", "python_multipart", "pocketsphinx", "trustme"),
 }
-NEEDED_BY = {"report": "a report", "emulator": "an endpoint on this machine"}
+NEEDED_BY = {"report": "a report", "objects": "--objects", "emulator": "an endpoint on this machine"}
 
 
 def beside(name: str) -> Path:

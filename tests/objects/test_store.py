@@ -1,0 +1,184 @@
+"""The store against moto's server over HTTP: transfers, what boto3 does on its own, and what is left."""
+
+import hashlib
+import threading
+import urllib.request
+
+import pytest
+
+from coldburst.objects.bucket_address import parse_address
+from coldburst.objects.store import PART_BYTES, ObjectError, Store
+from coldburst.option import OptionError
+from tests.support.stores import BUCKET, SLOW_DOWN, moto, patched, proxy
+
+ADDRESS = parse_address(f"s3://{BUCKET}/tests")
+AT_ONCE = """
+import gevent, json, logging
+from coldburst.objects.bucket_address import parse_address
+from coldburst.objects.store import Store
+logging.basicConfig()
+store = Store(parse_address("s3://load-tests/tests"), pool={pool})
+done = gevent.joinall([gevent.spawn(store.put, f"tests/{{seq}}", bytes(100_000)) for seq in range(30)])
+sent = [one.get() for one in done]
+print(json.dumps({{"discarded": sum(one.discarded for one in sent), "at_once": max(one.at_once for one in sent), "n": len(sent)}}))
+store.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    with moto() as found:
+        yield found
+
+
+@pytest.fixture
+def front(server):
+    with proxy(server.url) as found:
+        yield found
+
+
+@pytest.fixture
+def store(server, monkeypatch):
+    for name, value in server.env().items():
+        monkeypatch.setenv(name, value)
+    made = Store(ADDRESS, pool=10)
+    yield made
+    made.close()
+    server.clear()
+
+
+@pytest.fixture
+def behind(server, front, monkeypatch):
+    """A store behind the proxy."""
+    for name, value in server.env(front.url).items():
+        monkeypatch.setenv(name, value)
+    made = Store(ADDRESS, pool=10)
+    yield made
+    made.close()
+    server.clear()
+
+
+def test_what_is_put_is_what_the_store_has_and_what_is_got(server, store):
+    data = bytes(range(256)) * 500
+    assert store.put("tests/a.bin", data).size == len(data)
+    stored = server.client.get_object(Bucket=BUCKET, Key="tests/a.bin")["Body"].read()
+    assert hashlib.sha256(stored).digest() == hashlib.sha256(data).digest()
+    assert store.get("tests/a.bin").size == len(data)
+
+
+def test_a_presigned_url_serves_the_object_to_anyone(store):
+    store.put("tests/a b#c.wav", b"sound")
+    with urllib.request.urlopen(store.url("tests/a b#c.wav"), timeout=10) as answer:
+        assert answer.read() == b"sound"
+
+
+def test_a_large_object_goes_up_in_parts(server, behind, front):
+    data = bytes(2 * PART_BYTES + 5)
+    behind.put("tests/large", data)
+    assert sum("partNumber=" in path for _, path in front.seen) == 3
+    assert server.client.head_object(Bucket=BUCKET, Key="tests/large")["ContentLength"] == len(data)
+
+
+def test_what_is_missing_is_an_error_with_its_code(store):
+    with pytest.raises(ObjectError, match=r"NoSuchKey \(404\)"):
+        store.get("tests/none")
+
+
+def test_other_content_than_the_etag_says_is_an_error(behind, front):
+    behind.put("tests/a", b"right")
+    front.rule, front.status = lambda method, _: b"wrong" if method == "GET" else None, 200
+    behind.get("tests/a")  # no ETag in that answer, and a size that fits
+    front.rule = lambda _method, _path: None
+    with pytest.raises(ObjectError, match="content"):
+        behind._thread.call(_get_with_etag, behind, "tests/a", "0" * 32)
+
+
+def _get_with_etag(store, key, etag):
+    """``_get`` where the store claims another ETag."""
+    real = store._client.get_object
+    store._client.get_object = lambda **what: real(**what) | {"ETag": f'"{etag}"'}
+    return store._get(key)
+
+
+def test_slow_down_is_tried_again_and_counted(behind, front):
+    answers = [SLOW_DOWN, SLOW_DOWN]
+    front.rule = lambda method, _: answers.pop() if method == "PUT" and answers else None
+    assert behind.put("tests/a", b"x").retries == ["503 SlowDown", "503 SlowDown"]
+    assert front.count("PUT") == 3
+
+
+def test_slow_down_for_ever_is_an_error_that_says_how_often_it_was_tried(behind, front):
+    front.rule = lambda method, _: SLOW_DOWN if method == "PUT" else None
+    with pytest.raises(ObjectError, match=r"SlowDown \(503 after 3 tries\): Please reduce your request rate"):
+        behind.put("tests/a", b"x")
+    assert front.count("PUT") == 3
+
+
+def test_a_slow_store_delays_only_its_own_greenlet(behind, front):
+    import gevent
+
+    release = threading.Event()
+    front.rule = lambda method, _: release.wait(30) and None if method == "PUT" else None
+    upload = gevent.spawn(behind.put, "tests/a", b"x")
+    turns = 0
+    while front.count("PUT") == 0:
+        gevent.sleep(0.001)
+        turns += 1
+    assert turns > 0
+    assert not upload.ready()
+    release.set()
+    assert upload.get(timeout=30).size == 1
+
+
+def test_thirty_at_once_do_not_fit_into_a_pool_of_ten(server):
+    found = patched(AT_ONCE.format(pool=10), server.env())
+    assert found["n"] == 30
+    assert found["discarded"] > 0
+    assert 10 < found["at_once"] <= 30
+    assert "pool is full" not in found["stderr"], "it is counted, not logged each time"
+
+
+def test_thirty_at_once_fit_into_a_pool_of_fifty(server):
+    found = patched(AT_ONCE.format(pool=50), server.env())
+    assert (found["n"], found["discarded"], found["at_once"]) == (30, 0, 0)
+
+
+def test_everything_below_the_prefix_is_removed_and_nothing_else(server, store):
+    server.clear()
+    for key in ("tests/run/1", "tests/run/2", "tests/run/results/by-worker", "tests/other/1"):
+        store.put(key, b"x")
+    server.client.create_multipart_upload(Bucket=BUCKET, Key="tests/run/torn")
+    server.client.create_multipart_upload(Bucket=BUCKET, Key="tests/other/torn")
+    assert store.remove("tests/run/") == 3
+    assert server.keys() == ["tests/other/1"]
+    assert server.unfinished() == 1
+
+
+def test_known_keys_are_removed_where_the_store_cannot_list(server, behind, front):
+    behind.put("tests/run/1", b"x")
+    front.rule, front.status = lambda method, _: b"" if method == "GET" else None, 501
+    with pytest.raises(ObjectError, match=r"501.*0 known objects are left"):
+        behind.remove("tests/run/", ["tests/run/1"])
+    assert server.keys() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}, "AWS_ENDPOINT_URL_S3 and whether the store runs"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "needs credentials: set AWS_ACCESS_KEY_ID"),
+        ({"AWS_ENDPOINT_URL_S3": "not an address"}, "boto3 cannot be set up"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_sentence(server, monkeypatch, change, says):
+    for name, value in {**server.env(), "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", **change}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match=says):
+        Store(ADDRESS, pool=1)
+
+
+def test_a_bucket_that_does_not_exist_is_one_sentence(server, monkeypatch):
+    for name, value in server.env().items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match=r"bucket 'no-such' at http.* create the bucket, or name one that exists"):
+        Store(parse_address("s3://no-such/x"), pool=1)
