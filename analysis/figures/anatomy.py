@@ -168,7 +168,7 @@ def burst(tables: Tables) -> Plot | MissingPlot:
     if not len(ended):
         return MissingPlot(name, title, "no request ended")
     shown = rows.iloc[ended[evenly(len(ended), MOST_BARS)]]
-    from_s = shown["scheduled_s"].to_numpy(dtype=np.float64)
+    from_s = floats(shown, "scheduled_s") + _known(shown, "upload_s")
     span_s = float(np.nanmax(floats(rows, "done_s")) - from_s.min())
     slivers = bool(np.percentile(floats(shown, "response_s"), 95) < SLIVER * span_s)
     data = pd.DataFrame({"seq": shown.index, "from_s": 0.0 if slivers else from_s, "since_due": slivers})

@@ -54,6 +54,7 @@ def _measured(of: Tables) -> dict[str, Any]:
         "audio": _audio(of),
         "tokens": _tokens(of),
         "units": _units(of),
+        "objects": _objects(of),
         "endpoint": _endpoint(of),
         "cold": _cold(of),
         "tries": _tries(of),
@@ -143,6 +144,14 @@ def _units(of: Tables) -> dict[str, Any] | None:
         return None
     each = {"per_s": found.per_s, "per_request": found.total / found.n, "usd_per_unit": found.usd}
     return {"name": found.name, "n": found.n, "of": found.of, "total": found.total, **each}
+
+
+def _objects(of: Tables) -> dict[str, Any] | None:
+    found = of.object_transfers
+    if found is None:
+        return None
+    times = {f"{name}_s": _sample(getattr(found, name)) for name in ("upload", "download", "end_to_end")}
+    return {**times, "retried": found.retried, "discarded": found.discarded, "pool": found.pool, "at_once": found.at_once}
 
 
 def _plain(value: Any) -> Any:

@@ -38,6 +38,8 @@ NEXT_BURST = (
     "Nearest-rank percentiles. The next burst of this size is predicted by replaying this one's queue with resampled service times: "
     "it holds if the workers are alike, and as many."
 )
+# When a request is due at the endpoint, without and with an upload before it.
+_DUE = ("scheduled", "scheduled − upload")
 LEADING = "Most frequent first, at most 20."
 
 
@@ -48,13 +50,18 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
     if answer is not None:
         rest = [*cold_sheets(of), *retry_sheets(of), _lateness(of), _outcomes(of)]
         return [sheet for sheet in [_ledger(of), *answer.sheets(), *rest, *cause_sheets(of), *_events(of)] if sheet.rows]
-    made = [_ledger(of), _times("Response time", of.response, "done − scheduled, up to the end of the last attempt.", of, next_burst_s(of))]
+    has_uploads = of.object_transfers is not None and of.object_transfers.upload.n > 0
+    made = [
+        _ledger(of),
+        _times("Response time", of.response, f"done − {_DUE[has_uploads]}, up to the end of the last attempt.", of, next_burst_s(of)),
+    ]
     made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of, {}))
     made += [*cold_sheets(of), *queue_sheets(of), *retry_sheets(of)]
     made += [
         _throughput(of),
         _lateness(of),
         *unit_sheets(of),
+        *_transfers(of),
         *_tokens(of),
         *_audio(of),
         _outcomes(of),
@@ -153,7 +160,7 @@ def _lateness(of: Tables) -> Sheet:
         "Lateness",
         ("", "Value", "95 % interval"),
         tuple(rows),
-        f"sent − scheduled − held, of the first attempt. {method_remark(found.times)}",
+        f"sent − scheduled − held (− upload), of the first attempt. {method_remark(found.times)}",
     )
 
 
@@ -171,6 +178,27 @@ def _audio(of: Tables) -> Iterator[Sheet]:
         rows.append(("word error rate, max", percent(heard.wer_max), ""))
     remark = f"n = {heard.n:,} requests answered ok, {number(heard.seconds)} s of audio."
     yield Sheet("Audio", ("", "Value", "How"), tuple(rows), remark, aside=True)
+
+
+def _transfers(of: Tables) -> Iterator[Sheet]:
+    found = of.object_transfers
+    if found is None:
+        return
+    times = (("upload", found.upload), ("download", found.download), ("end to end", found.end_to_end))
+    rows = [
+        (f"{name} P{p}", seconds(sample.at(p).value), interval_text(sample.at(p))) for name, sample in times if sample.n for p in (50, 95)
+    ]
+    rows += [(f"{name} max", seconds(sample.maximum), f"n = {sample.n:,}") for name, sample in times if sample.n]
+    rows.append(("calls sent again by boto3", f"{found.retried:,}", ""))
+    remark = "End to end: from scheduled to the result in hand, of answered ok. Response times contain neither upload nor download."
+    if found.discarded:
+        rows.append(
+            ("connections discarded", f"{found.discarded:,}", f"the pool holds {found.pool}, and up to {found.at_once} were in use")
+        )
+        remark += f" The connection pool was too small: use --objects-pool {found.at_once}."
+    yield Sheet(
+        "Object storage", ("", "Value", "95 % interval"), tuple(rows), f"{remark} {method_remark(*(one for _, one in times if one.n))}"
+    )
 
 
 def _tokens(of: Tables) -> Iterator[Sheet]:

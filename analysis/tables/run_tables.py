@@ -23,6 +23,7 @@ from ..runs.load import Run, begin_of_last, sorting_places
 from ..statistics.autocorrelation import lag1_autocorrelation
 from ..statistics.percentiles import TimeSummary, time_summary
 from . import cold_start_rule
+from .object_transfers import ObjectTransfers, object_transfers
 from .throughput import Audio, Throughput, audio, throughput
 from .tokens import Tokens, tokens
 
@@ -130,8 +131,13 @@ class Tables:
         return tokens(self.requests)
 
     @cached_property
+    def object_transfers(self) -> ObjectTransfers | None:
+        """See ``object_transfers``."""
+        return object_transfers(self.requests, self.run.events)
+
+    @cached_property
     def lateness(self) -> Lateness:
-        """Lateness = sent − scheduled − held, of the requests that were sent."""
+        """Lateness = sent − scheduled − held − upload, of the requests that were sent."""
         rows = self.requests
         held = rows["held_s"].fillna(0.0)
         most = float(held.max()) if len(rows) else 0.0
@@ -156,9 +162,9 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
     """One row per seq, in order of seq: the columns of the last attempt, and derived ones.
 
     * ``scheduled_s``: of the first attempt; ``tries``: how many were sent
-    * ``response_s`` = done_s − scheduled_s, to the end of the last attempt
+    * ``response_s`` = done_s − scheduled_s − upload_s, to the end of the last attempt; an empty upload_s is 0, one that was not sent has none
     * ``service_s`` = done_s − sent_s, of the last attempt alone
-    * ``lateness_s`` = sent_s − scheduled_s − held_s, of the first attempt; an empty held_s is 0
+    * ``lateness_s`` = sent_s − scheduled_s − held_s − upload_s, of the first attempt; an empty held_s or upload_s is 0
 
     Rows that are ``unfinished`` or ``not_sent`` have no end: their times are NaN. If the row of a first attempt was lost, its
     ``lateness_s`` and ``held_s`` are unknown, because retries are late on purpose.
@@ -171,12 +177,15 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
     held_s = np.where(unknown, np.nan, held_s) if unknown.any() else held_s
     lateness_s = first_attempt_values(rows, tried, "sent_s") - scheduled_s
     lateness_s -= np.where(np.isnan(held_s), 0.0, held_s)
+    lateness_s -= np.nan_to_num(first_attempt_values(rows, tried, "upload_s"))
     lateness_s[unknown] = np.nan
+    response_s = done_s - scheduled_s - np.nan_to_num(floats(rows["upload_s"]))
+    response_s[np.isnan(floats(rows["sent_s"]))] = np.nan
     changed = {"scheduled_s": scheduled_s, "done_s": done_s, "held_s": held_s}
     return rows.set_index("seq").assign(
         **{name: values for name, values in changed.items() if not np.shares_memory(values, floats(rows[name]))},
         tries=attempts_sent(rows, tried),
-        response_s=done_s - scheduled_s,
+        response_s=response_s,
         service_s=done_s - floats(rows["sent_s"]),
         lateness_s=lateness_s,
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coldburst.record.attempt import OUTCOMES, Attempt
+from coldburst.record.attempt import OUTCOMES, Attempt, response_s
 
 # Answers in the percentiles, and cold starts that are listed.
 LAST = 200
@@ -58,8 +58,8 @@ class RecentAnswers:
             room -= len(rows)
         self._new.clear()
         for row in (row for rows in reversed(found) for row in rows):
-            if row.outcome == "ok" and row.done_s is not None:
-                self._response.append(row.done_s - row.scheduled_s)
+            if row.outcome == "ok" and (took_s := response_s(row)) is not None:
+                self._response.append(took_s)
                 if row.queue_s is not None:
                     self._queue.append(row.queue_s)
 

@@ -13,6 +13,7 @@ A listener takes the ones it needs and ``**kwargs``, and must not block::
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from locust import events
@@ -36,6 +37,8 @@ HOOKS = {
     "timed_out": "the platform's execution limit passed: seq, stage, seconds (sent to response), at_s, cause, detail",
     "unreachable": "no connection, or a broken one: seq, stage, seconds (sent to the break), at_s, cause, detail",
     "abandoned": "the request's deadline passed: seq, stage, seconds (sent to deadline), at_s, cause, detail",
+    "object_retried": "boto3 sent a call to the object store again: seq, stage, at_s, detail",
+    "object_pool_full": "boto3 discarded a connection, because more than its pool holds were in use: seq, stage, at_s, detail",
     "generator_lost": "on the master: a load generator fell silent: generator, seconds (its silence so far), at_s, detail",
     "generator_back": "on the master: a lost generator reported again: generator, at_s, detail",
     "generator_joined": "on the master: a generator joined the running test: generator, at_s, detail",
@@ -68,6 +71,13 @@ def announce(row: Attempt, *, cause: str = "", cold: bool = False, retry_after_s
         if row.outcome == "throttled":
             about["retry_after_s"] = retry_after_s
         getattr(on, row.outcome).fire(cause=cause, **about)
+
+
+def announce_further(row: Attempt, happened: Iterable[tuple[str, str]], *, on: Any = events) -> None:
+    """Fires the events, by name and detail, that happened during an attempt besides those of ``announce``."""
+    for kind, detail in happened:
+        at_s = {} if row.done_s is None else {"at_s": row.done_s}
+        getattr(on, kind).fire(seq=row.seq, attempt=row.attempt, stage=row.stage, detail=detail, **at_s)
 
 
 install()

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from coldburst.load.retries import AGAIN
-from coldburst.record.attempt import Attempt
+from coldburst.record.attempt import Attempt, response_s
 from coldburst.record.objectives import COUNTS, OF_TIMES, Objective, ObjectiveError
 
 # Likelihood ratio from which an objective counts as failed.
@@ -26,7 +26,7 @@ DOUBT = 1000.0
 PERCENTS = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 # Times that one row shows. Cold starts are found only from all rows together.
 LIVE_TIMES: dict[str, Callable[[Attempt], float | None]] = {
-    "": lambda row: None if row.done_s is None else row.done_s - row.scheduled_s,
+    "": response_s,
     "service_": lambda row: None if row.done_s is None or row.sent_s is None else row.done_s - row.sent_s,
     "queue_": lambda row: row.queue_s,
     "execution_": lambda row: row.execution_s,

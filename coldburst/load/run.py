@@ -15,7 +15,7 @@ from coldburst.load.dispatcher import Dispatcher
 from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import EndRunError, StageContext, StageGate, StageHooks
 from coldburst.randomness import stream
-from coldburst.record.attempt import Attempt
+from coldburst.record.attempt import Attempt, response_s
 from coldburst.record.ledger import Ledger
 from coldburst.record.run_directory import LocustCsv, Recorder
 from coldburst.record.wall_clock import WallClock
@@ -32,6 +32,8 @@ from coldburst.targets.status_sampler import EndpointSamples, StatusSampler
 SAMPLE_S = 1.0
 # A shorter remainder at the end gets no sample, because its CPU share would be noise.
 LEAST_SAMPLE_S = 0.2
+# Columns about the files of a request, which all of its tries have.
+UPLOADED = ("upload_s",)
 
 
 class NotOkError(Exception):
@@ -169,11 +171,14 @@ class LoadRun:
     def _send(self, arrival: Arrival, held_s: float) -> None:
         self.sent += 1
         outcome, tries, retries = "", 0, self.plan.retries
+        uploaded: dict[str, Any] = {}
         random_ = stream(self.plan.seed, f"retries of {arrival.seq}") if retries.most else None
         while True:
             tries += 1
-            exchange = Exchange()
+            exchange = Exchange(known=uploaded)
             outcome = self._try(arrival, held_s if tries == 1 else None, exchange, tries, outcome)
+            # Files are uploaded once for all tries.
+            uploaded = {name: exchange.known[name] for name in UPLOADED if name in exchange.known}
             pause_s = retries.pause_s(outcome, tries, retry_after_s(exchange.headers), random_) if random_ else None
             if pause_s is None or not self._rest(pause_s):
                 return
@@ -226,8 +231,9 @@ class LoadRun:
             **{**redact_columns(exchange.known), **evidence.measured},
         )
         if row.sent_s is not None and number == 1:
-            self._lateness_max_s = max(self._lateness_max_s, row.sent_s - row.scheduled_s - (held_s or 0.0))
+            self._lateness_max_s = max(self._lateness_max_s, row.sent_s - row.scheduled_s - (held_s or 0.0) - (row.upload_s or 0.0))
         self._write(row, exchange, before, evidence.cause)
+        events.announce_further(row, exchange.events, on=self._environment.events)
         return row
 
     def _refuse(self, arrival: Arrival) -> None:
@@ -266,17 +272,17 @@ class LoadRun:
 
     def _fire_request(self, row: Attempt) -> None:
         """Passes an attempt to Locust's own statistics, with its response time in milliseconds."""
-        response_s = (row.done_s or 0.0) - row.scheduled_s
+        took_s = response_s(row) or 0.0
         status = "" if row.status is None else f" ({row.status})"
         self._environment.events.request.fire(
             request_type="POST",
             name=self.target.kind,
-            response_time=response_s * 1000,
+            response_time=took_s * 1000,
             response_length=row.bytes_in or 0,
             response=None,
             context={"attempt": row},
             exception=None if row.outcome == "ok" else NotOkError(f"{row.outcome}{status}"),
-            start_time=time.time() - response_s,
+            start_time=time.time() - took_s,
             url=self.target.url,
         )
 

@@ -14,7 +14,7 @@ from coldburst.lines import ERROR_LENGTH, one_line
 
 OUTCOMES: Mapping[str, str] = {
     "ok": "a response with the expected content",
-    "failed": "an error of the service: a 5xx, a job FAILED, an error inside a 200",
+    "failed": "an error of the service: a 5xx, a job FAILED, an error inside a 200; or of the object store (its error names the phase)",
     "wrong": "a response without the expected content",
     "queue_timeout": "the platform stopped waiting for an endpoint worker (RunPod's 400 after about two minutes)",
     "throttled": "too many requests (429)",
@@ -62,6 +62,10 @@ class Attempt:
     job_id: str = _column(str, "", "the endpoint's id of the job", "answer", default="")
     platform_retries: int | None = _column(int, "", "the platform's retries", "answer", default=None)
     audio_s: float | None = _column(float, "s", "length of the audio sent, or of the speech received", "clip, or answer", default=None)
+    upload_s: float | None = _column(
+        float, "s", "time to upload its files, this try's and earlier ones' (--objects)", "generator", default=None
+    )
+    download_s: float | None = _column(float, "s", "time to download its results after the answer (--download)", "generator", default=None)
     bytes_out: int | None = _column(int, "bytes", "request body", "generator", default=None)
     bytes_in: int | None = _column(int, "bytes", "answer body", "generator", default=None)
     wer: float | None = _column(float, "errors/word", "word error rate against the clip's text", "jiwer", default=None)
@@ -154,6 +158,11 @@ STAGES = (
 )
 HEADER = ",".join(column.name for column in COLUMNS) + "\n"
 _NEEDED = ("seq", "attempt", "scheduled_s")
+
+
+def response_s(row: Attempt) -> float | None:
+    """Response time of a request that ended with ``row``, from when it was due and its files were uploaded; None if it was not sent."""
+    return None if row.done_s is None or row.sent_s is None else row.done_s - row.scheduled_s - (row.upload_s or 0.0)
 
 
 def line(row: Iterable[object]) -> str:

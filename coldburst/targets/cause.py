@@ -51,6 +51,7 @@ CAUSES: Mapping[str, str] = {
     "service_error": "the worker's own code failed: read its logs",
     "platform_error": "RunPod's API failed before any endpoint worker had the job: try again later",
     "gateway": "a proxy or gateway answered instead of the service: check whether the service runs, and the proxy's limits and logs",
+    "object_store": "the object store failed, not the endpoint: read the error, and check the store, its limits and the credentials",
     "polls_failed": "the job was accepted, and no poll showed its state: read the answers to the polls; the job may still run",
     "unreachable": "nothing was reached at the address, or the connection broke: check the address, and whether the service runs",
     "unknown": "nothing proves a cause",

@@ -39,10 +39,12 @@ class Exchange:
             byte was there, or the failure. A job's end has rules of its own, see targets.queue.
         body: empty until it is complete, and if it is too long (see targets.http).
         received: length of the whole body in bytes.
-        fault: "connect", "reset" or "deadline" (outcome.FAULTS), "" if a complete answer came.
+        fault: "connect", "reset", "deadline" or "upload" (outcome.FAULTS), "" if a complete answer came.
         error: the fault in words.
         seen: when polling saw the job's end (queue endpoints).
         known: columns of the attempt known so far, for attempts that are cut in flight.
+        answer: the JSON of a complete answer (queue endpoints: the job), None for any other.
+        events: of coldburst.load.events, with details, that happened besides how the attempt ended.
         reconnects: 1 if an idle connection was found closed and the request was sent on a new one.
     """
 
@@ -57,4 +59,6 @@ class Exchange:
     error: str = ""
     seen: float | None = None
     known: dict[str, Any] = field(default_factory=dict)
+    answer: Any = None
+    events: tuple[tuple[str, str], ...] = ()
     reconnects: int = 0

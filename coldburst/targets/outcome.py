@@ -9,7 +9,7 @@ from typing import Any
 
 from coldburst.redact import redact_columns
 
-FAULTS = ("connect", "reset", "deadline")
+FAULTS = ("connect", "reset", "deadline", "upload")
 WORDS = ("busy", "error", "wrong", "gave_up_waiting", "out_of_time", "no_quota")
 # Seconds after sending within which a 400 is the load balancer's own (documented: about 120 s).
 HOLD_FROM_S, HOLD_TO_S = 110.0, 135.0
@@ -51,7 +51,7 @@ def decide(*, sent: bool = True, cut: bool = False, fault: str = "", status: int
     if cut:
         return "unfinished"
     if fault:
-        return "abandoned" if fault == "deadline" else "unreachable"
+        return {"deadline": "abandoned", "upload": "failed"}.get(fault, "unreachable")
     if status is None:
         raise ValueError("an attempt without a fault has a status")
     return _of_answer(status, says)
