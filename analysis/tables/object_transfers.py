@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..runs.csv_columns import floats
+from ..runs.csv_columns import Floats, floats
 from ..statistics.percentiles import TimeSummary, time_summary
 
 _AT_ONCE = re.compile(r"pool of (\d+), (\d+) at once")
@@ -47,9 +47,15 @@ def object_transfers(rows: pd.DataFrame, happened: pd.DataFrame | None) -> Objec
     full = [] if happened is None else [_AT_ONCE.fullmatch(str(detail)) for detail in happened.loc[kinds == "object_pool_full", "detail"]]
     sizes = [(int(found[1]), int(found[2])) for found in full if found]
     return ObjectTransfers(
-        *(time_summary(values, int((~np.isnan(values)).sum())) for values in (upload, download, whole)),
+        _summary(upload),
+        _summary(download),
+        _summary(whole),
         retried=int((kinds == "object_retried").sum()),
         discarded=len(full),
         pool=max(pool for pool, _ in sizes) if sizes else None,
         at_once=max(at_once for _, at_once in sizes) if sizes else None,
     )
+
+
+def _summary(values: Floats) -> TimeSummary:
+    return time_summary(values, int((~np.isnan(values)).sum()))

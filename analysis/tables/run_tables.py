@@ -162,7 +162,7 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
     """One row per seq, in order of seq: the columns of the last attempt, and derived ones.
 
     * ``scheduled_s``: of the first attempt; ``tries``: how many were sent
-    * ``response_s`` = done_s − scheduled_s − upload_s, to the end of the last attempt; an empty upload_s is 0, one that was not sent has none
+    * ``response_s`` = done_s − scheduled_s − upload_s, to the end of the last attempt; unknown if it was not sent
     * ``service_s`` = done_s − sent_s, of the last attempt alone
     * ``lateness_s`` = sent_s − scheduled_s − held_s − upload_s, of the first attempt; an empty held_s or upload_s is 0
 
