@@ -140,7 +140,7 @@ def table(path, columns, *rows):
 
 def test_the_last_answers_ok_are_what_percentiles_are_of():
     def ended(outcome, response_s, queue_s=None):
-        return Attempt(0, 1, "burst", 10.0, outcome, done_s=10.0 + response_s, queue_s=queue_s)
+        return Attempt(0, 1, "burst", 10.0, outcome, sent_s=10.0, done_s=10.0 + response_s, queue_s=queue_s)
 
     answers = RecentAnswers()
     answers.update()
@@ -155,7 +155,9 @@ def test_the_last_answers_ok_are_what_percentiles_are_of():
 
 
 def test_of_many_rows_that_came_together_only_the_last_are_looked_at():
-    text = written(COLUMNS, *({"seq": n, "attempt": 1, "scheduled_s": 1.0, "outcome": "ok", "done_s": 1.0 + n} for n in range(9)))
+    text = written(
+        COLUMNS, *({"seq": n, "attempt": 1, "scheduled_s": 1.0, "outcome": "ok", "sent_s": 1.0, "done_s": 1.0 + n} for n in range(9))
+    )
     first, last = RowBatch("no row, and nobody reads it\n"), RowBatch(text * (MOST_ROWS // 9 + 1))
     answers = RecentAnswers()
     answers.add(first)
