@@ -44,6 +44,7 @@ CAUSES: Mapping[str, str] = {
     "service_error": "the endpoint worker's code failed",
     "platform_error": "RunPod's API failed before any endpoint worker had the job",
     "gateway": "a proxy or gateway answered instead of the service",
+    "object_store": "the object store failed, not the endpoint",
     "polls_failed": "the job was accepted, but no poll returned its state",
     "unreachable": "could not connect, or the connection broke",
     "unknown": "the cause is unknown",

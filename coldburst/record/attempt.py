@@ -14,7 +14,7 @@ from coldburst.lines import ERROR_LENGTH, one_line
 
 OUTCOMES: Mapping[str, str] = {
     "ok": "a response with the expected content",
-    "failed": "an error of the service: a 5xx, a job FAILED, an error inside a 200; or of the object store (its error names the phase)",
+    "failed": "an error of the service: a 5xx, a job FAILED, an error inside a 200",
     "wrong": "a response without the expected content",
     "queue_timeout": "the platform stopped waiting for an endpoint worker (RunPod's 400 after about two minutes)",
     "throttled": "too many requests (429)",
