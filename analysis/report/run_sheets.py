@@ -29,9 +29,11 @@ from ..tables.cold_starts import FILE, ColdStarts, cold_starts, is_shortened
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
 from ..tables.throughput import by_stage
 from ..tables.units import asked_unit, units
+from ..text.method_remark import method_remark
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds
 from ..text.sheet import Sheet
 from .unit_sheet import unit_sheets
+from .workload_sheets import workload_sheets
 
 ERROR_SHOWN = 120
 NEXT_BURST = (
@@ -61,9 +63,7 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
         _throughput(of),
         _lateness(of),
         *unit_sheets(of),
-        *_transfers(of),
-        *_tokens(of),
-        *_audio(of),
+        *workload_sheets(of),
         _outcomes(of),
         *cause_sheets(of),
         _stages(of),
@@ -108,13 +108,6 @@ def _ledger(of: Tables) -> Sheet:
 
 def _share(part: int, whole: int) -> str:
     return percent(part / whole) if whole else NONE
-
-
-def method_remark(*samples: TimeSummary) -> str:
-    """How the percentiles and intervals of ``samples`` were computed."""
-    alike = any(percentile.alike for times in samples for percentile in times.percentiles)
-    basis = "or from blocks of time if successive requests are correlated" if alike else "assuming independent requests"
-    return f"Nearest-rank percentiles. 95 % intervals cover this run only: from order statistics, {basis}."
 
 
 def _times(title: str, both: dict[str, TimeSummary], formula: str, of: Tables, ahead: Mapping[int, tuple[float, float]]) -> Sheet:
@@ -162,65 +155,6 @@ def _lateness(of: Tables) -> Sheet:
         tuple(rows),
         f"sent − scheduled − held (− upload), of the first attempt. {method_remark(found.times)}",
     )
-
-
-def _audio(of: Tables) -> Iterator[Sheet]:
-    heard = of.audio
-    if heard is None:
-        return
-    rows = [
-        ("audio throughput", number(heard.per_s, "audio s per s"), "higher is better; audio answered ok ÷ measured wall time"),
-        ("real-time factor P50", number(heard.p50, "×"), "higher is faster; audio ÷ service time of each ok request"),
-        ("real-time factor P5", number(heard.p5, "×"), "19 of 20 requests are at least this fast"),
-    ]
-    if heard.wer_n:
-        rows.append(("word error rate, mean", percent(heard.wer_mean), f"n = {heard.wer_n:,}; lower is better"))
-        rows.append(("word error rate, max", percent(heard.wer_max), ""))
-    remark = f"n = {heard.n:,} requests answered ok, {number(heard.seconds)} s of audio."
-    yield Sheet("Audio", ("", "Value", "How"), tuple(rows), remark, aside=True)
-
-
-def _transfers(of: Tables) -> Iterator[Sheet]:
-    found = of.object_transfers
-    if found is None:
-        return
-    times = (("upload", found.upload), ("download", found.download), ("end to end", found.end_to_end))
-    rows = [
-        (f"{name} P{p}", seconds(sample.at(p).value), interval_text(sample.at(p))) for name, sample in times if sample.n for p in (50, 95)
-    ]
-    rows += [(f"{name} max", seconds(sample.maximum), f"n = {sample.n:,}") for name, sample in times if sample.n]
-    rows.append(("calls sent again by boto3", f"{found.retried:,}", ""))
-    remark = "End to end: from scheduled to the result in hand, of answered ok. Response times contain neither upload nor download."
-    if found.discarded:
-        rows.append(
-            ("connections discarded", f"{found.discarded:,}", f"the pool holds {found.pool}, and up to {found.at_once} were in use")
-        )
-        remark += f" The connection pool was too small: use --objects-pool {found.at_once}."
-    yield Sheet(
-        "Object storage", ("", "Value", "95 % interval"), tuple(rows), f"{remark} {method_remark(*(one for _, one in times if one.n))}"
-    )
-
-
-def _tokens(of: Tables) -> Iterator[Sheet]:
-    found = of.tokens
-    if found is None:
-        return
-    first = "time to first token" if found.tokens_out else "time to first output"
-    times = ((first, found.ttft), ("time per output token", found.per_token))
-    rows = [
-        (f"{name} P{p}", seconds(sample.at(p).value), interval_text(sample.at(p))) for name, sample in times if sample.n for p in (50, 95)
-    ]
-    for p, gap in ((50, found.gap_p50), (95, found.gap_p95)) if found.gap_p50.n else ():
-        rows.append((f"time between chunks, P{p} of the requests' P{p}", seconds(gap.at(p).value), interval_text(gap.at(p))))
-    if found.gap_max_s is not None:
-        rows.append(("longest time between two chunks", seconds(found.gap_max_s), ""))
-    if found.tokens_out:
-        rows.append(("output tokens per second", number(found.per_s, "tokens per s"), f"{found.tokens_out:,} tokens ÷ measured wall time"))
-    if found.tokens_in is not None:
-        rows.append(("prompt tokens", f"{found.tokens_in:,}", ""))
-    counted = f" {found.counted:,} of them reported no usage: their chunks are counted as tokens." if found.counted else ""
-    remark = f"n = {found.n:,} requests answered ok; times from sending. {method_remark(found.ttft, found.per_token)}{counted}"
-    yield Sheet("Tokens" if found.tokens_out else "Streamed answers", ("", "Value", "95 % interval"), tuple(rows), remark)
 
 
 def _outcomes(of: Tables) -> Sheet:

@@ -12,9 +12,21 @@ from tests.support.attempt_rows import ledger
 
 HERE = Path(__file__).parent
 FORMER = {"seen_s", "polls"}
-LATER = {"phase", "upload_s", "download_s", "ttft_s", "itl_p50_s", "itl_p95_s", "itl_max_s", "tokens_in", "tokens_out", "tokens_from", "units"}
+LATER = {
+    "phase",
+    "upload_s",
+    "download_s",
+    "ttft_s",
+    "itl_p50_s",
+    "itl_p95_s",
+    "itl_max_s",
+    "tokens_in",
+    "tokens_out",
+    "tokens_from",
+    "units",
+}
 FORMER_EVENTS = {"attempt", "cause"}
-"""Columns that runs of version 0.1.0 did not have; ``burst`` and ``mixed`` are such runs. None has the columns of sweeps, chat and objects."""
+"""Columns that runs of version 0.1.0 did not have; ``burst`` and ``mixed`` are such runs. None has the columns of sweeps, chat, objects."""
 HOSTILE = "<script>alert(1)</script> =cmd|' /C calc'!A0 \"quoted\" \U0001f600 [x](http://x) `tick` a|b, c"
 
 
