@@ -61,7 +61,7 @@ def _draw_distribution(figure: Figure, data: pd.DataFrame) -> None:
     axes = figure.add_subplot()
     for name, place, rows in _runs(axes, data):
         x, y = np.append(0.0, rows["response_s"]), np.append(0.0, rows["share"])
-        axes.step(x, y, where="post", label=name, **_line(place))
+        axes.step(x, y, where="post", label=name, **line_look(place))
     axes.set_ylim(0, 1.03)
     axes.set_xlim(left=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
@@ -98,8 +98,8 @@ def _binned(side: ComparedRun) -> pd.DataFrame:
 def _draw_over_time(figure: Figure, data: pd.DataFrame) -> None:
     axes = figure.add_subplot()
     for name, place, rows in _runs(axes, data):
-        marker = _mark(place)["marker"] if len(rows) < 30 else ""
-        axes.plot(rows["at_s"], rows["median_s"], label=name, marker=marker, markersize=4, **_line(place))
+        marker = mark_look(place)["marker"] if len(rows) < 30 else ""
+        axes.plot(rows["at_s"], rows["median_s"], label=name, marker=marker, markersize=4, **line_look(place))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("scheduled (s from second 0)")
     axes.set_ylabel("median (s)")
@@ -134,7 +134,7 @@ def _draw_percentiles(figure: Figure, data: pd.DataFrame) -> None:
         colour = COLOURS[place % len(COLOURS)]
         for row, lower, upper in zip(rows.index, rows["lower_s"], rows["upper_s"], strict=True):
             axes.plot([lower, upper], [row, row], color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
-        axes.plot(rows["value_s"], rows.index, linestyle="", markersize=7, label=name, **_mark(place))
+        axes.plot(rows["value_s"], rows.index, linestyle="", markersize=7, label=name, **mark_look(place))
     names = list(data["percentile"])
     axes.set_yticks(range(len(data)), names)
     axes.set_ylim(len(data) - 0.5, -0.5)
@@ -163,12 +163,13 @@ def _runs(axes: Axes, data: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFra
     yield from ((name, place, rows) for name, (place, _, rows) in zip(names, runs, strict=True))
 
 
-def _line(place: int) -> dict[str, Any]:
+def line_look(place: int) -> dict[str, Any]:
     """Colour and dashes of a run; the first 36 differ."""
     of = len(COLOURS)
     return {"color": COLOURS[place % of], "linestyle": DASHES[(place + place // of) % len(DASHES)]}
 
 
-def _mark(place: int) -> dict[str, Any]:
+def mark_look(place: int) -> dict[str, Any]:
+    """Colour and marker of a run; the first 36 differ."""
     of = len(COLOURS)
     return {"color": COLOURS[place % of], "marker": MARKERS[(place + place // of) % len(MARKERS)]}

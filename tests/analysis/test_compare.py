@@ -13,7 +13,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.compare.compare import compare
-from analysis.compare.comparison_figures import _line, _mark, comparison_plots
+from analysis.compare.comparison_figures import comparison_plots, line_look, mark_look
 from analysis.compare.comparison_lines import interval_difference, share_difference
 from analysis.figures import plot_files
 from analysis.runs.load import RunError, load
@@ -207,8 +207,8 @@ def test_names_too_wide_for_the_key_are_cut_in_their_middle_and_stay_apart(tmp_p
 
 
 def test_a_run_looks_the_same_in_every_figure_and_like_no_other():
-    assert len({(look["color"], look["linestyle"]) for look in map(_line, range(36))}) == 36
-    assert len({(look["color"], look["marker"]) for look in map(_mark, range(36))}) == 36
+    assert len({(look["color"], look["linestyle"]) for look in map(line_look, range(36))}) == 36
+    assert len({(look["color"], look["marker"]) for look in map(mark_look, range(36))}) == 36
 
 
 def test_a_run_keeps_its_place_where_another_has_nothing_to_draw(tmp_path):
@@ -222,7 +222,7 @@ def test_a_run_keeps_its_place_where_another_has_nothing_to_draw(tmp_path):
     for plot in (ecdf, over_time):
         assert dict(zip(plot.data["run"], plot.data["place"], strict=True)) == {"some": 1, "more": 2}
         axes = plot_files.draw_figure(plot, WIDTHS[0]).axes[0]
-        assert [drawn.get_color() for drawn in axes.get_lines()] == [_line(1)["color"], _line(2)["color"]]
+        assert [drawn.get_color() for drawn in axes.get_lines()] == [line_look(1)["color"], line_look(2)["color"]]
     assert "some n = 40, more n = 40" in percentiles.caption and "some n = 40, more n = 40" in over_time.caption
 
 

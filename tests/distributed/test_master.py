@@ -1,7 +1,5 @@
 """Who leads whom in a distributed run: the course of the stages, and what master and generator make of each other's words."""
 
-from types import SimpleNamespace
-
 import pytest
 from gevent.event import Event
 
@@ -55,8 +53,15 @@ def test_a_run_that_is_stopped_drains_in_the_stage_in_which_it_was_stopped():
 
 def test_a_stage_that_is_prepared_is_the_present_one():
     seen = []
-    gate = SimpleNamespace(before=lambda stage: seen.append((stage.name, load.stage)), after=lambda *_: None)
-    load, _ = course_of("first 6s 2/s, second 4s 4/s", gate)
+
+    class Gate:
+        def before(self, stage):
+            seen.append((stage.name, load.stage))
+
+        def after(self, *_):
+            pass
+
+    load, _ = course_of("first 6s 2/s, second 4s 4/s", Gate())
     load.run()
     assert seen == [("first", "first"), ("second", "second")]
 

@@ -1,8 +1,8 @@
 """Through which of our files one request goes, from the dispatcher that launches it to its row on disk.
 
 A burst runs in Locust against an endpoint that answers what the test says. Its locustfile is locustfiles/burst.py and imports a
-profiler. Counted is each file of ours in which a function is called in the request's own greenlet, from its first turn (launched by
-``Dispatcher._launch``) until ``Recorder._write`` has handed the line of attempts.csv to the kernel; the polls of a job are part of it.
+profiler. Counted is each file of ours in which a function is called in the request's own greenlet, from its first turn until the
+recorder tells its first listener that the kernel has the line of attempts.csv; the polls of a job are part of it.
 
 Not counted, because no function of theirs is called for the request: modules that only hold the types of what is passed on (a
 dataclass's constructor has no file), what was made ready before (options, clips, bodies), and what looks on from greenlets of its own
@@ -23,34 +23,33 @@ CLIP = ROOT / "samples" / "01-harbour.wav"
 KEY = "k-of-this-test"
 PROFILER = """
 import atexit, json, os, sys
+from collections import defaultdict
 from pathlib import Path
 
 import gevent
 
-from coldburst.load.dispatcher import Dispatcher
 from coldburst.record.run_directory import Recorder
 
-walking, files = set(), set()
-fly, write = Dispatcher._send_one, Recorder._write
+files, called, written = set(), defaultdict(set), set()
+begin = Recorder.__init__
 
 
 def note(frame, event, _argument):
-    if event == "call" and gevent.getcurrent() in walking:
-        files.add(frame.f_code.co_filename)
+    if event == "call" and (current := gevent.getcurrent()) not in written:
+        called[current].add(frame.f_code.co_filename)
 
 
-def walk(self, arrival, held_s):
-    walking.add(gevent.getcurrent())
-    fly(self, arrival, held_s)
+def row_is_written(_rows):
+    written.add(current := gevent.getcurrent())
+    files.update(called.pop(current))
 
 
-def until_written(self, table, *more):
-    write(self, table, *more)
-    if table == "attempts":
-        walking.discard(gevent.getcurrent())
+def begin_to_listen(self, *more, **named):
+    begin(self, *more, **named)
+    self.attempt_listeners.insert(0, row_is_written)
 
 
-Dispatcher._send_one, Recorder._write = walk, until_written
+Recorder.__init__ = begin_to_listen
 sys.setprofile(note)
 atexit.register(lambda: Path(os.environ["WALK"]).write_text(json.dumps(sorted(files))))
 """

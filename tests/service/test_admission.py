@@ -1,6 +1,7 @@
 """Places and slots: first come, first served, and none lost whoever leaves when."""
 
 import asyncio
+import weakref
 
 import pytest
 from hypothesis import given
@@ -159,8 +160,12 @@ def test_the_queue_stays_small_however_many_join_and_leave():
     def scenario():
         admission = opened(1, places=3)
         admission.enter()
+        left = []
         for _ in range(10_000):
-            admission.leave(admission.enter(priority=1))
-        assert len(admission._order) < 20
+            place = admission.enter(priority=1)
+            left.append(weakref.ref(place))
+            admission.leave(place)
+        del place
+        assert sum(one() is not None for one in left) < 20
 
     at_once(scenario)

@@ -6,11 +6,12 @@ They import Locust, which the tests do not: a scenario runs in a process of its 
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
-from coldburst.option import attribute
+from tests.support.run_views import plan_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,22 +61,46 @@ def refuses(_kind, peer, word):
     peer.report = {"run": "", "refused": word["run"], "why": f"{peer.name} cannot"}
 
 
+class Runner:
+    """In the place of Locust's runner: messages reach the listeners that registered for them, and none leaves the process."""
+
+    def __init__(self):
+        self.clients, self.exceptions, self.user_count, self._listeners = {}, {}, 0, {}
+
+    def register_message(self, kind, listener):
+        self._listeners[kind] = listener
+
+    def hear(self, kind, data, node_id=""):
+        """A message arrives, as Locust hands it over."""
+        self._listeners[kind](environment=None, msg=Arrived(data, node_id))
+
+    def send_message(self, *_):
+        pass
+
+    def quit(self):
+        pass
+
+
+@dataclass
+class Arrived:
+    data: dict
+    node_id: str
+
+
+@dataclass
+class Environment:
+    """What there is of Locust's where nobody runs: its events and its tables."""
+
+    runner: Runner
+    events: Any
+    stats: Any
+
+
 def environment():
-    """What there is of Locust's where nobody runs: its events, its tables, and a runner that is deaf and mute."""
     from coldburst.load import events
     from coldburst.record import run_directory
 
-    mute = {name: lambda *_: None for name in ("register_message", "send_message", "_send_stats", "quit")}
-    runner = SimpleNamespace(exceptions={}, user_count=0, **mute)
-    return SimpleNamespace(events=events.events, stats=run_directory.stats.RequestStats(), runner=runner)
-
-
-def plan_of(place):
-    """A plan for a queue endpoint that nobody asks."""
-    from coldburst.load import run_options
-
-    given = {"schedule": "steady 60s 2/s", "max_in_flight": 10, "host": "http://127.0.0.1:9/v2/demo", "runs": str(place), "max_wer": "off"}
-    return run_options.check({**{attribute(option): option.default for option in run_options.OPTIONS}, **given})
+    return Environment(Runner(), events.events, run_directory.stats.RequestStats())
 
 
 def master_of(place, hall):
@@ -84,7 +109,7 @@ def master_of(place, hall):
     from coldburst.record.run_directory import Recorder
     from coldburst.targets.address import infer
 
-    plan = plan_of(place)
+    plan = plan_of(schedule="steady 60s 2/s", runs=str(place))
     recorder = Recorder(place, {"question": "burst"}, generator="master")
     where = infer(plan.host, plan.kind)
     return DistributedRun(environment(), plan, recorder, master=hall, address=where, host=plan.host, question="burst")
@@ -92,32 +117,53 @@ def master_of(place, hall):
 
 def a_latecomer_that_refuses(place):
     """It stays alive, the one that takes part does not."""
-    hall = Hall()
+    import gevent
+    from gevent.event import Event
+
+    hall, asked = Hall(), Event()
     hall.enter("g1", takes_part)
     run = master_of(place, hall)
     run.prepare()
-    hall.enter("g2", refuses)
-    run._update_members()
+
+    def refuses_and_says_so(kind, peer, word):
+        refuses(kind, peer, word)
+        asked.set()
+
+    course = gevent.spawn(run.drive)
+    hall.enter("g2", refuses_and_says_so)
+    asked.wait(30)
     before = run.load.is_cut
     del hall.here[0]
-    run._update_members()
+    course.join(30)
     return {"before": before, "after": run.load.is_cut, "ended_by": run.ended_by}
 
 
+class Session:
+    """In the place of a locustfile's session: any options are those of one plan."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def part(self, *_):
+        return plan_of(schedule="steady 60s 2/s", runs=str(self.place))
+
+    def follow(self, _run):
+        pass
+
+
 def generator_of(place):
-    """A Generator whose messages go nowhere."""
+    """A Generator whose messages go nowhere, and the runner on which it listens."""
     from coldburst.distributed import generator
+    from coldburst.load import events
 
-    generator.get_parser = lambda: SimpleNamespace(parse_known_args=lambda: (SimpleNamespace(runs=str(place), stay=False), []))
-    return generator.Generator(environment(), SimpleNamespace(part=lambda *_: plan_of(place), follow=lambda _: None))
+    def own_options(parser):
+        parser.add_argument("--runs")
+        parser.add_argument("--stay", action="store_true")
 
-
-def hearing(one):
-    """How that Generator answers: by itself, with what would have gone back left out."""
-    from coldburst.distributed.messages import BEAT, PLAN
-
-    hears = {PLAN: one._on_plan, BEAT: one._on_beat}
-    return lambda kind, _peer, word: hears[kind](SimpleNamespace(data=word))
+    events.events.init_command_line_parser.add_listener(own_options)
+    sys.argv[1:] = ["--runs", str(place)]
+    where = environment()
+    return generator.Generator(where, Session(place)), where.runner
 
 
 def until_ready(one):
@@ -129,23 +175,31 @@ def until_ready(one):
 
 def polls_that_generators_share(place):
     """How many polls may be open at one of them: alone, with another, alone again, and when it is given up itself."""
-    one, hall = generator_of(place), Hall()
-    hear = hearing(one)
+    import gevent
+    from gevent.event import Event
+
+    from coldburst.distributed.messages import BEAT
+
+    (one, runner), hall, beat = generator_of(place), Hall(), Event()
 
     def answer(kind, peer, word):
-        hear(kind, peer, word)
+        runner.hear(kind, word)
         takes_part(kind, peer, word)
+        if kind == BEAT:
+            beat.set()
 
-    peer = hall.enter("g1", answer)
+    hall.enter("g1", answer)
     run = master_of(place, hall)
     run.prepare()
     until_ready(one)
+    course = gevent.spawn(run.drive)
     places = []
     for change in (lambda: None, lambda: hall.enter("g2", takes_part), hall.here.pop, hall.here.clear):
         change()
-        run._update_members()
-        run._send_instructions(peer)
+        beat.clear()
+        beat.wait(30)
         places.append(one.part.run.target.limiter.places)
+    course.kill()
     return places
 
 
@@ -157,14 +211,14 @@ def given_up(place, ready):
 
     (place / "own").mkdir()
     (place / "master").mkdir()
-    one, hall = generator_of(place / "own"), Hall()
+    (one, runner), hall = generator_of(place / "own"), Hall()
 
     def refuses_then(kind, peer, word):
         if ready:
             until_ready(one)
         refuses(kind, peer, word)
 
-    hall.enter("g1", hearing(one))
+    hall.enter("g1", lambda kind, _peer, word: runner.hear(kind, word))
     hall.enter("g2", refuses_then)
     run = master_of(place / "master", hall)
     try:
@@ -178,19 +232,28 @@ def given_up(place, ready):
     return {"why": why, "idle": idle, "parts": ends, "master": [path.name for path in (place / "master").iterdir()]}
 
 
+@dataclass
+class Node:
+    """A generator as Locust lists it."""
+
+    id: str
+    state: str
+
+
 def a_generator_that_has_not_spoken_yet(_place):
     """Who is gathered while one of two that Locust knows has said nothing, when both have, and when a third is missing."""
     from coldburst.distributed.generator_registry import GeneratorRegistry
+    from coldburst.distributed.messages import BEAT
 
-    nodes = {name: SimpleNamespace(id=name, state="ready") for name in ("a", "b")}
-    registry = GeneratorRegistry(environment())
-    registry.runner.clients = nodes
+    where = environment()
+    registry, runner = GeneratorRegistry(where), where.runner
+    runner.clients = {name: Node(name, "ready") for name in ("a", "b")}
     seen = []
     for name in ("a", "b"):
         report = {"session": "", "said_s": None, "asked_s": 0.0, "machine": name, "leaves": False, "refused": "", "why": "", "run": ""}
-        registry._on_beat(SimpleNamespace(node_id=name, data=report))
+        runner.hear(BEAT, report, node_id=name)
         seen.append([peer.client_id for peer in registry.gathered()])
-    nodes["c"] = SimpleNamespace(id="c", state="missing")
+    runner.clients["c"] = Node("c", "missing")
     return [*seen, [peer.client_id for peer in registry.gathered()]]
 
 
