@@ -95,7 +95,7 @@ def _add_recogniser(group: argparse._ArgumentGroup) -> None:
 
 def _add_admission(group: argparse._ArgumentGroup) -> None:
     _add_count(group, "--max-concurrent", 2, "requests at a time; each has a slot, a process of its own", least=1)
-    _add_count(group, "--queue", 10, "requests that may wait for a slot")
+    _add_count(group, "--queue", 50, "requests that may wait for a slot")
     group.add_argument("--fail-fast", action="store_true", help="answer 503 at once when no slot is free")
     _add_count(group, "--retry-after", 1, "Retry-After of a 503, in seconds")
     _add_count(group, "--max-megabytes", 50, "largest request body in MiB; 413 above", least=1)
