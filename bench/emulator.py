@@ -27,7 +27,8 @@ from typing import cast
 import uvloop
 from aiohttp import web
 
-from coldburst.targets.queue import POLLS, QueueOptions
+from coldburst.targets.queue import POLLS
+from coldburst.targets.queue_options import QueueOptions
 from coldburst.targets.rate_limiter import BURST_S, RateLimit
 
 ROOT = Path(__file__).resolve().parent.parent

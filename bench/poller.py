@@ -23,7 +23,8 @@ import gevent
 
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.payload import Payload
-from coldburst.targets.queue import QueueOptions, QueueTarget
+from coldburst.targets.queue import QueueTarget
+from coldburst.targets.queue_options import QueueOptions
 
 PER_S = 500
 """Submissions."""

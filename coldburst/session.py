@@ -334,6 +334,7 @@ def _about(checked: CheckedRun, host: str) -> dict[str, Any]:
         "when_full": plan.options["when_full"],
         "cold_after_s": plan.cold_after_s,
         "objectives": [one.plain() for one in checked.objectives.objectives],
+        "data": plan.data.about() if plan.data else None,
         "options": {attribute(option): plan.options[attribute(option)] for option in checked.spec.options},
         "versions": provenance.versions(),
         **provenance.commit(),

@@ -125,7 +125,7 @@ class OptionChecker:
     def _check(self, spec: RunSpec, values: Mapping[str, Any]) -> CheckedRun:
         if self._environment.web_ui:
             self._permitted.check_files(spec.options, values)
-        plan = run_options.check(values, spec.stages(values))
+        plan = run_options.check(values, spec.stages(values), confined=bool(self._environment.web_ui))
         key = run_options.key(plan)
         if self._environment.web_ui and key:
             self._permitted.check_key(plan.host, run_options.key_variable(plan))

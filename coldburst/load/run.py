@@ -10,6 +10,7 @@ import gevent
 import psutil
 from gevent.lock import RLock
 
+from coldburst.data.row import DataError
 from coldburst.load import events
 from coldburst.load.dispatcher import Dispatcher
 from coldburst.load.run_options import RunPlan
@@ -23,6 +24,7 @@ from coldburst.redact import redact_columns
 from coldburst.schedule.stages import Arrival, planned
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.answer import retry_after_s
+from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.cause import cause
 from coldburst.targets.factory import Target
 from coldburst.targets.http import Exchange
@@ -197,7 +199,10 @@ class LoadRun:
             return self._record(arrival, held_s, exchange, outcome, evidence, number, before)
 
         try:
-            evidence = self.target.send(arrival.seq, f"{self.recorder.run_id}-{arrival.seq}-{number}", exchange)
+            values = self.plan.data.row(arrival.seq) if self.plan.data else NO_VALUES
+            evidence = self.target.send(arrival.seq, f"{self.recorder.run_id}-{arrival.seq}-{number}", exchange, values)
+        except DataError as error:
+            return record(decide(sent=False), Evidence(measured={"error": str(error)})).outcome
         except gevent.GreenletExit:
             return record(decide(sent=exchange.sent is not None, cut=True), Evidence()).outcome
         except Exception as error:  # a bug of this program; the request still needs its outcome in the ledger

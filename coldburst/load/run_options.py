@@ -13,17 +13,20 @@ from textwrap import indent
 from typing import Any
 from urllib.parse import urlsplit
 
-from coldburst.installation import analysis_program
+from coldburst.data.data_set import DataSet
+from coldburst.installation import analysis_program, own_or_given
 from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY, read_key
 from coldburst.load.retries import Retries
 from coldburst.option import Option, OptionError, attribute, parser
 from coldburst.record import objectives, prices
+from coldburst.schedule import replay
 from coldburst.schedule import stages as schedule_module
 from coldburst.schedule.stages import Stage, parse, planned, text
 from coldburst.targets import factory
 from coldburst.targets.address import KINDS, infer
 from coldburst.targets.factory import TargetFactory
 from coldburst.targets.http import Timeouts
+from coldburst.targets.row_payload import Rows
 
 DEFAULT_RUNS = "runs"
 HELP, HELP_ALL = "--help-coldburst", "--help-all"
@@ -62,6 +65,8 @@ MOST_REQUESTS = 10_000_000
 # Of a stage whose number is random: each of its arrivals is drawn before the run, in 1.5 µs.
 MOST_FREE = 1_000_000
 MAY_BE_0 = ("--drain-timeout", "--execution-timeout", "--ttl", "--sample", "--hold-from")
+# The options that a master sends to its generators contain the fingerprint of its data set under this name.
+DATA_ID = "data_id"
 # File descriptors kept free for everything except requests in flight.
 SPARE_FILES = 100
 # The choices of an option that may be given without a value, which then is "yes".
@@ -87,6 +92,7 @@ class RunPlan:
     cold_after_s: float
     runs: Path
     options: Mapping[str, Any]
+    data: DataSet | None = None
 
 
 LOAD = (
@@ -108,7 +114,9 @@ SENT = (
         "--unit", "", "NAME=EXPRESSION", "What to count in answers, such as images='length(output.images)'; its rate and price are reported"
     ),
     Option("--max-wer", "", "RATE", "A transcript with more errors per word is 'wrong', such as 0.3; empty: any; 'off': not compared"),
-    Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{name}} and {{audio_base64}} are filled in"),
+    Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{audio_base64}} and columns of --data are filled in"),
+    Option("--data", "", "PATH", "Rows that fill the template: JSONL, CSV, Parquet, or a directory of files, such as prompts.jsonl"),
+    Option("--data-order", "rows", "", "Rows one after the other, or shuffled by --seed; over and over either way", ("rows", "shuffle")),
     Option(
         "--path",
         "",
@@ -219,8 +227,15 @@ class _Explain(argparse.Action):
         parser.exit()
 
 
-def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -> RunPlan:
-    """The plan for ``options`` (by name, with ``host``); ``stages`` replace --schedule. Raises ValueError if an option is wrong."""
+def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None, *, confined: bool = False) -> RunPlan:
+    """The plan for ``options`` (by name, with ``host``); ``stages`` replace --schedule.
+
+    Args:
+        confined: whether rows of --data may name only files beside it.
+
+    Raises:
+        ValueError: an option is wrong.
+    """
     stages = stages or parse(str(options["schedule"]))
     count = _count(stages, options["seed"])
     for option in OPTIONS:
@@ -235,6 +250,7 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -
         prices.read(options["price"], date.today())
     host = _host(str(options.get("host") or ""))
     kind = factory.kind(host, options["target"])
+    rows = _rows(options, count, confined)
     return RunPlan(
         host=host,
         kind=kind,
@@ -248,10 +264,29 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None) -
         retries=Retries(options["retries"], options["backoff"]),
         sample_s=options["sample"],
         cold_after_s=options["cold_after"],
-        make_target=factory.prepare(kind, options),
+        make_target=factory.prepare(kind, options, rows),
         runs=_runs(Path(options["runs"])),
-        options=dict(options),
+        options=dict(options) | ({DATA_ID: rows.data.fingerprint()} if rows else {}),
+        data=rows.data if rows and rows.used else None,
     )
+
+
+def _rows(options: Mapping[str, Any], planned: int | None, confined: bool) -> Rows | None:
+    """The data set of --data, or the rows of a trace of arrivals; None without.
+
+    Raises:
+        ValueError: it cannot be used, or a generator's is not the master's.
+    """
+    chosen, arrivals = str(options["data"]), str(options.get("arrivals", ""))
+    if chosen:
+        data = DataSet(own_or_given(chosen), order=options["data_order"], seed=options["seed"], confined=confined)
+    elif arrivals and not replay.is_run(place := own_or_given(arrivals)) and replay.has_values(place):
+        data = DataSet(place, confined=confined, positions=replay.positions(options))
+    else:
+        return None
+    if options.get(DATA_ID, data.fingerprint()) != data.fingerprint():
+        raise OptionError(f"'{data.path}' is not the same file as on the master: copy the master's here")
+    return Rows(data, planned, bool(chosen))
 
 
 def _count(stages: tuple[Stage, ...], seed: int) -> int | None:

@@ -1,12 +1,18 @@
-"""Recorded arrivals as a schedule, from an earlier run or a CSV file of instants."""
+"""Recorded arrivals as a schedule, from an earlier run or a trace: a CSV or JSONL file of instants.
+
+The columns of a trace can fill request bodies: ``positions`` gives the line of each request. Lines of Mooncake's traces (JSONL with
+``timestamp``, ``input_length`` and ``output_length``) have their instants in milliseconds.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,12 +30,20 @@ LEAST_SPEED, MOST_SPEED = 0.001, 1000.0
 LONGEST_S = 30 * 86400.0
 OPTIONS = (
     Option(
-        "--arrivals", "samples/arrivals.csv", "PATH", "A run's directory, or a CSV file with a column of instants (seconds or ISO 8601)"
+        "--arrivals",
+        "samples/arrivals.csv",
+        "PATH",
+        "A run's directory, or a CSV or JSONL file with a column of instants (seconds or ISO 8601), such as trace.jsonl",
     ),
     Option("--speed", 1.0, "FACTOR", "2 replays in half the time"),
 )
 
-Recorded = tuple[float, str]
+JSON_LINES = (".jsonl", ".ndjson")
+# Mooncake's columns, whose timestamps are milliseconds.
+MOONCAKE = {"timestamp", "input_length", "output_length"}
+
+# Instant in seconds, stage, number of the record in the file.
+Recorded = tuple[float, str, int]
 
 
 def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
@@ -37,12 +51,30 @@ def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
     return recorded_arrivals(own_or_given(options["arrivals"]), options["speed"])
 
 
+def is_run(place: Path) -> bool:
+    """Whether ``place`` is a run's directory or its attempts.csv, whose columns are no values to send."""
+    return place.is_dir() or place.name == ATTEMPTS
+
+
+def has_values(place: Path) -> bool:
+    """Whether the records of a trace have more columns than their instant. Raises ScheduleError if it cannot be read."""
+    if place.suffix.lower() in JSON_LINES:
+        return True
+    names = next(csv.reader(io.StringIO(_content(place).partition("\n")[0], newline="")), [])
+    return 1 < len(names) == len({*names})
+
+
+def positions(options: Mapping[str, Any]) -> list[int]:
+    """The record in the trace of each request, from 0."""
+    return [number for _, _, number in _sorted(own_or_given(options["arrivals"]))]
+
+
 def recorded_arrivals(place: Path, speed: float) -> tuple[Stage, ...]:
     """The stages of the arrivals in ``place``, ``speed`` times as fast.
 
     Args:
-        place: a run's directory, its attempts.csv, or a CSV file with a column of instants: seconds, or dates and times in ISO 8601, in
-            any order. The first one becomes second 0.
+        place: a run's directory, its attempts.csv, or a CSV or JSONL file with a column of instants: seconds, or dates and times in
+            ISO 8601, in any order. The first one becomes second 0.
         speed: 2 = in half the time.
 
     Raises:
@@ -53,7 +85,7 @@ def recorded_arrivals(place: Path, speed: float) -> tuple[Stage, ...]:
             f"--speed {speed:g} must be from {LEAST_SPEED:g} to {MOST_SPEED:g}: 2 replays in half the time, 0.5 in twice the time"
         )
     path = place / ATTEMPTS if place.is_dir() else place
-    arrivals = sorted(_arrivals(path))
+    arrivals = _sorted(path)
     if not arrivals:
         raise ScheduleError(f"no arrivals in '{path}': it has no rows after its first line")
     begin_s, end_s = arrivals[0][0], arrivals[-1][0]
@@ -62,10 +94,10 @@ def recorded_arrivals(place: Path, speed: float) -> tuple[Stage, ...]:
             f"the arrivals in '{path}' last {lasts_s:.3g} s at --speed {speed:g}, and a run lasts at most {LONGEST_S:.3g} s: "
             "are they in seconds? --speed 1000 replays milliseconds"
         )
-    return _stages([((at_s - begin_s) / speed, stage) for at_s, stage in arrivals])
+    return _stages([((at_s - begin_s) / speed, stage) for at_s, stage, _ in arrivals])
 
 
-def _stages(arrivals: list[Recorded]) -> tuple[Stage, ...]:
+def _stages(arrivals: list[tuple[float, str]]) -> tuple[Stage, ...]:
     """A stage for each stage of the recorded run, or a single one if its stages overlapped."""
     stretches = [(name, [at_s for at_s, _ in rows]) for name, rows in groupby(arrivals, key=lambda arrival: arrival[1])]
     if len({name for name, _ in stretches}) < len(stretches):
@@ -77,21 +109,58 @@ def _stages(arrivals: list[Recorded]) -> tuple[Stage, ...]:
     )
 
 
-def _arrivals(path: Path) -> Iterator[Recorded]:
+def _sorted(path: Path) -> list[Recorded]:
     try:
-        content = whole_lines(path)[0] if path.name == ATTEMPTS else path.read_bytes().decode("utf-8-sig", errors="replace")
+        stat = path.stat()
     except OSError as error:
-        raise ScheduleError(
-            f"cannot read the arrivals '{path}': {error.strerror}; name a run's directory or a CSV file of instants"
-        ) from error
-    rows = csv.DictReader(io.StringIO(content, newline=""))
+        raise _unreadable(path, error) from error
+    return _read(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, _changed: int, _size: int) -> list[Recorded]:
+    return sorted(_of_json_lines(path) if path.suffix.lower() in JSON_LINES else _of_csv(path))
+
+
+def _content(path: Path) -> str:
+    try:
+        return whole_lines(path)[0] if path.name == ATTEMPTS else path.read_bytes().decode("utf-8-sig", errors="replace")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ScheduleError:
+    return ScheduleError(f"cannot read the arrivals '{path}': {error.strerror}; name a run's directory or a CSV file of instants")
+
+
+def _of_csv(path: Path) -> Iterator[Recorded]:
+    rows = csv.DictReader(io.StringIO(_content(path), newline=""))
     try:
         column = _column(list(rows.fieldnames or ()), path)
-        for row in rows:
+        for number, row in enumerate(rows):
             if (row.get("attempt") or "1") == "1":
-                yield _cell(row[column], path, rows.line_num, column), row.get("stage") or STAGE
+                yield _cell(row[column], path, rows.line_num, column), row.get("stage") or STAGE, number
     except csv.Error as error:
         raise ScheduleError(f"'{path}' is not a CSV file with a column of instants (line {rows.line_num}: {error})") from error
+
+
+def _of_json_lines(path: Path) -> Iterator[Recorded]:
+    column, number, milliseconds = "", 0, False
+    for line_number, line in enumerate(_content(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ScheduleError(f"'{path}', line {line_number}: not JSON: {error}; write one object a line") from error
+        if not isinstance(row, dict) or not row:
+            raise ScheduleError(f"'{path}', line {line_number}: not an object, as in {{\"timestamp\": 0.5}}")
+        if not column:
+            column = next((name for name in INSTANTS if name in row), next(iter(row)))
+            milliseconds = column == "timestamp" and row.keys() >= MOONCAKE
+        at_s = _cell(str(row.get(column, "")), path, line_number, column)
+        yield at_s / 1000 if milliseconds else at_s, STAGE, number
+        number += 1
 
 
 def _column(columns: list[str], path: Path) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
@@ -57,19 +58,37 @@ def multipart(clip: Clip, fields: Mapping[str, str], boundary: str) -> bytes:
     return "".join(parts).encode() + clip.data + f"\r\n--{boundary}--\r\n".encode()
 
 
-def _clip(path: Path, text: str) -> Clip:
+@lru_cache(maxsize=4096)
+def seconds_of(path: Path) -> float:
+    """Length of the audio in a file. Raises ClipError if it is none."""
     # Imports numpy, which only runs with clips need.
     import soundfile  # noqa: PLC0415
 
     try:
-        data = path.read_bytes()
         audio_s = float(soundfile.info(str(path)).duration)
     except (OSError, soundfile.SoundFileError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "libsndfile cannot read it as audio"
-        raise ClipError(f"cannot read the clip '{path}': {reason}; give WAV, FLAC, Ogg or MP3") from error
+        raise _unusable(path, error) from error
     if audio_s <= 0:
         raise ClipError(f"the clip '{path}' is empty: give one with speech in it")
-    return Clip(path.name.encode(errors="replace").decode(), audio_s, text, data)
+    return audio_s
+
+
+def sent_name(path: Path) -> str:
+    """The file's name, as it can be sent."""
+    return path.name.encode(errors="replace").decode()
+
+
+def _clip(path: Path, text: str) -> Clip:
+    audio_s = seconds_of(path)
+    try:
+        return Clip(sent_name(path), audio_s, text, path.read_bytes())
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> ClipError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "libsndfile cannot read it as audio"
+    return ClipError(f"cannot read the clip '{path}': {reason}; give WAV, FLAC, Ogg or MP3")
 
 
 def _transcripts(path: Path) -> dict[str, str]:

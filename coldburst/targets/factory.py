@@ -13,16 +13,19 @@ from typing import Any, ClassVar, Protocol
 from coldburst.installation import own_or_given
 from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY
 from coldburst.option import OptionError
+from coldburst.targets import speech
 from coldburst.targets.address import SPEECH_PATH, EndpointAddress, chat_route, infer
 from coldburst.targets.body_template import NO_VALUES
-from coldburst.targets.chat import ChatOptions, ChatTarget, chat_payload
+from coldburst.targets.chat import DEFAULT_BODY, ChatOptions, ChatTarget, chat_payload
 from coldburst.targets.checks import checks
 from coldburst.targets.clips import Clip, load_clips
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
 from coldburst.targets.outcome import Evidence
-from coldburst.targets.payload import Payload, job_bodies, json_bodies, load_payload
-from coldburst.targets.queue import QueueOptions, QueueTarget
+from coldburst.targets.payload import BALANCER_BYTES, SYNC_BYTES, Payload, input_key, job_bodies, json_bodies
+from coldburst.targets.queue import QueueTarget
+from coldburst.targets.queue_options import QueueOptions
+from coldburst.targets.row_payload import Limit, Rows, body_tree, chat_tree, check_rows, check_spoken, job_tree, row_payload, speech_tree
 from coldburst.targets.speech import SpeechOptions, SpeechTarget, speech_payload
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
 from coldburst.targets.word_error_rate import ANY_WER
@@ -84,17 +87,20 @@ def route(address: EndpointAddress, path: str) -> str:
     return {"chat": chat_route(address.url), "speech": SPEECH_PATH}.get(address.kind, AUDIO_PATH)
 
 
-def prepare(kind: str, options: Options) -> TargetFactory:
+def prepare(kind: str, options: Options, rows: Rows | None = None) -> TargetFactory:
     """Reads and checks what is sent to an endpoint of that kind, and returns what makes its target.
+
+    Args:
+        rows: the data set that fills the bodies.
 
     Raises:
         ValueError: one sentence that names the option and a right value.
     """
-    return {"queue": _queue, "balancer": _balancer, "transcription": _transcription, "chat": _chat, "speech": _speech}[kind](options)
+    return {"queue": _queue, "balancer": _balancer, "transcription": _transcription, "chat": _chat, "speech": _speech}[kind](options, rows)
 
 
-def _queue(options: Options) -> TargetFactory:
-    payload = _payload(options)
+def _queue(options: Options, rows: Rows | None) -> TargetFactory:
+    payload = _payload(options, rows, job_tree)
     queue_options = QueueOptions(
         poll=options["poll"],
         execution_timeout_s=options["execution_timeout"] or None,
@@ -105,12 +111,17 @@ def _queue(options: Options) -> TargetFactory:
         cancel=options["cancel"] == "yes",
     )
     # Rejects bodies that are too large before anything is started.
-    job_bodies(payload, queue_options.policy)
+    bodies = job_bodies(payload, queue_options.policy)
+    check_rows(rows, bodies, Limit(SYNC_BYTES, "a queue endpoint"), input_key(payload.tree))
     return lambda address, limits, key: QueueTarget(address.url, payload, queue_options, limits, key)
 
 
-def _balancer(options: Options) -> TargetFactory:
-    payload = _payload(options)
+def _balancer(options: Options, rows: Rows | None) -> TargetFactory:
+    payload, limit = _payload(options, rows, body_tree, forms=True), Limit(BALANCER_BYTES, "a load-balancing endpoint")
+    if payload.tree is not None:
+        check_rows(rows, json_bodies(payload), limit)
+    elif rows and payload.spoken:
+        check_spoken(rows, payload.spoken, limit)
     balancer_options = LoadBalancerOptions(
         path=_path(options["path"] or AUDIO_PATH),
         model=options["model"] or AUDIO_MODEL,
@@ -123,7 +134,7 @@ def _balancer(options: Options) -> TargetFactory:
     return lambda address, limits, key: LoadBalancerTarget(address.url, payload, balancer_options, limits, key)
 
 
-def _transcription(options: Options) -> TargetFactory:
+def _transcription(options: Options, rows: Rows | None) -> TargetFactory:
     form_options = TranscriptionOptions(
         _path(options["path"] or AUDIO_PATH),
         options["model"] or AUDIO_MODEL,
@@ -134,15 +145,20 @@ def _transcription(options: Options) -> TargetFactory:
     )
     if options["input"]:
         raise OptionError("--input is for RunPod endpoints and chat: send clips to a transcription service, as in --clips samples")
-    clips = _clips(options)
-    return lambda address, limits, key: TranscriptionTarget(address.url, clips, form_options, limits, key, key_variable(address))
+    payload = _payload(options, rows, lambda rows, audio: None, forms=True)
+    if rows and payload.spoken:
+        check_spoken(rows, payload.spoken, Limit(BALANCER_BYTES, "this test"))
+    return lambda address, limits, key: TranscriptionTarget(
+        address.url, payload.clips, form_options, limits, key, key_variable(address), payload.spoken
+    )
 
 
-def _chat(options: Options) -> TargetFactory:
-    payload = load_payload(Path(options["input"]) if options["input"] else None)
+def _chat(options: Options, rows: Rows | None) -> TargetFactory:
+    payload = _payload(options, rows, lambda rows, _: chat_tree(rows, DEFAULT_BODY), clips=False)
     path = _path(options["path"]) if options["path"] else ""
     whole = chat_payload(payload, options["model"])
-    json_bodies(whole)  # refuses a body that is too large before anything is started
+    # Refuses a body that is too large before anything is started.
+    check_rows(rows, json_bodies(whole), Limit(BALANCER_BYTES, "this test"))
     own = checks(options)
     if (own.expect or own.unit) and isinstance(whole.tree, dict) and whole.tree.get("stream"):
         raise OptionError(
@@ -156,10 +172,13 @@ def _chat(options: Options) -> TargetFactory:
     return make
 
 
-def _speech(options: Options) -> TargetFactory:
-    payload = load_payload(Path(options["input"]) if options["input"] else None)
+def _speech(options: Options, rows: Rows | None) -> TargetFactory:
+    payload = _payload(
+        options, rows, lambda rows, _: speech_tree(rows, {"model": options["model"] or speech.MODEL, **speech.DEFAULT_BODY}), clips=False
+    )
     path = _path(options["path"] or SPEECH_PATH)
-    json_bodies(speech_payload(payload, options["model"]))  # refuses a body that is too large before anything is started
+    # Refuses a body that is too large before anything is started.
+    check_rows(rows, json_bodies(speech_payload(payload, options["model"])), Limit(BALANCER_BYTES, "this test"))
     if checks(options).expect:
         raise OptionError("--expect checks JSON answers, and speech is audio: leave it out")
 
@@ -169,8 +188,11 @@ def _speech(options: Options) -> TargetFactory:
     return make
 
 
-def _payload(options: Options) -> Payload:
-    return load_payload(Path(options["input"]) if options["input"] else None, lambda: _clips(options))
+def _payload(
+    options: Options, rows: Rows | None, default: Callable[[Rows, str], Any], *, clips: bool = True, forms: bool = False
+) -> Payload:
+    template = Path(options["input"]) if options["input"] else None
+    return row_payload(template, (lambda: _clips(options)) if clips else tuple, rows, default, forms=forms)
 
 
 def _clips(options: Options) -> Sequence[Clip]:

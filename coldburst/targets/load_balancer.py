@@ -16,10 +16,11 @@ from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.body_template import NO_VALUES, BodyTemplate
 from coldburst.targets.checks import ANY, Checks
-from coldburst.targets.clips import form_fields
+from coldburst.targets.clips import Clip, form_fields, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
 from coldburst.targets.payload import Payload, form_bodies, json_bodies
+from coldburst.targets.row_clip import row_clip
 from coldburst.targets.transcription import judge, timing
 from coldburst.targets.word_error_rate import ANY_WER, judge_output, warm_up
 
@@ -71,10 +72,12 @@ class LoadBalancerTarget:
 
     def __init__(self, host: str, payload: Payload, options: LoadBalancerOptions, limits: Timeouts, key: str = "") -> None:
         boundary = uuid.uuid4().hex
-        self._form, self._method = payload.tree is None and bool(payload.clips), "POST"
+        self._spoken, self._method = payload.spoken, "POST"
+        self._form = payload.tree is None and bool(payload.clips or payload.spoken)
+        self._fields, self._boundary = form_fields(options.model, options.language), boundary
         headers = {"User-Agent": "coldburst", "Accept": "application/json"}
         if self._form:
-            self._templates = form_bodies(payload, form_fields(options.model, options.language), boundary)
+            self._templates = form_bodies(payload, self._fields, boundary)
             headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
         elif payload.tree is not None:
             self._templates, headers["Content-Type"] = json_bodies(payload), "application/json"
@@ -84,15 +87,15 @@ class LoadBalancerTarget:
         host = without_overlap(host, options.path)
         self.client = HttpClient(host, limits, headers | answer.credentials(key))
         self.url = host + options.path
-        warm_up((clip.text for clip in payload.clips), options.max_wer)
+        warm_up(payload.texts, options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """See factory.Target."""
-        template = self._templates[seq % len(self._templates)]
-        body, known = template.body(seq, name, values), exchange.known
+        clip, body = self._filled(seq, name, values)
+        known = exchange.known
         known["bytes_out"] = len(body)
-        if template.clip:
-            known["audio_s"] = template.clip.audio_s
+        if clip:
+            known["audio_s"] = clip.audio_s
         self.client.send(exchange, self._method, self._options.path, body, {"X-Request-ID": name})
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
@@ -101,9 +104,17 @@ class LoadBalancerTarget:
             known["worker_id"] = worker
         if not 200 <= (exchange.status or 0) < 300:
             return self._refused(exchange, known)
-        if self._form and template.clip:
-            return judge(exchange, template.clip.text, self._options, known, self._sender)
-        return self._judge(exchange, template.clip.text if template.clip else "", known)
+        if self._form and clip:
+            return judge(exchange, clip.text, self._options, known, self._sender)
+        return self._judge(exchange, clip.text if clip else "", known)
+
+    def _filled(self, seq: int, name: str, values: Mapping[str, Any]) -> tuple[Clip | None, bytes]:
+        """The clip in the request, if any, and its body."""
+        if self._form and self._spoken:
+            clip = row_clip(values, self._spoken, data=True)
+            return clip, multipart(clip, self._fields, self._boundary)
+        template = self._templates[seq % len(self._templates)]
+        return row_clip(values, self._spoken) if self._spoken else template.clip, template.body(seq, name, values)
 
     def share(self, generators: int) -> None:
         """See factory.Target. No rate limit is known here."""

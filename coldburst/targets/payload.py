@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from coldburst.targets.body_template import OF_REQUEST, PLACEHOLDER, BodyTemplate, Marks
 from coldburst.targets.clips import Clip, multipart
+from coldburst.targets.row_clip import Spoken
 
 # The largest bodies that /run, /runsync and a load-balancing endpoint accept (documented).
 RUN_BYTES, SYNC_BYTES, BALANCER_BYTES = 10_000_000, 20_000_000, 30_000_000
@@ -40,11 +41,21 @@ class PayloadError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What to send: ``tree`` is the template's JSON (None = none), ``source`` its file."""
+    """What to send: ``tree`` is the template's JSON (None = none), ``source`` its file.
+
+    Attributes:
+        spoken: of the rows that fill the template, or that are sent as forms without one.
+    """
 
     tree: Any
     clips: tuple[Clip, ...]
     source: str = ""
+    spoken: Spoken | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """What is said in the audio, or the name of the column that says it; "" where it is not known."""
+        return [self.spoken.text] if self.spoken else [clip.text for clip in self.clips]
 
 
 def load_payload(template: Path | None, clips: Callable[[], Sequence[Clip]] = tuple, further: Collection[str] = ()) -> Payload:
@@ -59,9 +70,9 @@ def load_payload(template: Path | None, clips: Callable[[], Sequence[Clip]] = tu
     if template is None:
         return Payload(None, tuple(clips()))
     tree = _read(template)
-    used = set(_placeholders(tree))
+    used = set(placeholders(tree))
     for name in sorted(used - {*OF_CLIP, *OF_REQUEST, *further}):
-        known = ", ".join(f"{{{{{one}}}}}" for one in dict.fromkeys((*further, *OF_REQUEST, *OF_CLIP)))
+        known = ", ".join(f"{{{{{one}}}}}" for one in dict.fromkeys((*further, *OF_REQUEST, *OF_CLIP)) if ":" not in one)
         raise PayloadError(f"'{template}' contains the unknown placeholder {{{{{name}}}}}: use one of {known}")
     return Payload(tree, tuple(clips()) if used & set(OF_CLIP) else (), str(template))
 
@@ -78,15 +89,25 @@ def job_bodies(payload: Payload, policy: Mapping[str, Any]) -> tuple[BodyTemplat
     tree = {"input": dict(CLIP_INPUT)} if payload.tree is None and payload.clips else payload.tree
     if tree is None:
         raise PayloadError("nothing to send: name clips (--clips samples) or a JSON file with the job's input")
-    if not (isinstance(tree, dict) and "input" in tree):
-        tree = {"input": tree}
-    if not isinstance(tree["input"], dict) or not tree["input"]:
+    tree = _job(tree)
+    if not input_key(tree) and (not isinstance(tree["input"], dict) or not tree["input"]):
         shown = json.dumps(tree["input"])[:40]
         raise PayloadError(f'the job input {shown} in \'{payload.source}\' must be an object that is not empty, as in {{"prompt": "hi"}}')
     if policy:
         given = tree.get("policy")
         tree = tree | {"policy": {**(given if isinstance(given, dict) else {}), **policy}}
     return _render(payload, tree, SYNC_BYTES, "a queue endpoint")
+
+
+def input_key(tree: Any) -> str:
+    """The placeholder that is a job's whole input, whose value each request brings; "" if it is an object."""
+    given = _job(tree)["input"]
+    whole = PLACEHOLDER.fullmatch(given) if isinstance(given, str) else None
+    return whole[1] if whole and whole[1] not in (*OF_REQUEST, *OF_CLIP) else ""
+
+
+def _job(tree: Any) -> dict[str, Any]:
+    return tree if isinstance(tree, dict) and "input" in tree else {"input": tree}
 
 
 def json_bodies(payload: Payload) -> tuple[BodyTemplate, ...]:
@@ -126,11 +147,12 @@ def _depth(tree: Any) -> int:
     return depth
 
 
-def _placeholders(tree: Any) -> list[str]:
+def placeholders(tree: Any) -> list[str]:
+    """The names of the placeholders in ``tree``."""
     if isinstance(tree, str):
         return PLACEHOLDER.findall(tree)
     inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
-    return [name for value in inner for name in _placeholders(value)]
+    return [name for value in inner for name in placeholders(value)]
 
 
 def _render(payload: Payload, tree: Any, most_bytes: int, taker: str) -> tuple[BodyTemplate, ...]:

@@ -19,16 +19,17 @@ import gevent
 from coldburst.keys import RUNPOD_KEY
 from coldburst.targets import answer
 from coldburst.targets.answer_shapes import error_in
-from coldburst.targets.body_template import NO_VALUES, BodyTemplate
+from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.cause import SAME_JOB
-from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.job_object import ENDED, GONE, columns, ended_at, verdict
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import RUN_BYTES, Payload, job_bodies
+from coldburst.targets.queue_options import MILLISECONDS, QueueOptions
 from coldburst.targets.rate_limiter import RateLimit, RateLimiter
-from coldburst.targets.word_error_rate import ANY_WER, judge_output, warm_up
+from coldburst.targets.row_clip import row_clip
+from coldburst.targets.word_error_rate import judge_output, warm_up
 
 logger = logging.getLogger("coldburst")
 # Requests per 10 s and open at a time that RunPod allows to /status and to /cancel (documented).
@@ -49,53 +50,6 @@ BACK_OFF_S = 10.0
 GIVE_UP_AFTER = 3
 # Consecutive 404 answers, and for how long, before a job counts as gone: the service may not know a new job yet.
 GONE_AFTER, GONE_S = 3, 2.0
-MILLISECONDS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class QueueOptions:
-    """How jobs are submitted and polled.
-
-    Attributes:
-        poll: "status"; "status-sync", long polls; or "auto": long polls while they take fewer than half of the places and the service
-            has that route, else /status.
-        poll_s: shortest interval between two polls of a job.
-        execution_timeout_s, ttl_s: the job's policy; None = the endpoint's own.
-        checks: what makes a job's output an error or wrong; the job's own ``error`` always is one.
-        max_wer: a transcript of a clip with a known text is ``wrong`` above this word error rate; infinity = only compared, None = not.
-        lost_s: a job is given up after nothing but failed polls for this long. A 429 is not a failure: it only slows polling down.
-        share: part of the platform's limit on polls that this process uses.
-        cancel: whether ``close`` cancels the jobs that have not ended.
-
-    Raises:
-        ValueError: a value out of the platform's bounds.
-    """
-
-    poll: str = "auto"
-    poll_s: float = 1.0
-    execution_timeout_s: float | None = None
-    ttl_s: float | None = None
-    checks: Checks = ANY
-    max_wer: float | None = ANY_WER
-    lost_s: float = 30.0
-    share: float = 0.8
-    cancel: bool = True
-
-    def __post_init__(self) -> None:
-        week_s = 7 * 86400
-        for name, least in (("execution_timeout_s", 5), ("ttl_s", 10)):
-            value = getattr(self, name)
-            if value is not None and not least <= value <= week_s:
-                option = f"--{name.removesuffix('_s').replace('_', '-')}"
-                raise ValueError(f"{option} {value:g} s is outside RunPod's bounds: give {least} to {week_s} s")
-        if self.poll not in ("auto", "status", "status-sync"):
-            raise ValueError(f"--poll '{self.poll}' does not exist: give auto, status or status-sync")
-
-    @property
-    def policy(self) -> dict[str, Any]:
-        """The job's ``policy``, in milliseconds."""
-        times = {"executionTimeout": self.execution_timeout_s, "ttl": self.ttl_s}
-        return {name: round(value * MILLISECONDS) for name, value in times.items() if value is not None}
 
 
 @dataclass(slots=True)
@@ -148,7 +102,7 @@ class QueueTarget:
     kind: ClassVar[str] = "queue"
 
     def __init__(self, host: str, payload: Payload, options: QueueOptions, limits: Timeouts, key: str = "") -> None:
-        self._templates = job_bodies(payload, options.policy)
+        self._templates, self._spoken = job_bodies(payload, options.policy), payload.spoken
         self._options, self._limits, self._sender = options, limits, answer.Sender(self.kind, key, RUNPOD_KEY)
         self.client = HttpClient(host, limits, {"User-Agent": "coldburst", "Accept": "application/json"} | answer.credentials(key))
         self.url = f"{host.rstrip('/')}/run"
@@ -158,14 +112,19 @@ class QueueTarget:
         self._holds = options.poll != "status"
         self._unended: dict[str, None] = {}
         self._seq_of: dict[str, int] = {}
-        warm_up((clip.text for clip in payload.clips), options.max_wer)
+        warm_up(payload.texts, options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """See factory.Target."""
         template = self._templates[seq % len(self._templates)]
         body = template.body(seq, name, values)
+        clip = row_clip(values, self._spoken) if self._spoken else template.clip
+        return self.run_job(seq, name, body, clip, exchange)
+
+    def run_job(self, seq: int, name: str, body: bytes, clip: Clip | None, exchange: Exchange) -> Evidence:
+        """Submits a job with that body, and the clip in it, and follows it to its end."""
         sync = len(body) > RUN_BYTES
-        self._submit(template, sync, body, name, exchange)
+        self._submit(clip, sync, body, name, exchange)
         if exchange.fault:
             return _evidence(exchange, "", exchange.error)
         content = answer.parse_json(exchange.body)
@@ -181,13 +140,13 @@ class QueueTarget:
         job = self._accept(content, sync, exchange)
         if content.get("status") in ENDED:
             exchange.seen = job.asked = exchange.done or 0.0
-            return self._conclude(job, content, template.clip, exchange)
+            return self._conclude(job, content, clip, exchange)
         # Thousands of jobs may wait for hours, and nobody reads these any more.
         exchange.body, exchange.headers = b"", {}
         final = self._follow(job, exchange)
         if final is None:
             return _evidence(exchange, "" if exchange.fault else "error", exchange.error)
-        return self._conclude(job, final, template.clip, exchange)
+        return self._conclude(job, final, clip, exchange)
 
     def share(self, generators: int) -> None:
         """See factory.Target."""
@@ -222,11 +181,11 @@ class QueueTarget:
             elif exchange.status in (200, 404):
                 left.pop(job_id)
 
-    def _submit(self, template: BodyTemplate, sync: bool, body: bytes, name: str, exchange: Exchange) -> None:
+    def _submit(self, clip: Clip | None, sync: bool, body: bytes, name: str, exchange: Exchange) -> None:
         path, limits = "/run", self._limits
         exchange.known["bytes_out"] = len(body)
-        if template.clip:
-            exchange.known["audio_s"] = template.clip.audio_s
+        if clip:
+            exchange.known["audio_s"] = clip.audio_s
         if sync:
             # Returns before our own deadline: a job without a known id cannot be cancelled.
             wait_s = max(1.0, min(SYNC_WAIT_S, limits.total_s - LAST_LOOK_S))

@@ -15,6 +15,7 @@ from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.clips import Clip, form_fields, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
+from coldburst.targets.row_clip import Spoken, row_clip
 from coldburst.targets.word_error_rate import ANY_WER, judge_text, warm_up
 
 
@@ -58,6 +59,7 @@ class TranscriptionTarget:
         clips: sent in turn, over and over.
         key: API key, or "" for an open service.
         variable: environment variable of the key.
+        spoken: the columns of rows that name audio, which is sent instead of clips.
     """
 
     kind: ClassVar[str] = "transcription"
@@ -70,26 +72,34 @@ class TranscriptionTarget:
         limits: Timeouts,
         key: str = "",
         variable: str = TRANSCRIPTION_KEY,
+        spoken: Spoken | None = None,
     ) -> None:
         boundary = uuid.uuid4().hex
-        fields = form_fields(options.model, options.language)
-        self._forms = [(clip, multipart(clip, fields, boundary)) for clip in clips]
+        self._fields, self._boundary = form_fields(options.model, options.language), boundary
+        self._forms = [(clip, multipart(clip, self._fields, boundary)) for clip in clips]
+        self._spoken = spoken
         self._options, self._sender = options, answer.Sender(self.kind, key, variable)
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={boundary}"}
         host = without_overlap(host, options.path)
         self.client = HttpClient(host, limits, headers | answer.credentials(key, options.auth))
         self.url = host + options.path
-        warm_up((clip.text for clip in clips), options.max_wer)
+        warm_up([spoken.text] if spoken else [clip.text for clip in clips], options.max_wer)
 
     def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """See factory.Target."""
-        clip, body = self._forms[seq % len(self._forms)]
+        clip, body = self._form_of(values) if self._spoken else self._forms[seq % len(self._forms)]
         self.client.send(exchange, "POST", self._options.path, body, {"X-Request-ID": name})
         known: dict[str, Any] = {"audio_s": clip.audio_s, "bytes_out": len(body)}
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
         known |= {"bytes_in": exchange.received} | timing(exchange.headers)
         return judge(exchange, clip.text, self._options, known, self._sender)
+
+    def _form_of(self, values: Mapping[str, Any]) -> tuple[Clip, bytes]:
+        """The clip of a row, and its form."""
+        assert self._spoken
+        clip = row_clip(values, self._spoken, data=True)
+        return clip, multipart(clip, self._fields, self._boundary)
 
     def share(self, generators: int) -> None:
         """See factory.Target. No rate limit is known here."""

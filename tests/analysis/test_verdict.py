@@ -49,6 +49,14 @@ def test_a_rate_that_the_in_flight_cap_does_not_let_through_is_degraded(burst, i
         assert judge(without, Tables(without)).state == "valid"
 
 
+def test_requests_without_data_are_told_with_their_line(burst):
+    rows = burst.attempts.head(20)
+    rows = rows.assign(outcome=["ok"] * 19 + ["not_sent"], sent_s=rows["sent_s"].where(rows.index < rows.index[-1]))
+    rows = rows.assign(error=[None] * 19 + ["'rows.jsonl', line 20: no column 'a'"])
+    run = replace(burst, about=burst.about | {"planned": 20}, attempts=rows)
+    assert "1 request could not be made of the data, such as 'rows.jsonl', line 20: no column 'a'." in judge(run, Tables(run)).reasons
+
+
 def test_what_never_left_is_no_part_of_the_rate(burst):
     """Of 20 due in 20 s the cap let 10 leave, all within the stage; the end of the run came before the others' turn."""
     due = pd.Series(range(20), dtype=float)

@@ -12,7 +12,8 @@ from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
 from coldburst.targets.outcome import decide
 from coldburst.targets.payload import Payload
-from coldburst.targets.queue import QueueOptions, QueueTarget
+from coldburst.targets.queue import QueueTarget
+from coldburst.targets.queue_options import QueueOptions
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
 from tests.support.locusts import ROOT
 from tests.support.scripted import scripted

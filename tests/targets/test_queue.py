@@ -15,7 +15,8 @@ from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
 from coldburst.targets.payload import Payload, load_payload
-from coldburst.targets.queue import QueueOptions, QueueTarget
+from coldburst.targets.queue import QueueTarget
+from coldburst.targets.queue_options import QueueOptions
 from coldburst.targets.rate_limiter import RateLimit, RateLimiter
 from tests.support.platform import CUT, DONE, QUEUED, RUNNING, platform
 

@@ -1,0 +1,1 @@
+"""Data sets: files whose rows fill request bodies."""
