@@ -1,9 +1,11 @@
-"""What holds for all tests: no time limit on examples, and which tests run in the same process (``--dist loadgroup``)."""
+"""What holds for all tests: no time limit on examples, and which tests run in the same process."""
 
 from collections import Counter
+from pathlib import PurePath
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # Hypothesis fails an example that takes 200 ms, which on a busy machine any may.
 settings.register_profile("coldburst", deadline=None)
@@ -26,6 +28,8 @@ APART = {
 }
 
 
+# Files that take longest are begun first.
+FIRST = ("test_containers", "test_readme")
 # How many tests of each collected file are nightly, before any are deselected.
 NIGHTLY = pytest.StashKey[Counter[str]]()
 
@@ -35,5 +39,16 @@ def pytest_collection_modifyitems(config, items):
     config.stash[NIGHTLY] = Counter()
     for item in items:
         config.stash[NIGHTLY][item.nodeid.partition("::")[0]] += item.get_closest_marker("nightly") is not None
-        if item.path.stem not in APART:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.path.stem not in FIRST)
+
+
+class ByFile(LoadScopeScheduling):
+    """Tests of a file run in one process, which makes the file's fixtures once; those of APART run wherever there is room."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return nodeid if PurePath(file).stem in APART else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)

@@ -67,7 +67,7 @@ class Proxy:
     """Passes requests on to a store.
 
     Attributes:
-        rule: called with method and path before each; bytes are the answer, in place of the store's, with ``status``.
+        rule: called with method and path before each; bytes are the answer, in place of the store's, with ``status`` and ``headers``.
         seen: method and path of each request.
     """
 
@@ -75,6 +75,7 @@ class Proxy:
         self.store, self._server = store, server
         self.rule: Callable[[str, str], bytes | None] = lambda _method, _path: None
         self.status = 503
+        self.headers = {"Content-Type": "application/xml"}
         self.seen: list[tuple[str, str]] = []
         self.url = f"http://127.0.0.1:{server.server_address[1]}"
 
@@ -92,7 +93,7 @@ def proxy(store: str) -> Iterator[Proxy]:
             front.seen.append((self.command, self.path))
             made = front.rule(self.command, self.path)
             if made is not None:
-                self.answer(front.status, {"Content-Type": "application/xml"}, made)
+                self.answer(front.status, front.headers, made)
                 return
             # The host is part of what was signed.
             link = http.client.HTTPConnection(urlsplit(front.store).netloc, timeout=30)
