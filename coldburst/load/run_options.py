@@ -26,6 +26,7 @@ from coldburst.targets import factory
 from coldburst.targets.address import KINDS, infer
 from coldburst.targets.factory import TargetFactory
 from coldburst.targets.http import Timeouts
+from coldburst.targets.queue_options import POLL_MODES
 from coldburst.targets.row_payload import Rows
 
 DEFAULT_RUNS = "runs"
@@ -129,7 +130,7 @@ SENT = (
 )
 RUNPOD = (
     Option("--target", "auto", "", "Type of endpoint; auto detects it from --host", ("auto", *KINDS)),
-    Option("--poll", "auto", "", "Queue: poll with /status, with /status-sync, or as the load allows", ("auto", "status", "status-sync")),
+    Option("--poll", "auto", "", "Queue: poll /status, /status-sync or /stream; auto: /stream if the input asks for a stream", POLL_MODES),
     Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's poll limit (200/s for an endpoint) to use, such as 0.5"),
     Option("--execution-timeout", 0.0, "SECONDS", "Queue: executionTimeout of each job, such as 600; 0: the endpoint's setting"),
     Option("--ttl", 0.0, "SECONDS", "Queue: ttl of each job, from submission, such as 3600; 0: the platform's 24 hours"),

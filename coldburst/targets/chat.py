@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 from coldburst.targets import answer
 from coldburst.targets.address import CHAT_PATH, without_overlap
 from coldburst.targets.body_template import NO_VALUES
-from coldburst.targets.chat_answer import StreamedAnswer, judge_stream, judge_whole
+from coldburst.targets.chat_answer import judge_stream, judge_whole
 from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
+from coldburst.targets.streamed_answer import StreamedAnswer
 from coldburst.targets.transcription import timing
 
 PROMPT = "Explain in three sentences what a cold start of a serverless GPU worker is."

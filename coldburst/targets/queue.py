@@ -24,6 +24,7 @@ from coldburst.targets.cause import SAME_JOB
 from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.job_object import ENDED, GONE, columns, ended_at, verdict
+from coldburst.targets.job_stream import JobStream, asks_for_tokens
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import RUN_BYTES, Payload, job_bodies
 from coldburst.targets.queue_options import MILLISECONDS, QueueOptions
@@ -39,6 +40,8 @@ CLOSE_S = 5.0
 SYNC_WAIT_S = 90.0
 # RunPod's own clients ask /status-sync to hold no longer (observed in its JavaScript and Go SDKs).
 LONGEST_HOLD_S = 90.0
+# Interval of the polls that read a job's chunks: the resolution of their times, where the platform's limit allows it.
+STREAM_S = 0.1
 # Time limit of a poll's answer: a result may have 20 MB.
 POLL_S = 60.0
 # Time limit of the headers of a poll's answer, beyond the time it was asked to hold.
@@ -63,6 +66,7 @@ class _Job:
         missing: consecutive answers that there is no such job, since ``missed``.
         no_hold: after a failed long poll, only short ones.
         doubt: a long poll said that there is no such job: the job is gone, or the route does not exist.
+        stream: the chunks of its output, if they are read; ``reads`` while they are.
     """
 
     id: str
@@ -80,6 +84,8 @@ class _Job:
     missed: float = 0.0
     no_hold: bool = False
     doubt: bool = False
+    stream: JobStream | None = None
+    reads: bool = False
 
     @property
     def mostly_answered(self) -> bool:
@@ -109,7 +115,9 @@ class QueueTarget:
         self._share = options.share
         self.limiter = RateLimiter(RateLimit(*POLLS, share=self._share))
         self._holding = 0
-        self._holds = options.poll != "status"
+        self._holds = options.poll not in ("status", "stream")
+        self._completions, asks = asks_for_tokens(payload.tree)
+        self._streams = options.poll == "stream" or (options.poll == "auto" and asks)
         self._unended: dict[str, None] = {}
         self._seq_of: dict[str, int] = {}
         warm_up(payload.texts, options.max_wer)
@@ -200,6 +208,8 @@ class QueueTarget:
         accepted = sent if sync else done
         due = done if self._may_hold else done + self._options.poll_s
         job = _Job(content["id"], accepted, sent + self._limits.total_s, due, asked=sent, heard=done)
+        if self._streams:
+            job.stream, job.reads, job.due = JobStream(exchange.known, sent), True, done + STREAM_S
         exchange.known |= {"job_id": job.id, "polls": 0}
         self._unended[job.id] = None
         self._note(job, content, exchange)
@@ -236,8 +246,8 @@ class QueueTarget:
         poll, name = Exchange(), _quoted(job.id)
         left_s = job.deadline - time.perf_counter()
         hold_s, last_s = min(LONGEST_HOLD_S, left_s), max(left_s, 0.0) + LAST_LOOK_S
-        held = hold_s >= 1 and not job.no_hold and self._may_hold
-        path = f"/status-sync/{name}?wait={int(hold_s * MILLISECONDS)}" if held else f"/status/{name}"
+        held = hold_s >= 1 and not job.no_hold and not job.reads and self._may_hold
+        path = f"/status-sync/{name}?wait={int(hold_s * MILLISECONDS)}" if held else f"/{'stream' if job.reads else 'status'}/{name}"
         longest_s = min(POLL_S + held * hold_s, last_s)
         self._holding += held
         try:
@@ -253,12 +263,23 @@ class QueueTarget:
         if not poll.fault and poll.status == 200 and isinstance(content, dict) and isinstance(content.get("status"), str):
             self._holds = self._holds and not (job.doubt and not held)
             job.failures, job.answered, job.missing, job.doubt = 0, 0, 0, False
+            if job.reads and job.stream:
+                job.stream.feed(content, poll.done or now)
             if content["status"] in ENDED:
-                exchange.seen, exchange.known["bytes_in"] = poll.done, poll.received
+                exchange.seen = exchange.seen or poll.done
+                if job.reads:
+                    # The job's times and its output are at /status.
+                    job.reads, job.no_hold, job.due = False, True, now
+                    return None
+                exchange.known["bytes_in"] = poll.received
                 return content
             job.asked, job.heard = poll.sent or now, now
-            job.due = job.asked + self._options.poll_s
+            job.due = job.asked + (STREAM_S if job.reads else self._options.poll_s)
             self._note(job, content, exchange)
+            return None
+        if job.reads and poll.status in (404, 405):
+            # The job is gone, or there is no such route: /status tells.
+            job.reads, job.due = False, now
             return None
         job.due = now + self._options.poll_s
         job.no_hold = job.no_hold or (held and poll.status != 429)
@@ -330,7 +351,15 @@ class QueueTarget:
         if exchange.done > job.deadline and None not in (queue_s, execution_s):
             self._late(job, exchange, state=str(final["status"]))
             return _evidence(exchange, "", exchange.error)
+        stream = job.stream or (JobStream.of(final.get("output")) if self._completions else None)
+        if stream:
+            exchange.known |= stream.columns()
+        if job.stream and job.stream.chunks and not final.get("output"):
+            # A generator without return_aggregate_stream: its output is at /stream only.
+            final = {**final, "output": job.stream.chunks}
         says, error = verdict(final, job.state, self._options.checks)
+        if stream and not says:
+            says, error = stream.judge()
         if not says:
             exchange.known |= self._options.checks.units(final)
         if says or clip is None:

@@ -8,6 +8,7 @@ from typing import Any
 from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.word_error_rate import ANY_WER
 
+POLL_MODES = ("auto", "status", "status-sync", "stream")
 MILLISECONDS = 1000
 
 
@@ -16,8 +17,8 @@ class QueueOptions:
     """How jobs are submitted and polled.
 
     Attributes:
-        poll: "status"; "status-sync", long polls; or "auto": long polls while they take fewer than half of the places and the service
-            has that route, else /status.
+        poll: "status"; "status-sync", long polls; "stream", which reads the chunks of the output; or "auto": as "stream" if the job's input
+            asks for a stream, else long polls while they take fewer than half of the places and the service has that route, else /status.
         poll_s: shortest interval between two polls of a job.
         execution_timeout_s, ttl_s: the job's policy; None = the endpoint's own.
         checks: what makes a job's output an error or wrong; the job's own ``error`` always is one.
@@ -47,8 +48,8 @@ class QueueOptions:
             if value is not None and not least <= value <= week_s:
                 option = f"--{name.removesuffix('_s').replace('_', '-')}"
                 raise ValueError(f"{option} {value:g} s is outside RunPod's bounds: give {least} to {week_s} s")
-        if self.poll not in ("auto", "status", "status-sync"):
-            raise ValueError(f"--poll '{self.poll}' does not exist: give auto, status or status-sync")
+        if self.poll not in POLL_MODES:
+            raise ValueError(f"--poll '{self.poll}' does not exist: give one of {', '.join(POLL_MODES)}")
 
     @property
     def policy(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Asked(NamedTuple):
 
 
 class Platform:
-    """Answers /run, /runsync, /status, /status-sync and /cancel of an endpoint ``ep``.
+    """Answers /run, /runsync, /status, /status-sync, /stream and /cancel of an endpoint ``ep``.
 
     An answer is a job object (200), a number (that status, with an error body), a pair of both, a pair of a number and bytes, or CUT.
 
@@ -39,11 +39,13 @@ class Platform:
         submit: answer to /run and /runsync; the job's id is added to an object that has none.
         long: answers to its long polls, in turn, the last repeating: an answer, or an Event to wait for and then go on as for a poll.
             None: there is no such route (404).
+        stream: answers to a job's polls of /stream, in turn, the last repeating. None: there is no such route (404).
         cancel: answer to /cancel, 200 for the usual one; an Event: none, and the connection is closed then.
     """
 
-    def __init__(self, *polls, submit=None, long=None, cancel=200):
+    def __init__(self, *polls, submit=None, long=None, cancel=200, stream=None):
         self.polls, self._submit, self._long, self._cancel = polls or (DONE,), submit or {"status": "IN_QUEUE"}, long, cancel
+        self._stream = stream
         self._turns: dict[str, Iterator] = {}
         self._numbers = itertools.count()
         self.asked: list[Asked] = []
@@ -86,6 +88,8 @@ class Platform:
                 self._cancel.wait(5)
                 return CUT
             return {"id": job[0], "status": "CANCELLED"} if self._cancel == 200 else self._cancel
+        if operation == "stream":
+            return 404 if self._stream is None else self._next(f"stream {job[0]}", self._stream)
         if operation == "status-sync":
             if self._long is None:
                 return 404
