@@ -71,6 +71,9 @@ class ChatTarget:
         if exchange.first is None:
             return Evidence(measured=known | {"error": exchange.error})
         known |= {"bytes_in": exchange.received} | timing(exchange.headers)
+        if not exchange.fault:
+            # A stream may be empty.
+            stream.receive(b"", exchange.done or 0.0)
         if streamed := stream.streamed:
             return self._of_stream(streamed, exchange)
         if exchange.fault:
