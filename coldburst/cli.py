@@ -114,6 +114,7 @@ VERBS: Mapping[str, Verb] = {
     "merge": Verb("add rows that a lost generator kept on its disk", _analysis("merge")),
     "emulator": Verb("start RunPod's serverless platform on this machine", _service("coldburst.emulator.command")),
     "transcriber": Verb("start a transcription service on this machine", _service("coldburst.transcriber.command")),
+    "video": Verb("start a service that makes talking videos on this machine", _service("coldburst.video.command")),
     "restore": Verb("restore an endpoint's settings after a run that was killed", _restore),
 }
 

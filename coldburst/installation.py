@@ -16,8 +16,9 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "report": ("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "jinja2"),
     "objects": ("boto3",),
     "emulator": ("runpod", "aiohttp", "fastapi", "uvicorn", "uvloop", "python_multipart", "pocketsphinx", "trustme"),
+    "video": ("espeakng_loader", "PIL", "av", "pynvml"),
 }
-NEEDED_BY = {"report": "a report", "objects": "--objects", "emulator": "an endpoint on this machine"}
+NEEDED_BY = {"report": "a report", "objects": "--objects", "emulator": "an endpoint on this machine", "video": "a talking video"}
 
 
 def beside(name: str) -> Path:

@@ -34,6 +34,7 @@ INSIDE = {
     "live": LEAVES | {"schedule", "record", "targets", "load"},
     "service": LEAVES,
     "transcriber": LEAVES | {"service", "serverless", "record"},
+    "video": LEAVES | {"service", "serverless", "record"},
     "emulator": LEAVES | {"service", "serverless", "record", "transcriber"},
 }
 NEVER = {  # folder -> top-level packages that it may not import
@@ -46,6 +47,7 @@ NEVER = {  # folder -> top-level packages that it may not import
     "coldburst/emulator": {"locust", "gevent"},
     "coldburst/transcriber": {"locust", "gevent"},
     "coldburst/service": {"locust", "gevent"},
+    "coldburst/video": {"locust", "gevent"},
     "analysis": {"locust", "gevent", "aiohttp", "fastapi", "locustfiles"},
     "locustfiles": {"analysis", "pandas", "locustfiles"},
     "tests": {"locust"},
