@@ -40,6 +40,7 @@ SERVICES: Mapping[str, ServiceCommand] = {
         f"/v2/{ID}/openai/v1",
         f"/v2/{ID}/health",
     ),
+    "video": ServiceCommand(("coldburst.video", "--queue", "1000", "--workers", "2", "--worker-id", ID), "", "/health"),
     "transcription": ServiceCommand(("coldburst.transcriber", "--queue", "1000", "--worker-id", ID), "", "/health"),
 }
 

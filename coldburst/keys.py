@@ -8,9 +8,10 @@ from coldburst.option import OptionError
 
 # RunPod's key, for its endpoints and for REST v2.
 RUNPOD_KEY = "RUNPOD_API_KEY"
-# The keys of other services: transcription, and chat.
+# The keys of other services: transcription, chat, and video.
 TRANSCRIPTION_KEY = "TRANSCRIPTION_API_KEY"
 CHAT_KEY = "OPENAI_API_KEY"
+VIDEO_KEY = "VIDEO_API_KEY"
 
 
 def read_key(variable: str) -> str:

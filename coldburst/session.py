@@ -242,7 +242,7 @@ class Session:
         plan = checked.plan
         if hooks is None:
             return plan.host or self._embedded_url(checked)
-        host = plan.host or ("" if plan.kind == "transcription" else self._embedded_url(checked))
+        host = plan.host or ("" if plan.kind in ("transcription", "video") else self._embedded_url(checked))
         hooks.check_endpoint(infer(host, plan.kind))
         return host or hooks.host or self._embedded_url(checked)
 

@@ -2,6 +2,7 @@
 
 rest      RunPod's REST v2, or the emulator's: settings by PATCH, workers from the worker list
 replicas  transcription workers of this project on this machine, behind their own nginx
+restart   the video service of this project on this machine, restarted with the number of workers
 compose   docker compose --scale of a service behind nginx
 hand      prints what to change, then waits until it shows or the file 'continue' appears in the run directory
 none      endpoint settings are not changed or checked
@@ -19,10 +20,11 @@ from coldburst.control.desired_state import Control, ControlError, DesiredState,
 from coldburst.control.manual import ManualControl
 from coldburst.control.replicas import ReplicaControl
 from coldburst.control.rest import RestControl
+from coldburst.control.restart import RestartControl
 from coldburst.option import Option
 from coldburst.targets.address import EndpointAddress
 
-WAYS = ("rest", "replicas", "compose", "hand", "none")
+WAYS = ("rest", "replicas", "restart", "compose", "hand", "none")
 OPTIONS = (
     Option(
         "--control",
@@ -32,7 +34,7 @@ OPTIONS = (
         ("auto", *WAYS),
     ),
     Option("--concurrency-env", "CONCURRENCY", "NAME", "RunPod: environment variable from which the workers read their concurrency"),
-    Option("--replica-args", "", "ARGS", "Local workers: options of coldburst.transcriber, such as '--engine fixed --service-time 0.1'"),
+    Option("--replica-args", "", "ARGS", "Local workers: options of coldburst.transcriber or coldburst.video, such as '--engine fixed'"),
     Option("--compose-file", "docker-compose.yml", "FILE", "docker compose: the compose file"),
     Option("--compose-service", "transcriber", "NAME", "docker compose: the service to scale; nginx is in front of it"),
     Option("--settle-timeout", 600.0, "SECONDS", "Time until a change must show; after it, the stage is skipped"),
@@ -58,11 +60,12 @@ class NoControl(Control):
 def choose(way: str, address: EndpointAddress) -> str:
     """``way``, one of WAYS, or for "auto" the one that suits the endpoint. Raises ControlError if ``way`` does not suit it."""
     if way == "auto":
-        return "rest" if address.management else "replicas" if address.kind == "transcription" and not address.url else "hand"
+        own = {"transcription": "replicas", "video": "restart"}.get(address.kind, "")
+        return "rest" if address.management else own if own and not address.url else "hand"
     if way not in WAYS:
         raise ControlError(f"--control '{way}' does not exist: use one of {', '.join(WAYS)}, or auto")
-    if way == "replicas" and address.url:
-        raise ControlError(f"--control replicas starts its own service: leave out --host '{address.url}', or use --control hand")
+    if way in ("replicas", "restart") and address.url:
+        raise ControlError(f"--control {way} starts its own service: leave out --host '{address.url}', or use --control hand")
     return way
 
 
@@ -73,6 +76,8 @@ def make(way: str, address: EndpointAddress, key: str, options: Mapping[str, Any
             return RestControl(address, key, options["concurrency_env"])
         case "replicas":
             return ReplicaControl(options["replica_args"])
+        case "restart":
+            return RestartControl(options["replica_args"])
         case "compose":
             return ComposeControl(Path(options["compose_file"]), options["compose_service"])
         case "hand":

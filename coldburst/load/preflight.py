@@ -37,7 +37,7 @@ def check(address: EndpointAddress, credentials: Credentials, route: str = "") -
     Args:
         route: of requests to a service.
     """
-    if address.api:
+    if address.endpoint_id:
         if not (exchange := _ask("GET", address.api, "/health", replace(credentials, auth="bearer"))):
             return
         if exchange.status == 404:
@@ -46,7 +46,7 @@ def check(address: EndpointAddress, credentials: Credentials, route: str = "") -
             )
         if exchange.status == 400:
             raise OptionError(f"{address.api} rejected /health (400): {_text(exchange)}; is it the right type of endpoint? {ADVICE}")
-    elif address.kind in ("transcription", "chat", "speech"):
+    elif address.kind in ("transcription", "chat", "speech", "video"):
         base = without_overlap(address.url, route)
         exchange = _ask("POST", base, route, credentials)
         if exchange and exchange.status == 404:

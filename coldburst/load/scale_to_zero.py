@@ -28,7 +28,7 @@ BUSY = ("in_queue", "in_progress", "initializing", "running")
 
 def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
     """``cold-1 1, warm-1 3 1 at a time, cold-2 1`` and so on. Raises OptionError if the endpoint cannot scale to zero."""
-    if factory.kind(str(options["host"]), options["target"]) in ("transcription", "chat", "speech"):
+    if factory.kind(str(options["host"]), options["target"]) in ("transcription", "chat", "speech", "video"):
         raise OptionError("a plain service does not scale to zero: name a RunPod endpoint, as in --host https://api.runpod.ai/v2/ID")
     if options["times"] < 1 or options["warm"] < 0:
         raise OptionError(f"--times {options['times']} --warm {options['warm']} measures nothing: use 1 or more, as in --times 3 --warm 3")

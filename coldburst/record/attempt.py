@@ -66,6 +66,8 @@ class Attempt:
         float, "s", "time to upload its files, this try's and earlier ones' (--objects)", "generator", default=None
     )
     download_s: float | None = _column(float, "s", "time to download its results after the answer (--download)", "generator", default=None)
+    tts_s: float | None = _column(float, "s", "time of the speech synthesis (video)", "answer", default=None)
+    video_s: float | None = _column(float, "s", "time of the pictures (video)", "answer", default=None)
     bytes_out: int | None = _column(int, "bytes", "request body", "generator", default=None)
     bytes_in: int | None = _column(int, "bytes", "answer body", "generator", default=None)
     wer: float | None = _column(float, "errors/word", "word error rate against the clip's text", "jiwer", default=None)
@@ -136,6 +138,10 @@ ENDPOINT = (
     Column("running", int, "", "endpoint workers wanted or running; some have no container yet", "/health or the worker list"),
     Column("throttled", int, "", "endpoint workers that wait for a host with room", "/health or the worker list"),
     Column("unhealthy", int, "", "endpoint workers that failed", "/health or the worker list"),
+    Column("cpu", float, "cores", "CPU of the service, if it reports it", "/health"),
+    Column("rss_bytes", float, "bytes", "resident memory of the service, if it reports it", "/health"),
+    Column("gpu_memory_bytes", float, "bytes", "GPU memory in use, if the service reports it", "/health (NVML, or modelled)"),
+    Column("gpu_utilisation", float, "", "share of the time in which the GPU worked, if the service reports it", "/health (NVML)"),
     Column("error", str, "", "why the poll failed, one line", "generator"),
 )
 STAGES = (

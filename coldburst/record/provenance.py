@@ -12,11 +12,11 @@ from typing import Any
 
 from coldburst import __version__, emulator_token
 from coldburst.installation import checkout, python_path
-from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY
+from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY, VIDEO_KEY
 
 PACKAGES = ("locust", "gevent", "httptools", "runpod")
 # Variables that are not passed to child processes: the embedded service needs no key, and a report neither.
-SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY, emulator_token.VARIABLE)
+SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY, VIDEO_KEY, emulator_token.VARIABLE)
 
 
 def versions() -> dict[str, str]:

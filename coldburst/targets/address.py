@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
-KINDS = ("queue", "balancer", "transcription", "chat", "speech")
+KINDS = ("queue", "balancer", "transcription", "chat", "speech", "video")
 OPERATIONS = ("run", "runsync", "status", "status-sync", "stream", "cancel", "retry", "purge-queue", "health", "requests")
 RUNPOD = "runpod.ai"
 JOBS_HOST = "api.runpod.ai"
@@ -18,6 +18,7 @@ CHAT_BASES = ("/openai", "/openai/v1")
 """Ends of base URLs that serve chat: RunPod has it below /v2/ID/openai/v1."""
 SPEECH_PATH = "/v1/audio/speech"
 SPEECH_ENDING = "/audio/speech"
+VIDEO_PATH = "/v1/videos"
 EMBEDDINGS_ROUTE = "/v1/embeddings"
 
 
@@ -29,7 +30,7 @@ class EndpointAddress:
         kind: one of KINDS.
         url: address of requests; its path is prepended to theirs.
         endpoint_id: RunPod's id of it, "" for other services.
-        api: the queue API that answers /health, "" if none.
+        api: what answers /health with RunPod's counts: the queue API, or a video service; "" if nothing does.
         management: REST v2 (worker list, settings), "" if none.
     """
 
@@ -65,6 +66,8 @@ def infer(host: str, kind: str = "auto") -> EndpointAddress:
         return replace(found, kind="chat")
     if kind == "auto" and found.kind != "queue" and urlsplit(host).path.endswith(SPEECH_ENDING):
         return replace(found, kind="speech")
+    if kind == "video" or (kind == "auto" and found.kind == "transcription" and urlsplit(host).path.endswith(VIDEO_PATH)):
+        return EndpointAddress("video", host, api=without_overlap(host, VIDEO_PATH))
     if kind in ("auto", found.kind):
         return found
     if kind in ("transcription", "chat", "speech"):

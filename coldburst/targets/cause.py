@@ -34,6 +34,8 @@ CAUSES: Mapping[str, str] = {
     "without requests (raise workersMax), or no host has the GPU that it asks for (allow more GPU types or regions)",
     "worker_lost": "an endpoint worker took the job and was not heard from again, twice: it died, or its SDK rejected the input",
     "out_of_memory": "the worker ran out of memory: use fewer requests at a time, smaller inputs or a larger GPU",
+    "double_load": "models were loaded more than once at the same time and filled the memory: load each once, with a lock (single flight)",
+    "race": "several requests used the same model at the same time: give it a lock, or each worker its own",
     "bad_request": "the request was not accepted: read the error",
     "wrong_address": "nothing is known at this address: check the endpoint id and the path",
     "wrong_model": "the service does not have the model: name one that it has by --model",
@@ -58,7 +60,9 @@ CAUSES: Mapping[str, str] = {
 }
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 _MEMORY = re.compile(r"out of memory|\boom\b|memoryerror|cannot allocate memory", re.IGNORECASE)
-_LOST = re.compile(r"job timed out after \d+ retr", re.IGNORECASE)
+_LOST = re.compile(r"job timed out after \d+ retr|\bworker lost\b", re.IGNORECASE)
+_DOUBLE_LOAD = re.compile(r"\bdouble load\b|loaded twice", re.IGNORECASE)
+_RACE = re.compile(r"\brace( condition)?:", re.IGNORECASE)
 # The error of a job that is given up though its polls were answered (targets.queue).
 _POLLS = re.compile(r"its job may still run, but \d+ of \d+ polls .*?last try: (?P<status>\d+)", re.DOTALL)
 _BEGUN = re.compile(r"\bIN_PROGRESS\b|\bRUNNING\b|\bCOMPLETED\b")
@@ -104,7 +108,7 @@ def _of_failure(error: str) -> str:
         if polls["status"] in ("401", "403"):
             return "no_key" if "no key was sent" in error else "bad_key"
         return "polls_failed"
-    for words, name in ((_MEMORY, "out_of_memory"), (_LOST, "worker_lost")):
+    for words, name in ((_DOUBLE_LOAD, "double_load"), (_RACE, "race"), (_MEMORY, "out_of_memory"), (_LOST, "worker_lost")):
         if words.search(error):
             return name
     if error.startswith(SAME_JOB):

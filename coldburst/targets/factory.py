@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from coldburst.installation import own_or_given
-from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY
+from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY, VIDEO_KEY
 from coldburst.option import OptionError
 from coldburst.targets import speech
-from coldburst.targets.address import SPEECH_PATH, EndpointAddress, chat_route, infer
+from coldburst.targets.address import SPEECH_PATH, VIDEO_PATH, EndpointAddress, chat_route, infer
 from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.chat import DEFAULT_BODY, ChatOptions, ChatTarget, chat_payload
 from coldburst.targets.checks import checks
@@ -25,9 +25,21 @@ from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import BALANCER_BYTES, SYNC_BYTES, Payload, input_key, job_bodies, json_bodies
 from coldburst.targets.queue import QueueTarget
 from coldburst.targets.queue_options import QueueOptions
-from coldburst.targets.row_payload import Limit, Rows, body_tree, chat_tree, check_rows, check_spoken, job_tree, row_payload, speech_tree
+from coldburst.targets.row_payload import (
+    Limit,
+    Rows,
+    body_tree,
+    chat_tree,
+    check_rows,
+    check_spoken,
+    job_tree,
+    row_payload,
+    speech_tree,
+    video_tree,
+)
 from coldburst.targets.speech import SpeechOptions, SpeechTarget, speech_payload
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
+from coldburst.targets.video import VideoTarget, video_payload
 from coldburst.targets.word_error_rate import ANY_WER
 
 EMBEDDED_KIND = "queue"
@@ -77,14 +89,14 @@ def key_variable(address: EndpointAddress) -> str:
     """The environment variable of the key for that endpoint."""
     if address.endpoint_id:
         return RUNPOD_KEY
-    return {"transcription": TRANSCRIPTION_KEY, "chat": CHAT_KEY, "speech": CHAT_KEY}.get(address.kind, RUNPOD_KEY)
+    return {"transcription": TRANSCRIPTION_KEY, "chat": CHAT_KEY, "speech": CHAT_KEY, "video": VIDEO_KEY}.get(address.kind, RUNPOD_KEY)
 
 
 def route(address: EndpointAddress, path: str) -> str:
     """The route of requests to a service, where --path is ``path``."""
     if path:
         return path
-    return {"chat": chat_route(address.url), "speech": SPEECH_PATH}.get(address.kind, AUDIO_PATH)
+    return {"chat": chat_route(address.url), "speech": SPEECH_PATH, "video": VIDEO_PATH}.get(address.kind, AUDIO_PATH)
 
 
 def prepare(kind: str, options: Options, rows: Rows | None = None) -> TargetFactory:
@@ -96,7 +108,8 @@ def prepare(kind: str, options: Options, rows: Rows | None = None) -> TargetFact
     Raises:
         ValueError: one sentence that names the option and a right value.
     """
-    return {"queue": _queue, "balancer": _balancer, "transcription": _transcription, "chat": _chat, "speech": _speech}[kind](options, rows)
+    makers = {"transcription": _transcription, "chat": _chat, "speech": _speech, "video": _video}
+    return {"queue": _queue, "balancer": _balancer, **makers}[kind](options, rows)
 
 
 def _queue(options: Options, rows: Rows | None) -> TargetFactory:
@@ -186,6 +199,14 @@ def _speech(options: Options, rows: Rows | None) -> TargetFactory:
         return SpeechTarget(address.url, payload, SpeechOptions(path, options["model"], key_variable(address)), limits, key)
 
     return make
+
+
+def _video(options: Options, rows: Rows | None) -> TargetFactory:
+    payload = _payload(options, rows, lambda rows, _: video_tree(rows), clips=False)
+    # Refuses a body that is too large before anything is started.
+    check_rows(rows, json_bodies(video_payload(payload)), Limit(BALANCER_BYTES, "this test"))
+    path, expected = _path(options["path"] or VIDEO_PATH), checks(options)
+    return lambda address, limits, key: VideoTarget(address.url, payload, path, limits, key, expected)
 
 
 def _payload(

@@ -9,6 +9,7 @@ from typing import Any
 from coldburst.targets import answer
 from coldburst.targets.answer_shapes import error_of
 from coldburst.targets.checks import ANY, Checks
+from coldburst.targets.video import phases
 
 # Terminal states. A job in any other state goes on, as RunPod's own clients take it.
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
@@ -20,7 +21,7 @@ GONE = "GONE"
 
 
 def columns(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of an attempt that a job object fills: times (s), endpoint worker, re-dispatches.
+    """The columns of an attempt that a job object fills: times (s), endpoint worker, re-dispatches, phases of a video.
 
     ``delayTime`` lasts from submission to the last take by a worker, ``executionTime`` from that to the result, both in milliseconds.
     ``retries`` is present only from 1 on.
@@ -33,7 +34,7 @@ def columns(job: Mapping[str, Any]) -> dict[str, Any]:
         found["platform_retries"] = retries
     elif job.get("status") in ENDED:
         found["platform_retries"] = 0
-    return found
+    return found | phases(job.get("output"))
 
 
 def ended_at(accepted: float, asked: float, seen: float, queue_s: float | None, execution_s: float | None) -> float:

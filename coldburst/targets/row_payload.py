@@ -141,6 +141,14 @@ def speech_tree(rows: Rows, usual: Mapping[str, Any]) -> Any:
     return {**usual, "input": f"{{{{{said}}}}}"} if said else None
 
 
+def video_tree(rows: Rows) -> Any:
+    """A request for a video without a template: the column ``body``, or the row's ``script`` or ``text``."""
+    if "body" in rows.data.columns:
+        return "{{json:body}}"
+    said = next((name for name in ("script", "text") if name in rows.data.columns), "")
+    return {"script": f"{{{{{said}}}}}"} if said else None
+
+
 def check_rows(rows: Rows | None, bodies: Sequence[BodyTemplate], limit: Limit, input_key: str = "") -> None:
     """Checks the rows that the run sends, as far as ``DataSet.check`` goes.
 

@@ -26,6 +26,7 @@ LIST_EVERY_S = 2.0
 LIMITS = Timeouts(5.0, 5.0, 5.0)
 JOBS = {"in_queue": "inQueue", "in_progress": "inProgress", "completed": "completed", "failed": "failed", "retried": "retried"}
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
+RESOURCES = ("cpu", "rss_bytes", "gpu_memory_bytes", "gpu_utilisation")
 SERVING = ("RUNNING", "IDLE")
 # A larger count is not believed.
 MOST = 1e15
@@ -143,7 +144,9 @@ class StatusSampler:
     def _health(self, content: Mapping[str, Any]) -> dict[str, Any]:
         jobs, workers = content["jobs"], content["workers"]
         counts = {name: _count(jobs.get(key)) for name, key in JOBS.items()}
-        return counts | {name: _count(workers.get(name)) for name in WORKERS}
+        resources = content.get("resources")
+        measured = {name: _amount(resources.get(name)) for name in RESOURCES} if isinstance(resources, dict) else {}
+        return counts | {name: _count(workers.get(name)) for name in WORKERS} | measured
 
     def _workers(self, content: Mapping[str, Any]) -> dict[str, Any]:
         workers = content["workers"]
@@ -166,6 +169,10 @@ class StatusSampler:
                 yield {"worker_id": name, "at_s": min(now_s - (seconds or 0.0), -0.001), "seconds": None, "detail": BEFORE}
             elif before.get(name, self) != self._serving[name]:
                 yield {"worker_id": name, "at_s": now_s, "seconds": seconds, "detail": SINCE}
+
+
+def _amount(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST else None
 
 
 def _count(value: object) -> int | None:
