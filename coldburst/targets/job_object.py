@@ -9,7 +9,7 @@ from typing import Any
 from coldburst.targets import answer
 from coldburst.targets.answer_shapes import error_of
 from coldburst.targets.checks import ANY, Checks
-from coldburst.targets.video import phases
+from coldburst.targets.phases import phases
 
 # Terminal states. A job in any other state goes on, as RunPod's own clients take it.
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")

@@ -13,14 +13,13 @@ from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
+from coldburst.targets.phases import phases
 from coldburst.targets.transcription import timing
 
 SCRIPT = "A cold start is the time from the start of a worker to its first answer. Video {{seq}}."
 DEFAULT_BODY: Mapping[str, Any] = {"script": SCRIPT}
 # Error codes of the service that are causes of their own.
 CAUSES = ("double_load", "race", "out_of_memory", "worker_lost")
-# A longer phase is not believed.
-LONGEST_S = 7 * 86400.0
 
 
 class VideoTarget:
@@ -80,18 +79,6 @@ def judge(exchange: Exchange, content: Any, known: Mapping[str, Any], sender: an
     if state != "done":
         return Evidence("wrong", {**known, "error": f"{exchange.status} without a finished job: {answer.excerpt(exchange)}"})
     return Evidence("", known)
-
-
-def phases(content: Any) -> dict[str, float]:
-    """The columns of a video that an object fills: seconds of speech synthesis, of pictures, and of the speech; {} without phases."""
-    if not isinstance(content, dict) or "tts_s" not in content:
-        return {}
-    found = {name: content.get(name) for name in ("tts_s", "video_s", "audio_s")}
-    return {
-        name: float(value)
-        for name, value in found.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_S
-    }
 
 
 def video_payload(payload: Payload) -> Payload:

@@ -43,6 +43,6 @@ def main(words: Sequence[str] | None = None) -> int:
         )
     import uvloop
 
-    from coldburst.video.service import serve
+    from coldburst.video.api.service import serve
 
     return uvloop.run(serve(options, listening))

@@ -17,12 +17,12 @@ from typing import Any, Protocol, Self
 
 from coldburst.service.admission import FIRST, Admission, NoRoomError
 from coldburst.video import job as states
-from coldburst.video.engines import Order
 from coldburst.video.job import VideoJob, VideoRequest
-from coldburst.video.memory import Card
-from coldburst.video.pool import JobError, WorkerLostError, WorkerPool
 from coldburst.video.settings import GeneratorOptions
-from coldburst.video.worker_process import PART, EngineSettings
+from coldburst.video.workers.engines import Order
+from coldburst.video.workers.memory import Card
+from coldburst.video.workers.pool import JobError, WorkerLostError, WorkerPool
+from coldburst.video.workers.process import PART, EngineSettings
 
 # Ended jobs that are kept at most, whatever the time.
 MOST_KEPT = 1000

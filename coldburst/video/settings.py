@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from coldburst.installation import missing, program
 from coldburst.service.process import CommandParser, number, whole
-from coldburst.video.memory import MemoryPlan
+from coldburst.video.workers.memory import MemoryPlan
 
 ENGINES = ("portrait", "fixed")
 PROGRAM = "python -m coldburst.video"

@@ -54,7 +54,7 @@ def test_auto_starts_replicas_where_there_is_no_host():
 @pytest.mark.parametrize(
     ("way", "options", "sentence"),
     [
-        ("magic", {}, "'magic' does not exist: use one of rest, replicas, compose, hand, none"),
+        ("magic", {}, "'magic' does not exist: use one of rest, replicas, restart, compose, hand, none"),
         ("rest", {}, "'http://127.0.0.1:1' cannot be changed through REST v2: use --control hand"),
         ("replicas", {}, "leave out --host 'http://127.0.0.1:1'"),
         ("compose", {"compose_file": "no.yml"}, "--compose-file 'no.yml' is not a file"),

@@ -8,15 +8,13 @@ from array import array
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 from PIL import Image, ImageDraw, ImageOps
 
-from coldburst.video.picture import FORMATS, PictureError
-
-if TYPE_CHECKING:
-    from coldburst.video.engines import Buffer
+from coldburst.video.workers.buffer import Buffer
+from coldburst.video.workers.picture import FORMATS, PictureError
 
 # Seconds between two blinks, and how long one takes.
 BLINK_EVERY_S, BLINK_S = 3.0, 0.15

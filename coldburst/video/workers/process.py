@@ -25,9 +25,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from coldburst.video.contention import SharedGpu
-from coldburst.video.engines import Engine, FixedEngine, MixedError, Order, PortraitEngine
-from coldburst.video.memory import SPEECH, VIDEO, OutOfMemoryError
+from coldburst.video.workers.buffer import MixedError
+from coldburst.video.workers.contention import SharedGpu
+from coldburst.video.workers.engines import Engine, FixedEngine, Order, PortraitEngine
+from coldburst.video.workers.memory import SPEECH, VIDEO, OutOfMemoryError
 
 PART = ".part"
 

@@ -7,8 +7,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from coldburst.video import job as states
+from coldburst.video.api.resources import GB, ResourceMeter
 from coldburst.video.generator import VideoGenerator
-from coldburst.video.resources import GB, ResourceMeter
 
 HELP = {
     "cpu": "CPU of the service and its workers, in cores",

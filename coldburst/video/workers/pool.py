@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from coldburst.video.engines import Order
-from coldburst.video.memory import SPEECH, VIDEO, Card, OutOfMemoryError
-from coldburst.video.single_flight import SingleFlight
-from coldburst.video.worker_process import EngineSettings, run_worker
+from coldburst.video.workers.engines import Order
+from coldburst.video.workers.memory import SPEECH, VIDEO, Card, OutOfMemoryError
+from coldburst.video.workers.process import EngineSettings, run_worker
+from coldburst.video.workers.single_flight import SingleFlight
 
 # A job that was cancelled stops at its next frame; one that does not within this time costs its worker process.
 CANCEL_S = 5.0

@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from coldburst.video.contention import SharedGpu
-from coldburst.video.memory import SPEECH
+from coldburst.video.workers.buffer import Buffer
+from coldburst.video.workers.contention import SharedGpu
+from coldburst.video.workers.memory import SPEECH
 
 if TYPE_CHECKING:
-    from coldburst.video.portrait import Face
-    from coldburst.video.speech import Voice
+    from coldburst.video.workers.portrait import Face
+    from coldburst.video.workers.speech import Voice
 
 FIXED_WORDS_PER_S = 2.5
 FIXED_FILE = b"coldburst: a video of engine 'fixed', which makes no pictures\n"
-
-
-class MixedError(Exception):
-    """Another job used the same model at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +79,6 @@ class FixedEngine:
         model.end(order.job_id)
 
 
-class Buffer:
-    """The frame buffer of a video model, which belongs to one job at a time; without locks, a second job takes it over."""
-
-    def __init__(self) -> None:
-        self._job_id = ""
-
-    def begin(self, job_id: str) -> None:
-        """From now on the frames are of this job."""
-        self._job_id = job_id
-
-    def end(self, job_id: str) -> None:
-        """MixedError if another job has begun meanwhile."""
-        if self._job_id != job_id:
-            raise MixedError("race: another job used the same video model at the same time, and the frames of both are mixed")
-
-
 class PortraitEngine:
     """espeak-ng speaks, Pillow draws a face whose mouth follows the loudness, FFmpeg's libraries encode."""
 
@@ -107,10 +88,10 @@ class PortraitEngine:
     def load(self, model: str) -> Voice | Face:
         """See Engine."""
         if model == SPEECH:
-            from coldburst.video.speech import Voice
+            from coldburst.video.workers.speech import Voice
 
             return Voice()
-        from coldburst.video.portrait import Face
+        from coldburst.video.workers.portrait import Face
 
         return Face(Buffer())
 

@@ -24,17 +24,17 @@ from coldburst.service.admission import NoRoomError
 from coldburst.service.process import on_stop
 from coldburst.service.server import Server
 from coldburst.video import job as states
+from coldburst.video.api.status import ServiceStatus
 from coldburst.video.generator import VideoGenerator
 from coldburst.video.job import ID, MOST_PORTRAIT_BYTES, BadRequestError, VideoJob, VideoRequest, read_request
-from coldburst.video.pool import JobError, WorkerLostError
 from coldburst.video.settings import ServiceOptions
-from coldburst.video.status import ServiceStatus
+from coldburst.video.workers.pool import JobError, WorkerLostError
 
 ROUTE = "/v1/videos"
 GRACE_S = 5.0
 # A portrait in Base64 takes a third more; the rest is for the script and the other fields.
 MOST_BYTES = MOST_PORTRAIT_BYTES * 4 // 3 + (128 << 10)
-STATUS = {states.DONE: 200, states.FAILED: 500, states.EXPIRED: 503, states.CANCELLED: 410}
+STATUS = {states.DONE: 200, states.FAILED: 500, states.EXPIRED: 503, states.CANCELLED: 500}
 
 
 class VideoService:
@@ -169,7 +169,7 @@ async def _check_portrait(asked: VideoRequest) -> None:
         return
     if sentence := missing("video"):
         raise BadRequestError(sentence)
-    from coldburst.video.picture import PictureError, check_picture  # noqa: PLC0415 - Pillow is part of an extra
+    from coldburst.video.workers.picture import PictureError, check_picture  # noqa: PLC0415 - Pillow is part of an extra
 
     try:
         await asyncio.to_thread(check_picture, asked.portrait)

@@ -1,0 +1,1 @@
+"""The video service over HTTP: routes, status, resources."""

@@ -1,0 +1,1 @@
+"""The workers: processes with models, what they do with them, and the memory that the models take."""
