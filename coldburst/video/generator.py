@@ -186,7 +186,6 @@ class VideoGenerator:
             await self._save_portrait(job)
             while not await self._run(job):
                 self.counts["rerun"] += 1
-                self._places[job.id] = self._admission.enter(FIRST)
         except asyncio.CancelledError:
             job.end(states.CANCELLED, "cancelled", "the job was cancelled")
         except JobError as error:
@@ -215,12 +214,20 @@ class VideoGenerator:
             if not self.options.rerun or job.runs >= RUNS:
                 raise
             job.state = states.QUEUED
+            self._return_first(job)
             return False
         finally:
             self._running -= 1
             self.workers.set_busy(self._running)
-            self._leave(job)
+            if job.state != states.QUEUED:
+                self._leave(job)
         return True
+
+    def _return_first(self, job: VideoJob) -> None:
+        """Put a job before all that wait, ahead of leaving its slot."""
+        if before := self._places.pop(job.id, None):
+            self._places[job.id] = self._admission.enter(FIRST)
+            self._admission.leave(before)
 
     def _leave(self, job: VideoJob) -> None:
         if place := self._places.pop(job.id, None):
