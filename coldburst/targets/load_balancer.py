@@ -20,6 +20,7 @@ from coldburst.targets.clips import Clip, form_fields, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
 from coldburst.targets.payload import Payload, form_bodies, json_bodies
+from coldburst.targets.phases import phases
 from coldburst.targets.row_clip import row_clip
 from coldburst.targets.transcription import judge, timing
 from coldburst.targets.word_error_rate import ANY_WER, judge_output, warm_up
@@ -138,4 +139,4 @@ class LoadBalancerTarget:
         if says:
             return Evidence(says, {**known, **measured})
         says, compared = judge_output(content, reference, self._options.max_wer)
-        return Evidence(says, {**known, **measured, **compared})
+        return Evidence(says, {**known, **phases(content), **measured, **compared})

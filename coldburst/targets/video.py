@@ -10,6 +10,7 @@ from coldburst.keys import VIDEO_KEY
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.body_template import NO_VALUES
+from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
@@ -30,12 +31,14 @@ class VideoTarget:
         payload: a template with the request's JSON, or nothing: then DEFAULT_BODY is sent.
         path: the route.
         key: API key, or "" for an open service.
+        checks: what is expected of the finished job's object.
     """
 
     kind: ClassVar[str] = "video"
 
-    def __init__(self, host: str, payload: Payload, path: str, limits: Timeouts, key: str = "") -> None:
+    def __init__(self, host: str, payload: Payload, path: str, limits: Timeouts, key: str = "", checks: Checks = ANY) -> None:
         self._templates = json_bodies(video_payload(payload))
+        self._checks = checks
         self._path, self._sender = f"{path}?wait=true", answer.Sender(self.kind, key, VIDEO_KEY)
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": "application/json"}
         host = without_overlap(host, path)
@@ -51,7 +54,9 @@ class VideoTarget:
             return Evidence(measured=known | {"error": exchange.error})
         content = answer.parse_json(exchange.body)
         known |= {"bytes_in": exchange.received} | timing(exchange.headers) | phases(content)
-        return judge(exchange, content, known, self._sender)
+        found = judge(exchange, content, known, self._sender)
+        lack = "" if found.says or found.measured.get("error") else self._checks.lack(content, content)
+        return Evidence("wrong", {**found.measured, "error": lack}) if lack else found
 
     def share(self, generators: int) -> None:
         """See factory.Target: no rate limit is known here."""
