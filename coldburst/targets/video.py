@@ -55,8 +55,10 @@ class VideoTarget:
         content = answer.parse_json(exchange.body)
         known |= {"bytes_in": exchange.received} | timing(exchange.headers) | phases(content)
         found = judge(exchange, content, known, self._sender)
-        lack = "" if found.says or found.measured.get("error") else self._checks.lack(content, content)
-        return Evidence("wrong", {**found.measured, "error": lack}) if lack else found
+        if found.says or found.measured.get("error"):
+            return found
+        says, measured = self._checks.judge(content, exchange)
+        return Evidence(says, {**found.measured, **measured})
 
     def share(self, generators: int) -> None:
         """See factory.Target: no rate limit is known here."""
