@@ -27,6 +27,8 @@ CAUSES: Mapping[str, str] = {
     "(raise workersMax), or no host has the GPU that it asks for (allow more GPU types or regions)",
     "worker_lost": "an endpoint worker took the job and disappeared",
     "out_of_memory": "the endpoint worker ran out of memory",
+    "double_load": "models were loaded more than once at the same time and filled the memory",
+    "race": "several requests used the same model at the same time",
     "bad_request": "the request was rejected as invalid",
     "wrong_address": "nothing is at this address: check the endpoint id and the path",
     "wrong_model": "the service does not have the model: name one that it has by --model",

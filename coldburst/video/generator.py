@@ -122,6 +122,11 @@ class VideoGenerator:
         """Jobs that wait for a worker."""
         return self._admission.waiting
 
+    @property
+    def kept(self) -> int:
+        """Jobs that are known: waiting, running, or with a result that is kept."""
+        return len(self._jobs)
+
     def submit(self, request: VideoRequest) -> VideoJob:
         """A job for ``request``, which waits for a worker or has one; NoRoomError if the queue is full."""
         job = VideoJob(request)

@@ -14,6 +14,8 @@ HERE = Path(__file__).parent
 FORMER = {"seen_s", "polls"}
 LATER = {
     "phase",
+    "tts_s",
+    "video_s",
     "upload_s",
     "download_s",
     "ttft_s",
@@ -25,8 +27,10 @@ LATER = {
     "tokens_from",
     "units",
 }
+RESOURCES = {"cpu", "rss_bytes", "gpu_memory_bytes", "gpu_utilisation"}
 FORMER_EVENTS = {"attempt", "cause"}
-"""Columns that runs of version 0.1.0 did not have; ``burst`` and ``mixed`` are such runs. None has the columns of sweeps, chat, objects."""
+"""Columns that runs of version 0.1.0 did not have; ``burst`` and ``mixed`` are such runs. None has the columns of sweeps, chat,
+objects, video."""
 HOSTILE = "<script>alert(1)</script> =cmd|' /C calc'!A0 \"quoted\" \U0001f600 [x](http://x) `tick` a|b, c"
 
 
@@ -91,7 +95,9 @@ def write(
     (folder / "events.csv").write_text(table(of_events, events), encoding="utf-8")
     (folder / "generator.csv").write_text(line(column.name for column in GENERATOR) + generator, encoding="utf-8")
     if endpoint:
-        (folder / "endpoint.csv").write_text(table(ENDPOINT, endpoint), encoding="utf-8")
+        (folder / "endpoint.csv").write_text(
+            table([column for column in ENDPOINT if column.name not in RESOURCES], endpoint), encoding="utf-8"
+        )
 
 
 def burst() -> None:

@@ -60,7 +60,7 @@ def scenario(act, **options):
             workers = Told()
             async with VideoGenerator(GeneratorOptions(**options), Path(folder), workers) as generator:
                 result = await act(generator, workers)
-                assert generator.busy == 0 and generator.waiting == 0 and not generator._places and not generator._tasks
+                assert generator.busy == 0 and generator.waiting == 0
                 assert not list(Path(folder).iterdir())
                 return result
 
@@ -168,7 +168,7 @@ def test_ten_thousand_requests_are_refused_each_in_a_sentence_and_take_no_memory
                 jobs.append(generator.submit(VideoRequest(f"done 1 {n}")))
             except NoRoomError as error:
                 refused.add(str(error))
-        assert len(generator._jobs) == len(jobs) == 21
+        assert generator.kept == len(jobs) == 21
         for job in jobs:
             await generator.result(job)
         return refused, generator.counts["refused"]
@@ -185,7 +185,7 @@ def test_results_are_kept_for_a_while_and_not_without_end():
         assert generator.find(first.id) is None
         for n in range(MOST_KEPT + 50):
             await generator.result(generator.submit(VideoRequest(f"done 0 {n}")))
-        return len(generator._jobs)
+        return generator.kept
 
     assert scenario(act, keep_s=60) <= MOST_KEPT + 1
 
@@ -237,7 +237,5 @@ def test_whatever_happens_each_job_ends_once_and_every_worker_comes_back(moves, 
             await generator.result(job)
         assert loop.time() - before_s < 1.01
         assert {job.state for job in last} == {DONE}
-        for job in [*generator._jobs.values()]:
-            generator._forget(job)
 
     scenario(act, workers=workers, queue=queue, rerun=rerun, execution_limit_s=20)

@@ -41,11 +41,11 @@ def test_a_worker_killed_in_the_middle_of_a_video_costs_at_most_its_job(tmp_path
             while not list(tmp_path.glob(f"*{PART}")):
                 await asyncio.sleep(0.01)
             assert not list(tmp_path.glob("*.mp4"))
-            killed = made.workers.pid(0)
+            killed = made.workers.pids["worker 0"]
             os.kill(killed, signal.SIGKILL)
             await made.result(job)
             following = await made.result(made.submit(VideoRequest("two")))
-            assert made.workers.pid(0) != killed
+            assert made.workers.pids["worker 0"] != killed
             assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{one.id}.mp4" for one in (job, following) if one.file)
             sizes = {path.stat().st_size for path in tmp_path.iterdir()}
             return job, following, len(sizes), made.card.used_gb
@@ -64,7 +64,7 @@ def test_a_killed_speech_process_is_replaced(tmp_path):
             job = made.submit(VideoRequest("one"))
             while job.state != "running":
                 await asyncio.sleep(0.01)
-            made.workers._processes["speech"].kill()
+            os.kill(made.workers.pids["speech"], signal.SIGKILL)
             await made.result(job)
             await made.workers.load(0)
             return job.code, made.card.used_gb

@@ -190,9 +190,10 @@ class WorkerPool:
         """Whether every process has its model."""
         return bool(self._processes) and all(process.ready for process in self._processes.values())
 
-    def pid(self, slot: int) -> int:
-        """The id of a worker's process."""
-        return self._processes[_name(slot)].pid
+    @property
+    def pids(self) -> dict[str, int]:
+        """The ids of the processes: of "speech", "worker 0" and so on."""
+        return {name: process.pid for name, process in self._processes.items()}
 
     async def load(self, slot: int) -> None:
         """Return when the models that a worker needs are loaded; JobError, WorkerLostError. A process that has ended is replaced."""
