@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import gevent
 from locust import stats
@@ -45,12 +45,17 @@ class Table:
     """A CSV file written line by line: when ``write`` returns, the kernel has the row."""
 
     def __init__(self, path: Path, columns: Iterable[Column]) -> None:
-        self._file: TextIO = path.open("w", encoding="utf-8", newline="", buffering=1)
+        self._file = path.open("wb", buffering=0)
         self.write(attempt.line(column.name for column in columns))
 
     def write(self, lines: str) -> None:
         """Appends whole lines."""
-        self._file.write(lines)
+        data = lines.encode()
+        written = self._file.write(data)
+        # On a full disk, the next write says why.
+        while written < len(data):
+            data = data[written:]
+            written = self._file.write(data)
 
     @property
     def removed(self) -> bool:
@@ -60,7 +65,6 @@ class Table:
     def close(self) -> None:
         """Writes the file to the disk and closes it."""
         with self._file:
-            self._file.flush()
             os.fsync(self._file.fileno())
 
 
@@ -75,6 +79,7 @@ class Recorder:
         outbox: gets each written line, to send it to the master.
 
     Attributes:
+        run_id: id of the whole run, also for a generator's part of it.
         attempt_listeners: called with rows of attempts.csv after they are written and counted. Rows of other generators
             come in batches and are parsed only if a listener reads them.
         event_listeners: called with each row of events.csv by column, "" for an empty cell; of other generators without
@@ -89,6 +94,7 @@ class Recorder:
     ) -> None:
         started = datetime.now(UTC)
         self.folder = _new_folder(runs, name or f"{started:%Y%m%d-%H%M%S}-{about['question']}")
+        self.run_id = str(about.get("part_of") or self.folder.name)
         self.generator_name, self._outbox = generator, outbox
         self.fault = ""
         self.attempt_listeners: list[Callable[[Sequence[Attempt]], object]] = []
@@ -121,21 +127,23 @@ class Recorder:
         return self.folder.name
 
     @property
-    def run_id(self) -> str:
-        """The id of the whole run, also for a generator's part of it."""
-        return str(self._about.get("part_of") or self.id)
-
-    @property
     def question(self) -> str:
         """The name of the test."""
         return str(self._about["question"])
 
     def attempt(self, row: Attempt, instead: str = "") -> None:
         """Writes a row of attempts.csv. ``instead``: outcome of the earlier try, which the row replaces as its request's outcome."""
-        changes = Counter({row.outcome: 1})
-        if instead:
-            changes[instead] -= 1
-        self._write("attempts", attempt.cells(row), {"requests": changes, "attempts": {row.outcome: 1}})
+        line = attempt.row_line(row)
+        if self._append("attempts", line):
+            self.rows[row.outcome] += 1
+            self.counts[row.outcome] += 1
+            if instead:
+                self.counts[instead] -= 1
+            if self._outbox:
+                changes = Counter({row.outcome: 1})
+                if instead:
+                    changes[instead] -= 1
+                self._outbox.add("attempts", line, {"requests": changes, "attempts": {row.outcome: 1}})
         for listener in self.attempt_listeners:
             listener((row,))
 
@@ -222,13 +230,13 @@ class Recorder:
         for table in self._tables.values():
             self.guarded(table.close)
         self.guarded(self._reserve.unlink)
-        self.guarded(lambda: run_json.write(self.folder, self._about))
+        self.guarded(run_json.write, self.folder, self._about)
         return ledger
 
-    def guarded(self, write: Callable[[], object]) -> None:
-        """Calls ``write``, and keeps the first write error in ``fault``, as a sentence."""
+    def guarded(self, write: Callable[..., object], *arguments: object) -> None:
+        """Calls ``write`` with ``arguments``, and keeps the first write error in ``fault``, as a sentence."""
         try:
-            write()
+            write(*arguments)
         except OSError as error:
             self.fault = self.fault or _sentence(self.folder, error)
 
@@ -253,7 +261,7 @@ class Recorder:
     def _append(self, table: str, lines: str) -> bool:
         """Whether the lines were written. Nothing is written after the first failure: a row must not follow a torn one."""
         if not self.fault:
-            self.guarded(lambda: self._tables[table].write(lines))
+            self.guarded(self._tables[table].write, lines)
         return not self.fault
 
 

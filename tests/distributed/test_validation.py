@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coldburst.distributed.validation import RowChecker
-from coldburst.record.attempt import OUTCOMES, Attempt, cells, line
+from coldburst.record.attempt import OUTCOMES, Attempt, row_line
 from coldburst.record.batches import Batch
 from coldburst.schedule.stages import parse
 
@@ -26,7 +26,7 @@ ROW = Attempt(0, 1, "steady", 0.1, "ok", generator="g1")
 
 def batch(*rows, **counts):
     """A batch with these rows, and the counts that go with them if they are first attempts with the outcome ok."""
-    text = "".join(row if isinstance(row, str) else line(cells(row)) for row in rows)
+    text = "".join(row if isinstance(row, str) else row_line(row) for row in rows)
     right = {"requests": {"ok": len(rows)}, "attempts": {"ok": len(rows)}}
     return Batch(1, {"attempts": zlib.compress(text.encode())}, right | counts)
 
@@ -42,7 +42,7 @@ def test_each_row_that_can_be_written_passes(data, seq, at_s, outcome):
     values = {one.name: data.draw(KINDS[str(one.type)]) for one in free}
     row = Attempt(**{**values, "seq": seq, "attempt": 1, "scheduled_s": at_s, "outcome": outcome, "generator": "g1"})
     checker().check(batch(row, requests={outcome: 1}, attempts={outcome: 1}), "g1")
-    assert len(next(csv.reader([line(cells(row))]))) == len(fields(Attempt))
+    assert len(next(csv.reader([row_line(row)]))) == len(fields(Attempt))
 
 
 def test_each_request_is_counted_once():
@@ -68,10 +68,10 @@ def test_each_request_is_counted_once():
         batch(ROW, requests={"ok": 1.0}),
         batch(ROW, attempts={"failed": 1}),
         batch(ROW, others={"ok": 1}),
-        batch(line(cells(ROW)).replace("ok", "fine")),
-        batch(line(cells(ROW)).replace("0.1", "nan")),
-        batch(line(cells(ROW)).rstrip("\n")),
-        batch('"' + line(cells(ROW))),
+        batch(row_line(ROW).replace("ok", "fine")),
+        batch(row_line(ROW).replace("0.1", "nan")),
+        batch(row_line(ROW).rstrip("\n")),
+        batch('"' + row_line(ROW)),
         batch("a line\n"),
         Batch(1, {"../x": b""}, {}),
     ],

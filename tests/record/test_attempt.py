@@ -1,5 +1,6 @@
 """The record: outcomes decided in one place, rows that survive any text, a ledger that tells what is missing."""
 
+import csv
 import itertools
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coldburst.lines import one_line
-from coldburst.record.attempt import COLUMNS, OUTCOMES, Attempt, cells, line, read_rows
+from coldburst.record.attempt import COLUMNS, HEADER, OUTCOMES, Attempt, read_rows, row_line
 from coldburst.record.ledger import Ledger
 from coldburst.targets.outcome import FAULTS, WORDS, decide
 from tests.support.attempt_rows import ledger
@@ -73,7 +74,7 @@ def test_evidence_outside_the_closed_sets_is_an_error():
 
 @given(st.lists(ROWS, max_size=5))
 def test_rows_read_back_and_each_is_one_line(rows):
-    content = "".join(line(cells(row)) for row in rows)
+    content = "".join(row_line(row) for row in rows)
     assert len(content.splitlines()) == len(rows)
     back = list(read_rows(content))
     assert [(row.seq, row.sent_s, row.status, row.cold) for row in back] == [(row.seq, row.sent_s, row.status, row.cold) for row in rows]
@@ -82,16 +83,32 @@ def test_rows_read_back_and_each_is_one_line(rows):
         assert len(row.error) <= 200
 
 
+def test_a_row_has_microseconds_one_line_a_text_and_empty_cells_for_what_was_not_measured():
+    row = Attempt(7, 1, "a,b", 0.1234567, "failed", sent_s=2.0, status=500, cold=False, wer=1e-7, error='says "no"\nand ends')
+    cells = row_line(row).removesuffix("\n").split(",")
+    assert cells[:5] == ["7", "1", '"a', 'b"', "0.123457"]
+    assert cells[-1] == '"says ""no"" and ends"'
+    assert len(next(csv.reader([row_line(row)]))) == len(COLUMNS)
+    assert {"2.000000", "500", "false", "0.000000"} <= set(cells)
+
+
+def test_values_of_another_type_than_their_column_are_written_too():
+    row = Attempt(0, 1, "burst", 1, "ok", polls=2.5, worker_id=["w"], queue_s=True, tokens_in=float("nan"))
+    (read,) = csv.DictReader([HEADER, row_line(row)])
+    assert (read["scheduled_s"], read["polls"], read["worker_id"], read["queue_s"]) == ("1", "2.5", "['w']", "true")
+    assert read["tokens_in"] == ""
+
+
 def test_a_row_is_small_and_holds_no_infinity():
     row = Attempt(1, 1, "burst", 0.1, "failed", wer=float("nan"), queue_s=float("inf"), error="<" * 10_000)
-    assert len(line(cells(row))) < 500
-    assert ",nan" not in line(cells(row)).lower()
-    assert "inf" not in line(cells(row))
+    assert len(row_line(row)) < 500
+    assert ",nan" not in row_line(row).lower()
+    assert "inf" not in row_line(row)
 
 
 def test_a_row_that_cannot_be_read_is_named():
     with pytest.raises(ValueError, match=r"attempts\.csv, line 3"):
-        list(read_rows(line(cells(Attempt(0, 1, "burst", 0.0, "ok"))) + "one,1,burst\n"))
+        list(read_rows(row_line(Attempt(0, 1, "burst", 0.0, "ok")) + "one,1,burst\n"))
 
 
 def test_the_ledger_counts_requests_not_tries_and_tells_what_is_missing():

@@ -1,13 +1,13 @@
 """Rows that travel as lines: the same rows, parsed when they are looked at."""
 
-from coldburst.record.attempt import Attempt, cells, line
+from coldburst.record.attempt import Attempt, line, row_line
 from coldburst.record.batches import RowBatch, read_events
 
 ROWS = [Attempt(seq, 1, "burst", 0.5, "ok", error='a, "b"\nc', done_s=float(seq)) for seq in range(5)]
 
 
 def test_a_batch_has_the_rows_that_were_written_in_their_order():
-    batch = RowBatch("".join(line(cells(row)) for row in ROWS))
+    batch = RowBatch("".join(row_line(row) for row in ROWS))
     assert len(batch) == 5
     assert [row.seq for row in batch] == [0, 1, 2, 3, 4]
     assert [row.seq for row in batch[-2:]] == [3, 4]
@@ -19,7 +19,7 @@ def test_a_batch_without_rows_is_empty():
 
 
 def test_rows_are_parsed_only_when_they_are_looked_at():
-    batch = RowBatch("not a row\n" + line(cells(ROWS[4])))
+    batch = RowBatch("not a row\n" + row_line(ROWS[4]))
     assert [row.seq for row in batch[1:]] == [4]
 
 
