@@ -206,7 +206,7 @@ class SharedDispatcher(Dispatcher):
                 self._instructions.wait()
             else:
                 self.dispatched += 1
-                self._launch(Arrival(seq, self.now(), stage.name), 0.0).join()
+                self._send_next(Arrival(seq, self.now(), stage.name))
 
     @property
     def wants(self) -> tuple[int, int, int]:

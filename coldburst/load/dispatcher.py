@@ -1,6 +1,7 @@
 """Dispatches arrivals when they are due (open loop), or N at a time (closed loop).
 
-There is one dispatcher per process and one greenlet per request in flight. The dispatcher never waits for a response:
+There is one dispatcher per process and one greenlet per request in flight, which in a closed loop sends one request after the other.
+The dispatcher never waits for a response:
 at the in-flight cap, arrivals wait in line or are shed. Their wait is recorded, so that a late send does not look fast.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +33,8 @@ class Dispatcher:
 
     Args:
         stages, seed: the load.
-        send: called in a greenlet of its own with each arrival and its wait at the in-flight cap; returns when the request has
-            ended, and must record the outcome even if the greenlet is killed.
+        send: called with each arrival and its wait at the in-flight cap, in a greenlet that has no other request meanwhile; returns
+            when the request has ended, and must record the outcome even if the greenlet is killed.
         refuse: called for each arrival that is not sent.
         cap: maximum of requests in flight in an open loop; a closed loop has its own.
         shed: refuse arrivals at the cap instead of letting them wait.
@@ -187,12 +189,27 @@ class Dispatcher:
             while self.now() < due_s and not self.stopping:
                 gevent.sleep(0)
 
-    def _launch(self, arrival: Arrival, held_s: float) -> gevent.Greenlet:
+    def _launch(self, arrival: Arrival, held_s: float) -> None:
         self._idle.clear()
         greenlet = gevent.Greenlet(self._send_one, arrival, held_s)
         self._sending.add(greenlet)
         greenlet.start()
-        return greenlet
+
+    def _send_next(self, arrival: Arrival) -> None:
+        """Sends in the present greenlet, which belongs to a place of a closed loop."""
+        self._idle.clear()
+        self._sending.add(gevent.getcurrent())
+        try:
+            self._send_one(arrival, 0.0)
+        except gevent.GreenletExit:
+            # It was cut, and with it the run.
+            return
+        except Exception:
+            # The place goes on with the next request. As for a greenlet that fails, the error is printed.
+            gevent.get_hub().handle_error(gevent.getcurrent(), *sys.exc_info())
+        # Others get a turn even if requests end without a wait. Nobody may cut the greenlet here, between two requests.
+        if not self.stopping:
+            gevent.sleep(0)
 
     def _send_one(self, arrival: Arrival, held_s: float) -> None:
         try:
@@ -233,7 +250,7 @@ class Dispatcher:
             if seq is None:
                 break
             last = seq
-            self._launch(Arrival(seq, self.now(), stage), 0.0).join()
+            self._send_next(Arrival(seq, self.now(), stage))
         return last
 
     def _drop(self, arrival: Arrival) -> None:

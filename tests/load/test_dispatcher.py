@@ -71,6 +71,26 @@ def test_a_closed_loop_begins_when_what_was_in_flight_has_ended():
     assert min(book.sent[seq] for seq in range(5, 9)) >= 0.1
 
 
+def test_a_place_of_a_closed_loop_goes_on_after_a_request_that_raised_an_error(capfd):
+    sent = []
+
+    def send(arrival, held_s):
+        sent.append(arrival.seq)
+        raise LookupError(f"request {arrival.seq}")
+
+    load = Dispatcher(parse("level 4 2 at a time"), 1, send, sent.append, cap=9)
+    load.run()
+    assert (sorted(sent), load.in_flight) == ([0, 1, 2, 3], 0)
+    assert capfd.readouterr().err.count("LookupError: request") == 4
+
+
+def test_requests_that_end_without_a_wait_leave_others_their_turns():
+    load = Dispatcher(parse("level 1h 1 at a time"), 1, lambda arrival, held_s: None, lambda arrival: None, cap=9)
+    gevent.spawn(load.stop)
+    load.run()
+    assert load.stopping
+
+
 def test_a_rest_before_a_closed_loop_is_a_rest():
     book = Book("warm 100ms 10/s, rest 200ms 0/s, level 2 1 at a time", service_s=0.01).run()
     assert min(book.sent[seq] for seq in (1, 2)) >= 0.3
