@@ -13,14 +13,17 @@ A listener takes the ones it needs and ``**kwargs``, and must not block::
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from locust import events
 from locust.event import EventHook
+from locust.stats import StatsEntry
 
-from coldburst.record.attempt import Attempt
+from coldburst.record.attempt import Attempt, response_s
 
+METHOD = "POST"
 # Queue delay from which a response counts as ``queued``. Shorter ones are the endpoint worker's own hand-over.
 QUEUED_S = 0.1
 HOOKS = {
@@ -60,11 +63,14 @@ def install(on: Any = events) -> None:
 def announce(row: Attempt, *, cause: str = "", cold: bool = False, retry_after_s: float | None = None, on: Any = events) -> None:
     """Fires the events of one attempt, ``attempt`` first. ``cold``: first response of its endpoint worker, after a wait."""
     on.attempt.fire(attempt=row)
+    queued = row.queue_s is not None and row.queue_s >= QUEUED_S
+    if not (cold or queued or row.outcome in EXPLAINED):
+        return
     about = {name: getattr(row, name) for name in ("seq", "attempt", "stage", "worker_id")}
     about |= {"at_s": row.done_s, "detail": row.error}
     if cold:
         on.cold_start.fire(seconds=row.queue_s, **about)
-    if row.queue_s is not None and row.queue_s >= QUEUED_S:
+    if queued:
         on.queued.fire(seconds=row.queue_s, **about)
     if row.outcome in EXPLAINED:
         about["seconds"] = None if row.done_s is None or row.sent_s is None else row.done_s - row.sent_s
@@ -78,6 +84,53 @@ def announce_further(row: Attempt, happened: Iterable[tuple[str, str]], *, on: A
     for kind, detail in happened:
         at_s = {} if row.done_s is None else {"at_s": row.done_s}
         getattr(on, kind).fire(seq=row.seq, attempt=row.attempt, stage=row.stage, detail=detail, **at_s)
+
+
+class NotOkError(Exception):
+    """An attempt that did not end ok, for Locust's own statistics."""
+
+
+class RequestStatistics:
+    """Passes the attempts of one target to Locust's own statistics.
+
+    If the web UI or a listener follows them, this happens at once by the event ``request``. Otherwise successes are added up until
+    ``flush``, as Locust adds up the statistics of its workers.
+    """
+
+    def __init__(self, environment: Any, kind: str, url: str) -> None:
+        self._environment, self._kind, self._url = environment, kind, url
+        self._batch: Any = StatsEntry(environment.stats, kind, METHOD)
+
+    def add(self, row: Attempt) -> None:
+        """Counts an attempt, with its response time in milliseconds."""
+        took_s = response_s(row) or 0.0
+        if row.outcome == "ok" and not self._is_followed():
+            self._batch.log(took_s * 1000, row.bytes_in or 0)
+            return
+        status = "" if row.status is None else f" ({row.status})"
+        self._environment.events.request.fire(
+            request_type=METHOD,
+            name=self._kind,
+            response_time=took_s * 1000,
+            response_length=row.bytes_in or 0,
+            response=None,
+            context={"attempt": row},
+            exception=None if row.outcome == "ok" else NotOkError(f"{row.outcome}{status}"),
+            start_time=time.time() - took_s,
+            url=self._url,
+        )
+
+    def flush(self) -> None:
+        """Brings Locust's statistics up to date."""
+        if self._batch.num_requests:
+            statistics = self._environment.stats
+            for entry in (statistics.total, statistics.entries[self._kind, METHOD]):
+                entry.extend(self._batch)
+            self._batch.reset()
+
+    def _is_followed(self) -> bool:
+        # The first listener is that of Locust's statistics.
+        return self._environment.web_ui is not None or len(self._environment.events.request._handlers) > 1
 
 
 install()

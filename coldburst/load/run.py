@@ -16,7 +16,7 @@ from coldburst.load.dispatcher import Dispatcher
 from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import EndRunError, StageContext, StageGate, StageHooks
 from coldburst.randomness import stream
-from coldburst.record.attempt import Attempt, response_s
+from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
 from coldburst.record.run_directory import LocustCsv, Recorder
 from coldburst.record.wall_clock import WallClock
@@ -36,10 +36,6 @@ SAMPLE_S = 1.0
 LEAST_SAMPLE_S = 0.2
 # Columns about the files of a request, which all of its tries have.
 UPLOADED = ("upload_s",)
-
-
-class NotOkError(Exception):
-    """An attempt that did not end ok, for Locust's own statistics."""
 
 
 class LoadRun:
@@ -84,6 +80,7 @@ class LoadRun:
         self.samples = EndpointSamples()
         self._sampler: StatusSampler | None = None
         self._workers: set[str] = set()
+        self._statistics = events.RequestStatistics(environment, target.kind, target.url)
         self._locust = LocustCsv(environment, recorder) if tables else None
         self._self_sampler: gevent.Greenlet | None = None
         self._process = psutil.Process()
@@ -160,6 +157,7 @@ class LoadRun:
             self._self_sampler.kill()
             if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:
                 self._sample()
+        self._statistics.flush()
         if self._locust:
             self._locust.close()
         self._wall_clock.report_step(self.recorder)
@@ -194,31 +192,28 @@ class LoadRun:
 
     def _try(self, arrival: Arrival, held_s: float | None, exchange: Exchange, number: int, before: str) -> str:
         """Makes one attempt and records it; its outcome."""
-
-        def record(outcome: str, evidence: Evidence) -> Attempt:
-            return self._record(arrival, held_s, exchange, outcome, evidence, number, before)
-
+        about = (arrival, held_s, exchange, number, before)
         try:
             values = self.plan.data.row(arrival.seq) if self.plan.data else NO_VALUES
             evidence = self.target.send(arrival.seq, f"{self.recorder.run_id}-{arrival.seq}-{number}", exchange, values)
         except DataError as error:
-            return record(decide(sent=False), Evidence(measured={"error": str(error)})).outcome
+            return self._record(*about, decide(sent=False), Evidence(measured={"error": str(error)})).outcome
         except gevent.GreenletExit:
-            return record(decide(sent=exchange.sent is not None, cut=True), Evidence()).outcome
+            return self._record(*about, decide(sent=exchange.sent is not None, cut=True), Evidence()).outcome
         except Exception as error:  # a bug of this program; the request still needs its outcome in the ledger
             exchange.done = time.perf_counter()
-            record(decide(fault="reset"), Evidence(measured={"error": f"the generator failed: {type(error).__name__}: {error}"}))
+            words = f"the generator failed: {type(error).__name__}: {error}"
+            self._record(*about, decide(fault="reset"), Evidence(measured={"error": words}))
             raise
-        row = record(decide(fault=exchange.fault, status=exchange.status, says=evidence.says), evidence)
-        self._fire_request(row)
+        row = self._record(*about, decide(fault=exchange.fault, status=exchange.status, says=evidence.says), evidence)
+        self._statistics.add(row)
         return row.outcome
 
     def _record(
-        self, arrival: Arrival, held_s: float | None, exchange: Exchange, outcome: str, evidence: Evidence, number: int, before: str
+        self, arrival: Arrival, held_s: float | None, exchange: Exchange, number: int, before: str, outcome: str, evidence: Evidence
     ) -> Attempt:
-        def since_zero(instant: float | None) -> float | None:
-            return None if instant is None else instant - self.load.zero
-
+        zero, sent, first, done = self.load.zero, exchange.sent, exchange.first, exchange.done
+        known = redact_columns(exchange.known) if exchange.known else {}
         row = Attempt(
             seq=arrival.seq,
             attempt=number,
@@ -227,13 +222,13 @@ class LoadRun:
             outcome=outcome,
             phase=self._phase(arrival),
             held_s=held_s,
-            sent_s=since_zero(exchange.sent),
-            first_s=since_zero(exchange.first),
-            done_s=None if outcome in ("unfinished", "not_sent") else since_zero(exchange.done),
-            seen_s=since_zero(exchange.seen),
+            sent_s=None if sent is None else sent - zero,
+            first_s=None if first is None else first - zero,
+            done_s=None if done is None or outcome in ("unfinished", "not_sent") else done - zero,
+            seen_s=None if exchange.seen is None else exchange.seen - zero,
             status=exchange.status,
             generator=self.recorder.generator_name,
-            **{**redact_columns(exchange.known), **evidence.measured},
+            **{**known, **evidence.measured},
         )
         if row.sent_s is not None and number == 1:
             self._lateness_max_s = max(self._lateness_max_s, row.sent_s - row.scheduled_s - (held_s or 0.0) - (row.upload_s or 0.0))
@@ -275,22 +270,6 @@ class LoadRun:
         self._workers.add(row.worker_id)
         return first and (row.queue_s or 0.0) >= self.plan.cold_after_s
 
-    def _fire_request(self, row: Attempt) -> None:
-        """Passes an attempt to Locust's own statistics, with its response time in milliseconds."""
-        took_s = response_s(row) or 0.0
-        status = "" if row.status is None else f" ({row.status})"
-        self._environment.events.request.fire(
-            request_type="POST",
-            name=self.target.kind,
-            response_time=took_s * 1000,
-            response_length=row.bytes_in or 0,
-            response=None,
-            context={"attempt": row},
-            exception=None if row.outcome == "ok" else NotOkError(f"{row.outcome}{status}"),
-            start_time=time.time() - took_s,
-            url=self.target.url,
-        )
-
     def _sample_each_second(self) -> None:
         self._usage()  # the first call only starts the measurement
         self._sampled_s = self.load.now()
@@ -310,6 +289,7 @@ class LoadRun:
         lateness_s = self._lateness_before_s = self._lateness_max_s
         self._lateness_max_s = 0.0
         self._sampled_s = self.load.now()
+        self._statistics.flush()
         self.recorder.generator(
             {
                 "at_s": self._sampled_s,

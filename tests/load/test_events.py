@@ -1,5 +1,9 @@
 """The custom events: the documented example works, and what is fired is recorded."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from tests.support.locusts import PLAIN, ROOT, locust
@@ -12,6 +16,51 @@ MORE = """
 def heard(seconds, worker_id, **kwargs):
     print("queued", seconds, worker_id)
 """
+
+
+# Locust's own statistics of four attempts, without a listener and with one, in a process of its own: Locust patches Python's modules.
+STATISTICS = """
+import json, sys
+from locust.env import Environment
+from locust.event import Events
+from coldburst.load.events import RequestStatistics
+from coldburst.record.attempt import Attempt
+
+def statistics(rows, heard):
+    environment = Environment(events=Events())
+    stats = environment.create_local_runner().stats
+    if heard is not None:
+        environment.events.request.add_listener(lambda context, **_: heard.append(context["attempt"]))
+    of_target = RequestStatistics(environment, "queue", "http://127.0.0.1:1")
+    for place, row in enumerate(rows):
+        of_target.add(row)
+        if place == 1:
+            of_target.flush()
+    of_target.flush()
+    errors = [[error.occurrences, str(error.error)] for error in stats.errors.values()]
+    entries = (stats.total, stats.get("queue", "POST"))
+    names = ("num_requests", "num_failures", "total_content_length", "min_response_time", "max_response_time", "total_response_time")
+    figures = [[getattr(entry, name) for name in names] for entry in entries]
+    return errors, figures, [[sorted(entry.response_times.items()), sum(entry.num_reqs_per_sec.values())] for entry in entries]
+
+times = ((0, 0.5, 7), (1, 0.125, 9), (2, 2.25, 11))
+rows = [Attempt(seq, 1, "burst", 1.0, "ok", sent_s=1.0, done_s=1.0 + took_s, bytes_in=size) for seq, took_s, size in times]
+rows.insert(1, Attempt(3, 1, "burst", 1.0, "failed", sent_s=1.0, done_s=4.0, status=500))
+heard = []
+json.dump([statistics(rows, None), statistics(rows, heard), [row.seq for row in heard]], sys.stdout)
+"""
+
+
+def test_locusts_statistics_are_the_same_whether_a_listener_hears_each_request_or_not():
+    done = subprocess.run([sys.executable, "-c", STATISTICS], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    alone, heard, seqs = json.loads(done.stdout)
+    errors, figures, spread = alone
+    assert errors == [[1, "failed (500)"]]
+    assert figures == [[4, 1, 27, 125, 3000, 5875]] * 2
+    assert spread == [[[[120, 1], [500, 1], [2200, 1], [3000, 1]], 4]] * 2
+    assert heard == alone
+    assert seqs == [0, 3, 1, 2]
 
 
 @pytest.mark.slow
