@@ -164,7 +164,9 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
     It is a number of seconds or a date (RFC 9110, 10.2.3). Fractions are accepted: some services write them.
     """
-    text = str(headers.get("retry-after", "")).strip()
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         return float(text)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Fields with the reason of a failure. RunPod's gateway and REST v2 use error, title and detail (RFC 9457).
@@ -11,14 +11,15 @@ REASONS = ("error", "errors", "error_message", "detail", "message", "title")
 # Fields that wrap an output, and how much of an output error_in searches.
 _WRAPPERS = ("output", "result", "response", "data")
 _DEEPEST, _MOST_ITEMS = 4, 100
+_TELLING = frozenset(("error", "errors", "object", "status", "success", *_WRAPPERS))
 _FAILED = ("error", "failed", "failure")
 # Parts of a delta that a model generated. A first chunk with nothing but the role is not a token.
 _GENERATED = ("content", "reasoning_content", "reasoning", "tool_calls", "refusal", "audio")
 
 
 def error_in(output: Any) -> str:
-    """The first error in ``output``, wherever services put it (see ``_errors``), in words; "" without one."""
-    return next(_errors(output, 0), "")
+    """The first error in ``output``, wherever services put it (see ``_first_error``), in words; "" without one."""
+    return _first_error(output, 0)
 
 
 def error_of(value: Any, name: str) -> str:
@@ -33,28 +34,27 @@ def error_of(value: Any, name: str) -> str:
     return words(value) if value else ""
 
 
-def _errors(output: Any, depth: int) -> Iterator[str]:
-    """Errors in an object, its _WRAPPERS and the items of lists.
+def _first_error(output: Any, depth: int) -> str:
+    """The first error in an object, its _WRAPPERS and the items of lists; "" without one.
 
     An object holds one in ``error`` or ``errors``, or as a whole if its ``object`` is "error", its ``status`` is one of _FAILED, or
     ``success`` is false. A fraction in ``error`` is a measurement.
     """
     if depth > _DEEPEST:
-        return
+        return ""
     if isinstance(output, list):
-        for item in output[:_MOST_ITEMS]:
-            yield from _errors(item, depth + 1)
-    if not isinstance(output, dict):
-        return
+        return next(filter(None, (_first_error(item, depth + 1) for item in output[:_MOST_ITEMS])), "")
+    # Most answers have none of these names.
+    if not isinstance(output, dict) or _TELLING.isdisjoint(output):
+        return ""
     for name in ("error", "errors"):
         value = output.get(name)
         if not (isinstance(value, float) or (isinstance(value, dict) and not any(value.values()))) and (error := error_of(value, name)):
-            yield error
+            return error
     status = str(output.get("status", "")).lower()
     if output.get("object") == "error" or status in _FAILED or output.get("success") is False:
-        yield reason_in(output) or json.dumps(output)[:200]
-    for name in _WRAPPERS:
-        yield from _errors(output.get(name), depth + 1)
+        return reason_in(output) or json.dumps(output)[:200]
+    return next(filter(None, (_first_error(output.get(name), depth + 1) for name in _WRAPPERS)), "")
 
 
 def reason_in(content: Mapping[str, Any]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 from coldburst.redact import redact_columns
 
 FAULTS = ("connect", "reset", "deadline", "upload")
+_BY_WORD = {"gave_up_waiting": "queue_timeout", "out_of_time": "timed_out", "no_quota": "refused"}
+_BY_STATUS = {408: "timed_out", 429: "throttled", 502: "unreachable", 524: "timed_out"}
 WORDS = ("busy", "error", "wrong", "gave_up_waiting", "out_of_time", "no_quota")
 # Seconds after sending within which a 400 is the load balancer's own (documented: about 120 s).
 HOLD_FROM_S, HOLD_TO_S = 110.0, 135.0
@@ -58,9 +60,7 @@ def decide(*, sent: bool = True, cut: bool = False, fault: str = "", status: int
 
 
 def _of_answer(status: int, says: str) -> str:
-    if named := {"gave_up_waiting": "queue_timeout", "out_of_time": "timed_out", "no_quota": "refused"}.get(says):
-        return named
-    if named := {408: "timed_out", 429: "throttled", 502: "unreachable", 524: "timed_out"}.get(status):
+    if named := _BY_WORD.get(says) or _BY_STATUS.get(status):
         return named
     if status == 503 and says == "busy":
         return "busy"

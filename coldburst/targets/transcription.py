@@ -134,7 +134,9 @@ def timing(headers: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if worker := headers.get("x-worker-id"):
         found["worker_id"] = worker
-    for metric in headers.get("server-timing", "").split(","):
+    if not (metrics := headers.get("server-timing", "")):
+        return found
+    for metric in metrics.split(","):
         name, *parameters = (part.strip() for part in metric.split(";"))
         column = {"queue": "queue_s", "exec": "execution_s"}.get(name)
         for parameter in parameters if column else ():
