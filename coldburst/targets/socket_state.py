@@ -6,14 +6,19 @@ import socket
 import ssl
 import struct
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import certifi
 import gevent
 import gevent.socket
 import gevent.ssl
+from gevent import monkey
 
-_READ_OR_WRITE = 3
+# The kernel's poll, not gevent's: it returns at once and must not switch greenlets.
+_poll = monkey.get_original("select", "poll")
+READABLE: int = monkey.get_original("select", "POLLIN")
+WRITABLE: int = monkey.get_original("select", "POLLOUT")
 # Offset of tcpi_bytes_acked in Linux's struct tcp_info (linux/tcp.h).
 _BYTES_ACKED = 120
 # OpenSSL's codes of a certificate for another name or address (X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH).
@@ -61,16 +66,11 @@ def give_way() -> None:
     hub.wait(hub.loop.timer(0))
 
 
-def wait_either(sock: gevent.socket.socket, seconds: float) -> None:
-    """Waits until the socket can be read or written, at most ``seconds``."""
-    hub = gevent.get_hub()
-    watcher = hub.loop.io(sock.fileno(), _READ_OR_WRITE)
-    try:
-        with gevent.Timeout(seconds, False):
-            hub.wait(watcher)
-    finally:
-        watcher.stop()
-        watcher.close()
+def poller(sock: gevent.socket.socket, events: int) -> Callable[[int], list[tuple[int, int]]]:
+    """A function that says at once which of ``events`` are true of the socket."""
+    made = _poll()
+    made.register(sock.fileno(), events)
+    return cast("Callable[[int], list[tuple[int, int]]]", made.poll)
 
 
 def acknowledged_bytes(sock: gevent.socket.socket) -> int | None:

@@ -151,6 +151,29 @@ def test_a_request_can_have_limits_of_its_own(client_of):
     assert (exchange.fault, exchange.error) == ("deadline", "no first byte within 0.3 s")
 
 
+def test_each_request_on_a_kept_connection_has_its_own_time_limit(client_of):
+    """One timer watches all of them: it has to hold after requests that ended in time, and for shorter limits than those before."""
+    answers = iter((b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",) * 3)
+
+    def answer(sock, _request):
+        if block := next(answers, b""):
+            sock.sendall(block)
+        return True
+
+    with scripted(answer) as server:
+        client = client_of(server, SHORT)
+        assert [send(client).status for _ in range(2)] == [200, 200]
+        # The timer of the first request ends meanwhile, and then that of the second.
+        gevent.sleep(0.4)
+        exchange = Exchange()
+        client.send(exchange, "POST", "/", limits=LONG)
+        late = Exchange()
+        client.send(late, "POST", "/", limits=Timeouts(10, 0.1, 0.2))
+    assert (exchange.status, client.opened) == (200, 1)
+    assert (late.fault, late.error) == ("deadline", "no first byte within 0.1 s")
+    assert 0.1 <= late.done - late.sent < 5
+
+
 def test_a_body_that_breaks_off_is_a_broken_exchange(client_of):
     with scripted(says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", goes_on=False)) as server:
         got = send(client_of(server))

@@ -5,7 +5,7 @@ import threading
 import gevent
 import pytest
 
-from coldburst.targets import http
+from coldburst.targets import connection
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from tests.support.needs import needs_linux
 from tests.support.scripted import OK, says, scripted
@@ -143,7 +143,7 @@ def test_a_request_that_somebody_took_and_did_not_answer_is_not_sent_again():
 
 
 def test_a_body_that_is_too_long_is_counted_and_dropped(client_of, monkeypatch):
-    monkeypatch.setattr(http, "KEEP_BYTES", 1000)
+    monkeypatch.setattr(connection, "KEEP_BYTES", 1000)
     length = 5_000_000
     with scripted(says(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length)) as server:
         got = send(client_of(server))
