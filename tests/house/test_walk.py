@@ -18,7 +18,7 @@ from tests.support.locusts import ROOT, locust
 from tests.support.scripted import scripted
 
 pytestmark = pytest.mark.slow
-MOST = 18
+MOST = 19
 CLIP = ROOT / "samples" / "01-harbour.wav"
 KEY = "k-of-this-test"
 PROFILER = """
@@ -62,6 +62,7 @@ EVERY = {
     "coldburst/targets/answer.py",
     "coldburst/targets/answer_shapes.py",
     "coldburst/targets/checks.py",
+    "coldburst/targets/connection.py",
     "coldburst/targets/http.py",
     "coldburst/targets/outcome.py",
     "coldburst/targets/socket_state.py",
