@@ -28,6 +28,7 @@ from coldburst.targets.factory import TargetFactory
 from coldburst.targets.http import Timeouts
 from coldburst.targets.queue_options import POLL_MODES
 from coldburst.targets.row_payload import Rows
+from coldburst.targets.transcript_shapes import SHAPES
 
 DEFAULT_RUNS = "runs"
 HELP, HELP_ALL = "--help-coldburst", "--help-all"
@@ -126,6 +127,7 @@ SENT = (
     ),
     Option("--model", "", "NAME", "Model name to send; empty: whisper-1 for audio, tts-1 for speech, none for chat"),
     Option("--language", "en", "CODE", "Language to send, such as de; empty: not sent"),
+    Option("--format", "json", "", "Shape of a transcript; stream: events, with the time to the first text", SHAPES),
     Option("--auth", "bearer", "", f"Header for the key in {TRANSCRIPTION_KEY}: Authorization or X-API-Key", ("bearer", "x-api-key")),
 )
 RUNPOD = (

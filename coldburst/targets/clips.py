@@ -43,11 +43,6 @@ def load_clips(place: Path) -> list[Clip]:
     return [_clip(path, texts.get(path.name, "")) for path in files]
 
 
-def form_fields(model: str, language: str) -> dict[str, str]:
-    """The form's fields without the file, as OpenAI names them; an empty language is not sent."""
-    return {"model": model, "response_format": "json"} | ({"language": language} if language else {})
-
-
 def multipart(clip: Clip, fields: Mapping[str, str], boundary: str) -> bytes:
     """The form as bytes (RFC 7578)."""
     parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]

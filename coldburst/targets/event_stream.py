@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 # A line without an end would otherwise grow until the deadline.
 MAX_EVENT_BYTES = 4 * 2**20
+# The data of the last event of OpenAI's streams.
+DONE = b"[DONE]"
 
 
 class EventStream:

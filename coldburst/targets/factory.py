@@ -143,6 +143,7 @@ def _balancer(options: Options, rows: Rows | None) -> TargetFactory:
         hold_from_s=options["hold_from"],
         hold_to_s=options["hold_to"],
         max_wer=_max_wer(options["max_wer"]),
+        shape=options["format"],
     )
     return lambda address, limits, key: LoadBalancerTarget(address.url, payload, balancer_options, limits, key)
 
@@ -155,6 +156,7 @@ def _transcription(options: Options, rows: Rows | None) -> TargetFactory:
         options["auth"],
         checks(options),
         _max_wer(options["max_wer"]),
+        options["format"],
     )
     if options["input"]:
         raise OptionError("--input is for RunPod endpoints and chat: send clips to a transcription service, as in --clips samples")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coldburst.targets.streamed_answer import StreamedAnswer, between, tokens
+from coldburst.targets.chunk_times import between
+from coldburst.targets.streamed_answer import StreamedAnswer, tokens
 
 # Chunks that are kept, to be judged like an output.
 MOST_CHUNKS = 1000

@@ -16,13 +16,15 @@ from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.body_template import NO_VALUES, BodyTemplate
 from coldburst.targets.checks import ANY, Checks
-from coldburst.targets.clips import Clip, form_fields, multipart
+from coldburst.targets.clips import Clip, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
 from coldburst.targets.payload import Payload, form_bodies, json_bodies
 from coldburst.targets.phases import phases
 from coldburst.targets.row_clip import row_clip
-from coldburst.targets.transcription import judge, timing
+from coldburst.targets.transcript_shapes import STREAM, form_fields
+from coldburst.targets.transcript_stream import TranscriptStream
+from coldburst.targets.transcription import judge, judge_stream, timing
 from coldburst.targets.word_error_rate import ANY_WER, judge_output, warm_up
 
 
@@ -37,6 +39,7 @@ class LoadBalancerOptions:
             the bounds leave room for connecting and uploading).
         checks: what makes a JSON answer an error or wrong.
         max_wer: an answer with a word error rate above this is ``wrong``; infinity = only compared, None = not.
+        shape: of the form's answer, one of transcript_shapes.SHAPES.
 
     Raises:
         ValueError: bounds that are not ascending.
@@ -49,6 +52,7 @@ class LoadBalancerOptions:
     hold_to_s: float = HOLD_TO_S
     checks: Checks = ANY
     max_wer: float | None = ANY_WER
+    shape: str = "json"
 
     def __post_init__(self) -> None:
         if not 0 <= self.hold_from_s < self.hold_to_s:
@@ -75,7 +79,7 @@ class LoadBalancerTarget:
         boundary = uuid.uuid4().hex
         self._spoken, self._method = payload.spoken, "POST"
         self._form = payload.tree is None and bool(payload.clips or payload.spoken)
-        self._fields, self._boundary = form_fields(options.model, options.language), boundary
+        self._fields, self._boundary = form_fields(options.model, options.language, options.shape), boundary
         headers = {"User-Agent": "coldburst", "Accept": "application/json"}
         if self._form:
             self._templates = form_bodies(payload, self._fields, boundary)
@@ -97,12 +101,16 @@ class LoadBalancerTarget:
         known["bytes_out"] = len(body)
         if clip:
             known["audio_s"] = clip.audio_s
-        self.client.send(exchange, self._method, self._options.path, body, {"X-Request-ID": name})
-        if exchange.fault:
+        stream = TranscriptStream(exchange) if self._form and self._options.shape == STREAM else None
+        listener = stream.receive if stream else None
+        self.client.send(exchange, self._method, self._options.path, body, {"X-Request-ID": name}, on_body=listener)
+        if exchange.fault and not (stream and stream.status):
             return Evidence(measured=known | {"error": exchange.error})
         known |= {"bytes_in": exchange.received} | timing(exchange.headers)
         if worker := exchange.headers.get("x-runpod-worker-id"):
             known["worker_id"] = worker
+        if clip and stream and stream.status:
+            return judge_stream(stream, clip.text, self._options, known)
         if not 200 <= (exchange.status or 0) < 300:
             return self._refused(exchange, known)
         if self._form and clip:

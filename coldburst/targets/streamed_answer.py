@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from math import ceil
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from coldburst.targets.answer_shapes import error_in, generated
-from coldburst.targets.event_stream import EventStream
+from coldburst.targets.chunk_times import between
+from coldburst.targets.event_stream import DONE, EventStream
 
-DONE = b"[DONE]"
 # OpenAI's names, and those of jobs of RunPod's vLLM worker.
 _USAGE = {"tokens_in": ("prompt_tokens", "input"), "tokens_out": ("completion_tokens", "output")}
 
@@ -74,14 +72,6 @@ class StreamedAnswer:
             if not self.instants:
                 self._known["ttft_s"] = at_s - self._sent_s
             self.instants.append(at_s)
-
-
-def between(instants: Sequence[float]) -> dict[str, Any]:
-    """The columns of the times between ``instants``, in seconds; percentiles are of the nearest rank."""
-    gaps = sorted(later - before for before, later in pairwise(instants))
-    if not gaps:
-        return {}
-    return {"itl_p50_s": gaps[ceil(0.5 * len(gaps)) - 1], "itl_p95_s": gaps[ceil(0.95 * len(gaps)) - 1], "itl_max_s": gaps[-1]}
 
 
 def tokens(usage: Mapping[str, Any], chunks: int) -> dict[str, Any]:

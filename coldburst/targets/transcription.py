@@ -12,10 +12,12 @@ from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.checks import ANY, Checks
-from coldburst.targets.clips import Clip, form_fields, multipart
+from coldburst.targets.clips import Clip, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.row_clip import Spoken, row_clip
+from coldburst.targets.transcript_shapes import STREAM, WANTED, form_fields, spoken_text
+from coldburst.targets.transcript_stream import TranscriptStream
 from coldburst.targets.word_error_rate import ANY_WER, judge_text, warm_up
 
 
@@ -29,6 +31,7 @@ class TranscriptionOptions:
         auth: how the key is sent: "bearer" or "x-api-key".
         checks: what makes an answer an error or wrong.
         max_wer: an answer with a word error rate above this is ``wrong``; infinity = only compared, None = not.
+        shape: of the answer, one of transcript_shapes.SHAPES.
     """
 
     path: str = "/v1/audio/transcriptions"
@@ -37,6 +40,7 @@ class TranscriptionOptions:
     auth: str = "bearer"
     checks: Checks = ANY
     max_wer: float | None = ANY_WER
+    shape: str = "json"
 
 
 class Judged(Protocol):
@@ -48,6 +52,10 @@ class Judged(Protocol):
 
     @property
     def max_wer(self) -> float | None:
+        """See TranscriptionOptions."""
+
+    @property
+    def shape(self) -> str:
         """See TranscriptionOptions."""
 
 
@@ -75,11 +83,11 @@ class TranscriptionTarget:
         spoken: Spoken | None = None,
     ) -> None:
         boundary = uuid.uuid4().hex
-        self._fields, self._boundary = form_fields(options.model, options.language), boundary
+        self._fields, self._boundary = form_fields(options.model, options.language, options.shape), boundary
         self._forms = [(clip, multipart(clip, self._fields, boundary)) for clip in clips]
         self._spoken = spoken
         self._options, self._sender = options, answer.Sender(self.kind, key, variable)
-        headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={boundary}"}
+        headers = {"User-Agent": "coldburst", "Accept": "*/*", "Content-Type": f"multipart/form-data; boundary={boundary}"}
         host = without_overlap(host, options.path)
         self.client = HttpClient(host, limits, headers | answer.credentials(key, options.auth))
         self.url = host + options.path
@@ -88,11 +96,16 @@ class TranscriptionTarget:
     def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """See factory.Target."""
         clip, body = self._form_of(values) if self._spoken else self._forms[seq % len(self._forms)]
-        self.client.send(exchange, "POST", self._options.path, body, {"X-Request-ID": name})
-        known: dict[str, Any] = {"audio_s": clip.audio_s, "bytes_out": len(body)}
-        if exchange.fault:
+        known = exchange.known
+        known |= {"audio_s": clip.audio_s, "bytes_out": len(body)}
+        stream = TranscriptStream(exchange) if self._options.shape == STREAM else None
+        listener = stream.receive if stream else None
+        self.client.send(exchange, "POST", self._options.path, body, {"X-Request-ID": name}, on_body=listener)
+        if exchange.fault and not (stream and stream.status):
             return Evidence(measured=known | {"error": exchange.error})
         known |= {"bytes_in": exchange.received} | timing(exchange.headers)
+        if stream and stream.status:
+            return judge_stream(stream, clip.text, self._options, known)
         return judge(exchange, clip.text, self._options, known, self._sender)
 
     def _form_of(self, values: Mapping[str, Any]) -> tuple[Clip, bytes]:
@@ -117,12 +130,20 @@ def judge(exchange: Exchange, reference: str, options: Judged, known: Mapping[st
     says, measured = options.checks.judge(content, exchange)
     if says:
         return Evidence(says, {**known, **measured})
-    if not isinstance(content, dict):
-        return Evidence("wrong", {**known, "error": f"{status} without a JSON object: {answer.excerpt(exchange)}"})
-    text = content.get("text")
+    text = content.get("text") if isinstance(content, dict) else spoken_text(options.shape, content, exchange.body)
     if not isinstance(text, str):
-        return Evidence("wrong", {**known, "error": f"{status} without a 'text': {answer.excerpt(exchange)}"})
+        lack = "a 'text'" if isinstance(content, dict) else WANTED.get(options.shape, "a JSON object")
+        return Evidence("wrong", {**known, "error": f"{status} without {lack}: {answer.excerpt(exchange)}"})
     says, compared = judge_text(text, reference, options.max_wer)
+    return Evidence(says, {**known, **measured, **compared})
+
+
+def judge_stream(stream: TranscriptStream, reference: str, options: Judged, known: Mapping[str, Any]) -> Evidence:
+    """What a streamed answer says."""
+    says, measured = stream.judge()
+    if says or "error" in measured:
+        return Evidence(says, {**known, **measured})
+    says, compared = judge_text(stream.text, reference, options.max_wer)
     return Evidence(says, {**known, **measured, **compared})
 
 
