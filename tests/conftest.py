@@ -7,13 +7,13 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
-# Hypothesis fails an example that takes 200 ms, which on a busy machine any may.
-settings.register_profile("coldburst", deadline=None)
+# Hypothesis fails an example that takes 200 ms, which on a busy machine any may. The nightly tests try more examples.
+settings.register_profile("coldburst", deadline=None, max_examples=30)
+settings.register_profile("nightly", deadline=None, max_examples=400)
 settings.load_profile("coldburst")
 
 # Files whose tests may run in different processes, because each of them starts what it needs; the tests of other files stay together.
 APART = {
-    "test_api",
     "test_distributed",
     "test_endings",
     "test_exit_codes",

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.report.metrics_json import metrics
@@ -139,7 +139,6 @@ def test_a_worker_that_came_back_makes_cold_starts(made):
 some = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 3), st.booleans()), min_size=1, max_size=14)
 
 
-@settings(max_examples=100, deadline=None)
 @given(some)
 def test_requests_are_the_last_attempts_in_whatever_order_the_rows_stand(drawn):
     seq, attempt, sent = zip(*drawn, strict=True)

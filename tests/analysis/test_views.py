@@ -51,6 +51,7 @@ def test_an_axis_of_time_counts_in_a_unit_that_fits(span, unit):
     assert layout.time_unit(span)[1] == unit
 
 
+@pytest.mark.slow
 def test_a_stage_called_like_a_formula_is_drawn_and_escaped(made, tmp_path):
     hostile = made["burst"].run.attempts.assign(stage="$x_{<script>")
     plot = anatomy.waterfall(changed(made["burst"], hostile))

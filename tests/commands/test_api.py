@@ -64,35 +64,53 @@ def test_the_package_imports_nothing_until_a_name_is_used():
     assert re.fullmatch(r"\d+\.\d+\.\d+", done.stdout.strip())
 
 
-def test_each_public_name_is_there_and_no_other():
-    check = (
-        "import coldburst; assert set(coldburst.__all__) <= set(dir(coldburst)); print(*[getattr(coldburst, n) for n in coldburst.__all__])"
-    )
-    done = python("-c", check)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("<class 'coldburst.") == 7
-    missing = python("-c", "import coldburst; coldburst.Burst")
-    assert "AttributeError: module 'coldburst' has no attribute 'Burst'" in missing.stderr
+# Asked of one process, as an import of Locust takes most of the time.
+PUBLIC = """
+import json, runpy, sys
+import coldburst
+from locust import User
+from coldburst import *
+from coldburst.load.run_spec import spec_of
+from coldburst.option import attribute
+
+tests = [type("T", (one,), {}) for one in (ArrivalUser, ReplayUser, ColdStartUser, ConcurrencyUser, ScalingUser, MatrixUser)]
+try:
+    coldburst.Burst
+except AttributeError as error:
+    missing = str(error)
+print(json.dumps({
+    "listed": set(coldburst.__all__) <= set(dir(coldburst)),
+    "names": [str(getattr(coldburst, name)) for name in coldburst.__all__],
+    "missing": missing,
+    "hidden": sorted({attribute(o) for t in tests for o in spec_of(t).options} & set(dir(User))),
+    "problems": [spec_of(t).problem for t in tests],
+    "example": str(spec_of(runpy.run_path(sys.argv[1])["Evening"])),
+}))
+"""
 
 
-def test_no_option_hides_an_attribute_of_locusts_users():
-    check = (
-        "from locust import User; from coldburst import *; from coldburst.load.run_spec import spec_of; "
-        "from coldburst.option import attribute;"
-        "tests = [type('T', (one,), {}) for one in (ArrivalUser, ReplayUser, ColdStartUser, ConcurrencyUser, ScalingUser, MatrixUser)];"
-        "print({attribute(o) for t in tests for o in spec_of(t).options} & set(dir(User)), [spec_of(t).problem for t in tests])"
-    )
-    done = python("-c", check)
-    assert done.stdout == "set() ['', '', '', '', '', '']\n", done.stderr
-
-
-def test_the_readmes_class_is_a_test(tmp_path):
+@pytest.fixture(scope="module")
+def public(tmp_path_factory):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    check = "import runpy, sys; from coldburst.load.run_spec import spec_of; print(spec_of(runpy.run_path(sys.argv[1])['Evening']))"
-    done = python("-c", check, str(locustfile(tmp_path, example)))
-    assert "name='evening'" in done.stdout, done.stderr
-    assert "default='warm 30s 1/s, burst 200'" in done.stdout
-    assert "problem=''" in done.stdout
+    done = python("-c", PUBLIC, str(locustfile(tmp_path_factory.mktemp("example"), example)))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_each_public_name_is_there_and_no_other(public):
+    assert public["listed"]
+    assert sum(name.startswith("<class 'coldburst.") for name in public["names"]) == 7
+    assert public["missing"] == "module 'coldburst' has no attribute 'Burst'"
+
+
+def test_no_option_hides_an_attribute_of_locusts_users(public):
+    assert (public["hidden"], public["problems"]) == ([], [""] * 6)
+
+
+def test_the_readmes_class_is_a_test(public):
+    assert "name='evening'" in public["example"]
+    assert "default='warm 30s 1/s, burst 200'" in public["example"]
+    assert "problem=''" in public["example"]
 
 
 @pytest.mark.slow

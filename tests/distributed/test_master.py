@@ -102,6 +102,7 @@ def test_a_latecomer_that_refuses_keeps_no_run_alive(tmp_path):
     assert said == {"before": False, "after": True, "ended_by": "no generator left"}
 
 
+@pytest.mark.slow
 def test_generators_share_the_polls_of_the_run_also_where_one_joins_late(tmp_path):
     whole = int(400 * 0.8)
     assert reported("polls that generators share", tmp_path) == [whole, whole // 2, whole, whole]

@@ -5,7 +5,7 @@ import zlib
 from dataclasses import fields, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coldburst.distributed.validation import RowChecker
@@ -35,7 +35,6 @@ def checker():
     return RowChecker(parse("steady 10s 1/s"), 1)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data(), st.integers(0, 9), st.floats(-1e9, 1e9), st.sampled_from(sorted(OUTCOMES)))
 def test_each_row_that_can_be_written_passes(data, seq, at_s, outcome):
     free = [one for one in fields(Attempt) if one.name not in ("seq", "attempt", "scheduled_s", "outcome", "generator")]

@@ -236,6 +236,7 @@ def test_a_redirect_of_a_webhook_is_not_followed():
                 elsewhere.accept()
 
 
+@pytest.mark.slow
 def test_with_a_key_neither_clients_nor_workers_get_in_without_it():
     words = ("--worker", "command", "--command", "sleep 600", "--start", "0", "--workers-min", "1")
     with emulator(*words, RUNPOD_API_KEY="sesame") as closed:
@@ -252,6 +253,7 @@ def test_with_a_key_neither_clients_nor_workers_get_in_without_it():
         assert closed.ask("/v2/serverless/demo", {"workers": {"max": 2}}, "PATCH", shown).status == 200
 
 
+@pytest.mark.slow
 def test_what_users_are_told_to_do_works():
     """Own names, a name allowed by option, as Host and as Origin, and requests that name the page's own origin."""
     with emulator(*MODELLED, "--allow-host", "emulator,App.example", "--endpoint", "queue") as running:

@@ -10,7 +10,6 @@ import sys
 import aiohttp
 import pytest
 
-from tests.support import emulators
 from tests.support.emulators import ROOT, emulator, netloc
 from tests.support.transcribers import SAMPLES, form, until
 
@@ -124,10 +123,3 @@ def test_a_command_that_ends_at_once_is_named_in_the_log_with_its_exit_code():
     with emulator("--kind", "balancer", "--start", "0", *options) as running:
         line = until(lambda: [line for line in running.errors() if line.startswith("worker ")], "line on the worker")[0]
         assert re.fullmatch(rf"worker \w+ ended by itself, with exit code 2: {re.escape(sys.executable)} nowhere.py", line)
-
-
-def test_an_emulator_whose_workers_never_get_ready_fails_a_test_and_does_not_hold_it(monkeypatch):
-    monkeypatch.setattr(emulators, "STARTS_S", 1.0)
-    options = ("--worker", "command", "--command", "false", "--workers-min", "1", "--ready")
-    with pytest.raises(AssertionError, match=r"no address of the emulator within 1\.0 s"), emulator(*options):
-        pytest.fail("it is ready")

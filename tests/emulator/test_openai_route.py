@@ -75,6 +75,7 @@ def test_other_requests_are_refused(modelled, method, path, status):
     assert modelled.ask(f"/v2/demo{path}", method=method).status == status
 
 
+@pytest.mark.slow
 def test_a_load_balancer_has_no_such_route():
     with emulator(*MODELLED, "--kind", "balancer") as running:
         answer = running.ask("/v2/demo/openai/v1/models")

@@ -282,7 +282,8 @@ def test_names_that_were_allowed_and_addresses_that_are_bound_are_answered():
 MASTER = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", "{}")
 
 
-@pytest.mark.parametrize("role", [(), pytest.param(MASTER, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("role", [(), MASTER])
 def test_the_web_ui_listens_on_this_machine_alone_unless_told(role):
     with reserved() as port, locust(*PLAIN, "--web-port", "0", *(word.format(port) for word in role), headless=False) as run:
         run.until(lambda run: len(listening(run)) == 1 + len(role) // 5)

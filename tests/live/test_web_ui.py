@@ -57,6 +57,7 @@ def test_the_stop_button_drains_and_the_ledger_balances():
         assert ui.locust.about["ended_by"] == "stop"
 
 
+@pytest.mark.slow
 def test_a_bad_field_is_told_in_the_form_and_starts_nothing():
     with WebUi(*PLAIN) as ui:
         for form, word in (({"schedule": "burst quickly"}, "'quickly'"), ({"host": "nowhere"}, "'nowhere'"), ({"seed": "x"}, "'x'")):

@@ -4,7 +4,7 @@ import re
 import tomllib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coldburst.record import objectives as objective_module
@@ -197,7 +197,6 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text() | st.lists(WORDS, max_size=6).map("".join))
 def test_any_text_is_an_objective_that_reads_back_or_one_sentence(text):
     try:
@@ -208,7 +207,6 @@ def test_any_text_is_an_objective_that_reads_back_or_one_sentence(text):
         assert objective(one.text) == one
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["objective", "baseline", "more"]),

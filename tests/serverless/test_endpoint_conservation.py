@@ -226,7 +226,7 @@ def spans(core, now):
 
 
 @given(st.lists(STEP, min_size=5, max_size=60), st.booleans())
-@settings(max_examples=120, deadline=None, derandomize=True, database=None)
+@settings(derandomize=True, database=None)
 def test_jobs_are_conserved_in_order_and_the_bill_adds_up(steps, flashboot):
     play = played(steps, flashboot)
     play.drain()

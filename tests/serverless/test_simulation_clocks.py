@@ -90,7 +90,7 @@ def test_virtual_time_and_a_wall_clock_take_the_same_decisions_on_the_same_sched
     assert taken[0] == taken[1]
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@settings(derandomize=True, database=None)
 @given(st.lists(st.floats(0.0, 30.0), max_size=40).map(sorted))
 def test_more_calls_of_actions_change_nothing(instants):
     def run(extra):

@@ -203,8 +203,8 @@ def test_a_compressed_body_is_not_decompressed():
 @pytest.mark.parametrize(
     "tree",
     [
-        [{"a": number, "b": f"x{number}", "c": [1.5, None, True]} for number in range(40_000)],
-        list(range(300_000)),
+        pytest.param([{"a": number, "b": f"x{number}", "c": [1.5, None, True]} for number in range(40_000)], marks=pytest.mark.slow),
+        pytest.param(list(range(300_000)), marks=pytest.mark.slow),
         {"output": {"text": "Ünïcode 🔥 " * 50_000}},
     ],
     ids=["objects", "numbers", "text"],
