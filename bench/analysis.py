@@ -224,12 +224,13 @@ def _about(n: int) -> dict[str, object]:
 
 
 def _save(path: Path, columns: tuple[attempt.Column, ...], values: dict[str, np.ndarray]) -> None:
-    """The columns as CSV, a block of rows at a time, quoted only where the text needs it."""
+    """The columns as CSV, a block of rows at a time, quoted only where the text needs it; empty where there are no values."""
     names = [column.name for column in columns]
+    unknown = np.full(len(values[names[0]]), np.nan)
     with path.open("wb") as out:
         out.write(",".join(names).encode() + b"\n")
         for start in range(0, len(values[names[0]]), BLOCK):
-            cells = [_cells(name, values[name][start : start + BLOCK]) for name in names]
+            cells = [_cells(name, values.get(name, unknown)[start : start + BLOCK]) for name in names]
             lines = pc.binary_join_element_wise(*cells, ",")
             out.write(pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_buffer())
             out.write(b"\n")

@@ -19,7 +19,17 @@ FIXED = ("--engine", "fixed", "--queue", "1000")
 def test_an_untroubled_run_agrees_with_the_services_own_log():
     with (
         transcriber(*FIXED, "--service-time", "0.2", "--max-concurrent", "15", API_TOKEN=KEY) as service,
-        locust("--host", service.url, "--schedule", "steady 2s 10/s, burst 75", *PLAIN, TRANSCRIPTION_API_KEY=KEY, **REPORTED) as run,
+        locust(
+            "--host",
+            service.url,
+            "--schedule",
+            "steady 2s 10/s, burst 75",
+            "--max-in-flight",
+            "15",
+            *PLAIN,
+            TRANSCRIPTION_API_KEY=KEY,
+            **REPORTED,
+        ) as run,
     ):
         assert run.wait() == 0, run.output
         assert KEY.encode() not in run.everything()
