@@ -15,7 +15,7 @@ from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
 from coldburst.targets.streamed_answer import StreamedAnswer
-from coldburst.targets.transcription import timing
+from coldburst.targets.transcription_answer import timing
 
 PROMPT = "Explain in three sentences what a cold start of a serverless GPU worker is."
 DEFAULT_BODY: Mapping[str, Any] = {

@@ -24,7 +24,7 @@ from coldburst.targets.phases import phases
 from coldburst.targets.row_clip import row_clip
 from coldburst.targets.transcript_shapes import STREAM, form_fields
 from coldburst.targets.transcript_stream import TranscriptStream
-from coldburst.targets.transcription import judge, judge_stream, timing
+from coldburst.targets.transcription_answer import judge, judge_stream, timing
 from coldburst.targets.word_error_rate import ANY_WER, judge_output, warm_up
 
 

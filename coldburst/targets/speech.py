@@ -20,7 +20,7 @@ from coldburst.targets.event_stream import EventStream
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
-from coldburst.targets.transcription import timing
+from coldburst.targets.transcription_answer import timing
 
 TEXT = "A cold start is the time that a worker needs before it can answer its first request."
 MODEL = "tts-1"

@@ -15,7 +15,7 @@ from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
 from coldburst.targets.phases import phases
-from coldburst.targets.transcription import timing
+from coldburst.targets.transcription_answer import timing
 
 SCRIPT = "A cold start is the time from the start of a worker to its first answer. Video {{seq}}."
 DEFAULT_BODY: Mapping[str, Any] = {"script": SCRIPT}

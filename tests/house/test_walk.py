@@ -18,7 +18,7 @@ from tests.support.locusts import ROOT, locust
 from tests.support.scripted import scripted
 
 pytestmark = pytest.mark.slow
-MOST = 19
+MOST = 20
 CLIP = ROOT / "samples" / "01-harbour.wav"
 KEY = "k-of-this-test"
 PROFILER = """
@@ -74,14 +74,16 @@ WALKS = {
         "coldburst/targets/body_template.py",
         "coldburst/targets/rate_limiter.py",
         "coldburst/targets/job_object.py",
+        "coldburst/targets/phases.py",
     },
     "balancer": {
         "coldburst/targets/load_balancer.py",
         "coldburst/targets/body_template.py",
-        "coldburst/targets/transcription.py",
+        "coldburst/targets/transcription_answer.py",
     },
     "transcription": {
         "coldburst/targets/transcription.py",
+        "coldburst/targets/transcription_answer.py",
     },
 }
 NUMBERS = itertools.count()

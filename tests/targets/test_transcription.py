@@ -10,7 +10,8 @@ from coldburst.targets.clips import Clip
 from coldburst.targets.expression import several
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
-from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget, judge, timing
+from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
+from coldburst.targets.transcription_answer import judge, timing
 from tests.support.scripted import says, scripted
 
 SAID = "the cat sat on the mat"
