@@ -33,6 +33,8 @@ _HEX = re.compile(r"(?:(?:0x|\\x)?[0-9a-f]{2}[\s,:;-]*){8,}", re.IGNORECASE)
 _CODES = re.compile(r"(?:\b\d{2,3}\b[\s,;]*){8,}")
 # Decoded bytes that hold no text are not searched: eight characters of ASCII, also in UTF-16.
 _TEXT = re.compile(rb"(?:[\s -~]\x00{0,3}){8}")
+# What signs a presigned URL of S3; anyone who has it can fetch the object.
+_SIGNED = re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)(?:=|%3D))[^&\s\"'<>]+", re.IGNORECASE)
 _OTHERS = re.compile(r"[^a-z0-9]+")
 
 # The longest first: one may contain another.
@@ -51,6 +53,8 @@ def redact(text: str, also: Iterable[str] = (), mark: str = MARK) -> str:
     """At most LONGEST characters of ``text``, without the remembered keys; ``also``: more secrets, removed in plain text only."""
     if _secrets:
         text = _redacted(text[:LONGEST], mark)
+    if "-amz-" in text.lower():
+        text = _SIGNED.sub(rf"\g<1>{mark}", text)
     for secret in also:
         text = text.replace(secret, mark) if secret else text
     return text

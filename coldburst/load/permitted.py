@@ -12,8 +12,9 @@ from coldburst.installation import beside, own_or_given
 from coldburst.option import Option, OptionError, attribute
 from coldburst.targets.address import RUNPOD
 
-# Options that name files or directories, and the one that holds arguments of a program.
-FILES, ARGUMENTS = ("FILE", "PATH", "DIR"), "ARGS"
+# Options that name files or directories, and those whose value is fixed at the start.
+FILES = ("FILE", "PATH", "DIR")
+FIXED = {"ARGS": "holds arguments of a program", "S3URL": "names a bucket, which this machine's credentials open"}
 PORTS = {"http": 80, "https": 443}
 
 
@@ -28,7 +29,7 @@ class Permitted:
     def __init__(self, hosts: Iterable[str], given: Iterable[tuple[Option, Any]]) -> None:
         self._origins = {_origin(host) for host in hosts if host}
         given = [(option, str(value)) for option, value in given if value != ""]
-        self._arguments = {(option.name, value) for option, value in given if option.metavar == ARGUMENTS}
+        self._fixed = {(option.name, value) for option, value in given if option.metavar in FIXED}
         paths = [path for option, value in given if option.metavar in FILES and (path := _resolved(value))]
         self._directories = {Path.cwd(), beside("samples"), *(path if path.is_dir() else path.parent for path in paths)}
 
@@ -41,8 +42,8 @@ class Permitted:
                     f"{option.name} '{value}' is outside the working directory and the directories named at the start: "
                     f"start with {option.name} to use it"
                 )
-            if option.metavar == ARGUMENTS and value and (option.name, value) not in self._arguments:
-                raise OptionError(f"{option.name} '{value}' holds arguments of a program: set it on the command line, not in the form")
+            if option.metavar in FIXED and value and (option.name, value) not in self._fixed:
+                raise OptionError(f"{option.name} '{value}' {FIXED[option.metavar]}: set it on the command line, not in the form")
 
     def check_key(self, host: str, variable: str) -> None:
         """Raises OptionError where the key in ``variable`` is set and must not go to ``host``."""

@@ -130,6 +130,12 @@ SENT = (
     Option("--format", "json", "", "Shape of a transcript; stream: events, with the time to the first text", SHAPES),
     Option("--auth", "bearer", "", f"Header for the key in {TRANSCRIPTION_KEY}: Authorization or X-API-Key", ("bearer", "x-api-key")),
 )
+OBJECTS = (
+    Option("--objects", "", "S3URL", "Upload each request's file there first; {{url}}, or {{bucket}} and {{key}}, in --input name it"),
+    Option("--download", "", "EXPRESSION", "Fetch the objects of that store that an answer names, such as output.video_url"),
+    Option("--objects-pool", 0, "N", "Connections that boto3 keeps, such as its default 10; 0: as many as are needed"),
+    Option("--keep-objects", "no", "", "Leave the run's objects in the store", FLAG),
+)
 RUNPOD = (
     Option("--target", "auto", "", "Type of endpoint; auto detects it from --host", ("auto", *KINDS)),
     Option("--poll", "auto", "", "Queue: poll /status, /status-sync or /stream; auto: /stream if the input asks for a stream", POLL_MODES),
@@ -158,6 +164,7 @@ RESULTS = (
 GROUPS: Mapping[str, tuple[Option, ...]] = {
     "load and limits": LOAD,
     "requests": SENT,
+    "object storage": OBJECTS,
     "RunPod endpoints": RUNPOD,
     "results": RESULTS,
 }

@@ -57,6 +57,7 @@ class Checks:
 
     def judge(self, content: Any, exchange: Exchange) -> tuple[str, dict[str, Any]]:
         """What a decoded answer with status 2xx says (outcome.WORDS, or ""), and the columns that it fills."""
+        exchange.answer = content
         if inner := self.error(content, content):
             return "error", {"error": f"an error inside a {exchange.status}: {inner}"}
         if content is None and self.expect:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from coldburst.installation import own_or_given
 from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY, VIDEO_KEY
@@ -33,11 +33,13 @@ from coldburst.targets.row_payload import (
     check_rows,
     check_spoken,
     job_tree,
+    main_column,
     row_payload,
     speech_tree,
     video_tree,
 )
 from coldburst.targets.speech import SpeechOptions, SpeechTarget, speech_payload
+from coldburst.targets.through_objects import RowFiles, around
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
 from coldburst.targets.video import VideoTarget, video_payload
 from coldburst.targets.word_error_rate import ANY_WER
@@ -49,7 +51,10 @@ AUDIO_PATH, AUDIO_MODEL = "/v1/audio/transcriptions", "whisper-1"
 class Target(Protocol):
     """One kind of endpoint: its calls and its dialect."""
 
-    kind: ClassVar[str]
+    @property
+    def kind(self) -> str:
+        """The kind of endpoint, one of address.KINDS."""
+
     url: str
     client: HttpClient
 
@@ -108,6 +113,8 @@ def prepare(kind: str, options: Options, rows: Rows | None = None) -> TargetFact
     Raises:
         ValueError: one sentence that names the option and a right value.
     """
+    if kind in ("transcription", "speech") and (options["objects"] or options["download"]):
+        raise OptionError(f"--objects is for endpoints that take JSON with a URL or key, and a {kind} service does not: leave it out")
     makers = {"transcription": _transcription, "chat": _chat, "speech": _speech, "video": _video}
     return {"queue": _queue, "balancer": _balancer, **makers}[kind](options, rows)
 
@@ -126,7 +133,9 @@ def _queue(options: Options, rows: Rows | None) -> TargetFactory:
     # Rejects bodies that are too large before anything is started.
     bodies = job_bodies(payload, queue_options.policy)
     check_rows(rows, bodies, Limit(SYNC_BYTES, "a queue endpoint"), input_key(payload.tree))
-    return lambda address, limits, key: QueueTarget(address.url, payload, queue_options, limits, key)
+    return around(
+        lambda address, limits, key: QueueTarget(address.url, payload, queue_options, limits, key), payload, options, _files(rows)
+    )
 
 
 def _balancer(options: Options, rows: Rows | None) -> TargetFactory:
@@ -145,7 +154,9 @@ def _balancer(options: Options, rows: Rows | None) -> TargetFactory:
         max_wer=_max_wer(options["max_wer"]),
         shape=options["format"],
     )
-    return lambda address, limits, key: LoadBalancerTarget(address.url, payload, balancer_options, limits, key)
+    return around(
+        lambda address, limits, key: LoadBalancerTarget(address.url, payload, balancer_options, limits, key), payload, options, _files(rows)
+    )
 
 
 def _transcription(options: Options, rows: Rows | None) -> TargetFactory:
@@ -184,7 +195,7 @@ def _chat(options: Options, rows: Rows | None) -> TargetFactory:
         chat_options = ChatOptions(path or chat_route(address.url), options["model"], key_variable(address), own)
         return ChatTarget(address.url, payload, chat_options, limits, key)
 
-    return make
+    return around(make, payload, options, _files(rows))
 
 
 def _speech(options: Options, rows: Rows | None) -> TargetFactory:
@@ -208,14 +219,22 @@ def _video(options: Options, rows: Rows | None) -> TargetFactory:
     # Refuses a body that is too large before anything is started.
     check_rows(rows, json_bodies(video_payload(payload)), Limit(BALANCER_BYTES, "this test"))
     path, expected = _path(options["path"] or VIDEO_PATH), checks(options)
-    return lambda address, limits, key: VideoTarget(address.url, payload, path, limits, key, expected)
+    return around(
+        lambda address, limits, key: VideoTarget(address.url, payload, path, limits, key, expected), payload, options, _files(rows)
+    )
 
 
 def _payload(
     options: Options, rows: Rows | None, default: Callable[[Rows, str], Any], *, clips: bool = True, forms: bool = False
 ) -> Payload:
     template = Path(options["input"]) if options["input"] else None
-    return row_payload(template, (lambda: _clips(options)) if clips else tuple, rows, default, forms=forms)
+    return row_payload(
+        template, (lambda: _clips(options)) if clips else tuple, rows, default, forms=forms, objects=bool(options["objects"])
+    )
+
+
+def _files(rows: Rows | None) -> RowFiles | None:
+    return RowFiles(rows.data, rows.planned, main_column(rows)) if rows else None
 
 
 def _clips(options: Options) -> Sequence[Clip]:

@@ -8,6 +8,7 @@ A template is a JSON file. Texts in it may contain placeholders, in double brace
     {{audio_name}}     its file name
     {{audio_seconds}}  its length
     {{uuid}}           a random UUID, new in each body
+    {{url}}            with --objects: a presigned URL of the clip, which is uploaded first; {{bucket}} and {{key}} name it in the store
 
 and the names that the caller of ``load_payload`` adds, whose values each request brings. A text that is exactly one placeholder keeps the
 value's JSON type: {{seq}} and {{audio_seconds}} become numbers. Clips are sent in turn. A template without a placeholder for audio needs
@@ -31,6 +32,8 @@ from coldburst.targets.row_clip import Spoken
 RUN_BYTES, SYNC_BYTES, BALANCER_BYTES = 10_000_000, 20_000_000, 30_000_000
 # A job's input where clips are sent without a template.
 CLIP_INPUT: Mapping[str, Any] = {"audio_base64": "{{audio_base64}}", "name": "{{audio_name}}"}
+# Of a file that was uploaded to the store of --objects.
+OF_OBJECT = ("url", "key", "bucket")
 OF_CLIP = ("audio_base64", "audio_name", "audio_seconds")
 MOST_DEPTH = 100
 
@@ -58,11 +61,14 @@ class Payload:
         return [self.spoken.text] if self.spoken else [clip.text for clip in self.clips]
 
 
-def load_payload(template: Path | None, clips: Callable[[], Sequence[Clip]] = tuple, further: Collection[str] = ()) -> Payload:
+def load_payload(
+    template: Path | None, clips: Callable[[], Sequence[Clip]] = tuple, further: Collection[str] = (), *, objects: bool = False
+) -> Payload:
     """The template (None = none), and the clips if it asks for them or there is none.
 
     Args:
         further: names of placeholders besides those of this module; each request brings their values.
+        objects: whether files are uploaded, so that OF_OBJECT have values: clips, unless ``further`` are columns with other files.
 
     Raises:
         PayloadError: no file, no JSON, or an unknown placeholder.
@@ -71,10 +77,14 @@ def load_payload(template: Path | None, clips: Callable[[], Sequence[Clip]] = tu
         return Payload(None, tuple(clips()))
     tree = _read(template)
     used = set(placeholders(tree))
+    has_columns, further = bool(further), (*further, *(OF_OBJECT if objects else ()))
     for name in sorted(used - {*OF_CLIP, *OF_REQUEST, *further}):
+        if name in OF_OBJECT:
+            raise PayloadError(f"'{template}' contains {{{{{name}}}}}, the place of an uploaded file: name a store with --objects")
         known = ", ".join(f"{{{{{one}}}}}" for one in dict.fromkeys((*further, *OF_REQUEST, *OF_CLIP)) if ":" not in one)
         raise PayloadError(f"'{template}' contains the unknown placeholder {{{{{name}}}}}: use one of {known}")
-    return Payload(tree, tuple(clips()) if used & set(OF_CLIP) else (), str(template))
+    with_clips = {*OF_CLIP, *(() if has_columns else OF_OBJECT)}
+    return Payload(tree, tuple(clips()) if used & with_clips else (), str(template))
 
 
 def job_bodies(payload: Payload, policy: Mapping[str, Any]) -> tuple[BodyTemplate, ...]:

@@ -345,6 +345,7 @@ class QueueTarget:
     def _conclude(self, job: _Job, final: Mapping[str, Any], clip: Clip | None, exchange: Exchange) -> Evidence:
         """What the job's end says: its times, its outcome, and whether the transcript is right."""
         self._unended.pop(job.id, None)
+        exchange.answer = final
         exchange.known |= (found := columns(final))
         queue_s, execution_s, seen = found.get("queue_s"), found.get("execution_s"), exchange.seen or 0.0
         exchange.done = ended_at(job.accepted, job.asked, seen, queue_s, execution_s)

@@ -11,7 +11,7 @@ from coldburst.data.data_set import DataSet
 from coldburst.data.row import COMPUTED, DataError, Row
 from coldburst.targets.body_template import BodyTemplate
 from coldburst.targets.clips import ENDINGS, Clip
-from coldburst.targets.payload import CLIP_INPUT, Payload, PayloadError, load_payload, placeholders
+from coldburst.targets.payload import CLIP_INPUT, OF_OBJECT, Payload, PayloadError, load_payload, placeholders
 from coldburst.targets.row_clip import Spoken, row_clip
 
 # Columns that name audio files, and those with a chat's parts; the first that a data set has is used.
@@ -58,17 +58,19 @@ def row_payload(
     default: Callable[[Rows, str], Any],
     *,
     forms: bool = False,
+    objects: bool = False,
 ) -> Payload:
     """What to send: ``template``, or the ``default`` tree for the rows and the column with audio ("" = none), or clips.
 
     Args:
         forms: whether audio without a tree is sent as a form.
+        objects: whether files are uploaded to a store: {{url:column}} and {{key:column}} then name those of a row.
 
     Raises:
         PayloadError: nothing that can be sent; one sentence.
     """
     if rows is None:
-        return load_payload(template, clips)
+        return load_payload(template, clips, objects=objects)
     data = rows.data
     columns = ", ".join(f"{{{{{name}}}}}" for name in data.columns[:SHOWN_COLUMNS])
     audio = audio_column(data)
@@ -82,19 +84,25 @@ def row_payload(
             return load_payload(None, clips)
         rows.used = True
         return Payload(tree, (), str(data.path), spoken=_spoken(data, audio))
-    named = dict.fromkeys((*data.columns, "row", *(f"{kind}:{name}" for kind in COMPUTED for name in data.columns)))
-    payload = load_payload(template, clips, named)
-    used = set(placeholders(payload.tree)) & set(named)
+    kinds = (*COMPUTED, *(OF_OBJECT if objects else ()))
+    named = dict.fromkeys((*data.columns, "row", *(f"{kind}:{name}" for kind in kinds for name in data.columns)))
+    payload = load_payload(template, clips, named, objects=objects)
+    used = set(placeholders(payload.tree)) & {*named, *(OF_OBJECT if objects else ())}
     if rows.chosen and not used:
         raise PayloadError(f"'{template}' uses no column of --data '{data.path}': put in at least one of {columns}")
     rows.used = bool(used)
-    return replace(payload, spoken=_spoken(data, audio if f"file:{audio}" in used else ""))
+    return replace(payload, spoken=_spoken(data, audio if used & {f"file:{audio}", f"url:{audio}", "url"} else ""))
 
 
 def audio_column(data: DataSet) -> str:
     """The column that names audio files, by the first row; "" if there is none."""
     first = data.row(0).columns
     return next((name for name in AUDIO if str(first.get(name, "")).lower().endswith(ENDINGS)), "")
+
+
+def main_column(rows: Rows) -> str:
+    """The column whose files {{url}} and {{key}} name: of audio, or of a directory; "" if there is none."""
+    return audio_column(rows.data) or ("path" if "path" in rows.data.columns else "")
 
 
 def _spoken(data: DataSet, audio: str) -> Spoken | None:

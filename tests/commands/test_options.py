@@ -50,7 +50,7 @@ def spec(name):
 
 def place(option, kind, pages):
     """The row of an option that ``kind`` brings ("": of every run)."""
-    titles = ["Load and limits", "Requests", "RunPod endpoints", "Results"]
+    titles = ["Load and limits", "Requests", "Object storage", "RunPod endpoints", "Results"]
     if kind:
         titles = [title for title in pages if kind in title]
     (row,) = [pages[title][option.name] for title in titles if option.name in pages[title]]

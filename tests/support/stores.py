@@ -40,14 +40,14 @@ class MotoStore:
         """What boto3 reads of the environment."""
         return {**KEYS, "AWS_ENDPOINT_URL_S3": url or self.url, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         return [one["Key"] for one in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
     def unfinished(self) -> int:
         return len(self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", ()))
 
     def clear(self) -> None:
-        for key in self.keys():
+        for key in self.stored():
             self.client.delete_object(Bucket=BUCKET, Key=key)
 
 
@@ -67,15 +67,16 @@ class Proxy:
     """Passes requests on to a store.
 
     Attributes:
-        rule: called with method and path before each; bytes are the answer, in place of the store's, with ``status`` and ``headers``.
+        rule: called with method and path before each; bytes are the answer, in place of the store's, with ``status``.
+        edit: called with method and content of each answer of the store; what it returns is sent on, with the store's headers.
         seen: method and path of each request.
     """
 
     def __init__(self, store: str, server: ThreadingHTTPServer) -> None:
         self.store, self._server = store, server
         self.rule: Callable[[str, str], bytes | None] = lambda _method, _path: None
+        self.edit: Callable[[str, bytes], bytes] = lambda _method, content: content
         self.status = 503
-        self.headers = {"Content-Type": "application/xml"}
         self.seen: list[tuple[str, str]] = []
         self.url = f"http://127.0.0.1:{server.server_address[1]}"
 
@@ -93,14 +94,14 @@ def proxy(store: str) -> Iterator[Proxy]:
             front.seen.append((self.command, self.path))
             made = front.rule(self.command, self.path)
             if made is not None:
-                self.answer(front.status, front.headers, made)
+                self.answer(front.status, {"Content-Type": "application/xml"}, made)
                 return
             # The host is part of what was signed.
             link = http.client.HTTPConnection(urlsplit(front.store).netloc, timeout=30)
             headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "expect")}
             link.request(self.command, self.path, body, headers)
             answer = link.getresponse()
-            content = answer.read()
+            content = front.edit(self.command, answer.read())
             kept = {name: value for name, value in answer.getheaders() if name.lower() not in ("connection", "transfer-encoding")}
             self.answer(answer.status, kept, content)
             link.close()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldburst.redact import MARK, PART, WITHHELD
+from coldburst.redact import MARK, PART, WITHHELD, redact
 
 KEY = "rpa_Q8/sT3vX+Zk91mLwP0aYb7Nc"
 
@@ -145,3 +145,12 @@ def test_an_ordinary_error_keeps_its_words_around_a_key():
 
 def test_without_keys_nothing_is_read():
     assert knowing().redact("x" * 10_000) == "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["GET http://store/b/k?X-Amz-Signature=0a1b2c&X-Amz-Date=1 failed", "x-amz-signature%3D0a1b2c", '{"X-Amz-Security-Token=0a1b2c"}'],
+)
+def test_the_signature_of_a_presigned_url_is_removed(text):
+    assert "0a1b2c" not in redact(text)
+    assert ("X-Amz-Date=1 failed" in redact(text)) == ("Date" in text)
