@@ -33,7 +33,6 @@ from ..verdict.verdict import Verdict, judge
 from . import run_sheets
 from .metrics_json import metrics
 from .page import aligned, slug, views, write_page
-from .unit_sheet import unit_sheets
 
 UNDRAWN = f"--figures no was given; draw it with {PROGRAM} report RUN"
 
@@ -123,9 +122,8 @@ def terminal(of: Report, page: Path) -> str:
     lines += [f"  note: {note}" for note in of.verdict.notes]
     lines += [f"  note: {note}" for note in of.answer.notes] if of.answer else []
     sheet = _main(of)
-    counts = [] if of.answer or of.run.totals is not None else list(unit_sheets(of.tables))
-    counted = [line for one in counts for line in aligned([row[:2] for row in one.rows])]
-    shown = [*aligned([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), *(["", *counted] if counted else [])]
+    counted = [] if of.answer or of.run.totals is not None else run_sheets.key_figures(of.tables)
+    shown = [*aligned([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), *(["", *aligned(counted)] if counted else [])]
     return "\n".join([*lines, "", *shown, "", f"report: {page}"])
 
 

@@ -77,6 +77,12 @@ def times_sheet(of: Tables) -> Sheet:
     return _times("Response time", of.response, "", of, next_burst_s(of))
 
 
+def key_figures(of: Tables) -> list[tuple[str, ...]]:
+    """Names and values of throughput, audio, tokens, object storage and units, for a terminal."""
+    rows = [row for sheet in (_throughput(of), *workload_sheets(of), *unit_sheets(of)) for row in sheet.rows]
+    return [(str(row[0]), str(row[1])) for row in rows if row[0] not in ("offered rate", "measured wall time")]
+
+
 def absent_tables(of: Tables) -> list[str]:
     """A sentence for each table that this run cannot fill."""
     if of.run.totals is not None:
