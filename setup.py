@@ -7,7 +7,7 @@ BESIDE = ("analysis", "locustfiles", "samples")
 setup(
     packages=[
         *find_packages(include=["coldburst", "coldburst.*"]),
-        *(f"coldburst.{name}" for name in (*BESIDE, *find_packages(include=["analysis.*"]))),
+        *(f"coldburst.{name}" for name in (*BESIDE, "locustfiles.examples", *find_packages(include=["analysis.*"]))),
     ],
     package_dir={f"coldburst.{name}": name for name in BESIDE},
     package_data={"": ["*.json", "templates/*", "static/*", "static/uplot/*", "*.wav", "*.csv"]},

@@ -14,7 +14,7 @@ from pathlib import Path
 from coldburst import __version__
 from coldburst.installation import IMPORT_ROOT, analysis_module, beside, missing
 
-STARTER = "burst.py"
+STARTER, EXAMPLES = "burst", "examples"
 REFUSED = 2
 
 
@@ -67,7 +67,7 @@ def _restore(words: Sequence[str]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     """Replaces this process with Locust; returns only if it refuses."""
-    files = {path.stem: path for path in sorted(beside("locustfiles").glob("*.py"))}
+    files = _locustfiles("") | _locustfiles(EXAMPLES)
     names = ", ".join(files)
     parser = argparse.ArgumentParser(
         prog=sys.argv[0],
@@ -88,25 +88,37 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _init(words: Sequence[str]) -> int:
-    """Writes a starter locustfile: the project's burst.py, with commands for the current directory."""
-    argparse.ArgumentParser(
-        prog=sys.argv[0], description=f"Writes {STARTER}, a starter locustfile, into the current directory."
-    ).parse_args(words)
-    text = (beside("locustfiles") / STARTER).read_text(encoding="utf-8").replace(f"locustfiles/{STARTER}", STARTER)
+    """Writes a starter locustfile: the project's burst.py or an example, with commands for the current directory."""
+    files = {STARTER: beside("locustfiles") / f"{STARTER}.py"} | _locustfiles(EXAMPLES)
+    names = ", ".join(files)
+    parser = argparse.ArgumentParser(prog=sys.argv[0], description="Writes a starter locustfile into the current directory.")
+    parser.add_argument("name", metavar="NAME", nargs="?", default=STARTER, help=f"one of {names} (default {STARTER})")
+    name = parser.parse_args(words).name
+    if name not in files:
+        return _refuse(f"'{name}' is not a starter{_meant(name, files)} Give one of {names}")
+    own = Path(f"{name}.py")
+    program = sys.argv[0].rpartition(" ")[0]
+    text = files[name].read_text(encoding="utf-8").replace(f"locustfiles/{own}", str(own)).replace(f"run {name} ", f"run {own} ")
     try:
-        with Path(STARTER).open("x", encoding="utf-8") as file:
+        with own.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        return _refuse(f"{STARTER} already exists and is not overwritten: rename it, or run in another directory")
+        return _refuse(f"{own} already exists and is not overwritten: rename it, or run in another directory")
     except OSError as error:
-        return _refuse(f"cannot write {STARTER}: {error.strerror or error}")
-    print(f"wrote {STARTER}; next: {sys.argv[0].rpartition(' ')[0]} run {STARTER} --headless")
+        return _refuse(f"cannot write {own}: {error.strerror or error}")
+    host = "" if name == STARTER else " --host URL"
+    print(f"wrote {own}; next: {program} run {own} --headless{host}")
     return 0
+
+
+def _locustfiles(folder: str) -> dict[str, Path]:
+    """The project's own locustfiles in a folder, by name."""
+    return {path.stem: path for path in sorted((beside("locustfiles") / folder).glob("*.py"))}
 
 
 VERBS: Mapping[str, Verb] = {
     "run": Verb("run a locustfile with Locust: one of this project's or your own", _run),
-    "init": Verb(f"write a starter locustfile, {STARTER}, into the current directory", _init),
+    "init": Verb("write a starter locustfile, for bursts or a common worker, into the current directory", _init),
     "report": Verb("make the report of a run: ledger, verdict, times, figures", _analysis("report")),
     "compare": Verb("compare runs with a baseline, with confidence intervals", _analysis("compare")),
     "gate": Verb("check a run against its objectives in a CI job", _analysis("gate")),

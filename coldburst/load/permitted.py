@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from coldburst.installation import beside, own_or_given
 from coldburst.option import Option, OptionError, attribute
 from coldburst.targets.address import RUNPOD
+from coldburst.targets.payload import is_json
 
 # Options that name files or directories, and those whose value is fixed at the start.
 FILES = ("FILE", "PATH", "DIR")
@@ -37,7 +38,8 @@ class Permitted:
         """Raises OptionError for an option that leads out of the directories; the message does not say whether the file exists."""
         for option in options:
             value = str(values[attribute(option)])
-            if option.metavar in FILES and value and not self._contains(value):
+            itself = option.name == "--input" and is_json(value)
+            if option.metavar in FILES and value and not itself and not self._contains(value):
                 raise OptionError(
                     f"{option.name} '{value}' is outside the working directory and the directories named at the start: "
                     f"start with {option.name} to use it"

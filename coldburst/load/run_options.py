@@ -116,7 +116,9 @@ SENT = (
         "--unit", "", "NAME=EXPRESSION", "What to count in answers, such as images='length(output.images)'; its rate and price are reported"
     ),
     Option("--max-wer", "", "RATE", "A transcript with more errors per word is 'wrong', such as 0.3; empty: any; 'off': not compared"),
-    Option("--input", "", "FILE", "JSON body to send instead of clips; {{seq}}, {{audio_base64}} and columns of --data are filled in"),
+    Option(
+        "--input", "", "FILE", "JSON body to send instead of clips, or its file; {{seq}}, {{audio_base64}}, columns of --data are filled"
+    ),
     Option("--data", "", "PATH", "Rows that fill the template: JSONL, CSV, Parquet, or a directory of files, such as prompts.jsonl"),
     Option("--data-order", "rows", "", "Rows one after the other, or shuffled by --seed; over and over either way", ("rows", "shuffle")),
     Option(

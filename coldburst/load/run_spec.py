@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,6 +10,7 @@ from functools import cache
 from os import PathLike
 from typing import Any
 
+from coldburst.lines import one_line
 from coldburst.load import run_options
 from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import StageHooks
@@ -17,6 +19,8 @@ from coldburst.schedule.stages import EXAMPLE, Stage
 
 # From this similarity (difflib's ratio) an unknown attribute counts as a misspelt option.
 ALIKE = 0.8
+# Longest default of a class in the help of several.
+LONGEST = 30
 SCHEDULE = Option("--schedule", "", "STAGES", f"Load, stage by stage, such as '{EXAMPLE}'")
 MAX_IN_FLIGHT = 500
 CAP = Option("--max-in-flight", MAX_IN_FLIGHT, "N", "Limit on requests in flight, such as 15; a closed loop has its own number")
@@ -142,7 +146,7 @@ def _shared(options: Sequence[tuple[str, Option]]) -> Option:
     what = first.what if len(whats) == 1 else "; ".join(f"{name}: {option.what}" for name, option in options if whats[option.what] == name)
     if len({(type(option.default), option.default) for _, option in options}) == 1:
         return first._replace(what=what)
-    defaults = ", ".join(f"{name} {option.default}" for name, option in options)
+    defaults = ", ".join(f"{name} {one_line(str(option.default), LONGEST)}" for name, option in options)
     choices = ("", *first.choices) if first.choices else None
     return first._replace(default="", what=f"{what} (default by class: {defaults})", choices=choices)
 
@@ -181,8 +185,10 @@ def _with_default(test: Any, option: Option) -> Option:
 
 
 def _default(test: Any, option: Option, value: Any) -> str | int | float:
-    """A class attribute as an option's default: a list becomes numbers with commas, a bool becomes yes or no."""
+    """A class attribute as an option's default: a list becomes text with commas, a bool yes or no, the object in ``input`` JSON."""
     kind = type(option.default)
+    if isinstance(value, dict) and option.name == "--input":
+        return json.dumps(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(value, bool) and option.choices and {*option.choices} == {"yes", "no"}:
         return "yes" if value else "no"

@@ -7,7 +7,6 @@ checks clips and templates, and returns what makes the target.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from coldburst.installation import own_or_given
@@ -22,7 +21,7 @@ from coldburst.targets.clips import Clip, load_clips
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
 from coldburst.targets.outcome import Evidence
-from coldburst.targets.payload import BALANCER_BYTES, SYNC_BYTES, Payload, input_key, job_bodies, json_bodies
+from coldburst.targets.payload import BALANCER_BYTES, SYNC_BYTES, Payload, input_key, job_bodies, json_bodies, template_of
 from coldburst.targets.queue import QueueTarget
 from coldburst.targets.queue_options import QueueOptions
 from coldburst.targets.row_payload import (
@@ -205,8 +204,9 @@ def _speech(options: Options, rows: Rows | None) -> TargetFactory:
     path = _path(options["path"] or SPEECH_PATH)
     # Refuses a body that is too large before anything is started.
     check_rows(rows, json_bodies(speech_payload(payload, options["model"])), Limit(BALANCER_BYTES, "this test"))
-    if checks(options).expect:
-        raise OptionError("--expect checks JSON answers, and speech is audio: leave it out")
+    own = checks(options)
+    if own.expect or own.unit:
+        raise OptionError(f"{'--expect' if own.expect else '--unit'} reads JSON answers, and speech is audio: leave it out")
 
     def make(address: EndpointAddress, limits: Timeouts, key: str) -> SpeechTarget:
         return SpeechTarget(address.url, payload, SpeechOptions(path, options["model"], key_variable(address)), limits, key)
@@ -227,7 +227,7 @@ def _video(options: Options, rows: Rows | None) -> TargetFactory:
 def _payload(
     options: Options, rows: Rows | None, default: Callable[[Rows, str], Any], *, clips: bool = True, forms: bool = False
 ) -> Payload:
-    template = Path(options["input"]) if options["input"] else None
+    template = template_of(options["input"])
     return row_payload(
         template, (lambda: _clips(options)) if clips else tuple, rows, default, forms=forms, objects=bool(options["objects"])
     )

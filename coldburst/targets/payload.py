@@ -31,7 +31,7 @@ from coldburst.targets.row_clip import Spoken
 # The largest bodies that /run, /runsync and a load-balancing endpoint accept (documented).
 RUN_BYTES, SYNC_BYTES, BALANCER_BYTES = 10_000_000, 20_000_000, 30_000_000
 # A job's input where clips are sent without a template.
-CLIP_INPUT: Mapping[str, Any] = {"audio_base64": "{{audio_base64}}", "name": "{{audio_name}}"}
+CLIP_INPUT: Mapping[str, Any] = {"audio_base64": "{{audio_base64}}"}
 # Of a file that was uploaded to the store of --objects.
 OF_OBJECT = ("url", "key", "bucket")
 OF_CLIP = ("audio_base64", "audio_name", "audio_seconds")
@@ -61,8 +61,18 @@ class Payload:
         return [self.spoken.text] if self.spoken else [clip.text for clip in self.clips]
 
 
+def template_of(text: str) -> Path | str | None:
+    """What --input names: a file, JSON itself (a text that begins with a brace or bracket), or nothing."""
+    return (text if is_json(text) else Path(text)) if text else None
+
+
+def is_json(text: str) -> bool:
+    """Whether a value of --input is the template itself, and not the name of its file."""
+    return text.lstrip()[:1] in ("{", "[")
+
+
 def load_payload(
-    template: Path | None, clips: Callable[[], Sequence[Clip]] = tuple, further: Collection[str] = (), *, objects: bool = False
+    template: Path | str | None, clips: Callable[[], Sequence[Clip]] = tuple, further: Collection[str] = (), *, objects: bool = False
 ) -> Payload:
     """The template (None = none), and the clips if it asks for them or there is none.
 
@@ -132,16 +142,17 @@ def form_bodies(payload: Payload, fields: Mapping[str, str], boundary: str) -> t
     )
 
 
-def _read(template: Path) -> Any:
+def _read(template: Path | str) -> Any:
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        tree = json.loads(template.read_text(encoding="utf-8-sig"), parse_constant=refuse)
+        tree = json.loads(template if isinstance(template, str) else template.read_text(encoding="utf-8-sig"), parse_constant=refuse)
     except OSError as error:
         raise PayloadError(f"cannot read '{template}': {error.strerror}; name a JSON file with the request body") from error
     except (ValueError, RecursionError) as error:
-        raise PayloadError(f"'{template}' is not a JSON file in UTF-8: {error}") from error
+        what = f"--input '{template[:40]}…' is not JSON" if isinstance(template, str) else f"'{template}' is not a JSON file in UTF-8"
+        raise PayloadError(f"{what}: {error}") from error
     if tree is None or _depth(tree) > MOST_DEPTH:
         what = "only null" if tree is None else f"more than {MOST_DEPTH} nested levels"
         raise PayloadError(f'\'{template}\' contains {what}: give an object, as in {{"prompt": "hi"}}')

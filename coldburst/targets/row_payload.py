@@ -52,7 +52,7 @@ class Limit:
 
 
 def row_payload(
-    template: Path | None,
+    template: Path | str | None,
     clips: Callable[[], Sequence[Clip]],
     rows: Rows | None,
     default: Callable[[Rows, str], Any],
@@ -89,7 +89,7 @@ def row_payload(
     payload = load_payload(template, clips, named, objects=objects)
     used = set(placeholders(payload.tree)) & {*named, *(OF_OBJECT if objects else ())}
     if rows.chosen and not used:
-        raise PayloadError(f"'{template}' uses no column of --data '{data.path}': put in at least one of {columns}")
+        raise PayloadError(f"'{payload.source}' uses no column of --data '{data.path}': put in at least one of {columns}")
     rows.used = bool(used)
     return replace(payload, spoken=_spoken(data, audio if used & {f"file:{audio}", f"url:{audio}", "url"} else ""))
 

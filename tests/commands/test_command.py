@@ -128,6 +128,17 @@ def test_init_writes_a_locustfile_and_never_over_one(tmp_path):
     assert (tmp_path / "burst.py").read_text(encoding="utf-8") == "mine"
 
 
+def test_init_writes_the_example_of_a_worker(tmp_path):
+    done = coldburst("init", "sdxl", cwd=tmp_path)
+    assert done.stdout == "wrote sdxl.py; next: python -m coldburst run sdxl.py --headless --host URL\n"
+    written = (tmp_path / "sdxl.py").read_text(encoding="utf-8")
+    assert "    coldburst run sdxl.py --headless --host https://api.runpod.ai/v2/ENDPOINT_ID" in written
+    assert written.count("class Sdxl(ArrivalUser):") == 1
+    refused = coldburst("init", "sdx", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("coldburst: 'sdx' is not a starter: did you mean 'sdxl'? Give one of burst, comfyui, ")
+
+
 @pytest.mark.parametrize(
     ("module", "verb", "extra"),
     [

@@ -2,12 +2,13 @@
 
 import base64
 import json
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from coldburst.targets.clips import Clip
-from coldburst.targets.payload import PayloadError, form_bodies, job_bodies, json_bodies, load_payload
+from coldburst.targets.payload import PayloadError, form_bodies, job_bodies, json_bodies, load_payload, template_of
 
 CLIPS = [Clip("a.wav", 1.5, "hello", b"\x00\xffA"), Clip('b"ü.wav', 2.0, "", b"B")]
 
@@ -28,8 +29,16 @@ def jobs(payload, policy=None):
 
 def test_clips_alone_make_the_usual_jobs():
     first, second = jobs(load_payload(None, lambda: CLIPS))
-    assert first == {"input": {"audio_base64": base64.b64encode(b"\x00\xffA").decode(), "name": "a.wav"}}
-    assert second["input"]["name"] == 'b"ü.wav'
+    assert first == {"input": {"audio_base64": base64.b64encode(b"\x00\xffA").decode()}}
+    assert set(second["input"]) == {"audio_base64"}  # faster-whisper's worker refuses fields that it does not know
+
+
+def test_a_template_may_be_the_json_itself():
+    for text in ('{"input": {"url": "http://a//b", "n": "{{seq}}"}}', ' {"url": "http://a//b", "n": "{{seq}}"}'):
+        assert jobs(load_payload(template_of(text))) == [{"input": {"url": "http://a//b", "n": 7}}]
+    assert (template_of(""), template_of("body.json")) == (None, Path("body.json"))
+    with pytest.raises(PayloadError, match=r"--input '\{\"a\": …' is not JSON: Expecting value"):
+        load_payload(template_of('{"a": '))
 
 
 def test_placeholders_become_numbers_or_text(template):
