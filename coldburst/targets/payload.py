@@ -85,16 +85,16 @@ def load_payload(
     """
     if template is None:
         return Payload(None, tuple(clips()))
-    tree = _read(template)
+    tree, source = _read(template), "--input" if isinstance(template, str) else str(template)
     used = set(placeholders(tree))
     has_columns, further = bool(further), (*further, *(OF_OBJECT if objects else ()))
     for name in sorted(used - {*OF_CLIP, *OF_REQUEST, *further}):
         if name in OF_OBJECT:
-            raise PayloadError(f"'{template}' contains {{{{{name}}}}}, the place of an uploaded file: name a store with --objects")
+            raise PayloadError(f"'{source}' contains {{{{{name}}}}}, the place of an uploaded file: name a store with --objects")
         known = ", ".join(f"{{{{{one}}}}}" for one in dict.fromkeys((*further, *OF_REQUEST, *OF_CLIP)) if ":" not in one)
-        raise PayloadError(f"'{template}' contains the unknown placeholder {{{{{name}}}}}: use one of {known}")
+        raise PayloadError(f"'{source}' contains the unknown placeholder {{{{{name}}}}}: use one of {known}")
     with_clips = {*OF_CLIP, *(() if has_columns else OF_OBJECT)}
-    return Payload(tree, tuple(clips()) if used & with_clips else (), str(template))
+    return Payload(tree, tuple(clips()) if used & with_clips else (), source)
 
 
 def job_bodies(payload: Payload, policy: Mapping[str, Any]) -> tuple[BodyTemplate, ...]:
