@@ -66,6 +66,11 @@ class Session:
         """Whether the run that was started has ended, or could not start."""
         return self._started and (self.current is None or bool(self.current.load.finished.is_set()))
 
+    def wait_over(self, seconds: float) -> None:
+        """Waits until the run is over, at most ``seconds``."""
+        if self._started and self.current is not None:
+            self.current.load.finished.wait(seconds)
+
     @property
     def elapsed_s(self) -> float:
         """Seconds since the run's second 0; 0 before it has begun."""
