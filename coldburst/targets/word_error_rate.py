@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 ANY_WER = float("inf")
@@ -51,6 +52,8 @@ def warm_up(references: Iterable[str], max_wer: float | None) -> None:
         word_error_rate("warm", "up")
 
 
+# Clips are sent over and over, and most services say the same of each every time.
+@lru_cache(maxsize=256)
 def word_error_rate(reference: str, heard: str) -> float:
     """(Substitutions + deletions + insertions) / words of the reference, ignoring case and punctuation (jiwer)."""
     # Only runs with reference texts need it.
