@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares, nnls
 
 from ..statistics.intervals import LEVEL, Interval, t_quantile
 from ..text.number_format import brief, plural
@@ -86,6 +85,9 @@ def fit(levels: Sequence[float], per_s: Sequence[float]) -> Usl | str:
 
 def _linear(n: Floats, x: Floats, weights: Floats) -> Floats:
     """(λ, σ, κ) by non-negative least squares, as N ÷ X = (1 + σ(N − 1) + κN(N − 1)) ÷ λ is linear in 1/λ, σ/λ, κ/λ."""
+    # Only sweeps over workers need it, and the import takes a third of a second.
+    from scipy.optimize import nnls  # noqa: PLC0415
+
     terms = np.column_stack([np.ones_like(n), n - 1, n * (n - 1)]) * weights[:, None]
     inverse, contention, coherency = nnls(terms, n / x * weights)[0]
     inverse = max(inverse, 1e-12)
@@ -94,6 +96,8 @@ def _linear(n: Floats, x: Floats, weights: Floats) -> Floats:
 
 def _fit(n: Floats, x: Floats) -> Floats:
     """Least squares of throughput, starting from the linear form with weights that make it nearly the same problem."""
+    from scipy.optimize import least_squares  # noqa: PLC0415
+
     start = _linear(n, x, x**2 / n)
     inside = np.clip(start, [1e-9, 1e-9, 1e-12], [np.inf, 1 - 1e-9, np.inf])
     size = np.array([inside[0], 0.1, 0.001])
