@@ -23,7 +23,6 @@ from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.clips import Clip
 from coldburst.targets.exchange import Exchange
 from coldburst.targets.expression import Expression
-from coldburst.targets.http import HttpClient
 from coldburst.targets.outcome import Evidence
 
 logger = logging.getLogger("coldburst")
@@ -64,7 +63,7 @@ class ObjectTarget:
         self._target, self._store, self._clips, self._options = target, store, clips, options
         self.kind: str = target.kind
         self.url: str = target.url
-        self.client: HttpClient = target.client
+        self.client = target.client
         self.share = target.share
         # Generators of one run remove only what they uploaded themselves: each has its own prefix.
         self._own = uuid.uuid4().hex[:8]
