@@ -18,7 +18,7 @@ import msgpack
 import zmq
 
 from coldburst.distributed.messages import BEAT, BEAT_S, PLAN, ROWS
-from coldburst.record.attempt import Attempt, cells, line
+from coldburst.record.attempt import Attempt, row_line
 from coldburst.record.batches import Outbox
 
 
@@ -88,7 +88,7 @@ class StandIn:
             times = {"sent_s": at_s + 0.0004, "first_s": at_s + 0.8123, "done_s": at_s + 0.8127, "held_s": 0.0}
             known = {"status": 200, "worker_id": f"worker-{seq % 7}", "audio_s": 5.95, "bytes_out": 190_752, "bytes_in": 14 + seq % 97}
             row = Attempt(seq, 1, "steady", at_s, "ok", generator=self._word["name"], queue_s=0.1, execution_s=0.7, **times, **known)
-            self._outbox.add("attempts", line(cells(row)), {"requests": {"ok": 1}, "attempts": {"ok": 1}})
+            self._outbox.add("attempts", row_line(row), {"requests": {"ok": 1}, "attempts": {"ok": 1}})
             self.rows += 1
 
 

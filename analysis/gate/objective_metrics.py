@@ -96,6 +96,9 @@ _TIMES: Mapping[str, Callable[[Tables], tuple[TimeSummary | None, str]]] = {
     "ttft_": lambda of: (of.tokens.ttft if of.tokens else None, "no answer was streamed"),
     "cold_start_": lambda of: (cold_starts(of).start_s, "no endpoint worker was seen to start"),
     "lateness_": lambda of: (of.lateness.times, "nothing was sent"),
+    "upload_": lambda of: (of.object_transfers.upload if of.object_transfers else None, "nothing was uploaded"),
+    "download_": lambda of: (of.object_transfers.download if of.object_transfers else None, "nothing was downloaded"),
+    "end_to_end_": lambda of: (of.object_transfers.end_to_end if of.object_transfers else None, "nothing went through an object store"),
 }
 
 

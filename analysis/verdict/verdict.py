@@ -97,7 +97,7 @@ def _nothing_ok(tables: Tables) -> Iterator[str]:
 def _invalid(tables: Tables) -> Iterator[str]:
     about, book = tables.run.about, tables.ledger
     if not tables.attempts["sent_s"].notna().any():
-        yield "No request was sent, so nothing was measured: check the target and the schedule, and run again."
+        yield f"No request was sent, so nothing was measured: {_unsent(tables.attempts)}"
     elif why := _nothing_measured(tables):
         yield why
     if about.get("state") == "ended" and not book.balanced and not (book.missing > 0 and lost_names(tables.run)):
@@ -107,6 +107,14 @@ def _invalid(tables: Tables) -> Iterator[str]:
         yield (f"Lateness: P99 send delay {seconds(late.value)} (limit {seconds(limit)}); use more or faster generators, or a lower rate.")
     if tables.run.generator is not None:
         yield from _too_busy(tables.run.generator)
+
+
+def _unsent(attempts: pd.DataFrame) -> str:
+    errors = attempts["error"].dropna().astype(str)
+    failed = errors[errors.str.startswith("upload: ")]
+    if failed.empty:
+        return "check the target and the schedule, and run again."
+    return f"{plural(len(failed), 'upload')} failed, most often with '{one_line(str(failed.mode().get(0)))}'."
 
 
 def _nothing_measured(tables: Tables) -> str:

@@ -45,7 +45,7 @@ class Transfer:
     Attributes:
         retries: why boto3 sent each of its calls again.
         discarded: connections that did not fit into the pool.
-        at_once: calls to the store in progress when the last of those was discarded.
+        at_once: most transfers at a time until the last of those was discarded: so many connections are needed.
     """
 
     size: int = 0
@@ -129,6 +129,7 @@ class Store:
     @contextmanager
     def _transfer(self, size: int = 0) -> Iterator[Transfer]:
         found = self._transfers[gevent.getcurrent()] = Transfer(size)
+        self._most = max(self._most, len(self._transfers))
         try:
             yield found
         except Exception as error:
@@ -213,7 +214,7 @@ class Store:
         if transfer is None or not str(record.msg).startswith(_POOL_IS_FULL):
             return True
         transfer.discarded += 1
-        transfer.at_once = self._most = max(self._most, len(self._transfers))
+        transfer.at_once = self._most
         return False
 
 

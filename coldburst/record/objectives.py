@@ -3,7 +3,8 @@
 METRIC OP VALUE, with or without spaces; OP is one of < <= > >= ==
 
 p50 p90 p95 p99 max mean     response time of ok requests, in s or ms; with the prefix service_, queue_, execution_,
-                             ttft_ (time to first token), cold_start_ or lateness_, that time: ttft_p95 < 500 ms
+                             ttft_ (time to first token), cold_start_, lateness_, and with --objects upload_, download_
+                             or end_to_end_, that time: ttft_p95 < 500 ms
 success                      share of the planned requests that ended ok, in % or from 0 to 1; without requests that
                              were not due yet when --run-time ended the run
 failed wrong queue_timeouts throttled busy refused timed_out unreachable abandoned unfinished not_sent missing
@@ -35,7 +36,7 @@ from coldburst.option import number
 
 HELP = (__doc__ or "").replace("``", "'")
 POINTS = ("p50", "p90", "p95", "p99", "max", "mean")
-OF_TIMES = ("", "service_", "queue_", "execution_", "ttft_", "cold_start_", "lateness_")
+OF_TIMES = ("", "service_", "queue_", "execution_", "ttft_", "cold_start_", "lateness_", "upload_", "download_", "end_to_end_")
 TIMES = tuple(of + point for of in OF_TIMES for point in POINTS)
 # Metrics that count requests, and the outcome that each one counts.
 COUNTS: Mapping[str, str] = {"queue_timeouts": "queue_timeout"} | {

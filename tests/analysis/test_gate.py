@@ -17,7 +17,7 @@ from analysis.report.report import report
 from analysis.runs.load import RunError, load
 from analysis.text.number_format import seconds
 from coldburst.record import exit_codes
-from coldburst.record.attempt import COLUMNS, Attempt, cells, line
+from coldburst.record.attempt import COLUMNS, Attempt, line, row_line
 from coldburst.record.objectives import objectives
 
 RUNS = Path(__file__).parents[1] / "runs"
@@ -31,7 +31,7 @@ def made(folder, took, outcome="ok", **about):
         Attempt(seq, 1, "steady", float(seq), outcome, held_s=0.0, sent_s=seq + 0.001, done_s=seq + took_s)
         for seq, took_s in enumerate(took)
     ]
-    text = line(column.name for column in COLUMNS) + "".join(line(cells(row)) for row in rows)
+    text = line(column.name for column in COLUMNS) + "".join(map(row_line, rows))
     (folder / "attempts.csv").write_text(text, encoding="utf-8")
     record = {
         "format": 1, "id": folder.name, "question": "sustained", "state": "ended", "ended_by": "schedule", "elapsed_s": 120.0,

@@ -1,5 +1,7 @@
 """Requests with an upload and a download, against arithmetic by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,8 @@ from analysis.figures.anatomy import burst, phases
 from analysis.report.run_sheets import run_sheets
 from analysis.runs.load import load
 from analysis.tables.run_tables import Tables
-from coldburst.record.attempt import HEADER, Attempt, cells, line
+from analysis.verdict.verdict import judge
+from coldburst.record.attempt import HEADER, Attempt, row_line
 from tests.analysis.test_metrics_schema import content, wrong
 from tests.support.locusts import ROOT
 
@@ -35,7 +38,7 @@ EVENTS = [
 def run(tmp_path):
     about = (ROOT / "tests" / "runs" / "burst" / "run.json").read_text(encoding="utf-8")
     (tmp_path / "run.json").write_text(about, encoding="utf-8")
-    (tmp_path / "attempts.csv").write_text(HEADER + "".join(line(cells(row)) for row in ROWS), encoding="utf-8")
+    (tmp_path / "attempts.csv").write_text(HEADER + "".join(row_line(row) for row in ROWS), encoding="utf-8")
     (tmp_path / "events.csv").write_text("\n".join(EVENTS) + "\n", encoding="utf-8")
     return tmp_path
 
@@ -95,3 +98,16 @@ def test_metrics_json_has_them(run):
 
 def test_a_run_without_objects_has_no_table(tables):
     assert Tables(load(ROOT / "tests" / "runs" / "burst")).object_transfers is None
+
+
+def test_objectives_take_the_phases_and_the_end_to_end_time(run):
+    found = content(run, objectives=[{"that": "upload_max < 8 s"}, {"that": "download_max < 1 s"}, {"that": "end_to_end_max < 8 s"}])
+    assert [one["state"] for one in found["objectives"]] == ["met", "missed", "met"]
+
+
+def test_a_run_whose_uploads_all_failed_says_so(tables):
+    failed = tables.attempts[tables.attempts["seq"] == 2]
+    assert any(
+        "1 upload failed, most often with 'upload: SlowDown" in reason
+        for reason in judge(tables.run, Tables(replace(tables.run, attempts=failed))).reasons
+    )

@@ -128,16 +128,28 @@ def test_a_slow_store_delays_only_its_own_greenlet(behind, front):
     assert upload.get(timeout=30).size == 1
 
 
-def test_thirty_at_once_do_not_fit_into_a_pool_of_ten(server):
-    found = patched(AT_ONCE.format(pool=10), server.env())
+def thirty_at_once(server, front, pool):
+    """Thirty uploads, none of which is answered before all have arrived."""
+    together = threading.Barrier(30)
+
+    def hold(method, _path):
+        if method == "PUT":
+            together.wait(30)
+
+    front.rule = hold
+    return patched(AT_ONCE.format(pool=pool), server.env(front.url))
+
+
+def test_thirty_at_once_do_not_fit_into_a_pool_of_ten(server, front):
+    found = thirty_at_once(server, front, 10)
     assert found["n"] == 30
     assert found["discarded"] > 0
-    assert 10 < found["at_once"] <= 30
+    assert found["at_once"] == 30, "the pool to choose"
     assert "pool is full" not in found["stderr"], "it is counted, not logged each time"
 
 
-def test_thirty_at_once_fit_into_a_pool_of_fifty(server):
-    found = patched(AT_ONCE.format(pool=50), server.env())
+def test_thirty_at_once_fit_into_a_pool_of_fifty(server, front):
+    found = thirty_at_once(server, front, 50)
     assert (found["n"], found["discarded"], found["at_once"]) == (30, 0, 0)
 
 

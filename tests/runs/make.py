@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
-from coldburst.record.attempt import COLUMNS, ENDPOINT, EVENTS, GENERATOR, Attempt, Column, cells, line
+from coldburst.lines import one_line
+from coldburst.record.attempt import COLUMNS, ENDPOINT, EVENTS, GENERATOR, Attempt, Column, line
 from coldburst.schedule.stages import parse
 from coldburst.schedule.stages import planned as planned_by
 from tests.support.attempt_rows import ledger
@@ -32,6 +34,15 @@ FORMER_EVENTS = {"attempt", "cause"}
 """Columns that runs of version 0.1.0 did not have; ``burst`` and ``mixed`` are such runs. None has the columns of sweeps, chat,
 objects, video."""
 HOSTILE = "<script>alert(1)</script> =cmd|' /C calc'!A0 \"quoted\" \U0001f600 [x](http://x) `tick` a|b, c"
+
+
+def _cell(value: object) -> object:
+    """As runs of that time have it: numbers without zeros at their ends."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return round(value, 6) if isinstance(value, float) and math.isfinite(value) else one_line(value) if isinstance(value, str) else value
 
 
 def about(name: str, schedule: str, planned: int | None, rows: list[Attempt], **other: object) -> str:
@@ -88,7 +99,10 @@ def write(
     folder = HERE / name
     folder.mkdir(exist_ok=True)
     shown = [place for place, column in enumerate(COLUMNS) if column.name not in (LATER | FORMER if former else LATER)]
-    lines = [line(COLUMNS[place].name for place in shown), *(line(cells(row)[place] for place in shown) for row in rows)]
+    lines = [
+        line(COLUMNS[place].name for place in shown),
+        *(line(_cell(getattr(row, COLUMNS[place].name)) for place in shown) for row in rows),
+    ]
     of_events = tuple(c for c in EVENTS if not (former and c.name in FORMER_EVENTS))
     (folder / "run.json").write_text(run, encoding="utf-8")
     (folder / "attempts.csv").write_text("".join(lines) + tail, encoding="utf-8")
