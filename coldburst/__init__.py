@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coldburst.shape import ScheduleShape
     from coldburst.sweep_users import ConcurrencyUser, MatrixUser, ScalingUser
+    from coldburst.targets.own_calls import HttpError
     from coldburst.users import ArrivalUser, ColdStartUser, ReplayUser
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "ArrivalUser",
     "ColdStartUser",
     "ConcurrencyUser",
+    "HttpError",
     "MatrixUser",
     "ReplayUser",
     "ScalingUser",
@@ -32,7 +34,13 @@ __all__ = [
 
 
 # Where a public name is, but for those of users.py.
-MODULES = {"ScheduleShape": "shape", "ConcurrencyUser": "sweep_users", "MatrixUser": "sweep_users", "ScalingUser": "sweep_users"}
+MODULES = {
+    "ConcurrencyUser": "sweep_users",
+    "HttpError": "targets.own_calls",
+    "MatrixUser": "sweep_users",
+    "ScalingUser": "sweep_users",
+    "ScheduleShape": "shape",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ Load is arrivals, not users: each process has one user, which runs the whole sch
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 from gevent.event import Event
@@ -16,6 +17,8 @@ from coldburst.load import run_options, scale_to_zero
 from coldburst.load.run_spec import RunKind
 from coldburst.schedule import replay
 from coldburst.session import Session
+from coldburst.targets.own_calls import Http
+from coldburst.targets.own_request import Job, JobResult, current_job
 
 
 class ArrivalUser(User):
@@ -27,6 +30,7 @@ class ArrivalUser(User):
         schedule: the load, stage by stage, as in "burst 30" or "warm 20s 1/s, steady 60s 3/s poisson".
         max_in_flight: limit on requests in flight.
         host: the endpoint if --host is not given.
+        request: a method ``request(self, job)`` makes each request instead of the usual ones (docs/guides/own-requests.md).
     """
 
     abstract = True
@@ -35,6 +39,16 @@ class ArrivalUser(User):
     kind: ClassVar[RunKind] = RunKind()
     schedule: ClassVar[str]
     max_in_flight: ClassVar[int]
+    request: Callable[[Job], object] | None = None
+
+    @property
+    def http(self) -> Http:
+        """Calls below the host, in ``request``."""
+        return current_job().http
+
+    def submit(self, given: Mapping[str, Any]) -> JobResult:
+        """Submits a job with that input to the queue endpoint, in ``request``, and returns how it ended."""
+        return current_job().submit(given)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -173,7 +173,8 @@ def _degraded(tables: Tables) -> Iterator[str]:
     again = int((stayed & (tables.requests["tries"] > 0)).sum())
     unfit = stayed & (tables.requests["tries"] == 0) & tables.requests["error"].fillna("").astype(str).ne("")
     if unfit.any():
-        yield f"{plural(int(unfit.sum()), 'request')} could not be made of the data, such as {tables.requests['error'][unfit].iloc[0]}."
+        first = tables.requests["error"][unfit].iloc[0]
+        yield f"{plural(int(unfit.sum()), 'request')} had an error before anything was sent, such as {first}."
     if never := int(stayed.sum()) - again - int(unfit.sum()):
         ended = about.get("state") == "ended" and about.get("ended_by") not in ("schedule", RUN_TIME)
         why = "the run ended before their turn" if ended else "the load was lower than planned; raise the in-flight cap or lower the rate"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ class OptionChecker:
             own = ", ".join(f"'{spec.name}'" for spec in self._specs.values())
             raise OptionError(f"its locustfile has {own} but the master runs '{test}': start both with the same locustfile")
         place = {"runs": values["runs"] or next(option.default for option in spec.general if option.name == "--runs")}
-        plan = run_options.check({**values, **place}, spec.stages(values))
+        plan = run_options.check({**values, **place}, spec.stages(values), own=self._own_request(spec))
         if keyed and not run_options.key(plan):
             raise OptionError(f"{run_options.key_variable(plan)} is set on the master but not here: set it on each generator")
         return plan
@@ -125,16 +125,23 @@ class OptionChecker:
     def _check(self, spec: RunSpec, values: Mapping[str, Any]) -> CheckedRun:
         if self._environment.web_ui:
             self._permitted.check_files(spec.options, values)
-        plan = run_options.check(values, spec.stages(values), confined=bool(self._environment.web_ui))
+        plan = run_options.check(values, spec.stages(values), confined=bool(self._environment.web_ui), own=self._own_request(spec))
         key = run_options.key(plan)
         if self._environment.web_ui and key:
             self._permitted.check_key(plan.host, run_options.key_variable(plan))
         self._preflight(plan, key)
         return CheckedRun(spec, values, plan, key, _objectives(spec, plan))
 
+    def _own_request(self, spec: RunSpec) -> Callable[[Any], object] | None:
+        """The test's own ``request``, of an instance for this run."""
+        return spec.requester(self._environment).request if spec.requester else None
+
     def _preflight(self, plan: RunPlan, key: str) -> None:
         """Raises OptionError if the endpoint is not there. A master checks only what it polls: services are reached by its generators."""
         address = infer(plan.host, plan.kind)
+        if plan.own and not address.api:
+            # The route that the code calls is not known: the check only connects.
+            address = replace(address, kind="balancer")
         if not plan.host or plan.options["no_preflight"] == "yes":
             return
         if address.api or not self._environment.parsed_options.master:

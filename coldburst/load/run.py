@@ -205,7 +205,9 @@ class LoadRun:
             words = f"the generator failed: {type(error).__name__}: {error}"
             self._record(*about, decide(fault="reset"), Evidence(measured={"error": words}))
             raise
-        row = self._record(*about, decide(fault=exchange.fault, status=exchange.status, says=evidence.says), evidence)
+        # Uploads come before sending; a custom request may send nothing.
+        sent = exchange.sent is not None or bool(exchange.fault)
+        row = self._record(*about, decide(sent=sent, fault=exchange.fault, status=exchange.status, says=evidence.says), evidence)
         self._statistics.add(row)
         return row.outcome
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -77,7 +77,12 @@ FLAG = ("no", "yes")
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """The checked settings of one run. Times in seconds; ``host`` is "" for an embedded endpoint of that ``kind``."""
+    """The checked settings of one run. Times in seconds; ``host`` is "" for an embedded endpoint of that ``kind``.
+
+    Attributes:
+        data: its rows; None if nothing that is sent comes from any.
+        own: whether the test's own ``request`` makes the requests.
+    """
 
     host: str
     kind: str
@@ -95,6 +100,7 @@ class RunPlan:
     runs: Path
     options: Mapping[str, Any]
     data: DataSet | None = None
+    own: bool = False
 
 
 LOAD = (
@@ -239,11 +245,18 @@ class _Explain(argparse.Action):
         parser.exit()
 
 
-def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None, *, confined: bool = False) -> RunPlan:
+def check(
+    options: Mapping[str, Any],
+    stages: tuple[Stage, ...] | None = None,
+    *,
+    confined: bool = False,
+    own: Callable[[Any], object] | None = None,
+) -> RunPlan:
     """The plan for ``options`` (by name, with ``host``); ``stages`` replace --schedule.
 
     Args:
         confined: whether rows of --data may name only files beside it.
+        own: the test's own ``request``, if it has one.
 
     Raises:
         ValueError: an option is wrong.
@@ -276,10 +289,11 @@ def check(options: Mapping[str, Any], stages: tuple[Stage, ...] | None = None, *
         retries=Retries(options["retries"], options["backoff"]),
         sample_s=options["sample"],
         cold_after_s=options["cold_after"],
-        make_target=factory.prepare(kind, options, rows),
+        make_target=factory.prepare(kind, options, rows, own),
         runs=_runs(Path(options["runs"])),
         options=dict(options) | ({DATA_ID: rows.data.fingerprint()} if rows else {}),
         data=rows.data if rows and rows.used else None,
+        own=own is not None,
     )
 
 

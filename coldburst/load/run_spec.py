@@ -62,6 +62,7 @@ class RunSpec:
         own, general: the options of its kind, and of every run, with the class's defaults.
         host: the class's endpoint.
         problem: an error in its attributes, or "".
+        requester: the class if it has a method ``request``, which then makes the requests.
     """
 
     class_name: str
@@ -71,6 +72,7 @@ class RunSpec:
     general: tuple[Option, ...]
     host: str
     problem: str
+    requester: Any = None
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -105,7 +107,16 @@ def spec_of(test: Any) -> RunSpec:
         problem = ""
     except OptionError as error:
         own, general, problem = known, run_options.OPTIONS, str(error)
-    return RunSpec(test.__name__, test.__name__.lower(), kind, own, general, test.host or "", problem)
+    return RunSpec(
+        test.__name__,
+        test.__name__.lower(),
+        kind,
+        own,
+        general,
+        test.host or "",
+        problem,
+        test if callable(getattr(test, "request", None)) else None,
+    )
 
 
 def shared_options(specs: Sequence[RunSpec]) -> dict[str, Option]:
@@ -173,7 +184,7 @@ def _check_names(test: Any, known: Sequence[Option]) -> None:
         for name in vars(one):
             if name == "schedule" and name not in names:
                 raise OptionError(f"{test.__name__}.schedule has no effect: this kind of test makes its schedule from other options")
-            if name.startswith("_") or name in names or hasattr(test.__mro__[-2], name):
+            if name.startswith("_") or name in ("request", *names) or hasattr(test.__mro__[-2], name):
                 continue
             if alike := get_close_matches(name, names, n=1, cutoff=ALIKE):
                 raise OptionError(f"{test.__name__}.{name} is not an option: did you mean {alike[0]}?")

@@ -24,7 +24,7 @@ OUTCOMES: Mapping[str, str] = {
     "unreachable": "no connection, a broken one, or a 502 of the balancer",
     "abandoned": "the request's deadline passed (`--deadline`)",
     "unfinished": "in flight when the run was cut",
-    "not_sent": "shed at the in-flight cap, its data could not be read, or the run ended first",
+    "not_sent": "shed at the in-flight cap, an error before sending (its row of data, custom code), or the run ended first",
 }
 # Of a run directory; readers refuse a newer one.
 FORMAT = 1

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from coldburst.installation import own_or_given
 from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY, VIDEO_KEY
 from coldburst.option import OptionError
-from coldburst.targets import speech
+from coldburst.targets import answer, speech
 from coldburst.targets.address import SPEECH_PATH, VIDEO_PATH, EndpointAddress, chat_route, infer
 from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.chat import DEFAULT_BODY, ChatOptions, ChatTarget, chat_payload
@@ -21,6 +21,7 @@ from coldburst.targets.clips import Clip, load_clips
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
 from coldburst.targets.outcome import Evidence
+from coldburst.targets.own_request import Job, OwnTarget
 from coldburst.targets.payload import BALANCER_BYTES, SYNC_BYTES, Payload, input_key, job_bodies, json_bodies, template_of
 from coldburst.targets.queue import QueueTarget
 from coldburst.targets.queue_options import QueueOptions
@@ -103,24 +104,55 @@ def route(address: EndpointAddress, path: str) -> str:
     return {"chat": chat_route(address.url), "speech": SPEECH_PATH, "video": VIDEO_PATH}.get(address.kind, AUDIO_PATH)
 
 
-def prepare(kind: str, options: Options, rows: Rows | None = None) -> TargetFactory:
+def prepare(kind: str, options: Options, rows: Rows | None = None, own: Callable[[Job], object] | None = None) -> TargetFactory:
     """Reads and checks what is sent to an endpoint of that kind, and returns what makes its target.
 
     Args:
         rows: the data set that fills the bodies.
+        own: makes each request instead; None = the usual ones of that kind.
 
     Raises:
         ValueError: one sentence that names the option and a right value.
     """
+    if own:
+        return _own(kind, options, rows, own)
     if kind in ("transcription", "speech") and (options["objects"] or options["download"]):
         raise OptionError(f"--objects is for endpoints that take JSON with a URL or key, and a {kind} service does not: leave it out")
     makers = {"transcription": _transcription, "chat": _chat, "speech": _speech, "video": _video}
     return {"queue": _queue, "balancer": _balancer, **makers}[kind](options, rows)
 
 
-def _queue(options: Options, rows: Rows | None) -> TargetFactory:
-    payload = _payload(options, rows, job_tree)
-    queue_options = QueueOptions(
+def _own(kind: str, options: Options, rows: Rows | None, own: Callable[[Job], object]) -> TargetFactory:
+    if options["input"]:
+        raise OptionError("--input has no effect on a custom request: make its body in request(self, job)")
+    if options["objects"] or options["download"]:
+        raise OptionError("--objects has no effect on a custom request: use boto3 inside job.phase('upload') in request(self, job)")
+    if options["expect"] != "auto":
+        raise OptionError("--expect has no effect on a custom request: use job.check in request(self, job)")
+    if rows:
+        rows.used = True
+        rows.data.check(rows.planned, lambda row: row.size("row"))
+    queue_options = _queue_options(options)
+    auth = options["auth"] if kind == "transcription" else "bearer"
+
+    def make(address: EndpointAddress, limits: Timeouts, key: str) -> OwnTarget:
+        jobs = QueueTarget(address.url, Payload({"made by": "request"}, ()), queue_options, limits, key) if kind == "queue" else None
+        return OwnTarget(
+            address.url,
+            own,
+            limits,
+            answer.credentials(key, auth),
+            answer.Sender(kind, key, key_variable(address)),
+            jobs=jobs,
+            policy=queue_options.policy,
+            unit=options["unit"].partition("=")[0].strip(),
+        )
+
+    return make
+
+
+def _queue_options(options: Options) -> QueueOptions:
+    return QueueOptions(
         poll=options["poll"],
         execution_timeout_s=options["execution_timeout"] or None,
         ttl_s=options["ttl"] or None,
@@ -129,6 +161,10 @@ def _queue(options: Options, rows: Rows | None) -> TargetFactory:
         share=_share(options["poll_share"]),
         cancel=options["cancel"] == "yes",
     )
+
+
+def _queue(options: Options, rows: Rows | None) -> TargetFactory:
+    payload, queue_options = _payload(options, rows, job_tree), _queue_options(options)
     # Rejects bodies that are too large before anything is started.
     bodies = job_bodies(payload, queue_options.policy)
     check_rows(rows, bodies, Limit(SYNC_BYTES, "a queue endpoint"), input_key(payload.tree))

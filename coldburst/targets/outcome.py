@@ -10,9 +10,16 @@ from typing import Any
 from coldburst.redact import redact_columns
 
 FAULTS = ("connect", "reset", "deadline", "upload")
-_BY_WORD = {"gave_up_waiting": "queue_timeout", "out_of_time": "timed_out", "no_quota": "refused"}
+# These decide whatever the status is; the last two are those of a custom request, which looked at it.
+_BY_WORD = {
+    "gave_up_waiting": "queue_timeout",
+    "out_of_time": "timed_out",
+    "no_quota": "refused",
+    "accepted": "ok",
+    "not_accepted": "wrong",
+}
 _BY_STATUS = {408: "timed_out", 429: "throttled", 502: "unreachable", 524: "timed_out"}
-WORDS = ("busy", "error", "wrong", "gave_up_waiting", "out_of_time", "no_quota")
+WORDS = ("busy", "error", "wrong", "gave_up_waiting", "out_of_time", "no_quota", "accepted", "not_accepted")
 # Seconds after sending within which a 400 is the load balancer's own (documented: about 120 s).
 HOLD_FROM_S, HOLD_TO_S = 110.0, 135.0
 _NO_WORKER = re.compile(r"no workers? available|timed out waiting for (a )?worker|worker_timeout", re.IGNORECASE)

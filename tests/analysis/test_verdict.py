@@ -54,7 +54,9 @@ def test_requests_without_data_are_told_with_their_line(burst):
     rows = rows.assign(outcome=["ok"] * 19 + ["not_sent"], sent_s=rows["sent_s"].where(rows.index < rows.index[-1]))
     rows = rows.assign(error=[None] * 19 + ["'rows.jsonl', line 20: no column 'a'"])
     run = replace(burst, about=burst.about | {"planned": 20}, attempts=rows)
-    assert "1 request could not be made of the data, such as 'rows.jsonl', line 20: no column 'a'." in judge(run, Tables(run)).reasons
+    assert (
+        "1 request had an error before anything was sent, such as 'rows.jsonl', line 20: no column 'a'." in judge(run, Tables(run)).reasons
+    )
 
 
 def test_what_never_left_is_no_part_of_the_rate(burst):

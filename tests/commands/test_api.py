@@ -99,7 +99,7 @@ def public(tmp_path_factory):
 
 def test_each_public_name_is_there_and_no_other(public):
     assert public["listed"]
-    assert sum(name.startswith("<class 'coldburst.") for name in public["names"]) == 7
+    assert sum(name.startswith("<class 'coldburst.") for name in public["names"]) == 8
     assert public["missing"] == "module 'coldburst' has no attribute 'Burst'"
 
 
