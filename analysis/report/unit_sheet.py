@@ -15,12 +15,10 @@ def unit_sheets(of: Tables) -> Iterator[Sheet]:
     found = units(of)
     if found is None or (not found.own and found.usd is None):
         return
-    per_request = number(found.total / found.n, found.shown)
-    rows = [
-        (f"{found.shown} per second", number(found.per_s, f"{found.shown} per s"), f"{number(found.total)} ÷ measured wall time"),
-        (f"{found.shown} per request", per_request, f"mean of the {found.n:,} of {found.of:,} ok answers that have any"),
-    ]
-    count, priced = found.priced_by
+    name, (count, priced) = found.shown, found.priced_by
     usd = found.why if found.usd is None else number(found.usd * count, "USD")
-    rows.append((f"USD per {priced}", usd, "cost of the endpoint workers ÷ units"))
-    yield Sheet("Units", ("", "Value", "How"), tuple(rows), "", aside=True)
+    price = (f"USD per {priced}", usd, "cost of the endpoint workers ÷ units")
+    per_s = (f"{name} per second", number(found.per_s, f"{name} per s"), f"{number(found.total)} ÷ measured wall time")
+    having = f"mean of the {found.n:,} of {found.of:,} ok answers that have any"
+    per_request = (f"{name} per request", number(found.total / found.n, name), having)
+    yield Sheet("Units", ("", "Value", "How"), (per_s, per_request, price) if found.own else (price,), "", aside=True)

@@ -32,6 +32,8 @@ _BEFORE = re.compile(rf"((?:^|[(,&|!?])\s*)({_PLAIN})(?=\s*{_OPERATOR})")
 _ENDS_IN_OPERATOR = re.compile(rf"{_OPERATOR}\s*$")
 # Longest part of an answer in a message.
 _SHOWN = 80
+# Lists within lists that a path of names goes through.
+_DEEPEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Expression:
     def values(self, answer: Any) -> Iterator[Any]:
         """What it finds in ``answer``: one value, or for a path through lists any number. Nothing where a function cannot be applied."""
         if not self.names:
-            with suppress(JMESPathError):
+            with suppress(JMESPathError, RecursionError):
                 yield self.compiled.search(answer)
             return
         yield from _at(answer, self.names)
@@ -98,15 +100,20 @@ def parts(text: str) -> list[str]:
 
 def excerpt(value: Any) -> str:
     """The beginning of ``value`` as JSON."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    text = ""
+    # An answer may have 20 MB.
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+        text += piece
+        if len(text) > _SHOWN:
+            return f"{text[:_SHOWN]}…"
+    return text
 
 
-def _at(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
-    """The values at a path of names, through lists."""
+def _at(value: Any, names: tuple[str, ...], depth: int = 0) -> Iterator[Any]:
+    """The values at a path of names, through lists of at most _DEEPEST levels."""
     if isinstance(value, list):
-        for item in value:
-            yield from _at(item, names)
+        for item in value if depth < _DEEPEST else ():
+            yield from _at(item, names, depth + 1)
     elif not names:
         yield value
     elif isinstance(value, dict) and names[0] in value:
@@ -114,7 +121,7 @@ def _at(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
         if len(names) == 1:
             yield inner
         else:
-            yield from _at(inner, names[1:])
+            yield from _at(inner, names[1:], depth)
 
 
 def _names(tree: dict[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
     coldburst run rest_service --headless --host https://ENDPOINT_ID.api.runpod.ai
     coldburst run rest_service --headless --host http://127.0.0.1:8000
 
-Write the route, the JSON that is sent, and what must be in the answer. Expressions: docs/reference/causes.md.
+Write the route, the JSON that is sent, and what must be in the answer. Expressions: docs/reference/causes.md. A service that fetches
+its files by URL: write {{url}} into ``input``, and add --data FILES --objects s3://BUCKET; each file is uploaded before its request.
 """
 
 from coldburst import ArrivalUser

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.report.report import report, terminal
@@ -50,6 +51,17 @@ def test_a_price_is_for_a_million_tokens_an_hour_of_audio_or_one(unit, each, pri
     assert (found.priced_by[0], f"USD per {found.priced_by[1]}") == (price, each)
     (sheet,) = unit_sheets(Tables(counted(3.0, unit)))
     assert [row[0] for row in sheet.rows] == [f"{found.shown} per second", f"{found.shown} per request", each]
+
+
+def test_tokens_and_audio_have_only_their_price_there():
+    run = counted(np.nan, "")
+    assert list(unit_sheets(Tables(run))) == []
+    workers = pd.DataFrame({"at_s": [0.0], "view": ["workers"], "error": "", "initializing": [0], "idle": [0], "running": [1]})
+    paid = replace(run, endpoint=workers, about=run.about | {"options": {"price": "0.001"}, "elapsed_s": 36.0})
+    (sheet,) = unit_sheets(Tables(paid))
+    audio_s = load(BURST).attempts["audio_s"].sum()
+    assert units(Tables(paid)).usd == pytest.approx(0.036 / audio_s)
+    assert [row[0] for row in sheet.rows] == ["USD per audio hour"]
 
 
 def test_the_terminal_shows_them_and_a_unit_that_no_answer_has_is_named(tmp_path):

@@ -85,6 +85,18 @@ def test_what_is_not_met_is_told_with_what_is_there():
     assert checks(asked(expect="output.text")).lack(CHUNKS | {"output": "no"}, "no") == ('expected output.text, found null in "no"')
 
 
+def test_answers_of_any_depth_and_size_are_judged():
+    deep = value = []
+    for _ in range(900):
+        value.append([])
+        value = value[0]
+    for text in ("output.images", "output[].images", "length(output[0][0]) > 5", "output == `[]`"):
+        found = checks(asked(expect=text)).lack({"output": deep}, deep)
+        assert found.startswith(f"expected {text}, found ") and len(found) < 300
+    long = {"output": {"text": "x" * 20_000_000}}
+    assert len(checks(asked(expect="output.text == 'x'")).lack(long, long["output"])) < 300
+
+
 def test_errors_are_looked_for_at_the_given_places_and_with_auto_in_the_common_ones_too():
     output = {"detail": ["seed", 5], "error": ""}
     job = {"status": "COMPLETED", "output": output}
