@@ -21,6 +21,7 @@ from tests.support.handlers.worker_stubs import STUBS, answer
 from tests.support.locusts import REPORTED, ROOT, locust
 from tests.support.platform import RUNNING, platform
 from tests.support.scripted import scripted
+from tests.support.stores import moto
 
 FOLDER = ROOT / "locustfiles" / "examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -171,8 +172,26 @@ def test_a_rest_service_is_asked_for_its_json(tmp_path):
     assert server.requests[0].startswith(b"POST /generate HTTP/1.1\r\n")
 
 
+def test_a_rest_service_gets_a_file_through_a_bucket_and_leaves_its_result_there(tmp_path, monkeypatch):
+    def send(sock, request):
+        given = json.loads(request.partition(b"\r\n\r\n")[2])
+        store.client.copy_object(Bucket=given["bucket"], Key="results/1", CopySource={"Bucket": given["bucket"], "Key": given["input_key"]})
+        body = b'{"result_key": "results/1"}'
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        return True
+
+    with moto() as store, scripted(send) as server:
+        store.client.create_bucket(Bucket="my-bucket")
+        for name, value in store.env().items():
+            monkeypatch.setenv(name, value)
+        outcome, _, columns = outcome_of(plan_of("rest_through_s3", server.url, tmp_path), server.url, 30.0)
+        left = [one["Key"] for one in store.client.list_objects_v2(Bucket="my-bucket")["Contents"]]
+    assert (outcome, columns["upload_s"] > 0) == ("ok", True)
+    assert left == ["results/1"], "what the service wrote elsewhere stays"
+
+
 def test_every_example_is_short_and_names_its_command():
-    assert set(EXAMPLES) == {*STUBS, "rest_service"}
+    assert set(EXAMPLES) == {*STUBS, "rest_service", "rest_through_s3"}
     for name in EXAMPLES:
         text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
         assert len(text.splitlines()) <= 40
