@@ -45,7 +45,7 @@ class Dispatcher:
         self,
         stages: Sequence[Stage],
         seed: int,
-        send: Callable[[Arrival, float], None],
+        send: Callable[[Arrival, float], float | None],
         refuse: Callable[[Arrival], None],
         *,
         cap: int,
@@ -199,8 +199,9 @@ class Dispatcher:
         """Sends in the present greenlet, which belongs to a place of a closed loop."""
         self._idle.clear()
         self._sending.add(gevent.getcurrent())
+        pause_s = 0.0
         try:
-            self._send_one(arrival, 0.0)
+            pause_s = self._send_one(arrival, 0.0) or 0.0
         except gevent.GreenletExit:
             # It was cut, and with it the run.
             return
@@ -208,12 +209,14 @@ class Dispatcher:
             # The place goes on with the next request. As for a greenlet that fails, the error is printed.
             gevent.get_hub().handle_error(gevent.getcurrent(), *sys.exc_info())
         # Others get a turn even if requests end without a wait. Nobody may cut the greenlet here, between two requests.
-        if not self.stopping:
+        if pause_s > 0:
+            self._stopping.wait(min(pause_s, max(self._stop_s - self.now(), 0.0)))
+        elif not self.stopping:
             gevent.sleep(0)
 
-    def _send_one(self, arrival: Arrival, held_s: float) -> None:
+    def _send_one(self, arrival: Arrival, held_s: float) -> float | None:
         try:
-            self._send(arrival, held_s)
+            return self._send(arrival, held_s)
         finally:
             self._sending.discard(gevent.getcurrent())
             if self._waiting and self.in_flight < self.cap:

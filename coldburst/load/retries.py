@@ -11,6 +11,17 @@ AGAIN = ("queue_timeout", "throttled", "busy", "unreachable")
 LONGEST_S = 60.0
 # If the endpoint asks for more than this there is no further try, so that the run can end.
 LONGEST_ASKED_S = 600.0
+# Outcomes of an endpoint that answers at once because it cannot serve. A place of a closed loop that gets one sends its next request
+# this long after the failed one, in seconds, or after Retry-After, up to the longest pause.
+REJECTED = (*AGAIN, "failed", "refused")
+PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
+
+
+def back_off_s(outcome: str, took_s: float, retry_after_s: float | None) -> float:
+    """Seconds that a place of a closed loop pauses after a request that ended with ``outcome`` after ``took_s`` seconds."""
+    if outcome not in REJECTED:
+        return 0.0
+    return max(PAUSE_S - took_s, min(retry_after_s or 0.0, LONGEST_PAUSE_S), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

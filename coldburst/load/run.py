@@ -13,6 +13,7 @@ from gevent.lock import RLock
 from coldburst.data.row import DataError
 from coldburst.load import events
 from coldburst.load.dispatcher import Dispatcher
+from coldburst.load.retries import back_off_s
 from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import EndRunError, StageContext, StageGate, StageHooks
 from coldburst.randomness import stream
@@ -168,7 +169,8 @@ class LoadRun:
         self.target.close()
         return self.ledger
 
-    def _send(self, arrival: Arrival, held_s: float) -> None:
+    def _send(self, arrival: Arrival, held_s: float) -> float:
+        """Sends a request with its retries; the seconds that a place of a closed loop pauses then."""
         self.sent += 1
         outcome, tries, retries = "", 0, self.plan.retries
         uploaded: dict[str, Any] = {}
@@ -179,9 +181,10 @@ class LoadRun:
             outcome = self._try(arrival, held_s if tries == 1 else None, exchange, tries, outcome)
             # Files are uploaded once for all tries.
             uploaded = {name: exchange.known[name] for name in UPLOADED if name in exchange.known}
-            pause_s = retries.pause_s(outcome, tries, retry_after_s(exchange.headers), random_) if random_ else None
+            asked_s = retry_after_s(exchange.headers)
+            pause_s = retries.pause_s(outcome, tries, asked_s, random_) if random_ else None
             if pause_s is None or not self._rest(pause_s):
-                return
+                return back_off_s(outcome, (exchange.done or 0.0) - (exchange.sent or 0.0), asked_s)
 
     def _rest(self, seconds: float) -> bool:
         """Waits before another try; False if the run ends meanwhile."""

@@ -221,7 +221,7 @@ def test_an_error_of_the_generators_own_is_told_and_loses_no_row(tmp_path):
     broken = """
 from coldburst.targets.transcription import TranscriptionTarget
 
-def send(self, seq, name, exchange):
+def send(self, seq, name, exchange, values):
     raise RuntimeError("boom")
 
 TranscriptionTarget.send = send

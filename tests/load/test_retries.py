@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from coldburst.load.retries import AGAIN, LONGEST_ASKED_S, LONGEST_S, Retries
+from coldburst.load.retries import AGAIN, LONGEST_ASKED_S, LONGEST_S, Retries, back_off_s
 from coldburst.record.attempt import OUTCOMES
 from coldburst.targets.answer import retry_after_s
 from tests.support.locusts import PLAIN, locust
@@ -110,3 +110,19 @@ def test_each_try_is_a_row_and_the_ledger_counts_requests(tmp_path):
         ("2", "3", "busy"),
     ]
     assert again - first >= 1, "Retry-After was not honoured"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "took_s", "asked_s", "pause_s"),
+    [
+        ("ok", 0.01, 5.0, 0.0),
+        ("wrong", 0.01, None, 0.0),
+        ("busy", 0.1, None, 0.4),
+        ("busy", 0.1, 2.0, 2.0),
+        ("throttled", 0.1, 3600.0, 10.0),
+        ("failed", 3.0, None, 0.0),
+        ("unreachable", 0.0, None, 0.5),
+    ],
+)
+def test_a_place_of_a_closed_loop_does_not_hammer_an_endpoint_that_rejects(outcome, took_s, asked_s, pause_s):
+    assert back_off_s(outcome, took_s, asked_s) == pytest.approx(pause_s)
