@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables.run_tables import Tables
 from .anatomy import anatomy, burst, waterfall
+from .endpoint_resources import endpoint_resources
 from .generator_health import generator, lateness
 from .locust_history import histories
 from .response_times import distribution, outcomes, response
@@ -23,5 +24,5 @@ def plots(tables: Tables, answer: SweepAnswer | None = None) -> list[Plot | Miss
     if tables.run.totals is not None:
         return histories(tables.run.totals)
     if answer is not None:
-        return [*answer.plots(), *(make(tables) for make in OF_A_SWEEP)]
-    return [make(tables) for make in OWN]
+        return [*answer.plots(), *(make(tables) for make in OF_A_SWEEP), *endpoint_resources(tables)]
+    return [*(make(tables) for make in OWN), *endpoint_resources(tables)]

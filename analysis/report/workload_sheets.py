@@ -8,6 +8,7 @@ from ..tables.run_tables import Tables
 from ..text.method_remark import method_remark
 from ..text.number_format import interval_text, number, percent, seconds
 from ..text.sheet import Sheet
+from .video_sheets import video_sheets
 
 
 def workload_sheets(of: Tables) -> Iterator[Sheet]:
@@ -15,6 +16,7 @@ def workload_sheets(of: Tables) -> Iterator[Sheet]:
     yield from _transfers(of)
     yield from _tokens(of)
     yield from _audio(of)
+    yield from video_sheets(of)
 
 
 def _transfers(of: Tables) -> Iterator[Sheet]:

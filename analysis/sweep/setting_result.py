@@ -285,6 +285,9 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 NOTHING = pd.DataFrame(
-    {name: pd.Series(dtype="float64") for name in ("response_s", "service_s", "queue_s", "execution_s", "wer", "audio_s", "done_s", *PARTS)}
+    {
+        name: pd.Series(dtype="float64")
+        for name in ("response_s", "service_s", "queue_s", "execution_s", "wer", "audio_s", "done_s", "tts_s", "video_s", *PARTS)
+    }
     | {"outcome": pd.Series(dtype="str"), "cold": pd.Series(dtype="boolean")}
 )

@@ -20,7 +20,21 @@ from .sweep_settings import SweepSettings, finite
 STATES = ("done", "cut", "skipped", "not reached")
 UNEVEN = 0.10
 OF_ATTEMPTS = ["outcome", "sent_s", "done_s", "worker_id"]
-OF_REQUESTS = ["outcome", "scheduled_s", "done_s", "response_s", "service_s", "queue_s", "execution_s", "audio_s", "wer", "cold", *PARTS]
+OF_REQUESTS = [
+    "outcome",
+    "scheduled_s",
+    "done_s",
+    "response_s",
+    "service_s",
+    "queue_s",
+    "execution_s",
+    "audio_s",
+    "wer",
+    "cold",
+    "tts_s",
+    "video_s",
+    *PARTS,
+]
 NO_END = "the run was cut off during this stage"
 
 

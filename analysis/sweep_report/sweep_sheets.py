@@ -16,6 +16,7 @@ from ..sweep.sweep_result import SweepResult
 from ..sweep.usl import Usl
 from ..text.number_format import NONE, number, percent, plural, seconds
 from ..text.sheet import Sheet
+from .video_sheet import video_sheet
 
 KEYS = {"concurrency": "Requests at a time", "scaling": "Endpoint workers", "matrix": "Concurrency"}
 
@@ -23,7 +24,7 @@ KEYS = {"concurrency": "Requests at a time", "scaling": "Endpoint workers", "mat
 def sweep_sheets(of: SweepResult) -> list[Sheet]:
     """Every table that the sweep can fill, except the decision."""
     axis = "endpoint workers" if of.settings.by_workers else "the achieved concurrency"
-    made = [settings_sheet(of), _percentiles(of), _load(of), _relative(of), _costs(of)]
+    made = [settings_sheet(of), _percentiles(of), _load(of), _relative(of), video_sheet(of), _costs(of)]
     made += [_quality(of), _split(of), law_sheet(of.law, axis), *_memory(of), _stages(of)]
     return [sheet for sheet in made if sheet.rows]
 
