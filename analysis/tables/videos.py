@@ -69,15 +69,16 @@ def videos(rows: pd.DataFrame) -> Videos | None:
     if ok.empty:
         return None
     speech, pictures, audio_s = floats(ok["tts_s"]), floats(ok["video_s"]), float(ok["audio_s"].sum())
-    whole = float(speech.sum() + pictures.sum())
+    work = speech + pictures
+    whole = float(work.sum())
     found = tuple(
         Phase(
             name,
             time_summary(times, len(ok)),
-            float(times.sum()) / whole if whole else 0.0,
+            1.0 if times is work else float(times.sum()) / whole if whole else 0.0,
             audio_s / float(times.sum()) if times.sum() else None,
         )
-        for name, times in (("speech", speech), ("pictures", pictures), ("both", speech + pictures))
+        for name, times in (("speech", speech), ("pictures", pictures), ("both", work))
     )
     return Videos(len(ok), audio_s, whole / len(ok), found)
 

@@ -1,0 +1,97 @@
+"""docs/guides/video.md is true: its commands run, with times of a tenth, and what it says of each holds."""
+
+import re
+import shlex
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.locusts import REPORTED, ROOT, locust
+from tests.support.transcribers import ask
+from tests.support.videos import video_service
+
+GUIDE = (ROOT / "docs" / "guides" / "video.md").read_text(encoding="utf-8")
+TENTH = ("--tts", "0.02", "--video", "0.135")
+COMMANDS = [line for block in re.findall(r"^```sh\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+SERVICES = [shlex.split(line) for line in COMMANDS if line.startswith("python -m coldburst video")]
+BURST = "locust -f locustfiles/video.py --headless Video --host http://127.0.0.1:8085/v1/videos --price 0.0003861"
+SCALING = next(line for line in COMMANDS if " VideoScaling " in line)
+
+
+def service(*words):
+    """The options of the guide's only service with all of these words, without its port."""
+    found = [command for command in SERVICES if set(words) <= set(command) and ("--unsafe" in command) == ("--unsafe" in words)]
+    command = min(found, key=len)
+    assert command[4:6] == ["--port", "8085"]
+    return command[6:]
+
+
+@contextmanager
+def burst(url, **env):
+    """The guide's burst against ``url``, when it has ended."""
+    assert BURST in COMMANDS
+    with locust("Video", "--host", f"{url}/v1/videos", "--price", "0.0003861", file="locustfiles/video.py", **env) as run:
+        run.wait()
+        yield run
+
+
+def counts(run):
+    return Counter(row.outcome for row in run.rows)
+
+
+def test_the_guide_has_its_commands():
+    assert len(SERVICES) >= 5 and COMMANDS.count(BURST) >= 4
+    assert {"--unsafe", "--max-wait", "--rerun", "--contention"} <= {
+        word for command in COMMANDS for word in shlex.split(command.replace('"', ""))
+    }
+
+
+@pytest.mark.slow
+def test_the_race_and_the_first_fix():
+    with video_service(*service("--unsafe"), "--model-load", "1") as (url, _):
+        with burst(url, **REPORTED) as run:
+            found = counts(run)
+            assert found["failed"] >= 10 and found["ok"] + found["failed"] == 20
+            assert {event["cause"] for event in run.table("events.csv") if event["cause"]} <= {"double_load", "race"}
+            assert "double load" in run.output
+        assert ask(url, "/health").json()["loads"]["speech"] > 1
+    with video_service(*service("fixed"), *TENTH, "--lazy") as (url, _):
+        with burst(url) as run:
+            assert counts(run) == {"ok": 20}
+            waits = sorted(row.queue_s for row in run.rows)
+            assert all(wait_s >= 0.155 * place for place, wait_s in enumerate(waits))
+            assert {row.worker_id for row in run.rows} == {"box-0"}
+            assert [row["gpu_memory_bytes"] for row in run.table("endpoint.csv") if row["view"] == "health"][-1] in (
+                "6700000000.0",
+                "6700000000",
+            )
+        assert ask(url, "/health").json()["loads"] == {"speech": 1, "video": 1}
+
+
+@pytest.mark.slow
+def test_four_batches_and_a_limit_on_waiting():
+    words = service("--workers", "5")
+    with video_service(*words, *TENTH) as (url, _), burst(url) as run:
+        assert counts(run) == {"ok": 20}
+        waits = sorted(row.queue_s for row in run.rows)
+        assert all(wait_s >= 0.155 * (place // 5) for place, wait_s in enumerate(waits))
+        assert Counter(row.worker_id for row in run.rows).keys() == {f"box-{slot}" for slot in range(5)}
+    words = [word if word != "10" else "1" for word in service("--max-wait")]
+    with video_service(*words, *TENTH) as (url, _), burst(url) as run:
+        found = counts(run)
+        assert found["queue_timeout"] >= 13 and found["ok"] + found["queue_timeout"] == 20
+        assert all(row.queue_s > 0.99 and row.execution_s is None for row in run.rows if row.outcome == "queue_timeout")
+        assert {event["cause"] for event in run.table("events.csv") if event["cause"]} == {"no_capacity"}
+
+
+@pytest.mark.nightly
+def test_a_contention_of_15_percent_is_found_again_within_3_percent():
+    """Needs an idle machine."""
+    words = shlex.split(SCALING.partition(" VideoScaling ")[2])
+    with locust("VideoScaling", *words, file="locustfiles/video.py", **REPORTED) as run:
+        run.wait(300)
+        report = (run.folder / "report" / "report.md").read_text(encoding="utf-8")
+    table = report.partition("Videos per hour | Projection")[2]
+    speed_ups = [float(found) for found in re.findall(r"^\| w\d \|[^|]+\|[^|]+\| ([\d.]+) × \|", table, re.MULTILINE)]
+    assert speed_ups == pytest.approx([1.0, 1.739, 2.308], rel=0.03)
