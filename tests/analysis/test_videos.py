@@ -12,7 +12,7 @@ from analysis.report.run_sheets import run_sheets
 from analysis.runs.load import load
 from analysis.tables.run_tables import Tables
 from analysis.tables.videos import fleets, videos
-from coldburst.record.attempt import COLUMNS, ENDPOINT, Attempt, cells, line
+from coldburst.record.attempt import COLUMNS, ENDPOINT, Attempt, line
 from tests.support.sweeps import Measure, write
 from tests.support.swept import answered, sheet
 
@@ -89,7 +89,9 @@ def burst(tmp_path):
         for n in range(20)
     ]  # fmt: skip
     head = line(column.name for column in COLUMNS)
-    (tmp_path / "attempts.csv").write_text(head + "".join(line(cells(row)) for row in rows), encoding="utf-8")
+    (tmp_path / "attempts.csv").write_text(
+        head + "".join(line(getattr(row, column.name) for column in COLUMNS) for row in rows), encoding="utf-8"
+    )
     looks = [{"at_s": 2.0 * n, "view": "health", "cpu": 1.5, "rss_bytes": 2e8, "gpu_memory_bytes": 1e10} for n in range(120)]
     endpoint = [line(column.name for column in ENDPOINT), *(line(look.get(column.name, "") for column in ENDPOINT) for look in looks)]
     (tmp_path / "endpoint.csv").write_text("".join(endpoint), encoding="utf-8")
