@@ -6,6 +6,7 @@ import json
 import pytest
 
 from coldburst.data.data_set import CHECKED_ROWS, DataSet
+from coldburst.data.records import Records
 from coldburst.data.row import DataError
 from tests.support.locusts import ROOT
 
@@ -171,6 +172,14 @@ def test_only_the_rows_that_a_run_sends_are_checked(tmp_path):
     few = DataSet(jsonl(tmp_path / "few.jsonl", [{"n": 1}, {"n": 2}]))
     few.check(100, lambda row: 0)
     assert (few.checked, few.about()["rows"]) == (2, 2)
+
+
+def test_a_file_is_read_no_further_than_the_rows_that_are_needed(tmp_path):
+    path = jsonl(tmp_path / "rows.jsonl", [{"n": number} for number in range(1000)])
+    records = Records(path)
+    assert (records.reach(5), records.known, records.complete) == (5, 5, False)
+    assert json.loads(records.read(4)) == {"n": 4}
+    assert (records.reach(2000), records.complete) == (1000, True)
 
 
 def test_the_fingerprint_changes_with_the_file(tmp_path):
