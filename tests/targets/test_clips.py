@@ -3,6 +3,7 @@
 import email
 
 import pytest
+import soundfile
 
 from coldburst.targets.clips import Clip, ClipError, load_clips, multipart
 from tests.support.locusts import ROOT
@@ -25,6 +26,18 @@ def test_the_samples_load_with_length_and_text():
     assert all(2 <= clip.audio_s <= 12 and clip.text and clip.data[:4] == b"RIFF" for clip in clips)
     one = load_clips(ROOT / "samples" / clips[0].name)
     assert one == clips[:1]
+
+
+def test_a_length_is_that_of_libsndfile_also_where_the_file_is_cut_or_has_other_samples(tmp_path):
+    files = {"whole": (8000, "PCM_16"), "fine": (24_000, "PCM_24"), "real": (16_000, "FLOAT")}
+    for name, (rate, kind) in files.items():
+        soundfile.write(tmp_path / f"{name}.wav", [[0.1, 0.2]] * rate, rate, subtype=kind)
+    cut = (tmp_path / "whole.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(cut[: len(cut) // 2])
+    found = {clip.name: clip.audio_s for clip in load_clips(tmp_path)}
+    assert found == {f"{name}.wav": pytest.approx(soundfile.info(tmp_path / f"{name}.wav").duration) for name in (*files, "cut")}
+    assert [found[f"{name}.wav"] for name in files] == [1.0, 1.0, 1.0]
+    assert found["cut.wav"] < 0.6
 
 
 def test_clips_that_cannot_be_used_are_named(tmp_path):
