@@ -114,13 +114,13 @@ def _silent(choice: Mapping[str, Any]) -> bool:
 
 
 def _unit(text: str) -> Expression | None:
-    """The expression in NAME=EXPRESSION; None for "", and for a name alone, whose units a custom request counts."""
+    """The expression in NAME=EXPRESSION; None for ""."""
     if not text:
         return None
-    name, is_sign, expression = text.partition("=")
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or (is_sign and not expression.strip()):
+    name, _, expression = text.partition("=")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or not expression.strip():
         raise OptionError(f"--unit '{text}' is not NAME=EXPRESSION: write it as in images='length(output.images)'")
-    return compiled(expression.strip(), "--unit") if is_sign else None
+    return compiled(expression.strip(), "--unit")
 
 
 def _own(expressions: tuple[Expression, ...]) -> tuple[Expression, ...]:

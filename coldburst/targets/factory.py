@@ -132,7 +132,8 @@ def _own(kind: str, options: Options, rows: Rows | None, own: Callable[[Job], ob
     if rows:
         rows.used = True
         rows.data.check(rows.planned, lambda row: row.size("row"))
-    queue_options = _queue_options(options)
+    # The request counts its units itself: --unit has only their name.
+    queue_options = _queue_options({**options, "unit": ""})
     auth = options["auth"] if kind == "transcription" else "bearer"
 
     def make(address: EndpointAddress, limits: Timeouts, key: str) -> OwnTarget:

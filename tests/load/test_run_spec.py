@@ -56,6 +56,8 @@ def test_attributes_are_the_defaults_and_the_rest_stays_as_it_is():
         ({"yes": True}, "yes"),
         ({"figures": False}, "no"),
         ({"max_wer": 0.3}, "0.3"),
+        ({"expect": ["output.images", "length(a) > 1"]}, "output.images,length(a) > 1"),
+        ({"input": {"input": {"n": "{{seq}}"}}}, '{"input": {"n": "{{seq}}"}}'),
         ({"deadline": 60}, 60.0),
         ({"clips": Path("samples")}, "samples"),
     ],

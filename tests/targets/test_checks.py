@@ -152,7 +152,6 @@ def test_an_option_may_be_given_again_and_the_first_replaces_the_default():
         ("n=length(output.missing)", JOB, None),
         ("n=output.status", JOB, None),
         ("n=output.status == 'done'", JOB, None),
-        ("tokens", JOB, None),  # a custom request counts them
         ("", JOB, None),
     ],
 )
@@ -160,7 +159,7 @@ def test_units_are_the_number_that_the_expression_finds(unit, content, units):
     assert checks(asked(unit=unit)).units(content).get("units") == units
 
 
-@pytest.mark.parametrize("text", ["=output.n", "Images=output.n", "images=", "a b=output.n", "length(output.images)"])
+@pytest.mark.parametrize("text", ["=output.n", "tokens", "Images=output.n", "images=", "a b=output.n", "length(output.images)"])
 def test_a_unit_has_a_name_and_an_expression(text):
     with pytest.raises(OptionError, match="is not NAME=EXPRESSION: write it as in images='length"):
         checks(asked(unit=text))
