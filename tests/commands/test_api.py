@@ -267,4 +267,4 @@ def test_generators_that_have_all_tests_run_the_masters():
         crew.add()
         assert crew.master.wait(90) == 0, crew.master.output
         assert str(crew.master.ledger) == "8 planned = 8 ok"
-        assert (crew.master.about["question"], crew.master.about["max_in_flight"]) == ("burst", 15)
+        assert (crew.master.about["question"], crew.master.about["max_in_flight"]) == ("burst", 500)
