@@ -116,6 +116,8 @@ class Connection:
         self._poll = socket_state.poller(sock, READABLE)
         self._parser = HttpResponseParser(self)
         self._written = self._written_before = 0
+        self._stamped = False
+        self._arrived = 0.0
 
     def ask(self, exchange: Exchange, limits: Timeouts, head: bytes, body: bytes, *, bodiless: bool, on_body: OnBody | None) -> None:
         """Sends one request and reads its answer into ``exchange``, whose ``sent`` is set.
@@ -130,6 +132,9 @@ class Connection:
         self._head_bytes = 0
         self._final = self._complete = self._surplus = self._goes_on = False
         self._written_before = self._written
+        if on_body is not None and not self._stamped:
+            # TLS reads its records itself, and does not pass the kernel's times on.
+            self._stamped = not self._tls and socket_state.stamp_arrivals(self.sock)
         self._deadline.begin(limits, exchange.sent or 0.0)
         try:
             self._write(head, body)
@@ -189,7 +194,7 @@ class Connection:
             self._final = True
             self._deadline.answered()
             exchange = self._exchange
-            exchange.first, exchange.status, exchange.headers = time.perf_counter(), status, self._headers
+            exchange.first, exchange.status, exchange.headers = self._arrived or time.perf_counter(), status, self._headers
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -197,7 +202,7 @@ class Connection:
             return
         self._exchange.received += len(data)
         if self._on_body is not None:
-            self._on_body(data, time.perf_counter())
+            self._on_body(data, self._arrived or time.perf_counter())
         if self._exchange.received <= KEEP_BYTES:
             self._chunks.append(data)
         else:
@@ -274,6 +279,10 @@ class Connection:
                 return
             wait = not self._tls and received < BLOCK_BYTES
             if not self._complete:
+                if wait:
+                    # The wait looks at the limit, and gives others their turn.
+                    turn = 0.0
+                    continue
                 now = time.perf_counter()
                 self._deadline.check(now)
                 turn = turn or now
@@ -287,7 +296,11 @@ class Connection:
             if wait:
                 self._deadline.wait(self._readable)
             try:
-                data = self.sock.recv(BLOCK_BYTES)
+                if self._stamped:
+                    data, stamps, _, _ = self.sock.recvmsg(BLOCK_BYTES, socket_state.STAMP_BYTES)
+                    self._arrived = socket_state.arrived_at(stamps)
+                else:
+                    data = self.sock.recv(BLOCK_BYTES)
                 break
             except (BlockingIOError, ssl.SSLWantReadError):
                 wait = True

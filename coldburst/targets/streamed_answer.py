@@ -12,6 +12,8 @@ from coldburst.targets.answer_shapes import error_in, generated
 from coldburst.targets.chunk_times import between
 from coldburst.targets.event_stream import DONE, EventStream
 
+# Fields without which, and without ``object: error``, an object holds no error (answer_shapes.error_in).
+_SUSPECT = frozenset(("error", "errors", "status", "success", "output", "result", "response", "data"))
 # OpenAI's names, and those of jobs of RunPod's vLLM worker.
 _USAGE = {"tokens_in": ("prompt_tokens", "input"), "tokens_out": ("completion_tokens", "output")}
 
@@ -62,13 +64,18 @@ class StreamedAnswer:
 
     def take(self, chunk: Mapping[str, Any], at_s: float) -> None:
         """Takes a decoded chunk that arrived at ``at_s``."""
-        if message := error_in(chunk):
+        # The search for errors takes as long as everything else.
+        if (not _SUSPECT.isdisjoint(chunk) or chunk.get("object") == "error") and (message := error_in(chunk)):
             self.error = self.error or message
         if isinstance(chunk.get("usage"), dict):
             self.usage = chunk["usage"]
-        choices = [choice for choice in chunk.get("choices") or () if isinstance(choice, dict)]
-        self.finished = self.finished or any(choice.get("finish_reason") for choice in choices)
-        if any(map(generated, choices)):
+        has_text = False
+        for choice in chunk.get("choices") or ():
+            if isinstance(choice, dict):
+                self.finished = self.finished or bool(choice.get("finish_reason"))
+                delta = choice.get("delta")
+                has_text = has_text or bool(isinstance(delta, dict) and delta.get("content")) or generated(choice)
+        if has_text:
             if not self.instants:
                 self._known["ttft_s"] = at_s - self._sent_s
             self.instants.append(at_s)
