@@ -121,7 +121,7 @@ def _nothing_measured(tables: Tables) -> str:
     """Why the requests that were sent measure nothing: none was answered, or the key was refused each time; "" otherwise."""
     sent = tables.attempts[tables.attempts["sent_s"].notna()]
     # A job that was given up had been accepted, which was an answer.
-    silent = ("unreachable",) if (tables.run.about.get("target") or {}).get("kind") == "queue" else ("unreachable", "abandoned")
+    silent = ("unreachable",) if tables.run.kind == "queue" else ("unreachable", "abandoned")
     answered = sent[sent["status"].notna() | ~sent["outcome"].isin((*silent, "unfinished"))]
     if not len(answered):
         first = one_line(str(sent["error"].dropna().mode().get(0, "no error recorded")))
