@@ -71,6 +71,8 @@ class Store:
         self._thread = StoreThread()
         self._transfers: dict[Any, Transfer] = {}
         self._most = 0
+        # Not every store can list uploads in parts.
+        self._has_parts = False
         # Whether an ETag is the MD5 of the content: not with every store, and not with every encryption. An upload shows it.
         self._etag_is_md5 = False
         try:
@@ -107,7 +109,10 @@ class Store:
         return str(self._thread.call(lambda: self._client.generate_presigned_url("get_object", Params=what, ExpiresIn=URL_S)))
 
     def remove(self, prefix: str, keys: Iterable[str] = ()) -> int:
-        """Removes what is below ``prefix``, ``keys`` included, and unfinished uploads there; how many objects were removed.
+        """Removes what is below ``prefix``, and ``keys`` even if the store cannot list; uploads that were torn, too.
+
+        Returns:
+            How many objects were removed.
 
         Raises:
             ObjectError: some could not be removed.
@@ -153,6 +158,7 @@ class Store:
     def _put_in_parts(self, key: str, data: bytes) -> None:
         from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
 
+        self._has_parts = True
         # No threads: a request has one connection at a time, which is what the pool is sized for.
         config = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False)
         self._client.upload_fileobj(BytesIO(data), self.address.bucket, key, Config=config)
@@ -176,9 +182,8 @@ class Store:
         try:
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 found |= dict.fromkeys(one["Key"] for one in page.get("Contents", ()))
-            for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
-                for one in page.get("Uploads", ()):
-                    self._client.abort_multipart_upload(Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])
+            if self._has_parts:
+                self._abort_unfinished(prefix)
         except Exception as error:
             failures.append(_reason(error))
 
@@ -196,6 +201,11 @@ class Store:
         if failures:
             raise ObjectError(f"{failures[-1]} ({len(found) - removed} known objects are left)")
         return removed
+
+    def _abort_unfinished(self, prefix: str) -> None:
+        for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.address.bucket, Prefix=prefix):
+            for one in page.get("Uploads", ()):
+                self._client.abort_multipart_upload(Bucket=self.address.bucket, Key=one["Key"], UploadId=one["UploadId"])
 
     def _count_sending(self, **_: Any) -> None:
         if (transfer := self._transfers.get(gevent.getcurrent())) and transfer.failing:

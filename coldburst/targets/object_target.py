@@ -68,7 +68,7 @@ class ObjectTarget:
         # Generators of one run remove only what they uploaded themselves: each has its own prefix.
         self._own = uuid.uuid4().hex[:8]
         self._folder = ""
-        self._uploaded = 0
+        self._keys: set[str] = set()
 
     def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """See factory.Target."""
@@ -87,7 +87,7 @@ class ObjectTarget:
         """Closes the target, then removes what the run left in the store."""
         self._target.close()
         try:
-            if self._uploaded and not self._options.keep:
+            if self._keys and not self._options.keep:
                 self._remove()
         finally:
             self._store.close()
@@ -102,7 +102,7 @@ class ObjectTarget:
                 suffix = f"-{column}" if column else ""
                 key = f"{self._folder}{seq}{suffix}{PurePath(file_name).suffix}"
                 if is_new:
-                    self._uploaded += 1
+                    self._keys.add(key)
                     self._account(self._store.put(key, data), UPLOAD, exchange)
                 of = f":{column}" if column else ""
                 named |= {f"key{of}": key} | ({f"url{of}": self._store.url(key)} if self._options.signed else {})
@@ -158,8 +158,8 @@ class ObjectTarget:
     def _remove(self) -> None:
         what = f"s3://{self._store.address.bucket}/{self._folder}"
         try:
-            with gevent.Timeout(max(REMOVE_LEAST_S, REMOVE_EACH_S * self._uploaded), ObjectError("it took too long")):
-                removed = self._store.remove(self._folder)
+            with gevent.Timeout(max(REMOVE_LEAST_S, REMOVE_EACH_S * len(self._keys)), ObjectError("it took too long")):
+                removed = self._store.remove(self._folder, self._keys)
             logger.info("Removed %d objects at %s", removed, what)
         except ObjectError as error:
             logger.error("Could not remove the objects of this run: %s; to remove them: aws s3 rm --recursive %s", error, what)

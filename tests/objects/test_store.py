@@ -157,9 +157,10 @@ def test_everything_below_the_prefix_is_removed_and_nothing_else(server, store):
     server.clear()
     for key in ("tests/run/1", "tests/run/2", "tests/run/results/by-worker", "tests/other/1"):
         store.put(key, b"x")
+    store.put("tests/run/large", bytes(PART_BYTES + 1))
     server.client.create_multipart_upload(Bucket=BUCKET, Key="tests/run/torn")
     server.client.create_multipart_upload(Bucket=BUCKET, Key="tests/other/torn")
-    assert store.remove("tests/run/") == 3
+    assert store.remove("tests/run/") == 4
     assert server.stored() == ["tests/other/1"]
     assert server.unfinished() == 1
 

@@ -190,6 +190,15 @@ def test_objects_stay_where_they_are_to_be_kept(server, front):
     assert len(server.stored()) == 1
 
 
+def test_what_was_uploaded_is_removed_even_where_the_store_cannot_list(server, front, caplog):
+    _, made = target()
+    send(made)
+    front.rule, front.status = lambda method, _: b"" if method == "GET" else None, 501
+    made.close()
+    assert server.stored() == []
+    assert "0 known objects are left" in caplog.text
+
+
 def test_what_cannot_be_removed_is_said_with_the_command_that_does(front, caplog):
     _, made = target()
     send(made)
