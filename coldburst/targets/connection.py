@@ -23,6 +23,8 @@ from coldburst.targets.socket_state import READABLE, WRITABLE
 # libev's events.
 _READ, _WRITE = 1, 2
 BLOCK_BYTES = 65536
+# Of a stream, whose pieces are small: less memory to reserve for each.
+STREAM_BYTES = 8192
 # RunPod's largest result has 20 MB. Nothing is kept of a longer body: a part of it could not be decoded.
 KEEP_BYTES = 20 * 2**20
 HEAD_BYTES = 256 * 1024
@@ -116,7 +118,7 @@ class Connection:
         self._poll = socket_state.poller(sock, READABLE)
         self._parser = HttpResponseParser(self)
         self._written = self._written_before = 0
-        self._stamped = False
+        self._stamped, self._block_bytes = False, BLOCK_BYTES
         self._arrived = 0.0
 
     def ask(self, exchange: Exchange, limits: Timeouts, head: bytes, body: bytes, *, bodiless: bool, on_body: OnBody | None) -> None:
@@ -135,6 +137,7 @@ class Connection:
         if on_body is not None and not self._stamped:
             # TLS reads its records itself, and does not pass the kernel's times on.
             self._stamped = not self._tls and socket_state.stamp_arrivals(self.sock)
+            self._block_bytes = STREAM_BYTES if self._stamped else BLOCK_BYTES
         self._deadline.begin(limits, exchange.sent or 0.0)
         try:
             self._write(head, body)
@@ -277,7 +280,7 @@ class Connection:
             if not received:
                 self._end_of_stream()
                 return
-            wait = not self._tls and received < BLOCK_BYTES
+            wait = not self._tls and received < self._block_bytes
             if not self._complete:
                 if wait:
                     # The wait looks at the limit, and gives others their turn.
@@ -297,10 +300,10 @@ class Connection:
                 self._deadline.wait(self._readable)
             try:
                 if self._stamped:
-                    data, stamps, _, _ = self.sock.recvmsg(BLOCK_BYTES, socket_state.STAMP_BYTES)
+                    data, stamps, _, _ = self.sock.recvmsg(self._block_bytes, socket_state.STAMP_BYTES)
                     self._arrived = socket_state.arrived_at(stamps)
                 else:
-                    data = self.sock.recv(BLOCK_BYTES)
+                    data = self.sock.recv(self._block_bytes)
                 break
             except (BlockingIOError, ssl.SSLWantReadError):
                 wait = True
