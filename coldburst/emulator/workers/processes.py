@@ -21,7 +21,7 @@ from coldburst.installation import IMPORT_ROOT
 
 KEPT = ("RUNPOD_LOG_LEVEL", "RUNPOD_DEBUG_LEVEL")
 """Variables of the SDK that developers may set for their workers; the platform sets the others."""
-SECRETS = ("API_TOKEN", "TRANSCRIPTION_API_KEY", emulator_token.VARIABLE)
+SECRETS = ("API_TOKEN", "TRANSCRIPTION_API_KEY", "VIDEO_API_KEY", emulator_token.VARIABLE)
 """Keys of other parts of this project, which no worker needs."""
 
 
