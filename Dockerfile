@@ -1,10 +1,11 @@
 # Installed in the larger image, which has strip. What no run reads stays behind there: pip, debug symbols, the packages' own tests and
-# sources, botocore's services but S3, pyarrow's network protocols, FastAPI's client for its own cloud.
+# sources, botocore's services but S3, pyarrow's network protocols, FastAPI's client for its own cloud, and the
+# video service's encoder and voices (125 MB).
 FROM python:3.11-bookworm AS install
 COPY requirements.txt ./
 RUN python -m venv --without-pip /venv \
  && python -m pip --python /venv/bin/python install --no-cache-dir --no-compile -r requirements.txt \
- && python -m pip --python /venv/bin/python uninstall --yes fastapi-cloud-cli sentry-sdk rignore fastar \
+ && python -m pip --python /venv/bin/python uninstall --yes fastapi-cloud-cli sentry-sdk rignore fastar av espeakng-loader nvidia-ml-py \
  && cd /venv/lib/python3.11/site-packages \
  && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
  && find . -type f -regex '.*\.\(pyi\|pyx\|pxd\|pxi\|h\|c\|cc\|cpp\)' -delete \

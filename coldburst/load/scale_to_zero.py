@@ -12,6 +12,7 @@ from coldburst.load.stage_hooks import EndRunError, StageContext, StageHooks
 from coldburst.option import Option, OptionError
 from coldburst.schedule.stages import Stage
 from coldburst.targets import factory
+from coldburst.targets.address import infer
 
 logger = logging.getLogger("coldburst")
 REST = "Time without activity after which workers that /health reports as idle count as stopped (longer than the idle timeout)"
@@ -21,6 +22,8 @@ OPTIONS = (
     Option("--rest", 15.0, "SECONDS", REST),
     Option("--zero-timeout", 600.0, "SECONDS", "Time for the endpoint to scale to zero; after it, the run ends"),
 )
+# Types whose embedded endpoint is the emulator's.
+EMULATED = ("queue", "balancer", "chat")
 COLD, WARM = "cold", "warm"
 LOOK_S = 0.5
 BUSY = ("in_queue", "in_progress", "initializing", "running")
@@ -28,7 +31,8 @@ BUSY = ("in_queue", "in_progress", "initializing", "running")
 
 def stages(options: Mapping[str, Any]) -> tuple[Stage, ...]:
     """``cold-1 1, warm-1 3 1 at a time, cold-2 1`` and so on. Raises OptionError if the endpoint cannot scale to zero."""
-    if factory.kind(str(options["host"]), options["target"]) in ("transcription", "chat", "speech", "video"):
+    host, kind = str(options["host"]), factory.kind(str(options["host"]), options["target"])
+    if not (infer(host, kind).endpoint_id if host else kind in EMULATED):
         raise OptionError("a plain service does not scale to zero: name a RunPod endpoint, as in --host https://api.runpod.ai/v2/ID")
     if options["times"] < 1 or options["warm"] < 0:
         raise OptionError(f"--times {options['times']} --warm {options['warm']} measures nothing: use 1 or more, as in --times 3 --warm 3")

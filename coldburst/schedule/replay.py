@@ -11,6 +11,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
@@ -58,15 +59,12 @@ def is_run(place: Path) -> bool:
 
 def has_values(place: Path) -> bool:
     """Whether the records of a trace have more columns than their instant. Raises ScheduleError if it cannot be read."""
-    if place.suffix.lower() in JSON_LINES:
-        return True
-    names = next(csv.reader(io.StringIO(_content(place).partition("\n")[0], newline="")), [])
-    return 1 < len(names) == len({*names})
+    return _trace(place).has_values
 
 
 def positions(options: Mapping[str, Any]) -> list[int]:
     """The record in the trace of each request, from 0."""
-    return [number for _, _, number in _sorted(own_or_given(options["arrivals"]))]
+    return [number for _, _, number in _trace(own_or_given(options["arrivals"])).records]
 
 
 def recorded_arrivals(place: Path, speed: float) -> tuple[Stage, ...]:
@@ -85,7 +83,7 @@ def recorded_arrivals(place: Path, speed: float) -> tuple[Stage, ...]:
             f"--speed {speed:g} must be from {LEAST_SPEED:g} to {MOST_SPEED:g}: 2 replays in half the time, 0.5 in twice the time"
         )
     path = place / ATTEMPTS if place.is_dir() else place
-    arrivals = _sorted(path)
+    arrivals = _trace(path).records
     if not arrivals:
         raise ScheduleError(f"no arrivals in '{path}': it has no rows after its first line")
     begin_s, end_s = arrivals[0][0], arrivals[-1][0]
@@ -109,7 +107,15 @@ def _stages(arrivals: list[tuple[float, str]]) -> tuple[Stage, ...]:
     )
 
 
-def _sorted(path: Path) -> list[Recorded]:
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """The records of a file in order of time, and whether they have more columns than their instant."""
+
+    records: list[Recorded]
+    has_values: bool
+
+
+def _trace(path: Path) -> _Trace:
     try:
         stat = path.stat()
     except OSError as error:
@@ -118,8 +124,12 @@ def _sorted(path: Path) -> list[Recorded]:
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, _changed: int, _size: int) -> list[Recorded]:
-    return sorted(_of_json_lines(path) if path.suffix.lower() in JSON_LINES else _of_csv(path))
+def _read(path: Path, _changed: int, _size: int) -> _Trace:
+    content = _content(path)
+    if path.suffix.lower() in JSON_LINES:
+        return _Trace(sorted(_of_json_lines(path, content)), True)
+    names = next(csv.reader(io.StringIO(content.partition("\n")[0], newline="")), [])
+    return _Trace(sorted(_of_csv(path, content)), 1 < len(names) == len({*names}))
 
 
 def _content(path: Path) -> str:
@@ -133,8 +143,8 @@ def _unreadable(path: Path, error: OSError) -> ScheduleError:
     return ScheduleError(f"cannot read the arrivals '{path}': {error.strerror}; name a run's directory or a CSV file of instants")
 
 
-def _of_csv(path: Path) -> Iterator[Recorded]:
-    rows = csv.DictReader(io.StringIO(_content(path), newline=""))
+def _of_csv(path: Path, content: str) -> Iterator[Recorded]:
+    rows = csv.DictReader(io.StringIO(content, newline=""))
     try:
         column = _column(list(rows.fieldnames or ()), path)
         for number, row in enumerate(rows):
@@ -144,9 +154,9 @@ def _of_csv(path: Path) -> Iterator[Recorded]:
         raise ScheduleError(f"'{path}' is not a CSV file with a column of instants (line {rows.line_num}: {error})") from error
 
 
-def _of_json_lines(path: Path) -> Iterator[Recorded]:
+def _of_json_lines(path: Path, content: str) -> Iterator[Recorded]:
     column, number, milliseconds = "", 0, False
-    for line_number, line in enumerate(_content(path).split("\n"), start=1):
+    for line_number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
         try:

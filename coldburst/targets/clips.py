@@ -57,13 +57,24 @@ def multipart(clip: Clip, fields: Mapping[str, str], boundary: str) -> bytes:
 @lru_cache(maxsize=4096)
 def seconds_of(path: Path) -> float:
     """Length of the audio in a file. Raises ClipError if it is none."""
-    if audio_s := _seconds_of_wave(path):
+    return _length_s(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _length_s(path: Path, content: bytes) -> float:
+    if audio_s := _seconds_of_wave(content):
         return audio_s
     # Imports numpy, which takes longer than reading the clips.
     import soundfile  # noqa: PLC0415
 
     try:
-        audio_s = float(soundfile.info(str(path)).duration)
+        audio_s = float(soundfile.info(io.BytesIO(content)).duration)
     except (OSError, soundfile.SoundFileError) as error:
         raise _unusable(path, error) from error
     if audio_s <= 0:
@@ -71,13 +82,13 @@ def seconds_of(path: Path) -> float:
     return audio_s
 
 
-def _seconds_of_wave(path: Path) -> float:
+def _seconds_of_wave(content: bytes) -> float:
     """Length of a complete WAV file with plain samples; 0 for anything else, which libsndfile reads or refuses."""
     try:
-        with wave.open(str(path)) as file:
+        with wave.open(io.BytesIO(content)) as file:
             audio_bytes = file.getnframes() * file.getsampwidth() * file.getnchannels()
-            return file.getnframes() / file.getframerate() if audio_bytes <= path.stat().st_size else 0.0
-    except (OSError, EOFError, wave.Error, ZeroDivisionError):
+            return file.getnframes() / file.getframerate() if audio_bytes <= len(content) else 0.0
+    except (EOFError, wave.Error, ZeroDivisionError):
         return 0.0
 
 
@@ -87,11 +98,8 @@ def sent_name(path: Path) -> str:
 
 
 def _clip(path: Path, text: str) -> Clip:
-    audio_s = seconds_of(path)
-    try:
-        return Clip(sent_name(path), audio_s, text, path.read_bytes())
-    except OSError as error:
-        raise _unusable(path, error) from error
+    content = _content(path)
+    return Clip(sent_name(path), _length_s(path, content), text, content)
 
 
 def _unusable(path: Path, error: Exception) -> ClipError:
