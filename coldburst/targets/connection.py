@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import ssl
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import gevent
 import gevent.socket
+from gevent.hub import Waiter
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from coldburst.targets import socket_state
@@ -68,10 +70,17 @@ class Deadline:
 
     def wait(self, watcher: object) -> None:
         """Waits for ``watcher``, until the limit passes."""
+        self._wait(self._hub.wait, watcher)
+
+    def get(self, waiter: Waiter) -> None:
+        """Waits until ``waiter`` is switched to, or raises what is thrown into it, until the limit passes."""
+        self._wait(waiter.get)
+
+    def _wait(self, wait: Callable[..., object], *arguments: object) -> None:
         self.check(time.perf_counter())
         self._waiting = gevent.getcurrent()
         try:
-            self._hub.wait(watcher)
+            wait(*arguments)
         finally:
             self._waiting = None
 
@@ -110,6 +119,8 @@ class Connection:
     def __init__(self, sock: gevent.socket.socket, tls: bool) -> None:
         sock.settimeout(0.0)
         self.sock, self._tls = sock, tls
+        # The system's socket without gevent's waits.
+        self._plain = getattr(sock, "_sock", sock)
         self.idle_since = 0.0
         self.used = False
         self._deadline = Deadline()
@@ -134,6 +145,7 @@ class Connection:
         self._head_bytes = 0
         self._final = self._complete = self._surplus = self._goes_on = False
         self._written_before = self._written
+        self._arrived = 0.0
         if on_body is not None and not self._stamped:
             # TLS reads its records itself, and does not pass the kernel's times on.
             self._stamped = not self._tls and socket_state.stamp_arrivals(self.sock)
@@ -272,6 +284,51 @@ class Connection:
             watcher.close()
 
     def _read(self) -> None:
+        if self._stamped and self._on_body is not None:
+            self._read_stream()
+        else:
+            self._read_blocks()
+
+    def _read_stream(self) -> None:
+        """Reads in callbacks of the event loop, without a turn of the greenlet for each small piece."""
+        waiter = Waiter()
+
+        def readable() -> None:
+            failed: BaseException | None = None
+            try:
+                if not self._receive_now():
+                    self._end_of_stream()
+                elif not self._complete:
+                    return
+            except BaseException as error:
+                failed = error
+            # Before the switch: the greenlet may begin its next request in it.
+            self._readable.stop()
+            if failed is None:
+                waiter.switch(None)
+            else:
+                waiter.throw(failed)
+
+        self._readable.start(readable)
+        try:
+            self._deadline.get(waiter)
+        finally:
+            self._readable.stop()
+
+    def _receive_now(self) -> bool:
+        """Reads and parses what is there; whether the stream goes on."""
+        try:
+            data, stamps, _, _ = self._plain.recvmsg(self._block_bytes, socket_state.STAMP_BYTES)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            raise BrokenError(f"{type(error).__name__}: {error}") from error
+        self._arrived = socket_state.arrived_at(stamps)
+        if data:
+            self._parse(data)
+        return bool(data)
+
+    def _read_blocks(self) -> None:
         turn = 0.0
         # A TLS socket may hold bytes that it has read. A plain one has more where the last block was full.
         wait = not self._tls
@@ -299,11 +356,7 @@ class Connection:
             if wait:
                 self._deadline.wait(self._readable)
             try:
-                if self._stamped:
-                    data, stamps, _, _ = self.sock.recvmsg(self._block_bytes, socket_state.STAMP_BYTES)
-                    self._arrived = socket_state.arrived_at(stamps)
-                else:
-                    data = self.sock.recv(self._block_bytes)
+                data = self.sock.recv(self._block_bytes)
                 break
             except (BlockingIOError, ssl.SSLWantReadError):
                 wait = True
