@@ -11,7 +11,6 @@ from tests.support.generators import distributed
 from tests.support.locusts import REPORTED, ROOT, locust
 from tests.support.stores import BUCKET, moto, proxy
 
-HANDLER = f"{sys.executable} {ROOT / 'tests/support/handlers/stored.py'}"
 CLIP = ROOT / "samples" / "01-harbour.wav"
 SHA256 = hashlib.sha256(CLIP.read_bytes()).hexdigest()
 THROUGH = ("--objects", f"s3://{BUCKET}/tests", "--clips", str(CLIP), "--max-wer", "off")
@@ -30,30 +29,33 @@ def template(tmp_path):
     return str(path)
 
 
+def worker(name):
+    """Arguments of the emulator for two workers with that handler."""
+    command = f"{sys.executable} {ROOT / 'tests/support/handlers' / name}"
+    return ("--worker", "command", "--command", command, "--start", "0", "--workers-min", "2", "--workers-max", "2", "--concurrency", "8")
+
+
+KINDS = {
+    # The handler on the real SDK puts the result in a job's output; the balancer's worker is an HTTP server that answers with it.
+    "queue": (worker("stored.py"), "/v2/demo", "output.", ()),
+    "balancer": (("--kind", "balancer", *worker("stored_server.py")), "/lb/demo", "", ("--path", "/work")),
+}
+
+
 @pytest.mark.slow
-def test_a_burst_goes_up_through_real_workers_and_down(server, template, monkeypatch):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_burst_goes_up_through_real_workers_and_down(server, tmp_path, monkeypatch, kind):
+    emulated, below, output, path = KINDS[kind]
+    sent = {"url": "{{url}}", "bucket": "{{bucket}}", "key": "{{key}}"}
+    (tmp_path / "body.json").write_text(json.dumps({"input": sent} if kind == "queue" else sent), encoding="utf-8")
     for name, value in server.env().items():
         monkeypatch.setenv(name, value)
     shared = [part for name in server.env() for part in ("--env", name)]
-    command = (
-        "--worker",
-        "command",
-        "--command",
-        HANDLER,
-        "--start",
-        "0",
-        "--workers-min",
-        "2",
-        "--workers-max",
-        "2",
-        "--concurrency",
-        "8",
-    )
     with (
-        emulator(*command, *shared, "--ready") as platform,
+        emulator(*emulated, *shared, "--ready") as platform,
         locust(
-            *("--host", f"{platform.url}/v2/demo", *THROUGH, "--input", template, "--schedule", "burst 30", "--max-in-flight", "15"),
-            *("--download", "output.key", "--expect", f"output.sha256 == '{SHA256}'", "--objects-pool", "10"),
+            *("--host", f"{platform.url}{below}", *path, *THROUGH, "--input", str(tmp_path / "body.json"), "--schedule", "burst 30"),
+            *("--max-in-flight", "15", "--download", f"{output}key", "--expect", f"{output}sha256 == '{SHA256}'", "--objects-pool", "10"),
             **REPORTED,
         ) as run,
     ):
