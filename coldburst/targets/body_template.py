@@ -11,6 +11,7 @@ from json.encoder import encode_basestring_ascii
 from types import MappingProxyType
 from typing import Any
 
+from coldburst.pieces import Body, Pieces
 from coldburst.targets.clips import Clip
 
 # Names without spaces at their ends; {{ this }} is text.
@@ -19,6 +20,10 @@ OF_REQUEST = ("seq", "name", "uuid")
 NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 # Bytes of each value that the size check assumes.
 _LONGEST = 100
+# A body with a piece of at least so many bytes, such as a clip, is sent in pieces.
+LARGE_BYTES = 16_384
+# A system call takes 1,024 pieces (IOV_MAX).
+MOST_PIECES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,12 @@ class BodyTemplate:
     first: bytes
     slots: tuple[tuple[str, bool, bytes], ...] = ()
 
-    def body(self, seq: int, name: str, values: Mapping[str, Any] = NO_VALUES) -> bytes:
+    def body(self, seq: int, name: str, values: Mapping[str, Any] = NO_VALUES) -> Body:
         """The body of request ``seq`` called ``name``; the same object each time if nothing in it changes.
 
         Args:
             values: by placeholder; they come before the request's seq, name and uuid. Bytes are ASCII text that needs no escaping, such
-                as base64, and are not copied before the body is joined.
+                as base64, and are not copied if they are large.
 
         Raises:
             KeyError: a placeholder without a value.
@@ -52,7 +57,9 @@ class BodyTemplate:
                 pieces += (b'"', value, b'"', after) if whole else (value, after)
             else:
                 pieces += (_json(value, whole).encode(), after)
-        return b"".join(pieces)
+        if len(pieces) > MOST_PIECES or max(map(len, pieces)) < LARGE_BYTES:
+            return b"".join(pieces)
+        return Pieces(tuple(pieces))
 
     @property
     def largest(self) -> int:

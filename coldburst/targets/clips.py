@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from coldburst.pieces import Pieces
+
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 TRANSCRIPTS = "transcripts.csv"
 
@@ -46,12 +48,17 @@ def load_clips(place: Path) -> list[Clip]:
 
 def multipart(clip: Clip, fields: Mapping[str, str], boundary: str) -> bytes:
     """The form as bytes (RFC 7578)."""
+    return bytes(form_pieces(clip, fields, boundary))
+
+
+def form_pieces(clip: Clip, fields: Mapping[str, str], boundary: str) -> Pieces:
+    """The form in pieces, of which one is the clip itself."""
     parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
     name = clip.name.replace("\\", "_").replace('"', "_")
     parts.append(
         f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
     )
-    return "".join(parts).encode() + clip.data + f"\r\n--{boundary}--\r\n".encode()
+    return Pieces(("".join(parts).encode(), clip.data, f"\r\n--{boundary}--\r\n".encode()))
 
 
 @lru_cache(maxsize=4096)

@@ -18,6 +18,7 @@ import gevent.socket
 from gevent.hub import Waiter
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from coldburst.pieces import Body, Pieces
 from coldburst.targets import socket_state
 from coldburst.targets.exchange import BrokenError, DeadlinePassedError, Exchange, OnBody, Timeouts
 from coldburst.targets.socket_state import READABLE, WRITABLE
@@ -132,7 +133,7 @@ class Connection:
         self._stamped, self._block_bytes = False, BLOCK_BYTES
         self._arrived = 0.0
 
-    def ask(self, exchange: Exchange, limits: Timeouts, head: bytes, body: bytes, *, bodiless: bool, on_body: OnBody | None) -> None:
+    def ask(self, exchange: Exchange, limits: Timeouts, head: bytes, body: Body, *, bodiless: bool, on_body: OnBody | None) -> None:
         """Sends one request and reads its answer into ``exchange``, whose ``sent`` is set.
 
         Raises:
@@ -228,11 +229,11 @@ class Connection:
         if self._final and not self._complete:
             self._complete, self._goes_on = True, bool(self._parser.should_keep_alive())
 
-    def _write(self, head: bytes, body: bytes) -> None:
+    def _write(self, head: bytes, body: Body) -> None:
         """Sends the request; stops early if the server answers before it has read everything."""
         try:
             if self._tls:
-                self._write_tls(memoryview(head + body))
+                self._write_tls(memoryview(head + bytes(body)))
             else:
                 self._write_plain(head, body)
         except (BrokenPipeError, ConnectionResetError):
@@ -250,15 +251,20 @@ class Connection:
             if left:
                 self._wait_for(_WRITE)
 
-    def _write_plain(self, head: bytes, body: bytes) -> None:
+    def _write_plain(self, head: bytes, body: Body) -> None:
+        pieces = (head, *body.parts) if isinstance(body, Pieces) else (head, body) if body else (head,)
         try:
             # One call for head and body, so that the body is not copied.
-            sent = self.sock.sendmsg((head, body)) if body else self.sock.send(head)
+            sent = self.sock.sendmsg(pieces)
         except BlockingIOError:
             sent = 0
         self._written += sent
         if sent < len(head) + len(body):
-            self._write_rest(memoryview(head)[sent:], memoryview(body)[max(0, sent - len(head)) :])
+            left = []
+            for piece in pieces:
+                left.append(memoryview(piece)[sent:])
+                sent = max(0, sent - len(piece))
+            self._write_rest(*left)
 
     def _write_rest(self, *pieces: memoryview) -> None:
         for piece in pieces:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from coldburst.pieces import Body
 from coldburst.targets import socket_state
 from coldburst.targets.connection import Connection, late
 from coldburst.targets.exchange import BrokenError, ConnectFailedError, DeadlinePassedError, Exchange, OnBody, Timeouts
@@ -61,7 +62,7 @@ class HttpClient:
         exchange: Exchange,
         method: str,
         path: str,
-        body: bytes = b"",
+        body: Body = b"",
         headers: Mapping[str, str] | None = None,
         limits: Timeouts | None = None,
         on_body: OnBody | None = None,
@@ -89,7 +90,7 @@ class HttpClient:
                 # A status counts for a whole answer only.
                 exchange.status = None
 
-    def _ask(self, exchange: Exchange, limits: Timeouts, method: str, head: bytes, body: bytes, on_body: OnBody | None) -> None:
+    def _ask(self, exchange: Exchange, limits: Timeouts, method: str, head: bytes, body: Body, on_body: OnBody | None) -> None:
         connection = self._take() or self._connect(exchange, limits)
         try:
             try:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from coldburst.keys import RUNPOD_KEY
+from coldburst.pieces import Body
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.body_template import NO_VALUES, BodyTemplate
 from coldburst.targets.checks import ANY, Checks
-from coldburst.targets.clips import Clip, multipart
+from coldburst.targets.clips import Clip, form_pieces
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
 from coldburst.targets.payload import Payload, form_bodies, json_bodies
@@ -117,11 +118,11 @@ class LoadBalancerTarget:
             return judge(exchange, clip.text, self._options, known, self._sender)
         return self._judge(exchange, clip.text if clip else "", known)
 
-    def _filled(self, seq: int, name: str, values: Mapping[str, Any]) -> tuple[Clip | None, bytes]:
+    def _filled(self, seq: int, name: str, values: Mapping[str, Any]) -> tuple[Clip | None, Body]:
         """The clip in the request, if any, and its body."""
         if self._form and self._spoken:
             clip = row_clip(values, self._spoken, data=True)
-            return clip, multipart(clip, self._fields, self._boundary)
+            return clip, form_pieces(clip, self._fields, self._boundary)
         template = self._templates[seq % len(self._templates)]
         return row_clip(values, self._spoken) if self._spoken else template.clip, template.body(seq, name, values)
 

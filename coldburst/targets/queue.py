@@ -17,6 +17,7 @@ from urllib.parse import quote
 import gevent
 
 from coldburst.keys import RUNPOD_KEY
+from coldburst.pieces import Body
 from coldburst.targets import answer
 from coldburst.targets.answer_shapes import error_in
 from coldburst.targets.body_template import NO_VALUES
@@ -129,7 +130,7 @@ class QueueTarget:
         clip = row_clip(values, self._spoken) if self._spoken else template.clip
         return self.run_job(seq, name, body, clip, exchange)
 
-    def run_job(self, seq: int, name: str, body: bytes, clip: Clip | None, exchange: Exchange) -> Evidence:
+    def run_job(self, seq: int, name: str, body: Body, clip: Clip | None, exchange: Exchange) -> Evidence:
         """Submits a job with that body, and the clip in it, and follows it to its end."""
         sync = len(body) > RUN_BYTES
         self._submit(clip, sync, body, name, exchange)
@@ -189,7 +190,7 @@ class QueueTarget:
             elif exchange.status in (200, 404):
                 left.pop(job_id)
 
-    def _submit(self, clip: Clip | None, sync: bool, body: bytes, name: str, exchange: Exchange) -> None:
+    def _submit(self, clip: Clip | None, sync: bool, body: Body, name: str, exchange: Exchange) -> None:
         path, limits = "/run", self._limits
         exchange.known["bytes_out"] = len(body)
         if clip:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from coldburst.keys import TRANSCRIPTION_KEY
+from coldburst.pieces import Body
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
 from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.checks import ANY, Checks
-from coldburst.targets.clips import Clip, multipart
+from coldburst.targets.clips import Clip, form_pieces, multipart
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.row_clip import Spoken, row_clip
@@ -93,11 +94,11 @@ class TranscriptionTarget:
             return judge_stream(stream, clip.text, self._options, known)
         return judge(exchange, clip.text, self._options, known, self._sender)
 
-    def _form_of(self, values: Mapping[str, Any]) -> tuple[Clip, bytes]:
+    def _form_of(self, values: Mapping[str, Any]) -> tuple[Clip, Body]:
         """The clip of a row, and its form."""
         assert self._spoken
         clip = row_clip(values, self._spoken, data=True)
-        return clip, multipart(clip, self._fields, self._boundary)
+        return clip, form_pieces(clip, self._fields, self._boundary)
 
     def share(self, generators: int) -> None:
         """See factory.Target. No rate limit is known here."""

@@ -9,7 +9,7 @@ import pytest
 from tests.support.locusts import ROOT
 
 STANDARD = sys.stdlib_module_names
-LEAVES = {"option", "randomness", "keys", "emulator_token", "child_processes", "lines", "installation", "signals"}
+LEAVES = {"option", "randomness", "keys", "emulator_token", "child_processes", "lines", "installation", "signals", "pieces"}
 # Package of coldburst -> packages and modules of coldburst that it may import, and libraries that it may not.
 INSIDE = {
     "option": set(),
@@ -21,6 +21,7 @@ INSIDE = {
     "redact": set(),
     "installation": set(),
     "signals": set(),
+    "pieces": set(),
     "schedule": LEAVES,
     "serverless": {"randomness"},
     "record": LEAVES | {"schedule"},
