@@ -17,12 +17,10 @@ import argparse
 import itertools
 import json
 import math
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -272,15 +270,25 @@ class Found(NamedTuple):
     memory: float
 
 
+# A small process measures: the memory that the system reports of a child includes that of the process which forked it.
+MEASURE = """
+import os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(time.perf_counter() - began, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+sys.exit(process.returncode)
+"""
+
+
 def cost(*command: str) -> tuple[float, float]:
     """Wall seconds and the largest resident memory, in bytes, of a Python process of its own; ends the bench where that fails."""
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command[:4])} ended with {process.returncode}: see above")
-    return time.perf_counter() - began, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    measured = subprocess.run([sys.executable, "-c", MEASURE, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if measured.returncode:
+        sys.exit(f"{' '.join(command[:4])} ended with {measured.returncode}: see above")
+    wall_s, memory = map(float, measured.stdout.split())
+    return wall_s, memory
 
 
 def measure(run: Path, rounds: int) -> tuple[float, float, float]:
