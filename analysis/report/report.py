@@ -237,7 +237,7 @@ def _speed(tables: Tables) -> str:
         return "the rows have no times" if ok else "no response time, because no request was answered ok"
     tail, ahead = times.at(95), next_burst_s(tables)
     if ahead:
-        range_s = f"{seconds(ahead[95][0])} to {seconds(ahead[95][1])}"
+        range_s = " to ".join(dict.fromkeys(map(seconds, ahead[95])))
         return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} (the next such burst: {range_s})"
     if tail.maximum:
         return (

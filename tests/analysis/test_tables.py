@@ -218,7 +218,7 @@ def test_a_brief_number_has_no_exponent(value, text):
 
 def test_the_headline_is_the_finding(burst, mixed):
     assert headline(burst) == (
-        "30 requests at once: 30 of 30 ok; half answered within 8.00 s, 95 % within 15.0 s (the next such burst: 15.0 s to 15.0 s)."
+        "30 requests at once: 30 of 30 ok; half answered within 8.00 s, 95 % within 15.0 s (the next such burst: 15.0 s)."
     )
     assert headline(mixed).startswith("40 requests (steady 20s 2/s): 20 of 40 ok, 18 at the first try (5 failed, 2 queue_timeout,")
     assert "no response time, because no request was answered ok" in headline(changed(burst, outcome="failed"))
