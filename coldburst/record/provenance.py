@@ -12,11 +12,14 @@ from typing import Any
 
 from coldburst import __version__, emulator_token
 from coldburst.installation import checkout, python_path
-from coldburst.keys import RUNPOD_KEY, TRANSCRIPTION_KEY, VIDEO_KEY
+from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY, VIDEO_KEY
 
 PACKAGES = ("locust", "gevent", "httptools", "runpod")
 # Variables that are not passed to child processes: the embedded service needs no key, and a report neither.
-SECRETS = ("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY, VIDEO_KEY, emulator_token.VARIABLE)
+SECRETS = (
+    *("API_TOKEN", RUNPOD_KEY, TRANSCRIPTION_KEY, CHAT_KEY, VIDEO_KEY, emulator_token.VARIABLE),
+    *("RUNPOD_AI_API_KEY", "COLDBURST_CLUSTER_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+)
 
 
 def versions() -> dict[str, str]:
