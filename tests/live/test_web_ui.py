@@ -310,9 +310,10 @@ def test_what_went_wrong_is_told_with_its_cause():
     narrow = ("--engine", "fixed", "--service-time", "0.3", "--max-concurrent", "1", "--queue", "1")
     with transcriber(*narrow) as service, WebUi("--host", service.url, *PLAIN) as ui:
         assert ui.post("/swarm", schedule="burst 8, steady 60s 1/s")["success"]
-        ui.locust.until(lambda run: ui.live()["run"] and ui.live()["run"]["problems"])
+        # 8 at once, one served and one waiting: 6 are turned away, the page may first see some of them
+        ui.locust.until(lambda _: sum(row["count"] for row in (ui.live()["run"] or {}).get("problems", ())) >= 6)
         (row,) = ui.live()["run"]["problems"]
-        assert (row["outcome"], row["cause"], row["count"] >= 5) == ("busy", "busy", True)
+        assert (row["outcome"], row["cause"]) == ("busy", "busy")
         assert re.match(r"503: ", row["detail"])
 
 
