@@ -29,6 +29,7 @@ from ..tables.run_tables import Tables
 from ..text import sheet
 from ..text.number_format import plural, seconds
 from ..text.sheet import Sheet
+from ..verdict.confidence import Confidence, confidence
 from ..verdict.verdict import Verdict, judge
 from . import run_sheets
 from .metrics_json import metrics
@@ -48,6 +49,11 @@ class Report:
     equation: str
     answer: SweepAnswer | None = None
     objectives: Sheet | None = None
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """How far the P95 can be relied on; None for a sweep, whose decision says it."""
+        return confidence(self.tables, self.verdict) if self.answer is None else None
 
 
 def report(run: Run) -> Report:
@@ -118,6 +124,7 @@ def terminal(of: Report, page: Path) -> str:
         else [of.headline, f"verdict: {of.verdict.state}"]
     )
     lines += [f"  - {reason}" for reason in of.verdict.reasons]
+    lines += [f"confidence: {of.confidence.sentence}"] if of.confidence else []
     lines += errors(of)
     lines += [f"  note: {note}" for note in of.verdict.notes]
     lines += [f"  note: {note}" for note in of.answer.notes] if of.answer else []

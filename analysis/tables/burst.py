@@ -1,8 +1,9 @@
-"""What the next burst of the same size may show: see ``statistics.next_burst``."""
+"""What the next run, or the next burst of the same size, may show: see ``statistics.next_burst``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ..runs.csv_columns import floats
 from ..statistics.next_burst import next_burst, slots
@@ -12,6 +13,36 @@ from .run_tables import Tables, cached_table
 LEAST_OK = 0.95
 # Requests that are computed at most.
 MOST_REQUESTS = 20_000
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the response times of the next burst or run may be.
+
+    Attributes:
+        ranges: the 95 % prediction interval of each percentile, in seconds.
+        draws: how many bursts or runs it is from.
+        unit: "burst" or "run".
+        method: how it is computed and what it assumes, in a sentence.
+    """
+
+    ranges: Mapping[int, tuple[float, float]]
+    draws: int
+    unit: str
+    method: str
+
+
+REPLAYED = (
+    "The next burst of this size is predicted by replaying this one's queue with resampled service times: it holds if the workers are "
+    "alike, and as many."
+)
+
+
+@cached_table
+def prediction(of: Tables) -> Prediction | None:
+    """The prediction of the next burst or run; None if there is none."""
+    ranges = next_burst_s(of)
+    return Prediction(ranges, 1, "burst", REPLAYED) if ranges else None
 
 
 @cached_table
