@@ -126,6 +126,8 @@ def _worth(of: SweepResult, able: list[SettingResult]) -> Choice:
         refusal = next((to.refusal for _, to in judged if to.worth is None and to.refusal), otherwise)
         return Choice(policy, rule, None, refusal)
     if (base := of.baseline) is not None and _nothing_against(of, base):
+        if said := _nothing_gained(of):
+            return Choice(policy, rule, None, said)
         return Choice(policy, rule, None, f"no setting could be compared with the baseline {base.name}, which meets the rule by definition")
     if base is not None and base.name in of.failing:
         return Choice(policy, rule, None, f"the baseline failed too often to compare with: {of.failing[base.name].removesuffix('.')}")
@@ -141,6 +143,15 @@ def _worth(of: SweepResult, able: list[SettingResult]) -> Choice:
     why, picked = f"multiplier {number(to.multiplier.value)} of {to.share:g}", f"is the largest setting that meets {policy}"
     picked += f", though uncertain ({_unsure(to, of.settings.worth)})" if _unsure(to, of.settings.worth) else ""
     return Choice(policy, rule, cell, why, picked, _rivals(cell, able), change)
+
+
+def _nothing_gained(of: SweepResult) -> str:
+    """Workers that nobody saw and that gave no throughput are probably not there."""
+    idle = [f"{name} {number(to.multiplier.value)} ×" for name, to in of.relative.items() if to.nothing_gained]
+    if not idle or of.baseline is None:
+        return ""
+    said = f"adding workers changed nothing ({', '.join(idle)} {of.baseline.name}): are they there?"
+    return f"{said} Neither answers nor /health name workers"
 
 
 def _nothing_against(of: SweepResult, base: SettingResult) -> bool:
@@ -241,18 +252,18 @@ def _looser(cell: SettingResult, able: Sequence[SettingResult], limits: Sequence
 def _sentence(of: SweepResult, main: Choice, able: Sequence[SettingResult]) -> str:
     cell = main.cell
     if cell is None:
-        said = _refusals(of)
+        said = _refusals(of, main)
         return f"{UNDECIDED}: {main.why}{'' if main.why in said else said}."
     sure = cell.throughput
     if len(of.deciding) < 2:
-        return f"{UNDECIDED}: only {cell.name} was measured completely, {number(sure.value)} ok per s{_refusals(of)}."
+        return f"{UNDECIDED}: only {cell.name} was measured completely, {number(sure.value)} ok per s{_refusals(of, main)}."
     ends = f"95 % {number(sure.lower)} to {number(sure.upper)}, {sure.basis}" if sure.lower is not None else sure.basis
     said = f"{cell.name} {main.picked}: {number(sure.value)} ok per s ({ends})"
     said += f", {usd_text(cell.usd_per_1000)} per 1,000" if cell.usd_per_1000 is not None else ""
     lost = 1 - (cell.success or 0.0)
     failed = [f"{percent(lost)} of its requests failed"] if lost > 0 else []
     parts = [said, *failed, *_doubts(cell, of.settings.objectives), *_against(of, cell), *_apart(of, cell, main, able)]
-    return f"{'; '.join(parts)}{_refusals(of)}."
+    return f"{'; '.join(parts)}{_refusals(of, main)}."
 
 
 def _against(of: SweepResult, cell: SettingResult) -> list[str]:
@@ -268,7 +279,8 @@ def _against(of: SweepResult, cell: SettingResult) -> list[str]:
     place, sure = "above" if to.efficiency.value > ratios.TARGET else "not above", ""
     if lower is None or upper is None or lower <= ratios.TARGET < upper:
         sure = ", though uncertain"
-    return [f"{times}, scaling efficiency {percent(to.efficiency.value)} ({place} the target of {percent(ratios.TARGET)}{sure})"]
+    claim = f"; {to.claim}" if to.claim else ""
+    return [f"{times}, scaling efficiency {percent(to.efficiency.value)} ({place} the target of {percent(ratios.TARGET)}{sure}{claim})"]
 
 
 def _apart(of: SweepResult, cell: SettingResult, main: Choice, able: Sequence[SettingResult]) -> list[str]:
@@ -278,12 +290,12 @@ def _apart(of: SweepResult, cell: SettingResult, main: Choice, able: Sequence[Se
     return [*said, f"no measurable difference from {setting_names(main.rivals)}"] if main.rivals else said
 
 
-def _refusals(of: SweepResult) -> str:
+def _refusals(of: SweepResult, main: Choice) -> str:
     if not of.settings.by_workers:
         return ""
     whys = {cell.name: of.relative[cell.name].refusal for cell in of.deciding if cell.name in of.relative}
     found = [f"{name}: no efficiency, {why}" for name, why in whys.items() if why]
-    return f" ({'; '.join(found)})" if found else ""
+    return f" ({'; '.join(found)})" if found and not (main.cell is None and _nothing_gained(of)) else ""
 
 
 def _spoilt(of: SweepResult, main: Choice) -> str:

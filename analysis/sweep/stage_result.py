@@ -35,6 +35,7 @@ OF_REQUESTS = [
     "video_s",
     *PARTS,
 ]
+HEALTH = "health"
 NO_END = "the run was cut off during this stage"
 
 
@@ -58,7 +59,7 @@ class StageResult:
 
     Attributes:
         concurrency, per_worker: requested concurrency, of the whole endpoint and per worker; None if unknown.
-        workers, workers_seen: workers requested, and workers seen by the control; None if unknown.
+        workers, workers_seen: workers requested, and workers seen by the control or by /health (``workers_by``); None if unknown.
         begin_s … end_s: the five times of stages.csv; the first two include the warm-up.
         attempts, requests: rows of ``Tables`` with the columns OF_ATTEMPTS and OF_REQUESTS.
     """
@@ -72,6 +73,7 @@ class StageResult:
     workers: int | None
     per_worker: int | None
     workers_seen: int | None
+    workers_by: str
     begin_s: float | None
     ready_s: float | None
     start_s: float | None
@@ -121,6 +123,11 @@ class StageResult:
     def seen(self) -> int | None:
         """Endpoint workers seen: by ids in the rows, else by the control, else None."""
         return self.ids or self.workers_seen
+
+    @property
+    def seen_by(self) -> str:
+        """What counted the workers: answers (ids in the rows), control, health, or "" if nothing did."""
+        return "answers" if self.ids else "" if self.workers_seen is None else self.workers_by or "control"
 
     @cached_property
     def _sending(self) -> tuple[float, float] | None:
@@ -199,6 +206,7 @@ def _window(of: Tables, row: dict[str, Any]) -> StageResult:
         workers=_whole(row.get("workers")),
         per_worker=_whole(row.get("per_worker")),
         workers_seen=_whole(row.get("workers_seen")),
+        workers_by=by if (by := str(row.get("workers_by") or "")) in ("control", HEALTH) else "",
         begin_s=_float(row.get("begin_s")),
         ready_s=_float(row.get("ready_s")),
         start_s=_float(row.get("start_s")),

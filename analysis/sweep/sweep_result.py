@@ -12,13 +12,15 @@ import numpy as np
 
 from ..statistics.intervals import BY_DEFINITION, Interval, difference, interval_over_repeats, mean_interval, quotient
 from ..tables.run_tables import Tables
-from ..text.number_format import brief, percent
+from ..text.number_format import brief, percent, plural
 from . import ratios, usl
 from .setting_result import SettingResult, pooled_mean, sum_and_count
-from .stage_result import StageResult, stage_results
+from .stage_result import HEALTH, StageResult, stage_results
 from .sweep_settings import SweepSettings, sweep_settings
 
 SATURATED = 0.8
+# Workers that nobody saw are doubted if each adds less than this share of the first one's throughput.
+LEAST_GAIN = 0.1
 # A word error rate is worse if the difference exceeds the first and its interval excludes 0; with few rows or no interval, a point.
 WER_LEAST, WER_SMALL_N, WER_POINT = 0.001, 30, 0.01
 
@@ -31,6 +33,8 @@ class RelativeResult:
         share: its size ÷ that of the baseline; None if unknown.
         multiplier: throughput ÷ baseline throughput, with its interval.
         efficiency: scaling efficiency; without a value if ``refusal`` says why it would be wrong.
+        claim: that the number of workers is only what the user said, or "".
+        nothing_gained: refused because more workers gave no more throughput, and nobody saw them.
     """
 
     share: float | None
@@ -39,6 +43,8 @@ class RelativeResult:
     worth: bool | None
     efficiency: Interval
     refusal: str
+    claim: str = ""
+    nothing_gained: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +113,16 @@ class SweepResult:
         times = multiplier(cell, base)
         share = cell.size / base.size if cell.size and base.size else None
         refusal = efficiency_refusal(cell, base) if self.settings.by_workers else "only a scaling sweep has one"
+        claim = unverified(cell, base) if self.settings.by_workers and not refusal else ""
+        idle = bool(claim) and share is not None and share > 1 and (times.value or 0.0) < 1 + LEAST_GAIN * (share - 1)
+        if idle:
+            refusal, claim = f"adding workers changed nothing ({brief(times.value or 0.0)} × {base.name}): are they there?", ""
         none = Interval(None, None, None, refusal)
         if times.value is None or share is None:
             return RelativeResult(share, times, None, None, none, refusal or "the number of workers is unknown")
         scaled = Interval(times.value / share, _over(times.lower, share), _over(times.upper, share), times.basis)
         worth = None if self.settings.by_workers and refusal else ratios.worth_it(times.value, share, self.settings.worth)
-        return RelativeResult(share, times, ratios.contention(times.value, share), worth, none if refusal else scaled, refusal)
+        return RelativeResult(share, times, ratios.contention(times.value, share), worth, none if refusal else scaled, refusal, claim, idle)
 
     def _worse(self, cell: SettingResult) -> str:
         base = self.baseline
@@ -178,14 +188,20 @@ def efficiency_refusal(cell: SettingResult, base: SettingResult) -> str:
     return ""
 
 
+def unverified(cell: SettingResult, base: SettingResult) -> str:
+    """That nothing shows the workers of one of the two settings, or ""."""
+    if all(window.seen is not None for of in (cell, base) for window in of.done):
+        return ""
+    return f"as you said: {plural(cell.workers_asked or 0, 'worker')}, not verified"
+
+
 def _refused(window: StageResult) -> str:
     asked, seen = window.workers, window.seen
     if asked is None:
         return "no number of workers was requested"
-    if seen is None:
-        return f"{asked} workers requested, but neither answers nor control show how many there were"
-    if (seen != asked) if window.ids else (seen < asked):
-        return f"{asked} worker{'' if asked == 1 else 's'} requested, {seen} seen"
+    if seen is not None and ((seen != asked) if window.ids or window.seen_by == HEALTH else (seen < asked)):
+        by = f" in answers of /{HEALTH}" if window.seen_by == HEALTH else ""
+        return f"{plural(asked, 'worker')} requested, {seen} seen{by}"
     if window.concurrency is None or window.per_worker is None:
         return "the concurrency per worker is unknown, so the load may have been too low"
     needed = asked * window.per_worker

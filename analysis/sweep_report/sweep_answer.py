@@ -76,8 +76,8 @@ ENDED_WITH_IT = ("none", "replicas")
 
 def sweep_notes(of: Tables, found: SweepResult) -> list[str]:
     """The notes, most serious first."""
-    said = [*_settings(of), *_ended(found), *_wrong(found), *found.unfit.values(), *_repeats(found), *_alike(found), *_price(found)]
-    return [*said, *found.settings.notes]
+    said = [*_settings(of), *_ended(found), *_wrong(found), *found.unfit.values(), *_unverified(found)]
+    return [*said, *_repeats(found), *_alike(found), *_price(found), *found.settings.notes]
 
 
 def _settings(of: Tables) -> Iterator[str]:
@@ -129,6 +129,15 @@ def _of_window(window: StageResult, *, ids_matter: bool) -> Iterator[str]:
         yield f"{window.stage} was not steady: {halves}; use a longer warm-up or measure longer."
     if ids_matter and window.workers is not None and window.seen is not None and window.seen != window.workers:
         yield f"{window.stage}: {window.workers} workers requested, {window.seen} seen; its price is for those requested."
+
+
+def _unverified(found: SweepResult) -> Iterator[str]:
+    doubted = [name for name, to in found.relative.items() if to.claim or to.nothing_gained]
+    if doubted:
+        yield (
+            f"Nothing shows how many workers there were in {', '.join(doubted)}: neither answers nor /health name the worker. "
+            "Behind nginx, one line proves it: add_header X-Worker-ID $upstream_addr always;"
+        )
 
 
 def _repeats(found: SweepResult) -> Iterator[str]:
@@ -213,6 +222,7 @@ def _setting(of: SweepResult, cell: SettingResult) -> dict[str, Any]:
         "concurrency": cell.concurrency,
         "workers": cell.workers_asked,
         "workers_seen": list(cell.seen),
+        "workers_seen_by": sorted({window.seen_by for window in cell.shown} - {""}),
         "per_worker": cell.per_worker,
         "repeats": len(cell.shown),
         "n": cell.n,
@@ -242,7 +252,7 @@ def _relative(of: SweepResult, cell: SettingResult) -> dict[str, Any] | None:
     to = of.relative.get(cell.name)
     if to is None:
         return None
-    plain = {"share": to.share, "contention": to.contention, "worth_it": to.worth, "refusal": to.refusal}
+    plain = {"share": to.share, "contention": to.contention, "worth_it": to.worth, "refusal": to.refusal, "claim": to.claim}
     return {"multiplier": asdict(to.multiplier), "efficiency": _interval(to.efficiency), **plain}
 
 

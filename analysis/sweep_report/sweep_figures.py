@@ -115,7 +115,10 @@ def _efficiency(of: SweepResult) -> Plot | MissingPlot:
         return MissingPlot(name, title, "; ".join(whys) or "it needs the baseline and another number of workers")
     data = pd.DataFrame([{"part": "mean", "x": cell.size, "setting": cell.name, **_ends(to.efficiency)} for cell, to in good])
     left = [cell.name for cell, to in known if to.efficiency.value is None]
-    caption = "(R_n ÷ R_1) ÷ (n ÷ n_1); n is confirmed by worker ids in answers or by the control; "
+    caption = "(R_n ÷ R_1) ÷ (n ÷ n_1); "
+    claimed = [cell.name for cell, to in good if to.claim]
+    proof = f"n is as you said, not verified, in {', '.join(claimed)}" if claimed else "n is confirmed by worker ids or by the control"
+    caption += f"{proof}; "
     caption += f"answered ok, {_n(len(cell.ok) for cell, _ in good)}; {_bases(to.efficiency for _, to in good)}."
     caption += f" Target: above {percent(ratios.TARGET)}; below {percent(ratios.BOTTLENECK)}, look for a bottleneck."
     caption += f" Not shown, because the value would be wrong: {', '.join(left)}." if left else ""

@@ -3,7 +3,7 @@
 rest      RunPod's REST v2, or the emulator's: settings by PATCH, workers from the worker list
 replicas  transcription workers of this project on this machine, behind their own nginx
 restart   the video service of this project on this machine, restarted with the number of workers
-compose   docker compose --scale of a service behind nginx
+compose   docker compose: a service scaled, or services started and stopped one by one, behind nginx
 hand      prints what to change, then waits until it shows or the file 'continue' appears in the run directory
 none      endpoint settings are not changed or checked
 """
@@ -36,7 +36,13 @@ OPTIONS = (
     Option("--concurrency-env", "CONCURRENCY", "NAME", "RunPod: environment variable from which the workers read their concurrency"),
     Option("--replica-args", "", "ARGS", "Local workers: options of coldburst.transcriber or coldburst.video, such as '--engine fixed'"),
     Option("--compose-file", "docker-compose.yml", "FILE", "docker compose: the compose file"),
-    Option("--compose-service", "transcriber", "NAME", "docker compose: the service to scale; nginx is in front of it"),
+    Option(
+        "--compose-service",
+        "transcriber",
+        "NAME,NAME",
+        "docker compose: the service to scale; or the services that are one worker each, such as worker-1,worker-2",
+    ),
+    Option("--compose-proxy", "", "NAME", "docker compose: the nginx in front, reloaded after each change, such as lb; default: nginx"),
     Option("--settle-timeout", 600.0, "SECONDS", "Time until a change must show; after it, the stage is skipped"),
 )
 
@@ -79,7 +85,7 @@ def make(way: str, address: EndpointAddress, key: str, options: Mapping[str, Any
         case "restart":
             return RestartControl(options["replica_args"])
         case "compose":
-            return ComposeControl(Path(options["compose_file"]), options["compose_service"])
+            return ComposeControl(Path(options["compose_file"]), options["compose_service"], options["compose_proxy"])
         case "hand":
             return ManualControl(address, key, options["concurrency_env"])
     return NoControl()

@@ -1,4 +1,7 @@
-"""Scales a service with ``docker compose --scale``, and reloads the nginx in front of it after each change."""
+"""Changes the number of workers with docker compose, and reloads the nginx in front of them after each change.
+
+One service is scaled with ``--scale``. Of several, named one by one, the first N run and the others are stopped.
+"""
 
 from __future__ import annotations
 
@@ -23,28 +26,34 @@ class ComposeControl(Control):
 
     Args:
         file: the compose file.
-        service: the service to scale.
+        service: the service to scale, or several with commas: each is one worker.
+        proxy: the service of the proxy; "" = the one called nginx, if there is one.
     """
 
     way: ClassVar[str] = "compose"
     every_s = 0.5
 
-    def __init__(self, file: Path, service: str) -> None:
+    def __init__(self, file: Path, service: str, proxy: str = "") -> None:
         if not file.is_file():
             raise ControlError(f"--compose-file '{file}' is not a file: name a compose file such as docker-compose.yml")
-        self._file, self._service = file.resolve(), service
+        self._file, self._services = file.resolve(), tuple(name.strip() for name in service.split(","))
         self._words = [*_program(), "-f", str(self._file)]
         services = self._run("config", "--services").split()
-        if service not in services:
-            raise ControlError(f"--compose-service '{service}' is not in {file}: use one of {', '.join(sorted(services))}")
-        self._proxy = [PROXY] if PROXY in services else []
+        for name in self._services:
+            if name not in services:
+                raise ControlError(f"--compose-service '{name}' is not in {file}: use one of {', '.join(sorted(services))}")
+        if proxy and proxy not in services:
+            raise ControlError(f"--compose-proxy '{proxy}' is not in {file}: use one of {', '.join(sorted(services))}")
+        self._proxy = [proxy] if proxy else [PROXY] if PROXY in services else []
 
     @property
     def where(self) -> str:
-        return f"service '{self._service}' of {self._file.name}"
+        names = ", ".join(f"'{name}'" for name in self._services)
+        return f"service{'s' if len(self._services) > 1 else ''} {names} of {self._file.name}"
 
     def settings(self) -> dict[str, Any]:
-        return {"file": str(self._file), "service": self._service, "workers": self._states()["running"]}
+        proxy = next(iter(self._proxy), "")
+        return {"file": str(self._file), "service": ",".join(self._services), "proxy": proxy, "workers": self._states()["running"]}
 
     def describe(self, wanted: Sequence[DesiredState]) -> str:
         """Compose changes only the number of containers."""
@@ -52,8 +61,13 @@ class ComposeControl(Control):
             raise ControlError(
                 "docker compose changes only the number of workers: to change their concurrency use --control replicas or hand"
             )
-        counts = listed([one.workers for one in wanted])
-        return f"Scales {self.where} to {counts} containers (now {self._states()['running']}), and back at the end."
+        counts, now = listed([one.workers for one in wanted]), self._states()["running"]
+        if len(self._services) == 1:
+            return f"Scales {self.where} to {counts} containers (now {now}), and back at the end."
+        if (most := max((one.workers or 0 for one in wanted), default=0)) > len(self._services):
+            named = f"--compose-service names {len(self._services)} workers"
+            raise ControlError(f"{named}, but {most} are needed: name all, as in worker-1,worker-2")
+        return f"Runs the first {counts} of the {self.where} (now {now}), stops the others, and goes back at the end."
 
     def change(self, wanted: DesiredState) -> None:
         if wanted.workers is not None:
@@ -76,13 +90,19 @@ class ComposeControl(Control):
 
     def _scale(self, number: int) -> None:
         proxy = self._proxy if number else []
-        self._run("up", "-d", "--no-recreate", "--scale", f"{self._service}={number}", self._service, *proxy)
+        if len(self._services) == 1:
+            self._run("up", "-d", "--no-recreate", "--scale", f"{self._services[0]}={number}", self._services[0], *proxy)
+        else:
+            if number or proxy:
+                self._run("up", "-d", "--no-recreate", "--no-deps", *self._services[:number], *proxy)
+            if stopped := self._services[number:]:
+                self._run("stop", *stopped)
         if proxy:
-            self._run("exec", "-T", PROXY, "nginx", "-s", "reload")
+            self._run("exec", "-T", *proxy, "nginx", "-s", "reload")
 
     def _states(self) -> Counter[str]:
-        """Number of the service's containers that are "running", and that are "serving": running and healthy."""
-        ids = self._run("ps", "-q", self._service).split()
+        """Number of the services' containers that are "running", and that are "serving": running and healthy."""
+        ids = self._run("ps", "-q", *self._services).split()
         found: Counter[str] = Counter()
         for line in _output(["docker", "inspect", "--format", STATE, *ids]).splitlines() if ids else ():
             status, _, health = line.partition(" ")

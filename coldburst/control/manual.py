@@ -26,6 +26,7 @@ class ManualControl(Control):
         self._name, self._variable = address.url or "the service", variable
         self._rest = RestControl(address, key, variable) if address.management else None
         self._folder: Path | None = None
+        self._runpod = bool(address.management or address.endpoint_id)
 
     @property
     def where(self) -> str:
@@ -89,6 +90,8 @@ class ManualControl(Control):
         self._rest = None
 
     def _step(self, wanted: DesiredState) -> str:
+        if not self._runpod:
+            return self._plain_step(wanted)
         steps = []
         if wanted.workers is not None:
             steps.append(f"set Max workers and Active workers to {wanted.workers}")
@@ -96,4 +99,14 @@ class ManualControl(Control):
             steps.append(f"set the scaling to request count, {wanted.scaler_value}")
         if wanted.concurrency is not None:
             steps.append(f"set the environment variable {self._variable} to {wanted.concurrency} (requests at a time per worker)")
+        return " and ".join(steps) or "leave it unchanged"
+
+    def _plain_step(self, wanted: DesiredState) -> str:
+        """A service that is no RunPod endpoint."""
+        steps = []
+        if wanted.workers is not None:
+            s = "s" if wanted.workers != 1 else ""
+            steps.append(f"run exactly {wanted.workers} worker{s} behind {self._name} and reload its proxy")
+        if wanted.concurrency is not None:
+            steps.append(f"let each worker take {wanted.concurrency} requests at a time")
         return " and ".join(steps) or "leave it unchanged"

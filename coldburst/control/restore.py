@@ -82,7 +82,7 @@ def _control(settings: SavedSettings, key: str) -> Control | None:
         address = EndpointAddress("queue", "", str(before["endpoint"]), management=str(before["management"]))
         return RestControl(address, key, str(before["concurrency"]["variable"]))
     if settings.way == "compose":
-        return ComposeControl(Path(before["file"]), str(before["service"]))
+        return ComposeControl(Path(before["file"]), str(before["service"]), str(before.get("proxy", "")))
     return None
 
 

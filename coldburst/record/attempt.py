@@ -159,6 +159,7 @@ STAGES = (
     Column("stop_s", float, "s", "when sending ended", "generator"),
     Column("end_s", float, "s", "when the last response arrived", "generator"),
     Column("workers_seen", int, "", "endpoint workers that served, as seen by the control; empty: not known", "control"),
+    Column("workers_by", str, "", "what counted them: control (its own list) or health (ids in answers of /health)", "control"),
     Column("state", str, "", "done, cut or skipped", "generator"),
     Column("why", str, "", "reason for cut or skipped", "generator"),
 )

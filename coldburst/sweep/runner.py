@@ -12,6 +12,7 @@ from typing import Any
 from coldburst.control import choice, restore
 from coldburst.control.desired_state import Control, ControlError, DesiredState
 from coldburst.control.restore import SavedSettings
+from coldburst.control.worker_count import count_workers
 from coldburst.load.run_options import RunPlan
 from coldburst.load.run_spec import RunKind
 from coldburst.load.stage_hooks import MEASURE, EndRunError, StageContext, StageHooks, attempt_phase
@@ -162,6 +163,7 @@ class SweepRunner(StageHooks):
         self._before: dict[str, Any] | None = None
         self._present = DesiredState()
         self._seen: int | None = None
+        self._seen_by, self._plain_url = "", ""
         self._stage, self._begin_s = "", 0.0
         self._ready_s: float | None = None
         self._measured = False
@@ -171,6 +173,7 @@ class SweepRunner(StageHooks):
         """Chooses the control and logs its changes. Raises ValueError or ControlError if they are not possible or not agreed to."""
         self._control = self._kind.control(address, self._key, self._plan.options)
         self.host = self._control.url
+        self._plain_url = "" if address.api or address.management else address.url
         price = self._plan.options["price"]
         if price and (stale := prices.stale(prices.read(price, date.today()), date.today())):
             logger.warning(stale)
@@ -265,7 +268,17 @@ class SweepRunner(StageHooks):
             self._present = DesiredState()
             raise EndRunError(str(error), f"an endpoint that cannot be set: {error}", failed=str(error)) from error
         self._present, self._seen = (wanted if seen.ready else DesiredState()), seen.workers
+        self._seen_by = "" if seen.workers is None else "control"
+        if seen.ready and seen.workers is None and wanted.workers and self._plain_url:
+            self._count_workers(wanted.workers)
         return "" if seen.ready else f"{seen.text}, after {timeout_s:g} s"
+
+    def _count_workers(self, wanted: int) -> None:
+        """Counts the workers behind a proxy by /health: the control changes them unseen, and answers may not name them."""
+        found = count_workers(self._plain_url, wanted, self._run.rest)
+        if found.ids:
+            self._seen, self._seen_by = len(found.ids), "health"
+        logger.log(logging.WARNING if found.ids and len(found.ids) != wanted else logging.INFO, "%s; %s requested", found.text, wanted)
 
     def _save(self, control: Control) -> None:
         """Saves the present settings on the disk before the first change."""
@@ -326,6 +339,7 @@ class SweepRunner(StageHooks):
                 "begin_s": self._begin_s if present else None,
                 "ready_s": self._ready_s if present else None,
                 "workers_seen": self._seen if present else None,
+                "workers_by": self._seen_by if present and self._seen is not None else "",
                 "state": state,
                 "why": why,
                 **more,

@@ -57,6 +57,12 @@ CONCURRENCY = (
 SCALING = (
     Option("--workers", "1,2,3", "N,N", "Numbers of endpoint workers"),
     Option("--concurrency", 4, "N", "Requests at a time per endpoint worker"),
+    Option(
+        "--total-concurrency",
+        0,
+        "N",
+        "Requests at a time at the whole service, the same for every number of workers; --concurrency is then what one worker can take",
+    ),
     Option("--requests", 20, "N", "Requests per endpoint worker; 50 to 100 give more certain results"),
     Option("--modifier", 0, "N", "concurrency_modifier of the workers; 0: not changed"),
     *COMMON,
@@ -82,9 +88,14 @@ def scaling(options: Mapping[str, Any]) -> tuple[SweepStep, ...]:
     """Numbers of workers, each with the same load per worker: ``w1-warm, w1, w2-warm, w2`` and so on. Raises OptionError."""
     each, requests = (_whole(f"--{name}", options[name], least=1) for name in ("concurrency", "requests"))
     modifier = _whole("--modifier", options["modifier"], least=0) or None
-    numbers = _numbers("--workers", options["workers"])
-    cells = [SweepSetting(f"w{n}", each * n, each, DesiredState(workers=n, concurrency=modifier)) for n in numbers]
-    return _steps(cells, options, lambda cell: Stage(cell.name, count=requests * (cell.concurrency // each)))
+    numbers, total = _numbers("--workers", options["workers"]), _whole("--total-concurrency", options["total_concurrency"], least=0)
+    if total and total < (needed := each * max(numbers)):
+        raise OptionError(
+            f"--total-concurrency {total} cannot fill {max(numbers)} workers that take {each} at a time (--concurrency): "
+            f"use {needed} or more, or a smaller --concurrency"
+        )
+    cells = [SweepSetting(f"w{n}", total or each * n, each, DesiredState(workers=n, concurrency=modifier)) for n in numbers]
+    return _steps(cells, options, lambda cell: Stage(cell.name, count=requests * (cell.wanted.workers or 1)))
 
 
 def matrix(options: Mapping[str, Any]) -> tuple[SweepStep, ...]:

@@ -55,13 +55,18 @@ def judge_stream(stream: TranscriptStream, reference: str, options: Judged, know
     return Evidence(says, {**known, **measured, **compared})
 
 
+def worker_of(headers: Mapping[str, str]) -> str:
+    """The worker in the header ``X-Worker-ID``, or "". nginx's ``$upstream_addr`` lists every upstream tried; the last one answered."""
+    return headers.get("x-worker-id", "").replace(" : ", ",").rpartition(",")[2].strip()
+
+
 def timing(headers: Mapping[str, str]) -> dict[str, Any]:
     """Queue delay, execution time (s) and worker from the answer's headers, if the service sends them.
 
     Source: W3C Server Timing (``Server-Timing: queue;dur=12.5, exec;dur=501``, milliseconds).
     """
     found: dict[str, Any] = {}
-    if worker := headers.get("x-worker-id"):
+    if worker := worker_of(headers):
         found["worker_id"] = worker
     if not (metrics := headers.get("server-timing", "")):
         return found

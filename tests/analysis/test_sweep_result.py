@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.figures.style import MissingPlot, Plot
+from analysis.figures.style import Plot
 from analysis.report import metrics_json, report
 from analysis.runs.load import load
 from analysis.sweep.usl import Usl
@@ -227,12 +227,29 @@ def test_one_worker_that_is_called_three_has_no_efficiency(tmp_path):
     assert figures(found)["sweep_efficiency"].data["x"].to_list() == [1, 2]
 
 
-def test_without_ids_the_control_is_believed_and_without_either_nobody(tmp_path):
+def test_without_ids_the_control_is_believed_and_without_either_the_user_is_quoted(tmp_path):
     nameless = [replace(of, ids=0, seen=of.workers) for of in guide()]
     assert answered(write(tmp_path / "seen", nameless, "scaling")).sweep.relative["w3"].efficiency.value == pytest.approx(0.946, abs=1e-3)
     untold = answered(write(tmp_path / "untold", [replace(of, seen=None) for of in nameless], "scaling"))
-    assert "neither answers nor control show" in untold.sweep.relative["w2"].refusal
-    assert isinstance(figures(untold)["sweep_efficiency"], MissingPlot)
+    assert untold.sweep.relative["w2"].claim == "as you said: 2 workers, not verified"
+    assert "scaling efficiency 94.6 % (above the target of 90 %; as you said: 3 workers, not verified)" in untold.decision.sentence
+    assert any("add_header X-Worker-ID $upstream_addr always;" in note for note in untold.notes)
+
+
+def test_one_worker_presented_as_three_is_doubted(tmp_path):
+    """Nothing names the workers, and three give as much as one."""
+    same = [Measure(f"w{n}", 40 * n, 4 * n, 4.0 * n, workers=n, per_worker=4) for n in (1, 2, 3)]
+    found = answered(write(tmp_path / "run", same, "scaling"))
+    assert found.decision.sentence == (
+        "No decision: adding workers changed nothing (w2 1.00 ×, w3 1.00 × w1): are they there? Neither answers nor /health name workers."
+    )
+
+
+def test_health_must_show_exactly_the_workers_requested(tmp_path):
+    nameless = [replace(of, ids=0, seen=1, by="health") for of in guide()]
+    found = answered(write(tmp_path / "run", nameless, "scaling"))
+    assert found.sweep.relative["w1"].refusal == ""
+    assert found.sweep.relative["w3"].refusal == "3 workers requested, 1 seen in answers of /health"
 
 
 def test_a_load_that_does_not_saturate_has_no_efficiency(tmp_path):

@@ -9,7 +9,8 @@ from coldburst.control.manual import ManualControl
 from coldburst.targets.address import EndpointAddress, infer
 from tests.support.emulators import MODELLED, emulator
 
-OPTIONS = {"concurrency_env": "CONCURRENCY", "replica_args": "", "compose_file": "docker-compose.yml", "compose_service": "transcriber"}
+OPTIONS = {"concurrency_env": "CONCURRENCY", "replica_args": "", "compose_file": "docker-compose.yml"}
+OPTIONS |= {"compose_service": "transcriber", "compose_proxy": ""}
 ASKED = DesiredState(workers=2)
 
 
@@ -102,18 +103,25 @@ def test_a_person_is_asked_and_a_file_says_go_on(tmp_path, caplog):
     hand = ManualControl(infer("http://127.0.0.1:8000"), "")
     hand.begin(tmp_path, lambda _: True)
     (tmp_path / "continue").touch()  # of a change before
-    wanted = DesiredState(workers=3, concurrency=4, scaler_value=4)
+    wanted = DesiredState(workers=3, concurrency=4)
     with caplog.at_level(logging.WARNING, "coldburst"):
         hand.change(wanted)
-    assert "set Max workers and Active workers to 3" in caplog.text
-    assert "request count, 4" in caplog.text
-    assert "variable CONCURRENCY to 4" in caplog.text
+    assert "Now run exactly 3 workers behind http://127.0.0.1:8000 and reload its proxy" in caplog.text
+    assert "let each worker take 4 requests at a time" in caplog.text
+    assert "Max workers" not in caplog.text
     assert f"touch {tmp_path / 'continue'}" in caplog.text
     assert not hand.observe(wanted).ready
     (tmp_path / "continue").touch()
     assert hand.observe(wanted) == ObservedState(None, True, "the file 'continue' was found")
     assert not (tmp_path / "continue").exists()
     assert hand.restore(hand.settings()) == "http://127.0.0.1:8000: restore by hand what you changed"
+
+
+def test_of_a_runpod_endpoint_the_settings_have_runpods_names():
+    steps = ManualControl(infer("https://api.runpod.ai/v2/abc"), "").describe([DesiredState(workers=3, concurrency=4, scaler_value=4)])
+    assert "set Max workers and Active workers to 3" in steps
+    assert "request count, 4" in steps
+    assert "variable CONCURRENCY to 4" in steps
 
 
 @pytest.mark.slow

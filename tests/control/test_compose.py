@@ -32,17 +32,23 @@ elif words[0] == "inspect":
         state["looks"] += 1
         print("running", "healthy" if state["looks"] > 3 else "starting")
 elif "config" in words:
-    print("transcriber\\nnginx")
+    print("\\n".join(state["services"]))
 elif "up" in words:
     if state["broken"]:
         print("Building\\nno space left on device", file=sys.stderr)
         sys.exit(17)
-    state["running"], state["looks"] = int(words[words.index("--scale") + 1].partition("=")[2]), 0
+    if "--scale" in words:
+        state["running"] = int(words[words.index("--scale") + 1].partition("=")[2])
+    else:
+        state["running"] = max(state["running"], sum(word.startswith("worker-") for word in words))
+    state["looks"] = 0
+elif "stop" in words:
+    state["running"] -= len(words) - words.index("stop") - 1
 elif "ps" in words:
     print("\\n".join(f"id{{number}}" for number in range(state["running"])))
 state_file.write_text(json.dumps(state))
 """
-FRESH = {"plugin": True, "broken": False, "running": 1, "looks": 100, "said": []}
+FRESH = {"plugin": True, "broken": False, "running": 1, "looks": 100, "said": [], "services": ["transcriber", "nginx"]}
 
 
 class Docker:
@@ -92,6 +98,24 @@ def test_a_service_is_scaled_awaited_and_put_back(docker, tmp_path):
     assert main([str(tmp_path)]) == 0
     assert docker["running"] == 1
     assert control.restore(before).endswith("1 containers, as before")
+
+
+def test_services_named_one_by_one_are_started_and_stopped_behind_their_proxy(docker):
+    docker.set(services=["lb", "worker-1", "worker-2", "worker-3"], running=3)
+    control = ComposeControl(ROOT / "docker-compose.yml", "worker-1,worker-2,worker-3", "lb")
+    assert "Runs the first 1, 2 of the services 'worker-1', 'worker-2', 'worker-3'" in control.describe([DesiredState(1), DesiredState(2)])
+    control.change(DesiredState(2))
+    changes = [words[2:] for words in docker["said"] if words[2:3] in (["up"], ["stop"], ["exec"])]
+    assert changes == [
+        ["up", "-d", "--no-recreate", "--no-deps", "worker-1", "worker-2", "lb"],
+        ["stop", "worker-3"],
+        ["exec", "-T", "lb", "nginx", "-s", "reload"],
+    ]
+    assert shown(control, DesiredState(2)).workers == 2
+    with pytest.raises(ControlError, match="names 3 workers, but 4 are needed: name all"):
+        control.describe([DesiredState(4)])
+    with pytest.raises(ControlError, match="--compose-proxy 'proxy' is not in"):
+        ComposeControl(ROOT / "docker-compose.yml", "worker-1", "proxy")
 
 
 def test_the_older_program_takes_the_same_words(docker):

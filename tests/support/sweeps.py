@@ -38,6 +38,7 @@ class Measure:
     told: bool = True
     asked: int | None = None
     seen: int | None = None
+    by: str = ""
     warm: int = 2
 
     @property
@@ -91,7 +92,7 @@ def told(of, phase, start_s, stop_s, end_s):
     return {
         "stage": stage, "cell": of.cell, "repeat": of.repeat, "phase": phase, "concurrency": of.at_once if of.asked is None else of.asked,
         "workers": of.workers, "per_worker": of.per_worker, "begin_s": start_s - 0.5, "ready_s": start_s - 0.1, **sent,
-        "workers_seen": seen, "state": state, "why": of.why if phase == "measure" else "",
+        "workers_seen": seen, "workers_by": of.by, "state": state, "why": of.why if phase == "measure" else "",
     }  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def by_hand(run, change):
 
     def watch():
         for number in (1, 2, 3):
-            run.until(lambda run, number=number: f"Active workers to {number}; then: touch" in run.output, 60)
+            run.until(lambda run, number=number: f"Now run exactly {number} worker" in run.output.rpartition("; then: touch")[0], 60)
             change(number)
             (run.folder / "continue").touch()
 
