@@ -39,7 +39,8 @@ IN_FLIGHT = 5000
 JOBS_PER_S, KIB_A_JOB = 1000, 25
 """Targets: at least, at most."""
 EMULATOR = ("coldburst.emulator", "--until-stdin-closes", "--ready", "--worker", "modelled", "--start", "0", "--load", "0",
-            "--workers-min", "10", "--workers-max", "10", "--concurrency", "1000", "--platform", "limits_on=false")  # fmt: skip
+            "--workers-min", "10", "--workers-max", "10", "--concurrency", "1000",
+            "--platform", "limits_on=false", "--platform", "report_s=0")  # fmt: skip
 BARE = ("bench.emulator", "bare")
 BODY = b'{"input": {"prompt": "hello", "n": 1}}'
 RUN = b"POST /v2/demo/run HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)

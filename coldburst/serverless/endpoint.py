@@ -11,6 +11,7 @@ import math
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from coldburst.randomness import stream
@@ -56,8 +57,7 @@ class Endpoint:
         self._polls: OrderedDict[str, Worker] = OrderedDict()
         self._timers, emit = Timers(), self._actions.append
         self._job_ids = stream(seed, "job ids")
-        jitter, ids = stream(seed, "worker times"), stream(seed, "worker ids")
-        self._pool = WorkerPool(policy, platform, self._timers, emit, self._worker_changed, ids=ids, jitter=jitter)
+        self._pool = WorkerPool(policy, platform, self._timers, emit, self._worker_changed, random_for=partial(stream, seed))
         self._queue = JobQueue(platform, self._timers, emit, self._job_released, new_id or self._new_id)
         self._balancer = LoadBalancer(self._pool, self._timers, emit)
         self._scaler = Scaler(self._pool, self._load, now)
@@ -317,6 +317,10 @@ class Endpoint:
     def workers(self, now: float) -> list[dict[str, Any]]:
         """REST v2's worker list; times in seconds of the model's clock."""
         return worker_list(self._pool, self._advance(now))
+
+    def host_speed(self, worker_id: str) -> float:
+        """The factor of the service times on a worker's host."""
+        return self._pool.speed(worker_id)
 
     def open_jobs(self) -> list[Job]:
         """Jobs that have not ended: those at workers, then the queue in order."""

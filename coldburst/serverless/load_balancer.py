@@ -142,7 +142,7 @@ class LoadBalancer:
         return worker.state in SERVING and worker.load < cap
 
     def _choose(self, request: BalancedRequest) -> Worker | None:
-        """The worker named by the request if it has room, else the least loaded or the next in turn."""
+        """The worker named by the request if it has room, else the first by rank."""
         named = self._pool.workers.get(request.wanted_worker_id)
         if named is not None and self._has_room(named):
             return named
@@ -152,7 +152,11 @@ class LoadBalancer:
         return [worker for worker in self._pool.in_state(*SERVING) if self._has_room(worker)]
 
     def _rank(self, worker: Worker) -> tuple[int, int]:
-        return (0 if self._platform.choose == "round_robin" else worker.load), worker.turn
+        """The worker with the lowest is next; the first of equals, which is the oldest."""
+        choose = self._platform.choose
+        if choose == "fill_first":
+            return 0, 0
+        return (0 if choose == "round_robin" else worker.load), worker.turn
 
     def _next_for(self, worker: Worker) -> BalancedRequest | None:
         first = [next(iter(line.values())) for line in (self._held, self._bound.get(worker.id)) if line]
@@ -194,5 +198,12 @@ class LoadBalancer:
 
     def _release(self, request: BalancedRequest, now: float) -> None:
         self._timers.cancel(request.timer)
-        if worker := self._pool.workers.get(request.worker_id):
+        slot_s = self._platform.slot_s
+        if slot_s:
+            self._timers.at(now + slot_s, partial(self._vacate, request.worker_id))
+        else:
+            self._vacate(request.worker_id, now)
+
+    def _vacate(self, worker_id: str, now: float) -> None:
+        if worker := self._pool.workers.get(worker_id):
             self._pool.vacate(worker, now)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from coldburst.serverless.errors import require
+from coldburst.serverless.quantiles import Quantiles
 
 
 class OperationLimit(NamedTuple):
@@ -32,6 +33,13 @@ RATE_LIMITS = (
 """Source: RunPod's documentation, "send requests"; 50 per worker is the example of its 2025-10 text."""
 
 
+# Sources below: CR = alexostapiuk11/coldstart-recon-worker, paid runs of August to October 2026; GPnn = the golden paths of
+# runpod/runpod-plugins-official, live in July and August 2026. docs/fidelity.md compares the model with both.
+CHOICES = ("fill_first", "least_in_flight", "round_robin")
+RESUME = Quantiles((0, 50, 90, 95, 99.5, 100), (0.56, 1.0, 2.0, 2.3, 5.0, 42.0))
+REPORT = Quantiles((0, 50, 100), (0.07, 0.14, 0.31))
+
+
 def _of(default: Any, known: str, source: str, unit: str, meaning: str) -> Any:
     return field(default=default, metadata={"known": known, "source": source, "unit": unit, "meaning": meaning})
 
@@ -45,29 +53,48 @@ class Platform:
 
     check_s: float = _of(1.0, "unverified", "period not published", "s", "time between two checks of the scaler")
     step: int = _of(1, "unverified", "not published", "workers", "workers added per check; 0 = no limit (one with QUEUE_DELAY)")
-    surplus_s: float = _of(0.0, "unverified", "not published", "s", "idle time before REQUEST_COUNT removes a queue endpoint's worker")
+    rise_s: float = _of(
+        24.0, "inferred", "GP13, cold burst of 6", "s", "REQUEST_COUNT adds a worker this long after the last, at the earliest"
+    )
+    rise_cached_s: float = _of(7.0, "inferred", "GP13, 9 jobs, 3 warm workers", "s", "the same where it resumes one cached by FlashBoot")
+    surplus_s: float = _of(
+        57.0, "inferred", "GP15, one worker, its settings unknown", "s", "idle time before REQUEST_COUNT removes a queue endpoint's worker"
+    )
     starting_at_once: int = _of(
-        1, "inferred", "live trace of a cold burst", "workers", "workers that may initialize at a time; 0 = no limit"
+        0, "measured", "CR burst of two with QUEUE_DELAY: starts overlap", "workers", "workers that may initialize at a time; 0 = no limit"
     )
     starting_after_failure: int = _of(1, "unverified", "not published", "workers", "the same while starts fail; 0 = no limit")
     first_at_once: bool = _of(True, "documented", "endpoint configurations", "", "from zero workers, add one without waiting for a check")
-    extra_workers: int = _of(0, "documented", "workers overview: up to 2 on spikes", "workers", "workers above workers_max")
-    pull_s: float = _of(0.0, "unverified", "depends on image and host", "s", "image pull")
-    start_s: float = _of(2.0, "inferred", "first dispatch of a cold endpoint after 8 s", "s", "container start")
-    load_s: float = _of(6.0, "inferred", "first dispatch of a cold endpoint after 8 s", "s", "model load, of modelled workers only")
-    resume_s: float = _of(1.0, "inferred", "Flash execution model: warm about 1 s", "s", "resume of a worker cached by FlashBoot")
+    extra_workers: int = _of(
+        0, "measured", "documented: up to 2 on spikes; GP13: none with 9 jobs for 3 workers", "workers", "workers above workers_max"
+    )
+    pull_s: float | Quantiles = _of(
+        0.0, "unverified", "CR, GP20: 743 to 2167 s for vLLM images", "s", "image pull of a host's first worker; 0: hosts have the image"
+    )
+    host_again: float = _of(1.0, "measured", "CR: 300 starts of 300", "share", "starts on a free host that has the image, if there is one")
+    host_speed: float | Quantiles = _of(
+        1.0, "unverified", "CR: 0.82 to 1.00 for one GPU model", "", "service time of a host's modelled workers, as a factor"
+    )
+    start_s: float | Quantiles = _of(2.0, "inferred", "GP13: first dispatch after 8 s; CR: 4.1 to 4.8 s on a GPU", "s", "container start")
+    load_s: float | Quantiles = _of(
+        6.0, "inferred", "GP13: first dispatch after 8 s; CR: 35 to 77 s for vLLM", "s", "model load, of modelled workers only"
+    )
+    resume_s: float | Quantiles = _of(
+        RESUME, "measured", "RunPod's blog on FlashBoot: least, P90, P95, most", "s", "resume of a worker cached by FlashBoot"
+    )
+    report_s: float | Quantiles = _of(
+        REPORT, "measured", "GP16, GP13, GP18: 0.09, 0.15, 0.22 to 0.32", "s", "from a modelled worker's end of a job to its report"
+    )
     keep_s: float = _of(1800.0, "unverified", "not published", "s", "how long FlashBoot caches a worker")
     init_limit_s: float = _of(420.0, "documented", "RUNPOD_INIT_TIMEOUT", "s", "a worker that starts for longer is unhealthy")
     lb_init_limit_s: float = _of(480.0, "documented", "load balancing overview", "s", "the same on a load balancer, then terminated")
     unhealthy_retry_s: float = _of(10.0, "unverified", "not published", "s", "pause after a failed start; each further failure doubles it")
     unhealthy_retry_max_s: float = _of(300.0, "unverified", "not published", "s", "longest pause after failed starts")
-    hosts: int | None = _of(
-        None, "inferred", "live traces", "workers", "workers that fit on the hosts; more are throttled; none = no limit"
-    )
+    hosts: int | None = _of(None, "inferred", "GP13", "workers", "workers that fit on the hosts; more are throttled; none = no limit")
     jitter: float = _of(0.0, "unverified", "not published", "share", "uniform variation of pull, start, load and resume, up and down")
-    lease_s: float = _of(40.0, "inferred", "live trace", "s", "silence after which a taken job is dispatched again")
+    lease_s: float = _of(40.0, "inferred", "GP15", "s", "silence after which a taken job is dispatched again")
     ping_s: float = _of(10.0, "measured", "SDK 1.12.0", "s", "time between two pings of a worker")
-    job_retries: int = _of(1, "inferred", "live trace", "", "re-dispatches of a job before it fails")
+    job_retries: int = _of(1, "inferred", "GP15", "", "re-dispatches of a job before it fails")
     requeue_first: bool = _of(
         True, "unverified", "not published", "", "whether a job that is dispatched again goes to the head of the queue"
     )
@@ -91,10 +118,16 @@ class Platform:
     hold_s: float = _of(120.0, "documented", "load balancing overview", "s", "how long the balancer holds a request without a worker")
     processing_s: float = _of(330.0, "documented", "load balancing overview", "s", "how long a worker may process a request before the 524")
     per_worker: int | None = _of(
-        None, "unverified", "natural reading of requestCount", "requests", "limit in flight per worker; none = the scaler's value"
+        None, "measured", "CR LB probes 1 and 3", "requests", "limit in flight per worker; none = the scaler's value"
+    )
+    slot_s: float = _of(
+        0.16, "measured", "CR LB probe 1", "s", "from the end of a balancer's request to the end of its place at the worker"
+    )
+    edge_s: float = _of(
+        100.0, "measured", "GP20, GP03, GP11", "s", "/runsync and /openai are answered 524 without a first byte; 0 = no limit"
     )
     strict_hold_s: float = _of(300.0, "documented", "worker affinity", "s", "how long a strict request waits for its worker")
-    choose: str = _of("least_in_flight", "unverified", "not published", "", "which worker gets a request: least_in_flight or round_robin")
+    choose: str = _of("fill_first", "measured", "CR LB probe 3", "", "who gets a request: fill_first, least_in_flight or round_robin")
     bill_pull: bool = _of(False, "inferred", "pricing against workers overview", "", "whether the image pull is billed")
     limits_on: bool = _of(True, "documented", "send requests", "", "whether the rate limits apply")
     window_s: float = _of(10.0, "documented", "send requests", "s", "window of the rate limits")
@@ -115,7 +148,8 @@ class Platform:
         require(self.chunk_bytes >= 4, f"chunk_bytes {self.chunk_bytes!r} must be at least 4, the size of a character")
         require(self.jitter < 1, f"jitter {self.jitter!r} must be below 1")
         require(self.per_worker != 0, "per_worker must be at least 1: 0 lets no request through")
-        require(self.choose in ("least_in_flight", "round_robin"), f"choose {self.choose!r} must be least_in_flight or round_robin")
+        require(self.choose in CHOICES, f"choose {self.choose!r} must be {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
+        require(self.host_again <= 1, f"host_again {self.host_again!r} must be at most 1")
         require(
             self.purge_state in ("FAILED", "CANCELLED", "TIMED_OUT"),
             f"purge_state {self.purge_state!r} must be FAILED, CANCELLED or TIMED_OUT",

@@ -1,8 +1,9 @@
 """The scaler: periodic checks of how many workers there should be, by RunPod's two formulas.
 
     REQUEST_COUNT   desired = clamp(ceil((in queue + in progress) / value), min, max)
-    QUEUE_DELAY     one more when a request has waited longer than value seconds
+    QUEUE_DELAY     one more when a request has waited longer than value seconds, while more wait than workers start
 
+A queue endpoint under REQUEST_COUNT gets there slowly: one step, then a pause of ``rise_s``.
 Jobs of low priority do not count. Source: RunPod's documentation, endpoint configurations. Checks that would change nothing
 are skipped, so an idle endpoint needs no clock.
 """
@@ -36,12 +37,17 @@ class Scaler:
         self._pool, self._load = pool, load
         self._origin_s = origin_s
         self._checked = -1
+        self._added_s = -math.inf
 
     def scale_from_zero(self, now: float) -> None:
         """Add the first worker at once."""
         pool = self._pool
         if pool.platform.first_at_once and not pool.wanted and pool.limit and now >= pool.paused_until_s:
-            pool.add(now)
+            self._add(now)
+
+    def _add(self, now: float) -> None:
+        self._added_s = now
+        self._pool.add(now)
 
     def due_s(self, now: float) -> float:
         """The next check that would change something as things are; infinity = none."""
@@ -57,7 +63,7 @@ class Scaler:
         self._checked = round((now - self._origin_s) / self._pool.platform.check_s)
         if self._shortage_since() < now:
             for _ in range(self._to_add()):
-                self._pool.add(now)
+                self._add(now)
         while self._surplus_since() <= now:
             self._remove_one(now)
 
@@ -72,10 +78,17 @@ class Scaler:
         load = self._load()
         if policy.scaler == "REQUEST_COUNT":
             short = self._desired(load) > wanted
-            return pool.paused_until_s if short and self._starts_allowed() != 0 else math.inf
-        if load.oldest_s is None or self._starts_allowed() == 0:
+            return max(pool.paused_until_s, self._may_rise_s()) if short and self._starts_allowed() != 0 else math.inf
+        if load.oldest_s is None or load.waiting <= pool.starting or self._starts_allowed() == 0:
             return math.inf
         return max(load.oldest_s + policy.scaler_value, pool.paused_until_s) if wanted else pool.paused_until_s
+
+    def _may_rise_s(self) -> float:
+        """When REQUEST_COUNT may add the next worker of a queue endpoint."""
+        pool, platform = self._pool, self._pool.platform
+        if not pool.wanted or pool.policy.kind != "QUEUE":
+            return -math.inf
+        return self._added_s + (platform.rise_cached_s if pool.count["CACHED"] else platform.rise_s)
 
     def _desired(self, load: Load) -> int:
         policy = self._pool.policy

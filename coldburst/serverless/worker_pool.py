@@ -18,8 +18,10 @@ from functools import partial
 
 from coldburst.serverless.actions import Action, Changed, Kill, Launch, Resume, Stop
 from coldburst.serverless.billing import EXECUTION, IDLE, START, BillingMeter, Span
+from coldburst.serverless.hosts import Host, Hosts
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
+from coldburst.serverless.quantiles import draw
 from coldburst.serverless.timers import Timer, Timers
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -44,6 +46,8 @@ class Worker:
         turn: number of the last request forwarded to it.
         cached: whether FlashBoot keeps it, so that it returns by RESUMING.
         reason: why it is unhealthy.
+        host: where it runs; None while it is throttled, and after its end.
+        start_s: seconds of its container start.
     """
 
     id: str
@@ -59,6 +63,8 @@ class Worker:
     turn: int = 0
     cached: bool = False
     reason: str = ""
+    host: Host | None = None
+    start_s: float = 0.0
     span: Span = field(default_factory=Span)
     timer: Timer | None = None
 
@@ -68,7 +74,7 @@ class WorkerPool:
 
     Args:
         on_change: called after each change of state, with the worker and its previous state.
-        ids, jitter: random streams for worker ids and start times.
+        random_for: the random stream of a purpose.
 
     Attributes:
         wanted: workers that are there or on their way, as the scaler counts them.
@@ -85,8 +91,7 @@ class WorkerPool:
         emit: Callable[[Action], None],
         on_change: Callable[[Worker, str, float], None],
         *,
-        ids: random.Random,
-        jitter: random.Random,
+        random_for: Callable[[str], random.Random],
     ) -> None:
         self.policy, self.platform = policy, platform
         self.hosts = platform.hosts
@@ -99,7 +104,9 @@ class WorkerPool:
         self.failed_starts = 0
         self._unhealthy_processes = 0
         self._timers, self._emit, self._on_change = timers, emit, on_change
-        self._ids, self._jitter = ids, jitter
+        self._ids, self._jitter = random_for("worker ids"), random_for("worker times")
+        self._start_rng, self._resume_rng = random_for("start"), random_for("resume")
+        self._hosts = Hosts(platform.pull_s, platform.host_speed, platform.host_again, random_for)
 
     @property
     def limit(self) -> int:
@@ -124,7 +131,7 @@ class WorkerPool:
             return
         worker = Worker("".join(self._ids.choice(ALPHABET) for _ in range(ID_LENGTH)), now)
         self.workers[worker.id] = worker
-        self._enter(worker, "THROTTLED" if self._full else self._first_phase(), now)
+        self._start(worker, now)
 
     def wake(self, worker: Worker, now: float) -> None:
         """Resume a CACHED worker, as soon as a host has room."""
@@ -170,7 +177,13 @@ class WorkerPool:
 
     def _remove(self, worker: Worker, now: float) -> None:
         del self.workers[worker.id]
+        self._leave_host(worker)
         self._enter(worker, "STOPPED", now)
+
+    def _leave_host(self, worker: Worker) -> None:
+        if worker.host is not None:
+            self._hosts.release(worker.host)
+            worker.host = None
 
     @property
     def _full(self) -> bool:
@@ -182,13 +195,32 @@ class WorkerPool:
         """Assign free hosts to throttled workers, oldest first."""
         while self.count["THROTTLED"] and not self._full:
             worker = next(self.in_state("THROTTLED"))
-            self._enter(worker, "RESUMING" if worker.cached else self._first_phase(), now)
+            if worker.cached:
+                self._enter(worker, "RESUMING", now)
+            else:
+                self._start(worker, now)
 
-    def _first_phase(self) -> str:
-        return "PULLING" if self.platform.pull_s > 0 else self._phase_after_pull()
+    def _start(self, worker: Worker, now: float) -> None:
+        """Start a new worker on a host; a host's first worker waits for the image."""
+        if self._full:
+            self._enter(worker, "THROTTLED", now)
+            return
+        worker.host = self._hosts.take()
+        worker.start_s = draw(self.platform.start_s, self._start_rng)
+        self._enter(worker, self._phase_after_pull(worker) if worker.host.has_image else "PULLING", now)
 
-    def _phase_after_pull(self) -> str:
-        return "STARTING" if self.platform.start_s > 0 else "LOADING"
+    def _pulled(self, worker: Worker, host: Host, now: float) -> None:
+        host.has_image = True
+        self._enter(worker, self._phase_after_pull(worker), now)
+
+    @staticmethod
+    def _phase_after_pull(worker: Worker) -> str:
+        return "STARTING" if worker.start_s > 0 else "LOADING"
+
+    def speed(self, worker_id: str) -> float:
+        """The factor of the service times on a worker's host."""
+        worker = self.workers.get(worker_id)
+        return worker.host.speed if worker is not None and worker.host is not None else 1.0
 
     def _schedule(self, worker: Worker, seconds: float, then: Callable[[float], None], now: float) -> None:
         spread = self.platform.jitter
@@ -272,6 +304,7 @@ class WorkerPool:
             return
         self._timers.cancel(worker.timer)
         worker.process, worker.load = False, 0
+        self._leave_host(worker)
         if worker.state == "LOADING":
             worker.reason = "ended before it was ready"
             self._failed_start(now)
@@ -311,17 +344,18 @@ class WorkerPool:
     def _on_enter(self, worker: Worker, state: str, now: float) -> None:
         platform = self.platform
         if state == "PULLING":
-            self._schedule(worker, platform.pull_s, partial(self._enter, worker, self._phase_after_pull()), now)
+            assert worker.host is not None
+            self._schedule(worker, worker.host.pull_s, partial(self._pulled, worker, worker.host), now)
         elif state == "STARTING":
             worker.started_s = now
-            self._schedule(worker, platform.start_s, partial(self._enter, worker, "LOADING"), now)
+            self._schedule(worker, worker.start_s, partial(self._enter, worker, "LOADING"), now)
         elif state == "LOADING":
-            if platform.start_s <= 0:
+            if worker.start_s <= 0:
                 worker.started_s = now
             self._launch(worker, now)
         elif state == "RESUMING":
             worker.started_s = now
-            self._schedule(worker, platform.resume_s, partial(self._resumed, worker), now)
+            self._schedule(worker, draw(platform.resume_s, self._resume_rng), partial(self._resumed, worker), now)
         elif state == "CACHED":
             worker.timer = self._timers.at(now + platform.keep_s, partial(self._cache_expired, worker))
             self.place(now)

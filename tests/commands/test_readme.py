@@ -232,3 +232,8 @@ def test_the_parameters_are_the_programs_own():
         if "known" in one.metadata:
             known.setdefault(one.metadata["known"], []).append(f"`{one.name}`")
     assert {row[0]: row[1] for row in rows("| known | parameters |\n", EMULATOR)} == {how: ", ".join(names) for how, names in known.items()}
+
+
+def test_the_traces_of_parameters_are_the_programs_own():
+    traced = [(f"`{one.name}`", one.metadata["source"]) for one in fields(Platform) if one.metadata["known"] in ("measured", "inferred")]
+    assert [(row[0], row[-1]) for row in rows("| parameter | default | trace |\n", EMULATOR)] == traced

@@ -23,7 +23,7 @@ class ManualClock(WallClock):
 
 
 def hosted_endpoint(*words):
-    options, (spec,) = parse(["--worker", "modelled", "--start", "0", "--load", "0", *words])
+    options, (spec,) = parse(["--worker", "modelled", "--start", "0", "--load", "0", "--platform", "report_s=0", *words])
     made = HostedEndpoint(spec, options, ManualClock(), TruthLog(None, 0.0), Webhooks((), 1.0))
     made.backend = ModelledBackend(made)
     made.pump()

@@ -15,7 +15,8 @@ HOLD_S, LATE_S = 3.0, 5.0
 """When the load balancer gives up, and how much later a busy machine may hear of it."""
 SEEDS = range(1, 21)
 FEW = pytest.param(SEEDS[:2], id="two seeds"), pytest.param(SEEDS[2:], id="the others", marks=pytest.mark.nightly)
-WORKERS = ("--worker", "modelled", "--platform", "starting_at_once=0", "--platform", "check_s=0.2", "--platform", "step=0")
+PLATFORM = ("check_s=0.2", "step=0", "rise_s=0", "surplus_s=0", "slot_s=0", "report_s=0", "choose=least_in_flight")
+WORKERS = ("--worker", "modelled", *(word for parameter in PLATFORM for word in ("--platform", parameter)))
 JSON = '{"input": {"seq": "{{seq}}"}}'
 
 

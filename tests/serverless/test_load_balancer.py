@@ -39,8 +39,29 @@ def decisions(core, now):
     return found
 
 
+def test_the_first_worker_is_filled_to_its_cap_before_the_next():
+    core, (a, b) = balancer(workers=2, scaler_value=3)
+    assert arrive(core, *"12345") == [("Forward", name, worker) for name, worker in zip("12345", (a, a, a, b, b), strict=True)]
+    core.left("2", 2.0)
+    assert arrive(core, "6", "7", "8", now=2.0) == [("Forward", "6", a), ("Forward", "7", b)]
+    core.left("1", 3.0)
+    assert decisions(core, 3.0) == [("Forward", "8", a)]
+
+
+def test_a_place_at_a_worker_ends_a_little_after_its_request():
+    core, (a,) = balancer(workers=1, scaler_value=1, platform={"slot_s": 0.16})
+    assert arrive(core, "1", "2", now=1.0) == [("Forward", "1", a)]
+    core.left("1", 2.0)
+    assert decisions(core, 2.0) == []
+    assert core.health(2.0)["jobs"] == {"completed": 1, "failed": 0, "inProgress": 0, "inQueue": 1, "retried": 0}
+    assert core.wake_s() == 2.16
+    assert decisions(core, 2.16) == [("Forward", "2", a)]
+    core.gone(a, 3.0)
+    assert decisions(core, 3.0) == [("2", 502, "the worker ended")]
+
+
 def test_the_worker_with_the_least_to_do_gets_a_request_up_to_its_cap():
-    core, (a, b) = balancer()
+    core, (a, b) = balancer(platform={"choose": "least_in_flight"})
     assert arrive(core, "1", "2", "3") == [("Forward", "1", a), ("Forward", "2", b), ("Forward", "3", a)]
     core.left("1", 2.0)
     core.left("3", 2.0)

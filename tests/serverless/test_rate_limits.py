@@ -82,7 +82,7 @@ def test_each_parameter_says_what_is_known_of_it():
         ({"hold_s": float("nan")}, "hold_s nan must be a number"),
         ({"jitter": 1.0}, "jitter 1.0 must be below 1"),
         ({"per_worker": 0}, "per_worker must be at least 1"),
-        ({"choose": "random"}, "choose 'random' must be least_in_flight or round_robin"),
+        ({"choose": "random"}, "choose 'random' must be fill_first, least_in_flight or round_robin"),
         ({"execution_timeout_state": "GONE"}, "execution_timeout_state 'GONE' must be TIMED_OUT or FAILED"),
     ],
 )

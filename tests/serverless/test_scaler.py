@@ -5,7 +5,7 @@ import pytest
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.policy import Policy
 from coldburst.serverless.scaler import Load, request_count
-from tests.support.virtual import AT_ONCE, BODY, endpoint, jump, low, serving, simulation, state_of, submit
+from tests.support.virtual import AT_ONCE, BODY, PROMPT, endpoint, jump, low, serving, simulation, state_of, submit
 
 
 def wanted(core, now):
@@ -53,7 +53,7 @@ def test_without_first_at_once_it_waits_for_the_next_check():
 
 
 def test_request_count_adds_a_step_at_each_check():
-    core = endpoint(platform={"starting_at_once": 0, "step": 2, "check_s": 3.0}, workers_max=10, scaler="REQUEST_COUNT", scaler_value=2)
+    core = endpoint(platform={**PROMPT, "step": 2, "check_s": 3.0}, workers_max=10, scaler="REQUEST_COUNT", scaler_value=2)
     for _ in range(15):
         core.submit(BODY, 0.5)
     assert [wanted(core, now) for now in (0.5, 2.9, 3.0, 6.0, 9.0, 12.0, 15.0)] == [1, 1, 3, 5, 7, 8, 8]
@@ -78,21 +78,22 @@ def test_request_count_counts_jobs_in_progress_too():
 
 def test_queue_delay_adds_one_when_a_request_has_waited_longer_than_the_value():
     core = endpoint(platform={"starting_at_once": 0}, workers_max=3, scaler_value=4.0)
-    core.submit(BODY, 0.0)
-    core.submit(BODY, 0.0)
+    for _ in range(3):
+        core.submit(BODY, 0.0)
     assert [wanted(core, now) for now in (0.0, 3.0, 4.0, 5.0, 6.0, 20.0)] == [1, 1, 1, 2, 3, 3]
 
 
 def test_queue_delay_looks_only_at_checks():
     core = endpoint(platform={"starting_at_once": 0, "check_s": 2.5}, workers_max=3, scaler_value=4.0)
-    core.submit(BODY, 0.3)
+    for _ in range(3):
+        core.submit(BODY, 0.3)
     assert core.wake_s() == 0.3 and core.actions(0.3)
     assert core.wake_s() == 2.3  # the container has started
     assert [wanted(core, now) for now in (4.9, 5.0, 7.4, 7.5)] == [1, 2, 2, 3]
 
 
 def test_one_worker_initializes_at_a_time():
-    core = endpoint(workers_max=5, scaler="REQUEST_COUNT", scaler_value=1)
+    core = endpoint(platform={**PROMPT, "starting_at_once": 1}, workers_max=5, scaler="REQUEST_COUNT", scaler_value=1)
     for _ in range(5):
         core.submit(BODY, 0.0)
     assert wanted(core, 30.0) == 1
@@ -100,20 +101,37 @@ def test_one_worker_initializes_at_a_time():
     assert [wanted(core, now) for now in (30.0, 31.0, 40.0)] == [1, 2, 2]
 
 
-def test_a_live_trace_is_plausible():
-    """6 jobs of 8 s on a cold endpoint, at most 3 workers: the second worker was seen initializing after 12 s and running after 32 s,
-    a third never ran; with QUEUE_DELAY 4 there were two as well. The first was ready after 8 s, so the second took about 20 s."""
-    for scaler in ({"scaler": "REQUEST_COUNT", "scaler_value": 1}, {"scaler": "QUEUE_DELAY", "scaler_value": 4.0}):
-        core = endpoint(workers_max=3, **scaler)
-        loads, jobs = iter([6.0, 18.0, 18.0]), []
-        driven = simulation(core, 8.0, load_s=lambda loads=loads: next(loads))
-        jump(driven, [(0.0, submit(core, into=jobs)) for _ in range(6)], until_s=200.0)
-        assert min(job.taken_s for job in jobs) == 8.0
-        second = started(core)[1]
-        assert 8.0 < second <= 12.0
-        assert 25.0 < second + 20.0 <= 32.0
-        assert len({job.worker_id for job in jobs}) == 2
-        assert {job.state for job in jobs} == {"COMPLETED"}
+def test_request_count_pauses_after_each_step_on_a_queue_endpoint():
+    core = endpoint(platform={**AT_ONCE, "step": 1, "rise_s": 10.0}, workers_max=4, scaler="REQUEST_COUNT", scaler_value=1)
+    for _ in range(5):
+        core.submit(BODY, 0.5)
+    # The checks after 10.5, 21 and 32 s.
+    assert [wanted(core, now) for now in (0.5, 10.9, 11.0, 21.9, 22.0, 33.0, 60.0)] == [1, 1, 2, 2, 3, 4, 4]
+
+
+def test_the_pause_is_shorter_where_a_cached_worker_is_resumed():
+    core = endpoint(
+        platform={**AT_ONCE, "step": 1, "rise_s": 100.0, "rise_cached_s": 3.0, "resume_s": 1.0},
+        workers_max=2,
+        flashboot=True,
+        scaler="REQUEST_COUNT",
+        scaler_value=1,
+        workers_min=2,
+    )
+    serving(core, 0.0)
+    core.change(1.0, workers_min=0)
+    assert [worker["state"] for worker in core.workers(2.0)] == ["CACHED", "CACHED"]
+    for _ in range(2):
+        core.submit(BODY, 10.0)
+    assert [wanted(core, now) for now in (10.0, 13.0, 14.0)] == [1, 1, 2]
+
+
+def test_queue_delay_starts_no_more_workers_than_jobs_wait():
+    core = endpoint(workers_max=5, scaler_value=4.0)
+    core.submit(BODY, 0.0)
+    assert wanted(core, 7.0) == 1
+    core.submit(BODY, 7.0)
+    assert wanted(core, 8.0) == 2
 
 
 def test_low_priority_starts_nothing_and_is_not_counted():

@@ -25,7 +25,7 @@ STARTS_S = 3 * DEADLINE_S
 """How long an emulator may take until it prints its address, its workers' start included where it is to wait for them."""
 TERMS = {"error", "status", "title", "detail"}
 """What each error of the platform has."""
-MODELLED = ("--worker", "modelled", "--start", "0", "--load", "0", "--service-time", "0.01")
+MODELLED = ("--worker", "modelled", "--start", "0", "--load", "0", "--service-time", "0.01", "--platform", "report_s=0")
 
 
 @dataclass(frozen=True)

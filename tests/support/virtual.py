@@ -13,7 +13,9 @@ from coldburst.serverless.simulation.driver import Simulation
 from coldburst.serverless.simulation.modelled_worker import Finished, ModelledWorker, Poll, Ready
 
 BODY = {"input": {"n": 1}}
-AT_ONCE = {"start_s": 0.0, "starting_at_once": 0, "step": 0}
+# Without the platform's own pauses, for tests about something else.
+PROMPT = {"rise_s": 0.0, "rise_cached_s": 0.0, "surplus_s": 0.0, "slot_s": 0.0}
+AT_ONCE = {"start_s": 0.0, "starting_at_once": 0, "step": 0, **PROMPT}
 
 
 class PromptWorker:

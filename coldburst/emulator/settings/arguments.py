@@ -9,6 +9,7 @@ from coldburst.emulator.settings import fault_notation
 from coldburst.emulator.settings.endpoint_specs import ServiceTime, service_time
 from coldburst.installation import program
 from coldburst.serverless.policy import Policy
+from coldburst.serverless.simulation.service_curve import EXAMPLE, ServiceCurve, parse_curve
 from coldburst.serverless.simulation.token_generation import TokenRate
 from coldburst.service.process import CommandParser, number, whole
 from coldburst.transcriber import recognisers
@@ -172,6 +173,12 @@ def _add_workers(add: Any) -> None:
         metavar="TEXT",
         help="service time of modelled workers and engine 'fixed': seconds, exp:MEAN or uniform:LOW:HIGH (default: 0.5)",
     )
+    add(
+        "--service-curve",
+        type=_service_curve,
+        metavar="TEXT",
+        help=f"service time of modelled workers by jobs at a time, instead of --service-time: JOBS:SECONDS,… as in {EXAMPLE}",
+    )
     _add_time(add, "--first-token", TokenRate().first_s, "time to the first token of modelled workers, for jobs that ask for tokens")
     add(
         "--tokens-per-s",
@@ -228,6 +235,13 @@ def _names(text: str) -> tuple[str, ...]:
 def _service_time(text: str) -> ServiceTime:
     try:
         return service_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _service_curve(text: str) -> ServiceCurve:
+    try:
+        return parse_curve(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

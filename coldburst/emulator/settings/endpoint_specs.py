@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from coldburst.emulator.settings.fault_notation import Fault
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
+from coldburst.serverless.simulation.service_curve import ServiceCurve
 from coldburst.serverless.simulation.token_generation import TokenRate
 
 
@@ -46,6 +47,7 @@ class WorkerSpec:
 
     Attributes:
         kind: sdk, modelled or command.
+        service_curve: service time of modelled workers by their jobs at a time; None = by service_time alone.
         tokens: how fast modelled workers generate tokens.
         env_names: variables that REST v2 may set.
         env: their values.
@@ -64,6 +66,7 @@ class WorkerSpec:
     shared_gb: float
     job_gb: float
     health_path: str
+    service_curve: ServiceCurve | None = None
     env_names: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
 

@@ -26,6 +26,7 @@ from coldburst.emulator.settings.fault_notation import Fault, FaultError, parse_
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
+from coldburst.serverless.quantiles import Quantiles, parse_quantiles
 from coldburst.serverless.simulation.token_generation import TokenRate
 from coldburst.transcriber import recognisers
 
@@ -111,6 +112,7 @@ def _worker_spec(args: argparse.Namespace) -> WorkerSpec:
         args.shared_gb,
         args.job_gb,
         args.health_path or ("/health" if args.worker == "sdk" else "/ping"),
+        args.service_curve,
         tuple(env),
         {name: value for name, value in env.items() if value is not None},
     )
@@ -160,7 +162,7 @@ def _platform(settings: Sequence[str], shortcuts: Mapping[str, float]) -> Platfo
 
 def _parameters() -> dict[str, dataclasses.Field[Any]]:
     """The platform's parameters that have a single value."""
-    scalar = (bool, int, float, str, type(None))
+    scalar = (bool, int, float, str, Quantiles, type(None))
     return {field.name: field for field in dataclasses.fields(Platform) if isinstance(getattr(Platform(), field.name), scalar)}
 
 
@@ -174,6 +176,8 @@ def _value(name: str, text: str) -> Any:
     kind, default = str(fields[name].type), getattr(Platform(), name)
     if "None" in kind and text.lower() == "none":
         return None
+    if "Quantiles" in kind and "@" in text:
+        return parse_quantiles(text)
     if isinstance(default, bool) or kind == "bool":
         if text.lower() in ("true", "false"):
             return text.lower() == "true"

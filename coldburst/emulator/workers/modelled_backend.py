@@ -6,8 +6,10 @@ import random
 from collections.abc import Iterable, Mapping
 
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
+from coldburst.randomness import stream
 from coldburst.serverless.actions import Action
 from coldburst.serverless.job import Job
+from coldburst.serverless.quantiles import draw
 from coldburst.serverless.simulation.driver import Simulation, WorkerResult
 from coldburst.serverless.simulation.modelled_worker import ModelledWorker
 
@@ -49,11 +51,12 @@ class ModelledBackend:
         endpoint, spec = self._endpoint, self.spec
         rng = random.Random(f"{endpoint.options.seed} {worker_id}")
         crash = endpoint.faults.use_crash_start()
-        jitter = endpoint.platform.jitter
+        platform = endpoint.platform
+        reports = stream(endpoint.options.seed, f"{worker_id} report")
         return ModelledWorker(
             worker_id,
             concurrency=spec.concurrency,
-            load_s=None if crash else endpoint.platform.load_s * rng.uniform(1 - jitter, 1 + jitter),
+            load_s=None if crash else self._load_s(worker_id, rng),
             crash_after_s=CRASH_S if crash else None,
             service=self._service_s,
             tokens=spec.tokens,
@@ -63,12 +66,20 @@ class ModelledBackend:
             card_gb=spec.card_gb,
             shared_gb=spec.shared_gb,
             never_acks=lambda: endpoint.faults.never_acks(worker_id),
-            ping_s=endpoint.platform.ping_s,
+            ping_s=platform.ping_s,
             hold_s=endpoint.options.poll_hold_s,
+            curve=spec.service_curve,
+            speed=endpoint.core.host_speed(worker_id),
+            report=(lambda: draw(platform.report_s, reports)) if endpoint.is_queue else float,
         )
 
+    def _load_s(self, worker_id: str, rng: random.Random) -> float:
+        platform, loads = self._endpoint.platform, stream(self._endpoint.options.seed, f"{worker_id} load")
+        return draw(platform.load_s, loads) * rng.uniform(1 - platform.jitter, 1 + platform.jitter)
+
     def _service_s(self, job: Job, rng: random.Random) -> float:
-        random_s = self.spec.service_time.sample(rng)
+        curve = self.spec.service_curve
+        random_s = curve.at(1) if curve else self.spec.service_time.sample(rng)
         job_input = job.input["input"]
         sleep_s = job_input.get("sleep_s") if isinstance(job_input, Mapping) else None
         return float(sleep_s) if isinstance(sleep_s, int | float) and 0 <= sleep_s <= LONGEST_S else random_s

@@ -25,6 +25,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from coldburst.serverless.job import Job
+from coldburst.serverless.simulation.service_curve import ServiceCurve
 from coldburst.serverless.simulation.token_generation import Generation, TokenRate, generation
 
 TICK_S = 0.1
@@ -92,6 +93,9 @@ class ModelledWorker:
         crash_after_s: launch to a crash; None = no crash.
         hold_s: how long the platform holds a poll.
         turn_s: from the answer to a poll to the next poll.
+        curve: factor of the service time by the number of jobs at the worker.
+        speed: factor of the service time of the worker's host.
+        report: seconds from the end of a job to its report; 0 for requests of a balancer.
     """
 
     id: str
@@ -110,6 +114,9 @@ class ModelledWorker:
     ping_s: float = 10.0
     hold_s: float = 20.0
     turn_s: float = TURN_S
+    curve: ServiceCurve | None = None
+    speed: float = 1.0
+    report: Callable[[], float] = float
 
     def __post_init__(self) -> None:
         self._extra_s = self.first_extra_s
@@ -263,9 +270,13 @@ class ModelledWorker:
             took_s, body = extra_s + answer.took_s, {"output": answer.output()}
             heapq.heappush(self._chunks, (now + extra_s + answer.due_s(0), self._jobs_started, 0, job.id, answer))
         else:
-            took_s, self._extra_s = self.service(job, self.rng) + self._extra_s, 0.0
+            took_s, self._extra_s = self._service_s(job) + self._extra_s, 0.0
             body = {"output": {**_echo(job.input["input"]), "service_s": took_s}}
-        heapq.heappush(self._job_ends, (now + took_s, self._jobs_started, job.id, body))
+        heapq.heappush(self._job_ends, (now + took_s + self.report(), self._jobs_started, job.id, body))
+
+    def _service_s(self, job: Job) -> float:
+        service_s = self.service(job, self.rng) * self.speed
+        return service_s * self.curve.factor(len(self._running)) if self.curve else service_s
 
     def _out_of_memory(self, resident: int, needed_gb: float) -> str:
         message = f"out of memory: {resident} jobs at a time need {needed_gb:g} GB, the card has {self.card_gb:g} GB"
