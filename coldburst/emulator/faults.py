@@ -13,7 +13,7 @@ from typing import Protocol
 from aiohttp import web
 
 from coldburst.emulator.api.responses import HttpError
-from coldburst.emulator.settings.fault_notation import Fault, FaultError, FaultRule
+from coldburst.emulator.settings.fault_notation import RESET, Fault, FaultError, FaultRule
 from coldburst.emulator.workers.backend import WorkerBackend
 from coldburst.serverless.endpoint import Endpoint
 from coldburst.serverless.errors import short_repr
@@ -27,7 +27,7 @@ class FaultRules:
     """The active rules for requests; the seed alone decides which requests a share hits."""
 
     def __init__(self, seed: int) -> None:
-        self._rng = random.Random(f"{seed} faults")
+        self._rng, self._stalls = random.Random(f"{seed} faults"), random.Random(f"{seed} stalls")
         self._rules: list[FaultRule] = []
 
     def add(self, rule: FaultRule) -> None:
@@ -38,13 +38,17 @@ class FaultRules:
         """Deactivate all rules."""
         self._rules = []
 
-    def hit(self, operation: str, now: float) -> FaultRule | None:
-        """The rule that hits a client's request, if any."""
+    def between(self, low_s: float, high_s: float) -> float:
+        """Random seconds."""
+        return self._stalls.uniform(low_s, high_s)
+
+    def hit(self, operation: str, now: float, *, health: bool = False) -> FaultRule | None:
+        """The rule that hits a client's request, if any; ``health``: the rule for the workers in an answer of /health."""
         if not self._rules:
             return None
         self._rules = [rule for rule in self._rules if rule.left > 0 and now < rule.until_s]
         for rule in self._rules:
-            if rule.operation in ("", operation) and self._rng.random() < rule.share:
+            if (rule.health is not None) == health and rule.operation in ("", operation) and self._rng.random() < rule.share:
                 rule.left -= 1
                 return rule
         return None
@@ -100,16 +104,27 @@ class FaultInjector:
                 target.core.throttle(target.platform.hosts, target.now())
         target.pump()
 
-    def check_request(self, request: web.BaseRequest, operation: str) -> None:
-        """HttpError or, after a reset of the connection, CancelledError where a fault hits the request."""
+    async def check_request(self, request: web.BaseRequest, operation: str) -> None:
+        """Hold a request back where a fault says so; HttpError or, after a reset of the connection, CancelledError where one ends it."""
         rule = self._rules.hit(operation, self._target.now())
         if rule is None:
             return
+        if rule.stall_s is not None:
+            await asyncio.sleep(self._rules.between(*rule.stall_s))
         if not rule.status:
+            return
+        if rule.status == RESET:
             _reset(request)
             raise asyncio.CancelledError
         headers = {} if rule.retry_after_s is None else {"Retry-After": f"{rule.retry_after_s:g}"}
         raise HttpError(rule.status, f"injected fault: {rule.status}", headers)
+
+    def health(self, view: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+        """/health, with other workers where a fault says so."""
+        rule = self._rules.hit("health", self._target.now(), health=True)
+        if rule is None or rule.health is None:
+            return view
+        return {**view, "workers": dict.fromkeys(view["workers"], 0) | dict(rule.health)}
 
     def use_crash_start(self) -> bool:
         """Whether the worker that starts now must crash; counts the crash."""

@@ -166,8 +166,11 @@ class HostedEndpoint:
                 if not waiters:
                     del self._job_waiters[job.id]
 
-    async def chunks(self, job: Job) -> AsyncIterator[Any]:
-        """The chunks of a job's output as its worker sends them, until the job has ended. One reader at a time."""
+    async def chunks(self, job: Job, first_within_s: float | None = None) -> AsyncIterator[Any]:
+        """The chunks of a job's output as its worker sends them, until the job has ended. One reader at a time.
+
+        TimeoutError where neither a chunk nor the job's end came within ``first_within_s``.
+        """
         changed = self._streams[job.id] = asyncio.Event()
         try:
             while True:
@@ -175,9 +178,10 @@ class HostedEndpoint:
                 ended = job.state in TERMINAL_STATES
                 for chunk in self.core.drain_stream(job.id, self.now()):
                     yield chunk
+                    first_within_s = None
                 if ended:
                     return
-                await changed.wait()
+                await asyncio.wait_for(changed.wait(), first_within_s)
         finally:
             del self._streams[job.id]
 

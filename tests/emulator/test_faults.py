@@ -1,5 +1,7 @@
 """Faults on demand of the emulator, with modelled workers: one process for all tests of this module."""
 
+import time
+
 import pytest
 
 from tests.support.emulators import MODELLED, ROOT, TERMS, emulator
@@ -41,6 +43,23 @@ def test_a_reset_is_a_reset(calm):
     with pytest.raises(ConnectionResetError):
         calm.ask("/v2/queue/health")
     assert calm.ask("/v2/queue/health").status == 200
+
+
+def test_a_stalled_request_is_held_back_and_then_served(calm):
+    calm.fault("queue", stall_s=0.3, times=1, operation="health")
+    begun = time.monotonic()
+    assert calm.ask("/v2/queue/health").status == 200
+    assert time.monotonic() - begun >= 0.3
+
+
+def test_health_lies_about_workers_in_a_share_of_its_answers_or_in_all(calm):
+    calm.fault("queue", health={"idle": 1, "throttled": 1}, times=1)
+    workers = [calm.ask("/v2/queue/health").json()["workers"] for _ in range(2)]
+    assert {name: number for name, number in workers[0].items() if number} == {"idle": 1, "throttled": 1}
+    assert workers[1].keys() == workers[0].keys() and workers[1] != workers[0]
+    calm.fault("queue", health={"throttled": 3}, share=0.5)
+    assert {calm.ask("/v2/queue/health").json()["workers"]["throttled"] for _ in range(60)} == {0, 3}
+    assert calm.ask("/v2/queue/requests").status == 200
 
 
 @pytest.mark.slow

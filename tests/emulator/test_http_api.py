@@ -58,6 +58,21 @@ def test_runsync_answers_the_whole_job(platform):
     assert answer.json()["id"].startswith("sync-")
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("runsync", {"input": {"echo": 1}}),
+        ("openai/v1/chat/completions", {"messages": [], "stream": True}),
+        ("openai/v1/chat/completions", {"messages": []}),
+    ],
+)
+def test_the_edge_answers_524_where_nothing_came_and_the_job_goes_on(platform, path, body):
+    before = platform.ask("/v2/shut/health").json()["jobs"]["inQueue"]
+    answer = platform.ask(f"/v2/shut/{path}", body)
+    assert (answer.status, answer.json()["detail"]) == (524, "no answer within 0.3 s")
+    assert platform.ask("/v2/shut/health").json()["jobs"]["inQueue"] == before + 1
+
+
 def test_runsync_answers_what_there_is_when_its_wait_is_over_and_the_job_goes_on(platform):
     answer = platform.ask("/v2/shut/runsync?wait=60", {"input": {"echo": 1}})
     assert (answer.status, answer.json()["status"]) == (200, "IN_QUEUE")

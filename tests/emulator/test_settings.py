@@ -10,7 +10,7 @@ from coldburst.child_processes import groups_left
 from coldburst.emulator.faults import FaultRules
 from coldburst.emulator.settings.arguments import text_of
 from coldburst.emulator.settings.endpoint_specs import service_time
-from coldburst.emulator.settings.fault_notation import Fault, FaultError, FaultRule, parse_fault
+from coldburst.emulator.settings.fault_notation import RESET, Fault, FaultError, FaultRule, parse_fault
 from coldburst.emulator.settings.parsing import parse
 from coldburst.emulator.workers.processes import outside, sdk_block, unexpected_end
 from coldburst.serverless.platform_parameters import Platform
@@ -206,6 +206,13 @@ def test_rules_hold_for_a_time_and_a_number_of_requests():
     assert [getattr(rules.hit("run", now), "status", None) for now in (0.0, 9.9, 10.0, 10.0)] == [429, 429, 500, None]
 
 
+def test_a_rule_for_health_leaves_requests_alone():
+    rules = FaultRules(1)
+    rules.add(FaultRule(0, health={"idle": 1}))
+    assert rules.hit("health", 0.0) is None
+    assert rules.hit("health", 0.0, health=True) is not None
+
+
 def test_a_rule_for_one_operation_leaves_the_others_alone():
     rules = FaultRules(1)
     rules.add(FaultRule(0, operation="status"))
@@ -223,7 +230,10 @@ def test_faults_are_read_with_their_defaults():
         "",
         None,
     )
-    assert parse_fault({"reset": True, "share": 0.1}).rule.status == 0
+    assert parse_fault({"reset": True, "share": 0.1}).rule.status == RESET
+    assert parse_fault({"stall_s": 2, "status": 502}).rule == FaultRule(502, stall_s=(2, 2))
+    assert parse_fault({"stall_s": [2, 14]}).rule == FaultRule(0, stall_s=(2, 14))
+    assert parse_fault({"health": {"idle": 1}}).rule == FaultRule(0, health={"idle": 1})
     assert parse_fault({"kill": "all"}).kind == "kill"
     assert parse_fault({"crash_starts": True}).value is True
     assert parse_fault({"throttle": None}).value is None
@@ -234,6 +244,7 @@ def test_faults_are_read_with_their_defaults():
     [
         *({}, {"kill": 1}, {"kill": "all", "throttle": 1}, {"throttle": -1}, {"throttle": True}, {"crash_starts": -1}),
         *({"memory": {"gpu_gb": 1}}, {"memory": {"card_gb": "a"}}, {"clear": False}, {"status": 200}, {"status": 429, "share": 2}),
+        *({"stall_s": [3, 2]}, {"health": {"asleep": 1}}, {"health": {"idle": 1}, "status": 429}),
         *({"status": 429, "reset": True}, {"reset": False}, {"status": 429, "kill": "all"}, {"status": 429, "for_s": -1}),
     ],
 )

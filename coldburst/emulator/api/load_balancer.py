@@ -31,7 +31,7 @@ STARTED = "coldburst.started"
 
 async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, path: str) -> web.StreamResponse:
     """The worker's answer to a request, or the balancer's error; ``path`` includes the query."""
-    endpoint.faults.check_request(request, "lb")
+    await endpoint.faults.check_request(request, "lb")
     body = await body_of(endpoint, request, endpoint.platform.lb_bytes)
     if (header := _non_utf8_header(request.headers)) is not None:
         raise HttpError(400, f"the header '{header}' is not UTF-8 and cannot be forwarded")

@@ -8,12 +8,14 @@ later ends the stream early, and a job whose client disconnects goes on, as with
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import web
 
-from coldburst.emulator.api.queue import json_body, too_many
+from coldburst.emulator.api.queue import edge_timeout, json_body, too_many
 from coldburst.emulator.api.responses import HttpError, answer
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
@@ -29,7 +31,7 @@ async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, route: str) 
         raise HttpError(400, "not allowed for LB API")
     if request.method not in ("GET", "POST"):
         raise HttpError(405, f"{request.method} is not allowed for /openai: use POST", {"Allow": "GET, POST"})
-    endpoint.faults.check_request(request, OPERATION)
+    await endpoint.faults.check_request(request, OPERATION)
     if (again_s := endpoint.core.admit(OPERATION, endpoint.now())) is not None:
         raise too_many(endpoint, OPERATION, again_s)
     try:
@@ -46,17 +48,26 @@ async def _answer(endpoint: HostedEndpoint, request: web.BaseRequest, route: str
     body = await json_body(endpoint, request, endpoint.platform.sync_bytes) if request.method == "POST" else {}
     job = endpoint.core.submit({"input": {"openai_route": route, "openai_input": body}}, endpoint.now(), sync=True)
     endpoint.pump()
-    if body.get("stream") is True:
-        return await _stream(endpoint, request, job)
-    chunks = [chunk async for chunk in endpoint.chunks(job)]
+    edge_s = endpoint.platform.edge_s or None
+    try:
+        if body.get("stream") is True:
+            return await _stream(endpoint.chunks(job, edge_s), request, job)
+        async with asyncio.timeout(edge_s):
+            return await _whole_answer(endpoint.chunks(job), job)
+    except TimeoutError:
+        raise edge_timeout(endpoint.platform.edge_s) from None
+
+
+async def _whole_answer(yielded: AsyncIterator[Any], job: Job) -> web.StreamResponse:
+    chunks = [chunk async for chunk in yielded]
     if job.state != "COMPLETED":
         raise _failure(job)
     return _whole(chunks or job.output)
 
 
-async def _stream(endpoint: HostedEndpoint, request: web.BaseRequest, job: Job) -> web.StreamResponse:
+async def _stream(chunks: AsyncIterator[Any], request: web.BaseRequest, job: Job) -> web.StreamResponse:
     response: web.StreamResponse | None = None
-    async for chunk in endpoint.chunks(job):
+    async for chunk in chunks:
         if response is None:
             # An error: the object is the whole answer.
             if isinstance(chunk, dict) and "choices" not in chunk:

@@ -12,6 +12,7 @@ from aiohttp import web
 from coldburst.emulator.api.responses import HttpError, answer, content, retry_after
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
+from coldburst.serverless.job import TERMINAL_STATES
 
 STATUS_WAIT_S = (1.0, 90.0)
 """Bounds of ``wait`` of /status-sync, by the JavaScript and Go SDKs."""
@@ -74,8 +75,16 @@ async def _runsync(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -
     endpoint.check_webhook(body.get("webhook"))
     job = endpoint.core.submit(body, endpoint.now(), sync=True)
     endpoint.pump()
-    await endpoint.wait(job, wait_s)
+    edge_s = platform.edge_s or math.inf
+    await endpoint.wait(job, min(wait_s, edge_s))
+    if wait_s > edge_s and job.state not in TERMINAL_STATES:
+        raise edge_timeout(edge_s)
     return answer(job.view())
+
+
+def edge_timeout(edge_s: float) -> HttpError:
+    """The edge's answer to a request without a first byte; its job goes on."""
+    return HttpError(524, f"no answer within {edge_s:g} s")
 
 
 def _wait_s(request: web.BaseRequest, default_s: float, bounds_s: tuple[float, float]) -> float:
@@ -139,7 +148,7 @@ async def _purge(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> 
 
 
 async def _health(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
-    return answer(endpoint.core.health(endpoint.now()))
+    return answer(endpoint.faults.health(endpoint.core.health(endpoint.now())))
 
 
 async def _requests(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
@@ -176,7 +185,7 @@ async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, name: str, j
         raise HttpError(400, "not allowed for LB API")
     if name not in ("run", "runsync"):
         require_json(request)
-    endpoint.faults.check_request(request, name)
+    await endpoint.faults.check_request(request, name)
     if (again_s := endpoint.core.admit(name, endpoint.now())) is not None:
         raise too_many(endpoint, name, again_s)
     try:

@@ -22,9 +22,18 @@ faults, as JSON for --fault or POST /emulator/NAME/fault (with the token):
                                    an error for a share of the requests to one operation, for a time (default: all, any, no end)
   {"status": 500, "times": 3}      an error for the next three requests
   {"reset": true, "share": 0.1}    reset the connection instead of answering
+  {"stall_s": [2, 14], "share": 0.15, "operation": "lb"}
+                                   hold a request back before it is served, as balancers did in 10 to 19 % of all (CR, docs/post-a2.md);
+                                   with "status": 502, answer so after that time and without a worker's id, as they did after 0.1 to 14 s
+  {"health": {"idle": 1, "throttled": 1}, "share": 0.3}
+                                   what /health says of workers in a share of its answers; a share of 1 lies, a lower one flickers
   {"clear": true}                  clear all faults"""
 
 
+WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
+EFFECTS = ("status", "reset", "stall_s", "health")
+"""One of these makes a rule for requests."""
+RESET = -1
 MAXIMUM = 1e9
 """Limit of seconds and gigabytes."""
 
@@ -38,11 +47,13 @@ class FaultRule:
     """A rule for requests.
 
     Attributes:
-        status: of the answer; 0 resets the connection instead.
+        status: of the answer; 0 = the request is served, RESET = the connection is reset instead.
         share: of the requests, 0 to 1.
         until_s: by the endpoint's clock.
         left: remaining requests.
         operation: "" = any.
+        stall_s: least and longest hold before the answer.
+        health: what /health says of its workers; such a rule leaves other requests alone.
     """
 
     status: int
@@ -51,6 +62,8 @@ class FaultRule:
     left: float = math.inf
     operation: str = ""
     retry_after_s: float | None = None
+    stall_s: tuple[float, float] | None = None
+    health: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +77,10 @@ class Fault:
 
 def parse_fault(given: Mapping[str, Any]) -> Fault:
     """The fault in a JSON object; FaultError."""
-    if "status" in given or "reset" in given:
+    if any(name in given for name in EFFECTS):
         return Fault("rule", rule=_rule(given))
     if len(given) != 1 or next(iter(given)) not in _VALUES:
-        raise FaultError(f'{_excerpt(given)} is not a fault: use one of {", ".join((*_VALUES, "status, reset"))}, as in {{"kill": "all"}}')
+        raise FaultError(f'{_excerpt(given)} is not a fault: use one of {", ".join((*_VALUES, *EFFECTS))}, as in {{"kill": "all"}}')
     kind, value = next(iter(given.items()))
     _check(_VALUES, kind, value)
     return Fault(kind, value)
@@ -79,6 +92,14 @@ def _count(value: Any) -> bool:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAXIMUM
+
+
+def _span(value: Any) -> bool:
+    return _number(value) or (isinstance(value, list) and len(value) == 2 and all(map(_number, value)) and value[0] <= value[1])
+
+
+def _workers(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) <= set(WORKERS) and all(map(_count, value.values()))
 
 
 def _memory(value: Any) -> bool:
@@ -96,6 +117,8 @@ _VALUES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 _RULE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "status": (lambda value: _count(value) and 400 <= value <= 599, '"status": 429'),
     "reset": (lambda value: value is True, '"reset": true'),
+    "stall_s": (_span, '"stall_s": [2, 14]'),
+    "health": (_workers, '"health": {"idle": 1, "throttled": 1}'),
     "share": (lambda value: _number(value) and value <= 1, '"share": 0.2'),
     "for_s": (_number, '"for_s": 10'),
     "times": (_count, '"times": 3'),
@@ -111,13 +134,18 @@ def _rule(given: Mapping[str, Any]) -> FaultRule:
         _check(_RULE, name, value)
     if "status" in given and "reset" in given:
         raise FaultError("a request fault has either 'status' or 'reset': leave one out")
+    if "health" in given and any(name in given for name in ("status", "reset", "stall_s", "operation")):
+        raise FaultError("a fault of 'health' has no 'status', 'reset', 'stall_s' or 'operation': leave them out")
+    stall_s = given.get("stall_s")
     return FaultRule(
-        given.get("status", 0),
+        RESET if "reset" in given else given.get("status", 0),
         given.get("share", 1.0),
         given.get("for_s", math.inf),
         given.get("times", math.inf),
         given.get("operation", ""),
         given.get("retry_after_s"),
+        None if stall_s is None else tuple(stall_s) if isinstance(stall_s, list) else (stall_s, stall_s),
+        given.get("health"),
     )
 
 
