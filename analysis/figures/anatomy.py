@@ -50,7 +50,7 @@ def anatomy(tables: Tables) -> Plot | MissingPlot:
 
 def _bins(x: Floats, *, at_once: bool) -> tuple[float, float]:
     if at_once:
-        return 0.5, float(np.ceil(len(x) / BINS))
+        return 0.5, float(np.ceil(x.max() / BINS))
     return 0.0, bins.width_s(max(float(x.max()), 1e-3), BINS)
 
 
@@ -121,7 +121,7 @@ def _by_condition(rows: pd.DataFrame, response: Floats) -> list[tuple[str, str, 
 def _name(rows: pd.DataFrame, place: int) -> str:
     row = rows.iloc[place]
     said = str(row["stage"]) if row["outcome"] == "ok" else str(row["outcome"])
-    return f"#{rows.index[place]} {layout.shortened(said, STAGE_LENGTH if row['outcome'] == 'ok' else 99)}"
+    return f"#{rows.index[place] + 1} {layout.shortened(said, STAGE_LENGTH if row['outcome'] == 'ok' else 99)}"
 
 
 def _draw_waterfall(figure: Figure, data: pd.DataFrame) -> None:
@@ -173,7 +173,7 @@ def burst(tables: Tables) -> Plot | MissingPlot:
     slivers = bool(np.percentile(floats(shown, "response_s"), 95) < SLIVER * span_s)
     data = pd.DataFrame({"seq": shown.index, "from_s": 0.0 if slivers else from_s, "since_due": slivers})
     data = data.assign(outcome=shown["outcome"].to_numpy(dtype=object), **phases(shown))
-    caption = f"n = {len(data):,} of {len(ended):,} requests that ended" + (", evenly by seq" if len(data) < len(ended) else "")
+    caption = f"n = {len(data):,} of {len(ended):,} requests that ended" + (", evenly chosen" if len(data) < len(ended) else "")
     caption += ", the first on top. Phases in order; a mark shows an outcome other than ok."
     caption += f" Each bar starts when its request was due, because the run is over {1 / SLIVER:.0f} times longer." if slivers else ""
     return Plot(name, title, caption + cold_remark(shown), data, _draw_burst, float(np.clip(0.9 + 0.09 * len(data), 2.2, 5.2)))
@@ -206,8 +206,8 @@ def _draw_burst(figure: Figure, data: pd.DataFrame) -> None:
     end, start = float(floor.max()), min(float(data["from_s"].min()), 0.0)
     axes.set_xlim(start, end + 0.02 * (end - start) or 1.0)
     axes.set_ylim(len(data) - 0.3, -0.7)
-    axes.set_yticks([0, len(data) - 1], [f"{data['seq'].iloc[0]}", f"{data['seq'].iloc[-1]}"])
-    axes.set_ylabel("request (seq)")
+    axes.set_yticks([0, len(data) - 1], [f"{data['seq'].iloc[0] + 1}", f"{data['seq'].iloc[-1] + 1}"])
+    axes.set_ylabel("request")
     axes.grid(visible=False, axis="y")
     layout.time_axis(axes, "{unit} since due" if bool(data["since_due"].iloc[0]) else "{unit} from second 0", end, start)
     layout.figure_legend(axes)

@@ -249,15 +249,15 @@ PIXELS_FROM = 1_000  # more marks are rasterized
 
 
 def x_positions(rows: pd.DataFrame) -> tuple[Floats, bool]:
-    """The position of each request on the x axis, and whether it is its rank because all were due at once."""
+    """The position of each request on the x axis, and whether it is its number, from 1, because all were due at once."""
     due = floats(rows, "scheduled_s")
     at_once = len(due) > 1 and float(due.max() - due.min()) == 0.0
-    return (np.arange(1.0, len(due) + 1) if at_once else due), at_once
+    return (np.asarray(rows.index, dtype=np.float64) + 1 if at_once else due), at_once
 
 
 def x_axis(axes: Axes, data: pd.DataFrame) -> None:
     """The x axis for ``x_positions``; ``data`` has the columns at_once and end_x."""
     if bool(data["at_once"].iloc[0]):
-        axes.set_xlabel("request, in order of seq (all due at once)" if not narrow(axes) else "request, all due at once")
+        axes.set_xlabel("request (all due at once)" if not narrow(axes) else "request, all due at once")
         return
     time_axis(axes, "due ({unit} from second 0)", float(data["end_x"].iloc[0]))

@@ -6,13 +6,18 @@ import argparse
 import json
 from pathlib import Path
 
-from ..report.page import aligned, slug, views, write_page
+from ..figures.style import Plot
+from ..report.card import Card
+from ..report.figure_places import FigurePlaces
+from ..report.page import aligned, missing_line, slug, views, write_page
 from ..runs.locust_csv import beside
+from ..text.number_format import plural
 from .scaling import EXAMPLE, Scaling, scaling
 from .scaling_figures import scaling_plots
 from .worker_level import GOODPUT, THROUGHPUT
 
 SECTIONS = {"Verdict": "verdict"}
+NEXT = "Add runs with other numbers of workers, or repeat one of these"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,19 +56,23 @@ def write(of: Scaling, folder: Path) -> Path:
     """Writes index.html, report.md, scaling.json and the figures into ``folder``, and returns the path of the page."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     made, sheets = scaling_plots(of), of.sheets()
-    anchors = {sheet.title: f"table-{slug(sheet.title)}" for sheet in sheets}
+    drawn = [plot.name for plot in made if isinstance(plot, Plot)]
+    anchors = {sheet.title: f"table-{slug(sheet.title)}" for sheet in sheets[1:]}
     content = {
         # the names that the report's templates read
-        "report": {
-            **{"run": {"id": f"{of.base.run.id} and others"}, "verdict": of.verdict, "headline": of.headline},
-            **{"equation": "", "answer": None, "objectives": None},
-        },
+        "report": {"run": {"id": f"{of.base.run.id} and others"}, "equation": "", "answer": None},
+        "card": Card(of.headline, "", (), of.verdict, None, "", NEXT, ""),
+        "places": FigurePlaces("".join(drawn[:1]), tuple(drawn[1:]), (), ()),
+        "main": sheets[:1],
         "sheets": sheets,
-        "short": sheets[:1],
+        "wrong": [],
+        "trust": [],
+        "folded": list(anchors),
+        "summary": plural(len(of.verdict.notes), "note"),
         "anchors": anchors,
-        "sections": [*SECTIONS, "Figures", "Tables", "Views"],
-        "absent": [],
-        "views": views(made, anchors, SECTIONS, totals=True),
+        "sections": ["Can I trust this?"],
+        "missing": missing_line(made, []),
+        "views": views(made, anchors, SECTIONS | {sheets[0].title: slug(sheets[0].title)}, totals=True),
         "bar": [],
         "about": [],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from ..figures.style import MissingPlot, Plot
 from ..text.sheet import escaped
 
 PAGE = "index.html"
-_TEMPLATES = Path(__file__).parent / "templates"
+# The second has the colours, type and spacing that the live page uses too.
+_TEMPLATES = (Path(__file__).parent / "templates", Path(str(files("coldburst"))) / "live" / "web" / "static")
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|m?s)(?:\W|$))")
 
 
@@ -61,6 +63,16 @@ def write_page(folder: Path, plots: Sequence[Plot | MissingPlot], content: Mappi
     page = folder / PAGE
     page.write_text(render("report.html", shown), encoding="utf-8")
     return page
+
+
+def missing_line(plots: Sequence[Plot | MissingPlot], tables: Sequence[str]) -> str:
+    """What is not in a report, with the reasons, in one line; "" if nothing is missing."""
+    reasons: dict[str, list[str]] = {}
+    for plot in plots:
+        if isinstance(plot, MissingPlot):
+            reasons.setdefault(plot.reason, []).append(plot.title)
+    parts = [*tables, *(f"{', '.join(titles)} ({reason})" for reason, titles in reasons.items())]
+    return f"Not in this report: {'; '.join(parts)}." if parts else ""
 
 
 def aligned(rows: list[tuple[str, ...]]) -> list[str]:
@@ -117,6 +129,7 @@ VIEWS = (
     ),
     ViewSpec(
         "Errors and their causes",
+        ("outcomes",),
         tables=("Ledger", "By outcome", "Why", "Requests and attempts", "Failures"),
         takes="No request was recorded.",
     ),

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from coldburst.lines import one_line
 from coldburst.record.attempt import OUTCOMES
 
@@ -20,22 +18,26 @@ from ..figures.style import MARKS, MissingPlot, Plot
 from ..gate import objective_results
 from ..gate.objective_metrics import MeasuredRun
 from ..runs import locust_csv
-from ..runs.load import RUNPOD, Run
+from ..runs.load import Run
 from ..sweep_report.sweep_answer import SweepAnswer, sweep_answer
-from ..tables.attempt_tables import cause_words, commonest_errors, failure_causes, retry_summary
-from ..tables.burst import next_burst_s
-from ..tables.cold_starts import FILE, cold_start_table, cold_starts
+from ..tables.attempt_tables import commonest_errors
+from ..tables.cold_starts import FILE, cold_start_table
 from ..tables.run_tables import Tables
 from ..text import sheet
 from ..text.number_format import plural, seconds
 from ..text.sheet import Sheet
 from ..verdict.confidence import Confidence, confidence
-from ..verdict.verdict import Verdict, judge
+from ..verdict.verdict import Verdict, judge, lateness_limit_s
 from . import run_sheets
+from .card import card
+from .figure_places import figure_places
+from .headline import headline
+from .key_figures import TITLE as KEY_FIGURES
+from .key_figures import key_figures
 from .metrics_json import metrics
-from .page import aligned, slug, views, write_page
+from .page import aligned, missing_line, slug, views, write_page
 
-UNDRAWN = f"--figures no was given; draw it with {PROGRAM} report RUN"
+UNDRAWN = f"--figures no was given; draw them with {PROGRAM} report RUN"
 
 
 @dataclass(frozen=True)
@@ -82,29 +84,59 @@ def write(of: Report, folder: Path, *, figures: bool = True) -> Path:
     return write_page(folder, made, _content(of, made))
 
 
+# Tables about what failed, shown when something did; those that say whether to trust the rest.
+WRONG, TRUST = ("By outcome", "Why"), ("Lateness",)
+
+
 def _content(of: Report, made: Sequence[Plot | MissingPlot]) -> dict[str, Any]:
     there = run_sheets.run_sheets(of.tables, of.answer)
-    anchors = {sheet.title: f"table-{slug(sheet.title)}" for sheet in there}
-    wanted = {"Verdict": True, "Decision": of.answer is not None, "Ledger": bool(of.equation), "Objectives": of.objectives is not None}
-    sections = {title: slug(title) for title, is_there in wanted.items() if is_there}
+    titles = [sheet.title for sheet in there]
+    main = _main(of, there)
+    wrong = [title for title in titles if title in WRONG] if _something_failed(of) else []
+    apart = {"Ledger", *wrong, *TRUST, *(sheet.title for sheet in main)}
+    anchors = {title: f"table-{slug(title)}" for title in titles} | {sheet.title: slug(sheet.title) for sheet in main}
+    anchors |= {"Ledger": "ledger"} if of.equation else {}
+    sections = {"Verdict": "verdict"} | {sheet.title: slug(sheet.title) for sheet in main}
     return {
         "report": of,
+        "card": card(of.headline, of.tables, of.verdict, of.confidence, of.answer),
+        "places": figure_places(made, of.tables, of.answer.sweep.settings.question if of.answer else ""),
+        "main": main,
         "sheets": there,
-        "short": _short(of, there),
+        "wrong": wrong,
+        "trust": [title for title in titles if title in TRUST],
+        "folded": [title for title in titles if title not in apart],
+        "summary": _trust(of),
         "anchors": anchors,
-        "sections": [*sections, "Figures", "Tables", "Views", *(["Circumstances"] if of.run.about else [])],
-        "absent": run_sheets.absent_tables(of.tables),
+        "sections": ["Can I trust this?", *(["Circumstances"] if of.run.about else [])],
+        "missing": missing_line(made, run_sheets.absent_tables(of.tables)),
         "views": views(made, anchors, sections, totals=of.run.totals is not None),
         "bar": _bar(of),
         "about": circumstances(of.run.about),
     }
 
 
-def _short(of: Report, there: list[Sheet]) -> list[Sheet]:
-    first = [] if of.answer is None else [of.answer.policies]
+def _main(of: Report, there: Sequence[Sheet]) -> list[Sheet]:
+    """The tables that everybody reads: key figures or settings, objectives, the decision of a sweep."""
     kept = [] if of.objectives is None else [of.objectives]
-    main = of.answer.main.title if of.answer else "Response time" if of.run.totals is None else there[0].title
-    return [*kept, *first, *(sheet for sheet in there if sheet.title == main)]
+    if of.answer is not None:
+        return [*kept, of.answer.policies, *(sheet for sheet in there if sheet.title == of.answer.main.title)]
+    return [there[0] if of.run.totals is not None else key_figures(of.tables), *kept]
+
+
+def _something_failed(of: Report) -> bool:
+    return of.run.totals is None and of.tables.ledger.counts.get("ok", 0) != of.tables.ledger.planned
+
+
+def _trust(of: Report) -> str:
+    """What is folded below "Can I trust this?", in a few words."""
+    notes = [plural(len(of.verdict.notes), "note")] if of.verdict.notes else []
+    if of.run.totals is not None:
+        return ", ".join(notes)
+    late = of.tables.lateness.times.at(99).value
+    said = ["the ledger balances" if of.tables.ledger.balanced else "the ledger does not balance"]
+    said += [] if late is None else [f"P99 send delay {seconds(late)} (limit {seconds(lateness_limit_s(of.tables))})"]
+    return ", ".join([*said, *notes])
 
 
 def _write_cold(of: Tables, path: Path) -> None:
@@ -128,10 +160,14 @@ def terminal(of: Report, page: Path) -> str:
     lines += errors(of)
     lines += [f"  note: {note}" for note in of.verdict.notes]
     lines += [f"  note: {note}" for note in of.answer.notes] if of.answer else []
-    sheet = _main(of)
-    counted = [] if of.answer or of.run.totals is not None else run_sheets.key_figures(of.tables)
-    shown = [*aligned([sheet.head, *sheet.rows]), *([sheet.remark] if sheet.remark else []), *(["", *aligned(counted)] if counted else [])]
-    return "\n".join([*lines, "", *shown, "", f"report: {page}"])
+    sheet = of.answer.main if of.answer else _main(of, run_sheets.run_sheets(of.tables) if of.run.totals is not None else ())[0]
+    shown = aligned([row[: _columns(sheet)] for row in (sheet.head, *sheet.rows)])
+    return "\n".join([*lines, "", *shown, *([sheet.remark] if sheet.remark else []), "", f"report: {page}"])
+
+
+def _columns(of: Sheet) -> int:
+    """Columns for a terminal: without the sentences of the key figures."""
+    return len(of.head) - 1 if of.title == KEY_FIGURES else len(of.head)
 
 
 def errors(of: Report) -> list[str]:
@@ -144,12 +180,6 @@ def errors(of: Report) -> list[str]:
         if found
         else []
     )
-
-
-def _main(of: Report) -> Sheet:
-    if of.answer is not None:
-        return of.answer.main
-    return run_sheets.run_sheets(of.tables)[0] if of.run.totals is not None else run_sheets.times_sheet(of.tables)
 
 
 def circumstances(about: dict[str, Any]) -> list[tuple[str, str]]:
@@ -176,79 +206,7 @@ def _bar(of: Report) -> list[dict[str, Any]]:
     return [{"name": name, "count": n, "colour": THEMED.get(colour, colour), "width": 100 * n / whole} for name, n, colour in parts if n]
 
 
-# Outcomes reported with the time until they came.
-WAITED = ("queue_timeout", "timed_out", "abandoned")
-
-
 def equation(tables: Tables) -> str:
     """The ledger in one line; a closed loop has no plan, so its requests are called sent."""
     line = str(tables.ledger)
     return line if tables.run.about.get("planned") is not None else line.replace(" planned", " sent in a closed loop", 1)
-
-
-def headline(tables: Tables) -> str:
-    """The result in a sentence: load, outcomes, response times; for RunPod endpoints a second one on cold starts."""
-    book = tables.ledger
-    answered = f"{book.counts.get('ok', 0):,} of {book.planned:,} ok{_at_first(tables)}"
-    causes = {str(outcome): rows for outcome, rows in failure_causes(tables).groupby("outcome")}
-    because = {name: _because(name, causes[name], book.counts[name]) for name in causes if book.counts.get(name)}
-    worst = [f"{book.counts[name]:,} {name}{because.get(name, '')}" for name in OUTCOMES if name != "ok" and book.counts.get(name)]
-    worst += [f"{book.missing:,} missing"] if book.missing else []
-    others = f"; {', '.join(worst)}" if any(because.values()) else f" ({', '.join(worst)})" if worst else ""
-    second = _cold_and_warm(tables) if tables.run.kind in RUNPOD else ""
-    return f"{_asked(tables)}: {answered}{others}; {_speed(tables)}.{second}"
-
-
-def _at_first(tables: Tables) -> str:
-    found = retry_summary(tables)
-    return f", {int(found.success['ok'].iloc[0]):,} at the first try" if found is not None and len(found.success) else ""
-
-
-def _because(outcome: str, causes: pd.DataFrame, count: int) -> str:
-    known = causes[(causes["requests"] > 0) & (causes["cause"] != "unknown")]
-    if len(known) == 1 and int(known["requests"].iloc[0]) == count:
-        median_s = known["median_s"].iloc[0]
-        after = f" after {seconds(float(median_s))}" if outcome in WAITED and pd.notna(median_s) else ""
-        return f"{after} ({one_line(cause_words(known['cause'].iloc[0]))})"
-    parts = [f"{n:,} {one_line(cause_words(cause))}" for cause, n in zip(known["cause"], known["requests"], strict=True)]
-    return f" ({', '.join(parts)})" if parts else ""
-
-
-def _cold_and_warm(tables: Tables) -> str:
-    found = cold_starts(tables)
-    parts = []
-    if found.starts:
-        took = f", median {seconds(found.start_s.at(50).value)}" if found.start_s.n else ""
-        met = "" if found.cold == found.starts else f", met by {plural(found.cold, 'request')}"
-        parts.append(f"{plural(found.starts, 'cold start')}{took}{met}")
-    elif found.known:
-        parts.append(f"{found.cold:,} of {found.known:,} met a cold start" if found.cold else "No request met a cold start")
-    for condition, label in (("warm", "warm answers"), ("untold", "answers without a cold start")):
-        if condition in found.response:
-            parts.append(f"half of the {label} within {seconds(found.response[condition].at(50).value)}")
-    return f" {'; '.join(parts)}." if found.known else ""
-
-
-def _asked(tables: Tables) -> str:
-    about, planned = tables.run.about, tables.ledger.planned
-    schedule = one_line(str(about.get("schedule") or ""))
-    if tables.throughput.not_offered == "all at once":
-        return f"{plural(planned, 'request')} at once"
-    return f"{plural(planned, 'request')} ({schedule})" if schedule else plural(planned, "request")
-
-
-def _speed(tables: Tables) -> str:
-    times = tables.response["ok"]
-    if not times.n:
-        ok = tables.ledger.counts.get("ok", 0)
-        return "the rows have no times" if ok else "no response time, because no request was answered ok"
-    tail, ahead = times.at(95), next_burst_s(tables)
-    if ahead:
-        range_s = " to ".join(dict.fromkeys(map(seconds, ahead[95])))
-        return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} (the next such burst: {range_s})"
-    if tail.maximum:
-        return (
-            f"half answered within {seconds(times.at(50).value)}, all within {seconds(times.maximum)} (n = {times.n:,}: too few for a P95)"
-        )
-    beside = f"n = {times.n:,}" if tail.lower is not None else f"n = {times.n:,}; too few for an interval of the P95"
-    return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} ({beside})"

@@ -72,32 +72,17 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
     return [sheet for sheet in made if sheet.rows]
 
 
-def times_sheet(of: Tables) -> Sheet:
-    """The response times for a terminal."""
-    return _times("Response time", of.response, "", of, next_burst_s(of))
-
-
-def key_figures(of: Tables) -> list[tuple[str, ...]]:
-    """Names and values of throughput, audio, tokens, object storage and units, for a terminal."""
-    rows = [row for sheet in (_throughput(of), *workload_sheets(of), *unit_sheets(of)) for row in sheet.rows]
-    return [(str(row[0]), str(row[1])) for row in rows if row[0] not in ("offered rate", "measured wall time")]
-
-
 def absent_tables(of: Tables) -> list[str]:
-    """A sentence for each table that this run cannot fill."""
+    """What this run has no table of, with the reason."""
     if of.run.totals is not None:
         return []
     missing = []
-    if of.audio is None and of.tokens is None:
-        missing.append("No audio throughput or real-time factor: no audio length was recorded.")
     if asked_unit(of.run.about) and units(of) is None:
-        missing.append("No units: no ok answer has a number where --unit looks for it.")
+        missing.append("units (no ok answer has a number where --unit looks for it)")
     if not of.queue_and_execution:
-        missing.append("No queue delay or execution time: the endpoint reported neither.")
+        missing.append("queue delay and execution time (the endpoint reported neither)")
     if of.cold_judgement["cold"].isna().all():
-        missing.append("No cold starts: no answer names the endpoint worker that gave it.")
-    if of.run.events is None:
-        missing.append("No events: no worker start, queueing, queue time-out or throttling was recorded.")
+        missing.append("cold starts (no answer names the endpoint worker that gave it)")
     return missing
 
 
@@ -253,13 +238,24 @@ def cold_sheets(of: Tables) -> Iterator[Sheet]:
     remark += f" {FILE} lists only attempts that are cold or among the first on a worker." if found.known and is_shortened(of) else ""
     yield Sheet("Cold starts", ("", "Value", "How"), tuple(_cold(found)), remark, FILE if found.known else "", aside=True)
     conditions = _conditions(of.cold_after_s)
-    rows = tuple((name, *_half_and_tail(found.response[name]), which) for name, which in conditions.items() if name in found.response)
+    rows = tuple(_condition(found, name, which) for name, which in conditions.items() if name in found.response or _is_due(found, name))
     head = ("", "n", "P50", "95 % interval", "P95", "95 % interval", "max", "Which")
     yield Sheet("Response time, cold and warm", head, rows, "Requests answered ok. Nearest-rank percentiles; intervals as above.")
     waits = [(*PARTS[part], times) for part, times in found.parts.items()]
     waits += [("queue + cold start", "not separable: the start of the worker is not known", found.whole)] if found.whole.n else []
     shown = tuple((label, f"{t.n:,}", percentile_text(t.at(50).value, t.n, 50), seconds(t.maximum), what) for label, what, t in waits)
     yield Sheet("What cold requests waited for", ("", "n", "P50", "max", "From → to"), shown, aside=True)
+
+
+def _is_due(found: ColdStarts, condition: str) -> bool:
+    """Whether a reader looks for the row: warm, where the endpoint reports waits."""
+    return condition == "warm" and bool(found.response) and "untold" not in found.response
+
+
+def _condition(found: ColdStarts, name: str, which: str) -> tuple[str, ...]:
+    if name in found.response:
+        return (name, *_half_and_tail(found.response[name]), which)
+    return (name, "0", *[NONE] * 5, f"none: each answer met a cold start or waited; {which}")
 
 
 def _cold(found: ColdStarts) -> Iterator[tuple[str, str, str]]:

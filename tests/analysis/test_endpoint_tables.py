@@ -10,7 +10,7 @@ import pytest
 from analysis.figures import timeline
 from analysis.figures.style import MissingPlot
 from analysis.report import run_sheets
-from analysis.report.report import headline
+from analysis.report.headline import headline
 from analysis.runs.load import RunError, load
 from analysis.tables import attempt_tables
 from analysis.tables.attempt_tables import CAUSES, failure_causes

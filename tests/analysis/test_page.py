@@ -64,15 +64,35 @@ def browser():
 
 @pytest.fixture
 def look(browser, made, tmp_path):
-    """Opens a run's page, watched."""
+    """Opens a run's page, watched; with all that is folded, unless it is asked for as a reader finds it."""
     with ExitStack() as opened:
 
-        def at(name, width, scheme="light"):
+        def at(name, width, scheme="light", unfolded=True):
             watched = opened.enter_context(Watched(browser, "file://", width, tmp_path, scheme))
             watched.page.goto(made(name).as_uri())
+            if unfolded:
+                watched.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
             return watched
 
         yield at
+
+
+MOST_PX = 6000
+
+
+def test_the_answer_is_in_the_first_window_and_the_page_is_short(look):
+    watched = look("burst", 1280, unfolded=False)
+    page = watched.page
+    watched.shot("burst-1280")
+    assert page.evaluate("document.documentElement.scrollHeight") <= MOST_PX
+    assert page.evaluate("document.querySelector('.card').getBoundingClientRect().bottom") < 900
+    assert page.locator("#ledger").is_hidden()
+    page.get_by_text("Can I trust this?").last.click()
+    assert page.locator("#ledger").is_visible()
+    page.get_by_text("Contents", exact=True).click()
+    page.get_by_role("link", name="Where the time goes, over the run").first.click()
+    assert page.locator("#figure-anatomy").is_visible()  # a link unfolds what it leads to
+    assert (watched.complaints, watched.elsewhere) == ([], [])
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -120,7 +140,7 @@ def test_a_comparison_fits_too(browser, tmp_path, width):
 def test_each_figure_is_drawn_once_at_each_width(look):
     for width, shown, hidden in ((1280, "wide", "narrow"), (390, "narrow", "wide")):
         page = look("queue", width).page
-        drawings = page.locator("#figures figure .drawing")
+        drawings = page.locator("figure .drawing")
         assert drawings.count() == 9
         assert page.locator(f".drawing .{shown} >> visible=true").count() == 9
         assert page.locator(f".drawing .{hidden} >> visible=true").count() == 0
@@ -137,7 +157,7 @@ def test_a_dark_page_has_light_text_and_a_light_one_dark(look):
 
 
 def test_the_contents_lead_to_every_figure(look):
-    page = look("queue", 390).page
+    page = look("queue", 390, unfolded=False).page
     page.get_by_text("Contents", exact=True).click()
     page.get_by_role("link", name="Outcomes over time").first.click()
     assert page.url.endswith("#figure-outcomes")
@@ -146,9 +166,10 @@ def test_the_contents_lead_to_every_figure(look):
 
 
 def test_a_print_shows_the_wide_figures_without_the_contents(look):
-    page = look("queue", 1280).page
+    page = look("queue", 1280, unfolded=False).page
     page.emulate_media(media="print")
     assert page.locator(".contents").is_hidden()
+    assert page.locator("#ledger").is_visible()  # paper cannot be unfolded
     assert page.locator(".drawing .wide >> visible=true").count() == 9
     assert page.evaluate(WIDE) == []
 

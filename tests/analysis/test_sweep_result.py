@@ -283,7 +283,18 @@ def test_the_report_of_a_sweep_has_the_decision_on_top_and_in_its_files(tmp_path
     made = report.report(load(RUNS / "sweep-whisper"))
     page = report.write(made, tmp_path)
     text = page.read_text(encoding="utf-8")
-    places = [text.index(mark) for mark in ("<h1>c8 is the cheapest", "c16 gives", ">Verdict: ", ">Decision<", ">Ledger<", ">Figures<")]
+    places = [
+        text.index(mark)
+        for mark in (
+            "<h1>c8 is the cheapest",
+            "c16 gives",
+            ">valid<",
+            'id="figure-sweep_throughput"',
+            ">Decision<",
+            ">Figures<",
+            ">Ledger<",
+        )
+    ]
     assert places == sorted(places)
     written = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["sweep"]
     assert written["decision"]["setting"] == "c8"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.report.report import equation, headline
+from analysis.report.headline import headline
+from analysis.report.report import equation
 from analysis.runs import locust_csv
 from analysis.runs.load import load
 from analysis.tables.attempt_tables import by_outcome, events
@@ -218,7 +219,7 @@ def test_a_brief_number_has_no_exponent(value, text):
 
 def test_the_headline_is_the_finding(burst, mixed):
     assert headline(burst) == (
-        "30 requests at once: 30 of 30 ok; half answered within 8.00 s, 95 % within 15.0 s (the next such burst: 15.0 s)."
+        "30 requests, at most 15 in flight: 30 of 30 ok; half answered within 8.00 s, 95 % within 15.0 s (the next such burst: 15.0 s)."
     )
     assert headline(mixed).startswith("40 requests (steady 20s 2/s): 20 of 40 ok, 18 at the first try (5 failed, 2 queue_timeout,")
     assert "no response time, because no request was answered ok" in headline(changed(burst, outcome="failed"))

@@ -68,4 +68,4 @@ def test_the_terminal_shows_them_and_a_unit_that_no_answer_has_is_named(tmp_path
     shown = terminal(report(counted(3.0)), tmp_path)
     assert re.search(r"images per request +3\.00 images", shown) and "USD per image" in shown
     assert "images per" not in terminal(report(load(BURST)), tmp_path)
-    assert "No units: no ok answer has a number where --unit looks for it." in absent_tables(Tables(counted(np.nan, audio_s=np.nan)))
+    assert "units (no ok answer has a number where --unit looks for it)" in absent_tables(Tables(counted(np.nan, audio_s=np.nan)))

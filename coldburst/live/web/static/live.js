@@ -48,7 +48,7 @@ const TABLES = {
     rows: (run) => run.last_cold_starts.slice(0, 50),
     columns: {
       At: (one) => at(one.at_s), "Endpoint worker": (one) => one.worker_id, "Queue delay": (one) => seconds(value(one.seconds)),
-      Stage: (one) => one.stage, Request: (one) => one.seq,
+      Stage: (one) => one.stage, Request: (one) => one.seq + 1,
     },
   },
   workers: {
