@@ -1,4 +1,4 @@
-"""Where the figures stand in a report: the one picture of the question, those that everybody reads, and the folded ones."""
+"""The place of each figure in a report: the one picture of the question, those that everybody reads, and the folded ones."""
 
 from __future__ import annotations
 
