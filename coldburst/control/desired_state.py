@@ -100,6 +100,10 @@ class Control:
         """Restores the settings in ``before`` and returns a sentence that says so."""
         raise NotImplementedError
 
+    def standing_workers(self) -> int | None:
+        """The minimum of workers that the endpoint showed last: they are billed until it is changed. None if it is not known."""
+        return None
+
     def close(self) -> None:
         """Stops the processes it has started, and closes its connections."""
 

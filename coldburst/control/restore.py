@@ -43,6 +43,7 @@ class SavedSettings(msgspec.Struct, frozen=True):
         before: the settings before the first change, as ``Control.settings`` returned them.
         restored: None if a person has to restore them.
         note: why they were not restored, or by what they were.
+        usd_per_worker_hour: price of an endpoint worker; None if it is not known.
     """
 
     way: str
@@ -51,6 +52,17 @@ class SavedSettings(msgspec.Struct, frozen=True):
     harmless: bool = False
     restored: bool | None = False
     note: str = ""
+    usd_per_worker_hour: float | None = None
+
+
+def standing_cost(workers: int | None, usd_per_worker_hour: float | None) -> str:
+    """What an endpoint costs while its settings are not restored, as a sentence; "" if no minimum of workers is known."""
+    if not workers:
+        return ""
+    many = f"{workers} workers are" if workers > 1 else "1 worker is"
+    if usd_per_worker_hour is None:
+        return f"Until then the minimum of {many} billed; --price shows what that costs."
+    return f"Until then the minimum of {many} billed: {workers * usd_per_worker_hour:.2f} USD an hour."
 
 
 def save(folder: Path, settings: SavedSettings) -> None:
@@ -101,7 +113,10 @@ def restore_settings(folder: Path, key: str, yes: bool) -> str:
             return f"{settings.where}: nothing to restore with this command ({settings.way})"
         if not control.harmless and not yes:
             raise ControlError(f"this changes {control.where} with the key in {RUNPOD_KEY}: add --yes")
-        done = control.restore(settings.before)
+        try:
+            done = control.restore(settings.before)
+        except ControlError as error:
+            raise ControlError(f"{error}. {standing_cost(control.standing_workers(), settings.usd_per_worker_hour)}".strip()) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ControlError(f"{folder / FILE} does not contain the earlier settings ({error!r}): {CONSOLE}") from error
     finally:

@@ -68,6 +68,9 @@ class FaultTarget(Protocol):
     def now(self) -> float:
         """Seconds of the endpoint's clock."""
 
+    def reconfigure(self, seconds: float) -> None:
+        """Answer requests and changes with 409 for that long from now on."""
+
     def pump(self) -> None:
         """Let the endpoint act on changes."""
 
@@ -96,11 +99,14 @@ class FaultInjector:
                 self._crash_starts = math.inf if starts is True else int(starts)
             case "never_ack", worker:
                 self._never_ack = worker
+            case "reconfigure", seconds:
+                target.reconfigure(seconds)
             case "memory", memory:
                 target.backend.spec = replace(target.backend.spec, **memory)
             case _:  # clear
                 self._rules.clear()
                 self._crash_starts, self._never_ack = 0, None
+                target.reconfigure(0.0)
                 target.core.throttle(target.platform.hosts, target.now())
         target.pump()
 

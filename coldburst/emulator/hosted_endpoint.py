@@ -38,6 +38,7 @@ class HostedEndpoint:
         backend: its workers; to be set after the construction.
         version: number of the present release; ``worker_versions`` has each worker's.
         worker_states: by worker id, without stopped workers.
+        changing_until_s: until then, requests and changes are answered 409.
     """
 
     def __init__(self, spec: EndpointSpec, options: EmulatorOptions, clock: WallClock, truth: TruthLog, webhooks: Webhooks) -> None:
@@ -48,6 +49,7 @@ class HostedEndpoint:
         self.backend: WorkerBackend
         self.faults = FaultInjector(self, seed)
         self.version = 1
+        self.changing_until_s = -math.inf
         self._worker_changed = asyncio.Event()
         self.worker_states: dict[str, str] = {}
         self.worker_versions: dict[str, int] = {}
@@ -131,7 +133,17 @@ class HostedEndpoint:
     def change(self, **settings: Any) -> None:
         """Apply an operator's settings at once; see Endpoint.change."""
         self.core.change(self.now(), **settings)
+        self.reconfigure(self.platform.reconfigure_s)
         self.pump()
+
+    def reconfigure(self, seconds: float) -> None:
+        """Answer requests and changes with 409 for that long from now on."""
+        self.changing_until_s = self.now() + seconds
+
+    @property
+    def changing_s(self) -> float:
+        """Seconds for which requests and changes are still answered 409; 0 = they are served."""
+        return max(0.0, self.changing_until_s - self.now())
 
     def roll_out(self, workers: WorkerSpec) -> None:
         """A rolling release: other workers from now on. Present ones get no more work and end after theirs.
@@ -139,6 +151,7 @@ class HostedEndpoint:
         Source: RunPod's documentation, rolling releases.
         """
         self.version += 1
+        self.reconfigure(self.platform.reconfigure_s)
         self.backend.spec = workers
         for worker_id in list(self.worker_states):
             self.core.done(worker_id, "", {"stopPod": True}, self.now())

@@ -308,7 +308,8 @@ class SweepRunner(StageHooks):
             restored, note = False, str(error)
             failed = f"settings that were not restored: {note}"
             again = f"{restore.PROGRAM} {folder}{'' if control.harmless else ' --yes'}"
-            logger.error("Could not restore the endpoint's settings: %s. Try again with: %s", error, again)
+            cost = restore.standing_cost(control.standing_workers(), self._usd_per_worker_hour)
+            logger.error("Could not restore the endpoint's settings: %s. Try again with: %s. %s", error, again, cost)
         try:
             restore.save(folder, self._settings(control, restored, note))
         except OSError as error:
@@ -316,7 +317,12 @@ class SweepRunner(StageHooks):
         return failed
 
     def _settings(self, control: Control, restored: bool | None, note: str = "") -> SavedSettings:
-        return SavedSettings(control.way, self._before or {}, control.where, control.harmless, restored, note)
+        return SavedSettings(control.way, self._before or {}, control.where, control.harmless, restored, note, self._usd_per_worker_hour)
+
+    @property
+    def _usd_per_worker_hour(self) -> float | None:
+        price = self._plan.options["price"]
+        return prices.read(price, date.today()).usd_per_s * 3600 if price else None
 
     def _skip_higher(self, step: SweepStep, why: str) -> None:
         higher = [cell.name for cell in self._cells if cell.concurrency > step.cell.concurrency and not self._tallies[cell.name].ended]

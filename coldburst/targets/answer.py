@@ -29,6 +29,8 @@ _one_large_body = RLock()
 LONGEST_MS = 366 * 86_400_000
 # Statuses of gateways: 502 and 504, and Cloudflare's 520 to 530. 524 is the platform's limit on execution.
 GATEWAY = {502, 504, *range(520, 531)} - {524}
+# Kinds of endpoints that RunPod serves.
+RUNPOD = ("queue", "balancer")
 _NO_QUOTA = re.compile(r"insufficient[_ ](quota|balance|funds|credits?)|exceeded your current quota", re.IGNORECASE)
 _NO_MODEL = re.compile(
     r"model_not_found|(unknown|no such|invalid) model"
@@ -124,7 +126,8 @@ def _judged(exchange: Exchange, content: Any, sender: Sender) -> tuple[str, str,
     if status == 404:
         return "", "wrong_address", f" (is {sender.address} right?)"
     if status == 409:
-        return "", "reconfiguring", " (the endpoint is being changed)"
+        # RunPod answers it for minutes after a change of the settings; a service of one's own may mean anything by it.
+        return "busy" if sender.kind in RUNPOD else "", "reconfiguring", " (the endpoint is being changed)"
     if status == 503 and isinstance(content, dict):
         return "busy", "", ""
     if status >= 500 and status != 524:

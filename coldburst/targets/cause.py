@@ -42,7 +42,7 @@ CAUSES: Mapping[str, str] = {
     "bad_key": "the key was not accepted: check it, and what it may access",
     "no_key": "no key was sent, and the service requires one: set the environment variable named in the error",
     "account": "the account has no balance or quota left: top it up or raise its limit; retries do not help",
-    "reconfiguring": "the endpoint was being changed: wait until it has settled",
+    "reconfiguring": "the endpoint was being changed, and RunPod answers 409 for minutes then: wait until it has settled",
     "rate_limit": "more requests than the platform's limit allows: send less, or ask for a higher limit",
     "busy": "the service reported that it had no room: send less, or add workers",
     "same_job": "the platform gave several requests the same job id: report it to the operator of the endpoint",

@@ -69,7 +69,7 @@ def decide(*, sent: bool = True, cut: bool = False, fault: str = "", status: int
 def _of_answer(status: int, says: str) -> str:
     if named := _BY_WORD.get(says) or _BY_STATUS.get(status):
         return named
-    if status == 503 and says == "busy":
+    if status in (409, 503) and says == "busy":
         return "busy"
     if 500 <= status < 600:
         return "failed"

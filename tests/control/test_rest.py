@@ -9,13 +9,11 @@ import sys
 import gevent
 import pytest
 
-from coldburst.control import rest, restore
+from coldburst.control import rest, rest_calls, restore
 from coldburst.control.choice import ControlError, DesiredState, wait_shown
-from coldburst.control.rest import RestControl
 from coldburst.control.restore import SavedSettings, restore_settings, save
-from coldburst.targets.address import infer
 from tests.support.emulators import MODELLED, ROOT, emulator
-from tests.support.scripted import scripted
+from tests.support.scripted import replies, reply, scripted
 
 SECRET = "hf_sesame_7c1f0e"
 ENDPOINT = {"workers": {"min": 0, "max": 3}, "scaling": {"type": "REQUEST_COUNT", "requestCount": 4}, "env": {}}
@@ -57,19 +55,6 @@ def settings(there, name="demo"):
 
 def workers(there):
     return there.ask("/v2/serverless/demo/workers").json()["workers"]
-
-
-@pytest.fixture
-def rest_of():
-    made = []
-
-    def make(there, key="", **where):
-        made.append(RestControl(infer(f"{there.url.replace('localhost', '127.0.0.1')}/v2/demo"), key, **where))
-        return made[-1]
-
-    yield make
-    for control in made:
-        control.close()
 
 
 @pytest.fixture(scope="module")
@@ -219,23 +204,6 @@ def test_what_ended_with_the_run_needs_no_putting_back(tmp_path, capsys):
 # a server that misbehaves
 
 
-def reply(status, body, *headers):
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = "".join(f"{line}\r\n" for line in headers)
-    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n{lines}\r\n".encode() + content
-
-
-def replies(*answers):
-    """Answers one after the other, the last one for ever."""
-    left = list(answers)
-
-    def answer(sock, _request):
-        sock.sendall(left.pop(0) if len(left) > 1 else left[0])
-        return True
-
-    return answer
-
-
 OK = reply(200, ENDPOINT)
 
 
@@ -249,7 +217,7 @@ def test_what_is_refused_for_the_moment_is_asked_again(rest_of, trouble):
 
 def test_the_pause_that_is_asked_for_is_kept(rest_of, monkeypatch):
     pauses = []
-    monkeypatch.setattr(rest.gevent, "sleep", pauses.append)
+    monkeypatch.setattr(rest_calls.gevent, "sleep", pauses.append)
     limited = [reply(429, {}, "Retry-After: 17"), reply(429, {}, 'RateLimit: "minute";r=0;t=23'), reply(429, {}, "Retry-After: 9999")]
     with scripted(replies(*limited, reply(500, {}), OK)) as server:
         rest_of(server).settings()
@@ -257,11 +225,11 @@ def test_the_pause_that_is_asked_for_is_kept(rest_of, monkeypatch):
 
 
 def test_it_gives_up_in_the_end(rest_of, monkeypatch):
-    monkeypatch.setattr(rest.gevent, "sleep", lambda s: None)
+    monkeypatch.setattr(rest_calls.gevent, "sleep", lambda s: None)
     with scripted(replies(reply(503, {"title": "down for the day"}))) as server:
         with pytest.raises(ControlError, match=r"is not available: 503 down for the day \(6 times\): try again later"):
             rest_of(server).settings()
-        assert len(server.requests) == rest.TRIES
+        assert len(server.requests) == rest_calls.TRIES
         gone = rest_of(server)
     with pytest.raises(ControlError, match="is not reachable"):
         gone.settings()
@@ -359,19 +327,6 @@ def test_minimum_and_maximum_travel_together(rest_of):
         rest_of(server).change(DesiredState(workers=5, scaler_value=2))
         body = json.loads(server.requests[1].partition(b"\r\n\r\n")[2])
     assert body == {"workers": {"min": 5, "max": 5}, "scaling": {"type": "REQUEST_COUNT", "requestCount": 2}}
-
-
-def test_what_cannot_be_put_back_is_told(rest_of):
-    before = {"workers": {"min": 0, "max": 3}, "scaling": ENDPOINT["scaling"], "concurrency": {"variable": "CONCURRENCY", "value": None}}
-    now = ENDPOINT | {"workers": {"min": 2, "max": 2}, "env": {"CONCURRENCY": "2"}}
-    merged = ENDPOINT | {"env": {"CONCURRENCY": "2"}}  # as where a PATCH can add to the environment and take nothing away
-    with scripted(replies(reply(200, now), reply(200, merged))) as server:
-        with pytest.raises(
-            ControlError, match=r"does not show the restored env: in the console, set workers 0 to 3, .*, CONCURRENCY not set"
-        ):
-            rest_of(server).restore(before)
-        bodies = [json.loads(request.partition(b"\r\n\r\n")[2]) for request in server.requests[1:]]
-    assert bodies == [{"workers": {"min": 0, "max": 3}}, {"env": {}}]
 
 
 def test_trouble_while_looking_is_told_and_looked_past(rest_of):

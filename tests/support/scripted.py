@@ -1,5 +1,6 @@
 """A server that does on a socket exactly what a test tells it, and counts what reached it."""
 
+import json
 import socket
 import ssl
 import threading
@@ -94,3 +95,20 @@ def closed_by(port: int) -> int:
     """How many of this process's connections to that port the server has closed, and this end has not."""
     mine = psutil.Process().net_connections("tcp")
     return sum(one.status == psutil.CONN_CLOSE_WAIT and one.raddr and one.raddr.port == port for one in mine)
+
+
+def reply(status, body, *headers):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = "".join(f"{line}\r\n" for line in headers)
+    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n{lines}\r\n".encode() + content
+
+
+def replies(*answers):
+    """Answers one after the other, the last one for ever."""
+    left = list(answers)
+
+    def answer(sock, _request):
+        sock.sendall(left.pop(0) if len(left) > 1 else left[0])
+        return True
+
+    return answer

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from coldburst.emulator.api.queue import json_body
-from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, refusal, retry_after
+from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, refusal, require_settled, retry_after
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.arguments import MAX_CONCURRENCY, MAX_WORKERS
 from coldburst.emulator.settings.endpoint_specs import WorkerSpec
@@ -70,6 +70,7 @@ class Management:
         endpoint = self._endpoints.get(rest[0])
         if endpoint is None or rest[1:] not in ([], ["workers"]):
             raise HttpError(404, "resource not found")
+        require_settled(endpoint.changing_s)
         if rest[1:]:
             _require_method(request, "GET")
             return answer(self._workers(endpoint))

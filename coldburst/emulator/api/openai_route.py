@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from coldburst.emulator.api.queue import edge_timeout, json_body, too_many
-from coldburst.emulator.api.responses import HttpError, answer
+from coldburst.emulator.api.responses import HttpError, answer, require_settled
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
 from coldburst.serverless.job import Job
@@ -32,6 +32,7 @@ async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, route: str) 
     if request.method not in ("GET", "POST"):
         raise HttpError(405, f"{request.method} is not allowed for /openai: use POST", {"Allow": "GET, POST"})
     await endpoint.faults.check_request(request, OPERATION)
+    require_settled(endpoint.changing_s)
     if (again_s := endpoint.core.admit(OPERATION, endpoint.now())) is not None:
         raise too_many(endpoint, OPERATION, again_s)
     try:

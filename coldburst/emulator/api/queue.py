@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from coldburst.emulator.api.responses import HttpError, answer, content, retry_after
+from coldburst.emulator.api.responses import HttpError, answer, content, require_settled, retry_after
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
 from coldburst.serverless.job import TERMINAL_STATES
@@ -61,6 +61,7 @@ def require_json(request: web.BaseRequest) -> None:
 
 
 async def _run(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    require_settled(endpoint.changing_s)
     body = await json_body(endpoint, request, endpoint.platform.run_bytes)
     endpoint.check_webhook(body.get("webhook"))
     job = endpoint.core.submit(body, endpoint.now())
@@ -69,6 +70,7 @@ async def _run(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> we
 
 
 async def _runsync(endpoint: HostedEndpoint, request: web.BaseRequest, _: str) -> web.Response:
+    require_settled(endpoint.changing_s)
     platform = endpoint.platform
     wait_s = _wait_s(request, platform.sync_wait_s, (platform.sync_wait_min_s, platform.sync_wait_max_s))
     body = await json_body(endpoint, request, platform.sync_bytes)

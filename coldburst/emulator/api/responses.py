@@ -47,6 +47,12 @@ def refusal(error: HttpError, kind: Mapping[str, str] = JSON) -> web.Response:
     return answer(error.body, error.status, {**kind, **error.headers})
 
 
+def require_settled(changing_s: float) -> None:
+    """HttpError 409 while an endpoint's settings are being changed."""
+    if changing_s > 0:
+        raise HttpError(409, "the endpoint is being updated: try again later")
+
+
 def retry_after(seconds: float) -> dict[str, str]:
     """The header for a pause: whole seconds, at least 1."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}

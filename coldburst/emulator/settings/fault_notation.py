@@ -16,6 +16,7 @@ faults, as JSON for --fault or POST /emulator/NAME/fault (with the token):
   {"throttle": 1}                  the hosts have room for one worker; null: no limit
   {"crash_starts": 3}              the next three workers exit before they are ready; true: all; 0: none
   {"never_ack": "all"}             workers take jobs and never acknowledge them: "all" or a worker's id; null: none
+  {"reconfigure": 120}             answer /run, /runsync and calls about settings with 409 for 120 s, as after a change of the settings
   {"memory": {"card_gb": 24, "shared_gb": 6, "job_gb": 10}}
                                    for workers that start from now on: a job that does not fit fails
   {"status": 429, "share": 0.2, "for_s": 10, "operation": "status", "retry_after_s": 2}
@@ -111,6 +112,7 @@ _VALUES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "throttle": (lambda value: value is None or _count(value), '{"throttle": 1}'),
     "crash_starts": (lambda value: isinstance(value, bool) or _count(value), '{"crash_starts": 3}'),
     "never_ack": (lambda value: value is None or isinstance(value, str), '{"never_ack": "all"}'),
+    "reconfigure": (_number, '{"reconfigure": 120}'),
     "memory": (_memory, '{"memory": {"card_gb": 24, "shared_gb": 6, "job_gb": 10}}'),
     "clear": (lambda value: value is True, '{"clear": true}'),
 }
