@@ -59,7 +59,7 @@ def standing_cost(workers: int | None, usd_per_worker_hour: float | None) -> str
     """What an endpoint costs while its settings are not restored, as a sentence; "" if no minimum of workers is known."""
     if not workers:
         return ""
-    many = f"{workers} workers are" if workers > 1 else "1 worker is"
+    many = f"{workers} worker{'s' if workers > 1 else ''} is"
     if usd_per_worker_hour is None:
         return f"Until then the minimum of {many} billed; --price shows what that costs."
     return f"Until then the minimum of {many} billed: {workers * usd_per_worker_hour:.2f} USD an hour."

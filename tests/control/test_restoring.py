@@ -5,7 +5,8 @@ import json
 import pytest
 
 from coldburst.control import rest, rest_calls
-from coldburst.control.choice import ControlError
+from coldburst.control.choice import ControlError, DesiredState
+from coldburst.control.restore import standing_cost
 from tests.support.scripted import replies, reply, scripted
 
 ENDPOINT = {"workers": {"min": 0, "max": 3}, "scaling": {"type": "REQUEST_COUNT", "requestCount": 4}, "env": {}}
@@ -50,9 +51,9 @@ def test_409_is_tried_again_for_minutes_and_counts_as_no_failure(rest_of, monkey
 
 def test_409_for_ever_ends_with_an_error(rest_of, monkeypatch):
     monkeypatch.setattr(rest_calls, "RECONFIGURING_S", 0.0)
-    with scripted(replies(reply(409, {"detail": "being updated"}))) as server:
-        with pytest.raises(ControlError, match=r"is being changed \(409 being updated\), for 0 s: try again later"):
-            rest_of(server).settings()
+    told = r"is being changed \(409 being updated\), for 0 s: try again later"
+    with scripted(replies(reply(409, {"detail": "being updated"}))) as server, pytest.raises(ControlError, match=told):
+        rest_of(server).settings()
 
 
 def test_the_idle_timeout_is_not_sent_where_rest_v2_rejects_it(rest_of):
@@ -75,3 +76,34 @@ def test_the_idle_timeout_is_not_sent_where_rest_v2_rejects_it(rest_of):
 )
 def test_the_tightest_window_of_the_rate_limit_counts(limits, window):
     assert rest_calls.rate_window({"x-ratelimit": limits}) == rest_calls.rate_window({"ratelimit": limits}) == window
+
+
+def test_one_answer_of_health_is_not_believed(rest_of):
+    """The list shows workers that FlashBoot keeps; /health tells them apart, and may lie once."""
+    kept = {"workers": [{"id": name, "status": "IDLE", "version": 1} for name in "abc"]}
+    running = iter([1, 3, 1, 1])
+
+    def answer(sock, request):
+        health = b"/health" in request.partition(b"\r\n")[0]
+        listed = kept if b"/workers" in request.partition(b"\r\n")[0] else ENDPOINT | {"flashboot": "FLASHBOOT"}
+        sock.sendall(reply(200, {"workers": {"running": next(running)}} if health else listed))
+        return True
+
+    with scripted(answer) as server:
+        control = rest_of(server)
+        control.settings()
+        assert [control.observe(DesiredState(workers=1)).ready for _ in range(4)] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("workers", "usd", "told"),
+    [
+        (0, 1.5, ""),
+        (None, 1.5, ""),
+        (1, 1.5, "Until then the minimum of 1 worker is billed: 1.50 USD an hour."),
+        (3, 1.116, "Until then the minimum of 3 workers is billed: 3.35 USD an hour."),
+        (3, None, "Until then the minimum of 3 workers is billed; --price shows what that costs."),
+    ],
+)
+def test_what_an_endpoint_costs_until_it_is_restored(workers, usd, told):
+    assert standing_cost(workers, usd) == told
