@@ -10,5 +10,5 @@ setup(
         *(f"coldburst.{name}" for name in (*BESIDE, "locustfiles.examples", *find_packages(include=["analysis.*"]))),
     ],
     package_dir={f"coldburst.{name}": name for name in BESIDE},
-    package_data={"": ["*.json", "templates/*", "static/*", "static/uplot/*", "*.wav", "*.csv"]},
+    package_data={"": ["*.json", "*.toml", "templates/*", "static/*", "static/uplot/*", "*.wav", "*.csv"]},
 )

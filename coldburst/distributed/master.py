@@ -344,6 +344,8 @@ class DistributedRun:
             self.failed = self.failed or failed
         if self._sampler:
             self._sampler.stop()
+            if platform := self._sampler.platform():
+                self.recorder.note("platform", platform)
         self._over = True
         for peer in self._peers.values():
             self._send_instructions(peer)

@@ -154,6 +154,8 @@ class LoadRun:
             self.failed = self.failed or failed
         if self._sampler:
             self._sampler.stop()
+            if platform := self._sampler.platform():
+                self.recorder.note("platform", platform)
         if self._self_sampler:
             self._self_sampler.kill()
             if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:

@@ -45,7 +45,8 @@ def worker_list(pool: WorkerPool, now: float) -> list[dict[str, Any]]:
             "id": worker.id,
             "status": STATUS.get(worker.state, "INITIALIZING"),
             "isStale": worker.state == "DRAINING",
-            "startedAt_s": worker.started_s,
+            # A worker that FlashBoot keeps has no container.
+            "startedAt_s": None if worker.state in ("CACHED", "PULLING") else worker.started_s,
             "uptime_s": 0.0 if worker.started_s is None else now - worker.started_s,
             "gpuTypeId": pool.policy.gpu,
             "gpuCount": 1,

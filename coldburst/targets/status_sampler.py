@@ -7,7 +7,7 @@ recorded as a request of the run.
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +19,8 @@ from coldburst.redact import redact
 from coldburst.targets import answer
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
+from coldburst.targets.platform_facts import PlatformFacts
+from coldburst.targets.worker_spans import SERVING, WorkerSpans
 
 logger = logging.getLogger("coldburst")
 # RunPod's REST v2 allows 60 requests a minute and 3,000 an hour: one in 2 s leaves half or more to others.
@@ -27,7 +29,6 @@ LIMITS = Timeouts(5.0, 5.0, 5.0)
 JOBS = {"in_queue": "inQueue", "in_progress": "inProgress", "completed": "completed", "failed": "failed", "retried": "retried"}
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 RESOURCES = ("cpu", "rss_bytes", "gpu_memory_bytes", "gpu_utilisation")
-SERVING = ("RUNNING", "IDLE")
 # A larger count is not believed.
 MOST = 1e15
 BEFORE = "from the worker list: ready before the run, at least since this time"
@@ -97,17 +98,34 @@ class StatusSampler:
         self._serving: dict[str, str] | None = None
         headers = {"User-Agent": "coldburst", "Accept": "application/json"} | answer.credentials(key)
         self._greenlets: list[gevent.Greenlet] = []
+        self._facts, self._spans = PlatformFacts(), WorkerSpans()
+        self._list: tuple[HttpClient, str] | None = None
         if every_s > 0 and address.api:
             self._greenlets.append(gevent.spawn(self._repeat, every_s, HttpClient(address.api, LIMITS, headers), "/health", self._health))
         if every_s > 0 and address.management:
-            path = f"/serverless/{address.endpoint_id}/workers"
-            self._greenlets.append(
-                gevent.spawn(self._repeat, max(every_s, LIST_EVERY_S), HttpClient(address.management, LIMITS, headers), path, self._workers)
-            )
+            self._list = (HttpClient(address.management, LIMITS, headers), address.endpoint_id)
+            self._greenlets.append(gevent.spawn(self._list_workers, max(every_s, LIST_EVERY_S), *self._list))
 
     def stop(self) -> None:
-        """Stops polling."""
+        """Stops polling, after a last look at the worker list if it was seen before."""
         gevent.killall(self._greenlets)
+        if self._list and self._serving is not None:
+            client, endpoint_id = self._list
+            self._ask(client, f"/serverless/{endpoint_id}/workers", self._workers)
+            client.close()
+
+    def platform(self) -> dict[str, Any] | None:
+        """The entry ``platform`` of run.json: settings, live price and workers; None without an answer of REST v2."""
+        spans = self._spans.rows()
+        if not self._facts.settings and not spans:
+            return None
+        kinds = Counter((span["gpu"], span["gpus"]) for span in spans)
+        price = self._facts.price(*kinds.most_common(1)[0][0]) if kinds else None
+        return {"settings": self._facts.settings, "price": price, "workers": spans}
+
+    def _list_workers(self, every_s: float, client: HttpClient, endpoint_id: str) -> None:
+        self._facts.read(client, endpoint_id)
+        self._repeat(every_s, client, f"/serverless/{endpoint_id}/workers", self._workers)
 
     def _repeat(self, every_s: float, client: HttpClient, path: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
         try:
@@ -150,6 +168,7 @@ class StatusSampler:
 
     def _workers(self, content: Mapping[str, Any]) -> dict[str, Any]:
         workers = content["workers"]
+        self._spans.see(workers, self._now())
         for about in self._newly_ready(workers):
             self._ready(about)
         summary = content.get("summary") or {}
@@ -159,12 +178,12 @@ class StatusSampler:
         """Workers that serve now and did not at the poll before; those of the first answer were ready before second 0."""
         before, now_s = self._serving, self._now()
         # As text: NaN differs from itself, and would be a new start at each poll.
-        self._serving = {redact(str(worker["id"])): str(worker.get("startedAt")) for worker in workers if worker["status"] in SERVING}
+        # A worker that FlashBoot keeps has no container, and null there.
+        workers = [worker for worker in workers if worker["status"] in SERVING and worker.get("startedAt", "") is not None]
+        self._serving = {redact(str(worker["id"])): str(worker.get("startedAt")) for worker in workers}
         for worker in workers:
             name, up_s = redact(str(worker["id"])), worker.get("uptimeSeconds")
             seconds = float(up_s) if isinstance(up_s, int | float) and 0 <= up_s < MOST else None
-            if name not in self._serving:
-                continue
             if before is None:
                 yield {"worker_id": name, "at_s": min(now_s - (seconds or 0.0), -0.001), "seconds": None, "detail": BEFORE}
             elif before.get(name, self) != self._serving[name]:

@@ -52,7 +52,9 @@ def test_both_views_are_kept_and_starts_are_told(monkeypatch):
     lists = iter(LISTS)
 
     def answer(sock, request):
-        sock.sendall(answer_of(HEALTH if b"/health" in request.split(b"\r\n")[0] else next(lists, LISTS[-1])))
+        path = request.split()[1]
+        about = HEALTH if path.endswith(b"/health") else next(lists, LISTS[-1]) if path.endswith(b"/workers") else {}
+        sock.sendall(answer_of(about))
         return True
 
     rows, starts, samples, requests = watched(answer, lambda rows, starts: len(starts) >= 3)
@@ -66,7 +68,8 @@ def test_both_views_are_kept_and_starts_are_told(monkeypatch):
     assert (again["worker_id"], again["seconds"]) == ("old", 1.0), "it was started again under its name"
     assert samples.latest is not None
     assert all(b"Authorization: Bearer sesame" in request for request in requests)
-    assert {request.split()[1] for request in requests} == {b"/v2/abc/health", b"/v2/serverless/abc/workers"}
+    paths = {b"/v2/abc/health", b"/v2/serverless/abc", b"/v2/serverless/abc/workers"}
+    assert {request.split()[1] for request in requests} == paths
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.arguments import MAX_CONCURRENCY, MAX_WORKERS
 from coldburst.emulator.settings.endpoint_specs import WorkerSpec
 from coldburst.emulator.truth_log import WallClock
+from coldburst.record import prices
 from coldburst.serverless.errors import PolicyError, short_repr
 
 WINDOW_S = 60.0
@@ -47,8 +48,8 @@ class Management:
         self._endpoints, self._clock, self._base, self._per_minute = endpoints, clock, base, per_minute
         self._window = (0, 0)
 
-    async def serve(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
-        """The answer to a request; ``rest``: the parts of its path after /v2/serverless."""
+    async def serve(self, request: web.BaseRequest, rest: list[str] | None) -> web.StreamResponse:
+        """The answer to a request; ``rest``: the parts of its path after /v2/serverless, or None for the catalogue of GPUs."""
         number = int(self._clock.now() // WINDOW_S)
         used = 1 + (self._window[1] if self._window[0] == number else 0)
         self._window = (number, used)
@@ -63,7 +64,10 @@ class Management:
         response.headers["RateLimit-Policy"] = f'"minute";q={self._per_minute};w={WINDOW_S:.0f}'
         return response
 
-    async def _answer(self, request: web.BaseRequest, rest: list[str]) -> web.Response:
+    async def _answer(self, request: web.BaseRequest, rest: list[str] | None) -> web.Response:
+        if rest is None:
+            _require_method(request, "GET")
+            return answer({"gpus": self._gpus()})
         if not rest:
             _require_method(request, "GET")
             return answer({"endpoints": [self._view(endpoint) for endpoint in self._endpoints.values()]})
@@ -102,6 +106,12 @@ class Management:
             "env": dict(endpoint.backend.spec.env),
             "createdAt": self._time(0.0),
         }
+
+    def _gpus(self) -> list[dict[str, Any]]:
+        """GPUs with a published price, and those of the endpoints at the emulator's --price."""
+        found = {gpu: card.price.usd_per_s for card in prices.TABLE if card.price for gpu in card.ids}
+        found |= {endpoint.core.policy.gpu: endpoint.core.price_per_s for endpoint in self._endpoints.values() if endpoint.core.price_per_s}
+        return [{"id": gpu, "name": gpu, "price": {"serverless": usd_per_s * prices.HOUR_S}} for gpu, usd_per_s in found.items()]
 
     def _workers(self, endpoint: HostedEndpoint) -> dict[str, Any]:
         """The worker records, which on the platform too disagree with /health."""

@@ -51,6 +51,9 @@ class Routes:
                 if request.method == "PATCH":
                     self._access.require_token(request)
                 return await self._management.serve(request, [part for part in rest if part])
+            case ["v2", "catalog", "gpus"]:
+                self._access.require_key(request)
+                return await self._management.serve(request, None)
             case ["v2", name, operation, *rest]:
                 return await self._queue(name, operation, [part for part in rest if part], request)
             case ["lb", name, *rest]:
