@@ -32,6 +32,7 @@ from ..tables.units import asked_unit, units
 from ..text.method_remark import method_remark
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds
 from ..text.sheet import Sheet
+from .cost_sheet import cost_sheets
 from .unit_sheet import unit_sheets
 from .workload_sheets import workload_sheets
 
@@ -50,7 +51,7 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
     if of.run.totals is not None:
         return list(_plain(of))
     if answer is not None:
-        rest = [*cold_sheets(of), *retry_sheets(of), _lateness(of), _outcomes(of)]
+        rest = [*cold_sheets(of), *cost_sheets(of), *retry_sheets(of), _lateness(of), _outcomes(of)]
         return [sheet for sheet in [_ledger(of), *answer.sheets(), *rest, *cause_sheets(of), *_events(of)] if sheet.rows]
     has_uploads = of.object_transfers is not None and of.object_transfers.upload.n > 0
     made = [
@@ -63,6 +64,7 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
         _throughput(of),
         _lateness(of),
         *unit_sheets(of),
+        *cost_sheets(of),
         *workload_sheets(of),
         _outcomes(of),
         *cause_sheets(of),

@@ -13,6 +13,7 @@ from coldburst.record.objectives import OF_SWEEPS, OPERATORS
 from coldburst.record.prices import Price
 
 from ..runs.csv_columns import MOST
+from ..tables.price import live_price
 
 MOST_FAILURES = 0.05
 QUESTIONS = ("concurrency", "scaling", "matrix")
@@ -98,7 +99,7 @@ def sweep_settings(about: Mapping[str, Any]) -> SweepSettings | None:
         _number(said, "worth", 0.7, notes),
         _number(stop, "gain", 0.05, notes, below=1.0),
         _failures(stop),
-        _price(said.get("price"), started, notes),
+        _live_instead(_price(said.get("price"), started, notes), about),
         _card(said.get("card"), notes),
         started,
         tuple(notes),
@@ -143,6 +144,12 @@ def _objectives(found: list[Any], notes: list[str]) -> Iterator[SweepObjective]:
             yield SweepObjective(said["metric"], said["op"], float(said["value"]), one_line(str(text), 60))
         else:
             notes.append(f"run.json: the objective {_short(said)} cannot be read and is ignored.")
+
+
+def _live_instead(price: Price | None, about: Mapping[str, Any]) -> Price | None:
+    """The catalogue's price at the time of the run, unless USD were given."""
+    by_hand = price is not None and price.source == "given by hand"
+    return price if by_hand else live_price(about) or price
 
 
 def _price(said: Any, started: date, notes: list[str]) -> Price | None:

@@ -165,7 +165,7 @@ def _price(found: SweepResult) -> Iterator[str]:
     price = found.settings.price
     if price is None:
         yield "No price was given, so settings are compared by worker-seconds; add --price to compare by USD."
-    elif old := stale(price, found.settings.started):
+    elif "catalogue" not in price.source and (old := stale(price, found.settings.started)):
         yield old
     if price is not None and any(cell.workers is None for cell in found.deciding):
         yield "No costs: the number of endpoint workers is unknown."

@@ -1,15 +1,15 @@
-"""The cost of a run: the endpoint workers listed over time, at a known price."""
+"""The cost of a run: the time for which its endpoint workers are billed, at a known price."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
-from coldburst.record import prices
 from coldburst.record.prices import PriceError
 
+from .billing import billed_time
+from .price import worker_price
 from .run_tables import Tables
 
 # States in which an endpoint worker is paid for.
@@ -27,14 +27,12 @@ class Cost:
 
 def cost(of: Tables) -> Cost:
     """Worker-seconds × price of a run that is not a sweep: an estimate, because the platform counts for itself."""
-    options = of.run.about.get("options")
-    text = options.get("price") if isinstance(options, dict) else None
-    if not isinstance(text, str) or not text:
-        return Cost(None, None, "the price is unknown: give --price, as in --price 4090")
     try:
-        price = prices.read(text, datetime.now(UTC).date())
+        price = worker_price(of.run.about)
     except PriceError as error:
         return Cost(None, None, f"the price in run.json is invalid: {error}")
+    if price is None:
+        return Cost(None, None, "the price is unknown: give --price, as in --price 4090")
     seconds = worker_seconds(of)
     if seconds is None:
         return Cost(None, None, "the endpoint did not list its workers, so their running time is unknown")
@@ -42,10 +40,12 @@ def cost(of: Tables) -> Cost:
 
 
 def worker_seconds(of: Tables) -> float | None:
-    """Paid endpoint workers × seconds, from second 0 to the run's end; None without a worker list.
+    """Seconds for which endpoint workers are billed; None without a worker list.
 
-    Each answer counts until the next one, and the first one from second 0.
+    Without the containers' starts, each answer of the list counts until the next one, and the first one from second 0.
     """
+    if (found := billed_time(of.run.about, of.attempts)) is not None:
+        return found.total_s
     rows = of.run.endpoint
     good = None if rows is None else rows[(rows["view"] == "workers") & (rows["error"] == "")].sort_values("at_s")
     if good is None or good.empty:

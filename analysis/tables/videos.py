@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import pandas as pd
 
-from coldburst.record import prices
 from coldburst.record.prices import PriceError
 
 from ..runs.csv_columns import floats
 from ..statistics.percentiles import TimeSummary, time_summary
+from .price import worker_price
 from .run_tables import Tables, cached_table
 
 # The numbers of workers that the text-to-video system plans with.
@@ -104,10 +103,9 @@ def fleets(requests: int, work_s: float, usd_per_s: float | None) -> list[Fleet]
 
 
 def price_per_s(of: Tables) -> float | None:
-    """The price of a worker in USD per second, from --price; None without one."""
-    options = of.run.about.get("options")
-    text = options.get("price") if isinstance(options, dict) else None
+    """The price of a worker in USD per second; None without one."""
     try:
-        return prices.read(text, datetime.now(UTC).date()).usd_per_s if isinstance(text, str) and text else None
+        price = worker_price(of.run.about)
     except PriceError:
         return None
+    return None if price is None else price.usd_per_s

@@ -174,9 +174,6 @@ class SweepRunner(StageHooks):
         self._control = self._kind.control(address, self._key, self._plan.options)
         self.host = self._control.url
         self._plain_url = "" if address.api or address.management else address.url
-        price = self._plan.options["price"]
-        if price and (stale := prices.stale(prices.read(price, date.today()), date.today())):
-            logger.warning(stale)
         logger.info(self._control.describe(list(dict.fromkeys(cell.wanted for cell in self._cells))))
         if not self._control.harmless and self._plan.options["yes"] != "yes":
             raise OptionError(

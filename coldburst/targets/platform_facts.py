@@ -18,7 +18,8 @@ class PlatformFacts:
     """The settings and prices of one endpoint.
 
     Attributes:
-        settings: type, workers_min, workers_max, idle_timeout_s, scaler, flashboot and disk_gb; empty if they could not be read.
+        settings: the last ones read: type, workers_min, workers_max, idle_timeout_s, scaler, flashboot and disk_gb; empty if they
+            could not be read.
         prices: USD an hour for one GPU, by the catalogue's id; empty if it could not be read.
     """
 
@@ -28,9 +29,13 @@ class PlatformFacts:
 
     def read(self, client: HttpClient, endpoint_id: str) -> None:
         """Reads both, with one call each."""
-        self.settings = _settings(_get(client, f"/serverless/{endpoint_id}"))
+        self.read_settings(client, endpoint_id)
         if self.settings:
             self.prices = _prices(_get(client, "/catalog/gpus"))
+
+    def read_settings(self, client: HttpClient, endpoint_id: str) -> None:
+        """Reads the settings once more: a sweep restores them at its end."""
+        self.settings = _settings(_get(client, f"/serverless/{endpoint_id}")) or self.settings
 
     def price(self, gpu: str, gpus: int) -> dict[str, Any] | None:
         """The live price of a worker, for run.json; None if the catalogue does not have its GPU."""

@@ -107,10 +107,11 @@ class StatusSampler:
             self._greenlets.append(gevent.spawn(self._list_workers, max(every_s, LIST_EVERY_S), *self._list))
 
     def stop(self) -> None:
-        """Stops polling, after a last look at the worker list if it was seen before."""
+        """Stops polling, after a last look at settings and workers if they were seen before."""
         gevent.killall(self._greenlets)
         if self._list and self._serving is not None:
             client, endpoint_id = self._list
+            self._facts.read_settings(client, endpoint_id)
             self._ask(client, f"/serverless/{endpoint_id}/workers", self._workers)
             client.close()
 

@@ -1,0 +1,94 @@
+"""Billed time from the containers' lives and the jobs on them, against arithmetic; prices of a run; the table of costs."""
+
+import pandas as pd
+import pytest
+
+from analysis.tables.billing import billed_time
+from analysis.tables.price import worker_price
+
+QUEUE = {"type": "QUEUE", "scaler": "QUEUE_DELAY", "workers_min": 0, "workers_max": 3, "idle_timeout_s": 5.0}
+
+
+def job(worker, begin_s, took_s):
+    return {"worker_id": worker, "sent_s": 0.0, "queue_s": begin_s, "execution_s": took_s, "done_s": begin_s + took_s}
+
+
+def billed(spans, jobs=(), *, elapsed_s=20.0, **settings):
+    columns = ("worker_id", "sent_s", "queue_s", "execution_s", "done_s")
+    rows = pd.DataFrame(list(jobs), columns=columns).astype({name: float for name in columns[1:]})
+    workers = [{"worker_id": "w", "seen_s": 18.0} | span for span in spans]
+    return billed_time({"elapsed_s": elapsed_s, "platform": {"settings": QUEUE | settings, "workers": workers}}, rows)
+
+
+def parts(found):
+    return found.start_s, found.execution_s, found.idle_s, found.total_s
+
+
+def test_a_start_a_job_and_the_idle_tail_after_the_run():
+    """Container at 1, job from 4 to 10, run ends at 11: five more seconds are billed, to 15."""
+    found = billed([{"start_s": 1.0, "seen_s": 11.0, "ready_s": 5.0, "busy_s": 9.0}], [job("w", 4.0, 6.0)], elapsed_s=11.0)
+    assert parts(found) == (3.0, 6.0, 5.0, 14.0)
+    assert found.starts_s == (3.0,)
+
+
+def test_a_stop_between_two_polls_is_the_idle_timeout_after_the_last_job():
+    found = billed([{"start_s": 0.0, "seen_s": 8.0, "ready_s": 2.0, "gone_s": 12.0}], [job("w", 2.0, 2.25)])
+    assert found.total_s == 10.0  # 4.25 + 5 = 9.25, in whole seconds
+    found = billed([{"start_s": 0.0, "seen_s": 4.5, "ready_s": 2.0, "gone_s": 6.5}], [job("w", 2.0, 2.25)])
+    assert found.total_s == 6.0  # it stopped otherwise: the middle of 4.5 and 6.5, which is 5.5
+
+
+def test_a_worker_that_flashboot_keeps_is_billed_only_with_a_container():
+    first = {"start_s": 0.0, "seen_s": 6.0, "ready_s": 3.0, "gone_s": 9.0}
+    again = {"start_s": 14.0, "seen_s": 16.0, "ready_s": 14.5}
+    found = billed([first, again], [job("w", 3.0, 1.0), job("w", 14.5, 1.5)], flashboot=True)
+    assert parts(found) == (3.5, 2.5, 10.0, 16.0)
+
+
+def test_jobs_at_the_same_time_are_one_second_of_a_worker():
+    found = billed([{"start_s": 0.0, "seen_s": 6.0, "ready_s": 1.0}], [job("w", 1.0, 4.0), job("w", 2.0, 3.0), job("w", 5.0, 1.0)])
+    assert parts(found) == (1.0, 5.0, 5.0, 11.0)
+
+
+def test_the_minimum_of_workers_counts_to_the_end_of_the_run_and_from_its_begin():
+    found = billed([{"start_s": -100.4, "seen_s": 18.0, "ready_s": 0.1}], [job("w", 5.0, 1.0)], workers_min=1)
+    assert (found.start_s, found.total_s, found.starts_s) == (0.0, 20.0, ())
+
+
+def test_a_worker_that_still_starts_is_expected_to_take_as_long_as_the_others():
+    spans = [{"start_s": 0.0, "seen_s": 10.0, "ready_s": 4.0}, {"worker_id": "x", "start_s": 9.0, "seen_s": 10.0}]
+    assert billed(spans, [job("w", 4.0, 6.0)]).total_s == 15.0 + 9.0
+
+
+def test_without_an_idle_timeout_a_worker_counts_to_the_last_poll():
+    span = {"start_s": 0.0, "seen_s": 10.0, "ready_s": 4.0}
+    assert billed([span], [job("w", 4.0, 6.0)], scaler="REQUEST_COUNT").total_s == 10.0
+    assert billed([span], [job("w", 4.0, 6.0)], scaler="REQUEST_COUNT", type="LOAD_BALANCER").total_s == 15.0
+
+
+@pytest.mark.parametrize("platform", [None, {}, [], {"settings": {}, "workers": []}, {"settings": QUEUE, "workers": [{"start_s": "x"}]}])
+def test_a_run_without_containers_has_no_billed_time(platform):
+    assert billed_time({"platform": platform}, pd.DataFrame()) is None
+
+
+LIVE = {"name": "4090", "usd_per_s": 0.0004, "source": "RunPod's catalogue, read at the start of the run", "date": "2026-11-30"}
+
+
+@pytest.mark.parametrize(
+    ("given", "live", "gpus", "usd_per_s"),
+    [
+        ("0.0001", LIVE, 1, 0.0001),
+        ("4090", LIVE, 1, 0.0004),
+        ("", LIVE, 1, 0.0004),
+        ("4090", None, 1, 0.00031),
+        ("4090", None, 2, 0.00062),
+        ("2 x 4090", None, 2, 0.00062),
+    ],
+)
+def test_a_price_by_hand_then_the_catalogues_then_the_tables(given, live, gpus, usd_per_s):
+    platform = {"settings": QUEUE, "price": live, "workers": [{"worker_id": "w", "start_s": 0, "seen_s": 1, "gpus": gpus}]}
+    assert worker_price({"options": {"price": given}, "platform": platform}).usd_per_s == pytest.approx(usd_per_s)
+
+
+def test_nothing_tells_the_price():
+    assert worker_price({"options": {"price": ""}}) is None
