@@ -153,8 +153,9 @@ def _jobs(attempts: pd.DataFrame) -> dict[str, list[_Job]]:
     if attempts.empty or "worker_id" not in attempts:
         return {}
     rows = attempts[attempts["worker_id"].fillna("").astype(str) != ""]
-    begin = rows["sent_s"] + rows["queue_s"].fillna(0.0)
-    end = (begin + rows["execution_s"]).fillna(rows["done_s"])
+    # Backwards from the end, because a submission may have been on its way for a while.
+    end = rows["done_s"]
+    begin = (end - rows["execution_s"]).fillna(rows["sent_s"])
     found: dict[str, list[_Job]] = {}
     for worker, from_s, to_s, exact in zip(rows["worker_id"].astype(str), begin, end, rows["execution_s"].notna(), strict=True):
         if from_s <= to_s:

@@ -15,7 +15,7 @@ def job(worker, begin_s, took_s):
 
 def billed(spans, jobs=(), *, elapsed_s=20.0, **settings):
     columns = ("worker_id", "sent_s", "queue_s", "execution_s", "done_s")
-    rows = pd.DataFrame(list(jobs), columns=columns).astype({name: float for name in columns[1:]})
+    rows = pd.DataFrame(list(jobs), columns=columns).astype(dict.fromkeys(columns[1:], float))
     workers = [{"worker_id": "w", "seen_s": 18.0} | span for span in spans]
     return billed_time({"elapsed_s": elapsed_s, "platform": {"settings": QUEUE | settings, "workers": workers}}, rows)
 
