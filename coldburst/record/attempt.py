@@ -18,7 +18,7 @@ OUTCOMES: Mapping[str, str] = {
     "wrong": "a response without the expected content",
     "queue_timeout": "the platform stopped waiting for an endpoint worker (RunPod's 400 after about two minutes)",
     "throttled": "too many requests (429)",
-    "busy": "the service reports that it has no room (503)",
+    "busy": "the service reports that it has no room (503), or RunPod that the endpoint is being changed (409)",
     "refused": "any other 4xx, or an account without quota",
     "timed_out": "the platform's execution limit passed (524, 408)",
     "unreachable": "no connection, a broken one, or a 502 of the balancer",
