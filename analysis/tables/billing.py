@@ -20,6 +20,10 @@ import pandas as pd
 _Job = tuple[float, float, bool]
 
 
+# Seconds from the end of a job to the stop of a worker, seen once where no idle timeout applies (RunPod's golden path 15).
+SURPLUS_S = 57.0
+
+
 class _Span(msgspec.Struct):
     """See ``coldburst.targets.worker_spans.WorkerSpan``."""
 
@@ -113,8 +117,8 @@ def _standing(platform: _Platform) -> set[int]:
 
 
 def _idle_s(settings: _Settings) -> float | None:
-    """The idle timeout; None where the platform has none: a queue endpoint that scales on the number of requests."""
-    return None if settings.type == "QUEUE" and settings.scaler == "REQUEST_COUNT" else settings.idle_timeout_s
+    """The idle timeout, or how long REQUEST_COUNT keeps a queue endpoint's worker without work. None if unknown."""
+    return SURPLUS_S if settings.type == "QUEUE" and settings.scaler == "REQUEST_COUNT" else settings.idle_timeout_s
 
 
 def _stop_s(span: _Span, jobs: Mapping[str, list[_Job]], platform: _Platform, end_s: float | None) -> float:

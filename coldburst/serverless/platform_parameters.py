@@ -129,7 +129,7 @@ class Platform:
     strict_hold_s: float = _of(300.0, "documented", "worker affinity", "s", "how long a strict request waits for its worker")
     choose: str = _of("fill_first", "measured", "CR LB probe 3", "", "who gets a request: fill_first, least_in_flight or round_robin")
     reconfigure_s: float = _of(
-        0.0, "measured", "recorded runs: 409 for minutes; 0 keeps rehearsals short", "s", "409 on /run and settings after each change"
+        0.0, "measured", "CR recon: for minutes; 0 keeps rehearsals short", "s", "409 on /run and settings after each change"
     )
     bill_pull: bool = _of(False, "inferred", "pricing against workers overview", "", "whether the image pull is billed")
     limits_on: bool = _of(True, "documented", "send requests", "", "whether the rate limits apply")
