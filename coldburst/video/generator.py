@@ -173,6 +173,7 @@ class VideoGenerator:
                 "peak_gb": round(self.card.peak_gb, 3),
                 "duplicates_gb": round(self.card.duplicates_gb, 3),
                 "fit": self.options.memory.fit,
+                "kills": self.card.kills,
             },
         }
 

@@ -25,7 +25,8 @@ EXAMPLES = """examples:
   python -m coldburst.video --engine fixed --tts 0.2 --video 1.35 --workers 2 --contention 0.15
       exact times and no work, to check a load generator: two workers give 1.74 times the throughput of one
   python -m coldburst.video --engine fixed --unsafe
-      no locks and no admission: simultaneous first requests load models twice, run out of memory and mix frames
+      no locks and no admission: simultaneous first requests load a model each until the worker process is killed for its memory (SIGKILL);
+      once the models are loaded, simultaneous requests mix their frames
 """
 
 

@@ -1,5 +1,6 @@
 """docs/guides/video.md is true: its commands run, with times of a tenth, and what it says of each holds."""
 
+import json
 import re
 import shlex
 from collections import Counter
@@ -16,6 +17,7 @@ TENTH = ("--tts", "0.02", "--video", "0.135")
 COMMANDS = [line for block in re.findall(r"^```sh\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
 SERVICES = [shlex.split(line) for line in COMMANDS if line.startswith("python -m coldburst video")]
 BURST = "locust -f locustfiles/video.py --headless Video --host http://127.0.0.1:8085/v1/videos --price 0.0003861"
+FIRST = ("--schedule", "burst 1")
 SCALING = next(line for line in COMMANDS if " VideoScaling " in line)
 
 
@@ -28,16 +30,20 @@ def service(*words):
 
 
 @contextmanager
-def burst(url, **env):
+def burst(url, *more, **env):
     """The guide's burst against ``url``, when it has ended."""
-    assert BURST in COMMANDS
-    with locust("Video", "--host", f"{url}/v1/videos", "--price", "0.0003861", file="locustfiles/video.py", **env) as run:
+    assert shlex.join([*shlex.split(BURST), *more]).replace("'", '"') in COMMANDS
+    with locust("Video", "--host", f"{url}/v1/videos", "--price", "0.0003861", *more, file="locustfiles/video.py", **env) as run:
         run.wait()
         yield run
 
 
 def counts(run):
     return Counter(row.outcome for row in run.rows)
+
+
+def causes(run):
+    return Counter(event["cause"] for event in run.table("events.csv") if event["cause"])
 
 
 def ends_s(run):
@@ -55,13 +61,20 @@ def test_the_guide_has_its_commands():
 
 @pytest.mark.slow
 def test_the_race_and_the_first_fix():
-    with video_service(*service("--unsafe"), "--model-load", "1") as (url, _):
+    with video_service(*service("--unsafe"), *TENTH, "--model-load", "1") as (url, _):
         with burst(url, **REPORTED) as run:
-            found = counts(run)
-            assert found["failed"] >= 10 and found["ok"] + found["failed"] == 20
-            assert {event["cause"] for event in run.table("events.csv") if event["cause"]} <= {"double_load", "race"}
-            assert "double load" in run.output
-        assert ask(url, "/health").json()["loads"]["speech"] > 1
+            found = causes(run)
+            # The guide's 19 and 1, unless some arrive after the kill.
+            assert counts(run)["failed"] == found.total() >= 8 and found.keys() == {"out_of_memory", "double_load"}
+            assert re.search(r"failed \(\d+ out of memory, \d+ double load\)", run.output)
+            why = json.loads((run.folder / "report" / "metrics.json").read_text(encoding="utf-8"))["why"]
+            assert {row["cause"]: row["requests"] for row in why} == found
+        health = ask(url, "/health").json()
+        assert health["memory"]["kills"] == found["double_load"] and health["loads"]["speech"] >= 7
+        with burst(url, *FIRST) as run:
+            assert counts(run) == {"ok": 1}
+        with burst(url) as run:
+            assert causes(run) == {"race": counts(run)["failed"]} and counts(run)["failed"] >= 10
     with video_service(*service("fixed"), *TENTH, "--lazy") as (url, _):
         with burst(url) as run:
             assert counts(run) == {"ok": 20}
@@ -87,7 +100,7 @@ def test_four_batches_and_a_limit_on_waiting():
         found = counts(run)
         assert found["queue_timeout"] >= 13 and found["ok"] + found["queue_timeout"] == 20
         assert all(row.queue_s > 0.99 and row.execution_s is None for row in run.rows if row.outcome == "queue_timeout")
-        assert {event["cause"] for event in run.table("events.csv") if event["cause"]} == {"no_capacity"}
+        assert causes(run).keys() == {"no_capacity"}
 
 
 @pytest.mark.nightly

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections import Counter
 
 import psutil
 import pytest
@@ -54,6 +55,27 @@ def test_a_worker_killed_in_the_middle_of_a_video_costs_at_most_its_job(tmp_path
     assert (job.state, job.code, job.runs) == (("done", "", 2) if rerun else ("failed", "worker_lost", 1))
     assert (following.state, sizes, used_gb) == ("done", 1, pytest.approx(6.7))
     assert not [child for child in psutil.Process().children() if "worker" in child.name()]
+
+
+def test_twenty_first_requests_without_locks_cost_the_process_that_runs_out_of_memory(tmp_path):
+    """Seven copies of 3.4 GB fill 24 GB; the eighth job that loads one is the end of all twenty."""
+
+    async def run():
+        # Loads take longer than the test, so that none ends before the eighth begins.
+        async with generator(tmp_path, unsafe=True, model_load_s=600.0) as made:
+            process = psutil.Process(made.workers.pids["worker 0"])
+            jobs = [made.submit(VideoRequest(f"video {n}")) for n in range(20)]
+            for job in jobs:
+                await made.result(job)
+            code = await asyncio.to_thread(process.wait, 60)
+            return jobs, code, made.workers.pids["worker 0"] != process.pid, made.card, made.statistics()["memory"]
+
+    jobs, code, replaced, card, memory = asyncio.run(run())
+    assert Counter(job.code for job in jobs) == {"double_load": 1, "out_of_memory": 19}
+    assert {job.state for job in jobs} == {"failed"} and all("was killed (SIGKILL)" in job.error for job in jobs)
+    assert (code, replaced, dict(card.loads), memory["kills"]) == (-signal.SIGKILL, True, {"speech": 7}, 1)
+    assert (memory["used_gb"], memory["peak_gb"]) == (0, 23.8)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

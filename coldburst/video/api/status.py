@@ -72,6 +72,8 @@ class ServiceStatus:
         loads = Gauge("coldburst_video_model_loads", "how often each model was loaded", ["model"], registry=registry)
         for model, count in generator.card.loads.items():
             loads.labels(model).set(count)
+        kills = "processes killed because a model did not fit into the GPU memory"
+        Gauge("coldburst_video_memory_kills", kills, registry=registry).set(generator.card.kills)
         for name, value in self.resources().items():
             Gauge(f"coldburst_video_{name}", HELP[name], registry=registry).set(value)
         return generate_latest(registry)

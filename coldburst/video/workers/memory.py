@@ -51,12 +51,13 @@ class Card:
     Attributes:
         peak_gb: the most that was in use.
         loads: how often each model was loaded.
+        kills: how many processes were killed because their model did not fit.
     """
 
     def __init__(self, plan: MemoryPlan) -> None:
         self._plan = plan
         self._models: Counter[tuple[str, str]] = Counter()
-        self.peak_gb = 0.0
+        self.peak_gb, self.kills = 0.0, 0
         self.loads: Counter[str] = Counter()
 
     @property

@@ -1,7 +1,8 @@
 """The worker processes as the service sees them: they are started, watched and replaced, and each has models of its own.
 
 With locks, one process has the speech model, which all workers share, and each worker has a video model. Without locks (``--unsafe``)
-every worker loads both, and as many jobs run in it as come.
+every worker loads both, and as many jobs run in it as come. A process that loads a model for which the card has no room is killed, with
+all its jobs, as the kernel's out-of-memory killer does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import multiprocessing
 from collections.abc import Callable, Coroutine
 from multiprocessing.connection import Connection
@@ -20,6 +22,7 @@ from coldburst.video.workers.memory import SPEECH, VIDEO, Card, OutOfMemoryError
 from coldburst.video.workers.process import EngineSettings, run_worker
 from coldburst.video.workers.single_flight import SingleFlight
 
+logger = logging.getLogger("coldburst")
 # A job that was cancelled stops at its next frame; one that does not within this time costs its worker process.
 CANCEL_S = 5.0
 
@@ -132,22 +135,37 @@ class WorkerProcess:
     def _handle(self, message: tuple[Any, ...]) -> None:
         self.answered = True
         match message:
-            case ("memory", asked, model):
-                self._reserve(asked, model)
+            case ("memory", call, model):
+                self._reserve(call, model)
             case ("free", model):
                 self._card.free(self.name, model)
             case ("done", call, value):
                 self._settle(call, lambda answer: answer.set_result(value))
             case ("failed", call, code, text):
-                self._settle(call, lambda answer: answer.set_exception(JobError(code, text)))
+                self._fail(call, code, text)
 
-    def _reserve(self, asked: int, model: str) -> None:
+    def _reserve(self, call: int, model: str) -> None:
         try:
             self._card.load(self.name, model)
         except OutOfMemoryError as error:
-            self.send(("granted", asked, error.code, str(error)))
+            self._kill_for_memory(call, model, error)
         else:
-            self.send(("granted", asked, "", ""))
+            self.send(("granted", call))
+
+    def _kill_for_memory(self, call: int, model: str, error: OutOfMemoryError) -> None:
+        """End the process by SIGKILL: the job that asked fails with ``error``, and those beside it because the process has gone."""
+        killed = "the worker process was killed (SIGKILL)"
+        logger.warning("%s: process %d was killed (SIGKILL) with %d jobs: %s", self.name, self.pid, len(self._calls), error)
+        for number in list(self._calls):
+            if number == call:
+                self._fail(number, error.code, f"{error}; {killed}")
+            else:
+                self._fail(number, "out_of_memory", f"out of memory: {killed} as another of its jobs loaded the {model} model")
+        self._card.kills += 1
+        self.kill()
+
+    def _fail(self, call: int, code: str, text: str) -> None:
+        self._settle(call, lambda answer: answer.set_exception(JobError(code, text)))
 
     def _settle(self, call: int, settle: Callable[[asyncio.Future[dict[str, float]]], None]) -> None:
         answer = self._calls.get(call)

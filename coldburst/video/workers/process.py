@@ -3,8 +3,8 @@
 Messages to it:      ("do", call, what, order)   what: load, speak, film, or whole (both, for --unsafe)
                      ("busy", n)                 so many jobs run now
                      ("cancel", call)
-                     ("granted", asked, "")      or with an error's code and text: the answer to "memory"
-Messages from it:    ("memory", asked, model)    a model is about to be loaded
+                     ("granted", call)           the answer to "memory"; where the card has no room, the process is killed instead
+Messages from it:    ("memory", call, model)     a model is about to be loaded
                      ("free", model)             a model is dropped
                      ("done", call, value)       value: {} or the times of the phases
                      ("failed", call, code, message)
@@ -12,10 +12,8 @@ Messages from it:    ("memory", asked, model)    a model is about to be loaded
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 import time
@@ -28,7 +26,7 @@ from typing import Any
 from coldburst.video.workers.buffer import MixedError
 from coldburst.video.workers.contention import SharedGpu
 from coldburst.video.workers.engines import Engine, FixedEngine, Order, PortraitEngine
-from coldburst.video.workers.memory import SPEECH, VIDEO, OutOfMemoryError
+from coldburst.video.workers.memory import SPEECH, VIDEO
 
 PART = ".part"
 
@@ -62,7 +60,7 @@ class Models:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Any:
-        """The model; OutOfMemoryError."""
+        """The model."""
         if not self._locks:
             return self._loaded[name] if name in self._loaded else self._load(name)
         with self._lock:
@@ -93,8 +91,9 @@ class Worker:
         self._engine: Engine = fixed if settings.engine == "fixed" else PortraitEngine()
         self._models = Models(self._engine, self._reserve, lambda name: self._send(("free", name)), locks=settings.locks)
         self._sending = threading.Lock()
-        self._numbers = itertools.count()
-        self._answers: dict[int, queue.SimpleQueue[tuple[str, str]]] = {}
+        self._granted: dict[int, threading.Event] = {}
+        # Each call runs in a thread of its own.
+        self._of_thread = threading.local()
         self._given_up: set[int] = set()
 
     def serve(self) -> None:
@@ -107,33 +106,30 @@ class Worker:
                     self._gpu.set_busy(busy)
                 case ("cancel", call):
                     self._given_up.add(call)
-                case ("granted", asked, code, message):
-                    self._answers[asked].put((code, message))
+                case ("granted", call):
+                    self._granted[call].set()
 
     def _send(self, message: tuple[Any, ...]) -> None:
         with self._sending:
             self._connection.send(message)
 
     def _reserve(self, model: str) -> None:
-        asked = next(self._numbers)
-        answers = self._answers[asked] = queue.SimpleQueue()
-        self._send(("memory", asked, model))
-        code, message = answers.get()
-        del self._answers[asked]
-        if code:
-            raise OutOfMemoryError(code, message)
+        call = self._of_thread.call
+        granted = self._granted[call] = threading.Event()
+        self._send(("memory", call, model))
+        granted.wait()
+        del self._granted[call]
 
     def _make(self, call: int, what: str, order: Order | None) -> None:
         def check() -> None:
             if call in self._given_up:
                 raise GivenUpError
 
+        self._of_thread.call = call
         try:
             self._send(("done", call, self._carry_out(what, order, check)))
         except GivenUpError:
             self._send(("failed", call, "cancelled", "the job was cancelled"))
-        except OutOfMemoryError as error:
-            self._send(("failed", call, error.code, str(error)))
         except MixedError as error:
             self._send(("failed", call, "race", str(error)))
         # Whatever a library raises is the answer; the process goes on.
