@@ -16,7 +16,7 @@ OUTCOMES: Mapping[str, str] = {
     "ok": "a response with the expected content",
     "failed": "an error of the service: a 5xx, a job FAILED, an error inside a 200",
     "wrong": "a response without the expected content",
-    "queue_timeout": "the platform stopped waiting for an endpoint worker (RunPod's 400 after about two minutes)",
+    "queue_timeout": "the platform, or the service's own queue, gave up waiting for a worker (RunPod: 400 after about two minutes)",
     "throttled": "too many requests (429)",
     "busy": "the service reports that it has no room (503), or RunPod that the endpoint is being changed (409)",
     "refused": "any other 4xx, or an account without quota",

@@ -19,7 +19,7 @@ from gevent.lock import RLock
 from coldburst.redact import redact, remember
 from coldburst.targets.answer_shapes import reason_in, words
 from coldburst.targets.exchange import Exchange
-from coldburst.targets.outcome import Evidence
+from coldburst.targets.outcome import Evidence, gave_up_waiting
 from coldburst.targets.socket_state import give_way
 
 # Larger bodies are decoded in slices of that length, one body at a time, so that other requests are sent on time.
@@ -129,7 +129,7 @@ def _judged(exchange: Exchange, content: Any, sender: Sender) -> tuple[str, str,
         # RunPod answers it for minutes after a change of the settings; a service of one's own may mean anything by it.
         return "busy" if sender.kind in RUNPOD else "", "reconfiguring", " (the endpoint is being changed)"
     if status == 503 and isinstance(content, dict):
-        return "busy", "", ""
+        return ("gave_up_waiting", "no_capacity", "") if gave_up_waiting(text) else ("busy", "", "")
     if status >= 500 and status != 524:
         if sender.kind == "queue":
             return "", "platform_error", " (from the platform, before any endpoint worker had the job)"

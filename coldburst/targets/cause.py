@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from coldburst.targets.outcome import may_end_a_wait
+from coldburst.targets.outcome import gave_up_waiting, may_end_a_wait
 
 CAUSES: Mapping[str, str] = {
     "no_capacity": "all endpoint workers were busy: raise workersMax, or send less",
@@ -94,6 +94,8 @@ def cause(outcome: str, elapsed_s: float | None, status: int | None, error: str,
         return ""
     if proven or outcome in _DIRECT:
         return proven or _DIRECT[outcome]
+    if outcome == "queue_timeout" and gave_up_waiting(error):
+        return "no_capacity"
     if outcome == "failed":
         return _of_failure(error)
     if outcome == "refused" and not may_end_a_wait(status, elapsed_s, error):

@@ -9,6 +9,7 @@ from typing import Any
 from coldburst.targets import answer
 from coldburst.targets.answer_shapes import error_of
 from coldburst.targets.checks import ANY, Checks
+from coldburst.targets.outcome import gave_up_waiting
 from coldburst.targets.phases import phases
 
 # Terminal states. A job in any other state goes on, as RunPod's own clients take it.
@@ -58,7 +59,8 @@ def verdict(job: Mapping[str, Any], last_seen: str, checks: Checks = ANY) -> tup
 
     COMPLETED may hold an error or something unexpected in its ``output`` (``checks``), an empty output, or, if a result was too large or
     unreadable for the platform, none at all. TIMED_OUT and GONE (its ttl or its result's life has passed) waited in vain if no worker
-    ever had the job, and otherwise ran too long; ``last_seen`` is its state in the poll before.
+    ever had the job, and otherwise ran too long; ``last_seen`` is its state in the poll before. FAILED may be the end of a wait inside the
+    handler, which says so in its error.
     """
     status, output = job["status"], job.get("output")
     if status == "COMPLETED":
@@ -68,7 +70,8 @@ def verdict(job: Mapping[str, Any], last_seen: str, checks: Checks = ANY) -> tup
         return ("wrong", lack) if lack else ("", "")
     detail = answer.failure(job["error"]) if job.get("error") else ""
     if status == "FAILED":
-        return "error", detail or checks.error(job, output) or "FAILED without a reason"
+        error = detail or checks.error(job, output) or "FAILED without a reason"
+        return "gave_up_waiting" if gave_up_waiting(error) else "error", error
     if status == "CANCELLED":
         return "error", "CANCELLED, and not by this run" + (f": {detail}" if detail else "")
     ran = bool(job.get("workerId") or job.get("executionTime")) or last_seen in RUNNING

@@ -22,6 +22,8 @@ _BY_STATUS = {408: "timed_out", 429: "throttled", 502: "unreachable", 524: "time
 WORDS = ("busy", "error", "wrong", "gave_up_waiting", "out_of_time", "no_quota", "accepted", "not_accepted")
 # Seconds after sending within which a 400 is the load balancer's own (documented: about 120 s).
 HOLD_FROM_S, HOLD_TO_S = 110.0, 135.0
+# A service's own limit on waiting, as coldburst.video and its handler name it.
+_OWN_LIMIT = re.compile(r"\bqueue[ _]timeout\b", re.IGNORECASE)
 _NO_WORKER = re.compile(r"no workers? available|timed out waiting for (a )?worker|worker_timeout", re.IGNORECASE)
 
 
@@ -97,6 +99,11 @@ def judge_400(took_s: float, error: str, from_s: float = HOLD_FROM_S, to_s: floa
     if held != bool(_NO_WORKER.search(error)):
         note = f" (after {took_s:.1f} s; by its time {'the platform gave up waiting' if held else 'not the end of a wait for a worker'})"
     return "gave_up_waiting" if held else "", note
+
+
+def gave_up_waiting(error: str) -> bool:
+    """Whether a service's error says that the request waited for its queue's own limit and was not run."""
+    return bool(_OWN_LIMIT.search(error))
 
 
 def may_end_a_wait(status: int | None, took_s: float | None, error: str) -> bool:

@@ -266,7 +266,7 @@ class VideoGenerator:
         """The wait of a job has passed its limit: unless it has a worker by now, it ends and is never run."""
         place = self._places.get(job.id)
         if job.state == states.QUEUED and job.runs == 0 and place is not None and not place.done():
-            job.end(states.EXPIRED, states.EXPIRED, f"no worker was free within {limit_s:g} s, the limit on waiting")
+            job.end(states.EXPIRED, states.EXPIRED, f"queue timeout: no worker was free within {limit_s:g} s, the limit on waiting")
             self.cancel(job)
 
     def _close(self, job: VideoJob) -> None:

@@ -54,8 +54,9 @@ def test_twenty_at_once_without_locks_fail_for_causes_that_are_named():
         ended = [running.ended("demo", job) for job in jobs]
         errors = [job["error"] for job in ended if job["status"] == "FAILED"]
         causes = Counter(cause("failed", 1.0, 200, error) for error in errors)
-        assert len(errors) >= 10
-        assert set(causes) <= {"double_load", "race"} and causes["double_load"] >= 1, errors[:2]
+        # Seven copies of the speech model fill the card, and the eighth job's ends the process: itself, and those seven.
+        assert len(errors) >= 8
+        assert causes.keys() == {"double_load", "out_of_memory"} and causes["out_of_memory"] >= 7, errors[:2]
 
 
 def test_a_worker_of_a_load_balancer_is_pinged_and_serves():

@@ -110,7 +110,7 @@ def test_a_job_whose_wait_passes_its_limit_ends_as_such_and_is_never_run():
 
     states, runs, error = scenario(act)
     assert (states, runs) == ([DONE, EXPIRED, DONE], 2)
-    assert error == {"code": "queue_timeout", "message": "no worker was free within 3 s, the limit on waiting"}
+    assert error == {"code": "queue_timeout", "message": "queue timeout: no worker was free within 3 s, the limit on waiting"}
 
 
 def test_a_worker_that_becomes_free_as_the_limit_passes_either_runs_the_job_or_is_free():

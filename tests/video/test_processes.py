@@ -1,6 +1,7 @@
 """Real worker processes: models that load once, and a worker that is killed in the middle of a video."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 from collections import Counter
@@ -63,12 +64,12 @@ def test_twenty_first_requests_without_locks_cost_the_process_that_runs_out_of_m
     async def run():
         # Loads take longer than the test, so that none ends before the eighth begins.
         async with generator(tmp_path, unsafe=True, model_load_s=600.0) as made:
-            process = psutil.Process(made.workers.pids["worker 0"])
+            (process,) = (child for child in multiprocessing.active_children() if child.name == "worker 0")
             jobs = [made.submit(VideoRequest(f"video {n}")) for n in range(20)]
             for job in jobs:
                 await made.result(job)
-            code = await asyncio.to_thread(process.wait, 60)
-            return jobs, code, made.workers.pids["worker 0"] != process.pid, made.card, made.statistics()["memory"]
+            await asyncio.to_thread(process.join, 60)
+            return jobs, process.exitcode, made.workers.pids["worker 0"] != process.pid, made.card, made.statistics()["memory"]
 
     jobs, code, replaced, card, memory = asyncio.run(run())
     assert Counter(job.code for job in jobs) == {"double_load": 1, "out_of_memory": 19}
