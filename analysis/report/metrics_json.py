@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from ..gate import objective_results
@@ -16,6 +17,7 @@ from ..tables.cold_starts import cold_starts
 from ..tables.run_tables import Tables
 from ..tables.throughput import by_stage
 from ..tables.units import units
+from ..tables.videos import fleets, price_per_s, run_videos
 from ..verdict.verdict import Verdict, lateness_limit_s
 
 FORMAT = 1
@@ -30,13 +32,17 @@ def metrics(of: Tables, verdict: Verdict, answer: SweepAnswer | None = None) -> 
     named = {key: about.get(key) for key in ("schedule", "seed", "state", "ended_by", "elapsed_s")}
     said = {"state": verdict.state, "reasons": list(verdict.reasons), "notes": list(verdict.notes)}
     swept = {"sweep": None if answer is None else answer.metrics()}
-    body = {**_measured(of), **swept} if of.run.totals is None else {"totals": locust_csv.by_name(of.run.totals).to_dict("records")}
+    body = (
+        {**_measured(of, swept=answer is not None), **swept}
+        if of.run.totals is None
+        else {"totals": locust_csv.by_name(of.run.totals).to_dict("records")}
+    )
     kept = objective_results.results_for_json(objective_results.own_results(MeasuredRun(of, verdict, answer)))
     content: dict[str, Any] = _plain({"format": FORMAT, "run": {"id": of.run.id, **named}, "verdict": said, "objectives": kept, **body})
     return content
 
 
-def _measured(of: Tables) -> dict[str, Any]:
+def _measured(of: Tables, *, swept: bool) -> dict[str, Any]:
     book, late, flow = of.ledger, of.lateness, of.throughput
     return {
         "ledger": {
@@ -55,6 +61,7 @@ def _measured(of: Tables) -> dict[str, Any]:
         "tokens": _tokens(of),
         "units": _units(of),
         "objects": _objects(of),
+        "videos": _videos(of, swept=swept),
         "endpoint": _endpoint(of),
         "cold": _cold(of),
         "tries": _tries(of),
@@ -152,6 +159,24 @@ def _objects(of: Tables) -> dict[str, Any] | None:
         return None
     times = {f"{name}_s": _sample(getattr(found, name)) for name in ("upload", "download", "end_to_end")}
     return {**times, "retried": found.retried, "discarded": found.discarded, "pool": found.pool, "at_once": found.at_once}
+
+
+def _videos(of: Tables, *, swept: bool) -> dict[str, Any] | None:
+    """Phases, and what more workers would make of the same burst; a sweep has measured that instead."""
+    found = run_videos(of)
+    if found is None:
+        return None
+    phases = {
+        phase.name: {"time_s": _sample(phase.times), "share": phase.share, "real_time_factor": phase.factor} for phase in found.phases
+    }
+    per_s = of.throughput.per_s
+    return {
+        "n": found.n,
+        "seconds": found.audio_s,
+        "per_hour": None if per_s is None else per_s * 3600,
+        "phases": phases,
+        "projection": [] if swept else [asdict(one) for one in fleets(of.ledger.planned, found.work_s, price_per_s(of))],
+    }
 
 
 def _plain(value: Any) -> Any:

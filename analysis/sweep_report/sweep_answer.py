@@ -15,8 +15,9 @@ from ..statistics.intervals import Interval
 from ..statistics.percentiles import Percentile
 from ..sweep import ratios
 from ..sweep.decision import UNDECIDED, Decision, decide
-from ..sweep.ratios import workers_that_fit
+from ..sweep.ratios import memory_plan, workers_that_fit
 from ..sweep.setting_result import SettingResult
+from ..sweep.setting_videos import recommended_workers, setting_videos
 from ..sweep.stage_result import StageResult
 from ..sweep.sweep_result import SweepResult, sweep_result
 from ..sweep.usl import Usl
@@ -197,7 +198,7 @@ def metrics(of: SweepResult, decision: Decision, notes: list[str]) -> dict[str, 
         "baseline": _name(of.baseline),
         "knee": {"setting": _name(of.knee), "within": of.settings.gain},
         "usl": _law(law) if isinstance(law, Usl) else {"refused": law},
-        "memory": None if of.settings.card is None else {**asdict(of.settings.card), "fit": workers_that_fit(of.settings.card)},
+        "memory": _memory(of),
         "settings": [_setting(of, cell) for cell in of.cells],
         "stages": [_stage(window) for window in of.stages],
     }
@@ -207,13 +208,21 @@ def _name(cell: SettingResult | None) -> str | None:
     return None if cell is None else cell.name
 
 
+def _memory(of: SweepResult) -> dict[str, Any] | None:
+    card = of.settings.card
+    if card is None:
+        return None
+    plan = [{"workers": n, "gb": gb, "share": share, "fits": fits} for n, gb, share, fits in memory_plan(card)]
+    return {**asdict(card), "fit": workers_that_fit(card), "plan": plan, "recommended_workers": recommended_workers(of)}
+
+
 def _law(law: Usl) -> dict[str, Any]:
     figures = {name: asdict(getattr(law, name)) for name in ("rate", "sigma", "kappa", "peak")}
     return {**figures, "peak_note": law.peak_note, "r_squared": law.r_squared, "misfit": law.misfit, "levels": list(law.levels)}
 
 
 def _setting(of: SweepResult, cell: SettingResult) -> dict[str, Any]:
-    cold, known = cell.cold
+    (cold, known), made = cell.cold, setting_videos(of, cell)
     return {
         "setting": cell.name,
         "state": cell.state,
@@ -245,6 +254,7 @@ def _setting(of: SweepResult, cell: SettingResult) -> dict[str, Any]:
         "usd_per_1000": cell.usd_per_1000,
         "usd_per_audio_hour": cell.usd_per_audio_hour,
         "relative": _relative(of, cell),
+        "videos": None if made is None else asdict(made),
     }
 
 

@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 
 from analysis.figures.endpoint_resources import endpoint_resources
+from analysis.report.metrics_json import metrics
 from analysis.report.report import report
 from analysis.report.run_sheets import run_sheets
 from analysis.runs.load import load
 from analysis.tables.run_tables import Tables
 from analysis.tables.videos import fleets, videos
 from coldburst.record.attempt import COLUMNS, ENDPOINT, Attempt, line
+from tests.analysis.test_metrics_schema import content, wrong
 from tests.support.sweeps import Measure, write
 from tests.support.swept import answered, sheet
 
@@ -68,6 +70,16 @@ def test_a_contention_of_15_percent_stands_beside_the_projection(tmp_path):
     assert {row[7:] for row in rows} == {("20.0 ×", "2.96 ×")}
     remark = next(one for one in found.sheets() if one.title == "Videos").remark
     assert "Recommendation: 3 workers per card" in remark and "(4 fit into 80 % of 24.0 GB)" in remark
+    said = json.loads(json.dumps(found.metrics()))
+    assert wrong(content(tmp_path / "s")) == []
+    made = [cell["videos"] for cell in said["settings"]]
+    assert [one["speed_up"] for one in made] == pytest.approx([1.0, 1.739, 2.308], rel=0.03)
+    assert [one["projected"] for one in made] == [1, 2, 3]
+    assert [one["slow_down"] for one in made[1:]] == pytest.approx([0.15, 0.15], abs=0.01)
+    assert [(one["speech"], one["pictures"]) for one in made] == [(pytest.approx(20.0), pytest.approx(4 / 1.35))] * 3
+    plan = said["memory"]["plan"]
+    assert [(one["workers"], round(one["gb"], 3), one["fits"]) for one in plan[:3]] == [(1, 6.7, True), (2, 10.0, True), (3, 13.3, True)]
+    assert (said["memory"]["fit"], said["memory"]["recommended_workers"], plan[-1]["fits"]) == (4, 3, False)
     memory = sheet(found, "Memory plan")
     assert [memory[n]["Usage"] for n in "123"] == ["6.70 GB", "10.0 GB", "13.3 GB"]
     assert [memory[n]["Share of the card"] for n in "123"] == ["27.9 %", "41.7 %", "55.4 %"]
@@ -114,6 +126,19 @@ def test_a_burst_reports_phases_cost_and_four_batches(burst):
     assert sheets["Queue and execution"].rows[0][:2] == ("queue delay", "20")
     assert burst.queue_and_execution["queue delay"].maximum == 180.0
     assert report(burst.run).headline.startswith("20 requests (burst 20): 20 of 20 ok")
+
+
+def test_metrics_json_has_the_videos_of_a_burst(burst):
+    made = report(burst.run)
+    found = metrics(made.tables, made.verdict, made.answer)
+    assert wrong(found) == []
+    videos = found["videos"]
+    assert (videos["n"], videos["seconds"], videos["per_hour"]) == (20, 240.0, 300.0)
+    phases = {name: (phase["time_s"]["mean"], round(phase["real_time_factor"], 6)) for name, phase in videos["phases"].items()}
+    assert phases == {"speech": (10.0, 1.2), "pictures": (50.0, 0.24), "both": (60.0, 0.2)}
+    five = videos["projection"][1]
+    assert (five["workers"], five["makespan_s"], five["per_hour"]) == (5, 240.0, 300.0)
+    assert (five["usd_per_hour"], five["usd_per_video"]) == pytest.approx((6.95, 0.02316), rel=0.001)
 
 
 def test_the_resources_of_the_service_are_drawn(burst):
