@@ -146,11 +146,17 @@ OBJECTS = (
 )
 RUNPOD = (
     Option("--target", "auto", "", "Type of endpoint; auto detects it from --host", ("auto", *KINDS)),
-    Option("--poll", "auto", "", "Queue: poll /status, /status-sync or /stream; auto: /stream if the input asks for a stream", POLL_MODES),
+    Option(
+        "--poll",
+        "auto",
+        "",
+        "Queue, video: poll /status, /status-sync (one long request) or /stream; auto: what suits",
+        POLL_MODES,
+    ),
     Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's poll limit (200/s for an endpoint) to use, such as 0.5"),
     Option("--execution-timeout", 0.0, "SECONDS", "Queue: executionTimeout of each job, such as 600; 0: the endpoint's setting"),
     Option("--ttl", 0.0, "SECONDS", "Queue: ttl of each job, from submission, such as 3600; 0: the platform's 24 hours"),
-    Option("--cancel", "yes", "", "Queue: cancel jobs that the run abandons, because they would go on costing money", ("yes", "no")),
+    Option("--cancel", "yes", "", "Queue and video: cancel jobs that the run abandons, because they would cost money", ("yes", "no")),
     Option("--hold-from", 110.0, "SECONDS", "Load balancer: a 400 after this long is the platform's time-out, an earlier one is 'refused'"),
     Option("--hold-to", 135.0, "SECONDS", "Load balancer: a 400 after more than this is 'refused' too"),
     Option("--sample", 2.0, "SECONDS", "Interval at which /health and the worker list are polled, such as 5; 0: never"),

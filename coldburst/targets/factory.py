@@ -41,7 +41,7 @@ from coldburst.targets.row_payload import (
 from coldburst.targets.speech import SpeechOptions, SpeechTarget, speech_payload
 from coldburst.targets.through_objects import RowFiles, around
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
-from coldburst.targets.video import VideoTarget, video_payload
+from coldburst.targets.video import VideoOptions, VideoTarget, video_payload
 from coldburst.targets.word_error_rate import ANY_WER
 
 EMBEDDED_KIND = "queue"
@@ -255,9 +255,11 @@ def _video(options: Options, rows: Rows | None) -> TargetFactory:
     payload = _payload(options, rows, lambda rows, _: video_tree(rows), clips=False)
     # Refuses a body that is too large before anything is started.
     check_rows(rows, json_bodies(video_payload(payload)), Limit(BALANCER_BYTES, "this test"))
-    path, expected = _path(options["path"] or VIDEO_PATH), checks(options)
+    video_options = VideoOptions(
+        _path(options["path"] or VIDEO_PATH), options["poll"], cancel=options["cancel"] == "yes", checks=checks(options)
+    )
     return around(
-        lambda address, limits, key: VideoTarget(address.url, payload, path, limits, key, expected), payload, options, _files(rows)
+        lambda address, limits, key: VideoTarget(address.url, payload, video_options, limits, key), payload, options, _files(rows)
     )
 
 

@@ -1,9 +1,13 @@
-"""Video services: asks for a video and waits for its end (``POST /v1/videos?wait=true``), and reads the phases of the work."""
+"""Video services: asks for a video, waits for its end or polls its job, and reads the phases of the work.
+
+One request that waits (``POST /v1/videos?wait=true``) needs no polls, and the service cancels its job when the client leaves. Proxies end a
+silent request after 60 or 100 s, so at https:// jobs are submitted, polled and fetched.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from coldburst.keys import VIDEO_KEY
@@ -16,11 +20,42 @@ from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
 from coldburst.targets.phases import phases
 from coldburst.targets.transcription_answer import timing
+from coldburst.targets.video_jobs import VideoJobs, columns
 
 SCRIPT = "A cold start is the time from the start of a worker to its first answer. Video {{seq}}."
 DEFAULT_BODY: Mapping[str, Any] = {"script": SCRIPT}
 # Error codes of the service that are causes of their own.
 CAUSES = ("double_load", "race", "out_of_memory", "worker_lost")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoOptions:
+    """How videos are asked for.
+
+    Attributes:
+        path: the route.
+        poll: "status-sync" waits in one request, "status" polls; "auto" waits at http:// and polls at https://.
+        poll_s: interval between two polls of a job.
+        cancel: whether polled jobs that are given up are cancelled.
+        checks: what is expected of the finished job's object.
+
+    Raises:
+        ValueError: another poll.
+    """
+
+    path: str = "/v1/videos"
+    poll: str = "auto"
+    poll_s: float = 1.0
+    cancel: bool = True
+    checks: Checks = ANY
+
+    def __post_init__(self) -> None:
+        if self.poll not in ("auto", "status", "status-sync"):
+            raise ValueError(f"--poll '{self.poll}' is not for a video service: give status, status-sync or auto")
+
+    def polls(self, host: str) -> bool:
+        """Whether jobs of the service at ``host`` are polled."""
+        return self.poll == "status" or (self.poll == "auto" and host.startswith("https://"))
 
 
 class VideoTarget:
@@ -29,31 +64,35 @@ class VideoTarget:
     Args:
         host: origin of the service; a path that the route begins with (``…/v1``) is understood.
         payload: a template with the request's JSON, or nothing: then DEFAULT_BODY is sent.
-        path: the route.
         key: API key, or "" for an open service.
-        checks: what is expected of the finished job's object.
     """
 
     kind: ClassVar[str] = "video"
 
-    def __init__(self, host: str, payload: Payload, path: str, limits: Timeouts, key: str = "", checks: Checks = ANY) -> None:
-        self._templates = json_bodies(video_payload(payload))
-        self._checks = checks
+    def __init__(self, host: str, payload: Payload, options: VideoOptions, limits: Timeouts, key: str = "") -> None:
+        self._templates, path = json_bodies(video_payload(payload)), options.path
+        self._checks = options.checks
         self._path, self._sender = f"{path}?wait=true", answer.Sender(self.kind, key, VIDEO_KEY)
         headers = {"User-Agent": "coldburst", "Accept": "application/json", "Content-Type": "application/json"}
         host = without_overlap(host, path)
         self.client = HttpClient(host, limits, headers | answer.credentials(key))
         self.url = host + path
+        self._jobs = VideoJobs(self.client, path, limits, options.poll_s, cancel=options.cancel) if options.polls(host) else None
 
     def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """See factory.Target."""
         body, known = self._templates[seq % len(self._templates)].body(seq, name, values), exchange.known
         known["bytes_out"] = len(body)
-        self.client.send(exchange, "POST", self._path, body, {"X-Request-ID": name})
+        headers = {"X-Request-ID": name}
+        if self._jobs:
+            content = self._jobs.run(body, headers, exchange)
+        else:
+            self.client.send(exchange, "POST", self._path, body, headers)
+            content = answer.parse_json(exchange.body)
+            known["bytes_in"] = exchange.received
         if exchange.fault:
             return Evidence(measured=known | {"error": exchange.error})
-        content = answer.parse_json(exchange.body)
-        known |= {"bytes_in": exchange.received} | timing(exchange.headers) | phases(content)
+        known |= columns(content) | timing(exchange.headers) | phases(content)
         found = judge(exchange, content, known, self._sender)
         if found.says or found.measured.get("error"):
             return found
@@ -64,7 +103,9 @@ class VideoTarget:
         """See factory.Target: no rate limit is known here."""
 
     def close(self) -> None:
-        """Closes the idle connections."""
+        """Cancels polled jobs that have not ended, and closes the idle connections."""
+        if self._jobs:
+            self._jobs.close()
         self.client.close()
 
 

@@ -15,7 +15,7 @@ from coldburst.targets.payload import Payload
 from coldburst.targets.queue import QueueTarget
 from coldburst.targets.queue_options import QueueOptions
 from coldburst.targets.transcription import TranscriptionOptions, TranscriptionTarget
-from coldburst.targets.video import VideoTarget
+from coldburst.targets.video import VideoOptions, VideoTarget
 from tests.support.locusts import ROOT
 from tests.support.scripted import scripted
 
@@ -48,7 +48,7 @@ def send(target, url, key):
     elif target == "balancer":
         service = LoadBalancerTarget(url, JSON, LoadBalancerOptions(path="/generate"), LIMITS, key)
     elif target == "video":
-        service = VideoTarget(url, Payload(None, ()), "/v1/videos", LIMITS, key)
+        service = VideoTarget(url, Payload(None, ()), VideoOptions(), LIMITS, key)
     else:
         service = TranscriptionTarget(url, [CLIP], TranscriptionOptions(), LIMITS, key)
     exchange = Exchange()

@@ -6,14 +6,14 @@ import pytest
 
 from coldburst.option import OptionError
 from coldburst.targets.address import infer
-from coldburst.targets.checks import Checks
+from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.expression import several
 from coldburst.targets.factory import key_variable, route
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
 from coldburst.targets.payload import Payload
 from coldburst.targets.phases import phases
-from coldburst.targets.video import VideoTarget
+from coldburst.targets.video import VideoOptions, VideoTarget
 from tests.support.scripted import scripted
 
 LIMITS, NOTHING = Timeouts(5, 5, 5), Payload(None, ())
@@ -50,7 +50,7 @@ def answered(content, payload=NOTHING, checks=None):
         return True
 
     with scripted(answer) as server:
-        target = VideoTarget(f"{server.url}/v1/videos", payload, "/v1/videos", LIMITS, "", *([checks] if checks else []))
+        target = VideoTarget(f"{server.url}/v1/videos", payload, VideoOptions(checks=checks or ANY), LIMITS)
         exchange = Exchange()
         evidence = target.send(7, "run-7-1", exchange)
         target.close()
