@@ -146,13 +146,7 @@ OBJECTS = (
 )
 RUNPOD = (
     Option("--target", "auto", "", "Type of endpoint; auto detects it from --host", ("auto", *KINDS)),
-    Option(
-        "--poll",
-        "auto",
-        "",
-        "Queue, video: poll /status, /status-sync (one long request) or /stream; auto: what suits",
-        POLL_MODES,
-    ),
+    Option("--poll", "auto", "", "Queue, video: poll /status, /status-sync (one long request) or /stream; auto: what suits", POLL_MODES),
     Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's poll limit (200/s for an endpoint) to use, such as 0.5"),
     Option("--execution-timeout", 0.0, "SECONDS", "Queue: executionTimeout of each job, such as 600; 0: the endpoint's setting"),
     Option("--ttl", 0.0, "SECONDS", "Queue: ttl of each job, from submission, such as 3600; 0: the platform's 24 hours"),

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import gevent
 from gevent.pool import Pool
 
+from coldburst.pieces import Body
 from coldburst.targets import answer
 from coldburst.targets.exchange import Exchange, Timeouts
 from coldburst.targets.http import HttpClient
@@ -58,7 +59,7 @@ class VideoJobs:
         self._client, self._path, self._limits, self._poll_s, self._cancels = client, path, limits, poll_s, cancel
         self._unended: dict[str, None] = {}
 
-    def run(self, body: bytes, headers: Mapping[str, str], exchange: Exchange) -> Any:
+    def run(self, body: Body, headers: Mapping[str, str], exchange: Exchange) -> Any:
         """The job object at its end, or what the service answered instead; None with a fault in ``exchange``."""
         self._client.send(exchange, "POST", self._path, body, headers)
         exchange.known["bytes_in"] = exchange.received

@@ -89,6 +89,16 @@ def test_the_race_and_the_first_fix():
 
 
 @pytest.mark.slow
+def test_jobs_instead_of_one_long_request():
+    with video_service(*service("fixed"), *TENTH) as (url, _):
+        with burst(url, "--poll", "status") as run:
+            assert counts(run) == {"ok": 20}
+            assert {row.status for row in run.rows} == {202} and all(row.polls >= 1 and row.bytes_in > 100 for row in run.rows)
+            assert all(end_s >= 0.155 * (place + 1) for place, end_s in enumerate(ends_s(run)))
+        assert ask(url, "/health").json()["counts"] == {"submitted": 20, "done": 20}
+
+
+@pytest.mark.slow
 def test_four_batches_and_a_limit_on_waiting():
     words = service("--workers", "5")
     with video_service(*words, *TENTH) as (url, _), burst(url) as run:
