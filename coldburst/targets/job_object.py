@@ -1,4 +1,4 @@
-"""Reads RunPod's job objects: whether and how the job ended, its times, and the instant of its end."""
+"""Reads RunPod's job objects: whether and how the job ended, and its times."""
 
 from __future__ import annotations
 
@@ -36,22 +36,6 @@ def columns(job: Mapping[str, Any]) -> dict[str, Any]:
     elif job.get("status") in ENDED:
         found["platform_retries"] = 0
     return found | phases(job.get("output"))
-
-
-def ended_at(accepted: float, asked: float, seen: float, queue_s: float | None, execution_s: float | None) -> float:
-    """When a job ended: accepted + delayTime + executionTime, limited to [asked, seen]; without the platform's times, seen.
-
-    Polling sees an end late by up to an interval, so the platform's own times are used. They start when it accepts the job, which is
-    when /run's answer arrives here, except for half a round trip. What was observed limits them.
-
-    Args:
-        accepted: when /run's answer came.
-        asked: when the last poll was sent that saw the job unfinished.
-        seen: when the answer came that saw it ended.
-    """
-    if queue_s is None or execution_s is None:
-        return seen
-    return min(max(accepted + queue_s + execution_s, asked), seen)
 
 
 def verdict(job: Mapping[str, Any], last_seen: str, checks: Checks = ANY) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import gevent
@@ -18,8 +18,7 @@ from gevent.pool import Pool
 from coldburst.pieces import Body
 from coldburst.targets import answer
 from coldburst.targets.exchange import Exchange, Timeouts
-from coldburst.targets.http import HttpClient
-from coldburst.targets.job_object import ended_at
+from coldburst.targets.job_end import ended_at
 
 logger = logging.getLogger("coldburst")
 ENDED = ("done", "failed", "cancelled", "queue_timeout")
@@ -27,6 +26,21 @@ ENDED = ("done", "failed", "cancelled", "queue_timeout")
 GIVE_UP_AFTER, LOST_S, BACK_OFF_S = 3, 30.0, 10.0
 # How long a cancellation may take, and how many are sent at a time.
 CANCEL_S, CANCELS = 5.0, 20
+
+
+class Client(Protocol):
+    """What sends a request, see http.HttpClient."""
+
+    def send(
+        self,
+        exchange: Exchange,
+        method: str,
+        path: str,
+        body: Body = b"",
+        headers: Mapping[str, str] | None = None,
+        limits: Timeouts | None = None,
+    ) -> None:
+        """Fills in ``exchange``; network errors are not raised."""
 
 
 @dataclass(slots=True)
@@ -55,7 +69,7 @@ class VideoJobs:
         cancel: whether jobs that the run gives up are cancelled.
     """
 
-    def __init__(self, client: HttpClient, path: str, limits: Timeouts, poll_s: float, *, cancel: bool) -> None:
+    def __init__(self, client: Client, path: str, limits: Timeouts, poll_s: float, *, cancel: bool) -> None:
         self._client, self._path, self._limits, self._poll_s, self._cancels = client, path, limits, poll_s, cancel
         self._unended: dict[str, None] = {}
 

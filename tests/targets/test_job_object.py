@@ -7,7 +7,8 @@ import pytest
 from coldburst.targets.answer import failure
 from coldburst.targets.checks import Checks
 from coldburst.targets.expression import several
-from coldburst.targets.job_object import columns, ended_at, verdict
+from coldburst.targets.job_end import ended_at
+from coldburst.targets.job_object import columns, verdict
 from coldburst.targets.outcome import decide
 
 SDK_ERROR = json.dumps({"error_type": "<class 'ValueError'>", "error_message": "no speech", "worker_id": "w1"})

@@ -4,11 +4,22 @@ Signatures and units as NVML's documentation has them: bytes, and percent from 0
 """
 
 import os
-from types import SimpleNamespace
+from typing import NamedTuple
 
 
 class NVMLError(Exception):
     """As pynvml's."""
+
+
+class Memory(NamedTuple):
+    total: int
+    free: int
+    used: int
+
+
+class Utilisation(NamedTuple):
+    gpu: int
+    memory: int
 
 
 def nvmlInit():
@@ -29,8 +40,8 @@ def nvmlDeviceGetName(device):
 def nvmlDeviceGetMemoryInfo(device):
     if os.environ.get("FAKE_NVML") == "card-lost":
         raise NVMLError("GPU is lost")
-    return SimpleNamespace(total=24 << 30, used=5_000_000_000, free=(24 << 30) - 5_000_000_000)
+    return Memory(24 << 30, (24 << 30) - 5_000_000_000, 5_000_000_000)
 
 
 def nvmlDeviceGetUtilizationRates(device):
-    return SimpleNamespace(gpu=37, memory=12)
+    return Utilisation(37, 12)
