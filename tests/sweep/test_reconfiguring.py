@@ -42,9 +42,10 @@ def all_restored(folder, number, hold_s):
     template, config = folder / "input.json", folder / "endpoints.toml"
     template.write_text(json.dumps({"input": {"seq": "{{seq}}"}}))
     names = [f"e{n}" for n in range(number)]
-    words = dict(zip(MODELLED[::2], MODELLED[1::2], strict=True)) | {"--service-time": "0.5", "--idle-timeout": "60"}
-    lines = [f"{option[2:]} = {value if value[0].isdigit() else json.dumps(value)}" for option, value in words.items()]
-    platform = f"platform = [{json.dumps(f'reconfigure_s={hold_s}')}]"
+    pairs = [*zip(MODELLED[::2], MODELLED[1::2], strict=True), ("--service-time", "0.5"), ("--idle-timeout", "60")]
+    words = {option[2:]: value for option, value in pairs if option != "--platform"}
+    lines = [f"{option} = {value if value[0].isdigit() else json.dumps(value)}" for option, value in words.items()]
+    platform = f"platform = {json.dumps(f'reconfigure_s={hold_s}')}"
     config.write_text("\n".join("\n".join([f"[endpoints.{name}]", *lines, platform]) for name in names))
     with emulator("--config", str(config), "--management-per-minute", "100000") as running, ThreadPoolExecutor(10) as pool:
         before = {name: settings(running, name) for name in names}
