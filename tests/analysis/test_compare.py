@@ -354,7 +354,7 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
 def test_the_command_as_a_process_compares_anyway_and_says_so_on_top(tmp_path):
     runs, page = [RUNS / name for name in ("burst", "mixed", "burst")], tmp_path / "out" / "index.html"
     command = [sys.executable, "-W", "error", "-m", "analysis", "compare", *runs, "--anyway", "--quiet", "--out", tmp_path / "out"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=300, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"comparison: {page}\n", "")
     text = page.read_text(encoding="utf-8")
     assert text.index("Compared despite warnings") < text.index("<h2>Figures</h2>")

@@ -40,7 +40,7 @@ def call(path, folder, *arguments):
     """The process of ``python`` with these arguments, in ``folder``, with the packages of ``path``."""
     environment = os.environ | {"PYTHONPATH": str(path)}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
 
 

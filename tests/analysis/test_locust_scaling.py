@@ -379,7 +379,7 @@ def measured(folder, workers, *more):
     with pool(workers) as url:
         command = [sys.executable, "-m", "locust", "-f", str(folder / "plain.py"), "--headless", "-u", "8", "-r", "8", "-t", "14s"]
         done = subprocess.run(
-            [*command, "--host", url, "--csv", str(prefix), *more], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+            [*command, "--host", url, "--csv", str(prefix), *more], cwd=folder, capture_output=True, text=True, timeout=300, check=False
         )
     assert done.returncode == 0, done.stderr
     return f"{workers}={prefix}"

@@ -38,7 +38,7 @@ class Ordinary(User):
 
 
 def python(*words):
-    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
 def locustfile(place, content, name="mine.py"):
@@ -220,7 +220,7 @@ def test_the_class_picker_decides_schedule_options_and_name(tmp_path):
         for number, (name, count, deadline) in enumerate((("Second", 4, "9.0"), ("First", 3, "300.0")), 1):
             users = {"user_count": "many", "spawn_rate": "-1"}  # Locust's fields, which nobody reads
             assert ui.post("/swarm", user_classes=name, shape_class="Default", schedule="", **users)["success"]
-            ui.locust.until(lambda run, number=number: len(list(run.runs.glob("*/report/index.html"))) == number, 120)
+            ui.locust.until(lambda run, number=number: len(list(run.runs.glob("*/report/index.html"))) == number)
             (folder,) = ui.locust.runs.glob(f"*-{name.lower()}")
             assert (folder / "attempts.csv").read_text(encoding="utf-8").count("\n") - 1 == count
             assert f'"deadline": {deadline}' in (folder / "run.json").read_text(encoding="utf-8")
@@ -240,7 +240,7 @@ def test_a_master_with_the_class_picker_leads_generators_that_have_all_tests(tmp
         ui.locust.until(lambda _: json.loads(ui.get("/worker-count"))["worker_count"] == 1)
         for number, (name, count) in enumerate((("Second", 4), ("First", 3)), 1):
             assert ui.post("/swarm", user_classes=name, shape_class="Default")["success"]
-            ui.locust.until(lambda run, number=number: len(list(run.runs.glob("*/report/index.html"))) == number, 120)
+            ui.locust.until(lambda run, number=number: len(list(run.runs.glob("*/report/index.html"))) == number)
             (folder,) = ui.locust.runs.glob(f"*-{name.lower()}")
             assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["ledger"]["counts"] == {"ok": count}
             ui.locust.until(lambda _: ui.state() == "stopped")
@@ -265,6 +265,6 @@ def test_generators_that_have_all_tests_run_the_masters():
         distributed("--host", service.url, "--schedule", "burst 8", *PLAIN, "Burst", generators=0, file="locustfiles/") as crew,
     ):
         crew.add()
-        assert crew.master.wait(90) == 0, crew.master.output
+        assert crew.master.wait() == 0, crew.master.output
         assert str(crew.master.ledger) == "8 planned = 8 ok"
         assert (crew.master.about["question"], crew.master.about["max_in_flight"]) == ("burst", 500)

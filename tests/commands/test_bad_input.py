@@ -163,7 +163,7 @@ def test_a_full_disk_keeps_the_rows_that_were_written():
     with (
         small_disk("64k") as place,
         transcriber("--engine", "fixed", "--service-time", "0.001", "--max-concurrent", "10") as service,
-        locust("--host", service.url, "--schedule", "steady 60s 100/s", "--runs", str(place), *PLAIN) as run,
+        locust("--host", service.url, "--schedule", "steady 60s 100/s", "--max-in-flight", "50", "--runs", str(place), *PLAIN) as run,
     ):
         assert run.wait() == 1
         assert "No space left on device" in run.output
@@ -175,7 +175,7 @@ def test_a_full_disk_keeps_the_rows_that_were_written():
         assert len(rows) <= len(service.log()) + 1
         seqs, logged = {row.seq for row in rows}, {int(line["request_id"].rsplit("-", 2)[1]) for line in service.log()}
         assert len(seqs) == len(rows) and seqs <= logged
-        assert max(seqs) - len(seqs) < 50  # what is not among them was in flight
+        assert max(seqs) - len(seqs) <= 50  # what is not among them was in flight
         assert (run.about["state"], run.about["ended_by"]) == ("ended", "a disk that cannot be written")
         assert run.about["ledger"]["missing"] > 0
 
@@ -189,7 +189,7 @@ def test_a_directory_that_is_removed_during_the_run_ends_it_in_one_sentence():
     ):
         run.until(lambda run: len(service.log()) > 20)
         shutil.rmtree(run.folder)
-        assert run.wait(60) == 1, run.output
+        assert run.wait() == 1, run.output
         assert run.output.count("it was removed during the run): leave it in place until the run has ended") == 1
         assert "Traceback" not in run.output
         assert " ok" not in run.output.partition("it was removed")[2]
@@ -208,7 +208,7 @@ def test_a_taken_port_is_one_sentence(words):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with locust(*words, str(taken.getsockname()[1]), headless=False) as run:
-            assert run.wait(60) == 2
+            assert run.wait() == 2
             said = f"cannot listen on 127.0.0.1:{taken.getsockname()[1]} (Address already in use): stop the program there"
             assert run.output.count(said) == 1, run.output
             assert f"choose another with {words[-1]}" in run.output
@@ -220,7 +220,7 @@ def test_without_file_descriptors_the_generator_still_reports_each_second():
     """psutil opens a file to read CPU and memory; without one the rest of the row is still known."""
     with (
         transcriber("--engine", "fixed", "--service-time", "0.001") as service,
-        locust("--host", service.url, "--schedule", "steady 8s 5/s", *PLAIN) as run,
+        locust("--host", service.url, "--schedule", "steady 120s 5/s", *PLAIN) as run,
     ):
         run.until(lambda run: len(service.log()) > 5)
         process = psutil.Process(run.process.pid)
@@ -228,10 +228,9 @@ def test_without_file_descriptors_the_generator_still_reports_each_second():
         process.rlimit(psutil.RLIMIT_NOFILE, (3, whole[1]))
         run.until(lambda run: any(not row["cpu"] for row in run.table("generator.csv")))
         process.rlimit(psutil.RLIMIT_NOFILE, whole)
-        run.wait()
-        rows = run.table("generator.csv")
-        assert len(rows) >= 8
-        assert rows[-1]["cpu"]
+        run.until(lambda run: run.table("generator.csv")[-1]["cpu"])
+        run.interrupt()
+        assert run.wait() == 1
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def test_in_the_web_ui_each_file_is_opened_once_a_run(words):
         assert opens(ui.locust) == dict.fromkeys(FILES, 0)
         for number, form in enumerate(({"speed": "200"}, {"speed": "100"}, {"speed": "100"}), 1):
             assert ui.post("/swarm", **form)["success"]
-            ui.locust.until(lambda run, number=number: len(list(run.runs.glob("*/report/index.html"))) == number, 120)
+            ui.locust.until(lambda run, number=number: len(list(run.runs.glob("*/report/index.html"))) == number)
             ui.locust.until(lambda _: ui.state() == "stopped")
             # Recorded arrivals are kept from run to run while their file does not change.
             assert opens(ui.locust) == dict.fromkeys(FILES, number) | {"arrivals.csv": 1}

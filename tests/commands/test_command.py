@@ -26,7 +26,7 @@ SERVICES = ("emulator", "transcriber", "restore")
 
 def coldburst(*words, program=AS_MODULE, cwd=ROOT):
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([*program, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*program, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_help_names_every_command_and_imports_none_of_them():

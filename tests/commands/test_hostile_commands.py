@@ -74,7 +74,7 @@ def test_what_the_other_commands_cannot_write_is_one_sentence(capsys, tmp_path):
 def test_a_path_that_is_no_utf_8_is_printed_all_the_same(tmp_path):
     run = copied(RUNS / "burst", tmp_path / os.fsdecode(b"r\xff\n\x1b[31m"))
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "analysis", "gate", run], cwd=ROOT, capture_output=True, timeout=100, check=False
+        [sys.executable, "-W", "error", "-m", "analysis", "gate", run], cwd=ROOT, capture_output=True, timeout=300, check=False
     )
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"has no objectives: name a file" in done.stderr

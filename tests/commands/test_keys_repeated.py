@@ -76,7 +76,7 @@ def test_nothing_that_a_run_leaves_holds_the_key(service, path):
         scripted(lambda sock, request: service(sock, request, turns)) as server,
         locust("--host", f"http://127.0.0.1:{server.port}{path}", *options, *PLAIN, **keys) as run,
     ):
-        run.wait(120)
+        run.wait()
         assert run.ledger.counts.get("ok", 0) == 0
         assert sum(run.ledger.counts.values()) == run.ledger.planned, run.output
         left = run.everything()

@@ -100,7 +100,7 @@ def test_several_tests_at_once_show_only_what_all_have(capsys):
 @pytest.mark.parametrize(("flag", "least", "most"), [("--help", 7, MOST), ("--help-all", 30, 60)])
 def test_the_help_of_the_command(flag, least, most):
     command = [sys.executable, "-m", "coldburst", "run", "burst", flag]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     assert least <= len(re.findall(r"^  --[\w-]+", done.stdout, re.MULTILINE)) <= most
     assert "burst 30" in done.stdout
 

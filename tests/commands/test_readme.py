@@ -112,7 +112,7 @@ def test_the_readme_is_short():
 @pytest.mark.parametrize("command", HELP, ids=name)
 def test_help(command):
     program = [sys.executable, *command[1:]] if command[0] == "python" else [sys.executable, "-m", *command]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.startswith("usage: ")
 
 
@@ -127,9 +127,9 @@ def test_the_main_command_from_start_to_report():
         commands = [" ".join(service.cmdline()) for service in services]
         assert any("coldburst.emulator" in command for command in commands)
         assert any("coldburst.emulator.workers.sdk_worker" in command for command in commands)
-        assert run.wait(180) == 0, run.output
+        assert run.wait() == 0, run.output
         assert str(run.ledger) == "6 planned = 6 ok"
-        assert psutil.wait_procs(services, timeout=60)[1] == []
+        assert psutil.wait_procs(services, timeout=300)[1] == []
         assert re.search(r"^ +\d+\.\d s  burst  sent \d+ of 6  in flight \d+  ", run.output, re.MULTILINE)
         assert re.search("^verdict: (valid|degraded|invalid)$", run.output, re.MULTILINE)  # which of them is this machine's doing
         assert {path.suffix for path in (run.folder / "report" / "figures").iterdir()} == {".svg", ".png", ".csv"}
@@ -148,7 +148,7 @@ def test_the_embedded_endpoint_does_not_outlive_a_killed_run():
         services = psutil.Process(run.process.pid).children(recursive=True)
         assert services
         run.process.kill()
-        _, alive = psutil.wait_procs(services, timeout=60)
+        _, alive = psutil.wait_procs(services, timeout=300)
         assert alive == []
 
 
@@ -167,7 +167,7 @@ def headless(command, clip):
         quiet = ("--clips", str(clip), "--max-wer", "off")
         run = stack.enter_context(locust(*command[4:], *quiet, file=command[2], **REPORTED))
         assert command[3] == "--headless"
-        assert run.wait(240) == 0, run.output
+        assert run.wait() == 0, run.output
         assert run.ledger.balanced
         assert (run.folder / "report" / "index.html").is_file()
 

@@ -28,7 +28,7 @@ def test_a_run_ends_with_a_drain_when_its_run_time_is_over_and_is_a_success(tmp_
         assert (run.about["ended_by"], run.about["run_time_s"]) == ("--run-time", 3)
         verdict = json.loads((run.folder / "report" / "metrics.json").read_text(encoding="utf-8"))["verdict"]
         assert f"--run-time ended the run, as asked: {counts['not_sent']:,} planned requests were not sent." in verdict["notes"]
-        assert all("Lateness" in reason or "of a core" in reason for reason in verdict["reasons"])  # the machine's
+        assert not any("--run-time" in reason or "not sent" in reason for reason in verdict["reasons"])  # others are the machine's
         assert "will be ignored" not in run.output
 
 
@@ -71,7 +71,7 @@ def test_it_holds_for_a_run_from_the_form_which_asks_for_no_users():
     with transcriber(*SLOW) as service, WebUi("--run-time", "3s", *PLAIN) as ui:
         assert '"shape_use_common_options": false' in ui.get("/").decode().lower()
         assert ui.post("/swarm", host=service.url, schedule="steady 600s 5/s")["success"]
-        ui.locust.until(lambda run: run.about["state"] == "ended", 60)
+        ui.locust.until(lambda run: run.about["state"] == "ended")
         assert ui.locust.about["ended_by"] == "--run-time"
         assert set(ui.locust.ledger.counts) == {"ok", "not_sent"}
 
@@ -83,6 +83,6 @@ def test_a_run_that_starts_and_ends_by_itself_has_pages_meanwhile():
         WebUi("--autostart", "--autoquit", "1", "--host", service.url, "--schedule", "steady 3s 5/s", *PLAIN) as ui,
     ):
         assert b"coldburst_" in ui.get("/metrics")
-        assert ui.locust.wait(60) == 0, ui.locust.output
+        assert ui.locust.wait() == 0, ui.locust.output
         assert str(ui.locust.ledger) == "15 planned = 15 ok"
         assert (ui.locust.folder / "report" / "index.html").is_file()

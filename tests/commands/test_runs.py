@@ -120,7 +120,7 @@ def test_a_run_that_is_ended_from_outside_drains_and_balances(number, name):
         found = run.ledger
         assert found.balanced
         assert set(found.counts) == {"ok", "not_sent"}
-        assert found.counts["ok"] >= 10  # those in flight were waited for
+        assert found.counts["ok"] > 5  # those in flight were waited for
         assert (run.about["state"], run.about["ended_by"]) == ("ended", name)
         assert (run.folder / "report" / "index.html").is_file()
         assert "Traceback" not in run.output
@@ -177,7 +177,7 @@ def test_a_killed_generator_leaves_its_rows_and_a_report_says_what_is_missing():
 @pytest.mark.slow
 def test_failures_are_named_for_what_they_are():
     with (
-        transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "1", "--fail-fast") as service,
+        transcriber(*FIXED, "--service-time", "3", "--max-concurrent", "1", "--fail-fast") as service,
         locust("--host", service.url, "--schedule", "burst 4", *PLAIN) as run,
     ):
         assert run.wait() == 1
@@ -244,7 +244,7 @@ def test_a_stall_shows_in_the_open_loop_and_hides_in_the_closed():
             transcriber(*FIXED, *stalls) as service,
             locust("--host", service.url, "--schedule", schedule, *PLAIN, file="locustfiles/sustained.py") as run,
         ):
-            assert run.wait(90) == 0, run.output
+            assert run.wait() == 0, run.output
             return quantile(response_s(run.rows), 0.99)
 
     with ThreadPoolExecutor(2) as pool:

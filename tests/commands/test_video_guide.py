@@ -118,7 +118,7 @@ def test_a_contention_of_15_percent_is_found_again_within_3_percent():
     """Needs an idle machine."""
     words = shlex.split(SCALING.partition(" VideoScaling ")[2])
     with locust("VideoScaling", *words, file="locustfiles/video.py", **REPORTED) as run:
-        run.wait(300)
+        run.wait()
         report = (run.folder / "report" / "report.md").read_text(encoding="utf-8")
     table = report.partition("Videos per hour | Projection")[2]
     speed_ups = [float(found) for found in re.findall(r"^\| w\d \|[^|]+\|[^|]+\| ([\d.]+) × \|", table, re.MULTILINE)]

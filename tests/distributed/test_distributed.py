@@ -55,7 +55,7 @@ def dealt_s(crew):
 def merged(crew, *parts):
     """``python -m analysis merge`` of these generators' directories; what it printed."""
     command = [sys.executable, "-m", "analysis", "merge", str(crew.master.folder), *map(str, parts)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True).stdout
 
 
 def directory(generator):
@@ -67,8 +67,8 @@ def directory(generator):
 @pytest.mark.slow
 def test_target_rows_and_ledger_agree_where_nothing_is_in_the_way():
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 6s {RATE}/s poisson", *PLAIN) as crew:
-        assert crew.master.wait(90) == 0, crew.master.output
-        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
+        assert crew.master.wait() == 0, crew.master.output
+        assert [generator.wait() for generator in crew.generators] == [0, 0]
         assert str(crew.master.ledger) == f"{6 * RATE} planned = {6 * RATE} ok"
         assert len(service.log()) == 6 * RATE
         assert sorted(row.seq for row in crew.master.rows) == list(range(6 * RATE))
@@ -84,7 +84,7 @@ def test_closed_loops_are_shared_out_and_their_numbers_are_everybodys_own():
         transcriber(*FAST) as service,
         distributed("--host", service.url, "--schedule", "a 2s 5 at a time, b 20 4 at a time, c 2s 10/s", *PLAIN) as crew,
     ):
-        assert crew.master.wait(90) == 0, crew.master.output
+        assert crew.master.wait() == 0, crew.master.output
         rows = crew.master.rows
         assert len(service.log()) == len(rows) == len({row.seq for row in rows})
         by_stage = {name: [row for row in rows if row.stage == name] for name in "abc"}
@@ -99,7 +99,7 @@ def test_a_closed_loop_of_fewer_places_than_generators_ends():
     """One place, then three, for two generators: who has none sends nothing, and nobody waits for it."""
     schedule = "one 9 1 at a time, three 10 3 at a time, timed 1s 1 at a time"
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", schedule, *PLAIN) as crew:
-        assert crew.master.wait(60) == 0, crew.master.output
+        assert crew.master.wait() == 0, crew.master.output
         rows = crew.master.rows
         by_stage = {name: [row for row in rows if row.stage == name] for name in ("one", "three", "timed")}
         assert (len(by_stage["one"]), len(by_stage["three"])) == (9, 10)
@@ -115,10 +115,10 @@ def test_a_killed_generator_is_noticed_its_share_is_dealt_again_and_its_rows_can
         transcriber(*FAST) as service,
         distributed("--host", service.url, "--schedule", f"steady 25s {RATE}/s", *PLAIN, generators=3, **REPORTED) as crew,
     ):
-        crew.master.until(lambda run: len(run.rows) >= 3 * RATE, 60)
+        crew.master.until(lambda run: len(run.rows) >= 3 * RATE)
         victim = crew.generators[0]
         victim.interrupt(signal.SIGKILL)
-        assert crew.master.wait(90) == 1, crew.master.output
+        assert crew.master.wait() == 1, crew.master.output
         after = settled(crew.master.rows, 25, dealt_s(crew))
         assert len(after) >= 5
         assert set(after) == {RATE}  # the rate is back
@@ -141,10 +141,10 @@ def test_a_generator_that_joins_in_the_middle_gets_its_share():
         transcriber(*FAST) as service,
         distributed("--host", service.url, "--schedule", f"steady 30s {RATE}/s", *PLAIN, generators=1) as crew,
     ):
-        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.until(lambda run: len(run.rows) >= RATE)
         crew.add()
-        crew.master.until(lambda run: "generator joined: " in run.output, 60)
-        assert crew.master.wait(90) == 0, crew.master.output
+        crew.master.until(lambda run: "generator joined: " in run.output)
+        assert crew.master.wait() == 0, crew.master.output
         assert str(crew.master.ledger) == f"{30 * RATE} planned = {30 * RATE} ok"
         assert len(service.log()) == 30 * RATE
         assert set(sent_by(crew)) == {"g1", "g2"}
@@ -154,10 +154,10 @@ def test_a_generator_that_joins_in_the_middle_gets_its_share():
 @pytest.mark.slow
 def test_generators_without_their_master_stop_keep_their_rows_and_say_so():
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 60s {RATE}/s", *PLAIN) as crew:
-        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.until(lambda run: len(run.rows) >= RATE)
         crew.master.interrupt(signal.SIGKILL)
-        crew.master.wait(60)
-        assert [generator.wait(60) for generator in crew.generators] == [3, 3], crew.generators[0].output
+        crew.master.wait()
+        assert [generator.wait() for generator in crew.generators] == [3, 3], crew.generators[0].output
         assert "The master has been silent" in crew.generators[0].output
         said = merged(crew, *map(directory, crew.generators))
         assert "no recorded end" in said
@@ -174,10 +174,10 @@ def test_numbers_of_a_closed_loop_that_a_killed_generator_was_not_given_are_sent
         transcriber(*slow) as service,
         distributed("--host", service.url, "--schedule", "loop 240 6 at a time", *PLAIN, generators=3) as crew,
     ):
-        crew.master.until(lambda run: len(run.rows) >= 40, 60)
+        crew.master.until(lambda run: len(run.rows) >= 40)
         victim = crew.generators[0]
         victim.interrupt(signal.SIGKILL)
-        assert crew.master.wait(90) == 1, crew.master.output
+        assert crew.master.wait() == 1, crew.master.output
         rows, book = crew.master.rows, crew.master.ledger
         later = [row for row in rows if row.sent_s > dealt_s(crew)]
         assert most_in_flight(rows, later) == 6
@@ -195,10 +195,10 @@ def test_ctrl_c_in_a_closed_loop_tells_of_every_number():
     """Of the stage that goes on, and of the one that has not begun."""
     schedule = "loop 5000 4 at a time, after 31 2 at a time"
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", schedule, *PLAIN) as crew:
-        crew.master.until(lambda run: len(run.rows) >= 40, 60)
+        crew.master.until(lambda run: len(run.rows) >= 40)
         crew.master.interrupt()
-        assert crew.master.wait(60) == 1, crew.master.output
-        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
+        assert crew.master.wait() == 1, crew.master.output
+        assert [generator.wait() for generator in crew.generators] == [0, 0]
         rows = crew.master.rows
         assert sorted(row.seq for row in rows) == list(range(5031))
         assert crew.master.ledger.counts["ok"] == len(service.log()) == sum(row.sent_s is not None for row in rows)
@@ -207,10 +207,10 @@ def test_ctrl_c_in_a_closed_loop_tells_of_every_number():
 @pytest.mark.nightly
 def test_a_generator_that_leaves_a_closed_loop_tells_of_its_numbers_and_the_others_go_on():
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", "loop 1000 4 at a time", *PLAIN) as crew:
-        crew.master.until(lambda run: len(run.rows) >= 40, 60)
+        crew.master.until(lambda run: len(run.rows) >= 40)
         crew.generators[1].interrupt()
-        assert crew.generators[1].wait(60) == 0, crew.generators[1].output
-        assert crew.master.wait(90) in (0, 1), crew.master.output
+        assert crew.generators[1].wait() == 0, crew.generators[1].output
+        assert crew.master.wait() in (0, 1), crew.master.output
         assert sorted(row.seq for row in crew.master.rows) == list(range(1000))
         assert sum(row.sent_s is not None for row in crew.master.rows) == len(service.log())
         stayed, left = (sent_by(crew)[directory(one).name.rpartition(".")[2]] for one in crew.generators)
@@ -222,12 +222,12 @@ def test_a_generator_that_leaves_a_closed_loop_tells_of_its_numbers_and_the_othe
 def test_a_master_that_stands_still_for_a_while_gives_nobody_up():
     """As on a machine that is too busy, or asleep: what was due meanwhile is told as not sent, and then it goes on."""
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN) as crew:
-        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.until(lambda run: len(run.rows) >= RATE)
         crew.master.interrupt(signal.SIGSTOP)
         time.sleep(7)  # longer than a lease and a generator's silence, shorter than the dead man's switch
         crew.master.interrupt(signal.SIGCONT)
-        assert crew.master.wait(90) == 1, crew.master.output
-        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
+        assert crew.master.wait() == 1, crew.master.output
+        assert [generator.wait() for generator in crew.generators] == [0, 0]
         assert not [event for event in crew.master.table("events.csv") if event["kind"].startswith("generator")]
         assert crew.master.ledger.balanced
         assert set(crew.master.ledger.counts) == {"ok", "not_sent"}
@@ -243,10 +243,10 @@ def test_a_run_that_is_ended_at_the_master_drains_and_the_ledger_balances(number
     words = ("--schedule", f"steady 60s {RATE}/s", *(() if number else ("--run-time", "8s")))
     with transcriber(*FAST) as service, distributed("--host", service.url, *words, *PLAIN) as crew:
         if number:
-            crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+            crew.master.until(lambda run: len(run.rows) >= RATE)
             crew.master.interrupt(number)
-        assert crew.master.wait(60) == (1 if number else 0), crew.master.output
-        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
+        assert crew.master.wait() == (1 if number else 0), crew.master.output
+        assert [generator.wait() for generator in crew.generators] == [0, 0]
         book = crew.master.ledger
         assert book.balanced, str(book)
         assert set(book.counts) == {"ok", "not_sent"}
@@ -259,13 +259,13 @@ def test_a_second_ctrl_c_at_the_master_cuts_and_the_ledger_is_written_all_the_sa
     never = ("--engine", "fixed", "--service-time", "600", "--max-concurrent", "100")
     words = ("--schedule", "burst 30", "--max-in-flight", "8")
     with transcriber(*never) as service, distributed("--host", service.url, *words, *PLAIN) as crew:
-        crew.master.until(lambda run: "in flight 8" in run.output, 60)
+        crew.master.until(lambda run: "in flight 8" in run.output)
         crew.master.interrupt()
         crew.master.until(lambda run: "Ending the run (Ctrl-C)" in run.output)
         crew.master.interrupt()
-        assert crew.master.wait(60) == 1, crew.master.output
+        assert crew.master.wait() == 1, crew.master.output
         service.process.kill()  # it would wait for its 600 s
-        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
+        assert [generator.wait() for generator in crew.generators] == [0, 0]
         assert str(crew.master.ledger) == "30 planned = 8 unfinished + 22 not_sent"
         assert "Traceback" not in crew.master.output
 
@@ -274,10 +274,10 @@ def test_a_second_ctrl_c_at_the_master_cuts_and_the_ledger_is_written_all_the_sa
 @pytest.mark.parametrize("number", numbers(signal.SIGTERM))
 def test_a_generator_that_is_ended_hands_its_share_to_the_others(number):
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN) as crew:
-        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.until(lambda run: len(run.rows) >= RATE)
         crew.generators[1].interrupt(number)
-        assert crew.generators[1].wait(60) == 0, crew.generators[1].output
-        assert crew.master.wait(90) in (0, 1), crew.master.output
+        assert crew.generators[1].wait() == 0, crew.generators[1].output
+        assert crew.master.wait() in (0, 1), crew.master.output
         rows = crew.master.rows
         assert len(rows) == len({row.seq for row in rows})
         assert sum(row.sent_s is not None for row in rows) == len(service.log())
@@ -291,9 +291,9 @@ def test_a_generator_that_is_ended_hands_its_share_to_the_others(number):
 def test_where_the_last_generator_leaves_the_run_says_so():
     schedule = ("--schedule", f"steady 60s {RATE}/s")
     with transcriber(*FAST) as service, distributed("--host", service.url, *schedule, *PLAIN, generators=1) as crew:
-        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.until(lambda run: len(run.rows) >= RATE)
         crew.generators[0].interrupt()
-        assert crew.master.wait(60) == 1, crew.master.output
+        assert crew.master.wait() == 1, crew.master.output
         assert crew.master.about["ended_by"] == "no generator left"
         book = crew.master.ledger
         assert (book.planned, book.counts["ok"]) == (60 * RATE, len(service.log()))
@@ -307,7 +307,7 @@ def test_a_missing_key_on_one_generator_stops_the_run_before_the_first_request(t
     with emulator("--worker", "modelled", RUNPOD_API_KEY="secret-of-mine") as platform:
         words = ("--host", f"{platform.url}/v2/demo", "--schedule", "burst 4", "--input", str(template))
         with distributed(*words, generators=1, keyed=False, RUNPOD_API_KEY="secret-of-mine") as crew:
-            assert crew.master.wait(90) == 2, crew.master.output
+            assert crew.master.wait() == 2, crew.master.output
             assert "RUNPOD_API_KEY is set on the master but not here" in crew.master.output
             assert "generator g1" in crew.master.output
             assert list(crew.master.runs.iterdir()) == []
@@ -319,7 +319,7 @@ def test_a_generator_with_another_question_is_told_from_one_that_fits():
     with distributed("--host", "http://127.0.0.1:9", *PLAIN, generators=0) as crew:
         crew.file = "locustfiles/burst.py"
         crew.add()
-        assert crew.master.wait(90) == 2, crew.master.output
+        assert crew.master.wait() == 2, crew.master.output
         assert "its locustfile has 'burst' but the master runs 'sustained'" in crew.master.output
 
 
@@ -333,7 +333,7 @@ def test_a_sweep_is_conducted_by_the_master(tmp_path):
         load = ("--workers", "1,2", "--concurrency", "2", "--requests", "8", "--warm-up", "2")
         words = ("--host", f"{platform.url}/v2/demo", *load, "--input", str(template))
         with distributed(*words, file="locustfiles/scaling.py") as crew:
-            assert crew.master.wait(120) == 0, crew.master.output
+            assert crew.master.wait() == 0, crew.master.output
             reported = [row for row in crew.master.table("stages.csv") if row["phase"] == "measure"]
             assert [(row["stage"], row["workers_seen"], row["state"]) for row in reported] == [("w1", "1", "done"), ("w2", "2", "done")]
             rows = crew.master.rows
@@ -357,13 +357,13 @@ def test_run_after_run_from_the_masters_web_ui():
         crew.add()
         until(lambda: json.loads(ui.get("/stats/requests"))["worker_count"] == 2, "two generators")
         assert ui.post("/swarm", schedule="burst 10")["success"]
-        ui.locust.until(lambda run: len(list(run.runs.glob("*/report/index.html"))) == 1, 60)
+        ui.locust.until(lambda run: len(list(run.runs.glob("*/report/index.html"))) == 1)
         until(lambda: ui.state() == "stopped", "end of the first run")
         assert ui.post("/swarm", schedule=f"steady 60s {RATE}/s")["success"]
-        ui.locust.until(lambda run: len(service.log()) >= 10 + RATE, 60)
+        ui.locust.until(lambda run: len(service.log()) >= 10 + RATE)
         assert b"coldburst_generators 2.0" in ui.get("/metrics")
         ui.post("/stop")
-        ui.locust.until(lambda run: len(list(run.runs.glob("*/report/index.html"))) == 2, 60)
+        ui.locust.until(lambda run: len(list(run.runs.glob("*/report/index.html"))) == 2)
         first, second = (json.loads(path.read_text()) for path in sorted(ui.locust.runs.glob("*/run.json")))
         assert (first["ledger"]["counts"], first["ledger"]["missing"]) == ({"ok": 10}, 0)
         assert (second["ended_by"], second["ledger"]["missing"]) == ("stop", 0)
@@ -379,8 +379,8 @@ def test_a_generator_that_joins_and_cannot_take_part_holds_nobody_up(tmp_path):
     with emulator(*modelled, RUNPOD_API_KEY="secret-of-mine") as platform:
         words = ("--host", f"{platform.url}/v2/demo", "--schedule", "steady 12s 2/s", "--input", str(template))
         with distributed(*words, generators=1, RUNPOD_API_KEY="secret-of-mine") as crew:
-            crew.master.until(lambda run: len(run.rows) >= 2, 60)
+            crew.master.until(lambda run: len(run.rows) >= 2)
             crew.add(RUNPOD_API_KEY="")
-            assert crew.master.wait(90) == 0, crew.master.output
+            assert crew.master.wait() == 0, crew.master.output
             assert str(crew.master.ledger) == "24 planned = 24 ok"
             assert "RUNPOD_API_KEY is set on the master but not here" in crew.generators[1].output

@@ -66,7 +66,7 @@ def plain_bytes(port, content):
 @pytest.mark.slow
 def test_no_frame_ends_a_run_or_changes_its_ledger():
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 15s {RATE}/s", *PLAIN) as crew:
-        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.until(lambda run: len(run.rows) >= RATE)
         for content in (b"x", b"GET / HTTP/1.1\r\n\r\n", os.urandom(64), b"\xff" + b"\x00" * 8 + b"\x7f\x03" + b"\x00" * 53):
             plain_bytes(crew.port, content)
         with stranger(crew.port, "odd one") as dealer:
@@ -75,8 +75,8 @@ def test_no_frame_ends_a_run_or_changes_its_ledger():
                 time.sleep(0.005)
         with stranger(crew.port, "large one") as dealer:
             dealer.send(bytes(20_000_000))
-        assert crew.master.wait(90) == 0, crew.master.output
-        assert [generator.wait(60) for generator in crew.generators] == [0, 0]
+        assert crew.master.wait() == 0, crew.master.output
+        assert [generator.wait() for generator in crew.generators] == [0, 0]
         assert str(crew.master.ledger) == f"{15 * RATE} planned = {15 * RATE} ok"
         assert crew.master.output.count("Dropped a message from odd one") == 1
         assert "Traceback" not in crew.master.output
@@ -115,7 +115,7 @@ def batches():
 @pytest.mark.nightly
 def test_rows_that_no_generator_can_have_written_are_dropped():
     with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 15s {RATE}/s", *PLAIN) as crew:
-        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.until(lambda run: len(run.rows) >= RATE)
         run = crew.master.folder.name
         with stranger(crew.port, "false one") as dealer:
             dealer.send(msgpack.dumps(["coldburst-beat", report(), "false one"]))
@@ -125,7 +125,7 @@ def test_rows_that_no_generator_can_have_written_are_dropped():
             dispatched = {"ended": 0, "lateness_s": 0.0, "wants": [0, 0, 0], "asks": False, "closed": False}
             numbers = {"dispatched": -918, "sent": 0, "in_flight": 0, "held": 0, "last": 0}
             dealer.send(msgpack.dumps(["coldburst-beat", report(run=run, **dispatched, **numbers), "false one"]))
-        assert crew.master.wait(90) == 0, crew.master.output
+        assert crew.master.wait() == 0, crew.master.output
         assert str(crew.master.ledger) == f"{15 * RATE} planned = {15 * RATE} ok"
         assert crew.master.about["ledger"]["missing"] == 0
         assert crew.master.output.count("Dropped a message from false one") == 1
@@ -134,15 +134,17 @@ def test_rows_that_no_generator_can_have_written_are_dropped():
 
 @pytest.mark.slow
 def test_with_a_shared_key_only_those_who_have_it_take_part():
-    words = ("--schedule", f"steady 12s {RATE}/s", *PLAIN)
+    words = ("--schedule", f"steady 600s {RATE}/s", *PLAIN)
     with transcriber(*FAST) as service, distributed("--host", service.url, *words, COLDBURST_CLUSTER_KEY="sesame") as crew:
-        crew.master.until(lambda run: len(run.rows) >= RATE, 60)
+        crew.master.until(lambda run: len(run.rows) >= RATE)
         other, none = crew.add(COLDBURST_CLUSTER_KEY="barley"), crew.add(COLDBURST_CLUSTER_KEY="")
-        assert (other.wait(60), none.wait(60)) == (2, 2)
+        assert (other.wait(), none.wait()) == (2, 2)
         assert "messages are signed with another COLDBURST_CLUSTER_KEY: set COLDBURST_CLUSTER_KEY to the same" in other.output
         assert "messages are signed with COLDBURST_CLUSTER_KEY, which is not set here: set" in none.output
-        assert crew.master.wait(90) == 0, crew.master.output
-        assert str(crew.master.ledger) == f"{12 * RATE} planned = {12 * RATE} ok"
+        crew.master.interrupt()
+        assert crew.master.wait() == 1, crew.master.output
+        assert crew.master.ledger.balanced
+        assert set(crew.master.ledger.counts) == {"ok", "not_sent"}
         assert crew.master.output.count("signed with another COLDBURST_CLUSTER_KEY; set") == 1
         assert crew.master.output.count("not signed with COLDBURST_CLUSTER_KEY; set") == 1
         assert "sesame" not in crew.master.output + json.dumps(crew.master.about)
@@ -152,6 +154,6 @@ def test_with_a_shared_key_only_those_who_have_it_take_part():
 def test_a_key_that_the_master_lacks_ends_the_generator_with_a_sentence():
     with distributed("--host", "http://127.0.0.1:9", *PLAIN, generators=0) as crew:
         lonely = crew.add(COLDBURST_CLUSTER_KEY="sesame")
-        assert lonely.wait(60) == 2
+        assert lonely.wait() == 2
         assert "The master's messages are not signed with COLDBURST_CLUSTER_KEY: set" in lonely.output
         until(lambda: "signed with COLDBURST_CLUSTER_KEY, which is not set here" in crew.master.output, "the master's sentence")

@@ -258,7 +258,7 @@ def test_a_request_is_answered_by_a_worker_whose_id_stands_in_the_answer(platfor
 
 @pytest.mark.parametrize("host", ["balancer.api.runpod.ai", "balancer.localhost:80", "balancer.api.localhost"])
 def test_a_host_names_the_endpoint(platform, host):
-    connection = http.client.HTTPConnection(netloc(platform.url), timeout=20)
+    connection = http.client.HTTPConnection(netloc(platform.url), timeout=60)
     connection.request("GET", "/anything", headers={"Host": host})
     answer = connection.getresponse()
     assert answer.status == 200
@@ -283,7 +283,7 @@ def test_a_request_that_takes_too_long_is_cut_with_524(platform):
 @pytest.mark.slow
 def test_at_a_full_balancer_requests_are_held_and_then_given_up(platform):
     """One worker with room for one request, which takes 30 s."""
-    first = http.client.HTTPConnection(netloc(platform.url), timeout=20)
+    first = http.client.HTTPConnection(netloc(platform.url), timeout=60)
     first.request("GET", "/lb/busy/x")
     (worker,) = until(lambda: [worker for worker in platform.inside("busy")["workers"] if worker["load"]], "a busy worker")
     strict = platform.ask("/lb/busy/x", headers={"X-Runpod-Worker-Id": f"strict {worker['id']}"})

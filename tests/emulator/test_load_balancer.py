@@ -47,7 +47,7 @@ def test_a_compressed_body_arrives_as_it_was_sent(own):
 
 
 def test_a_header_that_is_no_utf_8_is_refused_and_the_worker_is_not_to_blame(own):
-    connection = http.client.HTTPConnection(netloc(own.url), timeout=20)
+    connection = http.client.HTTPConnection(netloc(own.url), timeout=60)
     connection.request("GET", "/lb/demo/x", headers={"X-Odd": b"\xff"})
     answer = connection.getresponse()
     assert (answer.status, "X-Odd" in json.loads(answer.read())["detail"]) == (400, True)
@@ -63,7 +63,7 @@ def test_a_web_socket_passes_through(own):
         async with aiohttp.ClientSession() as session, session.ws_connect(f"{own.url}/lb/demo/ws", protocols=["chat"]) as socket:
             await socket.send_str("hello")
             await socket.send_bytes(b"abc")
-            return socket.protocol, await socket.receive_str(timeout=20), await socket.receive_bytes(timeout=20)
+            return socket.protocol, await socket.receive_str(timeout=60), await socket.receive_bytes(timeout=60)
 
     assert asyncio.run(talk()) == ("chat", "you said hello", b"cba")
     assert own.requests("demo", status=101)
@@ -111,11 +111,11 @@ def test_the_transcriber_is_a_worker_too_and_comes_when_it_is_asked_for():
         (row,) = running.requests("demo")
         assert (row["cold"], row["worker_id"]) == (True, answer.headers["x-runpod-worker-id"])
         assert row["delay_s"] > 0.1
-        connection = http.client.HTTPConnection(netloc(running.url), timeout=20)
+        connection = http.client.HTTPConnection(netloc(running.url), timeout=60)
         connection.request("GET", "/health", headers={"Host": "demo.api.runpod.ai"})
         assert json.loads(connection.getresponse().read())["status"] == "healthy"
         connection.close()
-        until(lambda: running.states("demo") == [], "an endpoint at rest", 30)
+        until(lambda: running.states("demo") == [], "an endpoint at rest")
 
 
 def test_a_command_that_ends_at_once_is_named_in_the_log_with_its_exit_code():

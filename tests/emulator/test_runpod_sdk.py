@@ -200,7 +200,7 @@ def given_to_js(platform, tmp_path_factory):
         ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", str(folder / "cache")], cwd=folder, check=True, timeout=120
     )
     command = ["node", "session.js", platform.url, KEY, "jobs", "chunks", "shut-js"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

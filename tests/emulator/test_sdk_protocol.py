@@ -192,7 +192,7 @@ def test_pings_keep_a_job_and_silence_loses_it(platform):
 
 def test_a_job_handed_to_a_connection_that_is_gone_returns_to_the_queue(platform, one):
     """The poll's client leaves before the job comes: the next poll gets it, and no retry is counted."""
-    gone = http.client.HTTPConnection(netloc(platform.url), timeout=20)
+    gone = http.client.HTTPConnection(netloc(platform.url), timeout=60)
     gone.request("GET", f"/v2/one/job-take/{one.id}?gpu=X")
     gone.close()
     job_id = platform.submit("one")

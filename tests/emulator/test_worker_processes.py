@@ -106,7 +106,7 @@ def test_a_worker_without_work_ends_and_its_folder_too():
         process = worker_process(running)
         folder = process.cwd()
         assert not list(Path(folder).iterdir())
-        until(lambda: running.states("demo") == [], "an endpoint at rest", 30)
+        until(lambda: running.states("demo") == [], "an endpoint at rest")
         assert not process.is_running()
         assert not Path(folder).exists()
         states = [row["state"] for row in running.truth("worker")]
@@ -116,7 +116,7 @@ def test_a_worker_without_work_ends_and_its_folder_too():
 def test_flashboot_freezes_a_worker_and_the_next_job_resumes_it_and_is_cold():
     with emulator(*FIXED, "--workers-max", "1", "--idle-timeout", "1", "--flashboot", "--platform", "resume_s=0.2") as running:
         first = running.ended("demo", running.submit("demo", echo=1), 60)
-        until(lambda: running.states("demo") == ["CACHED"], "a cached worker", 30)
+        until(lambda: running.states("demo") == ["CACHED"], "a cached worker")
         process = worker_process(running)
         until(lambda: process.status() == psutil.STATUS_STOPPED, "a frozen process")
         health = running.ask("/v2/demo/health").json()["workers"]

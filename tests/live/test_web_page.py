@@ -9,13 +9,12 @@ from coldburst.record.attempt import OUTCOMES
 from tests.support.browsers import Watched, chromium, needs_chromium
 from tests.support.emulators import MODELLED, emulator
 from tests.support.locusts import PLAIN, ROOT
-from tests.support.transcribers import transcriber
+from tests.support.transcribers import DEADLINE_S, transcriber
 from tests.support.web import WebUi
 
 pytestmark = [pytest.mark.slow, needs_chromium]
-LIMIT_MS = 60_000
 CHARTS = ("load", "times", "endpoint", "lateness")
-expect.set_options(timeout=LIMIT_MS)
+expect.set_options(timeout=DEADLINE_S * 1000)
 
 
 @pytest.fixture(scope="module")

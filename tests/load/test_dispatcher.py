@@ -138,5 +138,5 @@ def test_a_request_that_leaves_in_the_instant_of_the_cut_is_told_too():
     greenlet = gevent.spawn(book.run)
     gevent.sleep(0)  # the burst is launched, and none of it has had its turn
     gevent.spawn(book.load.cut)
-    greenlet.get(timeout=5)
+    greenlet.get(timeout=60)
     assert sorted([*book.cut, *book.refused]) == list(range(5))

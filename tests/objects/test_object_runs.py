@@ -10,6 +10,7 @@ from tests.support.emulators import emulator
 from tests.support.generators import distributed
 from tests.support.locusts import REPORTED, ROOT, locust
 from tests.support.stores import BUCKET, moto, proxy
+from tests.support.transcribers import until
 
 CLIP = ROOT / "samples" / "01-harbour.wav"
 SHA256 = hashlib.sha256(CLIP.read_bytes()).hexdigest()
@@ -96,7 +97,8 @@ def test_a_store_that_goes_down_fails_uploads_and_ctrl_c_leaves_nothing_in_it(se
     ):
         front.rule = down
         run.until(lambda run: any(run.runs.iterdir()) and len(run.rows) == 10)
-        assert len(server.stored()) == 10
+        until(lambda: len(server.stored()) == 10, "the ten clips that the store took")
+        until(lambda: sum(platform.ask("/v2/demo/health").json()["jobs"][state] for state in ("inQueue", "inProgress")) == 10, "ten jobs")
         run.interrupt()
         run.wait()
         assert str(run.ledger) == "20 planned = 10 failed + 10 unfinished", run.output

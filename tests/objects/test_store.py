@@ -68,7 +68,7 @@ def test_what_is_put_is_what_the_store_has_and_what_is_got(server, store):
 
 def test_a_presigned_url_serves_the_object_to_anyone(store):
     store.put("tests/a b#c.wav", b"sound")
-    with urllib.request.urlopen(store.url("tests/a b#c.wav"), timeout=10) as answer:
+    with urllib.request.urlopen(store.url("tests/a b#c.wav"), timeout=60) as answer:
         assert answer.read() == b"sound"
 
 
@@ -116,7 +116,7 @@ def test_a_slow_store_delays_only_its_own_greenlet(behind, front):
     import gevent
 
     release = threading.Event()
-    front.rule = lambda method, _: release.wait(30) and None if method == "PUT" else None
+    front.rule = lambda method, _: release.wait(60) and None if method == "PUT" else None
     upload = gevent.spawn(behind.put, "tests/a", b"x")
     turns = 0
     while front.count("PUT") == 0:
@@ -125,7 +125,7 @@ def test_a_slow_store_delays_only_its_own_greenlet(behind, front):
     assert turns > 0
     assert not upload.ready()
     release.set()
-    assert upload.get(timeout=30).size == 1
+    assert upload.get(timeout=60).size == 1
 
 
 def thirty_at_once(server, front, pool):
@@ -134,7 +134,7 @@ def thirty_at_once(server, front, pool):
 
     def hold(method, _path):
         if method == "PUT":
-            together.wait(30)
+            together.wait(60)
 
     front.rule = hold
     return patched(AT_ONCE.format(pool=pool), server.env(front.url))

@@ -72,7 +72,7 @@ class Project:
     def ask(self, url: str, **form: str) -> str:
         """The answer to a GET, or to a POST of ``form``, from where published ports answer."""
         content = urllib.parse.urlencode(form).encode() if form else None
-        with self.docker.machine.inside(), urllib.request.urlopen(url, content, timeout=30) as answer:
+        with self.docker.machine.inside(), urllib.request.urlopen(url, content, timeout=60) as answer:
             return answer.read().decode()
 
     def generators(self) -> int:

@@ -21,7 +21,6 @@ import pytest
 from coldburst import emulator_token
 from tests.support.transcribers import DEADLINE_S, ROOT, Answer, ask, stop, until
 
-STARTS_S = 3 * DEADLINE_S
 """How long an emulator may take until it prints its address, its workers' start included where it is to wait for them."""
 TERMS = {"error", "status", "title", "detail"}
 """What each error of the platform has."""
@@ -109,7 +108,7 @@ def emulator(*args: str, **env: str) -> Iterator[Emulator]:
                 lines: list[str] = []
                 reader = threading.Thread(target=_collect, args=(process, lines), daemon=True)
                 reader.start()
-                until(lambda: lines, "address of the emulator", STARTS_S, gone=lambda: not reader.is_alive())
+                until(lambda: lines, "address of the emulator", gone=lambda: not reader.is_alive())
                 assert lines[0].startswith("listening on http"), f"the emulator printed {lines[0]!r} and ended with {process.poll()}"
                 yield Emulator(lines[0].split()[-1], process, truth_log, log, lines)
                 end(process)
@@ -142,7 +141,7 @@ def end(process: subprocess.Popen[str]) -> None:
     """Let the emulator end with its standard input, as it must."""
     if process.poll() is None and process.stdin is not None:
         process.stdin.close()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(DEADLINE_S) == 0
 
 
 def _collect(process: subprocess.Popen[str], lines: list[str]) -> None:

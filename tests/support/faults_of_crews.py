@@ -27,7 +27,7 @@ def crew_of(*words: str, generators: int = 2, **env: str) -> Iterator[tuple[Tran
 
 
 def generators_ended(trial: Trial, crew: Crew, *codes: int) -> None:
-    found = [generator.wait(60) for generator in crew.generators]
+    found = [generator.wait() for generator in crew.generators]
     trial.expect(found == list(codes), f"the generators ended with {found}, not {list(codes)}")
 
 
@@ -58,7 +58,7 @@ def generator_killed(trial):
         trial.ended(crew.master, [1], missing=True)
         (kept,) = crew.generators[0].runs.iterdir()
         command = [sys.executable, "-m", "analysis", "merge", str(crew.master.folder), str(kept)]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
         unknown = len(service.log()) - sum(row.sent_s is not None for row in crew.master.rows)
         trial.expect(unknown <= RATE, f"{unknown} requests have no row, more than were in flight")
 
@@ -67,11 +67,11 @@ def generator_killed(trial):
 def master_killed(trial):
     with crew_of(*LONG) as (service, crew):
         crew.master.interrupt(signal.SIGKILL)
-        crew.master.wait(10)
+        crew.master.wait()
         generators_ended(trial, crew, 3, 3)
         kept = [str(next(generator.runs.iterdir())) for generator in crew.generators]
         command = [sys.executable, "-m", "analysis", "merge", str(crew.master.folder), *kept]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
         trial.reached(crew.master, service)
 
 
@@ -147,7 +147,7 @@ def late(trial):
 def restarted(trial):
     with crew_of(*LONG, generators=1) as (service, crew):
         crew.master.interrupt(signal.SIGKILL)
-        crew.master.wait(10)
+        crew.master.wait()
         bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(crew.port), "--expect-workers", "1")
         with locust(*bind, "--host", service.url, "--schedule", "burst 20", *PLAIN, file=crew.file, **KEYED) as second:
             generators_ended(trial, crew, 3)

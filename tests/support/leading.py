@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def reported(scenario, place):
     """What the scenario prints, run in a process of its own."""
     command = [sys.executable, "-m", "tests.support.leading", scenario, str(place)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -131,7 +131,7 @@ def a_latecomer_that_refuses(place):
 
     course = gevent.spawn(run.drive)
     hall.enter("g2", refuses_and_says_so)
-    asked.wait(30)
+    asked.wait(60)
     before = run.load.is_cut
     del hall.here[0]
     course.join(30)
@@ -197,7 +197,7 @@ def polls_that_generators_share(place):
     for change in (lambda: None, lambda: hall.enter("g2", takes_part), hall.here.pop, hall.here.clear):
         change()
         beat.clear()
-        beat.wait(30)
+        beat.wait(60)
         places.append(one.part.run.target.limiter.places)
     course.kill()
     return places
@@ -226,7 +226,7 @@ def given_up(place, ready):
     except OptionError as error:
         why = str(error)
     gevent.sleep(0)
-    idle = one.idle.wait(10)
+    idle = one.idle.wait(60)
     parts = [json.loads((folder / "run.json").read_text()) for folder in (place / "own").iterdir()]
     ends = [{name: part[name] for name in ("state", "ended_by", "dispatched")} for part in parts]
     return {"why": why, "idle": idle, "parts": ends, "master": [path.name for path in (place / "master").iterdir()]}

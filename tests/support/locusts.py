@@ -14,7 +14,7 @@ from pathlib import Path
 from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
 from tests.support.attempt_rows import ledger, read
-from tests.support.transcribers import until
+from tests.support.transcribers import DEADLINE_S, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = ("--clips", str(ROOT / "samples" / "01-harbour.wav"), "--max-wer", "off")
@@ -78,13 +78,13 @@ class Locust(Result):
         assert any(path.name == "index.html" for path in files)
         return b"".join(path.read_bytes() for path in files) + self.output.encode()
 
-    def wait(self, limit_s: float = 120) -> int:
+    def wait(self, limit_s: float = 2 * DEADLINE_S) -> int:
         return self.process.wait(limit_s)
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
         self.process.send_signal(number)
 
-    def until(self, true: Callable[["Locust"], object], limit_s: float = 60) -> None:
+    def until(self, true: Callable[["Locust"], object], limit_s: float = DEADLINE_S) -> None:
         """Waits until ``true(self)``; fails with the output when it does not come, or the process has ended without it."""
         try:
             until(lambda: true(self), "sign of what is awaited", limit_s, lambda: self.process.poll() is not None)

@@ -85,7 +85,7 @@ class Platform:
             return {"id": f"job-{next(self._numbers)}-u1", **self._submit} if isinstance(self._submit, dict) else self._submit
         if operation == "cancel":
             if isinstance(self._cancel, threading.Event):
-                self._cancel.wait(5)
+                self._cancel.wait(60)
                 return CUT
             return {"id": job[0], "status": "CANCELLED"} if self._cancel == 200 else self._cancel
         if operation == "stream":
@@ -96,7 +96,7 @@ class Platform:
             said = self._next(f"long {job[0]}", self._long)
             if not isinstance(said, threading.Event):
                 return said
-            said.wait(10)
+            said.wait(60)
         said = self._next(job[0], self.polls)
         return {"id": job[0], **said} if isinstance(said, dict) else said
 

@@ -97,7 +97,7 @@ def proxy(store: str) -> Iterator[Proxy]:
                 self.answer(front.status, {"Content-Type": "application/xml"}, made)
                 return
             # The host is part of what was signed.
-            link = http.client.HTTPConnection(urlsplit(front.store).netloc, timeout=30)
+            link = http.client.HTTPConnection(urlsplit(front.store).netloc, timeout=300)
             headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "expect")}
             link.request(self.command, self.path, body, headers)
             answer = link.getresponse()
@@ -140,7 +140,7 @@ def patched(program: str, env: dict[str, str]) -> dict:
     """What ``program`` prints as JSON, in a process that is patched by gevent as Locust's are."""
     whole = f"from gevent import monkey\nmonkey.patch_all()\n{program}"
     done = subprocess.run(
-        [sys.executable, "-c", whole], env={**os.environ, **env}, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", whole], env={**os.environ, **env}, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]) | {"stderr": done.stderr}

@@ -27,7 +27,7 @@ class Trial:
 
     def ended(self, run: Locust, codes: Sequence[int], missing: bool = False) -> None:
         """Checks a run that had time to end."""
-        code = run.wait(120)
+        code = run.wait()
         self.expect(code in codes, f"exit code {code}, not {codes}")
         self.expect("Traceback" not in run.output, "a traceback")
         about, book = run.about, run.ledger
@@ -71,4 +71,4 @@ def fault(name: str, **more: object) -> Callable[[Callable[..., None]], Callable
 
 def answered(run: Locust, number: int = RATE) -> None:
     """Waits until the run has so many rows."""
-    run.until(lambda run: list(run.runs.glob("*/attempts.csv")) and len(run.rows) >= number, 90)
+    run.until(lambda run: list(run.runs.glob("*/attempts.csv")) and len(run.rows) >= number)

@@ -46,12 +46,12 @@ class WebUi:
         return any(found.laddr.port == self.port and found.status == psutil.CONN_LISTEN for found in connections)
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return answer.read()
 
     def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> tuple[int, Message, bytes]:
         """Status, headers and body of any answer, also of one that is no success; the path as it is written; redirects are not followed."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, headers={name.replace("_", "-"): value for name, value in headers.items()})
             answer = connection.getresponse()
@@ -65,7 +65,7 @@ class WebUi:
 
     def post(self, path: str, **form: str) -> dict:
         request = urllib.request.Request(self.url + path, urllib.parse.urlencode(form).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
     def state(self) -> str:

@@ -101,7 +101,7 @@ def by_hand(run, change):
 
     def watch():
         for number in (1, 2, 3):
-            run.until(lambda run, number=number: f"Now run exactly {number} worker" in run.output.rpartition("; then: touch")[0], 60)
+            run.until(lambda run, number=number: f"Now run exactly {number} worker" in run.output.rpartition("; then: touch")[0])
             change(number)
             (run.folder / "continue").touch()
 
@@ -123,7 +123,7 @@ def test_a_service_of_three_slots_gives_the_smaller_of_level_and_slots():
         transcriber("--engine", "fixed", "--service-time", "1", "--max-concurrent", "3", "--queue", "100") as service,
         locust("--host", service.url, *args, file=CONCURRENCY, **REPORTED) as run,
     ):
-        assert run.wait(120) == 0, run.output
+        assert run.wait() == 0, run.output
         for level in (1, 2, 3, 6, 12):
             assert throughput(run, f"c{level}") == pytest.approx(min(level, 3), rel=0.03)
         told = stages(run)
@@ -147,7 +147,7 @@ def test_failures_end_the_climb():
         transcriber("--engine", "fixed", "--service-time", "0.2", "--max-concurrent", "2", "--fail-fast") as service,
         locust("--host", service.url, *args, file=CONCURRENCY) as run,
     ):
-        assert run.wait(60) == 1, run.output
+        assert run.wait() == 1, run.output
         told = stages(run)
         assert [row["state"] for row in told.values()] == ["done", "done", "done", "skipped"]
         assert "did not end ok" in told["c8"]["why"]
@@ -162,7 +162,7 @@ def test_levels_on_the_way_down_are_all_measured():
         transcriber("--engine", "fixed", "--service-time", "0.1", "--max-concurrent", "4", "--queue", "100") as service,
         locust("--host", service.url, *args, file=CONCURRENCY, **REPORTED) as run,
     ):
-        assert run.wait(60) == 0, run.output
+        assert run.wait() == 0, run.output
         assert [(row["stage"], row["state"]) for row in stages(run).values()] == [(f"c{c}", "done") for c in (8, 4, 2, 1)]
         assert metrics(run)["baseline"] == "c1"
 
@@ -176,7 +176,7 @@ def test_a_level_that_drops_words_does_not_win():
     ) as process:
         try:
             with locust("--host", process.stdout.readline().split()[-1], *args, file=CONCURRENCY, **REPORTED) as run:
-                assert run.wait(60) == 0, run.output
+                assert run.wait() == 0, run.output
                 found = metrics(run)
         finally:
             stop(process)
@@ -197,7 +197,7 @@ def test_a_stage_that_is_cut_while_its_last_answers_are_awaited_is_not_whole():
         run.interrupt()
         run.until(lambda run: "Ending the run" in run.output)
         run.interrupt()
-        assert run.wait(60) == 1, run.output
+        assert run.wait() == 1, run.output
         assert [row["state"] for row in stages(run).values()] == ["cut"]
         assert {row.outcome for row in run.rows} == {"unfinished"}
 
@@ -209,7 +209,7 @@ def test_workers_behind_nginx_share_the_load_and_their_efficiency_is_that_of_the
     replicas = ("--target", "transcription", "--replica-args", "--engine fixed --service-time 0.8 --max-concurrent 1")
     load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "8", "--warm-up", "2")
     with locust(*replicas, *load, *PLAIN, file=SCALING, **REPORTED) as run:
-        assert run.wait(120) == 0, run.output
+        assert run.wait() == 0, run.output
         rows = {number: [row for row in run.rows if row.stage == f"w{number}"] for number in (1, 2, 3)}
         for number, of_stage in rows.items():
             assert [row.outcome for row in of_stage] == ["ok"] * 8 * number
@@ -228,7 +228,7 @@ def test_workers_that_share_a_lock_scale_as_arithmetic_says(tmp_path):
     load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "6", "--warm-up", "3", "--control", "hand")
     with lockable(tmp_path, 0.6, 0.4) as (url, number), locust("--host", url, *load, *PLAIN, file=SCALING, **REPORTED) as run:
         with by_hand(run, lambda workers: number.write_text(str(workers))):
-            assert run.wait(120) == 0, run.output
+            assert run.wait() == 0, run.output
         per_s = [6 * workers / locked_wall_s(workers, 6 * workers, 0.6, 0.4) for workers in (1, 2, 3)]
         assert per_s == pytest.approx([1.0, 1.875, 2.308], abs=0.001)  # in the end 1, 2 and 2.5; the first ones wait for each other
         assert [throughput(run, f"w{workers}") for workers in (1, 2, 3)] == pytest.approx(per_s, rel=0.03)
@@ -240,7 +240,7 @@ def test_one_worker_that_is_told_to_be_three_gets_no_efficiency(tmp_path):
     load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "5", "--warm-up", "0", "--control", "hand")
     with lockable(tmp_path, 0.1) as (url, _), locust("--host", url, *load, *PLAIN, file=SCALING, **REPORTED) as run:
         with by_hand(run, lambda workers: None):
-            assert run.wait(60) == 0, run.output
+            assert run.wait() == 0, run.output
         assert efficiencies(metrics(run))[1:] == [None, None]
         assert "3 workers requested, 1 seen" in (run.folder / "report" / "report.md").read_text()
         assert any("restore by hand what you changed" in note for note in metrics(run)["notes"])
@@ -254,7 +254,7 @@ def test_a_matrix_on_workers_of_the_real_sdk():
         before = settings(platform)
         load = ("--requests", "8", "--warm-up", "0", "--concurrency", "1,2,4")
         with locust("--host", f"{platform.url}/v2/demo", *load, *PLAIN, file=MATRIX) as run:
-            assert run.wait(180) == 0, run.output
+            assert run.wait() == 0, run.output
             told = stages(run)
             assert [(row["workers_seen"], row["scaler_value"], row["state"]) for row in told.values()] == [
                 ("1", "1", "done"),
@@ -279,9 +279,9 @@ def test_a_sweep_cut_in_the_second_of_three_stages(number, template):
         before = settings(platform)
         load = ("--workers", "1,2,3", "--concurrency", "1", "--requests", "10", "--warm-up", "0")
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=SCALING, **REPORTED) as run:
-            run.until(lambda run: sum(row.stage == "w2" for row in run.rows) >= 3, 60)
+            run.until(lambda run: sum(row.stage == "w2" for row in run.rows) >= 3)
             run.interrupt(number)
-            assert run.wait(60) == 1, run.output
+            assert run.wait() == 1, run.output
             assert [row["state"] for row in stages(run).values()] == ["done", "cut", "skipped"]
             assert run.ledger.balanced
             assert json.loads((run.folder / "settings.json").read_text())["restored"] is True
@@ -296,12 +296,12 @@ def test_settings_are_put_back_after_a_kill(template):
         before = settings(platform)
         load = ("--workers", "2,3", "--concurrency", "1", "--requests", "50", "--warm-up", "0")
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=SCALING) as run:
-            run.until(lambda run: len(run.rows) >= 3, 60)
+            run.until(lambda run: len(run.rows) >= 3)
             run.interrupt(signal.SIGKILL)
-            run.wait(60)
+            run.wait()
             assert settings(platform) != before
             command = [sys.executable, "-m", "coldburst", "restore", str(run.folder)]
-            said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+            said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
             assert said.returncode == 0, said.stderr
             assert settings(platform) == before
 
@@ -313,10 +313,10 @@ def test_settings_that_cannot_be_put_back_make_the_run_fail(template):
         before = settings(platform)
         load = ("--concurrency", "1", "--requests", "4", "--warm-up", "0")
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=MATRIX, **REPORTED) as run:
-            run.until(lambda run: len(run.rows) >= 1, 60)
+            run.until(lambda run: len(run.rows) >= 1)
             env = settings(platform)["env"] | {"HF_TOKEN": "****"}
             assert platform.ask("/v2/serverless/demo", {"env": env}, "PATCH").status == 200
-            assert run.wait(60) == 1, run.output
+            assert run.wait() == 1, run.output
             assert run.ledger.counts == {"ok": 4}
             assert "Could not restore the endpoint's settings" in run.output
             assert any(f"python -m coldburst restore {run.folder}" in note for note in metrics(run)["notes"])
@@ -328,7 +328,7 @@ def test_a_sweep_without_a_measured_setting_fails(template):
     with emulator(*MODELLED_SWEEP, "--fault", '{"throttle": 0}') as platform:
         load = ("--workers", "1,2", "--concurrency", "1", "--requests", "2", "--warm-up", "1", "--settle-timeout", "1")
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=SCALING, **REPORTED) as run:
-            assert run.wait(60) != 0, run.output
+            assert run.wait() != 0, run.output
             told = run.table("stages.csv")
             assert [(row["stage"], row["state"], row["ready_s"]) for row in told] == [
                 (stage, "skipped", "") for stage in ("w1-warm", "w1", "w2-warm", "w2")
@@ -338,13 +338,11 @@ def test_a_sweep_without_a_measured_setting_fails(template):
 
 @pytest.mark.slow
 def test_workers_that_do_not_come_leave_their_stage_out(template):
-    """A third worker finds no host: after the settle time its stage is skipped, and told with what was seen."""
-    with emulator(*MODELLED_SWEEP) as platform:
-        load = ("--workers", "1,2", "--concurrency", "1", "--requests", "4", "--warm-up", "0", "--settle-timeout", "3")
+    """A second worker finds no host: after the settle time its stage is skipped, and told with what was seen."""
+    with emulator(*MODELLED_SWEEP, "--fault", '{"throttle": 1}') as platform:
+        load = ("--workers", "1,2", "--concurrency", "1", "--requests", "4", "--warm-up", "0", "--settle-timeout", "8")
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=SCALING) as run:
-            run.until(lambda run: len(run.rows) >= 1, 60)
-            platform.fault("demo", throttle=1)
-            assert run.wait(60) == 0, run.output
+            assert run.wait() == 0, run.output
             told = stages(run)
             assert told["w1"]["state"] == "done"
             assert told["w2"]["state"] == "skipped"
@@ -359,13 +357,13 @@ def test_an_endpoint_elsewhere_is_not_changed_unless_told_to(template):
     with emulator(*MODELLED_SWEEP, "--host", "127.0.0.2") as platform:
         before = settings(platform)
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, file=SCALING) as run:
-            assert run.wait(60) == 2, run.output
+            assert run.wait() == 2, run.output
             assert "workers, min = max, to 1, 2 (now 0 to 3" in run.output
             assert "--yes, or prevent" in run.output
             assert list(run.runs.iterdir()) == []
         assert settings(platform) == before
         with locust("--host", f"{platform.url}/v2/demo", *load, *template, "--yes", file=SCALING) as run:
-            assert run.wait(60) == 0, run.output
+            assert run.wait() == 0, run.output
         assert settings(platform) == before
 
 
@@ -380,6 +378,6 @@ def test_a_sweep_from_the_web_ui(template):
         assert (refused["success"], "agree with 'yes'" in refused["message"]) == (False, True)
         assert "'x,y'" in ui.post("/swarm", **form | {"workers": "x,y"})["message"]
         assert ui.post("/swarm", **form, yes="yes")["success"]
-        ui.locust.until(lambda run: (run.folder / "report" / "index.html").exists(), 60)
+        ui.locust.until(lambda run: (run.folder / "report" / "index.html").exists())
         assert [row["state"] for row in stages(ui.locust).values()] == ["done", "done"]
         assert settings(platform) == before

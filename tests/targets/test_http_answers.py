@@ -102,7 +102,7 @@ def closing_race(method, reads):
             sock.sendall(OK)
             if reads:
                 return True
-            looked.wait(5)
+            looked.wait(60)
             sock.close()
             closed.set()
             return False
@@ -119,7 +119,7 @@ def closing_race(method, reads):
 
             def quiet():
                 looked.set()
-                closed.wait(5)
+                closed.wait(60)
                 return True
 
             connection.is_quiet = quiet
@@ -192,7 +192,7 @@ def test_each_piece_of_a_body_is_handed_on_as_it_comes(client_of):
         sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for number in range(5):
             sock.sendall(b"7\r\ndata: %d\r\n" % number)
-            assert seen.acquire(timeout=5)  # the next one only when this one was handed on
+            assert seen.acquire(timeout=60)  # the next one only when this one was handed on
         sock.sendall(b"0\r\n\r\n")
         return True
 

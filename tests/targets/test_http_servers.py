@@ -116,5 +116,5 @@ def test_many_at_once(port):
     client = HttpClient(f"http://127.0.0.1:{port}", Timeouts(5, 10, 10))
     until_up(client)
     got = [gevent.spawn(ask, client, "POST", 1000) for _ in range(40)]
-    assert [one.get(timeout=20).status for one in got] == [200] * 40
+    assert [one.get(timeout=60).status for one in got] == [200] * 40
     client.close()

@@ -128,7 +128,7 @@ def test_an_upload_that_fails_is_failed_and_nothing_is_sent(front):
 def test_an_upload_that_hangs_ends_with_the_time_limit(front):
     _, made = target(limit_s=0.3)
     release = threading.Event()
-    front.rule = lambda method, _: release.wait(30) and None if method == "PUT" else None
+    front.rule = lambda method, _: release.wait(60) and None if method == "PUT" else None
     _, evidence, outcome = send(made)
     assert (outcome, evidence.measured["error"]) == ("failed", "upload: not finished after 0.3 s (--deadline)")
     release.set()

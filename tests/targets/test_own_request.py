@@ -211,7 +211,7 @@ def test_each_greenlet_has_its_own_job():
 
     with scripted(service) as server:
         target = OwnTarget(server.url, request, LIMITS, {}, Sender("transcription", "", "X"))
-        gevent.joinall([gevent.spawn(target.send, seq, f"run-{seq}-1", Exchange()) for seq in range(5)], timeout=5)
+        gevent.joinall([gevent.spawn(target.send, seq, f"run-{seq}-1", Exchange()) for seq in range(5)], timeout=60)
     assert seen == [True] * 5
     with pytest.raises(RuntimeError, match=r"self\.http and self\.submit belong to a request"):
         current_job()

@@ -200,7 +200,7 @@ def test_a_long_poll_brings_the_end_as_it_comes(jobs_of):
         asked = gevent.spawn(ask, jobs_of(server, poll="auto"))
         until(lambda: server.to("status-sync"))
         ended.set()
-        outcome, measured, _ = asked.get(timeout=5)
+        outcome, measured, _ = asked.get(timeout=60)
     assert (outcome, measured["polls"], server.to("status")) == ("ok", 1, [])
     assert 4000 <= int(server.to("status-sync")[0].query["wait"]) <= 5000  # what is left until the deadline
 
@@ -228,14 +228,14 @@ def test_long_polls_take_half_of_the_places_at_most(jobs_of):
         until(lambda: sum(greenlet.ready() for greenlet in asked) == 16)
         assert len(server.to("status-sync")) == 4
         ended.set()
-        assert {greenlet.get(timeout=5)[0] for greenlet in asked} == {"ok"}
+        assert {greenlet.get(timeout=60)[0] for greenlet in asked} == {"ok"}
 
 
 def test_all_jobs_share_the_places(jobs_of):
     with platform(*[QUEUED] * 5, DONE) as server:
         jobs = jobs_of(server, places=3)
         asked = [gevent.spawn(ask, jobs, seq) for seq in range(30)]
-        gevent.joinall(asked, timeout=5, raise_error=True)
+        gevent.joinall(asked, timeout=60, raise_error=True)
         assert {greenlet.value[1]["polls"] for greenlet in asked} == {6}
         assert len(server.asked) == 30 * 7
         assert 1 <= server.most_open["status"] <= 3
@@ -257,7 +257,7 @@ def test_an_endpoint_that_went_away_is_a_fault_of_connecting(jobs_of, monkeypatc
         exchange = Exchange()
         asked = gevent.spawn(jobs.send, 0, "run-0-1", exchange)
         until(lambda: server.to("status"))
-    evidence = asked.get(timeout=5)
+    evidence = asked.get(timeout=60)
     assert exchange.fault == "connect"
     assert "refused" in evidence.measured["error"]
 

@@ -75,7 +75,7 @@ def test_a_limit_that_grows_lets_in_who_waited_and_one_that_shrinks_takes_no_tur
     waiting = gevent.spawn(limiter.enter, 5)
     gevent.sleep(0)
     limiter.change(RateLimit(1_000_000, 2, share=1.0))
-    assert waiting.get(timeout=5)
+    assert waiting.get(timeout=60)
     limiter.change(LIBERAL)
     assert (limiter.places, limiter.open) == (1, 2)
     limiter.leave()
@@ -118,7 +118,7 @@ def test_turns_come_in_the_order_of_asking_and_the_urgent_go_first():
         gevent.sleep(0)
     assert (limiter.waiting, order) == (4, [])
     limiter.leave()
-    gevent.joinall(greenlets, timeout=5, raise_error=True)
+    gevent.joinall(greenlets, timeout=60, raise_error=True)
     assert order == ["now", "a", "b", "c"]
     assert (limiter.open, limiter.waiting) == (0, 0)
 
@@ -140,7 +140,7 @@ def test_a_greenlet_that_is_killed_in_line_or_with_its_turn_just_given_takes_non
     given_its_turn.kill(block=False)  # will strike before it can notice
     limiter.leave()
     assert (limiter.open, limiter.waiting) == (1, 1)
-    assert next_one.get(timeout=5)
+    assert next_one.get(timeout=60)
     assert isinstance(given_its_turn.value, gevent.GreenletExit)
     assert (limiter.open, limiter.waiting) == (1, 0)
 

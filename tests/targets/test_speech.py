@@ -94,7 +94,7 @@ def test_the_first_byte_counts_and_not_the_headers():
 
     def answer(sock, _request):
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: 2\r\n\r\n")
-        go_on.wait(5)
+        go_on.wait(60)
         sock.sendall(b"ab")
         return False
 

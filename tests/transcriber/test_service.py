@@ -135,7 +135,7 @@ def test_the_access_log_holds_every_request_and_no_secret(service):
 
 @pytest.mark.slow
 def test_the_third_and_fourth_wait_for_the_first_two():
-    with transcriber(*FIXED, "1") as service:
+    with transcriber(*FIXED, "3") as service:
         connections = [busy(service, 1), busy(service, 2), waiting(service, 1), waiting(service, 2)]
         answers = [receive(connection) for connection in connections]
         for connection in connections:
@@ -143,13 +143,13 @@ def test_the_third_and_fourth_wait_for_the_first_two():
         waits_ms, execs_ms = zip(*map(timing, answers), strict=True)
         assert [answer.status for answer in answers] == [200] * 4
         assert max(waits_ms[:2]) < min(waits_ms[2:])
-        assert all(exec_ms >= 1000 for exec_ms in execs_ms)
+        assert all(exec_ms >= 3000 for exec_ms in execs_ms)
         assert sorted(row["slot"] for row in service.log(4)) == [0, 0, 1, 1]
 
 
 @pytest.mark.slow
 def test_fail_fast_lets_nobody_wait():
-    with transcriber(*FIXED, "0.3", "--max-concurrent", "1", "--fail-fast", "--retry-after", "3") as service:
+    with transcriber(*FIXED, "2", "--max-concurrent", "1", "--fail-fast", "--retry-after", "3") as service:
         first = busy(service, 1)
         refused = transcribe(service.url, SECOND)
         assert (refused.status, refused.headers["retry-after"]) == (503, "3")
@@ -161,7 +161,7 @@ def test_fail_fast_lets_nobody_wait():
 
 @pytest.mark.slow
 def test_whoever_leaves_the_queue_gives_his_place_back_and_whoever_leaves_a_slot_keeps_it_to_the_end():
-    with transcriber(*FIXED, "0.5", "--max-concurrent", "1", "--queue", "1") as service:
+    with transcriber(*FIXED, "2", "--max-concurrent", "1", "--queue", "1") as service:
         first = busy(service, 1)
         leaver = waiting(service, 1)
         refused = transcribe(service.url, SECOND)
@@ -181,7 +181,7 @@ def test_whoever_leaves_the_queue_gives_his_place_back_and_whoever_leaves_a_slot
         assert timing(transcribe(service.url, SECOND))[0] > 5  # one that finds a free slot waits a fraction of a millisecond
         deserted, served = service.log(6)[-2:]
         assert (deserted["status"], served["status"]) == (None, 200)
-        assert deserted["execution_s"] >= 0.5
+        assert deserted["execution_s"] >= 2
         assert (service.health()[1]["busy"], service.health()[1]["waiting"]) == (0, 0)
 
 
@@ -349,7 +349,7 @@ def test_real_recognition_leaves_health_quick_and_a_killed_service_leaves_nothin
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [*numbers(signal.SIGTERM), "stdin"])
 def test_it_finishes_what_runs_and_ends_cleanly(way):
-    with transcriber(*FIXED, "0.3") as service:
+    with transcriber(*FIXED, "2") as service:
         connection = busy(service, 1)
         if way == "stdin":
             service.process.stdin.close()

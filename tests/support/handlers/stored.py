@@ -12,7 +12,7 @@ store = boto3.client("s3")
 
 def handler(job):
     given = job["input"]
-    with urllib.request.urlopen(given["url"], timeout=30) as answer:
+    with urllib.request.urlopen(given["url"], timeout=60) as answer:
         content = answer.read()
     made = given["key"] + ".out"
     store.put_object(Bucket=given["bucket"], Key=made, Body=content * 2)
