@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from ..figures.style import Plot
 from ..report.card import Card
@@ -60,7 +61,7 @@ def write(of: Scaling, folder: Path) -> Path:
     anchors = {sheet.title: f"table-{slug(sheet.title)}" for sheet in sheets[1:]}
     content = {
         # the names that the report's templates read
-        "report": {"run": {"id": f"{of.base.run.id} and others"}, "equation": "", "answer": None},
+        "report": SimpleNamespace(run=SimpleNamespace(id=f"{of.base.run.id} and others"), equation="", answer=None),
         "card": Card(of.headline, "", (), of.verdict, None, "", NEXT, ""),
         "places": FigurePlaces("".join(drawn[:1]), tuple(drawn[1:]), (), ()),
         "main": sheets[:1],

@@ -13,6 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..command_name import PROGRAM
+from ..figures.card_picture import FILE as CARD
+from ..figures.card_picture import write_card
 from ..figures.plot_files import write_plot
 from ..figures.style import MissingPlot, Plot
 from ..text.sheet import escaped
@@ -57,12 +59,24 @@ def figure_content(plot: Plot | MissingPlot, folder: Path) -> dict[str, Any]:
 
 
 def write_page(folder: Path, plots: Sequence[Plot | MissingPlot], content: Mapping[str, Any]) -> Path:
-    """Writes report.md and index.html with their figures into ``folder``, and returns the path of the page."""
+    """Writes card.png, report.md and index.html with their figures into ``folder``, and returns the path of the page."""
     shown = {**content, "figures": [figure_content(plot, folder / "figures") for plot in plots]}
+    _write_card(folder, content)
     (folder / "report.md").write_text(render("report.md", shown), encoding="utf-8")
     page = folder / PAGE
     page.write_text(render("report.html", shown), encoding="utf-8")
     return page
+
+
+def _write_card(folder: Path, content: Mapping[str, Any]) -> None:
+    """The card as a picture, if the picture of the question was drawn."""
+    card, first = content["card"], content["places"].first
+    if not first:
+        (folder / CARD).unlink(missing_ok=True)
+        return
+    tiles = [(tile.name, tile.value) for tile in card.tiles]
+    badges = [card.verdict.state, *([f"confidence {card.confidence.level}"] if card.confidence else []), content["report"].run.id]
+    write_card(folder / CARD, _tied(card.answer), tiles, badges, card.verdict.state, folder / "figures" / f"{first}.png")
 
 
 def missing_line(plots: Sequence[Plot | MissingPlot], tables: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ import json
 import re
 import resource
 import shutil
+import struct
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -174,6 +175,12 @@ def test_each_figure_is_a_drawing_an_image_and_its_data(made):
     assert data["response_s"].to_list() == [k // 2 + 1.0 for k in range(30)]
     assert data["kind"].value_counts().to_dict() == {"ok": 2, "ok (cold)": 2, "ok (queued)": 26}
     assert (folder / "lateness.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_card_is_a_picture_for_chats(made):
+    card = (made["burst"][1] / "card.png").read_bytes()
+    assert struct.unpack(">II", card[16:24]) == (1200, 630)
+    assert not (made["queue"][1] / "card.png").exists()  # made without figures
 
 
 def test_a_figure_without_data_gives_its_reason(made):
