@@ -20,7 +20,7 @@ from coldburst.distributed import frames
 from coldburst.lines import one_line
 from coldburst.load import events as run_events
 from coldburst.load.checked_run import OptionChecker
-from coldburst.load.run_spec import RunSpec, add_options, shared_options, spec_of
+from coldburst.load.run_spec import RunSpec, add_options, option_groups, shared_options, spec_of
 from coldburst.option import OptionError
 from coldburst.record.exit_codes import NOTHING_SENT
 from coldburst.session import Session
@@ -149,7 +149,7 @@ def _serve(session: Session, environment: Any, web_ui: Any) -> None:
     """Makes Locust's web UI start this session's runs, and adds pages about them."""
     from coldburst.live import prometheus  # noqa: PLC0415
     from coldburst.live.run_monitor import RunMonitors  # noqa: PLC0415
-    from coldburst.live.web import origin, routes  # noqa: PLC0415
+    from coldburst.live.web import origin, routes, start_form  # noqa: PLC0415
 
     # Hides the form's fields for users, which nothing reads.
     environment.shape_class.use_common_options = False
@@ -159,7 +159,8 @@ def _serve(session: Session, environment: Any, web_ui: Any) -> None:
     # After the listener that starts the run.
     environment.events.test_start.add_listener(lambda **_: monitors.begin(session.current))
     parsed = environment.parsed_options
-    routes.register(web_ui, monitors, parsed.web_base_path or "", session.unreported)
+    form = partial(start_form.StartForm, web_ui, option_groups(_specs()))
+    routes.register(web_ui, monitors, parsed.web_base_path or "", session.unreported, form)
     origin.restrict(web_ui, origin.HostNames(parsed.web_host or "", parsed.web_allowed_hosts))
 
 

@@ -128,13 +128,18 @@ def shared_options(specs: Sequence[RunSpec]) -> dict[str, Option]:
     return {name: _shared(options) for name, options in found.items()}
 
 
-def add_options(parser: Any, specs: Sequence[RunSpec]) -> None:
-    """Adds the options of all ``specs`` to Locust's parser (or another of argparse)."""
+def option_groups(specs: Sequence[RunSpec]) -> dict[str, tuple[Option, ...]]:
+    """The options of all ``specs`` by group title, their own first."""
     shared = shared_options(specs)
     own = {attribute(option): shared[attribute(option)] for spec in specs for option in spec.own}
     title = f"the test{'s' if len(specs) > 1 else ''}: {', '.join(spec.class_name for spec in specs)}"
     groups = {title: tuple(own.values())}
-    groups |= {title: tuple(shared[attribute(option)] for option in options) for title, options in run_options.GROUPS.items()}
+    return groups | {title: tuple(shared[attribute(option)] for option in options) for title, options in run_options.GROUPS.items()}
+
+
+def add_options(parser: Any, specs: Sequence[RunSpec]) -> None:
+    """Adds the options of all ``specs`` to Locust's parser (or another of argparse)."""
+    groups = option_groups(specs)
     # Options of one test among several would make the short help long.
     run_options.add(
         parser, groups, [name for name in run_options.MAIN if all(name in {one.name for one in spec.options} for spec in specs)]

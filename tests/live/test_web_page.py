@@ -75,7 +75,7 @@ def test_a_burst_by_clicking_from_start_to_report(browser, tmp_path):
         watched.shot("live-1280")
 
         page.get_by_role("button", name="Stop the run").click()
-        expect(page.locator("#state")).to_have_text("ended")
+        expect(page.locator("#state")).to_have_text("report ready")
         expect(page.get_by_role("button", name=re.compile("^Stop"))).to_be_hidden()
         expect(page.locator("#equation")).to_have_text(str(ui.locust.ledger))
         report = page.get_by_role("link", name="Report")
@@ -145,7 +145,7 @@ def test_the_tab_on_locusts_page_leads_to_the_live_page_and_its_stop_button_ends
         expect(page.locator("#cold tbody tr")).not_to_have_count(0)
         assert (watched.fits(), overlapping(page)) == (True, [])
         watched.shot("tables-1280")
-        page.get_by_role("link", name="Start a run").click()
+        page.get_by_role("link", name="Locust’s page").click()
         page.get_by_role("button", name="Stop").click()
         ui.locust.until(lambda run: ui.live()["run"]["finished"])
         page.goto(f"{ui.url}/coldburst/")

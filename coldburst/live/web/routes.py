@@ -18,6 +18,7 @@ from coldburst.installation import analysis_program
 from coldburst.live.run_monitor import RunMonitor, RunMonitors
 from coldburst.live.snapshot import RunSnapshot
 from coldburst.live.web import files
+from coldburst.live.web.start_form import StartForm
 from coldburst.record.attempt import OUTCOMES
 
 HERE = Path(__file__).parent
@@ -31,6 +32,8 @@ COLD_START = ("at_s", "worker_id", "seconds", "stage", "seq")
 TAB = {"key": "coldburst", "title": "Live page"}
 TABLE = {"key": "coldburst", "structure": [{"key": "page", "title": "The live page is at /coldburst/"}]}
 LINK = (
+    '<p style="position:fixed;left:1rem;bottom:3.6rem;z-index:1300;max-width:22rem;margin:0;font:.8rem system-ui,sans-serif;opacity:.75">'
+    "Users and ramp up do nothing here: the schedule sets the load. The live page has a shorter form.</p>"
     '<a href="./coldburst/" style="position:fixed;left:1rem;bottom:1rem;z-index:1300;padding:.55rem .9rem;border-radius:2rem;'
     'background:#0072b2;color:#fff;font:600 .9rem system-ui,sans-serif;text-decoration:none">Live page and reports</a>'
     '<script src="./coldburst/static/tab.js"></script>'
@@ -38,7 +41,7 @@ LINK = (
 View = Callable[..., ResponseReturnValue]
 
 
-def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str]) -> None:
+def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str], form: Callable[[], StartForm]) -> None:
     """Adds the live page and its routes, with a tab and a link on Locust's page.
 
     Args:
@@ -46,10 +49,11 @@ def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str]
         monitors: the runs of this process.
         base: value of --web-base-path, or "".
         unreported: ids of runs whose report is not made yet.
+        form: the fields to start a run with.
     """
     guard = cast("Callable[[View], View]", web_ui.auth_required_if_enabled)
     pages = Blueprint("coldburst", __name__, template_folder=str(HERE / "templates"), url_prefix=f"{base.rstrip('/')}/coldburst")
-    for rule, view in _views(monitors, unreported).items():
+    for rule, view in _views(monitors, unreported, form).items():
         pages.add_url_rule(rule, view.__name__, guard(_answering(view)))
     web_ui.app.register_blueprint(pages)
     web_ui.template_args |= {"extended_tabs": [TAB], "extended_tables": [TABLE]}
@@ -61,12 +65,12 @@ def register(web_ui: Any, monitors: RunMonitors, base: str, unreported: Set[str]
         return response
 
 
-def _views(monitors: RunMonitors, unreported: Set[str]) -> dict[str, View]:
+def _views(monitors: RunMonitors, unreported: Set[str], form: Callable[[], StartForm]) -> dict[str, View]:
     """The views by their route below /coldburst."""
     verdicts: dict[str, str] = {}
 
     def page() -> ResponseReturnValue:
-        return _guarded(Response(render_template("coldburst.html", outcomes=OUTCOMES)), PAGE_POLICY)
+        return _guarded(Response(render_template("coldburst.html", outcomes=OUTCOMES, form=form())), PAGE_POLICY)
 
     def static(name: str) -> ResponseReturnValue:
         return _guarded(send_from_directory(HERE / "static", name), PAGE_POLICY)

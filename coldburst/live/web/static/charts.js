@@ -15,6 +15,8 @@ const LINES = {
   },
   times: {
     right: "not ok per second",
+    // Without a request that ended otherwise, there is no axis for it.
+    onlyIf: "not_ok_per_s",
     left: "seconds",
     lines: [
       { column: "p50_s", label: "P50", colour: "blue", unit: " s" },
@@ -81,6 +83,7 @@ class Chart {
     this.kind = LINES[name];
     this.plot = null;
     this.data = null;
+    this.right = true;
     new ResizeObserver(() => this.plot && this.plot.setSize({ width: this.place.clientWidth, height: HEIGHT })).observe(this.place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.again());
   }
@@ -90,6 +93,9 @@ class Chart {
     this.data = [columns.at_s, ...this.kind.lines.map((line) => columns[line.column].map((v) => (v === null ? null : v * (line.times || 1))))];
     const empty = this.kind.absent && this.data.slice(1).every((values) => values.every((value) => value === null));
     if (empty) return this.say(this.kind.absent);
+    const right = !this.kind.onlyIf || columns[this.kind.onlyIf].some((value) => value > 0);
+    if (right !== this.right) this.clear();
+    this.right = right;
     if (!this.plot) {
       this.place.replaceChildren();
       this.plot = new uPlot(this.options(), this.data, this.place);
@@ -127,7 +133,7 @@ class Chart {
     const axes = [{ ...axis("x", null, 2), size: 28, labelSize: 0, values: (_, marks) => marks.map(clock), incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200] }];
     for (const [scale, side] of [["left", 3], ["right", 1]]) {
       const lines = this.kind.lines.filter((line) => (line.scale || "left") === scale);
-      if (lines.length) axes.push(axis(scale, this.kind[scale], side, lines.every((line) => line.whole)));
+      if (lines.length && (scale === "left" || this.right)) axes.push(axis(scale, this.kind[scale], side, lines.every((line) => line.whole)));
     }
     return {
       width: this.place.clientWidth, height: HEIGHT, padding: [8, null, 0, null], axes,

@@ -31,8 +31,11 @@ function perSecond(value) {
   return value === null ? "–" : `${number(value)}/s`;
 }
 
-function state(run) {
-  return run.finished ? "ended" : run.stopping ? "stopping" : "running";
+// The state in words: a run has ended when its report is there to be read, or could not be made.
+function state(run, runs) {
+  if (!run.finished) return run.stopping ? "stopping" : "running";
+  const listed = runs.find((one) => one.id === run.id);
+  return listed?.report ? "report ready" : listed?.fault ? "ended without a report" : "making the report";
 }
 
 // Rows and columns of the tables below the charts, by the id of their section.
@@ -76,7 +79,7 @@ function tiles(run) {
   const left = run.finished ? `ended after ${clock(run.elapsed_s)}` : `${clock(run.elapsed_s)} so far`;
   return [
     ["Stage", run.stage || "starting", run.stages > 1 && run.place ? `${run.place} of ${run.stages}` : ""],
-    ["Sending ends in", run.left_s === null ? (run.finished ? "0:00" : "with the last answer") : clock(run.left_s), left],
+    ["Sending", run.finished ? "ended" : run.left_s === null ? "until the last answer" : `${clock(run.left_s)} left`, left],
     ["Sent", run.planned === null ? number(run.sent) : `${run.sent} of ${run.planned}`, run.finished ? (outcomes.not_sent ? `${outcomes.not_sent} not sent` : "") : `${perSecond(now.sent)}, offered ${perSecond(now.offered)}`],
     ["In flight", number(run.in_flight), run.held ? `${run.held} held at the limit` : ""],
     ["Answered ok", number(run.ok), run.finished ? `${perSecond(overall.ok)} overall` : `${perSecond(now.ok)}, ${perSecond(overall.ok)} overall`],
@@ -156,17 +159,18 @@ function take(run, samples) {
 }
 
 function show({ run, samples, runs }) {
-  document.getElementById("empty").hidden = Boolean(run);
   document.getElementById("going").hidden = !run;
   document.getElementById("history").hidden = !runs.length;
   document.getElementById("runs").replaceChildren(...runs.map(row));
   const pill = document.getElementById("state");
   pill.hidden = !run;
   put("question", run ? run.question : "No run yet");
+  offer(run);
   if (!run) return;
-  pill.textContent = state(run);
-  pill.className = `pill ${state(run)}`;
-  document.title = `${run.question}: ${state(run)}`;
+  const word = state(run, runs);
+  pill.textContent = word;
+  pill.className = `pill ${word}`;
+  document.title = `${run.question}: ${word}`;
   put("id", run.id);
   const stop = document.getElementById("stop");
   stop.hidden = run.finished;
@@ -198,6 +202,32 @@ async function look() {
   if (news) show(news);
   setTimeout(look, EVERY_MS);
 }
+
+// Shows the form while nothing runs: open before the first run, folded after one.
+let offered = null;
+function offer(run) {
+  const start = document.getElementById("start"), now = !run ? "first" : run.finished ? "again" : "none";
+  start.hidden = now === "none";
+  if (now === offered) return;
+  start.open = now === "first";
+  start.firstElementChild.textContent = now === "again" ? "Start another run" : "Start a run";
+  offered = now;
+}
+
+document.getElementById("form").addEventListener("submit", async (submit) => {
+  submit.preventDefault();
+  const button = submit.target.querySelector("button");
+  button.disabled = true;
+  put("refused", "");
+  try {
+    const answer = await fetch("../swarm", { method: "POST", body: new URLSearchParams(new FormData(submit.target)) });
+    const { success, message } = await answer.json();
+    put("refused", success ? "" : message);
+  } catch {
+    put("refused", "The web UI does not answer.");
+  }
+  button.disabled = false;
+});
 
 document.getElementById("stop").addEventListener("click", async (click) => {
   click.target.disabled = true;
