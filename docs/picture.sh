@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The screenshots in docs/ and at the top of the README, from the small runs in tests/runs: docs/picture.sh [DIR]
+# The screenshots in docs/ and at the top of the README, from the small runs in tests/runs and a live one: docs/picture.sh [DIR]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(realpath -m "${1:-docs}")
@@ -23,4 +23,5 @@ shot report burst 1100 1300
 shot burst queue 1100 860 figure-burst
 shot timeline queue 1100 860 figure-timeline
 shot sweep sweep-whisper 1100 1010 figure-sweep_throughput
+python -m tests.support.live_picture "$out"
 shot phone queue 390 860 figure-waterfall

@@ -92,6 +92,28 @@ def test_a_burst_by_clicking_from_start_to_report(browser, tmp_path):
         assert (watched.complaints, watched.elsewhere) == ([], [])
 
 
+def test_the_live_page_starts_a_run_with_six_fields_first(browser, tmp_path):
+    with WebUi(*PLAIN) as ui, Watched(browser, ui.url, 1280, tmp_path) as watched:
+        page = watched.page
+        page.goto(f"{ui.url}/coldburst/")
+        shown = page.locator("#form input >> visible=true").evaluate_all("found => found.map(one => one.name)")
+        assert shown == ["host", "schedule", "data", "max_in_flight", "price", "objectives"]
+        page.locator("#form").get_by_text("Load and limits").click()
+        assert page.locator('[name="deadline"]').is_visible()
+        watched.shot("form-1280")
+        page.locator('[name="schedule"]').fill("burst quickly")
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.locator("#refused")).to_contain_text("'quickly'")
+        page.locator('[name="schedule"]').fill("burst 2, steady 60s 1/s")
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.locator("#state")).to_have_text("running")
+        expect(page.locator("#form")).to_be_hidden()
+        page.get_by_role("button", name="Stop the run").click()
+        expect(page.locator("#state")).to_have_text("report ready")
+        expect(page.get_by_text("Start another run")).to_be_visible()
+        assert (watched.fits(), watched.complaints, watched.elsewhere) == (True, [], [])
+
+
 @pytest.mark.nightly
 def test_on_a_phone_in_the_dark(browser, tmp_path):
     narrow = ("--engine", "fixed", "--service-time", "0.2", "--max-concurrent", "2", "--queue", "4")

@@ -40,6 +40,22 @@ def test_runs_are_started_with_the_forms_values_and_each_is_reported():
 
 
 @pytest.mark.slow
+def test_rows_of_a_data_set_that_the_form_names_are_sent():
+    """Files in the directory of results may be named; others may not."""
+    warm = ("--endpoint", "demo", "--workers-min", "1", "--workers-max", "2")
+    with emulator(*MODELLED, *warm) as platform, WebUi("--host", f"{platform.url}/v2/demo", *PLAIN) as ui:
+        rows = ui.locust.runs / "words.jsonl"
+        rows.write_text('{"word": "one"}\n{"word": "two"}\n', encoding="utf-8")
+        form = {"schedule": "burst 2", "input": '{"input": {"prompt": "{{word}}"}}'}
+        refused = ui.post("/swarm", **form, data="/etc/words.jsonl")
+        assert (refused["success"], "--data '/etc/words.jsonl' is outside" in refused["message"]) == (False, True)
+        assert ui.post("/swarm", **form, data=str(rows))["success"]
+        ui.locust.until(lambda run: reported(run) == 1)
+        (about,) = (json.loads(path.read_text(encoding="utf-8")) for path in ui.locust.runs.glob("*/run.json"))
+        assert (about["ledger"]["counts"], about["data"]["file"]) == ({"ok": 2}, str(rows))
+
+
+@pytest.mark.slow
 def test_the_stop_button_drains_and_the_ledger_balances():
     with transcriber(*FIXED) as service, WebUi("--host", service.url, *PLAIN) as ui:
         assert ui.post("/swarm", schedule="steady 60s 10/s")["success"]
