@@ -13,7 +13,7 @@ from locust import User, task
 from locust.exception import StopUser
 
 from coldburst import startup
-from coldburst.load import run_options, scale_to_zero
+from coldburst.load import repeated, run_options, scale_to_zero
 from coldburst.load.run_spec import RunKind
 from coldburst.schedule import replay
 from coldburst.session import Session
@@ -28,6 +28,8 @@ class ArrivalUser(User):
 
     Attributes:
         schedule: the load, stage by stage, as in "burst 30" or "warm 20s 1/s, steady 60s 3/s poisson".
+        repeats: times that a burst is sent, each after the last answer of the one before.
+        pause: seconds between two of them.
         max_in_flight: limit on requests in flight.
         host: the endpoint if --host is not given.
         request: a method ``request(self, job)`` makes each request instead of the usual ones (docs/guides/own-requests.md).
@@ -36,8 +38,10 @@ class ArrivalUser(User):
     abstract = True
     fixed_count = 1
     host = run_options.EMBEDDED
-    kind: ClassVar[RunKind] = RunKind()
+    kind: ClassVar[RunKind] = repeated.KIND
     schedule: ClassVar[str]
+    repeats: ClassVar[int]
+    pause: ClassVar[float]
     max_in_flight: ClassVar[int]
     request: Callable[[Job], object] | None = None
 

@@ -2,6 +2,7 @@
 
     locust -f locustfiles/burst.py --headless                                  # the embedded endpoint
     locust -f locustfiles/burst.py --headless --host http://127.0.0.1:8083     # your own service
+    locust -f locustfiles/burst.py --headless --repeats 5                      # five bursts, to predict the next
     locust -f locustfiles/burst.py                                             # the web UI
 
 Thirty transcriptions are requested at once. Response time counts from the moment of the burst, so it

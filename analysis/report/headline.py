@@ -9,7 +9,7 @@ from coldburst.record.attempt import OUTCOMES
 
 from ..runs.load import RUNPOD
 from ..tables.attempt_tables import cause_words, failure_causes, retry_summary
-from ..tables.burst import next_burst_s
+from ..tables.burst import BURST, prediction
 from ..tables.cold_runs import ColdRun, cold_run
 from ..tables.cold_starts import cold_starts
 from ..tables.run_tables import Tables
@@ -87,13 +87,14 @@ def _speed(tables: Tables) -> str:
     if not times.n:
         ok = tables.ledger.counts.get("ok", 0)
         return "the rows have no times" if ok else "no response time, because no request was answered ok"
-    tail, ahead = times.at(95), next_burst_s(tables)
+    tail, ahead = times.at(95), prediction(tables)
     if ahead:
-        range_s = " to ".join(dict.fromkeys(map(seconds, ahead[95])))
-        return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} (the next such burst: {range_s})"
+        range_s = " to ".join(dict.fromkeys(map(seconds, ahead.ranges[95])))
+        which = "such burst" if ahead.unit == BURST else "run"
+        return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} (the next {which}: {range_s})"
     if tail.maximum:
         return (
             f"half answered within {seconds(times.at(50).value)}, all within {seconds(times.maximum)} (n = {times.n:,}: too few for a P95)"
         )
-    beside = f"n = {times.n:,}" if tail.lower is not None else f"n = {times.n:,}; too few for an interval of the P95"
+    beside = f"n = {times.n:,}" if tail.lower is not None or tail.alike else f"n = {times.n:,}; too few for an interval of the P95"
     return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} ({beside})"

@@ -12,7 +12,7 @@ from ..runs import locust_csv
 from ..statistics.percentiles import Percentile, TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables.attempt_tables import dispatched_again, events, failure_causes, polling, retry_summary
-from ..tables.burst import next_burst_s
+from ..tables.burst import BURST, Prediction, prediction
 from ..tables.cold_starts import cold_starts
 from ..tables.run_tables import Tables
 from ..tables.throughput import by_stage
@@ -53,7 +53,8 @@ def _measured(of: Tables, *, swept: bool) -> dict[str, Any]:
             "ok_share": book.counts.get("ok", 0) / book.planned if book.planned else None,
         },
         "response_time_s": {policy: _sample(times) for policy, times in of.response.items()},
-        "next_burst_s": {f"p{p}": list(ends) for p, ends in next_burst_s(of).items()} or None,
+        "next_burst_s": _next_s(prediction(of), burst=True),
+        "next_run_s": _next_s(prediction(of), burst=False),
         "service_time_s": {policy: _sample(times) for policy, times in of.service.items()},
         "lateness_s": {**_sample(late.times), "limit": lateness_limit_s(of), "held": late.held, "held_max": late.held_max_s},
         "throughput": {"ok": flow.ok, "wall_s": flow.wall_s, "per_s": flow.per_s, "offered_per_s": flow.offered_per_s},
@@ -190,3 +191,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 9) if math.isfinite(value) else None
     return value if value is None or isinstance(value, str | int) else None
+
+
+def _next_s(ahead: Prediction | None, *, burst: bool) -> dict[str, list[float]] | None:
+    """The prediction intervals of the next burst, or of the next run."""
+    if ahead is None or (ahead.unit == BURST) != burst:
+        return None
+    return {f"p{percent}": list(ends) for percent, ends in ahead.ranges.items()}

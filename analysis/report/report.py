@@ -58,9 +58,9 @@ class Report:
         return confidence(self.tables, self.verdict) if self.answer is None else None
 
 
-def report(run: Run) -> Report:
-    """The report of ``run``; nothing is written."""
-    tables = Tables(run)
+def report(run: Run, others: tuple[Tables, ...] = ()) -> Report:
+    """The report of ``run``, pooled with ``others`` of the same test; nothing is written."""
+    tables = Tables(run, others)
     verdict = judge(run, tables)
     if run.totals is not None:
         return Report(run, tables, verdict, locust_csv.headline(run.totals), "", objectives=_kept(tables, verdict))

@@ -11,7 +11,8 @@ from coldburst.lines import one_line
 from coldburst.record.attempt import OUTCOMES
 
 from ..runs import locust_csv
-from ..statistics.percentiles import PERCENTS, TimeSummary
+from ..statistics.intervals import share_interval
+from ..statistics.percentiles import PERCENTS, TimeSummary, ascending, percentile
 from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables import attempt_tables
 from ..tables.attempt_tables import (
@@ -24,7 +25,7 @@ from ..tables.attempt_tables import (
     failure_causes,
     retry_summary,
 )
-from ..tables.burst import next_burst_s
+from ..tables.burst import Draw, Prediction, draws, is_burst, prediction
 from ..tables.cold_starts import FILE, ColdStarts, cold_starts, is_shortened
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
 from ..tables.throughput import by_stage
@@ -37,10 +38,6 @@ from .unit_sheet import unit_sheets
 from .workload_sheets import workload_sheets
 
 ERROR_SHOWN = 120
-NEXT_BURST = (
-    "Nearest-rank percentiles. The next burst of this size is predicted by replaying this one's queue with resampled service times: "
-    "it holds if the workers are alike, and as many."
-)
 # When a request is due at the endpoint, without and with an upload before it.
 _DUE = ("scheduled", "scheduled − upload")
 LEADING = "Most frequent first, at most 20."
@@ -56,10 +53,10 @@ def run_sheets(of: Tables, answer: SweepAnswer | None = None) -> list[Sheet]:
     has_uploads = of.object_transfers is not None and of.object_transfers.upload.n > 0
     made = [
         _ledger(of),
-        _times("Response time", of.response, f"done − {_DUE[has_uploads]}, up to the end of the last attempt.", of, next_burst_s(of)),
+        _times("Response time", of.response, f"done − {_DUE[has_uploads]}, up to the end of the last attempt.", of, prediction(of)),
     ]
-    made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of, {}))
-    made += [*cold_sheets(of), *queue_sheets(of), *retry_sheets(of)]
+    made.append(_times("Service time", of.service, "done − sent, of the last attempt.", of, None))
+    made += [_draws(of), *cold_sheets(of), *queue_sheets(of), *retry_sheets(of)]
     made += [
         _throughput(of),
         _lateness(of),
@@ -103,7 +100,7 @@ def _share(part: int, whole: int) -> str:
     return percent(part / whole) if whole else NONE
 
 
-def _times(title: str, both: dict[str, TimeSummary], formula: str, of: Tables, ahead: Mapping[int, tuple[float, float]]) -> Sheet:
+def _times(title: str, both: dict[str, TimeSummary], formula: str, of: Tables, ahead: Prediction | None) -> Sheet:
     """One column of percentiles where every request was answered ok, two where the failures make a difference."""
     shown = {policy: both[policy] for policy in POLICIES if policy == "ok" or both[policy].n != both["ok"].n}
     head = ["", *(part for policy, times in shown.items() for part in (f"{POLICIES[policy]} (n = {times.n:,})", "95 % interval"))]
@@ -113,9 +110,9 @@ def _times(title: str, both: dict[str, TimeSummary], formula: str, of: Tables, a
     ]
     basis = method_remark(*shown.values())
     if ahead:
-        head[2], basis = "next burst, 95 %", NEXT_BURST
+        head[2], basis = f"next {ahead.unit}, 95 %", f"Nearest-rank percentiles. {ahead.method}"
         rows = [
-            (name, value, f"{seconds(ahead[p][0])} to {seconds(ahead[p][1])}", *rest)
+            (name, value, f"{seconds(ahead.ranges[p][0])} to {seconds(ahead.ranges[p][1])}", *rest)
             for p, (name, value, _, *rest) in zip(PERCENTS, rows, strict=True)
         ]
     rows.append(("max", *(part for times in shown.values() for part in (seconds(times.maximum), ""))))
@@ -123,6 +120,25 @@ def _times(title: str, both: dict[str, TimeSummary], formula: str, of: Tables, a
     endless = sum(of.ledger.counts.get(name, 0) for name in ENDLESS)
     left = f" Excluded because they never ended: {endless:,} ({' and '.join(ENDLESS)})." if endless else ""
     return Sheet(title, tuple(head), tuple(rows), f"{formula} {basis}{left}".strip())
+
+
+def _draws(of: Tables) -> Sheet:
+    """The percentiles of each burst of a run with --repeats, or of each pooled run; empty for a single one."""
+    each = draws(of)
+    rows = tuple((one_line(draw.name), f"{len(draw.ok_s):,} of {len(draw.requests):,}", *_each(draw), _met_cold(draw)) for draw in each)
+    head = ("", "ok", *(f"P{p}" for p in PERCENTS), "met a cold start")
+    return Sheet("Each burst" if is_burst(of) else "Each run", head, rows if len(each) > 1 else (), "Response times of answered ok.")
+
+
+def _each(of: Draw) -> Iterator[str]:
+    ordered = ascending(of.ok_s)
+    for p in PERCENTS:
+        yield percentile_text(percentile(ordered, p).value, len(ordered), p) if len(ordered) else NONE
+
+
+def _met_cold(of: Draw) -> str:
+    known = of.requests["cold"].dropna()
+    return f"{int(known.sum()):,} of {len(known):,}" if len(known) else NONE
 
 
 def _throughput(of: Tables) -> Sheet:
@@ -261,8 +277,10 @@ def _condition(found: ColdStarts, name: str, which: str) -> tuple[str, ...]:
 
 
 def _cold(found: ColdStarts) -> Iterator[tuple[str, str, str]]:
-    share = f" ({percent(found.share)})" if found.share is not None else ""
-    yield "cold requests", f"{found.cold:,} of {found.known:,}{share}", "of requests for which this is known"
+    of = share_interval(found.cold, found.known)
+    ends = f"; 95 %: {percent(of.lower)} to {percent(of.upper)}" if of.lower is not None else ""
+    share = f" ({percent(found.share)}{ends})" if found.share is not None else ""
+    yield "cold requests", f"{found.cold:,} of {found.known:,}{share}", "of requests for which this is known; Clopper and Pearson"
     yield from ((f"… {how.replace('_', ' ')}", f"{n:,}", TOLD_BY[how]) for how, n in found.by.items())
     if found.starts is None:
         yield "starts of endpoint workers", NONE, "neither the worker list nor an event reported any"

@@ -28,6 +28,11 @@ MOST_WORK = 200_000_000
 FEWEST_REPLAYS = 200
 # Silverman's rule for the width of a normal kernel, times n^(-1/5) standard deviations.
 BANDWIDTH = 1.06
+# Begins of slots that differ by more than this factor are of ready workers and of ones that started: they have no common scale.
+MOST_FACTOR = 5.0
+# The fewer requests share a slot, the more the P95 depends on the largest service times, of which a sample shows too little: the spread
+# of their logarithms grows by this share times slots ÷ requests (bench/next_burst.py).
+EXTREME = 0.15
 # Requests of one slot seem to overlap by up to this share of the median service, because the begin includes network delays.
 OVERLAP = 0.1
 # Times that are taken for this long if they are shorter, in seconds: they have logarithms then.
@@ -80,8 +85,8 @@ def next_burst(of: Slots, seed: int = 1) -> dict[int, tuple[float, float]]:
         return {}
     replays = int(min(REPLAYS, max(MOST_WORK / (n * places), FEWEST_REPLAYS)))
     draw = np.random.default_rng(seed)
-    free = np.sort(_resampled(of.begins[None, :], replays, places, draw)[0], axis=1)
-    busy, tails = _resampled(np.stack((of.busy, of.tails)), replays, n, draw)
+    free = np.sort(_resampled(of.begins[None, :], replays, places, draw, logs=bool(_factor(of.begins) <= MOST_FACTOR))[0], axis=1)
+    busy, tails = _resampled(np.stack((of.busy, of.tails)), replays, n, draw, wider=1 + EXTREME * places / n)
     responses = _served(free, busy, tails)
     responses.sort(axis=1)
     side = (1 - LEVEL) / 2
@@ -89,24 +94,32 @@ def next_burst(of: Slots, seed: int = 1) -> dict[int, tuple[float, float]]:
     return {percent: (float(lower), float(upper)) for percent, (lower, upper) in found.items()}
 
 
-def _resampled(values: Floats, replays: int, size: int, draw: np.random.Generator) -> NDArray[np.float64]:
+def _factor(values: Floats) -> float:
+    """The largest of ``values`` divided by the smallest."""
+    return float(values.max()) / max(float(values.min()), LEAST_S)
+
+
+def _resampled(
+    values: Floats, replays: int, size: int, draw: np.random.Generator, *, logs: bool = True, wider: float = 1.0
+) -> NDArray[np.float64]:
     """``replays`` samples of ``size`` columns, each drawn from a sample of the columns of its own.
 
     The draws are smoothed by a normal kernel on logarithms (Silverman and Young, Biometrika 74, 1987), as no sample contains the
-    largest value that can come, and spread by the factor by which Student's t exceeds the normal.
+    largest value that can come, and spread by the factor by which Student's t exceeds the normal. Without ``logs``, for values that
+    may be 0, on the values themselves. ``wider`` multiplies the spread.
     """
     known = values.shape[1]
     own = draw.integers(0, known, (replays, known))
     places = np.take_along_axis(own, draw.integers(0, known, (replays, size)), axis=1)
     if known < 2:
         return values[:, places]
-    logs = np.log(np.maximum(values, LEAST_S))
-    means, spread = logs.mean(axis=1)[:, None, None], logs.std(axis=1, ddof=1)[:, None, None]
+    scaled = np.log(np.maximum(values, LEAST_S)) if logs else values
+    means, spread = scaled.mean(axis=1)[:, None, None], scaled.std(axis=1, ddof=1)[:, None, None]
     width = BANDWIDTH * known**-0.2
-    factor = math.sqrt(known / (known - 1)) * t_quantile(known - 1) / Z
+    factor = math.sqrt(known / (known - 1)) * t_quantile(known - 1) / Z * wider
     noise = draw.standard_normal((replays, size))
-    smooth = means + ((logs[:, places] - means) + width * spread * noise) / math.sqrt(1 + width**2) * factor
-    drawn: NDArray[np.float64] = np.exp(np.minimum(smooth, 700.0))
+    smooth = means + ((scaled[:, places] - means) + width * spread * noise) / math.sqrt(1 + width**2) * factor
+    drawn: NDArray[np.float64] = np.exp(np.minimum(smooth, 700.0)) if logs else np.maximum(smooth, 0.0)
     return drawn
 
 

@@ -16,6 +16,9 @@ from .autocorrelation import Floats, correlation_time, effective_sample_size, sa
 from .intervals import BLOCKS, LEAST_INDEPENDENT, LEVEL, NO_VALUES, TIED, WITHIN, Interval, t_interval, too_few
 
 PERCENTS = (50, 90, 95, 99)
+# Correlated values of one run that blocks of time need. Shorter runs are taken for long enough when they happen to see no slow
+# stretch, and their intervals miss (bench/coverage.py).
+LEAST_OF_BLOCKS = 30_000
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class Percentile:
         value: the nearest-rank percentile; None if there are no values.
         lower, upper: the ends of the interval; None if n is too small for one.
         maximum: whether the rank is n, so that the "percentile" is the largest value.
-        alike: whether consecutive values are correlated. The interval then uses blocks of time, or is missing if the run is short.
+        alike: whether consecutive values are correlated. Then there is no interval within one run, unless it is very long.
+        at_least, at_most: one-sided bounds, each with LEVEL, where independent values are too few for an interval (Wilks, Annals of
+            Mathematical Statistics 12, 1941): P95 has an upper one from n = 59.
     """
 
     percent: int
@@ -37,6 +42,8 @@ class Percentile:
     upper: float | None
     maximum: bool
     alike: bool = False
+    at_least: float | None = None
+    at_most: float | None = None
 
     @property
     def remark(self) -> str:
@@ -103,7 +110,9 @@ def percentiles_over_repeats(runs: Sequence[Floats]) -> tuple[Percentile, ...]:
 
 
 def _by_blocks(values: Floats, of: Percentile, worth: float) -> Percentile:
-    return of if of.lower is None else _with_parts(of, np.array_split(values, BLOCKS), worth)
+    if of.lower is None or len(values) < LEAST_OF_BLOCKS:
+        return replace(of, lower=None, upper=None, alike=True, at_least=None, at_most=None)
+    return _with_parts(of, np.array_split(values, BLOCKS), worth)
 
 
 def _with_parts(of: Percentile, parts: Sequence[Floats], worth: float | None) -> Percentile:
@@ -112,7 +121,7 @@ def _with_parts(of: Percentile, parts: Sequence[Floats], worth: float | None) ->
         return of
     enough = worth is None or sample_suffices(worth, of.percent)
     lower, upper = _sectioned(parts, of.percent, of.value) if enough else (None, None)
-    return replace(of, lower=lower, upper=upper, alike=worth is not None)
+    return replace(of, lower=lower, upper=upper, alike=worth is not None, at_least=None, at_most=None)
 
 
 def _sectioned(parts: Sequence[Floats], percent: int, value: float) -> tuple[float, float]:
@@ -133,7 +142,15 @@ def percentile(ascending: NDArray[Any], percent: int) -> Percentile:
     place = nearest_rank(n, percent)
     ends = order_statistic_ranks(n, percent)
     lower, upper = (value_at_rank(ascending, ends[0]), value_at_rank(ascending, ends[1])) if ends else (None, None)
-    return Percentile(percent, n, float(ascending[place - 1]), lower, upper, place == n)
+    least, most = (None, None) if ends else _bounds(ascending, percent)
+    return Percentile(percent, n, float(ascending[place - 1]), lower, upper, place == n, at_least=least, at_most=most)
+
+
+def _bounds(ascending: NDArray[Any], percent: int) -> tuple[float | None, float | None]:
+    n = len(ascending)
+    lower, upper = _lower_rank(n, percent, 1 - LEVEL), _lower_rank(n, 100 - percent, 1 - LEVEL)
+    least = None if lower is None else value_at_rank(ascending, lower)
+    return least, None if upper is None else value_at_rank(ascending, n + 1 - upper)
 
 
 def nearest_rank(n: int, percent: int) -> int:

@@ -44,9 +44,10 @@ class Lateness:
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of one run, each computed on first use."""
+    """The tables of one run, each computed on first use; ``others``: those of runs of the same kind that are pooled with it."""
 
     run: Run
+    others: tuple[Tables, ...] = ()
 
     @cached_property
     def attempts(self) -> pd.DataFrame:

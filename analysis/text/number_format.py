@@ -64,7 +64,8 @@ def percentile_text(value: float | None, n: int, percent: int) -> str:
 
 
 def interval_text(of: Percentile) -> str:
-    """The interval of a percentile in seconds, or why there is none."""
-    if of.lower is None or of.upper is None:
-        return of.remark
-    return f"{seconds(of.lower)} to {seconds(of.upper)}"
+    """The interval of a percentile in seconds, or its one-sided bounds; NONE without both."""
+    if of.lower is not None and of.upper is not None:
+        return f"{seconds(of.lower)} to {seconds(of.upper)}"
+    bounds = (("at least", of.at_least), ("at most", of.at_most))
+    return ", ".join(f"{word} {seconds(end)}" for word, end in bounds if end is not None) or NONE

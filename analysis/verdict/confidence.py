@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..command_name import PROGRAM
-from ..tables.burst import Prediction, prediction
+from ..tables.burst import Prediction, comparable, draws, is_burst, prediction
 from ..tables.run_tables import Tables
 from ..text.number_format import plural, seconds
 from .verdict import Verdict
@@ -50,37 +50,36 @@ def confidence(of: Tables, verdict: Verdict) -> Confidence:
     if tail.value is None:
         return Confidence(LOW, "no request was answered ok")
     ends = ahead.ranges.get(95) if ahead else None
-    draws = ahead.draws if ahead else 1
     ends = ends or (None if tail.lower is None or tail.upper is None else (tail.lower, tail.upper))
-    command, duration_s = _remedy(of, draws, _elapsed_s(of))
+    command, duration_s = _remedy(of)
     if ends is None:
-        return Confidence(LOW, f"one run of {plural(tail.n, 'ok answer')} gives no interval for its P95", command, duration_s)
+        return Confidence(LOW, f"{plural(tail.n, 'ok answer')} of one run give no interval for its P95", command, duration_s)
     ratio = ends[1] / ends[0] if ends[0] > 0 else math.inf
     interval = f"the interval of the P95 is {seconds(ends[0])} to {seconds(ends[1])}"
-    if draws >= DRAWS and ratio <= NARROW and verdict.state == "valid":
-        return Confidence(HIGH, f"{_draws(ahead)}, and {interval}")
+    measured = _measured(of, ahead)
+    if ahead and ahead.draws >= DRAWS and ratio <= NARROW and verdict.state == "valid":
+        return Confidence(HIGH, f"{measured}, and {interval}")
     level = MEDIUM if ratio <= WIDE and verdict.state == "valid" else LOW
-    why = verdict.reasons[0].rstrip(".") if verdict.state != "valid" else f"{_draws(ahead)}, and {interval}"
+    why = verdict.reasons[0].rstrip(".") if verdict.state != "valid" else f"{measured}, and {interval}"
     return Confidence(level, why, command, duration_s)
 
 
-def _draws(ahead: Prediction | None) -> str:
-    if ahead is None or ahead.draws == 1:
-        return "one run cannot show what differs from run to run"
-    return f"{ahead.draws} {ahead.unit}s were measured"
+def _measured(of: Tables, ahead: Prediction | None) -> str:
+    if ahead and ahead.draws >= DRAWS:
+        return f"{plural(ahead.draws, ahead.unit)} were measured"
+    many, alike = len(draws(of)), len(comparable(of))
+    if alike < many:
+        return f"of {many} bursts or runs only {alike} are alike in whether they began with cold starts"
+    return "one run cannot show what differs from run to run" if many == 1 else f"{many} bursts or runs do not show how much they differ"
 
 
-def _elapsed_s(of: Tables) -> float | None:
-    elapsed_s = of.run.about.get("elapsed_s")
-    return float(elapsed_s) if isinstance(elapsed_s, int | float) else of.throughput.wall_s
-
-
-def _remedy(of: Tables, draws: int, elapsed_s: float | None) -> tuple[str, float | None]:
+def _remedy(of: Tables) -> tuple[str, float | None]:
     """What to do, and how long it takes: repeats of a burst in one run, or further runs."""
-    once_s = None if elapsed_s is None else elapsed_s / max(draws, 1)
-    if of.throughput.not_offered == "all at once":
-        many = REPEATS if draws < REPEATS else 2 * draws
-        return f"run the same command with --repeats {many}", None if once_s is None else once_s * many
-    more = max(DRAWS - draws, 2)
+    many, elapsed_s = len(draws(of)), of.run.about.get("elapsed_s", of.throughput.wall_s)
+    once_s = float(elapsed_s) * (1 + len(of.others)) / many if isinstance(elapsed_s, int | float) else None
+    if is_burst(of):
+        repeats = REPEATS if many < REPEATS else 2 * many
+        return f"run the same command with --repeats {repeats}", None if once_s is None else once_s * repeats
+    more = max(DRAWS - many, 2)
     pooled = f"run the same command {more} more times and pool the runs: {PROGRAM} report RUN RUN RUN"
     return pooled, None if once_s is None else once_s * more

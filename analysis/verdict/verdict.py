@@ -15,7 +15,7 @@ from ..command_name import PROGRAM
 from ..runs.load import Run
 from ..statistics.percentiles import smallest_sample
 from ..statistics.two_groups import two_groups_sentence
-from ..tables.burst import next_burst_s
+from ..tables.burst import is_burst, prediction
 from ..tables.run_tables import Tables
 from ..tables.throughput import planned_stages
 from ..text.number_format import percent, plural, seconds
@@ -27,7 +27,6 @@ CPU_SHARE = 0.10
 RATE_KEPT = 0.95
 # A stage's requests may leave this long after its last one was due: seconds, or a share of its duration.
 GRACE_S, GRACE_SHARE = 1.0, 0.05
-ALIKE = 0.30
 # HTTP statuses of a key that is missing or not accepted.
 KEY_REFUSED = (401, 403)
 # A larger difference between the clocks of a generator and the master is noted.
@@ -252,16 +251,26 @@ def _clock_notes(run: Run) -> Iterator[str]:
 
 
 def _sample_notes(tables: Tables) -> Iterator[str]:
-    n, least = tables.response["ok"].n, smallest_sample(95)
-    predicted = bool(next_burst_s(tables))
-    if 0 < n < least and not predicted:
-        yield f"A P95 confidence interval needs {least} successes; you have {n}: plan more requests, or repeat the run."
-    alike = tables.lag1_autocorrelation
-    if alike is not None and alike > max(ALIKE, 2 / n**0.5) and not predicted:
-        yield (
-            f"Consecutive answers are correlated (lag-1 autocorrelation {alike:.2f}), as behind a queue. Intervals therefore use blocks of "
-            "time, or are missing if the run is too short; repeat the run before you decide."
-        )
+    if prediction(tables) is None and (sentence := _no_interval(tables)):
+        yield sentence
     ok = tables.requests.loc[tables.requests["outcome"] == "ok", ["response_s", "cold"]]
     if sentence := two_groups_sentence(ok["response_s"], ok["cold"].fillna(False)):
         yield sentence
+
+
+def _no_interval(tables: Tables) -> str:
+    """Why the P95 has no interval, and what gives one; "" if it has one, or nothing was answered."""
+    times, least = tables.response["ok"], smallest_sample(95)
+    if not times.n or (tail := times.at(95)).lower is not None:
+        return ""
+    if is_burst(tables):
+        return (
+            "The P95 has no interval: the answers of a burst share one queue, which can be replayed only if the endpoint reports queue and "
+            "execution times and nearly all requests were ok; send the burst several times with --repeats 5."
+        )
+    if tail.alike:
+        return (
+            "Percentiles have no interval: successive answers are correlated, as behind a queue, and one run is one draw of it; run the "
+            f"test three times and pool the runs with {PROGRAM} report RUN RUN RUN."
+        )
+    return f"A P95 confidence interval needs {least} successes; you have {times.n}: plan more requests, or repeat the run."

@@ -35,7 +35,8 @@ class RunKind:
         options: its options, in addition to those of every run.
         max_in_flight: default of --max-in-flight.
         stages: makes the schedule from the options; None: it is read from --schedule.
-        hooks: makes the hooks around stages from plan and API key; a stage then begins after the last response of the one before.
+        hooks: makes the hooks around stages from plan and API key, or None; with hooks a stage begins after the last response of the
+            one before.
         consent: raises ValueError if options cost money and the user did not agree; called before a run starts from a form.
         embedded: arguments for the embedded emulator.
     """
@@ -43,7 +44,7 @@ class RunKind:
     options: tuple[Option, ...] = ()
     max_in_flight: int = MAX_IN_FLIGHT
     stages: Callable[[Mapping[str, Any]], tuple[Stage, ...]] | None = None
-    hooks: Callable[[RunPlan, str], StageHooks] | None = None
+    hooks: Callable[[RunPlan, str], StageHooks | None] | None = None
     consent: Callable[[Mapping[str, Any]], None] | None = None
     embedded: tuple[str, ...] = ()
 
@@ -88,11 +89,9 @@ class RunSpec:
 
     def stages(self, values: Mapping[str, Any]) -> tuple[Stage, ...] | None:
         """The schedule if the kind makes it; None if it is read from --schedule. Raises OptionError if there is none."""
-        if self.kind.stages:
-            return self.kind.stages(values)
-        if not str(values["schedule"]).strip():
+        if "schedule" in values and not str(values["schedule"]).strip():
             raise OptionError(f"{self.class_name} has no schedule: give the class one, as in schedule = '{EXAMPLE}', or use --schedule")
-        return None
+        return self.kind.stages(values) if self.kind.stages else None
 
 
 @cache

@@ -94,10 +94,21 @@ def test_a_rank_between_two_is_in_a_straight_line_between_their_values():
 def test_neighbours_that_are_alike_are_said_to_be():
     rising = percentiles(np.linspace(1, 2, 400))
     assert [(of.alike, of.lower, of.remark) for of in rising[:3]] == [(True, None, "values are correlated: repeat the run")] * 3
-    assert percentiles(np.linspace(1, 2, 50))[2].remark == "n too small"
+    assert (percentiles(np.linspace(1, 2, 50))[2].at_least, percentiles(np.linspace(1, 2, 50))[2].at_most) == (None, None)
     mixed = percentiles(np.random.default_rng(1).permutation(np.linspace(1, 2, 400)))
     assert [of.alike for of in mixed] == [False] * 4
     assert mixed[2] == percentile(np.linspace(1, 2, 400), 95)
+
+
+def test_too_few_independent_values_have_one_sided_bounds():
+    """The largest of n is above P95 in 1 - 0.95^n of samples: 95 % from n = 59; P90 from n = 29."""
+    values = np.arange(1.0, 59.0)
+    assert percentile(values, 95).at_most is None
+    assert percentile(np.arange(1.0, 60.0), 95).at_most == pytest.approx(59.0, abs=0.1)
+    assert percentile(values[:29], 90).at_most == pytest.approx(29.0, abs=0.1)
+    # P(at most 26 of 30 are below P95) = 0.061 and P(at most 25) = 0.016: the bound is between the 26th and the 27th.
+    assert 26.0 < percentile(values[:30], 95).at_least < 27.0
+    assert (percentile(np.arange(72.0), 95).at_least, percentile(np.arange(72.0), 95).at_most) == (None, None)
 
 
 def test_empty_values_are_left_out():

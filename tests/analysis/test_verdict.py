@@ -82,7 +82,7 @@ def test_a_clean_burst_of_30_has_a_note_on_its_p95_only_without_queue_times(burs
     assert (found.state, found.reasons) == ("valid", ())
     assert not any("confidence interval" in note for note in found.notes)
     unknown = verdict(burst, queue_s=float("nan"))
-    assert unknown.notes[0].startswith("A P95 confidence interval needs 72 successes; you have 30:")
+    assert unknown.notes[0].startswith("The P95 has no interval: the answers of a burst share one queue")
 
 
 def test_a_missing_row_makes_an_ended_run_invalid_and_a_killed_one_degraded(burst):
@@ -202,15 +202,18 @@ def test_locusts_totals_are_degraded_and_say_what_they_cannot_tell():
     assert all(word in told for word in ("no ledger", "include failures", "two digits", "--csv-full-history"))
 
 
-def test_answers_that_a_queue_ties_together_get_a_note_and_independent_ones_none(burst):
-    def alike(response_s):
-        found = verdict(burst, scheduled_s=0.0, held_s=0.0, sent_s=0.0, done_s=response_s, queue_s=float("nan"))
-        return [note for note in found.notes if note.startswith("Consecutive answers are correlated")]
+def test_answers_that_a_queue_ties_together_get_one_note_and_independent_ones_another(burst):
+    stage = {"stages": [{"name": "burst", "planned": 30, "duration_s": 30.0, "closed": False}]}
+
+    def notes(response_s):
+        found = verdict(burst, stage, scheduled_s=0.0, held_s=0.0, sent_s=0.0, done_s=response_s, queue_s=float("nan"))
+        return [note for note in found.notes if "interval" in note]
 
     line = pd.Series(range(1, 31), dtype=float)
-    assert "0.90" in alike(line)[0]
-    assert "blocks of time" in alike(line)[0]
-    assert alike(line.sample(frac=1, random_state=3, ignore_index=True)) == []
+    (note,) = notes(line)
+    assert "successive answers are correlated" in note
+    (note,) = notes(line.sample(frac=1, random_state=3, ignore_index=True))
+    assert note.startswith("A P95 confidence interval needs 72 successes; you have 30:")
 
 
 STEADY = {"name": "steady", "planned": 20, "duration_s": 20.0, "closed": False}
