@@ -96,5 +96,6 @@ def _speed(tables: Tables) -> str:
         return (
             f"half answered within {seconds(times.at(50).value)}, all within {seconds(times.maximum)} (n = {times.n:,}: too few for a P95)"
         )
-    beside = f"n = {times.n:,}" if tail.lower is not None or tail.alike else f"n = {times.n:,}; too few for an interval of the P95"
+    why = "" if tail.lower is not None else "; no interval of the P95" if tail.alike else "; too few for an interval of the P95"
+    beside = f"n = {times.n:,}{why}"
     return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} ({beside})"

@@ -108,7 +108,7 @@ def test_the_table_of_causes_says_them_in_plain_words(queue, retries):
 def test_the_finding_names_causes_cold_starts_and_warm_answers(queue):
     assert headline(queue) == (
         "36 requests (burst 30, rest 140s 0/s, calm 120s 0.05/s): 32 of 36 ok; 4 queue_timeout after 120 s (no capacity); half answered "
-        "within 60.1 s, 95 % within 125 s (n = 32; too few for an interval of the P95). 3 cold starts, median 8.20 s; "
+        "within 60.1 s, 95 % within 125 s (n = 32; no interval of the P95). 3 cold starts, median 8.20 s; "
         "half of the warm answers within 12.1 s."
     )
 
@@ -124,7 +124,7 @@ def test_the_finding_without_a_start_or_without_a_word_of_any(queue, retries):
     assert headline(changed(queue, events=None)).endswith(". 3 of 32 met a cold start; half of the warm answers within 12.1 s.")
     assert headline(retries).endswith(". No request met a cold start; half of the answers without a cold start within 801 ms.")
     other = changed(queue, {"target": {"kind": "transcription"}})
-    assert headline(other).endswith("(n = 32; too few for an interval of the P95).")
+    assert headline(other).endswith("(n = 32; no interval of the P95).")
 
 
 def test_requests_are_told_from_attempts(retries):
