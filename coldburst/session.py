@@ -141,11 +141,13 @@ class Session:
             else:
                 self.unreported.discard(run.recorder.id)
 
-    def _exit_code(self, run: LoadRun | DistributedRun, ledger: Ledger, verdict: str = "", kept: bool | None = None) -> int | None:
+    def _exit_code(
+        self, run: LoadRun | DistributedRun, ledger: Ledger, verdict: str = "", kept: bool | None = None, *, told: bool = True
+    ) -> int | None:
         """The process's exit code; None leaves it to Locust, which counts errors of listeners.
 
         Args:
-            verdict, kept: from the report, see ``exit_codes.code``; without them the run decides alone.
+            verdict, kept, told: from the report, see ``exit_codes.code``; without them the run decides alone.
         """
         parsed = self._environment.parsed_options
         if not run.sent:
@@ -158,7 +160,7 @@ class Session:
         # Requests not sent because of --run-time are no failures; those shed by the in-flight cap before are.
         beyond = ledger.counts.get("not_sent", 0) - self._shed if run.ended_by == exit_codes.RUN_TIME else 0
         good = ledger.counts.get("ok", 0) + beyond >= ledger.planned
-        code = exit_codes.code(verdict=verdict, kept=kept, good=good, errors=errors)
+        code = exit_codes.code(verdict=verdict, kept=kept, told=told, good=good, errors=errors)
         # Locust counts a failed attempt even if a retry succeeded.
         return None if code == exit_codes.GOOD and log.unhandled_greenlet_exception else code
 
@@ -315,10 +317,12 @@ class Session:
             logger.error("The report failed. Ledger: %s. Try again with: %s report %s", run.ledger, analysis_program(), folder)
             return
         found = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
-        kept = None if found["objectives"] is None else all(one["passes"] for one in found["objectives"])
+        results = found["objectives"]
+        kept = None if results is None else not any(one["state"] == "missed" for one in results)
+        told = all(one["passes"] or one["state"] == "missed" for one in results or ())
         for one in found["objectives"] or ():
             logger.log(logging.INFO if one["passes"] else logging.ERROR, "objective %s: %s", one["objective"], one["said"])
-        self._environment.process_exit_code = self._exit_code(run, ledger, found["verdict"]["state"], kept)
+        self._environment.process_exit_code = self._exit_code(run, ledger, found["verdict"]["state"], kept, told=told)
 
 
 def _about(checked: CheckedRun, host: str) -> dict[str, Any]:

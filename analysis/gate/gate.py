@@ -21,7 +21,7 @@ from ..tables.run_tables import Tables
 from ..text.sheet import escaped
 from ..verdict.verdict import Verdict, judge
 from .objective_metrics import MeasuredRun
-from .objective_results import MET, UNTOLD, ObjectiveResult, baseline_result, objective_result, objectives_of
+from .objective_results import MET, MISS, UNTOLD, ObjectiveResult, baseline_result, objective_result, objectives_of
 
 FAILED, SKIPPED = "failure", "skipped"
 MARKS = {"": "✅", FAILED: "❌", SKIPPED: "➖"}
@@ -50,7 +50,8 @@ class GateResult:
     @property
     def code(self) -> int:
         """The exit code."""
-        return exit_codes.code(verdict=self.verdict.state if self.by_verdict else "", kept=all(one.passes for one in self.results))
+        kept, told = not any(one.state == MISS for one in self.results), all(one.passes or one.state != UNTOLD for one in self.results)
+        return exit_codes.code(verdict=self.verdict.state if self.by_verdict else "", kept=kept, told=told)
 
     @property
     def cases(self) -> list[JUnitCase]:
@@ -199,5 +200,5 @@ def _shown(text: str) -> str:
 
 
 def _codes() -> str:
-    codes = (exit_codes.GOOD, exit_codes.NOTHING_SENT, exit_codes.DEGRADED, exit_codes.INVALID, exit_codes.MISSED)
+    codes = (exit_codes.GOOD, exit_codes.NOTHING_SENT, exit_codes.DEGRADED, exit_codes.INVALID, exit_codes.MISSED, exit_codes.UNTOLD)
     return "\n".join(f"  {code}  {exit_codes.MEANINGS[code].replace('`', '')}" for code in codes)

@@ -15,6 +15,7 @@ from ..runs import locust_csv
 from ..statistics.intervals import Interval, mean_interval, share_interval
 from ..statistics.percentiles import TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
+from ..tables.burst import prediction
 from ..tables.cold_starts import ColdStarts, cold_starts
 from ..tables.cost import cost
 from ..tables.run_tables import Tables
@@ -48,13 +49,20 @@ class MeasuredRun:
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A metric's value and its 95 % interval; ``why`` one of them is missing; ``of``: the setting that it belongs to."""
+    """A metric's value and its 95 % interval.
+
+    Attributes:
+        why: why one of them is missing.
+        of: the setting that it belongs to.
+        ahead: what the next run's value may be, where a run is one draw.
+    """
 
     value: float | None
     lower: float | None = None
     upper: float | None = None
     why: str = ""
     of: str = ""
+    ahead: tuple[float, float] | None = None
 
 
 def metric_value(of: MeasuredRun, metric: str) -> MetricValue:
@@ -82,7 +90,10 @@ def _time(of: Tables, metric: str) -> MetricValue:
         return MetricValue(None, why=untold)
     if point in ("max", "mean"):
         return MetricValue(times.maximum if point == "max" else times.mean)
-    found = times.at(int(point[1:]))
+    found, percent = times.at(int(point[1:])), int(point[1:])
+    if before == "" and (predicted := prediction(of)):
+        lower, upper = predicted.ranges[percent]
+        return MetricValue(found.value, lower, upper, ahead=(lower, upper))
     if found.maximum:
         return MetricValue(None, why=f"n = {found.n:,} is too small: the {point.upper()} would be the maximum, {seconds(found.value)}")
     return MetricValue(found.value, found.lower, found.upper, f"no interval: {found.remark}" if found.remark else "")

@@ -10,11 +10,14 @@ from coldburst.lines import one_line
 from coldburst.record import objectives
 from coldburst.record.objectives import MISSED, TIMES, Change, Objective, ObjectiveError
 
+from ..statistics.intervals import Interval, ratio_to_predicted, relative_difference
 from ..text.number_format import NONE, brief, number, percent, seconds
 from ..text.sheet import Sheet
 from .objective_metrics import MeasuredRun, MetricValue, metric_value, share_value
 
 MET, MISS, UNTOLD = "met", "missed", "cannot tell"
+# Begins the remark of a value whose interval includes the limit.
+UNSURE = "the interval includes the limit"
 UNITS = {"throughput": "per s", "offered": "per s", "units_per_s": "per s", "real_time_factor": "×", "cost": "USD", "cost_per_1000": "USD"}
 
 
@@ -109,8 +112,9 @@ def objective_result(of: MeasuredRun, one: Objective) -> ObjectiveResult:
     if found.value is None:
         state, remark = (MISS if stopped else UNTOLD), found.why
     else:
-        state = MET if one.met(found.value) and not stopped else MISS
         remark = _uncertain(found, one)
+        state = MET if one.met(found.value) and not stopped else MISS
+        state = UNTOLD if remark.startswith(UNSURE) and one.metric in TIMES and not stopped else state
     if stopped:
         remark = "; ".join(part for part in ("the run was stopped early for it", remark) if part)
     passes = state == MET or (state == UNTOLD and one.may_be_missing)
@@ -124,12 +128,50 @@ def baseline_result(of: MeasuredRun, base: MeasuredRun, limit: Change, different
         why = "" if anyway else different
         return _untold(limit.text, limit.metric, why or (found.why if found.value is None else f"the baseline: {before.why}"))
     most = before.value * (1 + limit.share)
-    met = found.value <= most if limit.metric not in objectives.HIGHER else found.value >= most
     by = found.value / before.value - 1 if before.value else 0.0
     moved = f"{'+' if by >= 0 else ''}{brief(by * 100)} %" if before.value else "from 0"
-    remark = "; ".join(part for part in (moved, _overlap(found, before, limit), different) if part)
+    state, doubt = _against(found, before, limit)
+    remark = "; ".join(part for part in (moved, doubt, different) if part)
     shown = f"{metric_text(limit.metric, most)} (the baseline has {metric_text(limit.metric, before.value)})"
-    return ObjectiveResult(limit.text, limit.metric, MET if met else MISS, found, shown, remark, met)
+    return ObjectiveResult(limit.text, limit.metric, state, found, shown, remark, state == MET)
+
+
+def _against(found: MetricValue, before: MetricValue, limit: Change) -> tuple[str, str]:
+    """The state of a limit against a baseline by the interval of the change, and a remark.
+
+    A figure that has no interval in any run (a count, a maximum, a cost) is decided by its value. A percentile without one cannot be
+    told.
+    """
+    assert found.value is not None and before.value is not None
+    higher = limit.metric in objectives.HIGHER
+    change = _change(found, before)
+    if change.lower is None or change.upper is None:
+        if found.why or before.why:
+            return UNTOLD, found.why or f"the baseline: {before.why}"
+        most = before.value * (1 + limit.share)
+        return (MET if (found.value >= most if higher else found.value <= most) else MISS), ""
+    best, worst = (change.upper, change.lower) if higher else (change.lower, change.upper)
+    ends = f"{_signed(change.lower)} to {_signed(change.upper)}"
+    if worst >= limit.share if higher else worst <= limit.share:
+        return MET, ends
+    if best < limit.share if higher else best > limit.share:
+        return MISS, ends
+    return UNTOLD, f"{ends}, which includes the limit: measure more requests, or repeat both runs"
+
+
+def _change(found: MetricValue, before: MetricValue) -> Interval:
+    """The relative change with its 95 % interval."""
+    assert found.value is not None and before.value is not None
+    if before.ahead:
+        return ratio_to_predicted(found.value, before.value, before.ahead)
+    if found.ahead or before.lower is None or found.lower is None:
+        return Interval(None, None, None, before.why or found.why)
+    one, other = (Interval(of.value, of.lower, of.upper, of.why) for of in (found, before))
+    return relative_difference(one, other)
+
+
+def _signed(share: float) -> str:
+    return f"{'+' if share >= 0 else ''}{brief(share * 100)} %"
 
 
 def _untold(text: str, metric: str, why: str) -> ObjectiveResult:
@@ -142,17 +184,7 @@ def _uncertain(found: MetricValue, one: Objective) -> str:
         return found.why
     if not found.lower <= one.value <= found.upper or found.lower == found.upper:
         return ""
-    return f"not certain: {_ends(one.metric, found, one.share)}"
-
-
-def _overlap(found: MetricValue, before: MetricValue, limit: Change) -> str:
-    """A remark if the interval of the run and that of the limit overlap."""
-    if found.lower is None or found.upper is None or before.lower is None or before.upper is None:
-        return found.why or before.why
-    low, high = (end * (1 + limit.share) for end in (before.lower, before.upper))
-    if found.lower > high or found.upper < low:
-        return ""
-    return f"not certain: {_ends(limit.metric, found)} vs. a limit of {_ends(limit.metric, MetricValue(None, low, high))}"
+    return f"{UNSURE}: {_ends(one.metric, found, one.share)}"
 
 
 def _ends(metric: str, of: MetricValue, shared: bool = False) -> str:

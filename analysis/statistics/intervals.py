@@ -28,6 +28,7 @@ LEAST_INDEPENDENT = 72
 # A rate is counted in at most MOST_BINS equal bins of time, of about A_BIN answers each.
 A_BIN, MOST_BINS = 5, 2000
 WITHIN = "within this run only"
+PREDICTED = "from the prediction of the next run"
 BY_DEFINITION = "by definition"
 NO_VALUES = "no values"
 TOO_FEW = "n too small for an interval"
@@ -222,6 +223,14 @@ def relative_difference(of: Interval, to: Interval) -> Interval:
     apart = difference(_logarithms(of), _logarithms(to))
     assert apart.lower is not None and apart.upper is not None
     return Interval(of.value / to.value - 1, math.expm1(apart.lower), math.expm1(apart.upper), apart.basis)
+
+
+def ratio_to_predicted(value: float, before: float, ends: tuple[float, float]) -> Interval:
+    """``value`` ÷ ``before`` − 1, with the interval that follows from what the next value may be, ``ends``, if nothing changed."""
+    lower, upper = ends
+    if min(value, before, lower) <= 0:
+        return Interval(None, None, None, NO_VALUES)
+    return Interval(value / before - 1, value / upper - 1, value / lower - 1, PREDICTED)
 
 
 def _logarithms(of: Interval) -> Interval:

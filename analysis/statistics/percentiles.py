@@ -18,7 +18,10 @@ from .intervals import BLOCKS, LEAST_INDEPENDENT, LEVEL, NO_VALUES, TIED, WITHIN
 PERCENTS = (50, 90, 95, 99)
 # Correlated values of one run that blocks of time need. Shorter runs are taken for long enough when they happen to see no slow
 # stretch, and their intervals miss (bench/coverage.py).
-LEAST_OF_BLOCKS = 30_000
+LEAST_OF_BLOCKS = 100_000
+
+# The correlation time of a busy queue is estimated too short by chance: from TIED_FROM on it counts UNSURE times (bench/coverage.py).
+TIED_FROM, UNSURE = 2.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -216,6 +219,7 @@ def _correlated(values: Floats, ordered: Floats, percent: int, time: float) -> I
     value = float(ordered[nearest_rank(n, percent) - 1])
     time = max(correlation_time(values > value), time)
     least = max(smallest_sample(max(percent, 100 - percent)), LEAST_INDEPENDENT)
+    time = time * UNSURE if time > TIED_FROM else time
     why, m = too_few(n, time, least, f"P{percent}"), int(n / time)
     if why or (ranks := order_statistic_ranks(m, percent)) is None:
         return Interval(value, None, None, why)
