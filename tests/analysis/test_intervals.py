@@ -185,7 +185,7 @@ def test_in_a_quarter_of_very_short_runs_likeness_is_not_seen():
 
 @pytest.mark.nightly
 def test_one_long_run_has_an_interval_that_covers():
-    found = [percentiles(run) for run in queue(300, 30_000, 0.8, seed=4)]
+    found = [percentiles(run) for run in queue(100, 100_000, 0.8, seed=4)]
     for place, percent in ((0, 50), (1, 90), (2, 95)):
         shown, misses = covered([each[place] for each in found], truth(percent, 0.8))
         assert shown > 0.90
