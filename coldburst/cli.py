@@ -59,6 +59,19 @@ def _service(module: str) -> Callable[[Sequence[str]], int]:
     return do
 
 
+def _plan(words: Sequence[str]) -> int:
+    """The planner, with the analysis to draw its pictures."""
+
+    def draw(plan: object, path: Path) -> None:
+        if sentence := missing("report"):
+            raise ValueError(sentence)
+        if str(IMPORT_ROOT) not in sys.path:
+            sys.path.insert(0, str(IMPORT_ROOT))
+        import_module(f"{analysis_module()}.figures.plans").save(plan, path)
+
+    return int(import_module("coldburst.planner.command").main(words, draw))
+
+
 def _restore(words: Sequence[str]) -> int:
     # As under Locust: TLS sockets are gevent's only if this comes before the first import of ssl.
     import_module("gevent.monkey").patch_all()
@@ -127,6 +140,7 @@ VERBS: Mapping[str, Verb] = {
     "emulator": Verb("start RunPod's serverless platform on this machine", _service("coldburst.emulator.command")),
     "transcriber": Verb("start a transcription service on this machine", _service("coldburst.transcriber.command")),
     "video": Verb("start a service that makes talking videos on this machine", _service("coldburst.video.command")),
+    "plan": Verb("predict, and find the cheapest setting that meets an objective; nothing is sent", _plan),
     "restore": Verb("restore an endpoint's settings after a run that was killed", _restore),
 }
 

@@ -17,9 +17,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from coldburst.load.retries import AGAIN
 from coldburst.record.attempt import Attempt, response_s
 from coldburst.record.objectives import COUNTS, OF_TIMES, Objective, ObjectiveError
+from coldburst.schedule.retries import AGAIN
 
 # Likelihood ratio from which an objective counts as failed.
 DOUBT = 1000.0

@@ -13,7 +13,6 @@ from gevent.lock import RLock
 from coldburst.data.row import DataError
 from coldburst.load import events
 from coldburst.load.dispatcher import Dispatcher
-from coldburst.load.retries import back_off_s
 from coldburst.load.run_options import RunPlan
 from coldburst.load.stage_hooks import EndRunError, StageContext, StageGate, StageHooks
 from coldburst.randomness import stream
@@ -22,6 +21,7 @@ from coldburst.record.ledger import Ledger
 from coldburst.record.run_directory import LocustCsv, Recorder
 from coldburst.record.wall_clock import WallClock
 from coldburst.redact import redact_columns
+from coldburst.schedule.retries import back_off_s
 from coldburst.schedule.stages import Arrival, planned
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.answer import retry_after_s

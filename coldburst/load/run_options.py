@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from coldburst.data.data_set import DataSet
 from coldburst.installation import analysis_program, own_or_given
 from coldburst.keys import CHAT_KEY, RUNPOD_KEY, TRANSCRIPTION_KEY, read_key
-from coldburst.load.retries import Retries
 from coldburst.option import Option, OptionError, attribute, parser
 from coldburst.record import objectives, prices
 from coldburst.schedule import replay
 from coldburst.schedule import stages as schedule_module
+from coldburst.schedule.retries import Retries
 from coldburst.schedule.stages import Stage, parse, planned, text
 from coldburst.targets import factory
 from coldburst.targets.address import KINDS, infer

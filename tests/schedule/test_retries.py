@@ -6,8 +6,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from coldburst.load.retries import AGAIN, LONGEST_ASKED_S, LONGEST_S, Retries, back_off_s
 from coldburst.record.attempt import OUTCOMES
+from coldburst.schedule.retries import AGAIN, LONGEST_ASKED_S, LONGEST_S, Retries, back_off_s
 from coldburst.targets.answer import retry_after_s
 from tests.support.locusts import PLAIN, locust
 from tests.support.scripted import scripted

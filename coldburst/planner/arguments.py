@@ -1,0 +1,249 @@
+"""The options of ``coldburst plan``: the endpoint, its workers, the traffic and the client; and what a run says of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from coldburst.planner.model import distributions, fit
+from coldburst.planner.model.distributions import ALONE, Distribution, parse
+from coldburst.planner.model.scenario import SPREAD, Client, Scenario
+from coldburst.record import prices, run_json
+from coldburst.schedule import replay, stages
+from coldburst.schedule.retries import Retries
+from coldburst.schedule.stages import Stage
+from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.policy import Policy
+from coldburst.serverless.simulation.service_curve import ServiceCurve
+from coldburst.service.process import number, whole
+
+KINDS = {"queue": "QUEUE", "balancer": "LOAD_BALANCER"}
+SCALERS = {"queue-delay": "QUEUE_DELAY", "request-count": "REQUEST_COUNT"}
+MOST_WORKERS = 1000
+EXAMPLE = "burst 30"
+
+
+class PlanError(ValueError):
+    """The question is incomplete or wrong; one sentence with a remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is planned for: the present setting, the traffic, and how much is known.
+
+    Attributes:
+        sources: of each assumption, for the answer: name and text.
+    """
+
+    scenario: Scenario
+    stages: tuple[Stage, ...]
+    sources: tuple[tuple[str, str], ...]
+
+
+def add(parser: argparse.ArgumentParser, *, many: bool = False, traffic: bool = True) -> None:
+    """Adds the options; ``many``: settings take several values, as in 1,2,4 or 1..6."""
+    _add_known(parser.add_argument_group("what is known of the endpoint").add_argument)
+    _add_settings(parser.add_argument_group("its settings" + (" (several values each: 1,2,4 or 1..6)" if many else "")).add_argument, many)
+    if traffic:
+        _add_traffic(parser.add_argument_group("traffic").add_argument)
+    _add_client(parser.add_argument_group("client and price").add_argument)
+
+
+def _add_known(option: Callable[..., Any]) -> None:
+    option("--from", dest="run", type=Path, metavar="RUN", help="a run of this endpoint: times of service, starts and network come from it")
+    option("--service-time", type=_time, metavar="TEXT", help=f"seconds of a job alone on its worker: {_times()}")
+    option("--service-curve", type=_curve, metavar="N:S,…", help="seconds by jobs at a time on a worker, as in 1:0.284,64:0.439")
+    option("--start", type=_time, metavar="TEXT", help="container start in seconds, as in 4 (default: 2)")
+    option("--load", type=_time, metavar="TEXT", help="model load in seconds, as in lognormal:35:0.2 (default: 6)")
+    option("--spread", type=number(0), metavar="SHARE", help=f"difference between workers, up and down (default: measured, else {SPREAD})")
+
+
+def _add_settings(option: Callable[..., Any], many: bool) -> None:
+    count: Any = _counts if many else whole(0, MOST_WORKERS)
+    value: Any = _values if many else number(0)
+    option("--kind", choices=KINDS, help="queue or load balancer (default: the run's, else queue)")
+    option("--workers-min", type=count, metavar="N", help="minimum number of workers (default: 0)")
+    option("--workers-max", type=count, metavar="N", help="maximum number of workers (default: 3)")
+    option("--concurrency", type=count, metavar="N", help="jobs at a time on a worker (default: the run's, else 1)")
+    option("--idle-timeout", dest="idle_timeout_s", type=value, metavar="S", help="seconds until an idle worker stops (default: 5)")
+    option("--scaler", choices=SCALERS, help="what adds workers (default: queue-delay; request-count for a balancer)")
+    option("--scaler-value", type=value, metavar="X", help="seconds in the queue, or requests per worker (default: 4)")
+    option("--flashboot", action="store_true", help="stopped workers are cached and resume fast")
+
+
+def _add_traffic(option: Callable[..., Any]) -> None:
+    option("--schedule", metavar="TEXT", help=f"the load, as in '{EXAMPLE}' or 'steady 10m 0.5/s poisson' (default: the run's)")
+    option("--arrivals", type=Path, metavar="PATH", help="recorded arrivals instead: a run, or a CSV or JSONL trace")
+    option("--times", type=number(0.001), default=1.0, metavar="X", help="this many times the load of the schedule, as in 3 (default: 1)")
+    option("--every", type=number(0), default=0.0, metavar="S", help="it comes again after S seconds: the minimum is billed until then")
+    option("--speed", type=number(0.001), default=1.0, metavar="X", help="replay recorded arrivals this much faster (default: 1)")
+
+
+def _add_client(option: Callable[..., Any]) -> None:
+    option("--max-in-flight", type=whole(1, 10**6), metavar="N", help="cap of requests in flight (default: none)")
+    option("--deadline", type=number(0.001), metavar="S", help="seconds after which a request is given up (default: never)")
+    option("--retries", type=whole(0, 100), default=0, metavar="N", help="further tries of a rejected request (default: 0)")
+    option("--price", metavar="GPU|USD", help="a GPU, as in 4090, or USD per worker-second, as in 0.00031 (default: the run's)")
+    option("--seeds", type=whole(1, 10_000), default=20, metavar="N", help="simulated runs (default: 20)")
+
+
+def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) -> Question:
+    """The question in parsed options; ``defaults`` replace settings that have several values.
+
+    Raises:
+        PlanError, FitError, RunJsonError, ScheduleError, PriceError, PolicyError.
+    """
+    found = fit.fit(asked.run, _places(asked, defaults or {})) if asked.run else None
+    about = run_json.read(asked.run) if asked.run else {}
+    service, curve, seen, source = _service(asked, found)
+    start, load, start_source = _start(asked, found)
+    settings = {name: getattr(asked, name) for name in ("workers_min", "workers_max", "concurrency", "idle_timeout_s", "scaler_value")}
+    settings |= defaults or {}
+    kind = KINDS[asked.kind] if asked.kind else found.kind if found else "QUEUE"
+    concurrency = settings.pop("concurrency")
+    policy = _policy(kind, asked.scaler, asked.flashboot, settings)
+    spread = asked.spread if asked.spread is not None else found.spread if found else SPREAD
+    client = Client(asked.max_in_flight, asked.deadline, Retries(asked.retries), found.overhead_s if found else 0.0)
+    scenario = Scenario(
+        policy,
+        Platform(),
+        service,
+        start,
+        load,
+        curve,
+        concurrency=_at_a_time(policy, concurrency, found),
+        spread=spread,
+        client=client,
+        usd_per_s=_price(asked.price or (about.get("options") or {}).get("price") or ""),
+        every_s=getattr(asked, "every", 0.0),
+        concurrency_seen=seen,
+        with_report=found is not None and asked.service_time is None and asked.service_curve is None,
+        cold_seen=not found or found.start is not None or asked.start is not None or asked.load is not None,
+    )
+    measured_spread = asked.spread is None and found is not None and found.spread_measured
+    sources = (
+        ("service", source),
+        ("start of a worker", start_source),
+        ("workers differ", f"±{spread:.0%}" + (", measured" if measured_spread else ", assumed" if asked.spread is None else "")),
+        ("platform", "its default parameters"),
+    )
+    return Question(scenario, traffic(asked, about), sources)
+
+
+def _places(asked: argparse.Namespace, given: dict[str, Any]) -> int:
+    """Requests at a time that a balancer forwards to a worker."""
+    return max(int(given.get("scaler_value") or (asked.scaler_value if isinstance(asked.scaler_value, float) else 0) or 1), 1)
+
+
+def _at_a_time(policy: Policy, stated: int | None, found: fit.Fit | None) -> int:
+    if policy.kind == "LOAD_BALANCER":
+        return int(policy.scaler_value)
+    return stated if stated is not None else found.concurrency if found else 1
+
+
+def traffic(asked: argparse.Namespace, about: dict[str, Any]) -> tuple[Stage, ...]:
+    """The stages of the traffic in question. Raises PlanError and ScheduleError."""
+    if asked.arrivals or (asked.run and not asked.schedule and _only_recorded(about)):
+        if asked.times != 1:
+            raise PlanError("--times multiplies a schedule's rates and counts: for recorded arrivals use --speed, or give a --schedule")
+        return replay.recorded_arrivals(asked.arrivals or asked.run, asked.speed)
+    if not (text := asked.schedule or about.get("schedule")):
+        raise PlanError(f"which traffic? Give --schedule '{EXAMPLE}', --arrivals TRACE, or --from RUN")
+    found = stages.parse(text)
+    for stage in found:
+        if stage.closed:
+            raise PlanError(
+                f"stage '{stage}' sends when answers arrive, and a plan needs traffic of its own: give a rate, as in 'steady 60s 3/s'"
+            )
+    return tuple(_multiplied(stage, asked.times) for stage in found)
+
+
+def _only_recorded(about: dict[str, Any]) -> bool:
+    return "as recorded" in (about.get("schedule") or "")
+
+
+def _multiplied(stage: Stage, times: float) -> Stage:
+    if times == 1:
+        return stage
+    if stage.duration_s is None:
+        return Stage(stage.name, count=max(round((stage.count or 0) * times), 1))
+    return Stage(stage.name, stage.duration_s, None, stage.rate * times, stage.rate_end * times, stage.poisson, stage.free)
+
+
+def _service(asked: argparse.Namespace, found: fit.Fit | None) -> tuple[Distribution, ServiceCurve, int, str]:
+    if asked.service_curve:
+        service, curve = asked.service_curve
+        return asked.service_time or service, curve, 0, "as given by --service-curve"
+    if asked.service_time:
+        return asked.service_time, found.curve if found else ALONE, 0, f"{asked.service_time} s, as given"
+    if found:
+        text = f"{found.service}; at most {found.concurrency} at a time on a worker"
+        return found.service, found.curve, found.concurrency, text
+    raise PlanError(
+        "how long does a job take? Give --from RUN of this endpoint, or --service-time 5 (also exp:5, uniform:4:6, lognormal:5:0.3)"
+    )
+
+
+def _start(asked: argparse.Namespace, found: fit.Fit | None) -> tuple[Distribution, Distribution, str]:
+    nothing, usual = Distribution("fixed", (0.0,)), parse(f"{Platform().start_s}")
+    if asked.start or asked.load:
+        start, load = asked.start or usual, asked.load or nothing
+        return start, load, f"{start} s and load {load} s, as given"
+    if found and found.start:
+        return found.start, nothing, str(found.start)
+    load = parse(f"{Platform().load_s}")
+    return usual, load, f"{usual} s and load {load} s, assumed: give --start and --load"
+
+
+def _policy(kind: str, scaler: str | None, flashboot: bool, settings: dict[str, Any]) -> Policy:
+    given = {name: value for name, value in settings.items() if value is not None}
+    least = given.get("workers_min", 0)
+    given.setdefault("workers_max", max(3, least))
+    chosen = SCALERS[scaler] if scaler else "QUEUE_DELAY" if kind == "QUEUE" else "REQUEST_COUNT"
+    return Policy(kind=kind, scaler=chosen, flashboot=flashboot, **given)
+
+
+def _price(text: str) -> float:
+    return prices.read(text, date.today()).usd_per_s if text else 0.0
+
+
+def _time(text: str) -> Distribution:
+    try:
+        return distributions.parse(text)
+    except distributions.DistributionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _curve(text: str) -> tuple[Distribution, ServiceCurve]:
+    try:
+        return distributions.curve_and_service(text)
+    except distributions.DistributionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _times() -> str:
+    return "5, exp:5 (mean), uniform:4:6, lognormal:5:0.3 (median, spread)"
+
+
+def _counts(text: str) -> Sequence[int]:
+    return [int(value) for value in _values(text, whole_ones=True)]
+
+
+def _values(text: str, *, whole_ones: bool = False) -> Sequence[float]:
+    """``1,2,4``, ``1..6`` or both."""
+    read: Any = whole(0, MOST_WORKERS) if whole_ones else number(0)
+    found: list[float] = []
+    for word in text.split(","):
+        low, dots, high = word.partition("..")
+        if not dots:
+            found.append(read(word))
+            continue
+        first, last = whole(0, MOST_WORKERS)(low), whole(0, MOST_WORKERS)(high)
+        if last < first:
+            raise argparse.ArgumentTypeError(f"'{word}' goes down: write it as in '{last}..{first}'")
+        found += range(first, last + 1)
+    return sorted(set(found))

@@ -1,0 +1,115 @@
+"""Distributions of times, in the notation of the command line or measured by a run."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coldburst.serverless.simulation.service_curve import ServiceCurve, parse_curve
+
+EXAMPLES = "'5' (always), 'exp:5' (mean), 'uniform:4:6' (lowest, highest), 'lognormal:5:0.3' (median, spread)"
+_FORMS = {"exp": 1, "uniform": 2, "lognormal": 2}
+
+
+class DistributionError(ValueError):
+    """The text is no distribution; the message shows right ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Times in seconds: a named form with its numbers, or the measured values themselves.
+
+    Attributes:
+        form: fixed, exp, uniform, lognormal or measured.
+        numbers: of the form (median and sigma of the logarithm for lognormal); for measured the values, ascending.
+    """
+
+    form: str
+    numbers: tuple[float, ...]
+
+    def draw(self, rng: random.Random) -> float:
+        """One value."""
+        numbers = self.numbers
+        if self.form == "fixed":
+            return numbers[0]
+        if self.form == "measured":
+            return numbers[int(rng.random() * len(numbers))]
+        if self.form == "exp":
+            return rng.expovariate(1 / numbers[0])
+        if self.form == "uniform":
+            return rng.uniform(*numbers)
+        return numbers[0] * math.exp(numbers[1] * rng.gauss(0, 1))
+
+    @property
+    def mean_s(self) -> float:
+        """The mean."""
+        numbers = self.numbers
+        if self.form in ("measured", "uniform"):
+            return sum(numbers) / len(numbers)
+        return numbers[0] * math.exp(numbers[1] ** 2 / 2) if self.form == "lognormal" else numbers[0]
+
+    @property
+    def variance(self) -> float:
+        """The variance in s²."""
+        numbers, mean_s = self.numbers, self.mean_s
+        if self.form == "measured":
+            return sum((value - mean_s) ** 2 for value in numbers) / len(numbers)
+        if self.form == "uniform":
+            return (numbers[1] - numbers[0]) ** 2 / 12
+        if self.form == "lognormal":
+            return mean_s**2 * (math.exp(numbers[1] ** 2) - 1)
+        return mean_s**2 if self.form == "exp" else 0.0
+
+    def resampled(self, rng: random.Random) -> Distribution:
+        """What another run of the same length might have measured: the bootstrap; a named form stays as it is."""
+        if self.form != "measured":
+            return self
+        return measured(rng.choices(self.numbers, k=len(self.numbers)))
+
+    def scaled(self, factor: float) -> Distribution:
+        """All times ``factor`` times as long."""
+        if self.form == "lognormal":
+            return Distribution(self.form, (self.numbers[0] * factor, self.numbers[1]))
+        return Distribution(self.form, tuple(number * factor for number in self.numbers))
+
+    def __str__(self) -> str:
+        if self.form == "measured":
+            low, high = self.numbers[0], self.numbers[-1]
+            return f"{len(self.numbers)} measured values, {low:.3g} to {high:.3g} s, mean {self.mean_s:.3g} s"
+        numbers = ":".join(f"{number:g}" for number in self.numbers)
+        return numbers if self.form == "fixed" else f"{self.form}:{numbers}"
+
+
+def measured(values: Sequence[float]) -> Distribution:
+    """The measured values, each as likely as the others."""
+    return Distribution("measured", tuple(sorted(values)))
+
+
+def parse(text: str) -> Distribution:
+    """A distribution from its text. Raises DistributionError."""
+    form, _, rest = text.partition(":") if ":" in text else ("fixed", "", text)
+    try:
+        numbers = tuple(float(word) for word in rest.split(":"))
+    except ValueError:
+        numbers = ()
+    fits = len(numbers) == _FORMS.get(form, 1 if form == "fixed" else -1)
+    if not fits or not all(0 <= number < math.inf for number in numbers):
+        raise DistributionError(f"'{text}' cannot be read as a time: write {EXAMPLES}, in seconds")
+    if (form == "uniform" and numbers[0] > numbers[1]) or (form == "exp" and not numbers[0]):
+        raise DistributionError(f"'{text}' has no values: write {EXAMPLES}, in seconds")
+    return Distribution(form, numbers)
+
+
+ALONE = ServiceCurve((1,), (1.0,))
+"""Jobs beside others take no longer."""
+
+
+def curve_and_service(text: str) -> tuple[Distribution, ServiceCurve]:
+    """``1:0.284,128:0.606``, seconds by jobs at a time: the time of a job alone, and the curve. Raises DistributionError."""
+    try:
+        curve = parse_curve(text)
+    except ValueError as error:
+        raise DistributionError(str(error)) from None
+    return Distribution("fixed", (curve.at(1),)), curve

@@ -1,0 +1,225 @@
+"""Service times, starts and overheads out of a run's rows: what the planner knows of an endpoint."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from coldburst.planner.model.distributions import ALONE, Distribution, measured
+from coldburst.planner.model.scenario import SPREAD
+from coldburst.record import run_json
+from coldburst.record.attempt import COLUMNS, Attempt, value
+from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.simulation.service_curve import ServiceCurve
+
+# Fewer values than this describe no distribution; fewer on a worker, or beside as many others, no worker and no point of the curve.
+LEAST, LEAST_EACH = 8, 5
+READY = "worker_ready"
+# Mean time from the hand-over of a job to its start, measured with the SDK 1.12.0: see modelled_worker.py.
+PICK_UP_S = 0.05
+# Seconds between two looks at the worker list.
+LOOK_S = 2.1
+
+
+class FitError(ValueError):
+    """The run does not show what the planner needs; the message says which figure, and how to measure or state it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a run shows of its endpoint; times in seconds.
+
+    Attributes:
+        service: of a job alone on its worker.
+        curve: how much longer it takes beside others.
+        concurrency: most jobs at a time on one worker.
+        start: launch of a worker to its readiness; None where no worker started during the run.
+        spread: how much workers differ, as a share of their mean; SPREAD where it cannot be measured.
+        spread_measured: whether it was.
+        overhead_s: median time of a request outside queue and worker.
+        kind: QUEUE or LOAD_BALANCER.
+        used: rows that the service times come from.
+    """
+
+    service: Distribution
+    curve: ServiceCurve
+    concurrency: int
+    start: Distribution | None
+    spread: float
+    spread_measured: bool
+    overhead_s: float
+    kind: str
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """One answered request at its worker."""
+
+    worker_id: str
+    from_s: float
+    to_s: float
+
+    @property
+    def took_s(self) -> float:
+        return self.to_s - self.from_s
+
+
+def fit(folder: Path, per_worker: int = 1) -> Fit:
+    """What the run in ``folder`` shows.
+
+    Args:
+        per_worker: requests at a time that the balancer forwards to a worker; of use only where the answers tell no execution time.
+
+    Raises:
+        FitError: too few answers, or none whose time on the worker is known.
+        RunJsonError: this is no run.
+    """
+    about = run_json.read(folder)
+    kind = "QUEUE" if (about.get("target") or {}).get("kind") == "queue" else "LOAD_BALANCER"
+    rows = [row for row in read_attempts(folder / "attempts.csv") if row.outcome == "ok" and row.phase != "warm-up"]
+    served = [*_told(rows), *_inferred([row for row in rows if row.execution_s is None], per_worker)]
+    if len(served) < LEAST:
+        raise FitError(
+            f"{folder.name}: the time on the worker is known of {len(served)} answers, but at least {LEAST} are needed: "
+            "use a run with more requests, or state the time with --service-time"
+        )
+    beside = _beside(served)
+    service, curve = _by_concurrency(served, beside)
+    spread = _spread(served, beside)
+    overheads = [overhead_s for row in rows if (overhead_s := _overhead_s(row)) is not None]
+    return Fit(
+        service=service,
+        curve=curve,
+        concurrency=max(count for _, count in beside),
+        start=_starts(folder / "events.csv", rows, served),
+        spread=SPREAD if spread is None else spread,
+        spread_measured=spread is not None,
+        overhead_s=max(median(overheads), 0.0) if overheads else 0.0,
+        kind=kind,
+        used=len(served),
+    )
+
+
+def read_attempts(path: Path) -> Iterable[Attempt]:
+    """The rows of attempts.csv; columns that it lacks keep their defaults."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for cells in csv.DictReader(file):
+            yield Attempt(**{column.name: value(column, cells[column.name]) for column in COLUMNS if column.name in cells})
+
+
+def _overhead_s(row: Attempt) -> float | None:
+    if row.done_s is None or row.sent_s is None or row.queue_s is None or row.execution_s is None:
+        return None
+    return row.done_s - row.sent_s - row.queue_s - row.execution_s
+
+
+def _told(rows: Sequence[Attempt]) -> Iterable[_Served]:
+    """Times on the worker where the endpoint reports them."""
+    for row in rows:
+        if row.done_s is not None and row.execution_s is not None:
+            # executionTime counts from the hand-over; the SDK looks for taken jobs every 0.1 s.
+            looked_s = min(PICK_UP_S, row.execution_s / 2) if row.job_id else 0.0
+            yield _Served(row.worker_id, row.done_s - row.execution_s + looked_s, row.done_s)
+
+
+def _inferred(rows: Sequence[Attempt], per_worker: int) -> Iterable[_Served]:
+    """Times on the worker where nobody reports them, from the order of the answers.
+
+    A balancer forwards in order of arrival, and the next request as soon as a place is free. So the j-th request of a worker starts when
+    it arrives, or when the place of the worker's (j - places)-th answer is free again, whichever is later. The first ones, which may have
+    waited for the worker's start, tell nothing.
+    """
+    by_worker: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in rows:
+        if row.done_s is not None and row.sent_s is not None:
+            by_worker[row.worker_id].append((row.sent_s, row.done_s))
+    for worker_id, times in by_worker.items():
+        left_s = sorted(done_s for _, done_s in times)
+        # Requests sent together may arrive in another order: their answers' order then stands for it.
+        for number, (sent_s, done_s) in enumerate(sorted(times, key=lambda one: (round(one[0], 1), one[1]))):
+            if number < per_worker and sent_s <= left_s[0]:
+                continue
+            free_s = left_s[number - per_worker] + Platform().slot_s if number >= per_worker else sent_s
+            if done_s > (from_s := max(sent_s, free_s)):
+                yield _Served(worker_id, from_s, done_s)
+
+
+def _beside(served: Sequence[_Served]) -> list[tuple[_Served, int]]:
+    """Each answer with the jobs on its worker at its start, itself included."""
+    by_worker: dict[str, list[_Served]] = defaultdict(list)
+    for one in served:
+        by_worker[one.worker_id].append(one)
+    # The endpoint's times are whole milliseconds: a job that ends as another begins is not beside it.
+    return [
+        (one, 1 + sum(other is not one and other.from_s <= one.from_s < other.to_s - 0.002 for other in by_worker[one.worker_id]))
+        for one in served
+    ]
+
+
+def _by_concurrency(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) -> tuple[Distribution, ServiceCurve]:
+    levels: dict[int, list[float]] = defaultdict(list)
+    for one, jobs in beside:
+        levels[jobs].append(one.took_s)
+    known = {jobs: median(took_s) for jobs, took_s in sorted(levels.items()) if len(took_s) >= LEAST_EACH}
+    if len(known) < 2 or 1 not in known:
+        return measured([one.took_s for one in served]), ALONE
+    factors = tuple(took_s / known[1] for took_s in known.values())
+    curve = ServiceCurve(tuple(known), factors)
+    return measured([one.took_s / curve.factor(jobs) for one, jobs in beside]), curve
+
+
+def _spread(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) -> float | None:
+    """The largest difference of a worker's median from the mean of them, as a share; None with fewer than two well-known workers.
+
+    Times of workers that do not differ have medians that do: what chance alone makes, 1.25 standard errors, is taken off.
+    """
+    by_worker: dict[str, list[float]] = defaultdict(list)
+    for one in served:
+        by_worker[one.worker_id].append(one.took_s)
+    known = {worker_id: took_s for worker_id, took_s in by_worker.items() if worker_id and len(took_s) >= LEAST_EACH}
+    if len(known) < 2 or max(jobs for _, jobs in beside) > 1:
+        return None
+    medians = [median(took_s) for took_s in known.values()]
+    mean_s = sum(medians) / len(medians)
+    everything = [took_s for all_of_one in known.values() for took_s in all_of_one]
+    center_s = sum(everything) / len(everything)
+    deviation_s = (sum((took_s - center_s) ** 2 for took_s in everything) / len(everything)) ** 0.5
+    by_chance: float = 1.25 * deviation_s / min(map(len, known.values())) ** 0.5 / mean_s
+    apart: float = max(abs(one / mean_s - 1) for one in medians)
+    return round(max(apart - by_chance, 0.0), 3)
+
+
+def _starts(events: Path, rows: Sequence[Attempt], served: Sequence[_Served]) -> Distribution | None:
+    """From each start that the worker list told to the worker's first work; else the wait of the run's first cold answer.
+
+    The list is asked every two seconds only, but a worker that found work waiting was ready when it took it. It tells ages in whole
+    seconds, half a second too little on average.
+    """
+    service_s = median([one.took_s for one in served])
+    first_s: dict[str, float] = {}
+    for row in rows:
+        if row.done_s is not None:
+            from_s = row.done_s - (service_s if row.execution_s is None else row.execution_s)
+            first_s[row.worker_id] = min(first_s.get(row.worker_id, from_s), from_s)
+    if events.exists():
+        with events.open(encoding="utf-8", newline="") as file:
+            seen = [
+                (row["worker_id"], float(row["at_s"]), float(row["seconds"]))
+                for row in csv.DictReader(file)
+                if row["kind"] == READY and row["seconds"]
+            ]
+        started = [(at_s - took_s, min(at_s, max(first_s.get(worker_id, at_s), at_s - LOOK_S))) for worker_id, at_s, took_s in seen]
+        if seconds := [ready_s - start_s + 0.5 for start_s, ready_s in started if ready_s > start_s]:
+            return measured(seconds)
+    cold = [row for row in rows if row.cold and row.done_s is not None and row.sent_s is not None]
+    if not cold:
+        return None
+    first = min(cold, key=lambda row: row.done_s or 0.0)
+    if first.queue_s is not None:
+        return measured([first.queue_s])
+    return measured([max((first.done_s or 0.0) - (first.sent_s or 0.0) - service_s, 0.0)])

@@ -1,0 +1,190 @@
+"""Many simulated runs of one scenario: the figures, each with an interval for one run of the real endpoint."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import partial
+
+from coldburst.planner.model.scenario import Scenario
+from coldburst.planner.model.simulate import simulate
+from coldburst.randomness import stream
+from coldburst.record.attempt import OUTCOMES, Attempt, response_s
+from coldburst.schedule.stages import Stage, arrivals
+
+SEEDS = 20
+# Of the interval: nine of ten runs end inside it, if the endpoint is as assumed.
+LEVEL = 0.9
+
+
+class PredictionError(ValueError):
+    """The question lies outside what is known of the endpoint; the message says what is missing and how to measure it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one simulated run; times in seconds, money in USD. Percentiles are nearest rank over ok requests, NaN without any."""
+
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    mean_s: float
+    throughput_per_s: float
+    ok: int
+    not_ok: int
+    queue_timeouts: int
+    cold: int
+    start_s: float
+    execution_s: float
+    idle_s: float
+    worker_s: float
+    usd: float
+    end_s: float
+
+
+# A scenario with a seed, what its run gave, and what runs many of them.
+Task = tuple[Scenario, int]
+Result = tuple[Figures, Counter[str]]
+Pool = Callable[[Callable[[Task], Result], list[Task]], list[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The median over the simulated runs, and the interval that holds nine of ten of them."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What is to be expected of ``scenario``.
+
+    Attributes:
+        ranges: by the names of Figures.
+        runs: the simulated runs' figures, one for each seed.
+        outcomes: mean number of requests with each outcome.
+        planned: mean number of requests of a run.
+    """
+
+    scenario: Scenario
+    ranges: Mapping[str, Range]
+    runs: tuple[Figures, ...]
+    outcomes: Mapping[str, float]
+    planned: float
+
+    def __getitem__(self, name: str) -> Range:
+        return self.ranges[name]
+
+
+def predict(scenario: Scenario, stages: Sequence[Stage], *, seeds: int = SEEDS, pool: Pool | None = None) -> Prediction:
+    """Simulates ``seeds`` runs. Each draws its own arrivals, times, workers and, for measured times, its own resample of them.
+
+    The resample carries what the measurement itself leaves uncertain (Barton, Nelson, Xie: Quantifying input uncertainty via simulation
+    confidence intervals, INFORMS Journal on Computing 2014).
+
+    Raises:
+        PredictionError: the setting leaves what was measured.
+    """
+    return predict_all([scenario], stages, seeds=seeds, pool=pool)[0]
+
+
+def predict_all(
+    scenarios: Sequence[Scenario], stages: Sequence[Stage], *, seeds: int = SEEDS, pool: Pool | None = None
+) -> list[Prediction]:
+    """``predict`` for several scenarios, with the same seeds for each, so that they meet the same arrivals."""
+    for scenario in scenarios:
+        check(scenario)
+    tasks = [(scenario, seed) for scenario in scenarios for seed in range(1, seeds + 1)]
+    run = partial(_one, stages)
+    found = pool(run, tasks) if pool else [run(task) for task in tasks]
+    return [_prediction(scenario, found[at * seeds : (at + 1) * seeds]) for at, scenario in enumerate(scenarios)]
+
+
+@contextmanager
+def processes(tasks: int) -> Iterator[Pool | None]:
+    """A pool of as many processes as there are cores, or None where the work is too little for one."""
+    cores = len(os.sched_getaffinity(0))
+    if cores < 2 or tasks < 2 * cores:
+        yield None
+        return
+    with ProcessPoolExecutor(cores) as executor:
+        yield lambda run, todo: list(executor.map(run, todo, chunksize=max(len(todo) // (8 * cores), 1)))
+
+
+def check(scenario: Scenario) -> None:
+    """Raises PredictionError where the scenario leaves what was measured."""
+    seen = scenario.concurrency_seen
+    if seen and scenario.concurrency > seen and not len(scenario.curve.jobs) > 1:
+        raise PredictionError(
+            f"the run shows at most {seen} at a time on a worker, so {scenario.concurrency} at a time cannot be predicted from it: "
+            "measure that setting, or give the service times as --service-curve 1:0.3,8:0.4"
+        )
+    if not scenario.cold_seen and scenario.policy.workers_max > scenario.policy.workers_min:
+        raise PredictionError(
+            "the run has no cold start, so workers that start cannot be predicted from it: measure a burst from zero workers, "
+            "or give their times as --start 4 --load 35"
+        )
+
+
+def _one(stages: Sequence[Stage], task: Task) -> Result:
+    scenario, seed = task
+    rng = stream(seed, "what was measured")
+    resampled = {name: getattr(scenario, name).resampled(rng) for name in ("service", "start", "load")}
+    run = simulate(replace(scenario, **resampled), arrivals(stages, seed), seed)
+    last = {row.seq: row for row in run.rows}
+    rows = list(last.values())
+    between_s = scenario.policy.workers_min * max(scenario.every_s - run.end_s, 0.0)
+    idle_s = run.bill.idle_s + between_s
+    found = figures(rows, run.bill.start_s, run.bill.execution_s, idle_s, scenario.usd_per_s, max(run.end_s, scenario.every_s))
+    return found, Counter(row.outcome for row in rows)
+
+
+def figures(rows: Sequence[Attempt], start_s: float, execution_s: float, idle_s: float, usd_per_s: float, end_s: float) -> Figures:
+    """The figures of a run from the last attempt of each of its requests."""
+    times_s = sorted(taken for row in rows if row.outcome == "ok" and (taken := response_s(row)) is not None)
+    ok = len(times_s)
+    ends = [row.done_s for row in rows if row.done_s is not None]
+    wall_s = max(ends) - min(row.scheduled_s for row in rows) if ends else 0.0
+    worker_s = start_s + execution_s + idle_s
+    return Figures(
+        p50_s=nearest_rank(times_s, 0.5),
+        p95_s=nearest_rank(times_s, 0.95),
+        p99_s=nearest_rank(times_s, 0.99),
+        mean_s=sum(times_s) / ok if ok else math.nan,
+        throughput_per_s=ok / wall_s if wall_s else math.nan,
+        ok=ok,
+        not_ok=len(rows) - ok,
+        queue_timeouts=sum(row.outcome == "queue_timeout" for row in rows),
+        cold=sum(row.cold is True for row in rows),
+        start_s=start_s,
+        execution_s=execution_s,
+        idle_s=idle_s,
+        worker_s=worker_s,
+        usd=worker_s * usd_per_s,
+        end_s=end_s,
+    )
+
+
+def nearest_rank(ascending: Sequence[float], share: float) -> float:
+    """The percentile as the reports take it; NaN without values."""
+    return ascending[max(math.ceil(share * len(ascending)) - 1, 0)] if ascending else math.nan
+
+
+def _prediction(scenario: Scenario, found: Sequence[Result]) -> Prediction:
+    runs = tuple(one for one, _ in found)
+    ranges = {field.name: _range([float(getattr(run, field.name)) for run in runs]) for field in fields(Figures)}
+    outcomes = {name: mean for name in OUTCOMES if (mean := sum(counts[name] for _, counts in found) / len(found))}
+    return Prediction(scenario, ranges, runs, outcomes, sum(outcomes.values()))
+
+
+def _range(values: Sequence[float]) -> Range:
+    known = sorted(value for value in values if not math.isnan(value))
+    tail = (1 - LEVEL) / 2
+    return Range(nearest_rank(known, 0.5), nearest_rank(known, tail), nearest_rank(known, 1 - tail))

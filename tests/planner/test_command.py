@@ -1,0 +1,160 @@
+"""``coldburst plan`` as a user runs it."""
+
+import json
+
+import pytest
+
+from coldburst.planner.command import main
+from tests.support.locusts import ROOT
+
+BURST = str(ROOT / "tests/runs/queue")
+KNOWN = ("--service-time", "5", "--start", "2", "--load", "6", "--seeds", "3")
+
+
+def answer(capsys, *words):
+    code = main(words)
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_predict_says_the_times_and_what_they_rest_on(capsys, tmp_path):
+    file = tmp_path / "a.json"
+    code, out, _ = answer(
+        capsys,
+        "predict",
+        *KNOWN,
+        "--spread",
+        "0",
+        "--schedule",
+        "burst 3",
+        "--workers-max",
+        "1",
+        "--price",
+        "0.001",
+        "--json",
+        str(file),
+    )
+    assert code == 0
+    assert out.splitlines()[0].startswith("P95 25.")  # 8 s of start, then three jobs that the SDK takes 6 s apart
+    assert "3 of 3 requests ok" in out
+    assert "service: 5 s, as given" in out
+    data = json.loads(file.read_text())
+    assert data["planned"] == 3
+    assert data["figures"]["start_s"]["median"] == 8.0
+    assert data["figures"]["usd"]["median"] == pytest.approx(0.001 * data["figures"]["worker_s"]["median"], rel=1e-3)
+
+
+def test_a_predicted_run_is_a_run_for_the_report(capsys, tmp_path):
+    code, out, _ = answer(capsys, "predict", *KNOWN, "--schedule", "burst 12", "--runs", str(tmp_path))
+    (folder,) = tmp_path.iterdir()
+    assert code == 0
+    assert f"coldburst report {folder}" in out
+    from analysis.__main__ import main as analyse
+
+    assert analyse(["report", str(folder), "--figures", "no"]) == 0
+    assert "12 planned = 12 ok" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_run_is_predicted_again_from_its_own_rows(capsys):
+    code, out, _ = answer(capsys, "predict", "--from", BURST, "--seeds", "3", "--workers-max", "3", "--schedule", "burst 30", "--load", "6")
+    assert code == 0
+    assert "measured values" in out
+
+
+def test_sweep_marks_what_nothing_beats(capsys):
+    code, out, _ = answer(capsys, "sweep", *KNOWN, "--schedule", "burst 10", "--workers-max", "1,2", "--objective", "p95<60s")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].startswith("2 settings; * marks")
+    assert "meet p95 < 60 s in nine of ten runs" in lines[0]
+    assert sum(line.endswith("*") for line in lines) == 2
+
+
+def test_recommend_gives_a_setting_and_its_neighbours(capsys):
+    code, out, err = answer(capsys, "recommend", *KNOWN, "--schedule", "burst 10", "--objective", "p95<45s", "--workers-max", "1..6")
+    assert code == 0
+    assert "the cheapest of" in out.splitlines()[0]
+    assert "One step away from it" in out
+    assert "settings looked at" in err
+
+
+def test_a_minimum_is_billed_until_the_traffic_comes_again(capsys):
+    words = ("predict", *KNOWN, "--schedule", "burst 1", "--workers-min", "1", "--price", "0.001", "--spread", "0")
+    _, once, _ = answer(capsys, *words)
+    _, hourly, _ = answer(capsys, *words, "--every", "3600")
+    assert "The minimum of 1 costs 86.4 USD a day, traffic or not" in once
+    assert "3.6 USD" in hourly.splitlines()[0]  # 3,600 s of one worker
+
+
+def test_whatif_finds_the_cliff(capsys):
+    code, out, _ = answer(
+        capsys, "whatif", *KNOWN, "--workers-min", "2", "--workers-max", "2", "--rate", "0.05..1", "--minutes", "10", "--concurrency", "1"
+    )
+    assert code == 0
+    assert "and breaks by" in out.splitlines()[0]
+    cliff = next(line for line in out.splitlines() if line.endswith("cliff"))
+    assert 0.25 < float(cliff.split()[0].removesuffix("/s")) < 0.6  # two workers of 5 s carry less than 0.4/s
+
+
+def test_workers_begins_at_littles_law(capsys):
+    code, out, _ = answer(capsys, "workers", *KNOWN, "--rate", "1", "--objective", "p95<30s", "--minutes", "5")
+    assert code == 0
+    assert "Little's law: 1/s x 5 s of a worker = 5 workers busy on average" in out
+    assert int(out.split()[0]) >= 6
+
+
+def test_idle_weighs_cold_starts_against_idle_time(capsys):
+    code, out, _ = answer(capsys, "idle", *KNOWN, "--rate", "0.02", "--minutes", "60", "--price", "0.001")
+    assert code == 0
+    assert "USD a day" in out
+    rows = [line.split() for line in out.splitlines() if line.strip()[:1] in ("0", "1")]
+    usd = {(row[0], row[1]): float(row[-1]) for row in rows}
+    assert usd["0", "5"] == min(usd.values())
+    assert usd["1", "600"] == pytest.approx(86.4, rel=0.05)  # a worker that is always on: 86,400 s at 0.001 USD
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("predict",), "how long does a job take? Give --from RUN"),
+        (("predict", "--service-time", "5"), "which traffic? Give --schedule 'burst 30'"),
+        (("predict", "--service-time", "5", "--schedule", "level 60s 4 at a time"), "a plan needs traffic of its own"),
+        (("predict", "--service-time", "5", "--schedule", "burst 3", "--price", "H1"), "does not name one GPU"),
+        (("sweep", "--service-time", "5", "--schedule", "burst 3"), "which settings? Give several values"),
+        (("whatif", "--service-time", "5", "--rate", "3"), "write it as in '--rate 0.2..2'"),
+        (("predict", "--from", "nowhere"), "could not be read"),
+        (("recommend", "--service-time", "5", "--schedule", "burst 3", "--objective", "p95"), "is not METRIC OP VALUE"),
+        (("predict", "--from", BURST, "--concurrency", "9", "--workers-max", "3"), "at a time cannot be predicted from it"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_sentence(capsys, words, said):
+    code, out, err = answer(capsys, *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_wrong_option_is_refused_by_the_parser(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "--service-time", "gauss:1:2"])
+    assert ended.value.code == 2
+    assert "cannot be read as a time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("sweep", "--schedule", "burst 4", "--workers-max", "1,2"), ("worker-seconds", "max 1", "max 2")),
+        (("whatif", "--rate", "0.05..0.2", "--minutes", "2", "--price", "0.001"), ("USD an hour", "requests per second")),
+    ],
+)
+def test_an_answer_is_drawn(capsys, tmp_path, words, shown):
+    from analysis.figures.plans import save
+
+    code = main([*words, *KNOWN, "--picture", str(tmp_path / "plan.svg")], save)
+    capsys.readouterr()
+    assert code == 0
+    drawn = (tmp_path / "plan.svg").read_text(encoding="utf-8")
+    assert [word for word in shown if word not in drawn] == []
+    assert main([*words, *KNOWN, "--picture", str(tmp_path / "plan.xyz")], save) == 2
+    assert "is not supported" in capsys.readouterr().err

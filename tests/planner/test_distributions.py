@@ -1,0 +1,56 @@
+"""Times in the notation of the command line: what is drawn has the mean and variance that the form says."""
+
+import math
+import random
+from statistics import fmean, pvariance
+
+import pytest
+
+from coldburst.planner.model.distributions import ALONE, Distribution, DistributionError, curve_and_service, measured, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "mean_s", "variance"),
+    [("5", 5.0, 0.0), ("exp:2", 2.0, 4.0), ("uniform:4:6", 5.0, 1 / 3), ("lognormal:5:0.3", 5.0 * math.exp(0.045), None)],
+)
+def test_a_form_has_its_mean_and_variance(text, mean_s, variance):
+    one, rng = parse(text), random.Random(1)
+    drawn = [one.draw(rng) for _ in range(20_000)]
+    assert one.mean_s == pytest.approx(mean_s)
+    assert fmean(drawn) == pytest.approx(mean_s, rel=0.03)
+    assert pvariance(drawn) == pytest.approx(one.variance, rel=0.08, abs=1e-9)
+    assert variance is None or one.variance == pytest.approx(variance)
+    assert str(one) == text
+    assert one.scaled(2).mean_s == pytest.approx(2 * mean_s)
+
+
+def test_measured_values_are_drawn_and_resampled_from_themselves():
+    one = measured([3.0, 1.0, 2.0])
+    rng = random.Random(1)
+    assert {one.draw(rng) for _ in range(100)} == {1.0, 2.0, 3.0}
+    assert (one.mean_s, one.variance) == (2.0, pytest.approx(2 / 3))
+    again = one.resampled(rng)
+    assert len(again.numbers) == 3
+    assert set(again.numbers) <= {1.0, 2.0, 3.0}
+    assert parse("5").resampled(rng) == parse("5")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "five", "5:6", "exp", "exp:0", "exp:1:2", "uniform:6:4", "lognormal:5", "-1", "nan", "inf", "gauss:1:2"]
+)
+def test_anything_else_is_refused_with_right_ones(text):
+    with pytest.raises(DistributionError, match=r"write '5' \(always\), 'exp:5'"):
+        parse(text)
+
+
+def test_a_curve_is_linear_between_its_points_and_constant_beyond_them():
+    service, curve = curve_and_service("1:0.2,2:0.3,4:0.5")
+    assert service == Distribution("fixed", (0.2,))
+    assert [curve.factor(jobs) for jobs in (1, 2, 3, 4, 9)] == pytest.approx([1.0, 1.5, 2.0, 2.5, 2.5])
+    assert ALONE.factor(7) == 1.0
+
+
+@pytest.mark.parametrize("text", ["", "0:0.3", "1:0", "1:0.2,1:0.3", "1:x", "1", "1:0.2,"])
+def test_a_curve_that_is_none_is_refused(text):
+    with pytest.raises(DistributionError, match="is not a service curve"):
+        curve_and_service(text)

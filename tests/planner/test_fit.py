@@ -1,0 +1,77 @@
+"""What a run shows of its endpoint: rows that the planner wrote itself give back what they were made of."""
+
+from dataclasses import replace
+from statistics import median
+
+import pytest
+
+from coldburst.planner import run_directory
+from coldburst.planner.model import fit
+from coldburst.planner.predict import PredictionError, check
+from coldburst.schedule import stages
+from coldburst.serverless.simulation.service_curve import ServiceCurve
+from tests.planner.test_simulate import BALANCER, scenario
+
+STEADY = stages.parse("steady 600s 0.4/s poisson")
+
+
+def written(tmp_path, one, text=STEADY, seed=3):
+    return run_directory.write(tmp_path, one, text, seed)
+
+
+def test_service_times_and_concurrency_come_from_the_rows(tmp_path):
+    found = fit.fit(written(tmp_path, scenario("uniform:2:4", workers_min=4, workers_max=4, concurrency=1)))
+    assert found.kind == "QUEUE"
+    assert found.concurrency == 1
+    assert 1.9 < found.service.numbers[0] < 2.3
+    assert 3.8 < found.service.numbers[-1] <= 4.45
+    assert found.service.mean_s == pytest.approx(3.15, rel=0.03)  # with the report of a job's end
+    assert found.start is None
+
+
+def test_a_curve_comes_from_requests_that_shared_a_worker(tmp_path):
+    one = scenario(
+        "2",
+        platform={"per_worker": 4},
+        curve=ServiceCurve((1, 4), (1.0, 2.5)),
+        concurrency=4,
+        workers_min=1,
+        workers_max=1,
+        scaler_value=4,
+        **BALANCER,
+    )
+    found = fit.fit(written(tmp_path, one, stages.parse("steady 900s 0.5/s poisson")))
+    assert found.concurrency == 4
+    assert found.curve.factor(1) == 1.0
+    assert found.curve.factor(4) == pytest.approx(2.5, rel=0.05)
+    assert median(found.service.numbers) == pytest.approx(2.0, rel=0.02)
+
+
+def test_workers_that_differ_are_measured_as_such(tmp_path):
+    steady = stages.parse("steady 1200s 0.4/s poisson")
+    alike = fit.fit(written(tmp_path, scenario("lognormal:5:0.1", workers_min=4, workers_max=4), steady))
+    apart = fit.fit(written(tmp_path, replace(scenario("lognormal:5:0.1", workers_min=4, workers_max=4), spread=0.3), steady))
+    assert alike.spread_measured
+    assert apart.spread_measured
+    assert alike.spread < 0.05
+    assert 0.1 < apart.spread <= 0.4
+
+
+def test_the_start_is_the_wait_of_the_first_cold_answer(tmp_path):
+    found = fit.fit(written(tmp_path, scenario("5", workers_max=2), stages.parse("burst 10")))
+    assert found.start is not None
+    assert found.start.mean_s == pytest.approx(8.0, abs=0.1)
+
+
+def test_a_run_with_too_few_answers_is_refused(tmp_path):
+    with pytest.raises(fit.FitError, match=r"known of 3 answers, but at least 8 are needed: use a run with more requests"):
+        fit.fit(written(tmp_path, scenario("5"), stages.parse("burst 3")))
+
+
+def test_what_was_not_measured_is_not_predicted():
+    measured = replace(scenario("5", concurrency=2), concurrency_seen=1)
+    with pytest.raises(PredictionError, match="at most 1 at a time on a worker, so 2 at a time cannot be predicted"):
+        check(measured)
+    with pytest.raises(PredictionError, match="the run has no cold start"):
+        check(replace(scenario("5"), cold_seen=False))
+    check(replace(scenario("5", workers_min=3, workers_max=3), cold_seen=False))
