@@ -101,7 +101,7 @@ def burst_of_two() -> list[Figure]:
     platform = Platform(start_s=4.5, load_s=14.0)
     run, jobs = replay(Policy(workers_max=2, scaler_value=4.0), platform, 150.0), list[Job]()
     run.play(submissions(run.core, (0.0, 0.18), jobs), 400.0)
-    delays = [math.inf if job.delay_s is None else job.delay_s for job in jobs]
+    delays = [job.delay_s or math.nan for job in jobs]
     trace = "CR, burst of two, QUEUE_DELAY 4"
     workers = len({job.worker_id for job in jobs})
     return [
@@ -261,24 +261,8 @@ def cold_start_arms() -> list[Figure]:
     return found
 
 
-def gp18() -> list[Figure]:
-    """GP18, one warm worker, four jobs that wait 5 s, concurrency 4; the middle of the ranges in the trace."""
-    trace = "GP18, 4 jobs at concurrency 4, warm"
-    policy = Policy(workers_min=1, workers_max=1)
-    run, jobs = replay(policy, Platform(start_s=0.0, load_s=0.0), 5.0, concurrency=4), list[Job]()
-    begun_s = 10.05
-    run.play(submissions(run.core, [begun_s + number * 0.03 for number in range(4)], jobs), 60.0)
-    delays = [math.inf if job.delay_s is None else job.delay_s for job in jobs]
-    return [
-        Figure(trace, "all done", "s", 5.66, max(job.finished_s or math.inf for job in jobs) - begun_s),
-        Figure(trace, "shortest delay", "s", 0.056, min(delays)),
-        Figure(trace, "longest delay", "s", 0.151, max(delays)),
-        Figure(trace, "median execution", "s", 5.27, statistics.median(job.execution_s or math.nan for job in jobs)),
-    ]
-
-
-RUNS: tuple[Callable[[], list[Figure]], ...] = (burst_of_two, probe_1, probe_3, gp13_cold, gp13_warm, cold_start_arms, gp13_delay, gp18)
-"""The six fixtures, and two without bounds."""
+RUNS: tuple[Callable[[], list[Figure]], ...] = (burst_of_two, probe_1, probe_3, gp13_cold, gp13_warm, cold_start_arms, gp13_delay)
+"""The six fixtures, and one without bounds."""
 
 
 def figures() -> list[Figure]:
@@ -309,8 +293,6 @@ NOTES = {
     "none done after 16 s, which jobs of 8 s do not explain.",
     "CR, cold starts": "By construction: starts are drawn from the trace's percentiles. This tests the draws, and the way from a start\n"
     "to a job's delay.",
-    "GP18": "Not fitted. The trace's workers had SDK 1.7.6; modelled ones follow 1.12.0, which counts a job twice until it is picked up,\n"
-    "and so asks for the next a second later. Jobs are sent 30 ms apart, and the model has no network between the queue and a worker.",
     "GP13, QUEUE_DELAY": "Not fitted. The trace stayed at two workers; the model adds the third.",
 }
 

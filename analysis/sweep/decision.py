@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..statistics.intervals import exact, quotient
 from ..text.number_format import number, percent, seconds
 from . import ratios
-from .setting_result import SettingResult
+from .alike import MOST_REPEATS, Alike, alike
+from .setting_result import SettingResult, failures_text
 from .sweep_result import RelativeResult, SweepResult
 from .sweep_settings import SweepObjective
 
 UNDECIDED = "No decision"
+# A possible loss above this is not worth a figure: nothing is known.
+MOST_LESS = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +27,9 @@ class Choice:
         cell: the setting, or None; then ``why`` says why none fits.
         why: the figures behind the choice.
         picked: the predicate of a sentence about the setting.
-        rivals: settings that do not differ measurably from it, in throughput or (cheapest) in worker-seconds per answer.
+        rivals: the other settings that the data cannot tell from it, by the policy's own figure.
         change: what would lead to another choice, or "".
+        which: which of them to take for what, or "" if that does not matter.
     """
 
     policy: str
@@ -36,16 +39,22 @@ class Choice:
     picked: str = ""
     rivals: tuple[SettingResult, ...] = ()
     change: str = ""
+    which: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """The three choices, the one that decides, its sentence, and what would change it (or "")."""
+    """The three choices, the one that decides, its sentence, and what would change it (or "").
+
+    ``reservation``: failures or drift that make it unsure, or ""; ``safer``: the setting that surely keeps the failure limit.
+    """
 
     choices: tuple[Choice, ...]
     main: Choice
     sentence: str
     change: str
+    reservation: str = ""
+    safer: tuple[str, ...] = ()
 
 
 def decide(of: SweepResult) -> Decision:
@@ -54,7 +63,9 @@ def decide(of: SweepResult) -> Decision:
     choices = tuple(policy(of, able) for policy in (_most, _worth, _cheapest))
     main = choices[_decides(of)]
     change = " ".join(f"{said}." for said in (main.change, _spoilt(of, main)) if said and len(of.deciding) > 1)
-    return Decision(choices, main, _sentence(of, main, able), change)
+    sure = _surely_answering(of, main.cell, able)
+    doubt = _both(_failing_doubts(of, main.cell, sure), of.drift) if main.cell else ""
+    return Decision(choices, main, _sentence(of, main, able, doubt), change, doubt, (sure.name,) if sure else ())
 
 
 def _decides(of: SweepResult) -> int:
@@ -71,41 +82,46 @@ def _per_s(cell: SettingResult) -> float:
     return cell.throughput.value or 0.0
 
 
-def _rivals(cell: SettingResult, able: Sequence[SettingResult]) -> tuple[SettingResult, ...]:
-    return tuple(other for other in able if other is not cell and other.throughput.overlaps(cell.throughput))
-
-
-def _as_cheap(cell: SettingResult, able: Sequence[SettingResult]) -> tuple[SettingResult, ...]:
-    scale = cell.workers or 1
-    scaled = {other.name: quotient(other.throughput, exact((other.workers or 1) / scale)) for other in able}
-    return tuple(other for other in able if other is not cell and scaled[other.name].overlaps(scaled[cell.name]))
-
-
 def setting_names(cells: Sequence[SettingResult]) -> str:
     """``c8``, ``c8 and c16``, ``c8, c16 and c32``."""
     return " and ".join([", ".join(cell.name for cell in cells[:-1]), cells[-1].name] if len(cells) > 1 else [cell.name for cell in cells])
 
 
 def _most(of: SweepResult, able: list[SettingResult]) -> Choice:
-    policy, rule = "most goodput", f"the smallest setting within {percent(of.settings.gain)} of the highest ok per s"
-    best = max(able, key=_per_s, default=None)
-    if best is None:
+    gain = percent(of.settings.gain)
+    policy, rule = "most goodput", f"the smallest of the settings that may give the highest ok per s, or within {gain} of it"
+    if not able:
         return Choice(policy, rule, None, _nothing(of))
-    cell = next(one for one in able if _per_s(one) >= (1 - of.settings.gain) * _per_s(best))
-    why, rivals = f"{number(_per_s(cell))} ok per s", _rivals(cell, able)
-    picked, untried = _best(f"by {policy}", rivals), _untried(of, best, "may give more")
-    if cell is best:
-        return Choice(policy, rule, cell, why, picked, rivals, untried)
-    more = f"{best.name} gives {percent(_per_s(best) / _per_s(cell) - 1)} more, "
-    more += "which is within the uncertainty" if best in rivals else "if that is worth a larger setting"
-    why += f"; the highest is {best.name} with {number(_per_s(best))}"
-    picked = f"is the smallest setting within {percent(of.settings.gain)} of the highest goodput"
-    return Choice(policy, rule, cell, why, picked, rivals, _both(more, untried))
+    found = alike(able, of.settings.gain)
+    cell, others = found.smallest, found.cells[1:]
+    untried = _untried(of, found.best, "may give more")
+    if not others:
+        return Choice(policy, rule, cell, f"{number(_per_s(cell))} ok per s", "is best by most goodput", (), untried)
+    why = f"{number(_per_s(cell))} ok per s; the highest is {found.best.name} with {number(_per_s(found.best))}"
+    return Choice(policy, rule, cell, why, _of_set(found, "throughput", gain), others, _both(_more_repeats(found), untried), _which(found))
 
 
-def _best(by: str, rivals: Sequence[SettingResult]) -> str:
-    """A setting is best only if it differs measurably from all others."""
-    return f"is picked {by}" if rivals else f"is best {by}"
+def _of_set(found: Alike, what: str, gain: str) -> str:
+    if found.equal:
+        return f"is the smallest of {setting_names(found.cells)}, whose {what} is equal within {gain}"
+    return f"is the smallest of {setting_names(found.cells)}, which cannot be told apart by {what}"
+
+
+def _which(found: Alike) -> str:
+    """Which of the settings that cannot be told apart to take for what."""
+    if found.equal:
+        return ""
+    less = f" (it may give up to {percent(found.most_less)} less)" if found.most_less < MOST_LESS else ""
+    return f"take {found.smallest.name} where cost or response time counts{less}, {found.largest.name} where throughput does"
+
+
+def _more_repeats(found: Alike) -> str:
+    more = math.expm1(math.log(_per_s(found.best)) - math.log(_per_s(found.smallest)))
+    if found.equal:
+        return "" if found.best is found.smallest else f"{found.best.name} gives {percent(more)} more, if that is worth a larger setting"
+    if found.repeats is None:
+        return f"more than {MOST_REPEATS} repeats would be needed to tell {found.smallest.name} from {found.best.name}"
+    return f"--repeats {found.repeats} would probably tell {found.smallest.name} from {found.best.name}"
 
 
 def _untried(of: SweepResult, cell: SettingResult, may: str) -> str:
@@ -142,7 +158,8 @@ def _worth(of: SweepResult, able: list[SettingResult]) -> Choice:
         change += f"; uncertain: {_unsure(its, of.settings.worth)}" if _unsure(its, of.settings.worth) else ""
     why, picked = f"multiplier {number(to.multiplier.value)} of {to.share:g}", f"is the largest setting that meets {policy}"
     picked += f", though uncertain ({_unsure(to, of.settings.worth)})" if _unsure(to, of.settings.worth) else ""
-    return Choice(policy, rule, cell, why, picked, _rivals(cell, able), change)
+    unsure = tuple(other for other, its in judged if other is not cell and its.share and _unsure(its, of.settings.worth))
+    return Choice(policy, rule, cell, why, picked, tuple(other for other in unsure if other is not of.baseline), change)
 
 
 def _nothing_gained(of: SweepResult) -> str:
@@ -171,23 +188,27 @@ def _unsure(to: RelativeResult, worth: float) -> str:
 def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
     limits = of.settings.objectives
     policy = "cheapest within the objective" if limits else "cheapest (no objective given)"
-    rule = f"the smallest setting within {percent(of.settings.gain)} of the fewest worker-seconds per answer"
+    rule = f"the smallest of the settings that may cost the fewest worker-seconds per answer, or within {percent(of.settings.gain)} of them"
     rule += f", among those with {_texts(limits)}" if limits else ""
     within = [cell for cell in able if not cell.misses(limits)]
     if not able:
         return Choice(policy, rule, None, _nothing(of))
     if not within:
         return Choice(policy, rule, None, _nearest(able, limits))
-    least = min(within, key=lambda one: one.effort or 0.0)
-    cell = next(one for one in within if (one.effort or 0.0) <= (least.effort or 0.0) / (1 - of.settings.gain))
-    why, rivals = _cost(cell), _as_cheap(cell, within)
+    found = alike(within, of.settings.gain, [float(one.workers or 1) for one in within])
+    cell, least, why = found.smallest, found.best, _cost(found.smallest)
     what = "the cheapest" + (f" with {_texts(limits)}" if limits else "")
-    picked = f"is {'picked as ' if rivals else ''}{what}"
-    if cell is not least:
-        picked = f"is the smallest setting within {percent(of.settings.gain)} of {what}"
-        why += f"; the least is {least.name} with {_cost(least)}"
-    change = _both(_looser(cell, able, limits), _untried(of, least, "may be cheaper"))
-    return Choice(policy, rule, cell, why, picked, rivals, change)
+    picked = f"is {what}"
+    if len(found.cells) > 1:
+        picked = _of_set(found, "cost", percent(of.settings.gain)) + (f" (all with {_texts(limits)})" if limits else "")
+        why += f"; the least is {least.name} with {_cost(least)}" if least is not cell else ""
+    change = _both(
+        _looser(cell, able, limits),
+        _more_repeats(found) if len(found.cells) > 1 and not found.equal else "",
+        _untried(of, least, "may be cheaper"),
+    )
+    which = _which(found) if len(found.cells) > 1 else ""
+    return Choice(policy, rule, cell, why, picked, found.cells[1:], change, which)
 
 
 def _texts(limits: Sequence[SweepObjective]) -> str:
@@ -249,7 +270,7 @@ def _looser(cell: SettingResult, able: Sequence[SettingResult], limits: Sequence
     return f"{other.name} gives {percent(gain)} more for the same money but misses {_texts(missed)} with {have}"
 
 
-def _sentence(of: SweepResult, main: Choice, able: Sequence[SettingResult]) -> str:
+def _sentence(of: SweepResult, main: Choice, able: Sequence[SettingResult], doubt: str) -> str:
     cell = main.cell
     if cell is None:
         said = _refusals(of, main)
@@ -262,7 +283,8 @@ def _sentence(of: SweepResult, main: Choice, able: Sequence[SettingResult]) -> s
     said += f", {usd_text(cell.usd_per_1000)} per 1,000" if cell.usd_per_1000 is not None else ""
     lost = 1 - (cell.success or 0.0)
     failed = [f"{percent(lost)} of its requests failed"] if lost > 0 else []
-    parts = [said, *failed, *_doubts(cell, of.settings.objectives), *_against(of, cell), *_apart(of, cell, main, able)]
+    parts = [said, main.which, *failed, *_doubts(cell, of.settings.objectives), *_against(of, cell), *_apart(of, cell, main, able)]
+    parts = [part for part in [*parts, doubt] if part]
     return f"{'; '.join(parts)}{_refusals(of, main)}."
 
 
@@ -284,10 +306,28 @@ def _against(of: SweepResult, cell: SettingResult) -> list[str]:
 
 
 def _apart(of: SweepResult, cell: SettingResult, main: Choice, able: Sequence[SettingResult]) -> list[str]:
-    others = [other for other in able if other is not cell and other not in main.rivals and _per_s(other) < _per_s(cell)]
+    if main.rivals:
+        unsure = f"{setting_names(main.rivals)} may meet {main.policy} too, or miss it: more repeats would tell"
+        return [unsure] if main.policy.endswith("rule") else []
+    others = [other for other in able if other is not cell and _per_s(other) < _per_s(cell)]
     nearest = max(others, key=_per_s, default=None)
-    said = [] if nearest is None or nearest is of.baseline else [f"{percent(_per_s(cell) / _per_s(nearest) - 1)} above {nearest.name}"]
-    return [*said, f"no measurable difference from {setting_names(main.rivals)}"] if main.rivals else said
+    return [] if nearest is None or nearest is of.baseline else [f"{percent(_per_s(cell) / _per_s(nearest) - 1)} above {nearest.name}"]
+
+
+def _surely_answering(of: SweepResult, cell: SettingResult | None, able: Sequence[SettingResult]) -> SettingResult | None:
+    """If ``cell`` may exceed the failure limit: the setting with the highest throughput that does not, or None."""
+    if cell is None or not of.may_fail(cell):
+        return None
+    return max((one for one in able if not of.may_fail(one)), key=_per_s, default=None)
+
+
+def _failing_doubts(of: SweepResult, cell: SettingResult, sure: SettingResult | None) -> str:
+    """Failure rates whose interval includes the limit: of the pick, and of settings that were left out for it."""
+    most = percent(of.settings.failures)
+    said = [f"{cell.name} may fail more than {most} ({failures_text(cell)})"] if of.may_fail(cell) else []
+    said += [f"{sure.name} surely does not, with {number(_per_s(sure))} ok per s"] if sure else []
+    said += [f"{name} may fail less than {most} ({why})" for name, why in of.perhaps_failing.items()]
+    return "; ".join([*said, "more requests would tell"] if said else [])
 
 
 def _refusals(of: SweepResult, main: Choice) -> str:

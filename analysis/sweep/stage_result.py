@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from coldburst.lines import one_line
 
+from ..statistics.autocorrelation import Floats
 from ..statistics.intervals import Interval, batch_means
+from ..statistics.warm_up import warm_up_end
 from ..tables.cold_start_rule import PARTS
 from ..tables.run_tables import ENDLESS, Tables
 from .sweep_settings import SweepSettings, finite
 
 STATES = ("done", "cut", "skipped", "not reached")
 UNEVEN = 0.10
+# The window without the drain holds at least this share of the answers.
+LEAST_INSIDE = 0.5
+# The answer that made the last request leave is inside, though both times are rounded.
+ROUNDING_S = 1e-5
 OF_ATTEMPTS = ["outcome", "sent_s", "done_s", "worker_id"]
 OF_REQUESTS = [
     "outcome",
@@ -99,25 +106,71 @@ class StageResult:
         return span if span > 0 else None
 
     @cached_property
+    def window(self) -> tuple[float, float] | None:
+        """The time with all places busy: from the first sent, or the end of a warm-up, to the answer before the last sent.
+
+        Then the places become free one by one. It holds at least half of the answers; None if nothing took time.
+        """
+        if self.wall_s is None:
+            return None
+        begin, end, sent_s = float(self._ended["sent_s"].min()), float(self._ended["done_s"].max()), float(self._ended["sent_s"].max())
+        begin = self.settled_s or begin
+        done_s = self._ended["done_s"]
+        inside = done_s[(done_s > begin) & (done_s <= sent_s + ROUNDING_S)]
+        return (begin, float(inside.max())) if len(inside) >= LEAST_INSIDE * len(done_s) else (begin, end)
+
+    @cached_property
+    def settled_s(self) -> float | None:
+        """When the answers became as fast as the rest (or as slow: places fill): the end of a warm-up left in the rows, or None."""
+        rows = self._ended.sort_values("sent_s")
+        cut = warm_up_end((rows["done_s"] - rows["sent_s"]).to_numpy(dtype=np.float64))
+        return float(rows["done_s"].iloc[:cut].max()) if cut else None
+
+    def _inside(self, done_s: pd.Series) -> pd.Series:
+        begin, end = self.window or (math.inf, math.inf)
+        return (done_s > begin) & (done_s <= end + ROUNDING_S)
+
+    @cached_property
     def per_s(self) -> float | None:
-        """Throughput: ok ÷ wall."""
-        return len(self.ok) / self.wall_s if self.wall_s else None
+        """Throughput: ok within the window ÷ its length."""
+        if self.window is None:
+            return None
+        return float(self._inside(self.ok["done_s"]).sum()) / (self.window[1] - self.window[0])
 
     @cached_property
     def audio_per_s(self) -> float | None:
         """Audio seconds answered ok ÷ wall; None if no audio length is known."""
-        known = self.ok["audio_s"].dropna()
-        return float(known.sum()) / self.wall_s if self.wall_s and len(known) else None
+        known = self.ok.loc[self._inside(self.ok["done_s"]), "audio_s"].dropna()
+        return float(known.sum()) / (self.window[1] - self.window[0]) if self.window and len(known) else None
 
     @cached_property
     def in_flight(self) -> float | None:
-        """Mean requests in flight: the sum of done − sent ÷ wall."""
-        return float((self._ended["done_s"] - self._ended["sent_s"]).sum()) / self.wall_s if self.wall_s else None
+        """Mean requests in flight within the window."""
+        if self.window is None:
+            return None
+        begin, end = self.window
+        busy_s = self._ended["done_s"].clip(begin, end) - self._ended["sent_s"].clip(begin, end)
+        return float(busy_s.sum()) / (end - begin)
+
+    @cached_property
+    def at_endpoint(self) -> float | None:
+        """Mean requests that waited or ran at the endpoint, by its own times; None if it tells none. The rest is the network."""
+        told = self.ok[self.ok["execution_s"].notna() & (self.ok["service_s"] > 0)]
+        if self.in_flight is None or len(told) < LEAST_INSIDE * len(self.ok) or told.empty:
+            return None
+        there_s = told["execution_s"] + told["queue_s"].fillna(0.0)
+        return self.in_flight * min(float(there_s.sum() / told["service_s"].sum()), 1.0)
 
     @cached_property
     def ids(self) -> int:
         """Number of distinct worker ids in the rows."""
         return int(self.attempts.loc[self.attempts["worker_id"] != "", "worker_id"].nunique())
+
+    @cached_property
+    def services(self) -> tuple[Floats, Floats]:
+        """When each answer ok within the window was sent, and its service time, in order; seconds."""
+        ok = self.ok[self._inside(self.ok["done_s"])].sort_values("done_s")
+        return ok["done_s"].to_numpy(dtype=np.float64), ok["service_s"].to_numpy(dtype=np.float64)
 
     @property
     def seen(self) -> int | None:
@@ -147,8 +200,8 @@ class StageResult:
 
     @cached_property
     def within(self) -> Interval:
-        """Throughput with its interval within this stage, by batch means over the sending time."""
-        begin, end = self._sending or (0.0, 0.0)
+        """Throughput with its interval within this stage, by batch means over the window."""
+        begin, end = self.window or (0.0, 0.0)
         return batch_means(self.ok["done_s"].dropna().to_list(), begin, end, self.per_s)
 
 

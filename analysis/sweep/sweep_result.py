@@ -10,11 +10,12 @@ from itertools import chain
 
 import numpy as np
 
-from ..statistics.intervals import BY_DEFINITION, Interval, difference, interval_over_repeats, mean_interval, quotient
+from ..statistics.intervals import BY_DEFINITION, Interval, difference, interval_over_repeats, mean_interval, quotient, share_interval
 from ..tables.run_tables import Tables
 from ..text.number_format import brief, percent, plural
 from . import ratios, usl
-from .setting_result import SettingResult, pooled_mean, sum_and_count
+from .drift import drift
+from .setting_result import SettingResult, failures_text, pooled_mean, sum_and_count
 from .stage_result import HEALTH, StageResult, stage_results
 from .sweep_settings import SweepSettings, sweep_settings
 
@@ -83,6 +84,30 @@ class SweepResult:
         most, lost = self.settings.failures, {cell.name: 1 - (cell.success or 0.0) for cell in self.deciding}
         told = f"of its requests failed (limit {percent(most)})."
         return {name: f"{name} cannot win: {percent(share)} {told}" for name, share in lost.items() if share > most + 1e-9}
+
+    @cached_property
+    def perhaps_failing(self) -> dict[str, str]:
+        """Of the failing settings, those whose interval includes the limit, each with its figures."""
+        known = {cell.name: cell for cell in self.deciding}
+        lost = {name: share_interval(known[name].n - len(known[name].ok), known[name].n) for name in self.failing}
+        return {name: failures_text(known[name]) for name, of in lost.items() if (of.lower or 0.0) <= self.settings.failures}
+
+    def may_fail(self, cell: SettingResult) -> bool:
+        """Whether requests failed, and the interval of their share goes beyond the limit."""
+        if any(limit.metric == "success" for limit in self.settings.objectives):
+            return False
+        lost = cell.n - len(cell.ok)
+        return lost > 0 and (share_interval(lost, cell.n).upper or 0.0) > self.settings.failures
+
+    @cached_property
+    def drift(self) -> str:
+        """That service times changed within the stages in one direction, so that later settings look better or worse, or ""."""
+        return drift([window.services for window in self.deciding_stages])
+
+    @property
+    def deciding_stages(self) -> list[StageResult]:
+        """The stages of all settings that decide."""
+        return [window for cell in self.deciding for window in cell.done]
 
     @property
     def unfit(self) -> dict[str, str]:
@@ -207,6 +232,9 @@ def _refused(window: StageResult) -> str:
     needed = asked * window.per_worker
     if window.concurrency < needed:
         return f"{window.concurrency} requests at a time cannot saturate {asked} × {window.per_worker}"
+    if window.at_endpoint is not None and window.at_endpoint < SATURATED * needed <= (window.in_flight or 0.0):
+        there = f"{brief(window.at_endpoint)} of {needed} requests at the endpoint"
+        return f"the load did not saturate the workers: {there}, the rest in the network"
     if (window.in_flight or 0.0) < SATURATED * needed:
         return f"the load did not saturate the workers: {brief(window.in_flight or 0.0)} of {needed} requests in flight"
     return ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..statistics.intervals import Interval
 from ..statistics.percentiles import Percentile
 from ..sweep import ratios
-from ..sweep.decision import Decision, setting_names, usd_text
+from ..sweep.decision import Decision, usd_text
 from ..sweep.ratios import memory_plan, workers_that_fit
 from ..sweep.setting_result import SettingResult
 from ..sweep.stage_result import StageResult
@@ -36,16 +36,14 @@ def policies_sheet(of: SweepResult, decision: Decision) -> Sheet:
             choice.policy,
             NONE if choice.cell is None else choice.cell.name,
             "yes" if choice is decision.main else "no",
-            "; ".join([choice.why, *([f"no measurable difference from {setting_names(choice.rivals)}"] if choice.rivals else [])]),
+            "; ".join(part for part in (choice.why, choice.which) if part),
             choice.change or NONE,
         )
         for choice in decision.choices
     )
     head = ("Policy", "Setting", "Decides", "Because", "What would change it")
     rules = "; ".join(f"{choice.policy}: {choice.rule}" for choice in decision.choices)
-    return Sheet(
-        "Decision", head, rows, f"{rules[0].upper()}{rules[1:]}. If intervals overlap, the difference is not measurable.", aside=True
-    )
+    return Sheet("Decision", head, rows, f"{rules[0].upper()}{rules[1:]}.", aside=True)
 
 
 def settings_sheet(of: SweepResult) -> Sheet:

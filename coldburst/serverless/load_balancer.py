@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -116,7 +116,8 @@ class LoadBalancer:
         """Forward held requests to workers with room, the oldest first."""
         if not self.waiting:
             return
-        while worker := self._first(worker for worker in self._with_room() if self._held or worker.id in self._bound):
+        while candidates := [worker for worker in self._with_room() if self._held or worker.id in self._bound]:
+            worker = min(candidates, key=self._rank)
             if (request := self._next_for(worker)) is not None:
                 self._stop_holding(request)
                 self._forward(request, worker, now)
@@ -145,17 +146,17 @@ class LoadBalancer:
         named = self._pool.workers.get(request.wanted_worker_id)
         if named is not None and self._has_room(named):
             return named
-        return self._first(self._with_room())
+        return min(self._with_room(), key=self._rank, default=None)
 
-    def _with_room(self) -> Iterator[Worker]:
-        return (worker for worker in self._pool.in_state(*SERVING) if self._has_room(worker))
-
-    def _first(self, workers: Iterator[Worker]) -> Worker | None:
-        """The oldest worker with ``fill_first``, else the least loaded or the next in turn."""
-        return next(workers, None) if self._platform.choose == "fill_first" else min(workers, key=self._rank, default=None)
+    def _with_room(self) -> list[Worker]:
+        return [worker for worker in self._pool.in_state(*SERVING) if self._has_room(worker)]
 
     def _rank(self, worker: Worker) -> tuple[int, int]:
-        return (0 if self._platform.choose == "round_robin" else worker.load), worker.turn
+        """The worker with the lowest is next; the first of equals, which is the oldest."""
+        choose = self._platform.choose
+        if choose == "fill_first":
+            return 0, 0
+        return (0 if choose == "round_robin" else worker.load), worker.turn
 
     def _next_for(self, worker: Worker) -> BalancedRequest | None:
         first = [next(iter(line.values())) for line in (self._held, self._bound.get(worker.id)) if line]

@@ -4,15 +4,15 @@ What an answer or an outcome proves is taken from it. Where a request waited in 
 was seen to have the job), the reason is at the endpoint, and only samples of its status can show it. They are read with the known faults of
 /health in mind: ``running`` counts workers that are wanted before any container exists, ``ready`` counts cached workers whose container has
 ended, and a min worker is never ``ready``. So neither proves that anything works. Work means jobs in progress, or a growing count of
-completed jobs. Counts also flicker, so no cause rests on one sample: what is said below of a sample must be seen in two. In this order:
+completed jobs. In this order:
 
 1. ``no_workers``: no worker in any state, in all samples. /health does not tell whether none is wanted or none is available.
 2. ``crash_loop``: no work, and one of these. Workers failed (``unhealthy``), or jobs were dispatched again. Starts ended, and no worker
    was ever idle or ready. At the end jobs wait and workers are ``running``, but none is idle, ready or starting: this looks like a lack
    of capacity, but more workers would crash as well.
 3. ``throttled_hosts``: workers ``throttled`` in at least half of the samples.
-4. ``slow_start``: workers starting in the last samples and in at least half of all: they came too late, or took too long.
-5. ``no_capacity``: work, and no worker starting or idle in the last samples: all workers are busy.
+4. ``slow_start``: workers starting in the last sample and in at least half of all: they came too late, or took too long.
+5. ``no_capacity``: work, and no worker starting or idle in the last sample: all workers are busy.
 6. Otherwise nothing is proven: ``own_deadline`` for an abandoned attempt, ``unknown`` for the others.
 """
 
@@ -122,46 +122,38 @@ def _of_endpoint(samples: Sequence[Sample]) -> str:
     """Why no worker took a request, "" if the samples do not show it."""
     answered = [sample for sample in samples if not sample.get("error")]
     jobs = [sample for sample in answered if sample.get("in_queue") is not None]
-    if len(jobs) < 2:
+    if not jobs:
         return ""
     workers = [sample for sample in answered if any(sample.get(name) is not None for name in WORKERS)]
     if not any(_n(sample, name) for sample in workers for name in WORKERS):
         return "no_workers" if workers else ""
-    last = jobs[-2:]
-    if not _works(jobs) and (_failing(workers, jobs) or _in_vain(jobs) or all(map(_phantom, last))):
+    last = jobs[-1]
+    if not _works(jobs) and (_failing(workers, jobs) or _in_vain(jobs) or _phantom(last)):
         return "crash_loop"
     if _often(workers, "throttled"):
         return "throttled_hosts"
-    if any(_n(sample, "initializing") for sample in last):
-        return "slow_start" if all(_n(sample, "initializing") for sample in last) and _often(workers, "initializing") else ""
-    return "no_capacity" if _works(jobs) and not any(_n(sample, "idle") for sample in last) else ""
+    if _n(last, "initializing"):
+        return "slow_start" if _often(workers, "initializing") else ""
+    return "no_capacity" if _works(jobs) and not _n(last, "idle") else ""
 
 
 def _works(jobs: Sequence[Sample]) -> bool:
     """Whether anything was worked on to an end, or is being worked on. A job that is dispatched again and again is not."""
     if _grew(jobs, "completed"):
         return True
-    return _twice(jobs, "in_progress") and not _grew(jobs, "retried")
+    return any(_n(sample, "in_progress") for sample in jobs) and not _grew(jobs, "retried")
 
 
 def _failing(workers: Iterable[Sample], jobs: Sequence[Sample]) -> bool:
-    return _twice(workers, "unhealthy") or _grew(jobs, "retried")
-
-
-def _twice(samples: Iterable[Sample], name: str) -> bool:
-    """Whether a count is above 0 in two samples."""
-    return sum(_n(sample, name) > 0 for sample in samples) >= 2
+    return any(_n(sample, "unhealthy") for sample in workers) or _grew(jobs, "retried")
 
 
 def _in_vain(jobs: Sequence[Sample]) -> bool:
-    """Whether starts ended, for two samples or twice, and no worker was ever there."""
-    if not _twice(jobs, "initializing") or any(
-        _n(sample, name) for sample in jobs for name in ("idle", "ready", "in_progress", "throttled")
-    ):
+    """Whether starts ended, and no worker was ever there."""
+    if any(_n(sample, name) for sample in jobs for name in ("idle", "ready", "in_progress", "throttled")):
         return False
     starting = [_n(sample, "initializing") for sample in jobs]
-    ended = sum(later < before for before, later in pairwise(starting))
-    return ended >= 2 or any(max(later, last) < before for before, later, last in zip(starting, starting[1:], starting[2:], strict=False))
+    return any(later < before for before, later in pairwise(starting))
 
 
 def _phantom(sample: Sample) -> bool:
@@ -173,7 +165,7 @@ def _phantom(sample: Sample) -> bool:
 def _often(samples: Sequence[Sample], name: str) -> bool:
     """Whether a count is above 0 in at least half of the samples that have it."""
     having = [sample for sample in samples if sample.get(name) is not None]
-    return 2 * sum(_n(sample, name) > 0 for sample in having) >= max(2, len(having)) and _twice(having, name)
+    return 2 * sum(_n(sample, name) > 0 for sample in having) >= max(1, len(having))
 
 
 def _grew(samples: Sequence[Sample], name: str) -> bool:

