@@ -47,6 +47,12 @@ SERVICES: Mapping[str, ServiceCommand] = {
     "transcription": ServiceCommand(("coldburst.transcriber", "--queue", "1000", "--worker-id", ID), "", "/health"),
 }
 
+# Arguments of the emulator for each value of --demo: modelled workers start and answer soon, so that a burst of 30 ends in seconds.
+DEMOS: Mapping[str, tuple[str, ...]] = {
+    "real": (),
+    "modelled": ("--worker", "modelled", "--start", "0.5", "--load", "1", "--service-time", "exp:0.3"),
+}
+
 
 class StartError(RuntimeError):
     """The embedded endpoint did not start; the message is a sentence."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ import gevent
 from locust import log
 
 from coldburst.control.desired_state import ControlError
-from coldburst.embedded import EmbeddedEndpoint, StartError
+from coldburst.embedded import DEMOS, EmbeddedEndpoint, StartError
 from coldburst.installation import analysis_module, analysis_program, missing
 from coldburst.live.terminal import ProgressReporter
 from coldburst.load.checked_run import CheckedRun, OptionChecker
@@ -28,6 +26,7 @@ from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
 from coldburst.record.objectives import MISSED, Objective
 from coldburst.record.run_directory import Recorder
+from coldburst.report_process import ReportProcess, room_beside_the_load
 from coldburst.schedule.stages import planned, text
 from coldburst.targets.address import infer
 
@@ -54,7 +53,9 @@ class Session:
         self._progress: ProgressReporter | None = None
         self._started = False
         self._interrupted = False
-        self._report: subprocess.Popen[bytes] | None = None
+        self._report: ReportProcess | None = None
+        self._prepared: dict[str, gevent.Greenlet] = {}
+        self._stopping_embedded: gevent.Greenlet | None = None
         self._shed = 0
         self.unreported: set[str] = set()
         self.master: GeneratorRegistry | None = None
@@ -104,6 +105,7 @@ class Session:
         if self.current:
             self.unreported.add(self.current.recorder.id)
             self._report_embedded_start()
+            self._prepared[self.current.recorder.id] = gevent.spawn(self._prepare_report, self.current)
             if self.master:
                 gevent.spawn(self.current.drive)
             if self.headless:
@@ -135,11 +137,19 @@ class Session:
                 logger.error(run.recorder.fault)
         # The terminal may be gone.
         finally:
+            if self.headless:
+                self._stopping_embedded = gevent.spawn(self._stop_embedded)
             # A directory that was removed has no rows to report.
             if run.recorder.folder.is_dir():
                 self._reporter = gevent.spawn(self._make_report, run, ledger)
             else:
                 self.unreported.discard(run.recorder.id)
+                self._drop_report(run)
+
+    def _drop_report(self, run: LoadRun | DistributedRun) -> None:
+        """Ends the report's process without a report."""
+        if prepared := self._prepared.pop(run.recorder.id).get():
+            prepared.cancel()
 
     def _exit_code(
         self, run: LoadRun | DistributedRun, ledger: Ledger, verdict: str = "", kept: bool | None = None, *, told: bool = True
@@ -197,6 +207,11 @@ class Session:
         """Ends the run, its report and the embedded endpoint (quitting)."""
         self.stop("SIGTERM")
         self._finish_report()
+        if self._stopping_embedded:
+            self._stopping_embedded.join()
+        self._stop_embedded()
+
+    def _stop_embedded(self) -> None:
         while self._embedded:
             self._embedded.popitem()[1].stop()
 
@@ -271,7 +286,7 @@ class Session:
 
     def _embedded_url(self, checked: CheckedRun) -> str:
         """The address of the embedded endpoint of the plan's kind, which is started if it does not run yet."""
-        kind, arguments = checked.plan.kind, checked.spec.kind.embedded
+        kind, arguments = checked.plan.kind, (*checked.spec.kind.embedded, *DEMOS[checked.plan.options["demo"]])
         name = " ".join((kind, *arguments))
         if name not in self._embedded:
             if sentence := missing("emulator"):
@@ -295,10 +310,20 @@ class Session:
                 self._environment.events.worker_ready.fire(seconds=embedded.start_s, **about)
                 embedded.start_s = 0.0
 
+    def _reports(self, run: LoadRun | DistributedRun) -> bool:
+        return not (self.headless and run.plan.options["report"] == "no")
+
+    def _prepare_report(self, run: LoadRun | DistributedRun) -> ReportProcess | None:
+        """Starts the report's process while the last answers are awaited, where there is room for it; None without a report."""
+        if not self._reports(run) or missing("report"):
+            return None
+        (run.load.last_sent if room_beside_the_load() else run.load.finished).wait()
+        return ReportProcess(run.recorder.folder, run.plan.options["figures"], analysis_module())
+
     def _make_report(self, run: LoadRun | DistributedRun, ledger: Ledger) -> None:
-        """Makes the report in a process of its own, as pandas would disturb the load; it prints ledger, verdict and table."""
+        """Makes the report, and decides the exit code by its verdict."""
         folder = run.recorder.folder
-        if self.headless and run.plan.options["report"] == "no":
+        if not self._reports(run):
             logger.info("No report (--report no); to make it: %s report %s. The ledger: %s", analysis_program(), folder, run.ledger)
             return
         if sentence := missing("report"):
@@ -306,9 +331,9 @@ class Session:
             self._environment.process_exit_code = self._environment.process_exit_code or self._environment.parsed_options.exit_code_on_error
             logger.error("No report: %s; then run: coldburst report %s. Ledger: %s", sentence, folder, run.ledger)
             return
-        command = [sys.executable, "-P", "-m", analysis_module(), "report", str(folder), "--figures", run.plan.options["figures"]]
         try:
-            self._report = subprocess.Popen(command, env=provenance.environment(), start_new_session=True)
+            self._report = self._prepared.pop(run.recorder.id).get()
+            self._report.begin()
             failed = self._report.wait()
         finally:
             self.unreported.discard(run.recorder.id)

@@ -8,6 +8,8 @@ from locust import LoadTestShape
 
 # As Locust.
 EVERY_S = 1.0
+# Users, and users per second.
+ONE_USER = (1, 1.0)
 
 
 class ScheduleShape(LoadTestShape):
@@ -23,10 +25,12 @@ class ScheduleShape(LoadTestShape):
         """
         runner = cast("Any", self.runner)
         session, limit_s = runner.environment.coldburst, runner.environment.parsed_options.run_time
-        # The first call starts the run.
-        if runner.shape_last_tick is not None:
-            session.wait_over(min(EVERY_S, max(0.0, limit_s - session.elapsed_s)) if limit_s else EVERY_S)
+        if runner.shape_last_tick is None:
+            # Not by returning it: Locust would pause then, and end a short run a second late.
+            runner.start(*ONE_USER)
+            runner.shape_last_tick = ONE_USER
+        session.wait_over(min(EVERY_S, max(0.0, limit_s - session.elapsed_s)) if limit_s else EVERY_S)
         if limit_s and session.elapsed_s >= limit_s:
             session.time_is_up(limit_s)
             return None
-        return None if session.over else (1, 1.0)
+        return None if session.over else ONE_USER

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -58,9 +61,34 @@ def figure_content(plot: Plot | MissingPlot, folder: Path) -> dict[str, Any]:
     return {**named, "caption": "", "svg": "", "reason": plot.reason}
 
 
-def write_page(folder: Path, plots: Sequence[Plot | MissingPlot], content: Mapping[str, Any]) -> Path:
+def figure_contents(plots: Sequence[Plot | MissingPlot], folder: Path, processes: int) -> list[dict[str, Any]]:
+    """``figure_content`` of each, drawn by that many processes."""
+    if processes == 1 or sum(isinstance(plot, Plot) for plot in plots) < processes:
+        return [figure_content(plot, folder) for plot in plots]
+    # Forks have the tables and matplotlib already, and get the initializer's arguments without pickling.
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, fork, _begin_drawing, (plots, folder)) as pool:
+        return list(pool.map(_content_of, range(len(plots))))
+
+
+# What a drawing process has from the one that forked it: the plots and the folder.
+_to_draw: list[tuple[Sequence[Plot | MissingPlot], Path]] = []
+
+
+def _begin_drawing(plots: Sequence[Plot | MissingPlot], folder: Path) -> None:
+    _to_draw[:] = [(plots, folder)]
+    # The process ends before the memory matters.
+    gc.disable()
+
+
+def _content_of(place: int) -> dict[str, Any]:
+    ((plots, folder),) = _to_draw
+    return figure_content(plots[place], folder)
+
+
+def write_page(folder: Path, plots: Sequence[Plot | MissingPlot], content: Mapping[str, Any], processes: int = 1) -> Path:
     """Writes card.png, report.md and index.html with their figures into ``folder``, and returns the path of the page."""
-    shown = {**content, "figures": [figure_content(plot, folder / "figures") for plot in plots]}
+    shown = {**content, "figures": figure_contents(plots, folder / "figures", processes)}
     _write_card(folder, content)
     (folder / "report.md").write_text(render("report.md", shown), encoding="utf-8")
     page = folder / PAGE

@@ -73,15 +73,19 @@ def _kept(tables: Tables, verdict: Verdict, found: SweepAnswer | None = None) ->
     return objective_results.objectives_sheet(objective_results.own_results(MeasuredRun(tables, verdict, found)))
 
 
-def write(of: Report, folder: Path, *, figures: bool = True) -> Path:
-    """Writes the report into ``folder`` and returns the path of the page; without ``figures`` the page says how to draw them."""
+def write(of: Report, folder: Path, *, figures: bool = True, processes: int = 1) -> Path:
+    """Writes the report into ``folder`` and returns the path of the page; without ``figures`` the page says how to draw them.
+
+    Args:
+        processes: draw the figures; more than one are forks of this one, which must have no other threads of Python.
+    """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     made = plots.plots(of.tables, of.answer)
     made = made if figures else [MissingPlot(one.name, one.title, UNDRAWN if isinstance(one, Plot) else one.reason) for one in made]
     _write_cold(of.tables, folder / FILE)
     measured = metrics(of.tables, of.verdict, of.answer)
     (folder / "metrics.json").write_text(json.dumps(measured, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return write_page(folder, made, _content(of, made))
+    return write_page(folder, made, _content(of, made), processes)
 
 
 # Tables about what failed, shown when something did; those that say whether to trust the rest.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from ..runs.locust_csv import beside
 from ..tables.run_tables import Tables
 from ..verdict.verdict import judge
 from .report import report, terminal, write
+
+MOST_PROCESSES = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,16 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="output folder (default: RUN/report, PREFIX_report, or for several runs report-pooled in the first)",
     )
     parser.add_argument("--figures", choices=("yes", "no"), default="yes", help="draw the figures; no is faster by seconds (default: yes)")
+    # A run starts this process while it awaits the last answers, and writes a line when the rows are complete.
+    parser.add_argument("--after-line", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--quiet", action="store_true", help="print only the path of the report")
     parser.set_defaults(command=_command)
 
 
 def _command(asked: argparse.Namespace) -> str:
+    if asked.after_line and not sys.stdin.readline():
+        sys.exit(0)
     run, *others = map(load, asked.run)
     default = asked.run[0] / ("report-pooled" if others else "report") if run.totals is None else beside(run.path, "_report")
     _check_pooled(run, others)
     made = report(run, tuple(map(Tables, others)))
-    page = write(made, asked.out or default, figures=asked.figures == "yes")
+    page = write(made, asked.out or default, figures=asked.figures == "yes", processes=_processes())
     return f"report: {page}" if asked.quiet else terminal(made, page)
 
 
@@ -61,3 +69,8 @@ def _check_pooled(run: Run, others: Sequence[Run]) -> None:
             raise RunError(f"{run.id} and {one.id} are different tests and cannot be pooled: {'; '.join(apart)}")
         if judge(one, Tables(one)).state == "invalid":
             raise RunError(f"{one.path} is invalid and cannot be pooled: leave it out")
+
+
+def _processes() -> int:
+    """How many processes draw the figures: forked where that is safe, which is on Linux."""
+    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1

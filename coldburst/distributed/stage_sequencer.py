@@ -39,7 +39,7 @@ class StageSequencer:
         self.starts: list[float] = []
         self._prepared = ""
         self.skipped: list[Stage] = []
-        self.finished = Event()
+        self.last_sent = self.finished = Event()
         self._stopping, self._stopped_s = Event(), math.inf
         self.is_cut = False
 

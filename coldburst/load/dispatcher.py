@@ -65,7 +65,8 @@ class Dispatcher:
         self.stage = ""
         self.skipped: list[Stage] = []
         self.dispatched = 0
-        self.finished = Event()
+        self._dealt = False
+        self.last_sent, self.finished = Event(), Event()
 
     @property
     def zero(self) -> float:
@@ -111,6 +112,7 @@ class Dispatcher:
         try:
             self._run()
         finally:
+            self.last_sent.set()
             self.finished.set()
 
     def _run(self) -> None:
@@ -133,11 +135,18 @@ class Dispatcher:
                 seq, begun_s = self._open(stage, seq, start_s), start_s
                 start_s += stage.duration_s or 0.0
             self._stop_s = min(self._stop_s, self.now())
+            self._note_last_sent(stage)
             if self._gate:
                 self._idle.wait()
                 self._gate.after(stage, begun_s, self._stop_s)
         self._idle.wait()
         self.dispatched = seq
+
+    def _note_last_sent(self, stage: Stage) -> None:
+        """Sets ``last_sent`` if the last stage has no more arrivals and none waits at the cap."""
+        self._dealt = self._dealt or stage is self._stages[-1]
+        if self._dealt and not self._waiting:
+            self.last_sent.set()
 
     def rest(self, seconds: float) -> bool:
         """Waits, at most until stop(); returns whether the run goes on."""
@@ -221,6 +230,8 @@ class Dispatcher:
             self._sending.discard(gevent.getcurrent())
             if self._waiting and self.in_flight < self.cap:
                 waiting, since_s = self._waiting.popleft()
+                if self._dealt and not self._waiting:
+                    self.last_sent.set()
                 self._launch(waiting, self.now() - since_s)
             elif not self._sending and not self._waiting:
                 self._idle.set()
@@ -230,7 +241,7 @@ class Dispatcher:
         end_s = self.now() + stage.duration_s if stage.duration_s is not None else math.inf
         numbers = itertools.count(first_seq) if stage.count is None else self._until_last(range(first_seq, first_seq + stage.count))
         self._stop_s = end_s
-        lanes = [gevent.spawn(self._lane, stage.name, numbers, end_s) for _ in range(stage.concurrency or 0)]
+        lanes = [gevent.spawn(self._lane, stage, numbers, end_s) for _ in range(stage.concurrency or 0)]
         last = max(int(lane.get()) for lane in lanes)
         if stage.count is not None:
             for seq in numbers:
@@ -245,7 +256,7 @@ class Dispatcher:
                 self._stop_s = min(self._stop_s, self.now())
             yield seq
 
-    def _lane(self, stage: str, numbers: Iterator[int], end_s: float) -> int:
+    def _lane(self, stage: Stage, numbers: Iterator[int], end_s: float) -> int:
         """One place of a closed loop; returns the last number that it used, or -1."""
         last = -1
         while not self.stopping and self.now() < end_s:
@@ -253,7 +264,8 @@ class Dispatcher:
             if seq is None:
                 break
             last = seq
-            self._send_next(Arrival(seq, self.now(), stage))
+            self._send_next(Arrival(seq, self.now(), stage.name))
+        self._note_last_sent(stage)
         return last
 
     def _drop(self, arrival: Arrival) -> None:

@@ -63,6 +63,7 @@ OBJECTIVES, a file such as
 {objectives.HELP}"""
 # The host of the endpoint that a run starts for itself; the same as no host.
 EMBEDDED = "embedded"
+DEMOS = ("real", "modelled")
 MOST_REQUESTS = 10_000_000
 # Of a stage whose number is random: each of its arrivals is drawn before the run, in 1.5 µs.
 MOST_FREE = 1_000_000
@@ -146,6 +147,7 @@ OBJECTS = (
 )
 RUNPOD = (
     Option("--target", "auto", "", "Type of endpoint; auto detects it from --host", ("auto", *KINDS)),
+    Option("--demo", "real", "", "Queue, without --host: workers on the SDK that recognise speech, or modelled ones (15 s)", DEMOS),
     Option("--poll", "auto", "", "Queue, video: poll /status, /status-sync (one long request) or /stream; auto: what suits", POLL_MODES),
     Option("--poll-share", 0.8, "SHARE", "Queue: part of the platform's poll limit (200/s for an endpoint) to use, such as 0.5"),
     Option("--execution-timeout", 0.0, "SECONDS", "Queue: executionTimeout of each job, such as 600; 0: the endpoint's setting"),
@@ -275,6 +277,9 @@ def check(
         prices.read(options["price"], date.today())
     host = _host(str(options.get("host") or ""))
     kind = factory.kind(host, options["target"])
+    if options["demo"] != DEMOS[0] and (host or kind != "queue"):
+        other = "--host" if host else "--target"
+        raise OptionError(f"--demo {options['demo']} starts a queue endpoint of its own: leave out {other}, or --demo")
     rows = _rows(options, count, confined)
     return RunPlan(
         host=host,

@@ -21,6 +21,8 @@ SECRETS = (
     *("RUNPOD_AI_API_KEY", "COLDBURST_CLUSTER_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
 )
 
+_COMMIT = "# branch.oid "
+
 
 def versions() -> dict[str, str]:
     """Versions of this program, Python and the installed packages that make the load."""
@@ -35,8 +37,9 @@ def versions() -> dict[str, str]:
 
 def commit() -> dict[str, Any]:
     """``commit`` and ``dirty``, whether files differ from it; None if the package does not run from a git clone."""
-    changes = _git("status", "--porcelain")
-    return {"commit": _git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+    lines = (_git("status", "--porcelain=v2", "--branch") or "").splitlines()
+    commit = next((line.removeprefix(_COMMIT) for line in lines if line.startswith(_COMMIT)), None)
+    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines) if lines else None}
 
 
 def environment() -> dict[str, str]:

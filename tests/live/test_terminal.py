@@ -23,7 +23,8 @@ from coldburst.live.history import Rates
 from coldburst.live.recent_rows import Quantiles
 from coldburst.live.run_monitor import LiveRates
 from coldburst.live.snapshot import snapshot
-from coldburst.live.terminal import line, news, on_terminal, table
+from coldburst.live.terminal import line, news, on_terminal
+from coldburst.live.terminal_table import table
 from coldburst.record.ledger import Ledger
 from tests.support.locusts import OF_TESTS, PLAIN, REPORTED, ROOT, locust
 from tests.support.run_views import HEALTH, LISTED, Load, run_of
