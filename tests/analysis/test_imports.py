@@ -72,3 +72,11 @@ def test_help_needs_neither_pandas_nor_matplotlib():
     )
     assert done.returncode == 0 and all(name in done.stdout for name in ("report", "merge", "compare", "scaling", "gate"))
     assert not [line for line in done.stderr.splitlines() if line.rpartition("|")[2].strip() in ("numpy", "pandas", "matplotlib", "scipy")]
+
+
+def test_a_report_that_waits_for_a_line_ends_quietly_without_one(tmp_path):
+    command = [sys.executable, "-m", "analysis", "report", str(tmp_path / "none"), "--after-line"]
+    without = subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True, timeout=60, check=False)
+    assert (without.returncode, without.stdout, without.stderr) == (0, "", "")
+    after = subprocess.run(command, cwd=ROOT, input="\n", capture_output=True, text=True, timeout=60, check=False)
+    assert after.returncode == 2 and "no such run" in after.stderr

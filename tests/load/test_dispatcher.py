@@ -2,6 +2,7 @@
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from coldburst.load.dispatcher import Dispatcher
 from coldburst.schedule.stages import arrivals, parse
@@ -140,3 +141,14 @@ def test_a_request_that_leaves_in_the_instant_of_the_cut_is_told_too():
     gevent.spawn(book.load.cut)
     greenlet.get(timeout=60)
     assert sorted([*book.cut, *book.refused]) == list(range(5))
+
+
+def test_the_last_send_is_known_while_answers_are_awaited():
+    answers = [Event(), Event()]
+    load = Dispatcher(parse("burst 2"), 1, lambda arrival, held_s: answers[arrival.seq].wait(), lambda arrival: None, cap=1)
+    gevent.spawn(load.run)
+    assert not load.last_sent.wait(0.05), "the second waits at the cap"
+    answers[0].set()
+    assert load.last_sent.wait(10) and not load.finished.is_set()
+    answers[1].set()
+    assert load.finished.wait(10)
