@@ -50,7 +50,7 @@ SERVICES: Mapping[str, ServiceCommand] = {
 # Arguments of the emulator for each value of --demo: modelled workers start and answer soon, so that a burst of 30 ends in seconds.
 DEMOS: Mapping[str, tuple[str, ...]] = {
     "real": (),
-    "modelled": ("--worker", "modelled", "--start", "0.5", "--load", "1", "--service-time", "exp:0.3"),
+    "modelled": ("--worker", "modelled", "--start", "0.5", "--load", "1", "--service-time", "exp:0.3", "--concurrency", "2"),
 }
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from coldburst.control import choice
-from coldburst.load import run_options, scale_to_zero
+from coldburst.load import repeated, run_options, scale_to_zero
 from coldburst.load.run_spec import CAP, SCHEDULE, RunKind, add_options, spec_of
 from coldburst.option import attribute
 from coldburst.schedule import replay
@@ -25,7 +25,7 @@ KINDS = {
     "ScalingUser": (*settings.SCALING, *choice.OPTIONS),
     "MatrixUser": (*settings.MATRIX, *choice.OPTIONS),
 }
-GENERAL = (SCHEDULE, CAP, *run_options.OPTIONS)
+GENERAL = (SCHEDULE, CAP, *run_options.OPTIONS, *repeated.OPTIONS[1:])
 MOST = 12
 UNITS = {"SECONDS": "s", "N": "number", "SHARE": "0 to 1", "FILE": "file", "DIR": "directory", "PATH": "path", "NAME": "name"}
 

@@ -204,7 +204,7 @@ def undrawn():
         sheet.write_csv(plot.data, folder / f"{plot.name}.csv")
         return ""
 
-    with mock.patch.object(page, "write_plot", data_alone):
+    with mock.patch.object(page, "write_plot", data_alone), mock.patch.object(page, "write_card", lambda *_: None):
         yield
 
 
