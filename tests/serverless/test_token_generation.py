@@ -35,6 +35,21 @@ def events(job_input, until_s=100.0, **settings):
     return [(round(at_s - start_s, 6), event) for at_s, event in found]
 
 
+def test_the_last_chunk_comes_before_the_end_whenever_the_job_begins():
+    """Sums of floating-point numbers differ in their last digit: the end must not come first by that."""
+    rng = stream(1, "beginnings")
+    for _ in range(1000):
+        made = ModelledWorker("w", service=lambda job, rng: 7.0, rng=rng, load_s=0.0, tokens=TokenRate(0.01, 200.0), concurrency=4)
+        made.launch(rng.uniform(0, 30))
+        found = []
+        while not (found and isinstance(found[-1], Finished)):
+            wake_s = made.wake_s()
+            found += [event for event in made.act(wake_s) if isinstance(event, Yielded | Finished)]
+            if not found and made.occupancy == 0:
+                made.deliver([Job("j", False, {"input": chat(stream=True, max_tokens=5)}, "IN_PROGRESS", 0.0, 0.0, 0.0)], wake_s)
+        assert len(found) == 6
+
+
 def test_each_token_of_a_stream_is_a_chunk_at_its_instant():
     found = events(chat(stream=True, max_tokens=4))
     assert [at_s for at_s, event in found if isinstance(event, Yielded)] == [0.5, 0.6, 0.7, 0.8]

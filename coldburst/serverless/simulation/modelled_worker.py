@@ -130,8 +130,8 @@ class ModelledWorker:
         self._running: dict[str, int] = {}
         self._failing: set[str] = set()
         self._job_ends: list[tuple[float, int, str, dict[str, Any]]] = []
-        # When each is due, the number of its start, its own number, its job and the answer.
-        self._chunks: list[tuple[float, int, int, str, Generation]] = []
+        # When each is due, the number of its start, its own number, its job, the answer, and when that began.
+        self._chunks: list[tuple[float, int, int, str, Generation, float]] = []
 
     @property
     def occupancy(self) -> int:
@@ -230,13 +230,12 @@ class ModelledWorker:
         """The chunks that are due, in order."""
         events: list[WorkerEvent] = []
         while self._chunks and self._chunks[0][0] <= now:
-            due_s, start, number, job_id, answer = heapq.heappop(self._chunks)
+            _, start, number, job_id, answer, begun_s = heapq.heappop(self._chunks)
             if self._running.get(job_id) != start:
                 continue
             events.append(Yielded(job_id, answer.chunk(number)))
             if number + 1 < answer.chunks:
-                next_s = due_s + answer.due_s(number + 1) - answer.due_s(number)
-                heapq.heappush(self._chunks, (next_s, start, number + 1, job_id, answer))
+                heapq.heappush(self._chunks, (begun_s + answer.due_s(number + 1), start, number + 1, job_id, answer, begun_s))
         return events
 
     def _finish(self, now: float) -> list[WorkerEvent]:
@@ -266,9 +265,10 @@ class ModelledWorker:
             self._failing.add(job.id)
             took_s, body = 0.0, {"error": self._out_of_memory(resident, needed_gb)}
         elif self.tokens and (answer := generation(job.input["input"], self.tokens)):
-            extra_s, self._extra_s = self._extra_s, 0.0
-            took_s, body = extra_s + answer.took_s, {"output": answer.output()}
-            heapq.heappush(self._chunks, (now + extra_s + answer.due_s(0), self._jobs_started, 0, job.id, answer))
+            # The same sum as for the last chunk, which rounding must not put after the end.
+            now, self._extra_s = now + self._extra_s, 0.0
+            took_s, body = answer.took_s, {"output": answer.output()}
+            heapq.heappush(self._chunks, (now + answer.due_s(0), self._jobs_started, 0, job.id, answer, now))
         else:
             took_s, self._extra_s = self._service_s(job) + self._extra_s, 0.0
             body = {"output": {**_echo(job.input["input"]), "service_s": took_s}}
