@@ -39,6 +39,12 @@ def arrivals(draw):
     return sorted(start + draw.choice([0.0, draw.uniform(0, 20)]) for start in starts for _ in range(draw.choice([1, 5, 20])))
 
 
+def containers(listed):
+    """The start of each worker that serves in a container, as the sampler keeps it: one that FlashBoot keeps has none."""
+    serve = [worker for worker in listed if worker["status"] in ("RUNNING", "IDLE") and worker["startedAt_s"] is not None]
+    return {worker["id"]: worker["startedAt_s"] for worker in serve}
+
+
 def news(serving, listed, at_s):
     """What the hook ``worker_ready`` would say of workers that serve now and did not at the look before."""
     for worker in listed:
@@ -64,7 +70,7 @@ def rehearsed(seed):
             driver.pump(at_s)
             continue
         listed = core.workers(at_s)
-        now = {worker["id"]: worker["startedAt_s"] for worker in listed if worker["status"] in ("RUNNING", "IDLE")}
+        now = containers(listed)
         told += news((serving, now), listed, at_s - BEGIN_S) if serving is not None else []
         serving = now
     assert all(found.state == "COMPLETED" for found in jobs)
@@ -120,7 +126,7 @@ def balanced(seed):
             run.arrive(at_s)
             continue
         listed = run.core.workers(at_s)
-        now = {worker["id"]: worker["startedAt_s"] for worker in listed if worker["status"] in ("RUNNING", "IDLE")}
+        now = containers(listed)
         told += news((serving, now), listed, at_s - BEGIN_S) if serving is not None else []
         serving = now
     rows, truth = run.answered()
@@ -133,7 +139,7 @@ def rehearsals():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("listed", "found"), [(True, "128 of 129"), pytest.param(False, "81 of 129", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(("listed", "found"), [(True, "116 of 129"), pytest.param(False, "81 of 129", marks=pytest.mark.nightly)])
 def test_the_rule_finds_the_cold_starts_of_the_model_and_none_else(rehearsals, listed, found):
     """Missed: starts shorter than the wait that counts, of workers that came and went between two looks."""
     assert held_against(rehearsals, listed) == (found, "0 of 500")
@@ -141,7 +147,7 @@ def test_the_rule_finds_the_cold_starts_of_the_model_and_none_else(rehearsals, l
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("listed", "found", "alarms"), [(True, "188 of 232", "9 of 747"), (False, "105 of 232", "7 of 747")])
+@pytest.mark.parametrize(("listed", "found", "alarms"), [(True, "187 of 232", "9 of 747"), (False, "105 of 232", "7 of 747")])
 def test_of_a_load_balancer_that_tells_no_times_it_finds_fewer(listed, found, alarms):
     """Missed besides: those that a worker took together and that ended apart, and waits that were every answer's in a burst."""
     assert held_against([balanced(seed) for seed in range(60)], listed) == (found, alarms)

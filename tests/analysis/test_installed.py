@@ -59,7 +59,7 @@ def test_both_names_make_the_same_report_and_no_process_loads_both(installed, tm
         folder.mkdir()
     page, metrics = reported(ROOT, folders["clone"], "analysis")
     other, others = reported(installed, folders["installed"], "coldburst.analysis")
-    assert "draw it with python -m analysis report RUN" in page
+    assert "with python -m analysis report RUN" in page
     assert other == page.replace("python -m analysis ", "coldburst ")
     assert others == metrics
 

@@ -297,9 +297,9 @@ def test_the_report_of_a_sweep_has_the_decision_on_top_and_in_its_files(tmp_path
             "c16 gives",
             ">valid<",
             'id="figure-sweep_throughput"',
-            ">Decision<",
-            ">Figures<",
-            ">Ledger<",
+            ">Decision</h2>",
+            ">Figures</h2>",
+            ">Ledger</h2>",
         )
     ]
     assert places == sorted(places)

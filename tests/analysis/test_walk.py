@@ -33,9 +33,10 @@ WALK = {
 CALLS = {
     ("runs/load.py", "runs/csv_columns.py"),
     ("tables/run_tables.py", "statistics/percentiles.py"),
-    ("report/run_sheets.py", "tables/run_tables.py"),
-    ("report/run_sheets.py", "text/number_format.py"),
+    ("report/key_figures.py", "tables/run_tables.py"),
+    ("report/key_figures.py", "text/number_format.py"),
     ("report/report.py", "report/run_sheets.py"),
+    ("report/report.py", "report/card.py"),
     ("report/report.py", "report/page.py"),
 }
 
@@ -115,13 +116,13 @@ def test_the_p95_of_a_page_walks_through_these_files(known, tmp_path):
             found.append(stack(frame))
 
     def making_the_page(frame, event, _):
-        if event == "call" and frame.f_code.co_name in ("run_sheets", "render"):
+        if event == "call" and frame.f_code.co_name in ("run_sheets", "card", "render"):
             found.append(stack(frame))
 
     with profiled(making_the_table):
         key_figures(Tables(load(RUN)))
-    made = report(load(RUN))
     with profiled(making_the_page):
+        made = report(load(RUN))
         page = write(made, tmp_path, figures=False)
     assert known[1] in page.read_text(encoding="utf-8").replace("\u00a0", " ")
     assert {file for files in found for file in files} == set(WALK)

@@ -348,7 +348,8 @@ def in_ci(scenario):
 def outcomes(request, tmp_path_factory):
     """What becomes of each scenario that is asked for, by its function."""
     lacking()  # found out once, before many ask; each of them skips where there can be no machines
-    asked = [item.callspec.params["scenario"] for item in request.session.items if "outcomes" in getattr(item, "fixturenames", ())]
+    own = (item for item in request.session.items if getattr(item, "module", None) is request.module)
+    asked = [item.callspec.params["scenario"] for item in own if "outcomes" in getattr(item, "fixturenames", ())]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {one: pool.submit(one, tmp_path_factory.mktemp(one.__name__[:20])) for one in SCENARIOS if one in asked}
         pool.shutdown(cancel_futures=True)

@@ -71,7 +71,7 @@ def test_a_worker_of_a_load_balancer_is_pinged_and_serves():
         gevent.joinall(at_once, raise_error=True)
         assert {one.get()[1] for one in at_once} == {"ok"}
         waited = [one.get()[0]["queue_s"] for one in at_once]
-        # Two at a time, so the last pair waits for nine others, of 0.12 s each.
-        assert max(waited) >= 9 * 0.12
+        # Two at a time, so the last pair waits for nine others, of 0.12 s each; it may arrive while the first pair is at work.
+        assert max(waited) >= 8 * 0.12
         created = running.ask("/lb/demo/v1/videos", {"script": "one"})
         assert (created.status, json.loads(created.body)["status"] in ("queued", "running")) == (202, True)

@@ -10,6 +10,8 @@ from coldburst.option import Option, attribute
 
 # The fields that are not folded, if the tests have them; "host" is Locust's own.
 FIRST = ("host", "schedule", "data", "max_in_flight", "price", "objectives")
+# Title of a test's own options.
+OWN = "This test"
 # What an empty host means.
 HOST_SHOWN = "embedded"
 HOST = Option("--host", "", "URL", "Endpoint, such as https://api.runpod.ai/v2/ID; embedded: one that is started on this machine")
@@ -54,12 +56,16 @@ class StartForm:
 
 
 def field_groups(groups: Mapping[str, Sequence[Option]], values: Mapping[str, Any]) -> list[FieldGroup]:
-    """The fields of options by group title, with their ``values``; those of FIRST, and those of the first group, are not folded."""
+    """The fields of options by group title, with their ``values``; those of FIRST are not folded.
+
+    Nor are those of the test itself, the first group, where it has no schedule: they say what is sent.
+    """
     own, *others = groups.items()
     known = {attribute(option): option for option in (HOST, *(option for group in groups.values() for option in group))}
     first = [known[name] for name in FIRST if name in known]
-    first += [option for option in own[1] if option not in first]
-    rest = [(title, [option for option in group if option not in first]) for title, group in others]
+    if "schedule" not in known:
+        first += [option for option in own[1] if option not in first]
+    rest = [(title, [option for option in group if option not in first]) for title, group in ((OWN, own[1]), *others)]
     shown = [("", first), *rest]
     return [FieldGroup(title, tuple(_field(option, values) for option in group)) for title, group in shown if group]
 
