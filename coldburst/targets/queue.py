@@ -1,6 +1,6 @@
 """RunPod's queue endpoints: submits a job, polls it until it ends, and cancels it if its result is no longer wanted.
 
-A job ends when the platform says so (``job_end.ended_at``), not when a poll sees it, so that polling never lengthens its time;
+A job ends when the platform says so (``phases.ended_at``), not when a poll sees it, so that polling never lengthens its time;
 ``Exchange.seen`` is the instant of that poll. The HTTP status of an attempt is that of its submission. Jobs are submitted to /run, and to
 /runsync if they are too large for /run.
 """
@@ -24,11 +24,11 @@ from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.cause import SAME_JOB
 from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
-from coldburst.targets.job_end import ended_at
 from coldburst.targets.job_object import ENDED, GONE, columns, verdict
 from coldburst.targets.job_stream import JobStream, asks_for_tokens
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import RUN_BYTES, Payload, job_bodies
+from coldburst.targets.phases import ended_at
 from coldburst.targets.queue_options import MILLISECONDS, QueueOptions
 from coldburst.targets.rate_limiter import RateLimit, RateLimiter
 from coldburst.targets.row_clip import row_clip

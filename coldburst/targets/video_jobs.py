@@ -18,7 +18,7 @@ from gevent.pool import Pool
 from coldburst.pieces import Body
 from coldburst.targets import answer
 from coldburst.targets.exchange import Exchange, Timeouts
-from coldburst.targets.job_end import ended_at
+from coldburst.targets.phases import ended_at
 
 logger = logging.getLogger("coldburst")
 ENDED = ("done", "failed", "cancelled", "queue_timeout")

@@ -74,7 +74,6 @@ WALKS = {
         "coldburst/targets/body_template.py",
         "coldburst/targets/rate_limiter.py",
         "coldburst/targets/job_object.py",
-        "coldburst/targets/job_end.py",
         "coldburst/targets/phases.py",
     },
     "balancer": {
