@@ -31,6 +31,9 @@ WEB_ALLOWED_HOSTS = "--web-allowed-hosts"
 STAY = "--stay"
 # Fields of a form that are taken, besides the options that Locust shows in it.
 FIELDS = ("host", "run_time", "profile", "user_classes")
+IN_PROGRESS = "a run is in progress: stop it first"
+# Locust's states of a run that has ended, or is about to.
+ENDING = (runners.STATE_STOPPING, runners.STATE_STOPPED)
 _tests: list[Any] = []
 
 
@@ -225,7 +228,8 @@ def _check_form(session: Session, environment: Any, web_ui: Any) -> None:
         picked = request.form.getlist("user_classes") if web_ui.userclass_picker_is_active else None
         try:
             if session.current and session.current.ledger is None:
-                raise OptionError("a run is in progress: stop it first")
+                raise OptionError(IN_PROGRESS)
+            _await_last_shape(environment.runner)
             if picked == []:
                 picked = list(environment.available_user_classes)
             session.checker.check(request.form.to_dict(), picked)
@@ -236,6 +240,19 @@ def _check_form(session: Session, environment: Any, web_ui: Any) -> None:
         return swarm()
 
     web_ui.app.endpoint("locust.swarm")(web_ui.auth_required_if_enabled(check))
+
+
+def _await_last_shape(runner: Any) -> None:
+    """Waits until Locust takes a start. It ignores one, without a word, until the last run's shape has ended, a second after the answers.
+
+    Raises:
+        OptionError: the shape belongs to a run that is just starting.
+    """
+    if (shape := runner.shape_greenlet) is None:
+        return
+    if runner.state not in ENDING:
+        raise OptionError(IN_PROGRESS)
+    shape.join()
 
 
 def _for_locust(form: Any, environment: Any) -> Any:

@@ -359,8 +359,8 @@ def test_run_after_run_from_the_masters_web_ui():
         assert ui.post("/swarm", schedule="burst 10")["success"]
         ui.locust.until(lambda run: len(list(run.runs.glob("*/report/index.html"))) == 1)
         until(lambda: ui.state() == "stopped", "end of the first run")
-        time.sleep(3)  # Locust ignores a start until the greenlet of the last shape has ended, and shows no sign of it
         assert ui.post("/swarm", schedule=f"steady 60s {RATE}/s")["success"]
+        assert ui.post("/swarm", schedule="burst 1")["message"] == "a run is in progress: stop it first"
         ui.locust.until(lambda run: len(service.log()) >= 10 + RATE)
         assert b"coldburst_generators 2.0" in ui.get("/metrics")
         ui.post("/stop")
