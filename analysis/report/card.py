@@ -123,9 +123,10 @@ def _of_totals(run: Run) -> Iterator[Tile]:
 
 
 def _cost_of_run(tables: Tables) -> str:
-    if _is_local(tables.run):
-        return "none: the endpoint ran on this machine."
     paid = cost(tables)
+    if _is_local(tables.run):
+        otherwise = "" if paid.usd is None else f"; at its GPU's price it would be ${number(paid.usd)}"
+        return f"none: the endpoint ran on this machine{otherwise}."
     return f"{paid.why}." if paid.usd is None else f"${number(paid.usd)}: {number(paid.worker_s)} worker-seconds × price, an estimate."
 
 
