@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from coldburst import __version__
 from coldburst.installation import IMPORT_ROOT, analysis_module, beside, missing
@@ -43,11 +44,16 @@ def _analysis(verb: str) -> Callable[[Sequence[str]], int]:
     def do(words: Sequence[str]) -> int:
         if sentence := missing("report"):
             return _refuse(sentence)
-        if str(IMPORT_ROOT) not in sys.path:
-            sys.path.insert(0, str(IMPORT_ROOT))
-        return int(import_module(f"{analysis_module()}.__main__").main([verb, *words], prog=sys.argv[0].rpartition(" ")[0]))
+        return int(_of_analysis("__main__").main([verb, *words], prog=sys.argv[0].rpartition(" ")[0]))
 
     return do
+
+
+def _of_analysis(name: str) -> Any:
+    """A module of the analysis, under the one name that this process knows it by."""
+    if str(IMPORT_ROOT) not in sys.path:
+        sys.path.insert(0, str(IMPORT_ROOT))
+    return import_module(f"{analysis_module()}.{name}")
 
 
 def _service(module: str) -> Callable[[Sequence[str]], int]:
@@ -65,9 +71,7 @@ def _plan(words: Sequence[str]) -> int:
     def draw(plan: object, path: Path) -> None:
         if sentence := missing("report"):
             raise ValueError(sentence)
-        if str(IMPORT_ROOT) not in sys.path:
-            sys.path.insert(0, str(IMPORT_ROOT))
-        import_module(f"{analysis_module()}.figures.plans").save(plan, path)
+        _of_analysis("figures.plans").save(plan, path)
 
     return int(import_module("coldburst.planner.command").main(words, draw))
 

@@ -119,11 +119,13 @@ def workers(question: Question, rate_per_s: float, found: Sequence[Rated], objec
         f"{len(best.prediction.runs)} simulated runs: P95 {_seconds(best.prediction['p95_s'])}."
     )
     rows = [_setting_row(one, ("workers_max",), objectives, "<" if one is best else "") for one in found]
+    wait_s = theory.mgc_wait_s(rate_per_s, alone_s, scenario.service.variance * (alone_s / scenario.service.mean_s) ** 2, count)
     textbook = theory.mmc_response_percentile_s(rate_per_s, alone_s, count, 0.95)
     notes = [
         f"Little's law: {rate_per_s:g}/s x {alone_s:.3g} s of a worker = {rate_per_s * alone_s:.3g} workers busy on average, "
         f"{theory.utilisation(rate_per_s, alone_s, count):.0%} of {count}.",
         f"Erlang C, which knows neither the platform nor how times vary, gives P95 {textbook:.3g} s for {count} workers.",
+        f"With the variance of these times (M/G/c) the mean wait is {wait_s:.3g} s.",
     ]
     return "\n".join([head, "", *_table(_header(("workers_max",), objectives), rows), "", *notes, *_basis(question, 0)])
 

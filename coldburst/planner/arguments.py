@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,6 +25,7 @@ KINDS = {"queue": "QUEUE", "balancer": "LOAD_BALANCER"}
 SCALERS = {"queue-delay": "QUEUE_DELAY", "request-count": "REQUEST_COUNT"}
 MOST_WORKERS = 1000
 EXAMPLE = "burst 30"
+DEFAULTS = {"workers_min": "0", "workers_max": "3", "concurrency": "the run's, else 1", "idle_timeout_s": "5"}
 
 
 class PlanError(ValueError):
@@ -44,10 +45,16 @@ class Question:
     sources: tuple[tuple[str, str], ...]
 
 
-def add(parser: argparse.ArgumentParser, *, many: bool = False, traffic: bool = True) -> None:
-    """Adds the options; ``many``: settings take several values, as in 1,2,4 or 1..6."""
+def add(parser: argparse.ArgumentParser, *, many: bool = False, traffic: bool = True, tried: Mapping[str, str] | None = None) -> None:
+    """Adds the options.
+
+    Args:
+        many: settings take several values, as in 1,2,4 or 1..6.
+        tried: by name of a setting, what is tried where it is not given.
+    """
     _add_known(parser.add_argument_group("what is known of the endpoint").add_argument)
-    _add_settings(parser.add_argument_group("its settings" + (" (several values each: 1,2,4 or 1..6)" if many else "")).add_argument, many)
+    title = "its settings" + (" (several values each: 1,2,4 or 1..6)" if many else "")
+    _add_settings(parser.add_argument_group(title).add_argument, many, DEFAULTS | dict(tried or {}))
     if traffic:
         _add_traffic(parser.add_argument_group("traffic").add_argument)
     _add_client(parser.add_argument_group("client and price").add_argument)
@@ -62,14 +69,20 @@ def _add_known(option: Callable[..., Any]) -> None:
     option("--spread", type=number(0), metavar="SHARE", help=f"difference between workers, up and down (default: measured, else {SPREAD})")
 
 
-def _add_settings(option: Callable[..., Any], many: bool) -> None:
+def _add_settings(option: Callable[..., Any], many: bool, defaults: Mapping[str, str]) -> None:
     count: Any = _counts if many else whole(0, MOST_WORKERS)
     value: Any = _values if many else number(0)
     option("--kind", choices=KINDS, help="queue or load balancer (default: the run's, else queue)")
-    option("--workers-min", type=count, metavar="N", help="minimum number of workers (default: 0)")
-    option("--workers-max", type=count, metavar="N", help="maximum number of workers (default: 3)")
-    option("--concurrency", type=count, metavar="N", help="jobs at a time on a worker (default: the run's, else 1)")
-    option("--idle-timeout", dest="idle_timeout_s", type=value, metavar="S", help="seconds until an idle worker stops (default: 5)")
+    option("--workers-min", type=count, metavar="N", help=f"minimum number of workers (default: {defaults['workers_min']})")
+    option("--workers-max", type=count, metavar="N", help=f"maximum number of workers (default: {defaults['workers_max']})")
+    option("--concurrency", type=count, metavar="N", help=f"jobs at a time on a worker (default: {defaults['concurrency']})")
+    option(
+        "--idle-timeout",
+        dest="idle_timeout_s",
+        type=value,
+        metavar="S",
+        help=f"seconds until an idle worker stops (default: {defaults['idle_timeout_s']})",
+    )
     option("--scaler", choices=SCALERS, help="what adds workers (default: queue-delay; request-count for a balancer)")
     option("--scaler-value", type=value, metavar="X", help="seconds in the queue, or requests per worker (default: 4)")
     option("--flashboot", action="store_true", help="stopped workers are cached and resume fast")

@@ -14,7 +14,7 @@ from coldburst.planner import answers, arguments, run_directory
 from coldburst.planner.arguments import PlanError, Question
 from coldburst.planner.model.fit import FitError
 from coldburst.planner.predict import PredictionError, predict, predict_all, processes
-from coldburst.planner.questions import fixed_workers, idle_axes, over_rates, recommended_axes, whatif_rates
+from coldburst.planner.questions import IDLED, SEARCHED, fixed_workers, idle_axes, over_rates, recommended_axes, whatif_rates
 from coldburst.planner.search import Rated, grid, rate, read_objectives, recommend
 from coldburst.record.objectives import ObjectiveError
 from coldburst.record.prices import PriceError
@@ -103,7 +103,7 @@ def _shape_sweep(parser: argparse.ArgumentParser) -> None:
 
 
 def _shape_recommend(parser: argparse.ArgumentParser) -> None:
-    arguments.add(parser, many=True)
+    arguments.add(parser, many=True, tried=SEARCHED)
     parser.add_argument("--objective", required=True, metavar="TEXT", help="as in 'p95<60s, queue_timeouts<0.5%%'")
 
 
@@ -121,7 +121,7 @@ def _shape_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def _shape_idle(parser: argparse.ArgumentParser) -> None:
-    arguments.add(parser, many=True, traffic=False)
+    arguments.add(parser, many=True, traffic=False, tried=IDLED)
     parser.add_argument("--rate", required=True, type=number(1e-6), metavar="N", help="requests per second, as in 0.02")
     parser.add_argument("--minutes", type=number(0.1), default=240.0, metavar="N", help="minutes of traffic to simulate (default: 240)")
 

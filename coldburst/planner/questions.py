@@ -17,6 +17,18 @@ STEPS = 10
 # A maximum of workers that a search looks at unless another is given.
 MOST = 30
 IDLE_S = (5.0, 30.0, 120.0, 600.0)
+# With so many times the workers that a rate needs, hardly any request waits.
+ENOUGH = 4
+MINIMA = (0, 1, 2, 4, 8)
+# The same for help texts.
+_IDLE = ", ".join(f"{seconds:g}" for seconds in IDLE_S)
+SEARCHED = {
+    "workers_min": ", ".join(map(str, MINIMA)),
+    "workers_max": f"1 to {MOST}",
+    "concurrency": "those of 1, 2, 4, 8 that the run had",
+    "idle_timeout_s": _IDLE,
+}
+IDLED = {"workers_min": "0 and 1", "idle_timeout_s": _IDLE}
 
 
 def steady(rate_per_s: float, minutes: float) -> tuple[Stage, ...]:
@@ -45,15 +57,19 @@ def fixed_workers(question: Question, rate_per_s: float, objectives: Sequence[Ob
     """Numbers of workers that are always on, ascending from what Little's law needs to the first that meets the objectives.
 
     Raises:
-        PlanError: 1,000 workers do not meet them.
+        PlanError: even ENOUGH times as many do not meet them.
     """
     scenario = question.scenario
     alone_s = scenario.service.mean_s * scenario.curve.factor(scenario.concurrency) / scenario.concurrency
     count = least_servers(rate_per_s, alone_s)
+    most = ENOUGH * count
     found: list[Rated] = []
     while not found or not found[-1].holds:
-        if count > 1000:
-            raise PlanError(f"1,000 workers do not meet {', '.join(one.text for one in objectives)} at {rate_per_s:g}/s")
+        if count > most:
+            raise PlanError(
+                f"{most} workers, {ENOUGH} times what the rate needs, do not meet {', '.join(one.text for one in objectives)}: the P95 is "
+                f"{found[-1].prediction['p95_s'].median:.3g} s, which is the service's own; more workers do not make it shorter"
+            )
         setting = scenario.with_settings(workers_max=count).with_settings(workers_min=count)
         look = rate(predict(setting, question.stages, seeds=LOOK_SEEDS, pool=pool), objectives)
         found.append(rate(predict(setting, question.stages, seeds=seeds, pool=pool), objectives) if look.met else look)
@@ -66,7 +82,7 @@ def recommended_axes(question: Question, given: Mapping[str, Sequence[float]]) -
     scenario = question.scenario
     most = int(max(given.get("workers_max", (MOST,))))
     axes: dict[str, Sequence[float]] = {
-        "workers_min": sorted({count for count in (0, 1, 2, 4, 8) if count <= most}),
+        "workers_min": sorted({count for count in MINIMA if count <= most}),
         "workers_max": range(1, most + 1),
         "idle_timeout_s": IDLE_S,
         "concurrency": sorted({jobs for jobs in (1, 2, 4, 8) if jobs <= scenario.concurrency_seen}) or (scenario.concurrency,),

@@ -122,6 +122,10 @@ def test_idle_weighs_cold_starts_against_idle_time(capsys):
         (("predict", "--service-time", "5", "--schedule", "burst 3", "--price", "H1"), "does not name one GPU"),
         (("sweep", "--service-time", "5", "--schedule", "burst 3"), "which settings? Give several values"),
         (("whatif", "--service-time", "5", "--rate", "3"), "write it as in '--rate 0.2..2'"),
+        (
+            ("workers", "--service-time", "5", "--rate", "0.5", "--objective", "p95<2s", "--minutes", "2", "--seeds", "2"),
+            "4 times what the rate needs, do not meet p95 < 2 s: the P95 is 5.",
+        ),
         (("predict", "--from", "nowhere"), "could not be read"),
         (("recommend", "--service-time", "5", "--schedule", "burst 3", "--objective", "p95"), "is not METRIC OP VALUE"),
         (("predict", "--from", BURST, "--concurrency", "9", "--workers-max", "3"), "at a time cannot be predicted from it"),

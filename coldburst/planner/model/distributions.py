@@ -68,12 +68,6 @@ class Distribution:
             return self
         return measured(rng.choices(self.numbers, k=len(self.numbers)))
 
-    def scaled(self, factor: float) -> Distribution:
-        """All times ``factor`` times as long."""
-        if self.form == "lognormal":
-            return Distribution(self.form, (self.numbers[0] * factor, self.numbers[1]))
-        return Distribution(self.form, tuple(number * factor for number in self.numbers))
-
     def __str__(self) -> str:
         if self.form == "measured":
             low, high = self.numbers[0], self.numbers[-1]

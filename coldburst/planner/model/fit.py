@@ -42,7 +42,6 @@ class Fit:
         spread_measured: whether it was.
         overhead_s: median time of a request outside queue and worker.
         kind: QUEUE or LOAD_BALANCER.
-        used: rows that the service times come from.
     """
 
     service: Distribution
@@ -53,7 +52,6 @@ class Fit:
     spread_measured: bool
     overhead_s: float
     kind: str
-    used: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,6 @@ def fit(folder: Path, per_worker: int = 1) -> Fit:
         spread_measured=spread is not None,
         overhead_s=max(median(overheads), 0.0) if overheads else 0.0,
         kind=kind,
-        used=len(served),
     )
 
 
