@@ -3,10 +3,11 @@
     python -m bench.decisions             # 100 seeds a case, a minute or two
     python -m bench.decisions 20 slots    # fewer seeds, one case
 
-Closed loops on a station of slots, a stage a setting, go through the analysis as rows of a run do. A decision is *right* if it picks the
-true setting: the smallest within 5 % of the highest true throughput that keeps the failure limit. Else it is wrong *with reservation* if
-its sentence says that it is not sure (settings that cannot be told apart, failures, drift), or wrong *without*. *Shown*: the true one is
-the pick or in the set beside it. Exits with 1 if a case is wrong without reservation in more than MOST of 100, or shows less than LEAST.
+Closed loops on a station of slots, a stage a setting, as the rows that the analysis has once it has read a run. A decision is *right* if
+it picks the true setting: the smallest within 5 % of the highest true throughput that keeps the failure limit. Else it is wrong *with
+reservation* if its sentence says that it is not sure (settings that cannot be told apart, failures, drift), or wrong *without*. *Shown*:
+the true one is the pick or in the set beside it. Exits with 1 if a case is wrong without reservation in more than MOST of 100, or shows
+less than LEAST.
 """
 
 from __future__ import annotations
