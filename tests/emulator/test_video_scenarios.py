@@ -109,7 +109,7 @@ def served(request):
 def test_priorities_overtake_those_who_wait_and_a_job_whose_wait_ends_is_never_run(served):
     running, service = served
     first = service.create(script="first")
-    process, _ = until(lambda: maker(running), "a video in the making")
+    process, _ = until(lambda: maker(running), "a video that is being made")
     # While it stands still nobody else can begin.
     process.suspend()
     waiting = {priority: service.create(script="one", priority=priority) for priority in (-5, 0, 9)}
@@ -131,7 +131,7 @@ def killed_in_the_middle(running, service):
     parts = []
 
     def kill():
-        process, part = until(lambda: maker(running), "a video in the making")
+        process, part = until(lambda: maker(running), "a video that is being made")
         assert not whole(part).exists()
         process.kill()
         parts.append(part)
