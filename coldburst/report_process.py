@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,8 +42,10 @@ class ReportProcess:
         self._process.wait()
 
     def terminate(self) -> None:
-        """Ends it in the middle of the report."""
-        self._process.terminate()
+        """Ends it in the middle of the report, with the processes that draw for it."""
+        if self._process.poll() is None:
+            # Its session, and so its process group, is its own.
+            os.killpg(self._process.pid, signal.SIGTERM)
 
     def wait(self) -> int:
         """Its exit code; 0 if the report was made."""

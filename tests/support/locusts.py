@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
@@ -92,6 +94,16 @@ class Locust(Result):
             raise AssertionError(f"{error}:\n{self.output}") from None
 
 
+def _end_reports(runs: Path) -> None:
+    """Ends processes that still make a report below ``runs``: they outlive a killed Locust on purpose, and write where is to be removed."""
+    said = ((one, one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"]))
+    making = [one for one, words in said if "report" in words and any(word.startswith(f"{runs}/") for word in words)]
+    for one in making:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(making)
+
+
 @contextmanager
 def locust(
     *arguments: str, file: str | Path = "locustfiles/burst.py", headless: bool = True, before: Sequence[str] = (), **env: str
@@ -111,6 +123,7 @@ def locust(
             finally:
                 process.kill()
                 process.wait()
+                _end_reports(runs)
 
 
 def service_s(rows: list[Attempt]) -> list[float]:
