@@ -115,7 +115,7 @@ def test_too_few_or_too_alike_values_are_not_given_an_interval():
     assert interval(times(1, 367), 99).basis == "n too small: 367 values, P99 needs 368"
     assert correlated_mean(times(1, 71)).basis == "n too small: 71 values, a mean needs 72"
     climb = interval(np.arange(1000.0), 50)
-    assert climb.lower is None and climb.basis.startswith("values are correlated: 1,000 are worth 1 independent ones, P50 needs 72")
+    assert climb.lower is None and climb.basis.startswith("values are correlated: 1,000 are worth 2 independent ones, P50 needs 72")
 
 
 def test_an_interval_of_a_rate_covers_that_of_a_poisson_stream():
@@ -364,7 +364,7 @@ def test_the_command_as_a_process_compares_anyway_and_says_so_on_top(tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("percent", "power"), [(50, 0.9), (95, 0.55)])
+@pytest.mark.parametrize(("percent", "power"), [(50, 0.85), (95, 0.4)])
 def test_a_difference_is_seldom_shown_where_there_is_none_and_mostly_where_one_is(percent, power):
     """200 pairs of an M/M/1 queue at 80 % utilisation, 20,000 requests each, where intervals for independent requests are false."""
     runs, alarms, found, told = queue(np.random.default_rng(11), 400, 20_000), 0, 0, 0
@@ -377,7 +377,7 @@ def test_a_difference_is_seldom_shown_where_there_is_none_and_mostly_where_one_i
         found += interval_difference(base, slower).shown is True
     print(f"P{percent}: told {told}, false alarms {alarms}, 30 % slower found {found}, of 200")
     assert told >= 190
-    assert alarms <= 20
+    assert alarms <= 10
     assert found >= power * 200
 
 
