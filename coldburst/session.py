@@ -26,6 +26,7 @@ from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
 from coldburst.record.objectives import MISSED, Objective
 from coldburst.record.run_directory import Recorder
+from coldburst.redact import redact
 from coldburst.report_process import ReportProcess, room_beside_the_load
 from coldburst.schedule.stages import planned, text
 from coldburst.targets.address import infer
@@ -271,7 +272,10 @@ class Session:
     def _begin(self, checked: CheckedRun, host: str, hooks: StageHooks | None) -> LoadRun | DistributedRun:
         plan, key, name = checked.plan, checked.key, checked.spec.name
         where = infer(host, plan.kind)
-        about = {**_about(checked, host), **(hooks.about() if hooks else {})}
+        # In the web UI the form decides, not the command line.
+        words = provenance.command() if self.headless else None
+        command = {"command": words and [redact(word) for word in words]}
+        about = {**_about(checked, host), **command, **(hooks.about() if hooks else {})}
         if self.master:
             from coldburst.distributed.master import DistributedRun  # noqa: PLC0415
 

@@ -38,7 +38,7 @@ class Card:
     Attributes:
         answer: the result in a sentence; ``change``: what would lead to another, or a second result, or "".
         tiles: up to six figures.
-        verdict: of the run, with its reasons; ``confidence`` in its P95, or None.
+        verdict: of the run, with its reasons; ``confidence`` in its P95 or its pick, or None.
         cost: what the run cost, or why that is unknown.
         step: what to do next, in words, and ``command``, which may be "".
     """
@@ -58,7 +58,7 @@ class Card:
         return self.verdict.reasons[0] if self.verdict.reasons else f"{TRUSTED}."
 
 
-def card(answer: str, tables: Tables, verdict: Verdict, sure: Confidence | None, found: SweepAnswer | None) -> Card:
+def card(answer: str, tables: Tables, verdict: Verdict, sure: Confidence, found: SweepAnswer | None) -> Card:
     """The card of a run."""
     change = found.decision.change if found else ""
     step, command = _next(tables.run, verdict, sure)
@@ -71,13 +71,12 @@ def card(answer: str, tables: Tables, verdict: Verdict, sure: Confidence | None,
     return Card(f"{first.removesuffix('.')}.", second, tuple(_of_run(tables)), verdict, sure, _cost_of_run(tables), step, command)
 
 
-def _next(run: Run, verdict: Verdict, sure: Confidence | None) -> tuple[str, str]:
+def _next(run: Run, verdict: Verdict, sure: Confidence) -> tuple[str, str]:
     if verdict.state == "invalid":
         return AGAIN, ""
-    if sure is not None and sure.command:
-        step, _, command = sure.command.partition(": ")
-        takes = "" if sure.duration_s is None else f" (about {seconds(sure.duration_s)})"
-        return f"To be surer, {step}{takes}", command
+    if sure.remedy:
+        takes = f" (about {seconds(sure.remedy.duration_s)})" if sure.remedy.duration_s else ""
+        return f"To be surer, {sure.remedy.what}{takes}", sure.remedy.command
     return NEXT_RUN, f"{PROGRAM} {'scaling 1=PREFIX 2=PREFIX' if run.totals is not None else f'compare {run.path} NEXT_RUN'}"
 
 

@@ -26,7 +26,7 @@ from ..tables.run_tables import Tables
 from ..text import sheet
 from ..text.number_format import plural, seconds
 from ..text.sheet import Sheet
-from ..verdict.confidence import Confidence, confidence
+from ..verdict.confidence import Confidence, confidence, sweep_confidence
 from ..verdict.verdict import Verdict, judge, lateness_limit_s
 from . import run_sheets
 from .card import card
@@ -53,9 +53,11 @@ class Report:
     objectives: Sheet | None = None
 
     @property
-    def confidence(self) -> Confidence | None:
-        """How far the P95 can be relied on; None for a sweep, whose decision says it."""
-        return confidence(self.tables, self.verdict) if self.answer is None else None
+    def confidence(self) -> Confidence:
+        """How far the P95, or the pick of a sweep, can be relied on."""
+        if self.answer is not None:
+            return sweep_confidence(self.tables, self.verdict, self.answer.sweep, self.answer.decision)
+        return confidence(self.tables, self.verdict)
 
 
 def report(run: Run, others: tuple[Tables, ...] = ()) -> Report:
@@ -160,7 +162,7 @@ def terminal(of: Report, page: Path) -> str:
         else [of.headline, f"verdict: {of.verdict.state}"]
     )
     lines += [f"  - {reason}" for reason in of.verdict.reasons]
-    lines += [f"confidence: {of.confidence.sentence}"] if of.confidence else []
+    lines.append(f"confidence: {of.confidence.sentence}")
     lines += errors(of)
     lines += [f"  note: {note}" for note in of.verdict.notes]
     lines += [f"  note: {note}" for note in of.answer.notes] if of.answer else []

@@ -30,6 +30,8 @@ class Choice:
         rivals: the other settings that the data cannot tell from it, by the policy's own figure.
         change: what would lead to another choice, or "".
         which: which of them to take for what, or "" if that does not matter.
+        equal: whether the rivals are shown to be equal, so that more data would change nothing.
+        repeats: repeats that would probably tell the setting from its rivals; None if none or too many are needed.
     """
 
     policy: str
@@ -40,6 +42,8 @@ class Choice:
     rivals: tuple[SettingResult, ...] = ()
     change: str = ""
     which: str = ""
+    equal: bool = False
+    repeats: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +102,8 @@ def _most(of: SweepResult, able: list[SettingResult]) -> Choice:
     if not others:
         return Choice(policy, rule, cell, f"{number(_per_s(cell))} ok per s", "is best by most goodput", (), untried)
     why = f"{number(_per_s(cell))} ok per s; the highest is {found.best.name} with {number(_per_s(found.best))}"
-    return Choice(policy, rule, cell, why, _of_set(found, "throughput", gain), others, _both(_more_repeats(found), untried), _which(found))
+    picked, change = _of_set(found, "throughput", gain), _both(_more_repeats(found), untried)
+    return Choice(policy, rule, cell, why, picked, others, change, _which(found), found.equal, found.repeats)
 
 
 def _of_set(found: Alike, what: str, gain: str) -> str:
@@ -208,7 +213,7 @@ def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
         _untried(of, least, "may be cheaper"),
     )
     which = _which(found) if len(found.cells) > 1 else ""
-    return Choice(policy, rule, cell, why, picked, found.cells[1:], change, which)
+    return Choice(policy, rule, cell, why, picked, found.cells[1:], change, which, found.equal, found.repeats)
 
 
 def _texts(limits: Sequence[SweepObjective]) -> str:

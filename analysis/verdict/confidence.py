@@ -1,14 +1,16 @@
-"""How far the main figure of a run can be relied on, and what would make it surer."""
+"""How far the main figure of a run, or the pick of a sweep, can be relied on, and what would make it surer."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from ..command_name import PROGRAM
+from ..sweep.decision import Decision, setting_names
+from ..sweep.sweep_result import SweepResult
 from ..tables.burst import Prediction, comparable, draws, is_burst, prediction
 from ..tables.run_tables import Tables
 from ..text.number_format import plural, seconds
+from .remedy import Remedy, further_runs, repeats
 from .verdict import Verdict
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
@@ -26,20 +28,17 @@ class Confidence:
     Attributes:
         level: HIGH, MEDIUM or LOW.
         reason: why, in a sentence without a full stop.
-        command: what raises it, in words with a command; "" if nothing is needed.
-        duration_s: how long that takes; None if unknown.
+        remedy: what raises it; None if nothing is needed, or nothing is known.
     """
 
     level: str
     reason: str
-    command: str = ""
-    duration_s: float | None = None
+    remedy: Remedy | None = None
 
     @property
     def sentence(self) -> str:
-        """Level, reason, remedy and its duration in one line."""
-        takes = f" (about {seconds(self.duration_s)})" if self.duration_s else ""
-        return f"{self.level}: {self.reason}" + (f"; to raise it, {self.command}{takes}" if self.command else "")
+        """Level, reason and remedy in one line."""
+        return f"{self.level}: {self.reason}" + (f"; to raise it, {self.remedy.sentence}" if self.remedy else "")
 
 
 def confidence(of: Tables, verdict: Verdict) -> Confidence:
@@ -51,9 +50,9 @@ def confidence(of: Tables, verdict: Verdict) -> Confidence:
         return Confidence(LOW, "no request was answered ok")
     ends = ahead.ranges.get(95) if ahead else None
     ends = ends or (None if tail.lower is None or tail.upper is None else (tail.lower, tail.upper))
-    command, duration_s = _remedy(of)
+    remedy = _remedy(of)
     if ends is None:
-        return Confidence(LOW, f"{plural(tail.n, 'ok answer')} of one run give no interval for its P95", command, duration_s)
+        return Confidence(LOW, f"{plural(tail.n, 'ok answer')} of one run give no interval for its P95", remedy)
     ratio = ends[1] / ends[0] if ends[0] > 0 else math.inf
     interval = f"the interval of the P95 is {seconds(ends[0])} to {seconds(ends[1])}"
     measured = _measured(of, ahead)
@@ -61,7 +60,7 @@ def confidence(of: Tables, verdict: Verdict) -> Confidence:
         return Confidence(HIGH, f"{measured}, and {interval}")
     level = MEDIUM if ratio <= WIDE and verdict.state == "valid" else LOW
     why = verdict.reasons[0].rstrip(".") if verdict.state != "valid" else f"{measured}, and {interval}"
-    return Confidence(level, why, command, duration_s)
+    return Confidence(level, why, remedy)
 
 
 def _measured(of: Tables, ahead: Prediction | None) -> str:
@@ -73,13 +72,43 @@ def _measured(of: Tables, ahead: Prediction | None) -> str:
     return "one run cannot show what differs from run to run" if many == 1 else f"{many} bursts or runs do not show how much they differ"
 
 
-def _remedy(of: Tables) -> tuple[str, float | None]:
-    """What to do, and how long it takes: repeats of a burst in one run, or further runs."""
-    many, elapsed_s = len(draws(of)), of.run.about.get("elapsed_s", of.throughput.wall_s)
-    once_s = float(elapsed_s) * (1 + len(of.others)) / many if isinstance(elapsed_s, int | float) else None
+def _remedy(of: Tables) -> Remedy:
+    """Repeats of a burst in one run, or further runs."""
+    many, once_s = len(draws(of)), _once_s(of)
     if is_burst(of):
-        repeats = REPEATS if many < REPEATS else 2 * many
-        return f"run the same command with --repeats {repeats}", None if once_s is None else once_s * repeats
+        number = REPEATS if many < REPEATS else 2 * many
+        return repeats(of.run, number, None if once_s is None else once_s * number)
     more = max(DRAWS - many, 2)
-    pooled = f"run the same command {more} more times and pool the runs: {PROGRAM} report RUN RUN RUN"
-    return pooled, None if once_s is None else once_s * more
+    return further_runs(of.run, more, None if once_s is None else once_s * more)
+
+
+def _once_s(of: Tables) -> float | None:
+    """How long one draw took."""
+    elapsed_s = of.run.about.get("elapsed_s", of.throughput.wall_s)
+    return float(elapsed_s) * (1 + len(of.others)) / len(draws(of)) if isinstance(elapsed_s, int | float) else None
+
+
+def sweep_confidence(of: Tables, verdict: Verdict, found: SweepResult, decision: Decision) -> Confidence:
+    """The confidence in the setting that a sweep picks."""
+    if verdict.state == "invalid":
+        return Confidence(LOW, verdict.reasons[0].rstrip(".") if verdict.reasons else "the run is invalid")
+    main, done = decision.main, min((len(cell.each) for cell in found.deciding), default=0)
+    if main.cell is None or len(found.deciding) < 2:
+        return Confidence(LOW, "no setting was picked" if main.cell is None else "only one setting was measured completely")
+    elapsed_s = of.run.about.get("elapsed_s")
+    once_s = float(elapsed_s) / done if isinstance(elapsed_s, int | float) and done else None
+    number = max(main.repeats or 0, DRAWS, done + 1)
+    remedy = repeats(of.run, number, None if once_s is None else once_s * number)
+    if decision.reservation:
+        return Confidence(LOW, decision.reservation, remedy)
+    if main.rivals and not main.equal:
+        names = setting_names(main.rivals)
+        alike = f"{names} may meet {main.policy} too" if main.policy.endswith("rule") else f"{main.cell.name} cannot be told from {names}"
+        return Confidence(LOW, alike, remedy if main.repeats or done < DRAWS else None)
+    if done < DRAWS:
+        return Confidence(MEDIUM, f"{plural(done, 'repeat')} cannot show what differs from run to run", remedy)
+    if verdict.state != "valid":
+        return Confidence(MEDIUM, verdict.reasons[0].rstrip("."))
+    if main.rivals:
+        return Confidence(HIGH, f"{plural(done, 'repeat')} show that {setting_names((main.cell, *main.rivals))} are equal")
+    return Confidence(HIGH, f"in {plural(done, 'repeat')} no other setting is as good")

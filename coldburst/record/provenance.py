@@ -42,6 +42,14 @@ def commit() -> dict[str, Any]:
     return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines) if lines else None}
 
 
+def command() -> list[str] | None:
+    """The words that started this Locust, such as ``["locust", "-f", "burst.py", "--headless"]``; None in another program."""
+    program = Path(sys.argv[0])
+    if "locust" not in (program.name, program.parent.name if program.name == "__main__.py" else ""):
+        return None
+    return ["locust", *sys.argv[1:]]
+
+
 def environment() -> dict[str, str]:
     """The environment for child processes: without secrets, with the import path of this package."""
     return {name: value for name, value in os.environ.items() if name not in SECRETS} | {"PYTHONPATH": python_path()}

@@ -39,6 +39,7 @@ def test_an_untroubled_run_agrees_with_the_services_own_log():
         assert "Traceback" not in run.output
         about = run.about
         assert (about["state"], about["ended_by"], about["ledger"]["missing"]) == ("ended", "schedule", 0)
+        assert about["command"][:3] == ["locust", "-f", "locustfiles/burst.py"]
         assert (run.folder / "report" / "index.html").is_file()
         assert str(run.folder / "report" / "index.html") in run.output
         assert list((run.folder / "report" / "figures").iterdir()) == []  # as the tests ask, where nobody looks at them

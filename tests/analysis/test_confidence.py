@@ -1,0 +1,67 @@
+"""The badge of a report: how far its main figure or its pick can be relied on, and the command that raises it."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis.report.report import report
+from analysis.runs.load import load
+
+RUNS = Path(__file__).resolve().parents[1] / "runs"
+COMMAND = ["locust", "-f", "locustfiles/burst.py", "--headless"]
+
+
+@pytest.fixture
+def confidence_of(tmp_path):
+    """The confidence in one of the small runs, as if ``words`` had started it."""
+
+    def of(name, words=None):
+        folder = tmp_path / name
+        shutil.copytree(RUNS / name, folder, dirs_exist_ok=True)
+        about = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps({**about, "command": words}))
+        return report(load(folder)).confidence
+
+    return of
+
+
+def test_a_burst_names_the_command_that_repeats_it(confidence_of):
+    found = confidence_of("burst", [*COMMAND, "--schedule", "burst 30"])
+    assert found.level == "medium"
+    assert shlex.split(found.remedy.command) == [*COMMAND, "--schedule", "burst 30", "--repeats", "5"]
+    assert found.remedy.sentence.startswith("run it with 5 repeats (about 156 s): locust -f ")
+
+
+@pytest.mark.parametrize("given", [("--repeats", "2"), ("--repeats=2",)])
+def test_a_number_of_repeats_is_given_once(confidence_of, given):
+    found = confidence_of("burst", [*COMMAND, *given, "--seed", "2"])
+    assert shlex.split(found.remedy.command) == [*COMMAND, "--seed", "2", "--repeats", "5"]
+
+
+def test_a_run_that_is_no_burst_is_run_again_and_pooled(confidence_of):
+    found = confidence_of("queue", COMMAND)
+    assert found.remedy.command == shlex.join(COMMAND)
+    assert found.remedy.what == "run it 2 more times and pool the runs with 'python -m analysis report RUN RUN RUN'"
+
+
+@pytest.mark.parametrize("words", [None, [], "locust", ["locust", 3]])
+def test_without_the_words_that_started_it_the_option_is_named(confidence_of, words):
+    assert confidence_of("burst", words).remedy.command == "--repeats 5"
+
+
+def test_one_repeat_of_a_sweep_is_of_medium_confidence(confidence_of):
+    found = confidence_of("sweep-matrix", [*COMMAND[:2], "locustfiles/matrix.py"])
+    assert (found.level, found.reason) == ("medium", "1 repeat cannot show what differs from run to run")
+    assert found.remedy.command == "locust -f locustfiles/matrix.py --repeats 3"
+
+
+def test_three_repeats_with_one_best_setting_are_of_high_confidence(confidence_of):
+    found = confidence_of("sweep-scaling")
+    assert (found.level, found.reason, found.remedy) == ("high", "in 3 repeats no other setting is as good", None)
+
+
+def test_a_sweep_without_a_pick_is_of_low_confidence(confidence_of):
+    assert confidence_of("sweep-cut").level == "low"
