@@ -82,6 +82,11 @@ def _restore(words: Sequence[str]) -> int:
     return int(import_module("coldburst.control.restore").main(words))
 
 
+def _doctor(words: Sequence[str]) -> int:
+    import_module("gevent.monkey").patch_all()
+    return int(import_module("coldburst.doctor.command").main(words))
+
+
 def _run(words: Sequence[str]) -> int:
     """Replaces this process with Locust; returns only if it refuses."""
     files = _locustfiles("") | _locustfiles(EXAMPLES)
@@ -135,6 +140,7 @@ def _locustfiles(folder: str) -> dict[str, Path]:
 
 VERBS: Mapping[str, Verb] = {
     "run": Verb("run a locustfile with Locust: one of this project's or your own", _run),
+    "doctor": Verb("look at an endpoint before its first test: type, key, health, price, one request", _doctor),
     "init": Verb("write a starter locustfile, for bursts or a common worker, into the current directory", _init),
     "report": Verb("make the report of a run: ledger, verdict, times, figures", _analysis("report")),
     "compare": Verb("compare runs with a baseline, with confidence intervals", _analysis("compare")),

@@ -18,8 +18,8 @@ class PlatformFacts:
     """The settings and prices of one endpoint.
 
     Attributes:
-        settings: the last ones read: type, workers_min, workers_max, idle_timeout_s, scaler, flashboot and disk_gb; empty if they
-            could not be read.
+        settings: the last ones read: type, workers_min, workers_max, idle_timeout_s, scaler, scaler_value, flashboot and disk_gb;
+            empty if they could not be read.
         prices: USD an hour for one GPU, by the catalogue's id; empty if it could not be read.
     """
 
@@ -31,11 +31,11 @@ class PlatformFacts:
         """Reads both, with one call each."""
         self.read_settings(client, endpoint_id)
         if self.settings:
-            self.prices = _prices(_get(client, "/catalog/gpus"))
+            self.prices = prices_of(_get(client, "/catalog/gpus"))
 
     def read_settings(self, client: HttpClient, endpoint_id: str) -> None:
         """Reads the settings once more: a sweep restores them at its end."""
-        self.settings = _settings(_get(client, f"/serverless/{endpoint_id}")) or self.settings
+        self.settings = settings_of(_get(client, f"/serverless/{endpoint_id}")) or self.settings
 
     def price(self, gpu: str, gpus: int) -> dict[str, Any] | None:
         """The live price of a worker, for run.json; None if the catalogue does not have its GPU."""
@@ -61,7 +61,8 @@ def _get(client: HttpClient, path: str) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _settings(shown: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in an endpoint's object of REST v2; empty if it has none."""
     workers, scaling = shown.get("workers"), shown.get("scaling")
     if not isinstance(workers, dict) or not isinstance(scaling, dict):
         return {}
@@ -71,12 +72,14 @@ def _settings(shown: Mapping[str, Any]) -> dict[str, Any]:
         "workers_max": _amount(workers.get("max")),
         "idle_timeout_s": _amount(workers.get("idleTimeout")),
         "scaler": str(scaling.get("type") or "")[:40],
+        "scaler_value": _amount(scaling.get("requestCount", scaling.get("queueDelay"))),
         "flashboot": shown.get("flashboot", "OFF") != "OFF",
         "disk_gb": _amount(shown.get("disk")),
     }
 
 
-def _prices(catalogue: Mapping[str, Any]) -> dict[str, float]:
+def prices_of(catalogue: Mapping[str, Any]) -> dict[str, float]:
+    """USD an hour for one GPU, by the catalogue's id."""
     found, gpus = {}, catalogue.get("gpus")
     for gpu in gpus if isinstance(gpus, list) else ():
         price = gpu.get("price") if isinstance(gpu, dict) else None

@@ -34,6 +34,7 @@ INSIDE = {
     "distributed": LEAVES | {"schedule", "record", "targets", "load"},
     "live": LEAVES | {"schedule", "record", "targets", "load"},
     "service": LEAVES,
+    "doctor": LEAVES | {"service", "schedule", "record", "targets", "load", "control", "planner"},
     "planner": LEAVES | {"service", "serverless", "schedule", "record"},
     "transcriber": LEAVES | {"service", "serverless", "record"},
     "video": LEAVES | {"service", "serverless", "record"},
