@@ -67,9 +67,9 @@ def one_request(of: Diagnosis) -> tuple[Anatomy, Survey]:
         evidence = target.send(0, "doctor-0-1", exchange)
         # At once, before the worker idles out.
         after = survey(of.address, of.key) if of.address.management else of.found
+        return dissect(exchange, evidence, after.workers, time.perf_counter()), after
     finally:
         target.close()
-    return dissect(exchange, evidence, after.workers, time.perf_counter()), after
 
 
 def dissect(exchange: Exchange, evidence: Evidence, listed: tuple[Mapping[str, Any], ...], now: float) -> Anatomy:

@@ -114,7 +114,8 @@ def estimate(
     found = sorted((_amount(stages, policy, one, client, usd_per_s, seed) for one in assumed), key=lambda one: one.usd)
     durations = sorted(one.duration_s for one in found)
     amounts = [replace(one, duration_s=duration_s) for one, duration_s in zip(found, durations, strict=True)]
-    return Estimate(*amounts, basis=_basis(assumed, policy, known), usd_per_s=usd_per_s)
+    low, likely, high = amounts
+    return Estimate(low, likely, high, _basis(assumed, policy, known), usd_per_s)
 
 
 def _around(known: Known) -> tuple[Assumed, ...]:
