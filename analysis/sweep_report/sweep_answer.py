@@ -100,6 +100,9 @@ def _ended(found: SweepResult) -> Iterator[str]:
         for why in sorted(whys):
             names = ", ".join(window.stage for window in stages if window.why == why)
             yield f"Not part of the decision: {names}, {state}{f': {why}' if why else ''}."
+    early = [window.stage for window in found.stages if window.state == "done" and window.why]
+    if early:
+        yield f"Ended early, because too many requests failed: {', '.join(early)}."
     if found.baseline is None and found.smallest is not None:
         first = found.smallest.name
         yield f"No multiplier or efficiency: no stage of the baseline {first} was completed with an answer ok."

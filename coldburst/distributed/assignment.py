@@ -112,6 +112,11 @@ class SequencePool:
         """Gives ``name`` every number that is left."""
         self.give(name, self._given.get(name, SequenceLease()).end + len(self._left))
 
+    def close(self) -> int:
+        """Gives out no more numbers; returns how many were left."""
+        left, self._left = len(self._left), range(0)
+        return left
+
     def after(self, name: str, got: int) -> tuple[int, list[list[int]]]:
         """Unconfirmed numbers of ``name``: how many come before them, and their ranges as [first, last + 1].
 

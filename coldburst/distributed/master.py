@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import gevent
@@ -297,6 +298,7 @@ class DistributedRun:
             peer.lease_s = self.load.now() + LEASE_S
         stop = (self.ended_by or "stop") if self.load.stopping else ""
         message = {"run": self.id, "lease_s": peer.lease_s, "assignments": self.assignments.plain(), "starts": self.load.starts}
+        message |= {"ended_early": self.load.ended_early}
         message |= {"numbers": self._numbers(peer), "generators": max(self.generators, 1)}
         message |= {"ack": peer.inbox.number, "samples": peer.samples, "stop": stop, "cut": self.load.is_cut, "over": self._over}
         peer.samples = []
@@ -308,6 +310,9 @@ class DistributedRun:
         pool = self._pool(stage)
         if pool is None:
             return [stage, 0, [], True]
+        if self.load.ended_early == stage and (left := pool.close()):
+            # As for a skipped stage, the rest is no longer planned.
+            self.load.skipped.append(replace(self.plan.schedule[stage], count=left))
         (reported, whole, got), leaves = peer.of(self.id, "wants", (-1, 0, 0)), peer.of(self.id, "leaves", False)
         if self.load.stopping and peer is next(filter(self._takes_part, self._parts()), None):
             # One generator reports all that are left as not sent.

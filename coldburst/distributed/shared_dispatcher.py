@@ -39,6 +39,7 @@ class MasterInstructions:
         assignments: which generator sends what.
         starts: when each stage begins; LEFT_OUT if it is skipped, absent if it is not known yet.
         numbers: of a closed loop with a count.
+        ended_early: the last stage that was ended early.
         changed: set by each beat.
     """
 
@@ -46,6 +47,7 @@ class MasterInstructions:
         self.lease_s = -math.inf
         self.assignments = Assignments([Assignment(0.0, (NOBODY,))])
         self.starts: list[float] = []
+        self.ended_early = -1
         self.numbers = LeasedNumbers()
         self.changed = Event()
 
@@ -55,6 +57,7 @@ class MasterInstructions:
         self.assignments = Assignments.read(beat["assignments"])
         self.starts = [float(start_s) for start_s in beat["starts"]]
         self.numbers.receive(*beat["numbers"])
+        self.ended_early = int(beat["ended_early"])
         self.changed.set()
 
     def wait(self) -> None:
@@ -172,7 +175,7 @@ class SharedDispatcher(Dispatcher):
         if stage.count is None:
             numbers, end_s = itertools.count(first_seq + self._slot, SLOTS), self._start_s + (stage.duration_s or 0.0)
             self._stop_s = end_s
-            self._keep_up(stage, lambda: next(numbers), lambda: self.now() >= end_s)
+            self._keep_up(stage, lambda: next(numbers), lambda: self.now() >= end_s or self._instructions.ended_early >= self._at)
         elif self._at < len(self._instructions.starts):
             self._keep_up(stage, lambda: self._next(stage), lambda: self._used_up)
             self._give_up_rest(stage)

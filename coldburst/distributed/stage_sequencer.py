@@ -39,6 +39,8 @@ class StageSequencer:
         self.starts: list[float] = []
         self._prepared = ""
         self.skipped: list[Stage] = []
+        # The last stage that was ended early, by its place, and when.
+        self.ended_early, self._ended_early_s = -1, math.inf
         self.last_sent = self.finished = Event()
         self._stopping, self._stopped_s = Event(), math.inf
         self.is_cut = False
@@ -93,6 +95,11 @@ class StageSequencer:
         self.is_cut = True
         self.stop()
 
+    def end_stage(self, name: str) -> None:
+        """Ends that closed loop early, if it is the present stage: the next beat tells the generators."""
+        if name == self._prepared and self.ended_early < len(self.starts) - 1:
+            self.ended_early, self._ended_early_s = len(self.starts) - 1, self.now()
+
     def run(self) -> None:
         """Starts stage after stage; returns when every live generator has ended its part."""
         try:
@@ -124,6 +131,7 @@ class StageSequencer:
             return start_s + (stage.duration_s or 0.0)
         self._ended(place)
         stop_s = self.now() if stage.duration_s is None else min(start_s + stage.duration_s, self.now())
+        stop_s = min(stop_s, self._ended_early_s) if self.ended_early == place else stop_s
         self._gate.after(stage, start_s, stop_s)
         return self.now()
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import gevent
 from gevent.event import Event
@@ -24,6 +25,8 @@ from coldburst.schedule.stages import Arrival, Stage, arrivals
 TIMER_STEP_S = 0.0012
 # but only before arrivals at least this far off: at higher rates the turns cost too much CPU.
 SPIN_FROM_S = 0.010
+# How often a pause of a closed loop checks whether its stage has ended early.
+PAUSE_TURN_S = 0.25
 # Rows of requests that are not sent, written per turn of the event loop.
 REFUSE_BATCH = 500
 
@@ -62,7 +65,7 @@ class Dispatcher:
         self._idle.set()
         self._refused = 0
         self._stop_s = math.inf
-        self.stage = ""
+        self.stage = self._ended_early = ""
         self.skipped: list[Stage] = []
         self.dispatched = 0
         self._dealt = False
@@ -159,6 +162,12 @@ class Dispatcher:
         while self._waiting:
             self._refuse(self._waiting.popleft()[0])
 
+    def end_stage(self, name: str) -> None:
+        """Ends that closed loop early, if it is the present stage: it sends no further request."""
+        if name == self.stage:
+            self._stop_s = min(self._stop_s, self.now())
+            self._ended_early = name
+
     def cut(self) -> None:
         """Ends requests in flight at once."""
         self.stop()
@@ -219,7 +228,9 @@ class Dispatcher:
             gevent.get_hub().handle_error(gevent.getcurrent(), *sys.exc_info())
         # Others get a turn even if requests end without a wait. Nobody may cut the greenlet here, between two requests.
         if pause_s > 0:
-            self._stopping.wait(min(pause_s, max(self._stop_s - self.now(), 0.0)))
+            until_s = self.now() + pause_s
+            while not self.stopping and (left_s := min(until_s, self._stop_s) - self.now()) > 0:
+                self._stopping.wait(min(left_s, PAUSE_TURN_S))
         elif not self.stopping:
             gevent.sleep(0)
 
@@ -243,7 +254,11 @@ class Dispatcher:
         self._stop_s = end_s
         lanes = [gevent.spawn(self._lane, stage, numbers, end_s) for _ in range(stage.concurrency or 0)]
         last = max(int(lane.get()) for lane in lanes)
-        if stage.count is not None:
+        if stage.count is not None and self._ended_early == stage.name:
+            # As for a skipped stage, the rest is no longer planned.
+            if left := sum(1 for _ in numbers):
+                self.skipped.append(replace(stage, count=left))
+        elif stage.count is not None:
             for seq in numbers:
                 last = seq
                 self._drop(Arrival(seq, self.now(), stage.name))
@@ -259,7 +274,7 @@ class Dispatcher:
     def _lane(self, stage: Stage, numbers: Iterator[int], end_s: float) -> int:
         """One place of a closed loop; returns the last number that it used, or -1."""
         last = -1
-        while not self.stopping and self.now() < end_s:
+        while not self.stopping and self.now() < end_s and self._ended_early != stage.name:
             seq = next(numbers, None)
             if seq is None:
                 break

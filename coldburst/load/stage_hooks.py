@@ -43,6 +43,7 @@ class StageContext:
         now: seconds since second 0.
         rest: waits a number of seconds, or until the run is stopped; returns whether the run goes on.
         stopping: whether the run sends nothing more.
+        end_stage: ends a closed loop by its name early, if it is the present stage.
         ended_by: why the run ends early, or "".
         folder: the run directory.
         write_stage: writes a row of stages.csv.
@@ -52,6 +53,7 @@ class StageContext:
     now: Callable[[], float]
     rest: Callable[[float], bool]
     stopping: Callable[[], bool]
+    end_stage: Callable[[str], None]
     ended_by: Callable[[], str]
     folder: Path
     write_stage: Callable[[Mapping[str, Any]], None]
@@ -61,7 +63,8 @@ class StageContext:
     def of(cls, run: Any) -> StageContext:
         """The context of a ``LoadRun`` or a ``DistributedRun``."""
         load, recorder = run.load, run.recorder
-        return cls(load.now, load.rest, lambda: load.stopping, lambda: run.ended_by, recorder.folder, recorder.stage, run.samples)
+        ends = (lambda: load.stopping, load.end_stage, lambda: run.ended_by)
+        return cls(load.now, load.rest, *ends, recorder.folder, recorder.stage, run.samples)
 
 
 class StageHooks:

@@ -161,7 +161,7 @@ STAGES = (
     Column("workers_seen", int, "", "endpoint workers that served, as seen by the control; empty: not known", "control"),
     Column("workers_by", str, "", "what counted them: control (its own list) or health (ids in answers of /health)", "control"),
     Column("state", str, "", "done, cut or skipped", "generator"),
-    Column("why", str, "", "reason for cut or skipped", "generator"),
+    Column("why", str, "", "reason for cut or skipped, or why a level ended early", "generator"),
 )
 HEADER = ",".join(column.name for column in COLUMNS) + "\n"
 _NEEDED = ("seq", "attempt", "scheduled_s")

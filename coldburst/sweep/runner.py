@@ -27,6 +27,8 @@ from coldburst.targets.address import EndpointAddress, infer
 logger = logging.getLogger("coldburst")
 # A sweep ends after two levels in a row that gain less than 5 % over the best one before.
 GAIN, LEVELS = 0.05, 2
+# A level ends early once its failures surely exceed the limit: standard errors, and requests that must have ended.
+SURE, SURE_FROM = 3.0, 10
 MAX_IN_FLIGHT = 64
 
 
@@ -58,14 +60,28 @@ class LevelOutcome:
         return self.ok / (self.last_s - self.first_s) if self.last_s > self.first_s else 0.0
 
 
+FAILS = "it failed more often than --most-failures allows"
+
+
 class EarlyStop:
-    """Ends a sweep after too many failures, or after LEVELS levels without a gain.
+    """Ends a level that surely fails too often, and a sweep after such a level, or after LEVELS levels without a gain.
 
     A level below one that was already tried is not checked for gains: its throughput is lower by nature.
     """
 
     def __init__(self, most_failures: float) -> None:
         self._most, self._best, self._without, self._highest = most_failures, 0.0, 0, 0
+
+    def during(self, tally: LevelOutcome) -> bool:
+        """Whether more requests fail than allowed, by the Wilson interval of their share.
+
+        Each failure is a new look at the data, hence 3 standard errors instead of 2, and SURE_FROM ended requests at least.
+        """
+        n = tally.ended
+        if n < SURE_FROM:
+            return False
+        failed, z = n - min(tally.ok, n), SURE
+        return (failed + z * z / 2 - z * math.sqrt(failed * (n - failed) / n + z * z / 4)) / (n + z * z) > self._most
 
     def after(self, cell: str, level: int, tally: LevelOutcome) -> str:
         """Why no higher level is tried after this one; "" to go on."""
@@ -167,6 +183,7 @@ class SweepRunner(StageHooks):
         self._stage, self._begin_s = "", 0.0
         self._ready_s: float | None = None
         self._measured = False
+        self._early: set[str] = set()
         self.host = ""
 
     def check_endpoint(self, address: EndpointAddress) -> None:
@@ -219,6 +236,7 @@ class SweepRunner(StageHooks):
         """Records the stage, and decides whether higher levels are tried."""
         step, tally = self._steps[stage.name], self._tallies[stage.name]
         sent = tally.ended >= stage.count if stage.count is not None else stop_s - start_s >= (stage.duration_s or 0.0)
+        sent = sent or stage.name in self._early
         whole = sent and not tally.unfinished
         ended_by = self._run.ended_by() or "stopped"
         self._measured = self._measured or (whole and step.phase == MEASURE)
@@ -226,7 +244,8 @@ class SweepRunner(StageHooks):
             self._write_stage(step, "skipped", f"the run ended before it ({ended_by})")
             return
         times = {"start_s": start_s, "stop_s": stop_s, "end_s": max(tally.last_s, stop_s)}
-        self._write_stage(step, "done" if whole else "cut", "" if whole else f"the run ended during it ({ended_by})", **times)
+        why = FAILS if stage.name in self._early else "" if whole else f"the run ended during it ({ended_by})"
+        self._write_stage(step, "done" if whole else "cut", why, **times)
         if self._rule and step.phase == MEASURE and step.repeat == 1 and whole:
             self._skip_higher(step, self._rule.after(step.cell.name, step.cell.concurrency, tally))
 
@@ -236,6 +255,16 @@ class SweepRunner(StageHooks):
     def attempts(self, rows: Sequence[Attempt]) -> None:
         for row in rows:
             self._tallies[row.stage].add(row)
+            if row.outcome != "ok" and row.stage not in self._early and self._fails(row.stage):
+                self._early.add(row.stage)
+                logger.info("%s ends early: %s", row.stage, FAILS)
+                self._run.end_stage(row.stage)
+
+    def _fails(self, stage: str) -> bool:
+        """Whether a level that is being measured surely fails too often. With retries, a failure may still become an answer."""
+        if self._rule is None or self._plan.options["retries"] or self._steps[stage].phase != MEASURE:
+            return False
+        return self._rule.during(self._tallies[stage])
 
     def end(self) -> str:
         """Restores the endpoint and stops what was started."""

@@ -51,7 +51,7 @@ CONCURRENCY = (
     Option("--levels", "1,2,4,8,16,32,64", "N,N", "Requests at a time, level after level"),
     Option("--level", "20s", "LOAD", "Load of each level: a time or a number of requests, such as 20s or 200 (at least one per place)"),
     Option("--modifier", 0, "N", "concurrency_modifier of the endpoint's worker at all levels; 0: not changed"),
-    Option("--most-failures", 0.05, "SHARE", "Share of failures above which no higher level is tried; 1: try all"),
+    Option("--most-failures", 0.05, "SHARE", "Share of failures above which a level ends and no higher one is tried; 1: try all"),
     *COMMON,
 )
 SCALING = (

@@ -6,6 +6,7 @@ from gevent.event import Event
 
 from coldburst.load.dispatcher import Dispatcher
 from coldburst.schedule.stages import arrivals, parse
+from tests.support.transcribers import DEADLINE_S
 
 
 class Book:
@@ -90,6 +91,29 @@ def test_requests_that_end_without_a_wait_leave_others_their_turns():
     gevent.spawn(load.stop)
     load.run()
     assert load.stopping
+
+
+@pytest.mark.parametrize(
+    ("schedule", "left"), [("level 1h 2 at a time, last 1 1 at a time", 0), ("level 50 2 at a time, last 1 1 at a time", 44)]
+)
+def test_a_closed_loop_that_ends_early_is_followed_by_the_next_stage(schedule, left):
+    """What it does not send is no longer planned, and its pauses end with it."""
+    sent = []
+
+    def send(arrival, held_s):
+        sent.append((arrival.stage, arrival.seq))
+        if len(sent) == 6:
+            load.end_stage("last")  # not the present one
+            load.end_stage("level")
+        gevent.sleep(0.01)
+        return 3600.0 if len(sent) >= 5 else 0.0
+
+    load = Dispatcher(parse(schedule), 1, send, lambda arrival: sent.append("refused"), cap=9)
+    gevent.spawn(load.run).get(timeout=DEADLINE_S)
+    assert [stage for stage, _ in sent] == ["level"] * 6 + ["last"]
+    assert sent[-1][1] == 6
+    assert [(stage.name, stage.count) for stage in load.skipped] == ([("level", left)] if left else [])
+    assert load.dispatched == 7
 
 
 def test_a_rest_before_a_closed_loop_is_a_rest():

@@ -19,6 +19,15 @@ def schedule(steps):
     return text(step.stage for step in steps)
 
 
+@pytest.mark.parametrize(
+    ("ok", "failed", "ends"),
+    [(0, 9, False), (0, 10, True), (6, 4, True), (8, 2, False), (80, 20, True), (90, 10, False), (900, 100, True), (950, 50, False)],
+)
+def test_a_level_ends_early_once_its_failures_surely_exceed_the_limit(ok, failed, ends):
+    """Three standard errors of Wilson's interval: of 100, 20 failures say more than 5 %, and 10 do not."""
+    assert EarlyStop(0.05).during(LevelOutcome(ended=ok + failed, ok=ok)) is ends
+
+
 def test_levels_are_closed_loops_one_after_the_other_each_after_its_warm_up():
     steps = settings.concurrency(defaults(settings.CONCURRENCY, levels="1,2,4", level="30s", warm_up="5s"))
     assert schedule(steps) == (
