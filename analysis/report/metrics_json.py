@@ -15,6 +15,7 @@ from ..tables.attempt_tables import dispatched_again, events, failure_causes, po
 from ..tables.burst import BURST, Prediction, prediction
 from ..tables.cold_starts import cold_starts
 from ..tables.run_tables import Tables
+from ..tables.scale_up import scale_up
 from ..tables.throughput import by_stage
 from ..tables.units import units
 from ..tables.videos import fleets, price_per_s, run_videos
@@ -86,6 +87,7 @@ def _cold(of: Tables) -> dict[str, Any]:
     return {
         "known": found.known,
         "cold": found.cold,
+        "uncertain": found.uncertain,
         "share": found.share,
         "by": dict(found.by),
         "starts": found.starts,
@@ -93,7 +95,16 @@ def _cold(of: Tables) -> dict[str, Any]:
         "response_time_s": {condition: _sample(times) for condition, times in found.response.items()},
         "parts": {part: _sample(times) for part, times in found.parts.items()},
         "whole": _sample(found.whole),
+        "bounds": {"least_s": _sample(found.bounds[0]), "most_s": _sample(found.bounds[1])},
+        "scale_up": _scale_up(of),
     }
+
+
+def _scale_up(of: Tables) -> dict[str, Any] | None:
+    found = scale_up(of)
+    if found is None:
+        return None
+    return {"waited": found.waited, "of": found.of, "least_s": _sample(found.least_s), "most_s": _sample(found.most_s)}
 
 
 def _tries(of: Tables) -> dict[str, Any] | None:

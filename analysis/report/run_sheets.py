@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,6 @@ from coldburst.lines import one_line
 from coldburst.record.attempt import OUTCOMES
 
 from ..runs import locust_csv
-from ..statistics.intervals import share_interval
 from ..statistics.percentiles import PERCENTS, TimeSummary, ascending, percentile
 from ..sweep_report.sweep_answer import SweepAnswer
 from ..tables import attempt_tables
@@ -26,13 +25,13 @@ from ..tables.attempt_tables import (
     retry_summary,
 )
 from ..tables.burst import Draw, Prediction, draws, is_burst, prediction
-from ..tables.cold_starts import FILE, ColdStarts, cold_starts, is_shortened
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
 from ..tables.throughput import by_stage
 from ..tables.units import asked_unit, units
 from ..text.method_remark import method_remark
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds
 from ..text.sheet import Sheet
+from .cold_sheets import cold_sheets
 from .cost_sheet import cost_sheets
 from .unit_sheet import unit_sheets
 from .workload_sheets import workload_sheets
@@ -231,79 +230,6 @@ def _name(row: dict[Hashable, Any]) -> tuple[str, ...]:
     times_s = (row[name] for name in ("p50_s", "p90_s", "p95_s", "p99_s", "max_s", "mean_s"))
     counts = (one_line(str(row["name"])), f"{row['requests']:,}", f"{row['failures']:,}", number(row["requests_per_s"]))
     return (*counts, *map(seconds, times_s))
-
-
-TOLD_BY: Mapping[str, str] = {
-    "said": "reported by the endpoint",
-    "worker_list": "its worker became ready after the request was sent",
-    "first_on_worker": "first request on its worker, after a wait",
-    "execution": "first request on its worker, with an outlying execution time",
-}
-PARTS: Mapping[str, tuple[str, str]] = {
-    "scaler_s": ("scaler and queue", "request sent → worker starts"),
-    "cold_start_s": ("cold start", "worker starts → ready, while the request waited"),
-    "hand_over_s": ("hand-over", "worker ready → request starts on it"),
-}
-
-
-def cold_sheets(of: Tables) -> Iterator[Sheet]:
-    """Cold starts: how many requests met one, response times cold and warm, and what cold requests waited for."""
-    found = cold_starts(of)
-    if found.starts is None and not found.known:
-        return
-    remark = "Counts requests, by the cold-start rule in docs/methodology.md."
-    remark += " A start ends at the poll that first saw the worker ready, or at its first job." if found.starts else ""
-    remark += f" {FILE} lists only attempts that are cold or among the first on a worker." if found.known and is_shortened(of) else ""
-    yield Sheet("Cold starts", ("", "Value", "How"), tuple(_cold(found)), remark, FILE if found.known else "", aside=True)
-    conditions = _conditions(of.cold_after_s)
-    rows = tuple(_condition(found, name, which) for name, which in conditions.items() if name in found.response or _is_due(found, name))
-    head = ("", "n", "P50", "95 % interval", "P95", "95 % interval", "max", "Which")
-    yield Sheet("Response time, cold and warm", head, rows, "Requests answered ok. Nearest-rank percentiles; intervals as above.")
-    waits = [(*PARTS[part], times) for part, times in found.parts.items()]
-    waits += [("queue + cold start", "not separable: the start of the worker is not known", found.whole)] if found.whole.n else []
-    shown = tuple((label, f"{t.n:,}", percentile_text(t.at(50).value, t.n, 50), seconds(t.maximum), what) for label, what, t in waits)
-    yield Sheet("What cold requests waited for", ("", "n", "P50", "max", "From → to"), shown, aside=True)
-
-
-def _is_due(found: ColdStarts, condition: str) -> bool:
-    """Whether a reader looks for the row: warm, where the endpoint reports waits."""
-    return condition == "warm" and bool(found.response) and "untold" not in found.response
-
-
-def _condition(found: ColdStarts, name: str, which: str) -> tuple[str, ...]:
-    if name in found.response:
-        return (name, *_half_and_tail(found.response[name]), which)
-    return (name, "0", *[NONE] * 5, f"none: each answer met a cold start or waited; {which}")
-
-
-def _cold(found: ColdStarts) -> Iterator[tuple[str, str, str]]:
-    of = share_interval(found.cold, found.known)
-    ends = f"; 95 %: {percent(of.lower)} to {percent(of.upper)}" if of.lower is not None else ""
-    share = f" ({percent(found.share)}{ends})" if found.share is not None else ""
-    yield "cold requests", f"{found.cold:,} of {found.known:,}{share}", "of requests for which this is known; Clopper and Pearson"
-    yield from ((f"… {how.replace('_', ' ')}", f"{n:,}", TOLD_BY[how]) for how, n in found.by.items())
-    if found.starts is None:
-        yield "starts of endpoint workers", NONE, "neither the worker list nor an event reported any"
-        return
-    yield "starts of endpoint workers", f"{found.starts:,}", "seen to become ready during the run"
-    if found.start_s.n:
-        half = f"median {seconds(found.start_s.at(50).value)}, max {seconds(found.start_s.maximum)}"
-        yield "cold-start time", half, f"n = {found.start_s.n:,}; worker starts → ready"
-
-
-def _conditions(after_s: float) -> dict[str, str]:
-    return {
-        "cold": "met a cold start",
-        "warm": f"no cold start, waited less than {seconds(after_s)}",
-        "queued": f"no cold start, waited {seconds(after_s)} or longer",
-        "untold": "no cold start; the endpoint does not report the wait",
-    }
-
-
-def _half_and_tail(times: TimeSummary) -> tuple[str, ...]:
-    half, tail = times.at(50), times.at(95)
-    middle = (seconds(half.value), interval_text(half), seconds(tail.value), interval_text(tail))
-    return (f"{times.n:,}", *middle, seconds(times.maximum))
 
 
 def cause_sheets(of: Tables) -> Iterator[Sheet]:

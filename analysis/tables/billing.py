@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import pandas as pd
+
+from .worker_list import Platform, Settings, Span, read_platform
 
 # Begin and end on the worker, and whether the platform reported both: else the wait for a worker is in it.
 _Job = tuple[float, float, bool]
@@ -22,35 +23,6 @@ _Job = tuple[float, float, bool]
 
 # Seconds from the end of a job to the stop of a worker, seen once where no idle timeout applies (RunPod's golden path 15).
 SURPLUS_S = 57.0
-
-
-class _Span(msgspec.Struct):
-    """See ``coldburst.targets.worker_spans.WorkerSpan``."""
-
-    worker_id: str
-    start_s: float
-    seen_s: float
-    gpu: str = ""
-    gpus: int = 1
-    ready_s: float | None = None
-    busy_s: float | None = None
-    gone_s: float | None = None
-
-
-class _Settings(msgspec.Struct):
-    """See ``coldburst.targets.platform_facts.PlatformFacts``."""
-
-    type: str = ""
-    scaler: str = ""
-    workers_min: float | None = None
-    workers_max: float | None = None
-    idle_timeout_s: float | None = None
-    flashboot: bool = False
-
-
-class _Platform(msgspec.Struct):
-    settings: _Settings
-    workers: list[_Span]
 
 
 @dataclass(frozen=True)
@@ -74,11 +46,8 @@ class BilledTime:
 
 def billed_time(about: Mapping[str, Any], attempts: pd.DataFrame) -> BilledTime | None:
     """The billed time of a run, from run.json and its rows; None if the worker list was not recorded with its containers."""
-    try:
-        platform = msgspec.convert(about.get("platform"), _Platform)
-    except msgspec.ValidationError:
-        return None
-    if not platform.settings.scaler and not platform.workers:
+    platform = read_platform(about)
+    if platform is None:
         return None
     jobs = _jobs(attempts)
     end_s = float(about.get("elapsed_s") or 0.0)
@@ -96,13 +65,13 @@ def billed_time(about: Mapping[str, Any], attempts: pd.DataFrame) -> BilledTime 
     return BilledTime(start_s, execution_s, idle_s, total_s, starts_s, limits[0], limits[1])
 
 
-def _ready_s(span: _Span, jobs: list[_Job]) -> float | None:
+def _ready_s(span: Span, jobs: list[_Job]) -> float | None:
     """When the worker was ready: at its first job, or at the poll that showed it if that was earlier."""
     begun = [begin for begin, _, exact in jobs if exact and begin >= span.start_s and (span.gone_s is None or begin < span.gone_s)]
     return min([*begun, *([] if span.ready_s is None else [span.ready_s])], default=None)
 
 
-def _expect_ready(spans: list[_Span]) -> None:
+def _expect_ready(spans: list[Span]) -> None:
     """Gives workers that still started at the last poll the median start of the others."""
     known = [span.ready_s - span.start_s for span in spans if span.ready_s is not None and span.start_s >= 0]
     for span in spans:
@@ -110,18 +79,18 @@ def _expect_ready(spans: list[_Span]) -> None:
             span.ready_s = max(span.start_s + statistics.median(known), span.seen_s)
 
 
-def _standing(platform: _Platform) -> set[int]:
+def _standing(platform: Platform) -> set[int]:
     """Positions of the workers that the minimum keeps after the run."""
     there = [at for at, span in enumerate(platform.workers) if span.gone_s is None]
     return set(there[: int(platform.settings.workers_min or 0)])
 
 
-def _idle_s(settings: _Settings) -> float | None:
+def _idle_s(settings: Settings) -> float | None:
     """The idle timeout, or how long REQUEST_COUNT keeps a queue endpoint's worker without work. None if unknown."""
     return SURPLUS_S if settings.type == "QUEUE" and settings.scaler == "REQUEST_COUNT" else settings.idle_timeout_s
 
 
-def _stop_s(span: _Span, jobs: Mapping[str, list[_Job]], platform: _Platform, end_s: float | None) -> float:
+def _stop_s(span: Span, jobs: Mapping[str, list[_Job]], platform: Platform, end_s: float | None) -> float:
     """When the container stops, or the end of the run (``end_s``) for one that stays."""
     if end_s is not None:
         return max(end_s, span.start_s)
@@ -139,7 +108,7 @@ def _stop_s(span: _Span, jobs: Mapping[str, list[_Job]], platform: _Platform, en
     return (min(max(span.seen_s, last_s or 0.0), span.gone_s) + span.gone_s) / 2
 
 
-def _parts(span: _Span, jobs: list[_Job], stop_s: float) -> tuple[float, float, float, float, float | None]:
+def _parts(span: Span, jobs: list[_Job], stop_s: float) -> tuple[float, float, float, float, float | None]:
     """Start, execution and idle seconds within the run, the billed seconds, and the whole start (None if it is not known)."""
     begin_s = max(span.start_s, 0.0)
     whole = math.ceil(round(stop_s - span.start_s, 6)) - math.ceil(round(max(-span.start_s, 0.0), 6))

@@ -1,15 +1,11 @@
 """Which attempts met a cold start: one rule over all rows of a run, in any order and from any generator.
 
 docs/methodology.md, "Cold starts", has the rule, the terms (start on a worker, first hand-over) and its limits.
-
-Worker starts are the events ``worker_ready``. The worker list is polled, so an event has the time of the *poll* that first showed the
-worker ready. ``from_s`` is the earliest time at which it can have become ready: the poll before (its row in endpoint.csv), or the
-worker's start if that is later. The list has the uptime in whole seconds, so half a second is added.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,20 +15,17 @@ from numpy.typing import NDArray
 
 from ..runs.csv_columns import Flags, Floats, floats
 from ..statistics.percentiles import ascending, nearest_rank
+from . import balanced_waits
+from .balanced_waits import OUTLIER_IQR, OUTLIER_N, OUTLIER_RATIO, FirstWaits, Life, Limits
+from .worker_list import WorkerList
 
-# Several load generators poll the list every few seconds; they see the same start at most this far apart.
-SAME_S = 5.0
-START_COLUMNS = ("worker_id", "from_s", "at_s", "seconds")
 # The default of ``cold_after_s``: more than the second that the worker's SDK sleeps between polls for jobs.
 COLD_AFTER_S = 2.0
 SLACK_S = 0.25
-# Percentile of the service times taken as one without a wait. Behind a queue even the median includes waits.
-QUICK = 10
-OUTLIER_N, OUTLIER_IQR, OUTLIER_RATIO = 8, 3.0, 1.3
 BY = ("said", "worker_list", "first_on_worker", "execution")
 CONDITIONS = ("cold", "queued", "warm", "untold")
 ANSWERED = ("ok", "failed", "wrong", "timed_out", "busy", "refused")
-PARTS = ("scaler_s", "cold_start_s", "hand_over_s")
+PARTS = ("scaler_s", "cold_start_s", "hand_over_s", "load_s")
 BY_TYPE, CONDITION_TYPE = (pd.CategoricalDtype(["", *names]) for names in (BY, CONDITIONS))
 
 # Small integers in the smallest type that holds them.
@@ -74,55 +67,85 @@ class HandOvers:
 
 
 @dataclass(frozen=True)
+class Waits:
+    """Per attempt whether the endpoint reports times, its wait, and what it took longer than others because a model loaded in it."""
+
+    reported: Flags
+    wait_s: Floats
+    load_s: Floats
+
+
+@dataclass(frozen=True)
 class ColdStartJudgement:
     """The result of the rule.
 
     Attributes:
         attempts: a row per attempt, see ``judge_cold_starts``.
-        starts: a row per start of an endpoint worker, with ready_s (when it became ready) and cold_start_s (from its start to then).
+        starts: a row per start of an endpoint worker, with ready_s (when it became ready), ready_least_s (the earliest that can have
+            been) and cold_start_s (from its start to ready_s).
     """
 
     attempts: pd.DataFrame
     starts: pd.DataFrame
 
 
-def judge_cold_starts(attempts: pd.DataFrame, starts: pd.DataFrame, cold_after_s: float) -> ColdStartJudgement:
-    """Apply the rule to ``attempts`` (keeping their order and index) and ``starts``.
+def judge_cold_starts(
+    attempts: pd.DataFrame, starts: pd.DataFrame, cold_after_s: float, listed: WorkerList | None = None
+) -> ColdStartJudgement:
+    """Apply the rule to ``attempts`` (keeping their order and index), ``starts`` and, if known, the polls of the worker list.
 
     Columns of the result's attempts:
 
     * ``start_s``: the start on the worker; ``first``: in a first hand-over
-    * ``wait_s``: the queue delay; without it start − sent if the execution time is known, and otherwise service time less the
-      QUICK-th percentile of the service times (an estimate, at least 0)
-    * ``cold``: True, False or empty; ``cold_by``: one of BY, or ""
+    * ``wait_s``: the queue delay; without it start − sent if the execution time is known, and otherwise an estimate
+      (``balanced_waits``); empty if there is none. ``wait_least_s`` and ``wait_most_s``: bounds, equal to it where it is reported
+    * ``cold``: True, False or empty: uncertain; ``cold_by``: one of BY, or ""
     * ``condition``: one of CONDITIONS, or "". ``queued`` waited cold_after_s or longer on warm workers, ``warm`` did not;
       ``untold``: not cold, and the wait is unknown
     * the parts of the wait of cold attempts whose worker start is known: ``scaler_s`` (sent → worker start), ``cold_start_s``
-      (worker start → ready, while the attempt waited for it), ``hand_over_s`` (ready → start)
+      (worker start → ready, while the attempt waited for it), ``hand_over_s`` (ready → start); and ``load_s``, what a first request
+      took longer than others because a model loads in it
     """
     placed = _placed(attempts)
-    found = _hand_overs(placed, starts)
-    wait_s = _wait(attempts, placed, found)
-    by, unknown = _cold(attempts, placed, found, starts, wait_s, cold_after_s)
+    starts = starts if listed is None else _with_unlisted(starts, placed, listed)
     reported = (attempts["queue_s"].notna() | attempts["execution_s"].notna()).to_numpy()
+    found = _hand_overs(placed, starts)
+    limits = Limits(cold_after_s, SLACK_S, listed is not None, None if listed is None else listed.per_worker)
+    firsts = _first_waits(attempts, placed, found, starts, ~reported, limits)
+    found = replace(found, first=np.where(reported, found.first, firsts.first), job_s=np.fmin(found.job_s, firsts.ready_s))
+    wait_s = _wait(attempts, placed, firsts)
+    load_s = np.where(reported, 0.0, firsts.load_s)
+    by, unknown = _cold(attempts, placed, found, starts, Waits(reported, wait_s, load_s), cold_after_s)
+    judged = ~reported & placed.answered & attempts["cold"].isna().to_numpy()
+    by[judged] = np.maximum(firsts.cold[judged], 0)
+    unknown[judged] = firsts.cold[judged] == balanced_waits.UNCERTAIN
     cold = by > 0
     condition = np.select([cold, unknown, ~reported, wait_s >= cold_after_s], [np.int8(code) for code in (1, 0, 4, 2)], np.int8(3))
     columns = {
         "start_s": placed.start_s,
         "first": found.first,
         "wait_s": wait_s,
+        "wait_least_s": np.where(reported, wait_s, firsts.least_s),
+        "wait_most_s": np.where(reported, wait_s, firsts.most_s),
         "cold": pd.arrays.BooleanArray(cold, unknown),
         "cold_by": pd.Categorical.from_codes(by, dtype=BY_TYPE),
         "condition": pd.Categorical.from_codes(condition, dtype=CONDITION_TYPE),
-        **_parts(placed, found, starts, cold & reported),
+        **_parts(placed, found, starts, cold, Waits(reported, wait_s, load_s)),
     }
-    return ColdStartJudgement(pd.DataFrame(columns, attempts.index, copy=False), _timed(starts, found.job_s))
+    exact = ~np.isnan(found.job_s if reported[placed.answered].all() else firsts.ready_s)
+    return ColdStartJudgement(pd.DataFrame(columns, attempts.index, copy=False), _timed(starts, found.job_s, exact))
 
 
-def _timed(starts: pd.DataFrame, job_s: Floats) -> pd.DataFrame:
-    """ready_s = at_s, or the first start of an attempt there if that is more than SLACK_S before the poll that saw it ready."""
+def _timed(starts: pd.DataFrame, job_s: Floats, exact: Flags) -> pd.DataFrame:
+    """ready_s = at_s, or the first start of an attempt there if that is more than SLACK_S before the poll that saw it ready.
+
+    ready_least_s is the same where the start of that attempt is ``exact``, else from_s.
+    """
     ready_s = starts["at_s"].mask(job_s < starts["at_s"] - SLACK_S, job_s)
-    return starts.assign(ready_s=ready_s, cold_start_s=(starts["seconds"] - (starts["at_s"] - ready_s)).clip(lower=0.0))
+    ready_least_s = ready_s.where(exact, np.fmin(starts["from_s"], ready_s))
+    return starts.assign(
+        ready_s=ready_s, ready_least_s=ready_least_s, cold_start_s=(starts["seconds"] - (starts["at_s"] - ready_s)).clip(lower=0.0)
+    )
 
 
 def _placed(attempts: pd.DataFrame) -> PlacedAttempts:
@@ -188,27 +211,47 @@ def _hand_over(at: Floats, ends: Floats, begin: int) -> slice | NDArray[np.intp]
     return slice(begin, until) if end <= start else begin + np.flatnonzero((at[begin:until] < end) | (at[begin:until] == start))
 
 
-def _wait(attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> Floats:
+def _wait(attempts: pd.DataFrame, placed: PlacedAttempts, firsts: FirstWaits) -> Floats:
     wait_s = floats(attempts["queue_s"]).copy()
     untold = np.flatnonzero(np.isnan(wait_s))
-    rows = attempts[["sent_s", "done_s", "execution_s"]].take(untold)
-    by_service = np.maximum(_service(rows) - _quick(attempts, placed, found), 0.0)
     by_execution = placed.start_s[untold] - placed.sent_s[untold]
-    wait_s[untold] = np.where(placed.answered[untold], np.where(rows["execution_s"].isna(), by_service, by_execution), np.nan)
+    estimate = np.where(attempts["execution_s"].isna().to_numpy()[untold], firsts.wait_s[untold], by_execution)
+    wait_s[untold] = np.where(placed.answered[untold], estimate, np.nan)
     return wait_s
 
 
-def _quick(attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> float:
-    """Service time without a wait, if the endpoint reports no times: the quickest waited least. NaN if all are first."""
-    if not _rest(attempts, placed, found).any():
-        return np.nan
-    untold = attempts["queue_s"].isna() & attempts["execution_s"].isna() & (attempts["outcome"] == "ok")
-    known = ascending(_service(attempts.loc[untold.to_numpy(dtype=bool) & placed.answered, ["sent_s", "done_s"]]))
-    return float(known[nearest_rank(len(known), QUICK) - 1]) if len(known) else np.nan
+def _with_unlisted(starts: pd.DataFrame, placed: PlacedAttempts, listed: WorkerList) -> pd.DataFrame:
+    """``starts`` and those that no poll showed."""
+    known = starts.groupby("worker_id")[["from_s", "at_s"]]
+    told = {str(name): rows.to_numpy(dtype=np.float64) for name, rows in known}
+    found = []
+    for worker, rows in _by_worker(np.where(placed.answered, placed.worker, -1), placed.start_s).items():
+        name = placed.names[worker]
+        for from_s, at_s in listed.unlisted_starts(name, placed.start_s[rows]):
+            before = told.get(name, np.empty((0, 2)))
+            if not ((before[:, 0] <= at_s + SLACK_S) & (before[:, 1] >= from_s)).any():
+                found.append((name, from_s, at_s, np.nan))
+    if not found:
+        return starts
+    more = pd.DataFrame(found, columns=["worker_id", "from_s", "at_s", "seconds"])
+    return pd.concat([starts, more] if len(starts) else [more], ignore_index=True).sort_values(["at_s", "worker_id"], ignore_index=True)
 
 
-def _service(attempts: pd.DataFrame) -> Floats:
-    return floats(attempts["done_s"] - attempts["sent_s"])
+def _first_waits(
+    attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, unreported: Flags, limits: Limits
+) -> FirstWaits:
+    """The estimates for answers without reported times."""
+    done_s, ok = floats(attempts["done_s"]), (attempts["outcome"] == "ok").to_numpy(dtype=bool)
+    rows = np.flatnonzero(unreported & placed.answered)
+    order = rows[np.lexsort((done_s[rows], placed.sent_s[rows], found.start[rows], placed.worker[rows]))]
+    edges = np.flatnonzero((np.diff(placed.worker[order], prepend=-2) != 0) | (np.diff(found.start[order], prepend=-2) != 0))
+    # A worker that the list showed at its first poll was ready before.
+    lives, unknown = [], (-np.inf, -np.inf if limits.listed else np.inf)
+    for part in np.split(order, edges[1:]) if len(order) else ():
+        start = int(found.start[part[0]])
+        between = (float(starts["from_s"].iloc[start]), float(starts["at_s"].iloc[start])) if start >= 0 else unknown
+        lives.append(Life(part, start, *between))
+    return balanced_waits.first_waits(lives, placed.sent_s, done_s, ok, len(starts), limits)
 
 
 def _rest(attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> Flags:
@@ -217,40 +260,50 @@ def _rest(attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> F
 
 
 def _cold(
-    attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, wait_s: Floats, cold_after_s: float
+    attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, waits: Waits, cold_after_s: float
 ) -> tuple[NDArray[np.int8], Flags]:
-    """Per attempt the rule that makes it cold, as a place in BY from 1, or 0; and whether it is unknown."""
+    """Per attempt the rule that makes it cold, as a place in BY from 1, or 0; and whether it is unknown. For reported times.
+
+    Fills in ``waits.load_s``.
+    """
     word = attempts["cold"].notna().to_numpy()
     by = attempts["cold"].fillna(False).to_numpy(dtype=np.int8)
-    untold = ~word & ~placed.answered
+    unknown = ~word & ~placed.answered
     candidates = np.flatnonzero(placed.answered & found.first & ~word)
     rows = attempts[["outcome", "sent_s", "done_s", "execution_s", "audio_s"]].take(candidates)
-    start, sent_s, wait_s = found.start[candidates], placed.sent_s[candidates], wait_s[candidates]
+    start, sent_s, wait_s = found.start[candidates], placed.sent_s[candidates], waits.wait_s[candidates]
     from_s, at_s = (_of_start(starts[name], start) for name in ("from_s", "at_s"))
     # Sent between the two polls: a worker that was ready before would have taken it at once.
-    starting = (sent_s <= from_s) | ((sent_s <= at_s) & (wait_s > SLACK_S))
-    by[candidates] = np.select([starting, (start < 0) & (wait_s >= cold_after_s), _outliers(rows, attempts, placed, found)], [2, 3, 4], 0)
-    untold[candidates] = np.isnan(wait_s) & ~(_service(rows) < cold_after_s) & ~(sent_s > at_s) & (by[candidates] == 0)
-    return by, untold
+    between = (sent_s > from_s) & (sent_s <= at_s)
+    starting = (sent_s <= from_s) | (between & (wait_s > SLACK_S))
+    load_s = _loads(rows, attempts, placed, found)
+    by[candidates] = np.select([starting, (start < 0) & (wait_s >= cold_after_s), load_s > 0], [2, 3, 4], 0)
+    waits.load_s[candidates] = np.where(waits.reported[candidates], load_s, waits.load_s[candidates])
+    unknown[candidates] = between & (by[candidates] == 0)
+    return by, unknown
 
 
 def _of_start(values: pd.Series[float], start: NDArray[np.int32]) -> Floats:
     return np.append(floats(values), np.nan)[start]
 
 
-def _outliers(rows: pd.DataFrame, attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> Flags:
-    """Which of ``rows`` have an outlying execution time; rows with and without audio are compared separately."""
-    outlier = np.zeros(len(rows), dtype=bool)
+def _loads(rows: pd.DataFrame, attempts: pd.DataFrame, placed: PlacedAttempts, found: HandOvers) -> Floats:
+    """By how much the execution time of ``rows`` exceeds the median of the others where it is an outlier, else 0.
+
+    Rows with and without audio are compared separately.
+    """
+    load_s = np.zeros(len(rows))
     if not len(rows):
-        return outlier
-    rest = _rest(attempts, placed, found)
+        return load_s
+    rest, ok = _rest(attempts, placed, found), (rows["outcome"] == "ok").to_numpy(dtype=bool)
     (pace, heard), (all_pace, all_heard) = _pace(rows), _pace(attempts)
     for alike, all_alike in ((heard, all_heard), (~heard, ~all_heard)):
         usual = ascending(all_pace[rest & all_alike])
         if len(usual) >= OUTLIER_N:
             low, middle, high = (usual[nearest_rank(len(usual), p) - 1] for p in (25, 50, 75))
-            outlier |= alike & (pace > high + OUTLIER_IQR * (high - low)) & (pace >= OUTLIER_RATIO * middle)
-    return outlier & (rows["outcome"] == "ok").to_numpy()
+            outlier = alike & ok & (pace > high + OUTLIER_IQR * (high - low)) & (pace >= OUTLIER_RATIO * middle)
+            load_s = np.where(outlier, floats(rows["execution_s"]) * (1 - middle / np.where(outlier, pace, 1.0)), load_s)
+    return load_s
 
 
 def _pace(rows: pd.DataFrame) -> tuple[Floats, Flags]:
@@ -260,61 +313,25 @@ def _pace(rows: pd.DataFrame) -> tuple[Floats, Flags]:
     return np.divide(execution, audio, out=execution.copy(), where=heard), heard
 
 
-def _parts(placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, cold: Flags) -> dict[str, Floats]:
-    """The three parts of the wait of cold attempts, which add up to start − sent; NaN if the worker's start is unknown."""
-    rows = np.flatnonzero(cold & found.first)
-    sent, start = placed.sent_s[rows], placed.start_s[rows]
-    began_s = _of_start(starts["at_s"] - starts["seconds"], found.start[rows])
-    ready = np.fmin(_of_start(starts["at_s"], found.start[rows]), start)
-    known = ~np.isnan(began_s) & (ready >= sent)
-    parts = (np.clip(began_s - sent, 0.0, ready - sent), np.clip(ready - np.maximum(began_s, sent), 0.0, None), start - ready)
+def _parts(placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, cold: Flags, waits: Waits) -> dict[str, Floats]:
+    """The parts of the wait of cold attempts; NaN if the worker's start is unknown. Without load_s they add up to start − sent."""
     columns = {name: np.full(len(cold), np.nan) for name in PARTS}
+    rows = np.flatnonzero(cold & (found.first | (waits.load_s > 0)))
+    sent = placed.sent_s[rows]
+    start = np.where(waits.reported[rows], placed.start_s[rows], sent + waits.wait_s[rows])
+    began_s = _of_start(starts["at_s"] - starts["seconds"], found.start[rows])
+    # The balancer hands a held request over at once: what is left after that is the load of a model.
+    seen_s = np.fmin(_of_start(starts["at_s"], found.start[rows]), start)
+    ready = np.where(waits.reported[rows], seen_s, np.fmin(np.append(found.job_s, np.nan)[found.start[rows]], start))
+    slow = ~waits.reported[rows] & (waits.load_s[rows] > 0)
+    known = ~np.isnan(began_s) & ~np.isnan(start) & (ready >= sent) & ~slow
+    scaler, starting = np.clip(began_s - sent, 0.0, ready - sent), np.clip(ready - np.maximum(began_s, sent), 0.0, None)
+    rest, reported = start - ready, waits.reported[rows]
+    loads_s = np.where(reported, waits.load_s[rows], np.where(rest > SLACK_S, rest, 0.0))
+    parts = (scaler, starting, np.where(reported, rest, rest - loads_s), np.where(loads_s > 0, loads_s, np.nan))
     for name, part in zip(PARTS, parts, strict=True):
         columns[name][rows[known]] = part[known]
+    loads = rows[~known & (waits.load_s[rows] > 0)]
+    for name, value in zip(PARTS, (0.0, 0.0, np.where(waits.reported, waits.wait_s, 0.0)[loads], waits.load_s[loads]), strict=True):
+        columns[name][loads] = value
     return columns
-
-
-def worker_starts(events: pd.DataFrame | None, endpoint: pd.DataFrame | None) -> pd.DataFrame:
-    """A row per start, in order of time, also if several load generators saw it.
-
-    Columns: worker_id ("" if only a count was reported); from_s and at_s, between which it became ready (negative: before
-    second 0); seconds from its start to at_s, NaN if unknown.
-    """
-    if events is None:
-        return pd.DataFrame({name: pd.Series(dtype="str" if name == "worker_id" else "float64") for name in START_COLUMNS})
-    rows = events[(events["kind"] == "worker_ready") & events["at_s"].notna()].sort_values(["at_s", "generator"])
-    poll_s = _poll_before(rows["at_s"], endpoint)
-    cut_s = ((poll_s < rows["at_s"]) & (rows["seconds"] % 1 == 0)).astype("float64")
-    from_s = np.fmax(poll_s, (rows["at_s"] - rows["seconds"] - cut_s).to_numpy())
-    rows = rows.assign(from_s=from_s, seconds=rows["seconds"] + cut_s / 2)
-    nameless = rows["worker_id"] == ""
-    kept = pd.concat([rows[nameless & (rows["generator"] == _busiest(rows.loc[nameless, "generator"]))], _once(rows[~nameless])])
-    return kept.sort_values(["at_s", "worker_id"], ignore_index=True)[list(START_COLUMNS)]
-
-
-def _poll_before(at_s: pd.Series[float], endpoint: pd.DataFrame | None) -> Floats:
-    """For each event the poll before the one that made it, or the event's own time without one."""
-    seen_s = floats(at_s)
-    if endpoint is None:
-        return seen_s
-    polls = ascending(endpoint.loc[(endpoint["view"] == "workers") & (endpoint["error"] == ""), "at_s"])
-    place = np.searchsorted(polls, seen_s, side="right") - 2
-    return np.where(place >= 0, polls[np.maximum(place, 0)], seen_s) if len(polls) else seen_s
-
-
-def _busiest(generators: pd.Series[str]) -> str:
-    """The generator with the most events. Starts without a name cannot be matched, so only one generator's are used."""
-    return str(generators.value_counts().sort_index().idxmax()) if len(generators) else ""
-
-
-def _once(rows: pd.DataFrame) -> pd.DataFrame:
-    """Named starts, without those that another generator saw up to SAME_S before."""
-    seen: dict[str, tuple[float, str]] = {}
-    keep = []
-    for worker, at_s, generator in zip(rows["worker_id"], rows["at_s"], rows["generator"], strict=True):
-        before = seen.get(worker)
-        new = before is None or generator == before[1] or at_s - before[0] > SAME_S
-        keep.append(new)
-        if new:
-            seen[worker] = (at_s, generator)
-    return rows[np.array(keep, dtype=bool)]

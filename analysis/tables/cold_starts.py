@@ -25,22 +25,28 @@ class ColdStarts:
 
     Attributes:
         known: requests that are known to be cold or not; ``cold`` of them met a cold start.
+        uncertain: answered on a worker of which it is not known whether it became ready before they were sent.
+        estimated: whether waits are estimates, because the endpoint reports no times.
         by: how many were recognised by each rule (``cold_start_rule.BY``).
         starts: starts of endpoint workers since second 0; None if no start was seen at any time.
         start_s: cold-start time, from a worker's start to ready.
         response: response time of answered ok, by condition (``cold_start_rule.CONDITIONS``).
         parts: the wait of cold requests by part (``cold_start_rule.PARTS``), if the worker's start is known.
         whole: the wait of the other cold requests: queue and cold start together.
+        bounds: the least and the most that the rest can have waited: no answer tells how long one takes without a cold start.
     """
 
     known: int
     cold: int
+    uncertain: int
+    estimated: bool
     by: Mapping[str, int]
     starts: int | None
     start_s: TimeSummary
     response: Mapping[str, TimeSummary]
     parts: Mapping[str, TimeSummary]
     whole: TimeSummary
+    bounds: tuple[TimeSummary, TimeSummary]
 
     @property
     def share(self) -> float | None:
@@ -52,20 +58,24 @@ class ColdStarts:
 def cold_starts(of: Tables) -> ColdStarts:
     """The ColdStarts of a run."""
     rows, starts = of.requests, of.starts
-    cold = rows.loc[rows["cold"].fillna(False), ["cold_by", "wait_s", *PARTS]]
+    cold = rows.loc[rows["cold"].fillna(False), ["cold_by", "wait_s", "wait_least_s", "wait_most_s", *PARTS]]
     apart = cold[PARTS[0]].notna()
+    bounded = cold[cold["wait_s"].isna() & ~apart]
     during = starts[starts["at_s"] >= 0]
     ok, response_s = (rows["outcome"] == "ok").to_numpy(), floats(rows["response_s"])
     answered = ((name, response_s[ok & (rows["condition"] == name).to_numpy()]) for name in CONDITIONS)
     return ColdStarts(
         known=int(rows["cold"].notna().sum()),
         cold=len(cold),
+        uncertain=int((rows["first"] & rows["cold"].isna()).sum()),
+        estimated=bool((rows["cold"].fillna(False) & rows["queue_s"].isna() & rows["execution_s"].isna()).any()),
         by={how: n for how in BY if (n := int((cold["cold_by"] == how).sum()))},
         starts=len(during) if len(starts) else None,
         start_s=time_summary(during["cold_start_s"], len(during)),
         response={name: time_summary(found, int(ok.sum())) for name, found in answered if len(found)},
-        parts={part: time_summary(cold.loc[apart, part], len(cold)) for part in PARTS} if apart.any() else {},
+        parts={part: found for part in PARTS if (found := time_summary(cold.loc[apart, part], len(cold))).n},
         whole=time_summary(cold.loc[~apart, "wait_s"], len(cold)),
+        bounds=(time_summary(bounded["wait_least_s"], len(cold)), time_summary(bounded["wait_most_s"], len(cold))),
     )
 
 

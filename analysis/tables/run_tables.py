@@ -26,6 +26,8 @@ from . import cold_start_rule
 from .object_transfers import ObjectTransfers, object_transfers
 from .throughput import Audio, Throughput, audio, throughput
 from .tokens import Tokens, tokens
+from .worker_list import worker_list
+from .worker_starts import worker_starts
 
 ENDLESS = ("unfinished", "not_sent")
 POLICIES: Mapping[str, str] = {"ok": "answered ok", "ended": "all that ended"}
@@ -67,8 +69,9 @@ class Tables:
 
     @cached_property
     def _judged(self) -> cold_start_rule.ColdStartJudgement:
-        starts = cold_start_rule.worker_starts(self.run.events, self.run.endpoint)
-        return cold_start_rule.judge_cold_starts(self.attempts, starts, self.cold_after_s)
+        starts = worker_starts(self.run.events, self.run.endpoint)
+        listed = worker_list(self.run.about, self.run.endpoint)
+        return cold_start_rule.judge_cold_starts(self.attempts, starts, self.cold_after_s, listed)
 
     @property
     def cold_judgement(self) -> pd.DataFrame:
