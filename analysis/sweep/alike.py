@@ -73,7 +73,7 @@ def alike(cells: Sequence[SettingResult], gain: float, per: Sequence[float] | No
     best = max(kept, key=lambda i: logs[i])
     least = min(apart(kept[0], j)[0] for j in kept)
     away = abs(logs[kept[0]] - logs[best] - limit)
-    needed = _needed(cells, times * math.hypot(errors[kept[0]], errors[best]), away) if len(kept) > 1 and least < limit else None
+    needed = repeats_to_tell(cells, times * math.hypot(errors[kept[0]], errors[best]), away) if len(kept) > 1 and least < limit else None
     return Alike(tuple(cells[i] for i in kept), cells[best], least >= limit, -math.expm1(least), needed)
 
 
@@ -109,7 +109,8 @@ def _quantile(degrees: float, settings: int) -> float:
     return float(stdtrit(degrees, 1 - (1 - LEVEL) / max(settings - 1, 1)))
 
 
-def _needed(cells: Sequence[SettingResult], half: float, away: float) -> int | None:
+def repeats_to_tell(cells: Sequence[SettingResult], half: float, away: float) -> int | None:
+    """Repeats after which an interval of that half width would probably leave out a value that far away; None if too many."""
     now = max(len(cell.each) for cell in cells)
     needed = now * (half / away) ** 2 if away > 0 else math.inf
     return max(math.ceil(needed), now + 1, 3) if needed <= MOST_REPEATS else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..text.number_format import number, percent, seconds
 from . import ratios
-from .alike import MOST_REPEATS, Alike, alike
+from .alike import MOST_REPEATS, Alike, alike, repeats_to_tell
 from .setting_result import SettingResult, failures_text
 from .sweep_result import RelativeResult, SweepResult
 from .sweep_settings import SweepObjective
@@ -31,7 +31,9 @@ class Choice:
         change: what would lead to another choice, or "".
         which: which of them to take for what, or "" if that does not matter.
         equal: whether the rivals are shown to be equal, so that more data would change nothing.
-        repeats: repeats that would probably tell the setting from its rivals; None if none or too many are needed.
+        unsure: whether the setting itself may miss the rule.
+        repeats: repeats that would probably tell the setting from its rivals, or on which side of the rule it is; None if none or too
+            many are needed.
     """
 
     policy: str
@@ -43,6 +45,7 @@ class Choice:
     change: str = ""
     which: str = ""
     equal: bool = False
+    unsure: bool = False
     repeats: int | None = None
 
 
@@ -103,7 +106,7 @@ def _most(of: SweepResult, able: list[SettingResult]) -> Choice:
         return Choice(policy, rule, cell, f"{number(_per_s(cell))} ok per s", "is best by most goodput", (), untried)
     why = f"{number(_per_s(cell))} ok per s; the highest is {found.best.name} with {number(_per_s(found.best))}"
     picked, change = _of_set(found, "throughput", gain), _both(_more_repeats(found), untried)
-    return Choice(policy, rule, cell, why, picked, others, change, _which(found), found.equal, found.repeats)
+    return Choice(policy, rule, cell, why, picked, others, change, _which(found), found.equal, repeats=found.repeats)
 
 
 def _of_set(found: Alike, what: str, gain: str) -> str:
@@ -163,8 +166,19 @@ def _worth(of: SweepResult, able: list[SettingResult]) -> Choice:
         change += f"; uncertain: {_unsure(its, of.settings.worth)}" if _unsure(its, of.settings.worth) else ""
     why, picked = f"multiplier {number(to.multiplier.value)} of {to.share:g}", f"is the largest setting that meets {policy}"
     picked += f", though uncertain ({_unsure(to, of.settings.worth)})" if _unsure(to, of.settings.worth) else ""
-    unsure = tuple(other for other, its in judged if other is not cell and its.share and _unsure(its, of.settings.worth))
-    return Choice(policy, rule, cell, why, picked, tuple(other for other in unsure if other is not of.baseline), change)
+    unsure = [(other, its) for other, its in judged if other not in (cell, of.baseline) and its.share and _unsure(its, of.settings.worth)]
+    doubted = [its for _, its in [(cell, to), *unsure] if _unsure(its, of.settings.worth)]
+    needed = [_repeats_to_tell(of, its) for its in doubted]
+    repeats = None if None in needed else max((one for one in needed if one), default=None)
+    return Choice(policy, rule, cell, why, picked, tuple(other for other, _ in unsure), change, unsure=to in doubted, repeats=repeats)
+
+
+def _repeats_to_tell(of: SweepResult, to: RelativeResult) -> int | None:
+    """Repeats that would probably tell on which side of the rule a setting is; None if too many."""
+    times, need = to.multiplier, of.settings.worth * (to.share or 0.0)
+    if times.lower is None or times.upper is None or times.value is None:
+        return max(len(cell.each) for cell in of.deciding) + 2
+    return repeats_to_tell(of.deciding, (times.upper - times.lower) / 2, abs(times.value - need))
 
 
 def _nothing_gained(of: SweepResult) -> str:
@@ -213,7 +227,7 @@ def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
         _untried(of, least, "may be cheaper"),
     )
     which = _which(found) if len(found.cells) > 1 else ""
-    return Choice(policy, rule, cell, why, picked, found.cells[1:], change, which, found.equal, found.repeats)
+    return Choice(policy, rule, cell, why, picked, found.cells[1:], change, which, found.equal, repeats=found.repeats)
 
 
 def _texts(limits: Sequence[SweepObjective]) -> str:
@@ -312,7 +326,10 @@ def _against(of: SweepResult, cell: SettingResult) -> list[str]:
 
 def _apart(of: SweepResult, cell: SettingResult, main: Choice, able: Sequence[SettingResult]) -> list[str]:
     if main.rivals:
-        unsure = f"{setting_names(main.rivals)} may meet {main.policy} too, or miss it: more repeats would tell"
+        more = (
+            f"--repeats {main.repeats} would probably tell" if main.repeats else f"more than {MOST_REPEATS} repeats would be needed to tell"
+        )
+        unsure = f"{setting_names(main.rivals)} may meet {main.policy} too, or miss it: {more}"
         return [unsure] if main.policy.endswith("rule") else []
     others = [other for other in able if other is not cell and _per_s(other) < _per_s(cell)]
     nearest = max(others, key=_per_s, default=None)

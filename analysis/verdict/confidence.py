@@ -101,6 +101,8 @@ def sweep_confidence(of: Tables, verdict: Verdict, found: SweepResult, decision:
     remedy = repeats(of.run, number, None if once_s is None else once_s * number)
     if decision.reservation:
         return Confidence(LOW, decision.reservation, remedy)
+    if main.unsure:
+        return Confidence(LOW, f"{main.cell.name} may miss {main.policy}", remedy if main.repeats else None)
     if main.rivals and not main.equal:
         names = setting_names(main.rivals)
         alike = f"{names} may meet {main.policy} too" if main.policy.endswith("rule") else f"{main.cell.name} cannot be told from {names}"

@@ -80,15 +80,20 @@ def test_one_repeat_is_labelled_and_three_are(tmp_path):
     assert "1.50 × c1 (" in thrice.sentence
 
 
-def test_a_rule_that_the_multipliers_interval_holds_is_not_surely_kept(tmp_path):
-    """1.5 times the baseline, between 1.2 and 1.8 from repeat to repeat, and 1.4 needed."""
-    rates = {1: (10.0, 10.0, 10.0), 2: (15.0, 12.0, 18.0)}
+@pytest.mark.parametrize(("rates_of_2", "repeats"), [((15.0, 12.0, 18.0), None), ((14.5, 14.0, 15.0), 19)])
+def test_a_rule_that_the_multipliers_interval_holds_is_not_surely_kept(tmp_path, rates_of_2, repeats):
+    """1.5 times the baseline, between 1.2 and 1.8 from repeat to repeat, and 1.4 needed; 1.45 with half the spread of 0.1.
+
+    Over three repeats the half width is 4.303 × 0.05 ÷ √3 = 0.124, and 0.05 are to be told: 3 × (0.124 ÷ 0.05)² = 18.5 repeats.
+    """
+    rates = {1: (10.0, 10.0, 10.0), 2: rates_of_2}
     measures = [
         Measure(f"c{c}", 100, c, 100 / of[repeat - 1], repeat, workers=1, per_worker=c) for repeat in (1, 2, 3) for c, of in rates.items()
     ]
     found = decided(tmp_path, measures, "matrix")
     assert found.sentence.startswith("c2 is the largest setting that meets the 0.7 rule, though uncertain (multiplier ")
     assert "1.40 needed)" in found.sentence
+    assert (found.main.unsure, found.main.repeats) == (True, repeats)
 
 
 def test_a_rule_that_is_missed_by_a_hair_is_not_surely_missed(tmp_path):
@@ -96,6 +101,7 @@ def test_a_rule_that_is_missed_by_a_hair_is_not_surely_missed(tmp_path):
     found = decided(tmp_path, measures, "matrix")
     assert found.main.cell.name == "c2"
     assert "c4 misses the 0.7 rule (multiplier 2.70 of 4); a rule of 0.67 would accept it; uncertain: " in found.change
+    assert "c4 may meet the 0.7 rule too, or miss it: more than 20 repeats would be needed to tell" in found.sentence
 
 
 def test_an_efficiency_near_its_target_is_not_surely_above(tmp_path):
