@@ -53,6 +53,9 @@ class Endpoint:
     ) -> None:
         self.platform, self.name, self.price_per_s = platform, name, price_per_s
         self._now = now
+        # What is due next, and when; None = to be found, since something has changed.
+        self._due_s = math.inf
+        self._do: Callable[[float], object] | None = None
         self._actions: list[Action] = []
         self._polls: OrderedDict[str, Worker] = OrderedDict()
         self._timers, emit = Timers(), self._actions.append
@@ -78,13 +81,12 @@ class Endpoint:
 
     def job(self, job_id: str, now: float) -> Job:
         """A job by its id; JobNotFoundError where it does not exist or has expired."""
-        self._advance(now)
-        return self._queue.find(job_id)
+        return self._queue.find(job_id, self._settle(now))
 
     def cancel(self, job_id: str, now: float) -> Job:
         """End a job that has not ended; JobNotFoundError."""
         now = self._advance(now)
-        job = self._queue.find(job_id)
+        job = self._queue.find(job_id, now)
         self._queue.cancel(job, now)
         self._dispatch(now)
         return job
@@ -92,7 +94,7 @@ class Endpoint:
     def retry(self, job_id: str, now: float) -> Job:
         """Queue a FAILED or TIMED_OUT job again; JobNotFoundError, RequestRefusedError in another state."""
         now = self._advance(now)
-        job = self._queue.find(job_id)
+        job = self._queue.find(job_id, now)
         self._queue.reopen(job, now)
         self._queued(job, now)
         return job
@@ -100,7 +102,7 @@ class Endpoint:
     def shorten(self, job_id: str, life_s: float, now: float) -> None:
         """Keep an ended job's result for at most ``life_s`` from now; JobNotFoundError."""
         now = self._advance(now)
-        self._queue.shorten(self._queue.find(job_id), life_s, now)
+        self._queue.shorten(self._queue.find(job_id, now), life_s, now)
 
     def purge(self, now: float) -> int:
         """End the queued jobs; their number."""
@@ -108,8 +110,7 @@ class Endpoint:
 
     def drain_stream(self, job_id: str, now: float) -> list[Any]:
         """The chunks since the last call; JobNotFoundError."""
-        self._advance(now)
-        job = self._queue.find(job_id)
+        job = self._queue.find(job_id, self._settle(now))
         chunks, job.stream = job.stream, []
         return chunks
 
@@ -240,14 +241,18 @@ class Endpoint:
 
     def actions(self, now: float) -> list[Action]:
         """Do all that is due by ``now``; what the driver must do, in order."""
-        self._advance(now)
+        self._settle(now)
         pending = self._actions[:]
         self._actions.clear()
         return pending
 
+    def due_s(self) -> float:
+        """``wake_s`` as a number: infinity = not before another event."""
+        return self._now if self._actions else self._next_s()
+
     def wake_s(self) -> float | None:
         """When ``actions`` is due next; None = not before another event."""
-        due_s = self._now if self._actions else self._next()[0]
+        due_s = self.due_s()
         return None if due_s == math.inf else due_s
 
     def change(self, now: float, **settings: Any) -> None:
@@ -267,23 +272,34 @@ class Endpoint:
         self._pool.place(now)
 
     def _advance(self, now: float) -> float:
-        """Do what is due by ``now``, each at its own instant."""
-        now = max(now, self._now)
-        while (due := self._next())[0] <= now:
-            self._now = max(self._now, due[0])
-            due[1](self._now)
-            self._dispatch(self._now)
-        self._now = now
-        self._queue.drop_expired_results(now)
+        """Do what is due by ``now``, each at its own instant; the caller changes something."""
+        now = self._settle(now)
+        self._do = None
         return now
 
-    def _next(self) -> tuple[float, Callable[[float], object]]:
-        """What is due next, and when; at one instant a timer goes first, then the scaler's check, then an idle time-out."""
-        due_s, do = self._timers.due_s(), self._timers.fire
-        check_s, idle_s = self._scaler.due_s(self._now), self._pool.idle_due_s()
-        if check_s < due_s and check_s <= idle_s:
-            return check_s, self._scaler.check
-        return (idle_s, self._pool.stop_idle) if idle_s < due_s else (due_s, do)
+    def _settle(self, now: float) -> float:
+        """The same for a caller that changes nothing."""
+        now = max(now, self._now)
+        while self._next_s() <= now:
+            self._now = max(self._now, self._due_s)
+            do, self._do = self._do, None
+            assert do is not None
+            do(self._now)
+            self._dispatch(self._now)
+        self._now = now
+        return now
+
+    def _next_s(self) -> float:
+        """When something is due next; at one instant a timer goes first, then the scaler's check, then an idle time-out."""
+        if self._do is None:
+            self._due_s, self._do = self._timers.next_s, self._timers.fire
+            idle_s = self._pool.idle_due_s()
+            check_s = self._scaler.due_s(self._now)
+            if check_s < self._due_s and check_s <= idle_s:
+                self._due_s, self._do = check_s, self._scaler.check
+            elif idle_s < self._due_s:
+                self._due_s, self._do = idle_s, self._pool.stop_idle
+        return self._due_s
 
     def _top_up(self, now: float) -> None:
         while self._pool.wanted < self.policy.workers_min and now >= self._pool.paused_until_s:
@@ -291,9 +307,10 @@ class Endpoint:
 
     def _dispatch(self, now: float) -> None:
         """Answer open polls, the oldest first, while there are jobs; forward held requests to workers with room."""
-        while self._polls and self._queue.queued:
+        queue = self._queue
+        while self._polls and (queue.waiting or queue.waiting_low):
             worker = self._polls.popitem(last=False)[1]
-            jobs = self._queue.take(worker.id, worker.want, self.policy.execution_timeout_s, now)
+            jobs = queue.take(worker.id, worker.want, self.policy.execution_timeout_s, now)
             worker.want = 0
             ready_s = worker.ready_s or 0.0
             first = self._pool.occupy(worker, len(jobs), now)
@@ -301,7 +318,8 @@ class Endpoint:
                 job.worker_ready_s = ready_s
                 job.cold = first and job.submitted_s < ready_s
             self._actions.append(Deliver(worker.id, tuple(jobs)))
-        self._balancer.fill(now)
+        if self._balancer.waiting:
+            self._balancer.fill(now)
 
     def _load(self) -> Load:
         if self.policy.kind == "QUEUE":
@@ -310,13 +328,13 @@ class Endpoint:
 
     def health(self, now: float) -> dict[str, dict[str, int]]:
         """RunPod's /health: ``{"jobs": {...}, "workers": {...}}``."""
-        self._advance(now)
+        self._settle(now)
         counts = self._queue.counts() if self.policy.kind == "QUEUE" else self._balancer.counts()
         return health(self._pool, counts)
 
     def workers(self, now: float) -> list[dict[str, Any]]:
         """REST v2's worker list; times in seconds of the model's clock."""
-        return worker_list(self._pool, self._advance(now))
+        return worker_list(self._pool, self._settle(now))
 
     def host_speed(self, worker_id: str) -> float:
         """The factor of the service times on a worker's host."""
@@ -328,12 +346,12 @@ class Endpoint:
 
     def bill(self, now: float) -> Bill:
         """Worker time and its price so far."""
-        now = self._advance(now)
+        now = self._settle(now)
         return self._pool.billing.bill((worker.span for worker in self._pool.workers.values()), now, self.price_per_s)
 
     def admit(self, operation: str, now: float) -> float | None:
         """None admits a request until ``release``; otherwise (429) the seconds after which to retry."""
-        return self._limits.admit(operation, self._advance(now))
+        return self._limits.admit(operation, self._settle(now))
 
     def release(self, operation: str) -> None:
         """End an admitted request."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -51,8 +50,9 @@ class JobQueue:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def find(self, job_id: str) -> Job:
+    def find(self, job_id: str, now: float) -> Job:
         """A job by its id; JobNotFoundError where it does not exist or has expired."""
+        self._drop_expired_results(now)
         try:
             return self._jobs[job_id]
         except KeyError:
@@ -93,6 +93,7 @@ class JobQueue:
 
     def open(self, body: Mapping[str, Any], now: float, *, sync: bool) -> Job:
         """A new job at the end of its queue; RequestRefusedError for its body, or where the queue is full."""
+        self._drop_expired_results(now)
         limit = self._platform.queue_limit
         if limit is not None and self.queued >= limit:
             raise RequestRefusedError(f"the queue is full: {self.queued} jobs are waiting, the limit is {limit}", status=429)
@@ -124,7 +125,7 @@ class JobQueue:
             return
         keep_s = self._platform.keep_sync_s if job.sync else self._platform.keep_run_s
         deadline = self._deadlines.get(job.id)
-        if now + life_s < (job.finished_s + keep_s if deadline is None else deadline.due_s):
+        if now + life_s < (job.finished_s + keep_s if deadline is None else deadline[0]):
             self._set_timer(job, now + life_s, self._ttl_expired)
 
     def purge(self, now: float) -> int:
@@ -195,12 +196,12 @@ class JobQueue:
         else:
             self._set_deadline(job)
 
-    def drop_expired_results(self, now: float) -> None:
+    def _drop_expired_results(self, now: float) -> None:
         """Drop results whose time is over."""
         for sync, kept in self._kept.items():
-            keep_s = self._platform.keep_sync_s if sync else self._platform.keep_run_s
             while kept and kept[0][0] <= now:
                 due_s, job = kept.popleft()
+                keep_s = self._platform.keep_sync_s if sync else self._platform.keep_run_s
                 if job.finished_s is not None and job.finished_s + keep_s == due_s:
                     self._remove(job)
 
@@ -217,7 +218,7 @@ class JobQueue:
 
     def _set_timer(self, job: Job, due_s: float, call: Callable[[Job, float], None]) -> None:
         self._timers.cancel(self._deadlines.get(job.id))
-        self._deadlines[job.id] = self._timers.at(due_s, partial(call, job))
+        self._deadlines[job.id] = self._timers.at(due_s, call, job)
 
     @staticmethod
     def _execution_deadline_s(job: Job) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from coldburst.serverless.actions import Action, Cut, Forward, GiveUp
 from coldburst.serverless.errors import RequestRefusedError
@@ -84,7 +83,7 @@ class LoadBalancer:
             self._forward(request, worker, now)
             return
         self._held[request.id] = request
-        request.timer = self._timers.at(now + self._platform.hold_s, partial(self._hold_expired, request))
+        request.timer = self._timers.at(now + self._platform.hold_s, self._hold_expired, request)
 
     def _arrive_with_affinity(self, request: BalancedRequest, now: float) -> None:
         worker = self._pool.workers.get(request.wanted_worker_id)
@@ -100,7 +99,7 @@ class LoadBalancer:
             return
         self._bound.setdefault(worker.id, OrderedDict())[request.id] = request
         self._bound_count += 1
-        request.timer = self._timers.at(now + self._platform.strict_hold_s, partial(self._hold_expired, request))
+        request.timer = self._timers.at(now + self._platform.strict_hold_s, self._hold_expired, request)
 
     def left(self, request_id: str, now: float) -> None:
         """A request was answered, or its client disconnected; unknown ids are ignored."""
@@ -168,7 +167,7 @@ class LoadBalancer:
         self._turn += 1
         worker.turn = self._turn
         request.worker_id = worker.id
-        request.timer = self._timers.at(now + self._platform.processing_s, partial(self._cut, request))
+        request.timer = self._timers.at(now + self._platform.processing_s, self._cut, request)
         self._in_flight[request.id] = request
         cold = (first or now == ready_s) and request.arrived_s < ready_s
         self._emit(Forward(request.id, worker.id, cold, now - request.arrived_s))
@@ -200,7 +199,7 @@ class LoadBalancer:
         self._timers.cancel(request.timer)
         slot_s = self._platform.slot_s
         if slot_s:
-            self._timers.at(now + slot_s, partial(self._vacate, request.worker_id))
+            self._timers.at(now + slot_s, self._vacate, request.worker_id)
         else:
             self._vacate(request.worker_id, now)
 

@@ -5,65 +5,65 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
+from typing import Any, TypeVar
 
-DEAD_FROM = 1000
+DEAD_FROM = 64
 """Cancelled entries that the heap may hold before it is rebuilt."""
 
-
-class Timer:
-    """One scheduled call; ``Timers.cancel`` cancels it."""
-
-    __slots__ = ("call", "due_s")
-
-    def __init__(self, due_s: float, call: Callable[[float], None]) -> None:
-        self.due_s = due_s
-        self.call: Callable[[float], None] | None = call
+# [due_s, number, call, argument]; a list, which the heap compares by its first two fields without a call. No call: made or cancelled.
+Timer = list[Any]
+T = TypeVar("T")
 
 
 class Timers:
-    """Calls in order of their due time, and of their setting at one instant."""
+    """Calls in order of their due time, and of their setting at one instant; ``next_s``: when the first is due, infinity without one."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timer]] = []
+        self._heap: list[Timer] = []
         self._set = 0
         self._dead = 0
+        self.next_s = math.inf
 
     def __len__(self) -> int:
         return len(self._heap) - self._dead
 
-    def at(self, due_s: float, call: Callable[[float], None]) -> Timer:
-        """Schedule ``call(due_s)``."""
-        timer = Timer(due_s, call)
+    def at(self, due_s: float, call: Callable[[T, float], object], what: T) -> Timer:
+        """Schedule ``call(what, due_s)``."""
         self._set += 1
-        heapq.heappush(self._heap, (due_s, self._set, timer))
+        timer = [due_s, self._set, call, what]
+        heapq.heappush(self._heap, timer)
+        if self._heap[0] is timer:
+            self.next_s = due_s
         return timer
 
     def cancel(self, timer: Timer | None) -> None:
         """Cancel ``timer`` if it is still due."""
-        if timer is None or timer.call is None:
+        if timer is None or timer[2] is None:
             return
-        timer.call = None
+        timer[2] = timer[3] = None
         self._dead += 1
+        if timer[0] <= self.next_s:
+            self._drop_dead()
         if self._dead > DEAD_FROM and self._dead * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].call is not None]
+            self._heap = [entry for entry in self._heap if entry[2] is not None]
             heapq.heapify(self._heap)
             self._dead = 0
 
-    def due_s(self) -> float:
-        """When the next call is due; infinity = none is."""
-        heap = self._heap
-        while heap and heap[0][2].call is None:
-            heapq.heappop(heap)
-            self._dead -= 1
-        return heap[0][0] if heap else math.inf
-
     def fire(self, now: float) -> bool:
         """Make the next call if it is due by ``now``; whether one was made."""
-        due = self.due_s()
-        if due > now or due == math.inf:
+        if self.next_s > now or not self._heap:
             return False
-        timer = heapq.heappop(self._heap)[2]
-        call, timer.call = timer.call, None
-        if call is not None:
-            call(due)
+        timer = heapq.heappop(self._heap)
+        due_s, _, call, what = timer
+        timer[2] = timer[3] = None
+        self._drop_dead()
+        call(what, due_s)
         return True
+
+    def _drop_dead(self) -> None:
+        """Remove cancelled calls from the front."""
+        heap = self._heap
+        while heap and heap[0][2] is None:
+            heapq.heappop(heap)
+            self._dead -= 1
+        self.next_s = heap[0][0] if heap else math.inf

@@ -14,7 +14,6 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from coldburst.serverless.actions import Action, Changed, Kill, Launch, Resume, Stop
 from coldburst.serverless.billing import EXECUTION, IDLE, START, BillingMeter, Span
@@ -48,6 +47,7 @@ class Worker:
         reason: why it is unhealthy.
         host: where it runs; None while it is throttled, and after its end.
         start_s: seconds of its container start.
+        number: workers made before it.
     """
 
     id: str
@@ -65,6 +65,7 @@ class Worker:
     reason: str = ""
     host: Host | None = None
     start_s: float = 0.0
+    number: int = 0
     span: Span = field(default_factory=Span)
     timer: Timer | None = None
 
@@ -102,7 +103,7 @@ class WorkerPool:
         self.idle: OrderedDict[str, Worker] = OrderedDict()
         self.paused_until_s = -math.inf
         self.failed_starts = 0
-        self._unhealthy_processes = 0
+        self._unhealthy_processes = self._made = 0
         self._timers, self._emit, self._on_change = timers, emit, on_change
         self._ids, self._jitter = random_for("worker ids"), random_for("worker times")
         self._start_rng, self._resume_rng = random_for("start"), random_for("resume")
@@ -129,7 +130,8 @@ class WorkerPool:
         if cached:
             self.wake(max(cached, key=lambda worker: worker.since_s), now)
             return
-        worker = Worker("".join(self._ids.choice(ALPHABET) for _ in range(ID_LENGTH)), now)
+        worker = Worker("".join(self._ids.choice(ALPHABET) for _ in range(ID_LENGTH)), now, number=self._made)
+        self._made += 1
         self.workers[worker.id] = worker
         self._start(worker, now)
 
@@ -209,8 +211,9 @@ class WorkerPool:
         worker.start_s = draw(self.platform.start_s, self._start_rng)
         self._enter(worker, self._phase_after_pull(worker) if worker.host.has_image else "PULLING", now)
 
-    def _pulled(self, worker: Worker, host: Host, now: float) -> None:
-        host.has_image = True
+    def _pulled(self, worker: Worker, now: float) -> None:
+        assert worker.host is not None
+        worker.host.has_image = True
         self._enter(worker, self._phase_after_pull(worker), now)
 
     @staticmethod
@@ -222,11 +225,11 @@ class WorkerPool:
         worker = self.workers.get(worker_id)
         return worker.host.speed if worker is not None and worker.host is not None else 1.0
 
-    def _schedule(self, worker: Worker, seconds: float, then: Callable[[float], None], now: float) -> None:
+    def _schedule(self, worker: Worker, seconds: float, then: Callable[[Worker, float], None], now: float) -> None:
         spread = self.platform.jitter
         if spread:
             seconds *= self._jitter.uniform(1 - spread, 1 + spread)
-        worker.timer = self._timers.at(now + seconds, then)
+        worker.timer = self._timers.at(now + seconds, then, worker)
 
     def _resumed(self, worker: Worker, now: float) -> None:
         worker.cached = False
@@ -237,8 +240,11 @@ class WorkerPool:
         worker.process = True
         limit_s = self.platform.init_limit_s if self.policy.kind == "QUEUE" else self.platform.lb_init_limit_s
         since_s = now if worker.started_s is None else worker.started_s
-        worker.timer = self._timers.at(since_s + limit_s, partial(self.unhealthy, worker, reason="not ready within the init limit"))
+        worker.timer = self._timers.at(since_s + limit_s, self._never_ready, worker)
         self._emit(Launch(worker.id))
+
+    def _never_ready(self, worker: Worker, now: float) -> None:
+        self.unhealthy(worker, now, "not ready within the init limit")
 
     def ready(self, worker: Worker, now: float) -> None:
         """The worker can take work: its load has ended, or its checks succeed again."""
@@ -261,16 +267,19 @@ class WorkerPool:
         worker.handovers += 1
         worker.load += number
         if worker.state == "READY":
-            self._enter(worker, "RUNNING", now)
+            del self.idle[worker.id]
+            self._turn(worker, "RUNNING", EXECUTION, now)
         return first
 
     def vacate(self, worker: Worker, now: float) -> None:
         """A job or request has left the worker."""
-        worker.load = max(worker.load - 1, 0)
-        if worker.load:
+        if worker.load > 1:
+            worker.load -= 1
             return
+        worker.load = 0
         if worker.state == "RUNNING":
-            self._enter(worker, "READY", now)
+            self._turn(worker, "READY", IDLE, now)
+            self.idle[worker.id] = worker
         elif worker.state == "DRAINING":
             self.billing.move(worker.span, self._billed_phase(worker), now)
             self._emit(Stop(worker.id))
@@ -284,10 +293,13 @@ class WorkerPool:
         self._unhealthy_processes += 1
         self._enter(worker, "UNHEALTHY", now)
         if self.policy.kind == "LOAD_BALANCER" and not starting:
-            worker.timer = self._timers.at(now + self.platform.lb_init_limit_s, lambda _: self._emit(Kill(worker.id)))
+            worker.timer = self._timers.at(now + self.platform.lb_init_limit_s, self._kill, worker)
             return
         if starting:
             self._failed_start(now)
+        self._emit(Kill(worker.id))
+
+    def _kill(self, worker: Worker, _: float) -> None:
         self._emit(Kill(worker.id))
 
     def _failed_start(self, now: float) -> None:
@@ -323,6 +335,15 @@ class WorkerPool:
         for worker in dead[: max(len(dead) - max(self.policy.workers_max, 1), 0)]:
             self._remove(worker, now)
 
+    def _turn(self, worker: Worker, state: str, phase: str, now: float) -> None:
+        """``_enter`` between READY and RUNNING, which every job passes through."""
+        count = self.count
+        count[worker.state] -= 1
+        count[state] += 1
+        worker.state, worker.since_s = state, now
+        self.billing.move(worker.span, phase, now)
+        self._emit(Changed(worker.id, state))
+
     def _enter(self, worker: Worker, state: str, now: float) -> None:
         before = worker.state
         self._timers.cancel(worker.timer)
@@ -345,20 +366,23 @@ class WorkerPool:
         platform = self.platform
         if state == "PULLING":
             assert worker.host is not None
-            self._schedule(worker, worker.host.pull_s, partial(self._pulled, worker, worker.host), now)
+            self._schedule(worker, worker.host.pull_s, self._pulled, now)
         elif state == "STARTING":
             worker.started_s = now
-            self._schedule(worker, worker.start_s, partial(self._enter, worker, "LOADING"), now)
+            self._schedule(worker, worker.start_s, self._load, now)
         elif state == "LOADING":
             if worker.start_s <= 0:
                 worker.started_s = now
             self._launch(worker, now)
         elif state == "RESUMING":
             worker.started_s = now
-            self._schedule(worker, draw(platform.resume_s, self._resume_rng), partial(self._resumed, worker), now)
+            self._schedule(worker, draw(platform.resume_s, self._resume_rng), self._resumed, now)
         elif state == "CACHED":
-            worker.timer = self._timers.at(now + platform.keep_s, partial(self._cache_expired, worker))
+            worker.timer = self._timers.at(now + platform.keep_s, self._cache_expired, worker)
             self.place(now)
+
+    def _load(self, worker: Worker, now: float) -> None:
+        self._enter(worker, "LOADING", now)
 
     def _cache_expired(self, worker: Worker, now: float) -> None:
         worker.cached = False

@@ -46,7 +46,8 @@ class Crashed:
     """The process has ended by itself."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though nobody changes one, as the actions of every job: see actions.py.
+@dataclass(slots=True, unsafe_hash=True)
 class Poll:
     """Asks for up to ``want`` jobs."""
 
@@ -68,7 +69,7 @@ class Yielded:
     chunk: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Finished:
     """The body of job-done, or the answer to a request."""
 
@@ -120,10 +121,10 @@ class ModelledWorker:
 
     def __post_init__(self) -> None:
         self._extra_s = self.first_extra_s
-        self._ready_s: float | None = None
-        self._crash_s: float | None = None
-        self._next_poll_s: float | None = None
-        self._polled: tuple[float, int] | None = None
+        # Infinity: not to be expected.
+        self._ready_s = self._crash_s = self._next_poll_s = math.inf
+        # The open poll: since when, and for how many; 0 = none.
+        self._polled_s, self._polled = 0.0, 0
         self._origin_s = self._last_pickup_s = self._queued_s = 0.0
         self._to_send = self._jobs_started = self._pings_sent = 0
         self._queue: deque[Job] = deque()
@@ -141,94 +142,120 @@ class ModelledWorker:
     def launch(self, now: float) -> None:
         """The container has started."""
         self._origin_s = now
-        self._ready_s = None if self.load_s is None else now + self.load_s
-        self._crash_s = None if self.crash_after_s is None else now + self.crash_after_s
+        self._ready_s = math.inf if self.load_s is None else now + self.load_s
+        self._crash_s = math.inf if self.crash_after_s is None else now + self.crash_after_s
 
     def deliver(self, jobs: Iterable[Job], now: float) -> None:
         """The answer to its poll."""
         self._skip_pings(now)
-        want = self._polled[1] if self._polled else 1
-        self._polled = None
-        kept = [job for job in jobs if not (self.never_acks() or (want == 1 and "input" not in job.payload()))]
-        if not self._queue:
+        want, self._polled = self._polled or 1, 0
+        queue = self._queue
+        if not queue:
             self._queued_s = now
-        self._queue.extend(kept)
-        needed = self.concurrency - self.occupancy
-        self._to_send = max(needed, 0)
-        self._next_poll_s = now + (self.turn_s if needed > 0 else FULL_S)
+        for job in jobs:
+            # Without input the SDK does not acknowledge a single job.
+            if not (self.never_acks() or (want == 1 and not job.input["input"])):
+                queue.append(job)
+        free = self._free()
+        self._to_send = max(free, 0)
+        self._next_poll_s = now + (self.turn_s if free > 0 else FULL_S)
 
     def stop_job(self, job_id: str, now: float) -> None:
         """Drop a running job; a job that is not picked up yet is not known here."""
+        self._skip_looks(now)
         if self._running.pop(job_id, None) is not None:
             self._failing.discard(job_id)
             self._last_pickup_s = now
 
     def serve(self, request_id: str, now: float) -> None:
         """A request from the balancer."""
+        self._skip_looks(now)
         self._skip_pings(now)
         self._start_job(Job(request_id, True, {"input": {}}, "IN_PROGRESS", now, now, 0.0), now)
 
-    def drop(self, request_id: str) -> None:
+    def drop(self, request_id: str, now: float) -> None:
         """Drop a request that was cut."""
+        self._skip_looks(now)
         self._running.pop(request_id, None)
         self._failing.discard(request_id)
 
     def wake_s(self) -> float | None:
         """When ``act`` is due next."""
-        while self._job_ends and self._running.get(self._job_ends[0][2]) != self._job_ends[0][1]:
-            heapq.heappop(self._job_ends)
-        at = [self._ready_s, self._crash_s, self._next_poll_s, self._stale_s(), self._tick_s(), self._ping_due_s()]
-        while self._chunks and self._running.get(self._chunks[0][3]) != self._chunks[0][1]:
-            heapq.heappop(self._chunks)
-        at += [waiting[0][0] for waiting in (self._job_ends, self._chunks) if waiting]
-        return min((instant for instant in at if instant is not None), default=None)
+        running, queue, ends = self._running, self._queue, self._job_ends
+        while ends and running.get(ends[0][2]) != ends[0][1]:
+            heapq.heappop(ends)
+        due_s = ends[0][0] if ends else math.inf
+        free = self.concurrency - len(running) - 2 * len(queue)
+        if self._polled:
+            other_s = self._polled_s + self.hold_s if self._polled != free else math.inf
+        else:
+            # A full worker that looks for work finds that it needs none: _skip_looks.
+            other_s = self._next_poll_s if free > 0 or self._to_send else math.inf
+        due_s = min(due_s, other_s, self._ready_s, self._crash_s)
+        if queue and len(running) < self.concurrency:
+            due_s = min(due_s, self._tick_s())
+        if running or queue:
+            due_s = min(due_s, self._ping_due_s())
+        if self._chunks:
+            due_s = min(due_s, self._chunk_due_s())
+        return None if due_s == math.inf else due_s
 
     def act(self, now: float) -> list[WorkerEvent]:
         """What the worker does at ``now``, in order; to be called at ``wake_s()``."""
-        if _due(self._crash_s, now):
-            self._crash_s = self._ready_s = None
-            return [Crashed()]
+        self._skip_looks(now)
         events: list[WorkerEvent] = []
-        if _due(self._ready_s, now):
-            self._ready_s, self._last_pickup_s, self._next_poll_s = None, now, now
+        if self._crash_s <= now:
+            self._crash_s = self._ready_s = math.inf
+            return [Crashed()]
+        if self._ready_s <= now:
+            self._ready_s, self._last_pickup_s, self._next_poll_s = math.inf, now, now
             events.append(Ready())
-        events += self._yield(now)
-        events += self._finish(now)
-        if _due(self._tick_s(), now):
+        if self._chunks:
+            self._yield(now, events)
+        if self._job_ends and self._job_ends[0][0] <= now:
+            self._finish(now, events)
+        if self._queue and len(self._running) < self.concurrency and self._tick_s() <= now:
             self._last_pickup_s = now
             self._pick_up(now)
-        if _due(self._stale_s(), now):
-            self._polled, self._next_poll_s = None, now
-        if _due(self._next_poll_s, now):
-            events += self._poll(now)
-        if _due(self._ping_due_s(), now):
+        if self._polled and self._polled != self._free() and self._polled_s + self.hold_s <= now:
+            self._polled, self._next_poll_s = 0, now
+        if self._next_poll_s <= now:
+            self._poll(now, events)
+        if (self._running or self._queue) and self._ping_due_s() <= now:
             self._pings_sent = round((now - self._origin_s) / self.ping_s)
             events.append(Ping((*self._running, *(job.id for job in self._queue))))
         return events
 
-    def _poll(self, now: float) -> list[WorkerEvent]:
-        want, self._to_send = self._to_send or self.concurrency - self.occupancy, 0
+    def _free(self) -> int:
+        """Jobs that it would ask for now."""
+        return self.concurrency - len(self._running) - 2 * len(self._queue)
+
+    def _skip_looks(self, now: float) -> None:
+        """Pass the looks for work until now, each a second after the last, at which it was full."""
+        while self._next_poll_s < now:
+            self._next_poll_s += FULL_S
+
+    def _poll(self, now: float, events: list[WorkerEvent]) -> None:
+        want, self._to_send = self._to_send or self._free(), 0
         if want <= 0:
             self._next_poll_s = now + FULL_S
-            return []
-        self._next_poll_s, self._polled = None, (now, want)
-        return [Poll(want)]
+            return
+        self._next_poll_s, self._polled_s, self._polled = math.inf, now, want
+        events.append(Poll(want))
 
-    def _stale_s(self) -> float | None:
-        """When a poll's hold ends, if it asks for another number than would be asked for now."""
-        if self._polled is None or self._polled[1] == self.concurrency - self.occupancy:
-            return None
-        return self._polled[0] + self.hold_s
-
-    def _tick_s(self) -> float | None:
-        if not self._queue or len(self._running) >= self.concurrency:
-            return None
+    def _tick_s(self) -> float:
+        """When it picks up the jobs in its queue."""
         ticks = math.floor(round((self._queued_s - self._last_pickup_s) / TICK_S, 6)) + 1
         return max(self._last_pickup_s + ticks * TICK_S, self._queued_s)
 
-    def _yield(self, now: float) -> list[WorkerEvent]:
+    def _chunk_due_s(self) -> float:
+        chunks = self._chunks
+        while chunks and self._running.get(chunks[0][3]) != chunks[0][1]:
+            heapq.heappop(chunks)
+        return chunks[0][0] if chunks else math.inf
+
+    def _yield(self, now: float, events: list[WorkerEvent]) -> None:
         """The chunks that are due, in order."""
-        events: list[WorkerEvent] = []
         while self._chunks and self._chunks[0][0] <= now:
             _, start, number, job_id, answer, begun_s = heapq.heappop(self._chunks)
             if self._running.get(job_id) != start:
@@ -236,20 +263,20 @@ class ModelledWorker:
             events.append(Yielded(job_id, answer.chunk(number)))
             if number + 1 < answer.chunks:
                 heapq.heappush(self._chunks, (begun_s + answer.due_s(number + 1), start, number + 1, job_id, answer, begun_s))
-        return events
 
-    def _finish(self, now: float) -> list[WorkerEvent]:
-        events: list[WorkerEvent] = []
-        while self._job_ends and self._job_ends[0][0] <= now:
-            _, number, job_id, body = heapq.heappop(self._job_ends)
-            if self._running.get(job_id) == number:
-                del self._running[job_id]
+    def _finish(self, now: float, events: list[WorkerEvent]) -> None:
+        ends, running = self._job_ends, self._running
+        finished = False
+        while ends and ends[0][0] <= now:
+            _, number, job_id, body = heapq.heappop(ends)
+            if running.get(job_id) == number:
+                del running[job_id]
                 self._failing.discard(job_id)
                 events.append(Finished(job_id, body))
-        if events:
+                finished = True
+        if finished:
             self._last_pickup_s = now
             self._pick_up(now)
-        return events
 
     def _pick_up(self, now: float) -> None:
         while self._queue and len(self._running) < self.concurrency:
@@ -259,11 +286,9 @@ class ModelledWorker:
         self._jobs_started += 1
         self._running[job.id] = self._jobs_started
         body: dict[str, Any]
-        resident = len(self._running) - len(self._failing)
-        needed_gb = self.shared_gb + resident * self.memory_gb_per_job
-        if self.card_gb and needed_gb > self.card_gb:
+        if self.card_gb and (error := self._out_of_memory()):
             self._failing.add(job.id)
-            took_s, body = 0.0, {"error": self._out_of_memory(resident, needed_gb)}
+            took_s, body = 0.0, {"error": error}
         elif self.tokens and (answer := generation(job.input["input"], self.tokens)):
             # The same sum as for the last chunk, which rounding must not put after the end.
             now, self._extra_s = now + self._extra_s, 0.0
@@ -278,7 +303,12 @@ class ModelledWorker:
         service_s = self.service(job, self.rng) * self.speed
         return service_s * self.curve.factor(len(self._running)) if self.curve else service_s
 
-    def _out_of_memory(self, resident: int, needed_gb: float) -> str:
+    def _out_of_memory(self) -> str:
+        """The error of a job that does not fit on the card; "" where it does."""
+        resident = len(self._running) - len(self._failing)
+        needed_gb = self.shared_gb + resident * self.memory_gb_per_job
+        if needed_gb <= self.card_gb:
+            return ""
         message = f"out of memory: {resident} jobs at a time need {needed_gb:g} GB, the card has {self.card_gb:g} GB"
         return json.dumps({"error_type": "<class 'torch.OutOfMemoryError'>", "error_message": message, "worker_id": self.id})
 
@@ -287,9 +317,7 @@ class ModelledWorker:
         if not self._running and not self._queue:
             self._pings_sent = math.floor((now - self._origin_s) / self.ping_s)
 
-    def _ping_due_s(self) -> float | None:
-        if not self._running and not self._queue:
-            return None
+    def _ping_due_s(self) -> float:
         return self._origin_s + (self._pings_sent + 1) * self.ping_s
 
 
@@ -301,7 +329,3 @@ def _echo(job_input: Any) -> dict[str, Any]:
         left -= len(part) if isinstance(part, str) else 1
         parts += (*part, *part.values()) if isinstance(part, dict) else part if isinstance(part, list) else ()
     return {"echo": job_input} if left >= 0 else {"echo_left_out": f"more than {ECHO_MOST} characters"}
-
-
-def _due(instant: float | None, now: float) -> bool:
-    return instant is not None and instant <= now
