@@ -14,7 +14,7 @@ from typing import Any
 from coldburst.planner.model.distributions import Distribution
 from coldburst.planner.model.scenario import Client, Scenario
 from coldburst.planner.model.simulate import simulate
-from coldburst.schedule.stages import Stage, arrivals
+from coldburst.schedule.stages import Stage
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
@@ -161,7 +161,7 @@ def _amount(stages: Sequence[Stage], policy: Policy, assumed: Assumed, client: C
         client=client,
         usd_per_s=usd_per_s,
     )
-    run = simulate(scenario, arrivals(stages, seed), seed)
+    run = simulate(scenario, stages, seed)
     last_s = max((row.done_s or 0.0 for row in run.rows), default=0.0)
     return Amount(last_s, float(run.bill.billed_s), run.bill.billed_s * usd_per_s)
 

@@ -15,7 +15,7 @@ from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.model.simulate import simulate
 from coldburst.randomness import stream
 from coldburst.record.attempt import OUTCOMES, Attempt, response_s
-from coldburst.schedule.stages import Stage, arrivals
+from coldburst.schedule.stages import Stage
 
 SEEDS = 20
 # Of the interval: nine of ten runs end inside it, if the endpoint is as assumed.
@@ -137,7 +137,7 @@ def _one(stages: Sequence[Stage], task: Task) -> Result:
     scenario, seed = task
     rng = stream(seed, "what was measured")
     resampled = {name: getattr(scenario, name).resampled(rng) for name in ("service", "start", "load")}
-    run = simulate(replace(scenario, **resampled), arrivals(stages, seed), seed)
+    run = simulate(replace(scenario, **resampled), stages, seed)
     last = {row.seq: row for row in run.rows}
     rows = list(last.values())
     between_s = scenario.policy.workers_min * max(scenario.every_s - run.end_s, 0.0)

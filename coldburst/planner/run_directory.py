@@ -12,7 +12,7 @@ from typing import Any
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.model.simulate import simulate
 from coldburst.record import attempt, run_json
-from coldburst.schedule.stages import Stage, arrivals, text
+from coldburst.schedule.stages import Stage, text
 
 QUESTION = "plan"
 
@@ -30,7 +30,7 @@ def write(runs: Path, scenario: Scenario, stages: Sequence[Stage], seed: int) ->
         number += 1
         folder = runs / f"{started:%Y%m%d-%H%M%S}-{QUESTION}-{number}"
     folder.mkdir(parents=True, mode=0o700)
-    run = simulate(scenario, arrivals(stages, seed), seed)
+    run = simulate(scenario, stages, seed)
     with (folder / "attempts.csv").open("w", encoding="utf-8") as file:
         file.write(attempt.HEADER)
         file.writelines(map(attempt.row_line, run.rows))

@@ -336,6 +336,11 @@ class Endpoint:
         """REST v2's worker list; times in seconds of the model's clock."""
         return worker_list(self._pool, self._settle(now))
 
+    @property
+    def billed_workers(self) -> int:
+        """Workers with a container, or on their way to one."""
+        return self._pool.starting + self._pool.serving + self._pool.count["DRAINING"]
+
     def host_speed(self, worker_id: str) -> float:
         """The factor of the service times on a worker's host."""
         return self._pool.speed(worker_id)

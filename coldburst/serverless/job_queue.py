@@ -285,8 +285,8 @@ def _job_from_request(job_id: str, body: Mapping[str, Any], now: float, *, sync:
         raise RequestRefusedError('the body has no "input": send {"input": {...}}')
     policy = body.get("policy")
     if policy is None:
-        policy = {}
-    elif not isinstance(policy, Mapping):
+        return Job(job_id, sync, body, "IN_QUEUE", now, now, platform.ttl_s)
+    if not isinstance(policy, Mapping):
         raise RequestRefusedError(f'"policy" is {short_repr(policy)}: send an object such as {{"executionTimeout": 60000}}')
     ttl_s = _limit_s(policy, "ttl", platform.ttl_min_s, platform.policy_max_s)
     return Job(

@@ -33,7 +33,7 @@ def scenario(service="5", *, platform=None, client=None, concurrency=1, curve=No
 
 
 def run(one, text, seed=1):
-    return simulate(one, stages.arrivals(stages.parse(text), seed), seed)
+    return simulate(one, stages.parse(text), seed)
 
 
 def fixed(count, service, **policy):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from coldburst.serverless.actions import Action, Cut, Deliver, Forward, Kill, Launch, Resume, Stop, StopJob
 from coldburst.serverless.endpoint import Endpoint
@@ -27,6 +27,10 @@ class WorkerResult:
     output: dict[str, Any]
 
 
+Listeners = dict[type, Callable[[Any, float], object]]
+Subject = TypeVar("Subject")
+
+
 @dataclass(slots=True, eq=False)
 class _Driven:
     """A worker, and its next wake-up."""
@@ -37,16 +41,23 @@ class _Driven:
 
 
 class Simulation:
-    """Drives an endpoint and its modelled workers; ``make_worker`` makes a worker when its container starts."""
+    """Drives an endpoint and its modelled workers.
 
-    def __init__(self, endpoint: Endpoint, make_worker: Callable[[str], ModelledWorker]) -> None:
+    Args:
+        make_worker: makes a worker when its container starts.
+        listeners: called with each action of use outside and its instant, by the type of the action; those of other types are dropped.
+            Without listeners ``pump`` returns them all.
+    """
+
+    def __init__(self, endpoint: Endpoint, make_worker: Callable[[str], ModelledWorker], listeners: Listeners | None = None) -> None:
         self.endpoint = endpoint
         self._make_worker = make_worker
         self._driven: dict[str, _Driven] = {}
         self._timers = Timers()
+        self._listeners = listeners
         self._reported: list[Action | WorkerResult] = []
         self._queue = endpoint.policy.kind == "QUEUE"
-        self._carry_out: dict[type, Callable[[Any, float], object]] = {
+        self._carry_out: Listeners = {
             Launch: self._launch,
             Stop: self._end,
             Kill: self._end,
@@ -64,23 +75,36 @@ class Simulation:
 
     def pump(self, now: float) -> list[Action | WorkerResult]:
         """Do all that is due by ``now``; the actions of use outside: Ended, Streamed, Changed, Forward, WorkerResult, GiveUp and Cut."""
-        endpoint, timers, carry_out = self.endpoint, self._timers, self._carry_out
+        endpoint, timers, carry_out, tell = self.endpoint, self._timers, self._carry_out, self._tell
         while True:
             due_s, worker_due_s = endpoint.due_s(), timers.next_s
             if due_s <= worker_due_s:
                 if due_s > now:
                     break
                 for action in endpoint.actions(due_s):
-                    if do := carry_out.get(type(action)):
-                        do(action, due_s)
-                    else:
-                        self._reported.append(action)
+                    carry_out.get(type(action), tell)(action, due_s)
             elif worker_due_s <= now:
                 timers.fire(worker_due_s)
             else:
                 break
-        reported, self._reported = self._reported, []
+        reported = self._reported
+        if reported:
+            self._reported = []
         return reported
+
+    def at(self, due_s: float, call: Callable[[Subject, float], object], what: Subject) -> Timer:
+        """Call ``call(what, due_s)`` in its turn: an input of the simulation."""
+        return self._timers.at(due_s, call, what)
+
+    def cancel(self, timer: Timer | None) -> None:
+        """Cancel a call."""
+        self._timers.cancel(timer)
+
+    def _tell(self, action: Action | WorkerResult, now: float) -> None:
+        if self._listeners is None:
+            self._reported.append(action)
+        elif listener := self._listeners.get(type(action)):
+            listener(action, now)
 
     def kill(self, worker_id: str, now: float) -> None:
         """End a worker's process, as an error would."""
@@ -112,13 +136,13 @@ class Simulation:
         if driven := self._driven.get(action.worker_id):
             driven.worker.serve(action.request_id, now)
             self._set_wake_up(driven)
-        self._reported.append(action)
+        self._tell(action, now)
 
     def _cut(self, action: Cut, now: float) -> None:
         if driven := self._driven.get(action.worker_id):
             driven.worker.drop(action.request_id, now)
             self._set_wake_up(driven)
-        self._reported.append(action)
+        self._tell(action, now)
 
     def _set_wake_up(self, driven: _Driven) -> None:
         if driven.wake_up is not None:
@@ -140,7 +164,7 @@ class Simulation:
                 endpoint.done(worker_id, event.id, event.body, now)
             else:
                 endpoint.left(event.id, now)
-                self._reported.append(WorkerResult(event.id, worker_id, event.body))
+                self._tell(WorkerResult(event.id, worker_id, event.body), now)
         elif isinstance(event, Poll):
             endpoint.poll(worker_id, event.want, now)
         elif isinstance(event, Ready):
