@@ -64,6 +64,9 @@ class Endpoint:
         self._queue = JobQueue(platform, self._timers, emit, self._job_released, new_id or self._new_id)
         self._balancer = LoadBalancer(self._pool, self._timers, emit)
         self._scaler = Scaler(self._pool, self._load, now)
+        self._fire: Callable[[float], object] = self._timers.fire
+        self._check: Callable[[float], object] = self._scaler.check
+        self._stop_idle: Callable[[float], object] = self._pool.stop_idle
         self._limits = RateLimits(platform, lambda: self._pool.serving, now)
         self._top_up(now)
 
@@ -248,7 +251,11 @@ class Endpoint:
 
     def due_s(self) -> float:
         """``wake_s`` as a number: infinity = not before another event."""
-        return self._now if self._actions else self._next_s()
+        if self._actions:
+            return self._now
+        if self._do is None:
+            self._find_next()
+        return self._due_s
 
     def wake_s(self) -> float | None:
         """When ``actions`` is due next; None = not before another event."""
@@ -258,7 +265,7 @@ class Endpoint:
     def change(self, now: float, **settings: Any) -> None:
         """Apply settings at once: excess workers stop (busy ones after their work), missing ones start; PolicyError."""
         now = self._advance(now)
-        self._pool.policy = self.policy.changed(**settings)
+        self._pool.apply(self.policy.changed(**settings))
         self._pool.trim(now)
         self._top_up(now)
         if self._load().waiting:
@@ -280,26 +287,26 @@ class Endpoint:
     def _settle(self, now: float) -> float:
         """The same for a caller that changes nothing."""
         now = max(now, self._now)
-        while self._next_s() <= now:
-            self._now = max(self._now, self._due_s)
-            do, self._do = self._do, None
-            assert do is not None
+        while True:
+            do = self._do or self._find_next()
+            if self._due_s > now:
+                break
+            self._now, self._do = max(self._now, self._due_s), None
             do(self._now)
             self._dispatch(self._now)
         self._now = now
         return now
 
-    def _next_s(self) -> float:
-        """When something is due next; at one instant a timer goes first, then the scaler's check, then an idle time-out."""
-        if self._do is None:
-            self._due_s, self._do = self._timers.next_s, self._timers.fire
-            idle_s = self._pool.idle_due_s()
-            check_s = self._scaler.due_s(self._now)
-            if check_s < self._due_s and check_s <= idle_s:
-                self._due_s, self._do = check_s, self._scaler.check
-            elif idle_s < self._due_s:
-                self._due_s, self._do = idle_s, self._pool.stop_idle
-        return self._due_s
+    def _find_next(self) -> Callable[[float], object]:
+        """What is due next: at one instant a timer goes first, then the scaler's check, then an idle time-out."""
+        due_s, do = self._timers.next_s, self._fire
+        idle_s, check_s = self._pool.idle_due_s(), self._scaler.due_s(self._now)
+        if check_s < due_s and check_s <= idle_s:
+            due_s, do = check_s, self._check
+        elif idle_s < due_s:
+            due_s, do = idle_s, self._stop_idle
+        self._due_s, self._do = due_s, do
+        return do
 
     def _top_up(self, now: float) -> None:
         while self._pool.wanted < self.policy.workers_min and now >= self._pool.paused_until_s:

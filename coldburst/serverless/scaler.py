@@ -51,6 +51,9 @@ class Scaler:
 
     def due_s(self, now: float) -> float:
         """The next check that would change something as things are; infinity = none."""
+        pool = self._pool
+        if pool.idles and pool.wanted >= pool.limit and not pool.count["THROTTLED"]:
+            return math.inf
         since_s = min(self._surplus_since(), self._shortage_since())
         if since_s == math.inf:
             return since_s
@@ -124,7 +127,7 @@ class Scaler:
         """Workers that a check removes: throttled ones without demand, and idle ones where no idle time-out applies."""
         pool = self._pool
         throttled = pool.count["THROTTLED"]
-        if pool.policy.idles:
+        if pool.idles:
             return 0 if not throttled or self._load().waiting else min(throttled, max(pool.wanted - pool.policy.workers_min, 0))
         if not throttled and not pool.idle:
             return 0

@@ -78,6 +78,7 @@ class WorkerPool:
         random_for: the random stream of a purpose.
 
     Attributes:
+        policy, idles, limit: the operator's settings; whether the idle time-out applies; the maximum number of workers.
         wanted: workers that are there or on their way, as the scaler counts them.
         starting, serving: workers that initialize on a host; that can take work.
         idle: workers without work, longest idle first.
@@ -94,7 +95,8 @@ class WorkerPool:
         *,
         random_for: Callable[[str], random.Random],
     ) -> None:
-        self.policy, self.platform = policy, platform
+        self.platform = platform
+        self.apply(policy)
         self.hosts = platform.hosts
         self.billing = BillingMeter()
         self.workers: OrderedDict[str, Worker] = OrderedDict()
@@ -109,10 +111,10 @@ class WorkerPool:
         self._start_rng, self._resume_rng = random_for("start"), random_for("resume")
         self._hosts = Hosts(platform.pull_s, platform.host_speed, platform.host_again, random_for)
 
-    @property
-    def limit(self) -> int:
-        """The maximum number of workers."""
-        return self.policy.workers_max + self.platform.extra_workers if self.policy.workers_max else 0
+    def apply(self, policy: Policy) -> None:
+        """Take on the operator's settings."""
+        self.policy, self.idles = policy, policy.idles
+        self.limit = policy.workers_max + self.platform.extra_workers if policy.workers_max else 0
 
     def in_state(self, *states: str) -> Iterator[Worker]:
         """Workers in one of ``states``, oldest first."""
@@ -120,7 +122,7 @@ class WorkerPool:
 
     def idle_due_s(self) -> float:
         """When the idle time-out stops the next worker; infinity = none."""
-        if not self.idle or not self.policy.idles or self.serving <= self.policy.workers_min:
+        if not self.idle or not self.idles or self.serving <= self.policy.workers_min:
             return math.inf
         return next(iter(self.idle.values())).since_s + self.policy.idle_timeout_s
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -240,22 +239,19 @@ class _Simulated:
     def _make_worker(self, worker_id: str) -> ModelledWorker:
         scenario, streams = self._scenario, self._streams
         speed = streams["speed"].uniform(1 - scenario.spread, 1 + scenario.spread) if scenario.spread else 1.0
-        service, reports, report_s = scenario.service, streams["report"], scenario.platform.report_s
-
-        def service_s(_: Job, rng: random.Random) -> float:
-            return service.draw(rng)
-
+        service_s, reports, report_s = scenario.service.sampler(streams["service"]), streams["report"], scenario.platform.report_s
         reported = self._queue and not scenario.with_report
         return ModelledWorker(
             worker_id,
             concurrency=scenario.concurrency,
             load_s=scenario.start.draw(streams["start"]) + scenario.load.draw(streams["load"]),
-            service=service_s,
+            service=lambda job, rng: service_s(),
             rng=streams["service"],
             curve=scenario.curve,
             speed=speed,
             report=(lambda: draw(report_s, reports)) if reported else float,
             ping_s=LEASE_S,
+            echo=False,
         )
 
 

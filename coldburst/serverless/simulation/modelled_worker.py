@@ -30,6 +30,7 @@ from coldburst.serverless.simulation.token_generation import Generation, TokenRa
 
 TICK_S = 0.1
 FULL_S = 1.0
+NOTHING: dict[str, Any] = {"output": None}
 ECHO_MOST = 1000
 """Longest input, in characters, that is echoed."""
 TURN_S = 0.002
@@ -97,6 +98,7 @@ class ModelledWorker:
         curve: factor of the service time by the number of jobs at the worker.
         speed: factor of the service time of the worker's host.
         report: seconds from the end of a job to its report; 0 for requests of a balancer.
+        echo: whether its answers have the job's input.
     """
 
     id: str
@@ -118,6 +120,7 @@ class ModelledWorker:
     curve: ServiceCurve | None = None
     speed: float = 1.0
     report: Callable[[], float] = float
+    echo: bool = True
 
     def __post_init__(self) -> None:
         self._extra_s = self.first_extra_s
@@ -130,6 +133,7 @@ class ModelledWorker:
         self._queue: deque[Job] = deque()
         self._running: dict[str, int] = {}
         self._failing: set[str] = set()
+        self._factors: dict[int, float] = {}
         self._job_ends: list[tuple[float, int, str, dict[str, Any]]] = []
         # When each is due, the number of its start, its own number, its job, the answer, and when that began.
         self._chunks: list[tuple[float, int, int, str, Generation, float]] = []
@@ -271,12 +275,14 @@ class ModelledWorker:
             _, number, job_id, body = heapq.heappop(ends)
             if running.get(job_id) == number:
                 del running[job_id]
-                self._failing.discard(job_id)
+                if self._failing:
+                    self._failing.discard(job_id)
                 events.append(Finished(job_id, body))
                 finished = True
         if finished:
             self._last_pickup_s = now
-            self._pick_up(now)
+            if self._queue:
+                self._pick_up(now)
 
     def _pick_up(self, now: float) -> None:
         while self._queue and len(self._running) < self.concurrency:
@@ -296,12 +302,17 @@ class ModelledWorker:
             heapq.heappush(self._chunks, (now + answer.due_s(0), self._jobs_started, 0, job.id, answer, now))
         else:
             took_s, self._extra_s = self._service_s(job) + self._extra_s, 0.0
-            body = {"output": {**_echo(job.input["input"]), "service_s": took_s}}
+            body = {"output": {**_echo(job.input["input"]), "service_s": took_s}} if self.echo else NOTHING
         heapq.heappush(self._job_ends, (now + took_s + self.report(), self._jobs_started, job.id, body))
 
     def _service_s(self, job: Job) -> float:
         service_s = self.service(job, self.rng) * self.speed
-        return service_s * self.curve.factor(len(self._running)) if self.curve else service_s
+        if self.curve is None:
+            return service_s
+        jobs = len(self._running)
+        if (factor := self._factors.get(jobs)) is None:
+            factor = self._factors[jobs] = self.curve.factor(jobs)
+        return service_s * factor
 
     def _out_of_memory(self) -> str:
         """The error of a job that does not fit on the card; "" where it does."""
