@@ -126,6 +126,8 @@ class ModelledWorker:
         self._extra_s = self.first_extra_s
         # Infinity: not to be expected.
         self._ready_s = self._crash_s = self._next_poll_s = math.inf
+        # When the one job of a worker of concurrency 1 is picked up.
+        self._picked_up_s = -math.inf
         # The open poll: since when, and for how many; 0 = none.
         self._polled_s, self._polled = 0.0, 0
         self._origin_s = self._last_pickup_s = self._queued_s = 0.0
@@ -163,11 +165,15 @@ class ModelledWorker:
         free = self._free()
         self._to_send = max(free, 0)
         self._next_poll_s = now + (self.turn_s if free > 0 else FULL_S)
+        if self.concurrency == 1 and queue and not self._running:
+            # Nothing can come before its pick-up, so that needs no wake-up of its own.
+            self._picked_up_s = self._last_pickup_s = self._tick_s()
+            self._start_job(queue.popleft(), self._picked_up_s)
 
     def stop_job(self, job_id: str, now: float) -> None:
         """Drop a running job; a job that is not picked up yet is not known here."""
         self._skip_looks(now)
-        if self._running.pop(job_id, None) is not None:
+        if now > self._picked_up_s and self._running.pop(job_id, None) is not None:
             self._failing.discard(job_id)
             self._last_pickup_s = now
 
