@@ -53,6 +53,11 @@ class BillingMeter:
             self.billed_s += ceil_s(now - span.from_s)
         span.phase, span.phase_from_s = phase, now
 
+    def turn(self, span: Span, phase: str, now: float) -> None:
+        """``move`` from one billed phase to another."""
+        self.spent_s[span.phase] += now - span.phase_from_s
+        span.phase, span.phase_from_s = phase, now
+
     def bill(self, spans: Iterable[Span], now: float, price_per_s: float) -> Bill:
         """The bill at ``now``, open spans included."""
         spent = dict(self.spent_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from itertools import takewhile
@@ -11,7 +12,7 @@ from coldburst.serverless.actions import Action, Ended, StopJob
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError, short_repr
 from coldburst.serverless.job import TERMINAL_STATES, Job
 from coldburst.serverless.platform_parameters import Platform
-from coldburst.serverless.timers import Timer, Timers
+from coldburst.serverless.timers import Timers
 
 
 class JobQueue:
@@ -39,13 +40,14 @@ class JobQueue:
         self._platform, self._timers = platform, timers
         self._emit, self._on_released, self._new_id = emit, on_released, new_id
         self._jobs: dict[str, Job] = {}
-        self._deadlines: dict[str, Timer] = {}
         self.waiting: OrderedDict[str, Job] = OrderedDict()
         self.waiting_low: OrderedDict[str, Job] = OrderedDict()
         self.leased: dict[str, Job] = {}
         self.leased_low: dict[str, Job] = {}
         self.completed = self.failed = self.retried = 0
         self._kept: dict[bool, deque[tuple[float, Job]]] = {True: deque(), False: deque()}
+        # No result expires before.
+        self._kept_until_s = -math.inf
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -93,7 +95,8 @@ class JobQueue:
 
     def open(self, body: Mapping[str, Any], now: float, *, sync: bool) -> Job:
         """A new job at the end of its queue; RequestRefusedError for its body, or where the queue is full."""
-        self._drop_expired_results(now)
+        if now >= self._kept_until_s:
+            self._drop_expired_results(now)
         limit = self._platform.queue_limit
         if limit is not None and self.queued >= limit:
             raise RequestRefusedError(f"the queue is full: {self.queued} jobs are waiting, the limit is {limit}", status=429)
@@ -124,8 +127,7 @@ class JobQueue:
         if job.state not in TERMINAL_STATES or job.finished_s is None:
             return
         keep_s = self._platform.keep_sync_s if job.sync else self._platform.keep_run_s
-        deadline = self._deadlines.get(job.id)
-        if now + life_s < (job.finished_s + keep_s if deadline is None else deadline[0]):
+        if now + life_s < (job.finished_s + keep_s if job.timer is None else job.timer[0]):
             self._set_timer(job, now + life_s, self._ttl_expired)
 
     def purge(self, now: float) -> int:
@@ -176,7 +178,8 @@ class JobQueue:
         leased = job.state == "IN_PROGRESS"
         if not leased:
             (self.waiting_low if job.low_priority else self.waiting).pop(job.id)
-        self._timers.cancel(self._deadlines.pop(job.id, None))
+        self._timers.cancel(job.timer)
+        job.timer = None
         job.state, job.reason, job.finished_s = state, reason, now
         self._keep(job, now)
         self._emit(Ended(job))
@@ -204,10 +207,13 @@ class JobQueue:
                 keep_s = self._platform.keep_sync_s if sync else self._platform.keep_run_s
                 if job.finished_s is not None and job.finished_s + keep_s == due_s:
                     self._remove(job)
+        keep_s = min(self._platform.keep_sync_s, self._platform.keep_run_s)
+        self._kept_until_s = min([now + keep_s, *(kept[0][0] for kept in self._kept.values() if kept)])
 
     def _remove(self, job: Job) -> None:
         self._jobs.pop(job.id, None)
-        self._timers.cancel(self._deadlines.pop(job.id, None))
+        self._timers.cancel(job.timer)
+        job.timer = None
 
     def _set_deadline(self, job: Job) -> None:
         """Set the job's timer to its next deadline."""
@@ -217,8 +223,8 @@ class JobQueue:
         self._set_timer(job, due_s, self._expire)
 
     def _set_timer(self, job: Job, due_s: float, call: Callable[[Job, float], None]) -> None:
-        self._timers.cancel(self._deadlines.get(job.id))
-        self._deadlines[job.id] = self._timers.at(due_s, call, job)
+        self._timers.cancel(job.timer)
+        job.timer = self._timers.at(due_s, call, job)
 
     @staticmethod
     def _execution_deadline_s(job: Job) -> float:
@@ -264,7 +270,8 @@ class JobQueue:
     def _enqueue(self, job: Job, since_s: float, *, head: bool = False) -> None:
         queue = self.waiting_low if job.low_priority else self.waiting
         job.state, job.queued_s = "IN_QUEUE", since_s
-        job.worker_id, job.taken_s, job.worker_ready_s, job.cold = "", None, None, False
+        if job.worker_id:
+            job.worker_id, job.taken_s, job.worker_ready_s, job.cold = "", None, None, False
         queue[job.id] = job
         if head:
             queue.move_to_end(job.id, last=False)

@@ -343,7 +343,7 @@ class WorkerPool:
         count[worker.state] -= 1
         count[state] += 1
         worker.state, worker.since_s = state, now
-        self.billing.move(worker.span, phase, now)
+        self.billing.turn(worker.span, phase, now)
         self._emit(Changed(worker.id, state))
 
     def _enter(self, worker: Worker, state: str, now: float) -> None:

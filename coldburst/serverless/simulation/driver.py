@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from coldburst.serverless.actions import Action, Cut, Deliver, Forward, Kill, Launch, Resume, Stop, StopJob
+from coldburst.serverless.actions import Action, Changed, Cut, Deliver, Forward, Kill, Launch, Resume, Stop, StopJob, Streamed
 from coldburst.serverless.endpoint import Endpoint
 from coldburst.serverless.simulation.modelled_worker import Crashed, Finished, ModelledWorker, Ping, Poll, Ready, WorkerEvent
 from coldburst.serverless.timers import Timer, Timers
@@ -40,6 +40,10 @@ class _Driven:
     wake_up: Timer | None = None
 
 
+def _ignore(action: object, now: float) -> None:
+    """Nothing is to be done."""
+
+
 class Simulation:
     """Drives an endpoint and its modelled workers.
 
@@ -65,8 +69,12 @@ class Simulation:
             StopJob: self._stop_job,
             Forward: self._forward,
             Cut: self._cut,
-            Resume: lambda action, now: None,
+            Resume: _ignore,
+            **{kind: _ignore for kind in (Changed, Streamed) if listeners is not None},
+            **(listeners or {}),
         }
+        if listeners is not None:
+            self._carry_out |= {Forward: self._forward, Cut: self._cut}
 
     def wake_s(self) -> float | None:
         """When ``pump`` is due next; None = not before another event."""
