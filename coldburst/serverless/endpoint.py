@@ -217,7 +217,10 @@ class Endpoint:
             self._polls.pop(worker.id, None)
             if worker.state in ("DRAINING", "CACHED", "STOPPED"):
                 self._balancer.release_bound_requests(worker)
-        elif before not in SERVING and worker.want:
+            return
+        if self.policy.kind == "LOAD_BALANCER":
+            self._balancer.note_room(worker)
+        if before not in SERVING and worker.want:
             self._polls[worker.id] = worker
 
     def arrive(self, request_id: str, now: float, *, affinity: str = "") -> None:
@@ -266,6 +269,7 @@ class Endpoint:
         """Apply settings at once: excess workers stop (busy ones after their work), missing ones start; PolicyError."""
         now = self._advance(now)
         self._pool.apply(self.policy.changed(**settings))
+        self._balancer.read_settings()
         self._pool.trim(now)
         self._top_up(now)
         if self._load().waiting:

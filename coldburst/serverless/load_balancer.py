@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from coldburst.serverless.timers import Timer, Timers
 from coldburst.serverless.worker_pool import SERVING, Worker, WorkerPool
 
 MODES = ("strict", "strict-resume")
+# Entries of the workers with room that are kept before those out of date are removed.
+LEAST_ENTRIES = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +43,9 @@ class LoadBalancer:
     def __init__(self, pool: WorkerPool, timers: Timers, emit: Callable[[Action], None]) -> None:
         self._pool, self._timers, self._emit = pool, timers, emit
         self._platform = pool.platform
+        # (rank, number, worker) of those with room, the next one first; entries that are out of date are dropped when they come up.
+        self._roomy: list[tuple[tuple[int, int], int, Worker]] = []
+        self._cap = self._cap_now()
         self._held: OrderedDict[str, BalancedRequest] = OrderedDict()
         self._bound: dict[str, OrderedDict[str, BalancedRequest]] = {}
         self._bound_count = 0
@@ -73,9 +79,11 @@ class LoadBalancer:
 
     def arrive(self, request_id: str, now: float, affinity: str) -> None:
         """Forward a request, or hold it; RequestRefusedError where its id is in use."""
-        if request_id in self._in_flight or request_id in self._held or any(request_id in bound for bound in self._bound.values()):
+        known = request_id in self._in_flight or request_id in self._held
+        if known or (self._bound_count and any(request_id in bound for bound in self._bound.values())):
             raise RequestRefusedError(f"request {request_id!r} already exists: give each one its own id")
-        request = BalancedRequest(request_id, now, *parse_affinity(affinity))
+        mode, wanted = parse_affinity(affinity) if affinity else ("", "")
+        request = BalancedRequest(request_id, now, mode, wanted)
         if request.mode in MODES:
             self._arrive_with_affinity(request, now)
             return
@@ -113,6 +121,12 @@ class LoadBalancer:
 
     def fill(self, now: float) -> None:
         """Forward held requests to workers with room, the oldest first."""
+        while self._held and not self._bound_count:
+            if (next_one := self._first_with_room()) is None:
+                return
+            request = next(iter(self._held.values()))
+            self._stop_holding(request)
+            self._forward(request, next_one, now)
         if not self.waiting:
             return
         while candidates := [worker for worker in self._with_room() if self._held or worker.id in self._bound]:
@@ -135,17 +149,43 @@ class LoadBalancer:
             self._stop_holding(request)
             self._give_up(request, 404, "affinity_worker_gone")
 
-    def _has_room(self, worker: Worker) -> bool:
+    def read_settings(self) -> None:
+        """Rank the workers anew: the operator has changed the settings."""
+        self._cap = self._cap_now()
+        self._roomy = []
+        for worker in self._pool.workers.values():
+            self.note_room(worker)
+
+    def note_room(self, worker: Worker) -> None:
+        """The worker's state or load has changed."""
+        if worker.state in SERVING and worker.load < self._cap:
+            heapq.heappush(self._roomy, (self._rank(worker), worker.number, worker))
+            if len(self._roomy) > LEAST_ENTRIES and len(self._roomy) > 4 * len(self._pool.workers):
+                self._roomy = [(self._rank(one), one.number, one) for one in self._with_room()]
+                heapq.heapify(self._roomy)
+
+    def _first_with_room(self) -> Worker | None:
+        roomy = self._roomy
+        while roomy:
+            rank, _, worker = roomy[0]
+            if worker.state in SERVING and worker.load < self._cap and rank == self._rank(worker):
+                return worker
+            heapq.heappop(roomy)
+        return None
+
+    def _cap_now(self) -> int:
         per_worker = self._platform.per_worker
-        cap = int(self._pool.policy.scaler_value) if per_worker is None else per_worker
-        return worker.state in SERVING and worker.load < cap
+        return int(self._pool.policy.scaler_value) if per_worker is None else per_worker
+
+    def _has_room(self, worker: Worker) -> bool:
+        return worker.state in SERVING and worker.load < self._cap
 
     def _choose(self, request: BalancedRequest) -> Worker | None:
         """The worker named by the request if it has room, else the first by rank."""
-        named = self._pool.workers.get(request.wanted_worker_id)
+        named = self._pool.workers.get(request.wanted_worker_id) if request.wanted_worker_id else None
         if named is not None and self._has_room(named):
             return named
-        return min(self._with_room(), key=self._rank, default=None)
+        return self._first_with_room()
 
     def _with_room(self) -> list[Worker]:
         return [worker for worker in self._pool.in_state(*SERVING) if self._has_room(worker)]
@@ -166,6 +206,8 @@ class LoadBalancer:
         first = self._pool.occupy(worker, 1, now)
         self._turn += 1
         worker.turn = self._turn
+        if self._platform.choose != "fill_first":
+            self.note_room(worker)
         request.worker_id = worker.id
         request.timer = self._timers.at(now + self._platform.processing_s, self._cut, request)
         self._in_flight[request.id] = request
@@ -206,3 +248,5 @@ class LoadBalancer:
     def _vacate(self, worker_id: str, now: float) -> None:
         if worker := self._pool.workers.get(worker_id):
             self._pool.vacate(worker, now)
+            if self._platform.choose != "fill_first" or worker.load == self._cap - 1:
+                self.note_room(worker)
