@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coldburst.serverless.timers import Timer
-
 TERMINAL_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 TO_WORKER = ("webhook", "policy", "s3Config")
 """Keys next to ``input`` that reach the handler; other keys are dropped."""
@@ -27,7 +25,7 @@ class Job:
         execution_timeout_s: None until it is taken; 0 = none.
         cold: submitted before its worker was ready, and in that worker's first delivery since its start or resume.
         stream: chunks not drained yet.
-        timer: of its next deadline.
+        timer: of its next deadline; see timers.py.
     """
 
     id: str
@@ -53,7 +51,7 @@ class Job:
     reason: str = ""
     lease_until_s: float = 0.0
     own_execution_timeout_s: float | None = None
-    timer: Timer | None = None
+    timer: list[Any] | None = None
 
     @property
     def delay_s(self) -> float | None:

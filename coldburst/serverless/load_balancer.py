@@ -124,9 +124,9 @@ class LoadBalancer:
         while self._held and not self._bound_count:
             if (next_one := self._first_with_room()) is None:
                 return
-            request = next(iter(self._held.values()))
-            self._stop_holding(request)
-            self._forward(request, next_one, now)
+            oldest = next(iter(self._held.values()))
+            self._stop_holding(oldest)
+            self._forward(oldest, next_one, now)
         if not self.waiting:
             return
         while candidates := [worker for worker in self._with_room() if self._held or worker.id in self._bound]:

@@ -14,6 +14,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from coldburst.serverless.actions import Action, Changed, Kill, Launch, Resume, Stop
 from coldburst.serverless.billing import EXECUTION, IDLE, START, BillingMeter, Span
@@ -242,11 +243,8 @@ class WorkerPool:
         worker.process = True
         limit_s = self.platform.init_limit_s if self.policy.kind == "QUEUE" else self.platform.lb_init_limit_s
         since_s = now if worker.started_s is None else worker.started_s
-        worker.timer = self._timers.at(since_s + limit_s, self._never_ready, worker)
+        worker.timer = self._timers.at(since_s + limit_s, partial(self.unhealthy, reason="not ready within the init limit"), worker)
         self._emit(Launch(worker.id))
-
-    def _never_ready(self, worker: Worker, now: float) -> None:
-        self.unhealthy(worker, now, "not ready within the init limit")
 
     def ready(self, worker: Worker, now: float) -> None:
         """The worker can take work: its load has ended, or its checks succeed again."""
@@ -295,13 +293,10 @@ class WorkerPool:
         self._unhealthy_processes += 1
         self._enter(worker, "UNHEALTHY", now)
         if self.policy.kind == "LOAD_BALANCER" and not starting:
-            worker.timer = self._timers.at(now + self.platform.lb_init_limit_s, self._kill, worker)
+            worker.timer = self._timers.at(now + self.platform.lb_init_limit_s, lambda one, _: self._emit(Kill(one.id)), worker)
             return
         if starting:
             self._failed_start(now)
-        self._emit(Kill(worker.id))
-
-    def _kill(self, worker: Worker, _: float) -> None:
         self._emit(Kill(worker.id))
 
     def _failed_start(self, now: float) -> None:
@@ -371,7 +366,7 @@ class WorkerPool:
             self._schedule(worker, worker.host.pull_s, self._pulled, now)
         elif state == "STARTING":
             worker.started_s = now
-            self._schedule(worker, worker.start_s, self._load, now)
+            self._schedule(worker, worker.start_s, lambda one, at_s: self._enter(one, "LOADING", at_s), now)
         elif state == "LOADING":
             if worker.start_s <= 0:
                 worker.started_s = now
@@ -382,9 +377,6 @@ class WorkerPool:
         elif state == "CACHED":
             worker.timer = self._timers.at(now + platform.keep_s, self._cache_expired, worker)
             self.place(now)
-
-    def _load(self, worker: Worker, now: float) -> None:
-        self._enter(worker, "LOADING", now)
 
     def _cache_expired(self, worker: Worker, now: float) -> None:
         worker.cached = False

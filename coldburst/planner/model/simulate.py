@@ -18,7 +18,7 @@ from coldburst.serverless.billing import Bill
 from coldburst.serverless.endpoint import Endpoint
 from coldburst.serverless.job import Job
 from coldburst.serverless.quantiles import draw
-from coldburst.serverless.simulation.driver import Simulation, WorkerResult
+from coldburst.serverless.simulation.driver import Listeners, Simulation, WorkerResult
 from coldburst.serverless.simulation.modelled_worker import ModelledWorker
 from coldburst.serverless.timers import Timer
 
@@ -90,7 +90,13 @@ class _Simulated:
         self._endpoint = Endpoint(
             scenario.policy, platform, now=-LEAD_S, seed=seed, new_id=lambda _: f"job-{next(numbers)}", price_per_s=scenario.usd_per_s
         )
-        listeners = {Ended: self._ended, Forward: self._forwarded, WorkerResult: self._answered, GiveUp: self._given_up, Cut: self._cut}
+        listeners: Listeners = {
+            Ended: self._ended,
+            Forward: self._forwarded,
+            WorkerResult: self._answered,
+            GiveUp: self._given_up,
+            Cut: self._cut,
+        }
         self._simulation = Simulation(self._endpoint, self._make_worker, listeners)
         self._streams = {name: stream(seed, name) for name in ("service", "start", "load", "speed", "report", "retries")}
         self._queue = scenario.policy.kind == "QUEUE"
