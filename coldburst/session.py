@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -29,6 +30,7 @@ from coldburst.record.run_directory import Recorder
 from coldburst.redact import redact
 from coldburst.report_process import ReportProcess, room_beside_the_load
 from coldburst.schedule.stages import planned, text
+from coldburst.spending import SpendGuard
 from coldburst.targets.address import infer
 
 if TYPE_CHECKING:
@@ -166,7 +168,7 @@ class Session:
         errors = int(parsed.exit_code_on_error)
         if run.recorder.fault or run.failed:
             return errors
-        kept = False if run.ended_by.startswith(MISSED) else kept
+        kept = False if run.ended_by.startswith((MISSED, exit_codes.SPENT)) else kept
         verdict = verdict if run.plan.options["exit_code_on_verdict"] == "yes" else ""
         # Requests not sent because of --run-time are no failures; those shed by the in-flight cap before are.
         beyond = ledger.counts.get("not_sent", 0) - self._shed if run.ended_by == exit_codes.RUN_TIME else 0
@@ -183,13 +185,18 @@ class Session:
         def judge(rows: Sequence[Attempt]) -> None:
             for row in rows:
                 missed = None if run.load.stopping else watch.row(row)
-                if missed and not run.ended_by:
-                    run.ended_by = f"{MISSED}{missed.text}"
-                    run.load.stop()
-                    self._giving_up = gevent.spawn(self.stop, run.ended_by)
+                if missed:
+                    self._give_up(run, f"{MISSED}{missed.text}")
 
         if watched:
             run.recorder.attempt_listeners.append(judge)
+
+    def _give_up(self, run: LoadRun | DistributedRun, why: str) -> None:
+        """Ends a run early, with a drain."""
+        if not run.ended_by:
+            run.ended_by = why
+            run.load.stop()
+            self._giving_up = gevent.spawn(self.stop, why)
 
     def stopped(self) -> None:
         """Gets ready for the next run (test_stop); headless, waits for the report."""
@@ -252,8 +259,12 @@ class Session:
             logger.info("Limits against a baseline are not checked during a run: check them afterwards with %s gate", analysis_program())
         hooks = make(plan, checked.key) if make else None
         try:
-            run = self._begin(checked, self._host_of(checked, hooks), hooks)
+            host = self._host_of(checked, hooks)
+            guard = checked.limit and SpendGuard(infer(host, plan.kind), checked.key, checked.limit, plan.options)
+            run = self._begin(checked, host, hooks)
             self._watch(run, checked.objectives.objectives)
+            if guard:
+                guard.watch(run, partial(self._give_up, run))
             return run
         except BaseException:
             if hooks:

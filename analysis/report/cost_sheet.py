@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
+from coldburst.lines import one_line
 from coldburst.record.prices import HOUR_S, Price, PriceError, stale
 
 from ..tables.billing import BilledTime, billed_time
@@ -87,4 +88,22 @@ def _remark(of: Tables, time: BilledTime | None, price: Price) -> str:
         said.append("The worker list has no starts of containers: workers that it lists are counted from second 0 to the end of the run.")
     else:
         said.append("An estimate from the worker list: the platform counts for itself.")
-    return " ".join(filter(None, said))
+    return " ".join(filter(None, [*said, *_limit(of.run.about.get("spending"))]))
+
+
+def _limit(spending: object) -> Iterator[str]:
+    """What --max-spend did."""
+    if not isinstance(spending, dict) or not isinstance(limit_usd := spending.get("limit_usd"), int | float):
+        return
+    spent_usd, reached_s, shut = (spending.get(name) for name in ("spent_usd", "reached_s", "shutdown"))
+    metered = f"{number(spent_usd, 'USD')} USD were metered" if isinstance(spent_usd, int | float) else "nothing was metered"
+    if not isinstance(reached_s, int | float):
+        yield f"--max-spend {limit_usd:g} USD was not reached: {metered}."
+        return
+    yield f"--max-spend {limit_usd:g} USD was reached after {reached_s:.0f} s: nothing more was sent, and {metered} in all."
+    if isinstance(shut, dict):
+        yield one_line(
+            f"Workers left by the worker list: {shut.get('workers')} (minimum {shut.get('minimum')}); settings {shut.get('settings')}."
+        )
+    if left := spending.get("left_to_do"):
+        yield one_line(f"Left to do: {left}.")

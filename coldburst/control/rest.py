@@ -146,6 +146,22 @@ class RestControl(Control):
         enough = count >= (self._workers_min or 0) if wanted.workers is None else count == wanted.workers
         return ObservedState(count, enough and not (old or states["initializing"]), "; ".join([serving(count, wanted.workers), *more]))
 
+    def containers(self) -> int | None:
+        """Workers with a container, which are billed, by the worker list; None if it cannot be read now."""
+        try:
+            workers = self._workers(self._calls.once("GET", f"{self._path}/workers"))
+        except TransientError as trouble:
+            logger.debug("%s", trouble)
+            return None
+        return sum(1 for worker in workers if worker.get("startedAt") and worker["status"] != "THROTTLED")
+
+    def purge(self) -> int | None:
+        """Removes the jobs that wait in the queue; their number, None where the answer has none. Raises ControlError."""
+        if self._health is None:
+            raise ControlError(f"{self.where} has no queue")
+        removed = self._health.ask("POST", "/purge-queue", {}).get("removed")
+        return removed if isinstance(removed, int) else None
+
     def restore(self, before: Mapping[str, Any]) -> str:
         """Sends only what differs, and first what costs money, until the settings that are read back hold.
 

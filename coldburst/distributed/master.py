@@ -20,6 +20,7 @@ from coldburst.distributed.shared_dispatcher import LEFT_OUT
 from coldburst.distributed.stage_sequencer import StageSequencer
 from coldburst.distributed.validation import RowChecker
 from coldburst.load.run_options import RunPlan
+from coldburst.load.spend_limit import Spending
 from coldburst.load.stage_hooks import EndRunError, StageContext, StageGate, StageHooks
 from coldburst.option import OptionError
 from coldburst.record.batches import Batch, Inbox
@@ -70,6 +71,7 @@ class DistributedRun:
         self.ended_by = self.failed = ""
         self._sent = 0
         self.ledger: Ledger | None = None
+        self.spending: Spending | None = None
         self._sampler: StatusSampler | None = None
         self.samples = EndpointSamples()
         self.changed = Event()
@@ -181,6 +183,9 @@ class DistributedRun:
         self.ended_by = self.ended_by or error.ended_by
         self.failed = error.failed or self.failed
         self.load.stop()
+
+    def release(self) -> None:
+        """The generators cancel their own jobs."""
 
     def cut(self) -> None:
         """Cancels what is in flight; ``finish`` then returns."""
@@ -347,10 +352,15 @@ class DistributedRun:
         if self.hooks:
             failed = self.hooks.end()
             self.failed = self.failed or failed
+        if self.spending:
+            self.failed = self.spending.close() or self.failed
         if self._sampler:
             self._sampler.stop()
             if platform := self._sampler.platform():
                 self.recorder.note("platform", platform)
+        if self.spending:
+            # After the last look at the workers.
+            self.recorder.note("spending", self.spending.about())
         self._over = True
         for peer in self._peers.values():
             self._send_instructions(peer)

@@ -28,6 +28,11 @@ def achieved_words(now: RunSnapshot, overall: float, last_second: float, last: R
     return f"{last_second:.1f}/s"
 
 
+def cost_words(usd: float, limit_usd: float | None) -> str:
+    """The cost so far, and what --max-spend allows."""
+    return f"{usd:.2g} USD" if limit_usd is None else f"{usd:.2g} of {limit_usd:g} USD"
+
+
 def clock(seconds: float) -> str:
     """Seconds, or minutes from two on."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -25,7 +25,7 @@ class LiveRates:
         last_second, overall: rates of the last full second, and since second 0.
         response_s, queue_s: times of the last ok answers.
         worker_s: worker-seconds that cost money, from the worker list of each second; None without one.
-        usd: ``worker_s`` × price, an estimate; None if either is unknown.
+        usd: ``worker_s`` × price, an estimate; None if either is unknown. With --max-spend, what is metered.
     """
 
     last_second: Rates
@@ -68,6 +68,7 @@ class RunMonitor:
         """Rates, times and cost so far."""
         usd_per_s, worker_s = self._live.usd_per_s, self._worker_s
         usd = None if usd_per_s is None or worker_s is None else usd_per_s * worker_s
+        usd = usd if self._live.spent_usd is None else self._live.spent_usd
         history, answers = self.history, self._answers
         return LiveRates(history.last_second, history.overall, answers.response_s, answers.queue_s, worker_s, usd)
 

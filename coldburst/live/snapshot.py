@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from coldburst.load.run_options import RunPlan
+from coldburst.load.spend_limit import Spending
 from coldburst.load.stage_hooks import StageHooks
 from coldburst.record import prices
 from coldburst.record.attempt import OUTCOMES, Attempt
@@ -68,6 +69,7 @@ class RunView(Protocol):
     samples: EndpointSamples
     ledger: Ledger | None
     hooks: StageHooks | None
+    spending: Spending | None
     ended_by: str
 
     @property
@@ -111,6 +113,7 @@ class RunSnapshot:
         workers: endpoint workers by view (health, workers) and state; without views that are out of date.
         jobs: jobs at the endpoint by state, from /health.
         usd_per_s: price of an endpoint worker in USD per second; None if unknown.
+        spent_usd, limit_usd: metered cost, and what --max-spend allows; None without it.
         stopping: no further requests are sent.
         finished: every request has ended and the files are closed.
         ended_by, ledger: of a finished run, else "".
@@ -139,6 +142,8 @@ class RunSnapshot:
     workers: Mapping[str, Mapping[str, int]]
     jobs: Mapping[str, int]
     usd_per_s: float | None
+    spent_usd: float | None
+    limit_usd: float | None
     stopping: bool
     finished: bool
     ended_by: str
@@ -198,6 +203,8 @@ def snapshot(run: RunView) -> RunSnapshot:
         workers={view: _known(sample, WORKERS) for view, sample in latest.items()},
         jobs=_known(latest.get("health", {}), JOBS),
         usd_per_s=prices.read(price, date.today()).usd_per_s if price else None,
+        spent_usd=run.spending.meter.usd if run.spending else None,
+        limit_usd=run.spending.meter.limit_usd if run.spending else None,
         stopping=load.stopping,
         finished=not running,
         ended_by="" if running else run.ended_by or "schedule",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from coldburst.live.progress_words import achieved_words, clock, sent_words, stage_words
+from coldburst.live.progress_words import achieved_words, clock, cost_words, sent_words, stage_words
 from coldburst.live.run_monitor import LiveRates, RunMonitor
 from coldburst.live.snapshot import RunSnapshot, RunView
 
@@ -97,6 +97,6 @@ def line(now: RunSnapshot, rates: LiveRates, last: RunSnapshot | None = None) ->
         f"achieved {achieved_words(now, rates.overall.ok, rates.last_second.ok, last)}",
         *([f"cold starts {now.cold_starts}"] if now.cold_starts else []),
         *([f"{clock(now.left_s)} left"] if now.left_s is not None else []),
-        *([f"about {rates.usd:.2g} USD"] if rates.usd is not None else []),
+        *([f"about {cost_words(rates.usd, now.limit_usd)}"] if rates.usd is not None else []),
     ]
     return "  ".join(words)

@@ -12,7 +12,7 @@ from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
-from coldburst.live.progress_words import achieved_words, clock, sent_words, stage_words
+from coldburst.live.progress_words import achieved_words, clock, cost_words, sent_words, stage_words
 from coldburst.live.run_monitor import LiveRates
 from coldburst.live.snapshot import RunSnapshot
 
@@ -91,4 +91,4 @@ def figures(now: RunSnapshot, rates: LiveRates) -> Iterator[tuple[str, Text]]:
     yield "cold starts", Text(str(now.cold_starts))
     yield "endpoint workers", Text(", ".join(f"{count} {name}" for name, count in seen.items() if count) or ("0" if seen else unknown))
     yield "queue", Text(f"{now.jobs['in_queue']} jobs" if "in_queue" in now.jobs else unknown)
-    yield "estimated cost", Text(spent if rates.usd is None else f"{rates.usd:.2g} USD, {spent}")
+    yield "estimated cost", Text(spent if rates.usd is None else f"{cost_words(rates.usd, now.limit_usd)}, {spent}")

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from coldburst.load import preflight, run_options
+from coldburst.load import preflight, run_options, spend_limit
 from coldburst.load.objective_watch import check_abort
 from coldburst.load.permitted import Permitted
 from coldburst.load.run_options import RunPlan
 from coldburst.load.run_spec import RunSpec, unused
+from coldburst.load.spend_limit import SpendLimit
 from coldburst.option import Option, OptionError, attribute
 from coldburst.record import objectives
 from coldburst.record.objectives import ObjectiveError, Objectives
@@ -21,13 +22,14 @@ from coldburst.targets.address import infer
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """A run that may start: its test, the given values, and the plan made from them."""
+    """A run that may start: its test, the given values, the plan made from them, and what it may spend (None: no limit)."""
 
     spec: RunSpec
     values: Mapping[str, Any]
     plan: RunPlan
     key: str
     objectives: Objectives
+    limit: SpendLimit | None = None
 
 
 class OptionChecker:
@@ -130,7 +132,7 @@ class OptionChecker:
         if self._environment.web_ui and key:
             self._permitted.check_key(plan.host, run_options.key_variable(plan))
         self._preflight(plan, key)
-        return CheckedRun(spec, values, plan, key, _objectives(spec, plan))
+        return CheckedRun(spec, values, plan, key, _objectives(spec, plan), spend_limit.check(plan, key))
 
     def _own_request(self, spec: RunSpec) -> Callable[[Any], object] | None:
         """The test's own ``request``, of an instance for this run."""

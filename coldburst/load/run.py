@@ -14,6 +14,7 @@ from coldburst.data.row import DataError
 from coldburst.load import events
 from coldburst.load.dispatcher import Dispatcher
 from coldburst.load.run_options import RunPlan
+from coldburst.load.spend_limit import Spending
 from coldburst.load.stage_hooks import EndRunError, StageContext, StageGate, StageHooks
 from coldburst.randomness import stream
 from coldburst.record.attempt import Attempt
@@ -44,6 +45,7 @@ class LoadRun:
 
     Attributes:
         generators: load generators of the run: this process alone.
+        spending: keeps the limit of --max-spend; None without.
 
     Args:
         environment: Locust's, for its events and statistics.
@@ -71,11 +73,13 @@ class LoadRun:
         self.plan, self.target, self.recorder, self.hooks = plan, target, recorder, hooks
         self._environment, self._address, self._key = environment, address, key
         self._lateness_max_s = self._lateness_before_s = 0.0
+        self._released = False
         self.sent = 0
         self.clock: Mapping[str, float] = {}
         self._wall_clock = WallClock()
         self.ended_by = self.failed = ""
         self.ledger: Ledger | None = None
+        self.spending: Spending | None = None
         gate = StageGate(hooks, self._end_early) if hooks else None
         self.load = load(plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed, gate=gate)
         self.samples = EndpointSamples()
@@ -152,10 +156,15 @@ class LoadRun:
         if self.hooks:
             failed = self.hooks.end()
             self.failed = self.failed or failed
+        if self.spending:
+            self.failed = self.spending.close() or self.failed
         if self._sampler:
             self._sampler.stop()
             if platform := self._sampler.platform():
                 self.recorder.note("platform", platform)
+        if self.spending:
+            # After the last look at the workers.
+            self.recorder.note("spending", self.spending.about())
         if self._self_sampler:
             self._self_sampler.kill()
             if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:
@@ -168,8 +177,14 @@ class LoadRun:
         # Without the skipped stages; None if the number depends on completions.
         count = None if self.plan.planned is None else self.plan.planned - (planned(self.load.skipped, self.plan.seed) or 0)
         self.ledger = self.recorder.close(self.ended_by or "schedule", second_0, elapsed_s, count, self.load.dispatched)
-        self.target.close()
+        self.release()
         return self.ledger
+
+    def release(self) -> None:
+        """Cancels the jobs that have not ended, and closes the connections; does nothing the second time."""
+        if not self._released:
+            self._released = True
+            self.target.close()
 
     def _send(self, arrival: Arrival, held_s: float) -> float:
         """Sends a request with its retries; the seconds that a place of a closed loop pauses then."""

@@ -158,6 +158,12 @@ RUNPOD = (
     Option("--sample", 2.0, "SECONDS", "Interval at which /health and the worker list are polled, such as 5; 0: never"),
     Option("--cold-after", 2.0, "SECONDS", "A worker's first answer counts as a cold start from this queue delay, such as 5"),
     Option(
+        "--max-spend",
+        0.0,
+        "USD",
+        "End the run when its workers have cost this much, such as 2.00: purge the queue, stop the workers; 0: no limit",
+    ),
+    Option(
         "--price",
         "",
         "GPU|USD",

@@ -13,11 +13,13 @@ MEANINGS: Mapping[int, str] = {
     DEGRADED: "the verdict is degraded: the figures hold with the limits that the report names "
     "(`--exit-code-on-verdict no` turns this code off)",
     INVALID: "the verdict is invalid: do not use the figures (`--exit-code-on-verdict no` turns this code off)",
-    MISSED: "an objective is missed",
+    MISSED: "an objective is missed, or `--max-spend` was reached",
     UNTOLD: "no objective is missed, but one cannot be told: its interval includes the limit, or the run has no such figure",
 }
 # ``ended_by`` in run.json after Locust's option of that name ended the run, as asked.
 RUN_TIME = "--run-time"
+# Start of ``ended_by`` after the limit on spending ended the run.
+SPENT = "--max-spend"
 OF_VERDICT: Mapping[str, int] = {"degraded": DEGRADED, "invalid": INVALID}
 
 

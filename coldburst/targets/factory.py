@@ -23,7 +23,7 @@ from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTar
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.own_request import Job, OwnTarget
 from coldburst.targets.payload import BALANCER_BYTES, SYNC_BYTES, Payload, input_key, job_bodies, json_bodies, template_of
-from coldburst.targets.queue import QueueTarget
+from coldburst.targets.queue import CANCEL_S, QueueTarget
 from coldburst.targets.queue_options import QueueOptions
 from coldburst.targets.row_payload import (
     Limit,
@@ -44,6 +44,8 @@ from coldburst.targets.transcription import TranscriptionOptions, TranscriptionT
 from coldburst.targets.video import VideoOptions, VideoTarget, video_payload
 from coldburst.targets.word_error_rate import ANY_WER
 
+# A run with --max-spend takes the time that RunPod's limit of ten cancels a second needs.
+GUARDED_CANCEL_S = 60.0
 EMBEDDED_KIND = "queue"
 AUDIO_PATH, AUDIO_MODEL = "/v1/audio/transcriptions", "whisper-1"
 
@@ -161,6 +163,7 @@ def _queue_options(options: Options) -> QueueOptions:
         max_wer=_max_wer(options["max_wer"]),
         share=_share(options["poll_share"]),
         cancel=options["cancel"] == "yes",
+        cancel_s=GUARDED_CANCEL_S if options["max_spend"] else CANCEL_S,
     )
 
 

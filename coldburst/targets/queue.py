@@ -37,7 +37,7 @@ from coldburst.targets.word_error_rate import judge_output, warm_up
 logger = logging.getLogger("coldburst")
 # Requests per 10 s and open at a time that RunPod allows to /status and to /cancel (documented).
 POLLS, CANCELS = (2000, 400), (100, 20)
-CLOSE_S = 5.0
+CANCEL_S = 5.0
 # How long /runsync is asked to hold (RunPod's default).
 SYNC_WAIT_S = 90.0
 # RunPod's own clients ask /status-sync to hold no longer (observed in its JavaScript and Go SDKs).
@@ -164,14 +164,14 @@ class QueueTarget:
         self.limiter.change(RateLimit(*POLLS, share=self._share))
 
     def close(self) -> int:
-        """Cancels the jobs that have not ended, as far as RunPod's rate limit allows within CLOSE_S; returns how many may still run."""
+        """Cancels the jobs that have not ended, as far as RunPod's rate limit allows in ``cancel_s``; returns how many may still run."""
         left, self._unended = self._unended, {}
         if left and self._options.cancel:
             # Half of the limit at once and half during the five seconds: its window has ten.
             burst = CANCELS[0] * self._share / 2
             limiter, waiting = RateLimiter(RateLimit(*CANCELS, share=self._share), burst=burst), list(left)[::-1]
             lanes = [gevent.spawn(self._cancel, waiting, left, limiter) for _ in range(min(limiter.places, len(left)))]
-            gevent.joinall(lanes, timeout=CLOSE_S)
+            gevent.joinall(lanes, timeout=self._options.cancel_s)
             gevent.killall(lanes)
         if left:
             logger.warning(
@@ -181,9 +181,13 @@ class QueueTarget:
         return len(left)
 
     def _cancel(self, waiting: list[str], left: dict[str, None], limiter: RateLimiter) -> None:
-        while waiting and limiter.enter(CLOSE_S):
+        while waiting and limiter.enter(CANCEL_S):
+            if not waiting:
+                # Another lane took the last one while this one waited for its turn.
+                limiter.leave()
+                return
             job_id, exchange = waiting.pop(), Exchange()
-            self.client.send(exchange, "POST", f"/cancel/{_quoted(job_id)}", limits=Timeouts(CLOSE_S, CLOSE_S, CLOSE_S))
+            self.client.send(exchange, "POST", f"/cancel/{_quoted(job_id)}", limits=Timeouts(CANCEL_S, CANCEL_S, CANCEL_S))
             limiter.leave()
             if exchange.status == 429:
                 limiter.slow(exchange.sent or 0.0)

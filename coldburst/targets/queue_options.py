@@ -25,7 +25,8 @@ class QueueOptions:
         max_wer: a transcript of a clip with a known text is ``wrong`` above this word error rate; infinity = only compared, None = not.
         lost_s: a job is given up after nothing but failed polls for this long. A 429 is not a failure: it only slows polling down.
         share: part of the platform's limit on polls that this process uses.
-        cancel: whether ``close`` cancels the jobs that have not ended.
+        cancel: whether ``close`` cancels the jobs that have not ended; ``cancel_s``: how long it may take, because the platform limits
+            cancels to ten a second.
 
     Raises:
         ValueError: a value out of the platform's bounds.
@@ -40,6 +41,7 @@ class QueueOptions:
     lost_s: float = 30.0
     share: float = 0.8
     cancel: bool = True
+    cancel_s: float = 5.0
 
     def __post_init__(self) -> None:
         week_s = 7 * 86400

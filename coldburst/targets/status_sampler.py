@@ -43,10 +43,12 @@ class EndpointSamples:
 
     Attributes:
         refused: why /health is not polled any more; "" while it is.
+        spans: the lives of the workers' containers, from the worker list.
     """
 
     def __init__(self) -> None:
         self.refused = ""
+        self.spans = WorkerSpans()
         self._samples: deque[Row] = deque(maxlen=KEPT)
 
     def add(self, sample: Row) -> None:
@@ -98,7 +100,7 @@ class StatusSampler:
         self._serving: dict[str, str] | None = None
         headers = {"User-Agent": "coldburst", "Accept": "application/json"} | answer.credentials(key)
         self._greenlets: list[gevent.Greenlet] = []
-        self._facts, self._spans = PlatformFacts(), WorkerSpans()
+        self._facts, self._spans = PlatformFacts(), samples.spans
         self._list: tuple[HttpClient, str] | None = None
         if every_s > 0 and address.api:
             self._greenlets.append(gevent.spawn(self._repeat, every_s, HttpClient(address.api, LIMITS, headers), "/health", self._health))

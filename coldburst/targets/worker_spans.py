@@ -46,15 +46,21 @@ class WorkerSpan:
 
 
 class WorkerSpans:
-    """The spans of all workers so far."""
+    """The spans of all workers so far.
+
+    Attributes:
+        seen_s: when the worker list was last read, in seconds from second 0; None before the first time.
+    """
 
     def __init__(self) -> None:
+        self.seen_s: float | None = None
         self._open: dict[tuple[str, str], WorkerSpan] = {}
         self._ended: list[WorkerSpan] = []
 
     def see(self, workers: Iterable[Mapping[str, Any]], now_s: float) -> None:
         """Adds an answer of the worker list, received at ``now_s``."""
         here = set()
+        self.seen_s = now_s
         for worker in workers:
             if worker.get("startedAt") is None or worker["status"] == "THROTTLED":
                 continue
@@ -73,11 +79,15 @@ class WorkerSpans:
             span.gone_s = now_s
             self._ended.append(span)
 
+    def all(self) -> list[WorkerSpan]:
+        """All spans by their starts."""
+        return sorted([*self._ended, *self._open.values()], key=lambda span: span.start_s)
+
     def rows(self) -> list[dict[str, Any]]:
         """All spans by their starts, for run.json."""
-        spans = sorted([*self._ended, *self._open.values()], key=lambda span: span.start_s)
-        return [{name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(span).items()} for span in spans][
-            :MOST
+        return [
+            {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(span).items()}
+            for span in self.all()[:MOST]
         ]
 
 

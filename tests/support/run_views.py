@@ -9,6 +9,7 @@ from typing import Any
 
 from coldburst.load import run_options
 from coldburst.load.run_options import RunPlan
+from coldburst.load.spend_limit import Spending
 from coldburst.load.stage_hooks import StageHooks
 from coldburst.option import attribute
 from coldburst.record.ledger import Ledger
@@ -56,6 +57,7 @@ class Run:
     generators: int = 1
     ledger: Ledger | None = None
     hooks: StageHooks | None = None
+    spending: Spending | None = None
     ended_by: str = ""
 
 

@@ -332,10 +332,9 @@ def test_only_what_has_not_ended_is_cancelled_and_few_at_a_time(jobs_of):
 
 
 @pytest.mark.slow
-def test_cancelling_keeps_within_the_platforms_limit_on_it(jobs_of, monkeypatch):
-    monkeypatch.setattr("coldburst.targets.queue.CLOSE_S", 0.3)
+def test_cancelling_keeps_within_the_platforms_limit_on_it(jobs_of):
     with platform(QUEUED) as server:
-        jobs = jobs_of(server)
+        jobs = jobs_of(server, cancel_s=0.3)
         gevent.killall(begun(jobs, server, 60)[0])
         left = jobs.close()
     assert left == 60 - len(server.to("cancel"))
@@ -344,9 +343,9 @@ def test_cancelling_keeps_within_the_platforms_limit_on_it(jobs_of, monkeypatch)
 
 @pytest.mark.parametrize(("how", "cancel", "cancels"), [({"cancel": False}, 200, 0), ({}, 500, 1), ({}, threading.Event(), 1)])
 def test_what_may_still_run_is_told(jobs_of, monkeypatch, caplog, how, cancel, cancels):
-    monkeypatch.setattr("coldburst.targets.queue.CLOSE_S", 0.2)  # an answer that does not come is not waited for
+    monkeypatch.setattr("coldburst.targets.queue.CANCEL_S", 0.2)  # an answer that does not come is not waited for
     with platform(QUEUED, cancel=cancel) as server:
-        jobs = jobs_of(server, **how)
+        jobs = jobs_of(server, cancel_s=0.2, **how)
         gevent.killall(begun(jobs, server)[0])
         assert jobs.close() == 1
         assert jobs.close() == 0

@@ -91,7 +91,7 @@ function tiles(run) {
     ["Jobs in the queue", number(run.jobs.in_queue), run.jobs.in_progress === undefined ? "" : `${run.jobs.in_progress} with a worker`],
     ["Load generators", number(run.generators), `send delay ${seconds(run.lateness_s)}`],
     ["Endpoint workers", number(run.paid_workers ?? run.workers.health?.running), run.view ? seen.map(([name, count]) => `${count} ${name}`).join(", ") : run.finished ? "" : "unknown"],
-    ["Estimated cost", run.usd === null ? "–" : `${run.usd.toPrecision(3)} USD`, run.worker_s === null ? "endpoint workers unknown" : `${number(run.worker_s)} worker-seconds${run.usd === null ? ", no --price" : ""}`],
+    ["Estimated cost", run.usd === null ? "–" : `${run.usd.toPrecision(3)}${run.limit_usd === null ? "" : ` of ${run.limit_usd}`} USD`, run.worker_s === null ? "endpoint workers unknown" : `${number(run.worker_s)} worker-seconds${run.usd === null ? ", no --price" : ""}`],
   ];
 }
 
