@@ -1,7 +1,5 @@
 """Stopping an endpoint's workers, in every case that was thought of, without a wait: a scripted control and its clock."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from coldburst.control import shutdown
@@ -30,6 +28,9 @@ class Endpoint:
         self._gone_s, self._stopped_s, self._refused_s, self._listed, self._least = gone_s, stopped_s, refused_s, listed, least
         self._zero_s = None
         self.restoring_fails = False
+
+    def monotonic(self):
+        return self.now
 
     def sleep(self, seconds):
         self.now += seconds
@@ -73,7 +74,7 @@ def stopped(monkeypatch, tmp_path):
 
     def run(endpoint, *, drained, queue=True, before=BEFORE):
         monkeypatch.setattr(shutdown, "sleep", endpoint.sleep)
-        monkeypatch.setattr(shutdown, "time", SimpleNamespace(monotonic=lambda: endpoint.now))
+        monkeypatch.setattr(shutdown, "time", endpoint)
         sequence = ShutdownSequence(endpoint, before, tmp_path, HOUR_USD)
         if queue:
             sequence.purge()

@@ -1,7 +1,6 @@
 """The meter of a run's spending: hand-worked containers, and the emulator's own bill over whole runs in virtual time."""
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 
@@ -59,11 +58,14 @@ class Metered:
 
     def __init__(self, monkeypatch, seed, **policy):
         self.now = 0.0
-        monkeypatch.setattr(worker_spans, "time", SimpleNamespace(time=lambda: EPOCH + self.now))
+        monkeypatch.setattr(worker_spans, "time", self)
         self.endpoint = Endpoint(Policy(**policy), Platform(), now=0.0, seed=seed, price_per_s=PRICE)
         self._simulation = Simulation(self.endpoint, lambda name: self._worker(name, seed))
         self._rng, self.spans = stream(seed, "arrivals"), WorkerSpans()
         self.meter = SpendMeter(self.spans, 2.0, lambda *_: PRICE, lambda: self.now)
+
+    def time(self):
+        return EPOCH + self.now
 
     def run(self, end_s, rate):
         """Jobs at ``rate`` for ``end_s`` seconds; then until every worker beyond the minimum has stopped."""
