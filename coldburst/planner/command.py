@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from coldburst.installation import program
 from coldburst.planner import answers, arguments, run_directory
 from coldburst.planner.arguments import PlanError, Question
 from coldburst.planner.model.fit import FitError
-from coldburst.planner.predict import PredictionError, predict, predict_all, processes
+from coldburst.planner.predict import PredictionError, predict, predict_all
+from coldburst.planner.processes import processes
 from coldburst.planner.questions import IDLED, SEARCHED, fixed_workers, idle_axes, over_rates, recommended_axes, whatif_rates
 from coldburst.planner.search import Rated, grid, rate, read_objectives, recommend
 from coldburst.record.objectives import ObjectiveError
@@ -41,11 +43,13 @@ EXAMPLES = """examples:
   {0} idle --from RUN --rate 0.02
       idle time-outs and a minimum of workers against the gaps in the traffic"""
 PICTURE = ("sweep", "recommend", "whatif", "idle")
+# As of a shell whose command Ctrl-C ended.
+INTERRUPTED = 130
 ERRORS = (PlanError, FitError, PredictionError, ObjectiveError, PriceError, RunJsonError, ScheduleError, PolicyError)
 
 
 def main(words: Sequence[str] | None = None, draw: Callable[[Any, Path], object] | None = None) -> int:
-    """Answers one question; 2, with one sentence on stderr, where it cannot be answered. ``draw`` makes the picture of an answer."""
+    """Answers one question; 2 or, after Ctrl-C, 130, with one sentence on stderr, where it is not. ``draw`` makes an answer's picture."""
     asked = _parser().parse_args(list(sys.argv[1:] if words is None else words))
     try:
         text, data = asked.answer(asked)
@@ -55,6 +59,13 @@ def main(words: Sequence[str] | None = None, draw: Callable[[Any, Path], object]
             _draw(draw, data, picture)
     except ERRORS as error:
         print(f"{program(PROGRAM)} {asked.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program(PROGRAM)} {asked.verb}: interrupted; nothing was answered", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenProcessPool:
+        said = "a process that simulated was killed, perhaps for lack of memory: ask for fewer requests or settings at a time"
+        print(f"{program(PROGRAM)} {asked.verb}: {said}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{program(PROGRAM)} {asked.verb}: {error.filename or 'the answer'}: {error.strerror}", file=sys.stderr)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -105,17 +102,6 @@ def predict_all(
     run = partial(_one, stages)
     found = pool(run, tasks) if pool else [run(task) for task in tasks]
     return [_prediction(scenario, found[at * seeds : (at + 1) * seeds]) for at, scenario in enumerate(scenarios)]
-
-
-@contextmanager
-def processes(tasks: int) -> Iterator[Pool | None]:
-    """A pool of as many processes as there are cores, or None where the work is too little for one."""
-    cores = len(os.sched_getaffinity(0))
-    if cores < 2 or tasks < 2 * cores:
-        yield None
-        return
-    with ProcessPoolExecutor(cores) as executor:
-        yield lambda run, todo: list(executor.map(run, todo, chunksize=max(len(todo) // (8 * cores), 1)))
 
 
 def check(scenario: Scenario) -> None:

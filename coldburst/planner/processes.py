@@ -1,0 +1,57 @@
+"""Simulated runs on all cores: in the order of the tasks, whatever the number of processes, which end with this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+# Each process gets its tasks in about so many parts, so that all end at nearly the same time.
+PARTS = 8
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def processes(tasks: int, count: int | None = None) -> Iterator[Callable[[Callable[[Any], Any], list[Any]], list[Any]] | None]:
+    """A map over processes, or None where the work is too little for them.
+
+    Args:
+        tasks: about how many there are.
+        count: processes; None = one for each core.
+    """
+    most = cores() if count is None else count
+    if most < 2 or tasks < 2 * most:
+        yield None
+        return
+    executor = ProcessPoolExecutor(most, initializer=_begin)
+    try:
+        yield lambda run, todo: list(executor.map(run, todo, chunksize=max(len(todo) // (PARTS * most), 1)))
+    except BaseException:
+        # Also Ctrl-C, which the children leave to this process.
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """In each process, before its first task."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
