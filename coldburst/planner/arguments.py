@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from coldburst.schedule import replay, stages
 from coldburst.schedule.retries import Retries
 from coldburst.schedule.stages import Stage
 from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.platform_settings import changed, platform_with
 from coldburst.serverless.policy import Policy
 from coldburst.serverless.simulation.service_curve import ServiceCurve
 from coldburst.service.process import number, whole
@@ -25,6 +26,8 @@ KINDS = {"queue": "QUEUE", "balancer": "LOAD_BALANCER"}
 SCALERS = {"queue-delay": "QUEUE_DELAY", "request-count": "REQUEST_COUNT"}
 MOST_WORKERS = 1000
 EXAMPLE = "burst 30"
+# Parameters of the platform that a plan has options of its own for.
+ELSEWHERE = {"start_s": "--start", "load_s": "--load"}
 DEFAULTS = {"workers_min": "0", "workers_max": "3", "concurrency": "the run's, else 1", "idle_timeout_s": "5"}
 
 
@@ -86,6 +89,9 @@ def _add_settings(option: Callable[..., Any], many: bool, defaults: Mapping[str,
     option("--scaler", choices=SCALERS, help="what adds workers (default: queue-delay; request-count for a balancer)")
     option("--scaler-value", type=value, metavar="X", help="seconds in the queue, or requests per worker (default: 4)")
     option("--flashboot", action="store_true", help="stopped workers are cached and resume fast")
+    option(
+        "--platform", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the platform, as in hold_s=60; help lists all"
+    )
 
 
 def _add_traffic(option: Callable[..., Any]) -> None:
@@ -112,6 +118,7 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
     """
     found = fit.fit(asked.run, _places(asked, defaults or {})) if asked.run else None
     about = run_json.read(asked.run) if asked.run else {}
+    platform = _platform(asked.platform)
     service, curve, seen, source = _service(asked, found)
     start, load, start_source = _start(asked, found)
     settings = {name: getattr(asked, name) for name in ("workers_min", "workers_max", "concurrency", "idle_timeout_s", "scaler_value")}
@@ -123,7 +130,7 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
     client = Client(asked.max_in_flight, asked.deadline, Retries(asked.retries), found.overhead_s if found else 0.0)
     scenario = Scenario(
         policy,
-        Platform(),
+        platform,
         service,
         start,
         load,
@@ -142,9 +149,24 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
         ("service", source),
         ("start of a worker", start_source),
         ("workers differ", f"±{spread:.0%}" + (", measured" if measured_spread else ", assumed" if asked.spread is None else "")),
-        ("platform", "its default parameters"),
+        ("platform", "its default parameters" + _but(platform)),
     )
     return Question(scenario, traffic(asked, about), sources)
+
+
+def _platform(settings: Sequence[str]) -> Platform:
+    for setting in settings:
+        if option := ELSEWHERE.get(setting.partition("=")[0]):
+            raise PlanError(f"'--platform {setting}': in a plan this is {option}, which takes distributions too")
+    try:
+        return platform_with(settings)
+    except ValueError as error:
+        raise PlanError(str(error)) from None
+
+
+def _but(platform: Platform) -> str:
+    given = ", ".join(f"{name}={text}" for name, text in changed(platform).items())
+    return f" but {given}" if given else ""
 
 
 def _places(asked: argparse.Namespace, given: dict[str, Any]) -> int:
@@ -166,13 +188,7 @@ def traffic(asked: argparse.Namespace, about: dict[str, Any]) -> tuple[Stage, ..
         return replay.recorded_arrivals(asked.arrivals or asked.run, asked.speed)
     if not (text := asked.schedule or about.get("schedule")):
         raise PlanError(f"which traffic? Give --schedule '{EXAMPLE}', --arrivals TRACE, or --from RUN")
-    found = stages.parse(text)
-    for stage in found:
-        if stage.closed:
-            raise PlanError(
-                f"stage '{stage}' sends when answers arrive, and a plan needs traffic of its own: give a rate, as in 'steady 60s 3/s'"
-            )
-    return tuple(_multiplied(stage, asked.times) for stage in found)
+    return tuple(_multiplied(stage, asked.times) for stage in stages.parse(text))
 
 
 def _only_recorded(about: dict[str, Any]) -> bool:
@@ -182,6 +198,8 @@ def _only_recorded(about: dict[str, Any]) -> bool:
 def _multiplied(stage: Stage, times: float) -> Stage:
     if times == 1:
         return stage
+    if stage.closed:
+        return replace(stage, concurrency=max(round((stage.concurrency or 0) * times), 1))
     if stage.duration_s is None:
         return Stage(stage.name, count=max(round((stage.count or 0) * times), 1))
     return Stage(stage.name, stage.duration_s, None, stage.rate * times, stage.rate_end * times, stage.poisson, stage.free)

@@ -23,6 +23,7 @@ from coldburst.record.prices import PriceError
 from coldburst.record.run_json import RunJsonError
 from coldburst.schedule.stages import ScheduleError
 from coldburst.serverless.errors import PolicyError
+from coldburst.serverless.platform_settings import parameter_rows
 from coldburst.service.process import CommandParser, number
 
 PROGRAM = "python -m coldburst.planner"
@@ -51,6 +52,9 @@ ERRORS = (PlanError, FitError, PredictionError, ObjectiveError, PriceError, RunJ
 def main(words: Sequence[str] | None = None, draw: Callable[[Any, Path], object] | None = None) -> int:
     """Answers one question; 2 or, after Ctrl-C, 130, with one sentence on stderr, where it is not. ``draw`` makes an answer's picture."""
     asked = _parser().parse_args(list(sys.argv[1:] if words is None else words))
+    if "help" in asked.platform:
+        print("\n".join(parameter_rows()))
+        return 0
     try:
         text, data = asked.answer(asked)
         if asked.json:

@@ -13,6 +13,7 @@ from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.model.simulate import simulate
 from coldburst.record import attempt, run_json
 from coldburst.schedule.stages import Stage, text
+from coldburst.serverless.platform_settings import changed
 
 QUESTION = "plan"
 
@@ -66,7 +67,7 @@ def _about(
                 "name": stage.name,
                 "planned": sum(1 for row in {row.seq: row for row in rows}.values() if row.stage == stage.name),
                 "duration_s": stage.duration_s,
-                "closed": False,
+                "closed": stage.closed,
             }
             for stage in stages
         ],
@@ -75,10 +76,16 @@ def _about(
         "max_in_flight": scenario.client.max_in_flight,
         "when_full": "wait",
         "options": {"price": f"{scenario.usd_per_s:g}" if scenario.usd_per_s else ""},
-        "plan": {**scenario.settings, "service": str(scenario.service), "start": str(scenario.start), "load": str(scenario.load)},
+        "plan": {**scenario.settings, "service": str(scenario.service), "start": str(scenario.start), "load": str(scenario.load)}
+        | _platform(scenario),
         "simulated_until_s": round(end_s, 3),
         "machine": {"cpus": os.cpu_count()},
     }
+
+
+def _platform(scenario: Scenario) -> dict[str, Any]:
+    given = changed(scenario.platform)
+    return {"platform": given} if given else {}
 
 
 def _write_table(path: Path, columns: Sequence[attempt.Column]) -> None:

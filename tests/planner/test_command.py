@@ -118,7 +118,6 @@ def test_idle_weighs_cold_starts_against_idle_time(capsys):
     [
         (("predict",), "how long does a job take? Give --from RUN"),
         (("predict", "--service-time", "5"), "which traffic? Give --schedule 'burst 30'"),
-        (("predict", "--service-time", "5", "--schedule", "level 60s 4 at a time"), "a plan needs traffic of its own"),
         (("predict", "--service-time", "5", "--schedule", "burst 3", "--price", "H1"), "does not name one GPU"),
         (("sweep", "--service-time", "5", "--schedule", "burst 3"), "which settings? Give several values"),
         (("whatif", "--service-time", "5", "--rate", "3"), "write it as in '--rate 0.2..2'"),
@@ -162,3 +161,51 @@ def test_an_answer_is_drawn(capsys, tmp_path, words, shown):
     assert [word for word in shown if word not in drawn] == []
     assert main([*words, *KNOWN, "--picture", str(tmp_path / "plan.xyz")], save) == 2
     assert "is not supported" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("hold=3", "unknown platform parameter 'hold': did you mean hold_s? ('--platform help' lists all)"),
+        ("hold_s=abc", "'--platform hold_s=abc' is not valid: the default is 120.0"),
+        ("choose=any", "choose 'any' must be fill_first, least_in_flight or round_robin"),
+        ("start_s=3", "'--platform start_s=3': in a plan this is --start, which takes distributions too"),
+    ],
+)
+def test_a_wrong_parameter_of_the_platform_is_one_sentence(capsys, given, said):
+    code, _, err = answer(capsys, "predict", *KNOWN, "--schedule", "burst 3", "--platform", given)
+    assert (code, err.partition(": ")[2]) == (2, said + "\n")
+
+
+def test_parameters_of_the_platform_change_the_answer_and_are_named(capsys, tmp_path):
+    balancer = ("--kind", "balancer", "--scaler-value", "1", "--workers-max", "1", "--spread", "0", "--schedule", "burst 3")
+    code, out, _ = answer(
+        capsys, "predict", *KNOWN, *balancer, "--platform", "hold_s=10", "--platform", "slot_s=0", "--runs", str(tmp_path)
+    )
+    assert code == 0
+    # The first is taken after 8 s; its place is free 5 s later, and the others have gone by then.
+    assert "1 of 3 requests ok, 2 given up by the platform" in out
+    assert "platform: its default parameters but hold_s=10, slot_s=0" in out
+    (folder,) = tmp_path.iterdir()
+    assert json.loads((folder / "run.json").read_text())["plan"]["platform"] == {"hold_s": "10", "slot_s": "0"}
+    assert "| `hold_s` | 120 |" in answer(capsys, "predict", "--platform", "help")[1]
+
+
+def test_a_closed_loop_can_be_planned_and_multiplied(capsys):
+    fixed = (
+        "--workers-min",
+        "2",
+        "--workers-max",
+        "2",
+        "--spread",
+        "0",
+        "--kind",
+        "balancer",
+        "--scaler-value",
+        "1",
+        "--platform",
+        "slot_s=0",
+    )
+    code, out, _ = answer(capsys, "predict", *KNOWN, *fixed, "--schedule", "level 12s 1 at a time", "--times", "2")
+    assert code == 0
+    assert "P95 5 s, P50 5 s; 6 of 6 requests ok" in out

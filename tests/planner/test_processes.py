@@ -1,6 +1,5 @@
 """Simulated runs over processes: the same answers from any number of them, and none is left behind."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 from coldburst.planner.model.distributions import parse
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.predict import predict_all
-from coldburst.planner.processes import processes
+from coldburst.planner.processes import cores, processes
 from coldburst.planner.search import grid
 from coldburst.schedule import stages
 from coldburst.serverless.platform_parameters import Platform
@@ -61,24 +60,25 @@ def _fail(number):
 @pytest.fixture
 def sweep():
     """A sweep that has processes, and those."""
-    program = subprocess.Popen(
-        [sys.executable, "-m", "coldburst.planner", *LONG], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    words = [sys.executable, "-m", "coldburst.planner", *LONG]
+    program = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        yield program, until(lambda: psutil.Process(program.pid).children() or program.poll(), "processes of the sweep")
+        begun = psutil.Process(program.pid).children
+        until(lambda: len(begun()) >= cores() or program.poll() is not None, "processes of the sweep")
+        yield program, begun()
     finally:
         program.kill()
         program.communicate()
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: no processes")
+@pytest.mark.skipif(cores() < 2, reason="one core: no processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_processes_end_with_the_sweep(sweep, number):
     program, children = sweep
     assert children
     program.send_signal(number)
     _, said = program.communicate(timeout=DEADLINE_S)
-    gone, alive = psutil.wait_procs(children, timeout=DEADLINE_S)
+    _, alive = psutil.wait_procs(children, timeout=DEADLINE_S)
     assert not alive
     if number == signal.SIGINT:
         assert (program.returncode, said) == (130, "python -m coldburst.planner sweep: interrupted; nothing was answered\n")

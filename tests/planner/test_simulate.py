@@ -152,3 +152,36 @@ def test_theory_against_closed_forms():
     assert theory.mmc_response_percentile_s(5.0, 1.0, 5, 0.95) == float("inf")
     assert theory.least_servers(3.0, 1.0) == 4
     assert theory.least_servers(2.9, 1.0) == 3
+
+
+def test_a_closed_loop_sends_the_next_request_when_one_ends():
+    """Two places of 5 s each; the stage of 12 s lets those end that it began, and the next stage begins then."""
+    by_count = run(fixed(2, "5"), "level 4 2 at a time").rows
+    assert [(row.seq, row.scheduled_s, row.done_s) for row in by_count] == [(0, 0.0, 5.0), (1, 0.0, 5.0), (2, 5.0, 10.0), (3, 5.0, 10.0)]
+    by_time = run(fixed(2, "5"), "rest 1s 0/s, level 12s 2 at a time, burst 1").rows
+    assert [(row.stage, row.scheduled_s) for row in by_time] == [("level", at_s) for at_s in (1.0, 1.0, 6.0, 6.0, 11.0, 11.0)] + [
+        ("burst", 16.0)
+    ]
+    assert [row.seq for row in by_time] == list(range(7))
+
+
+def test_a_closed_loop_begins_once_everything_before_it_has_ended():
+    found = run(fixed(1, "5"), "burst 2, level 1 1 at a time").rows
+    assert [(row.stage, row.scheduled_s, row.done_s) for row in found] == [("burst", 0.0, 5.0), ("burst", 0.0, 10.0), ("level", 10.0, 15.0)]
+
+
+def test_a_place_of_a_closed_loop_rests_after_a_rejected_request():
+    """No worker: each request is given up 0.2 s after it was sent, and the place sends again 0.5 s after that it sent."""
+    one = scenario(platform={"hold_s": 0.2}, load="200", workers_max=1, scaler_value=1, **BALANCER)
+    found = run(one, "level 1s 1 at a time").rows
+    assert [(row.outcome, row.scheduled_s) for row in found] == [("queue_timeout", 0.0), ("queue_timeout", 0.5)]
+
+
+def test_a_closed_loop_of_requests_that_take_no_time_ends():
+    assert len(run(fixed(1, "0"), "level 1s 1 at a time").rows) == pytest.approx(1000, abs=1)
+
+
+def test_parameters_of_the_platform_reach_the_workers():
+    """Hosts of half the speed take twice the time."""
+    one = scenario(platform={"host_speed": 2.0}, scaler_value=1, workers_max=1, **BALANCER)
+    assert run(one, "burst 1").rows[0].execution_s == 10.0

@@ -6,27 +6,23 @@ Each error is one sentence.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import difflib
 import json
-import math
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from coldburst.emulator.settings import arguments
-from coldburst.emulator.settings.arguments import KINDS, SCALERS, text_of
+from coldburst.emulator.settings.arguments import KINDS, SCALERS
 from coldburst.emulator.settings.configuration_file import read_configuration
 from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, EndpointSpec, WorkerSpec
 from coldburst.emulator.settings.fault_notation import Fault, FaultError, parse_fault
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.platform_settings import parameter_rows, platform_with
 from coldburst.serverless.policy import Policy
-from coldburst.serverless.quantiles import Quantiles, parse_quantiles
 from coldburst.serverless.simulation.token_generation import TokenRate
 from coldburst.transcriber import recognisers
 
@@ -69,7 +65,7 @@ def _endpoint_spec(name: str, words: list[str]) -> EndpointSpec:
     args = arguments.endpoint_parser().parse_args(words)
     shortcuts = {"pull_s": args.pull, "start_s": args.start, "load_s": args.load}
     try:
-        platform = _platform(args.platform, {key: value for key, value in shortcuts.items() if value is not None})
+        platform = platform_with(args.platform, {key: value for key, value in shortcuts.items() if value is not None})
         return EndpointSpec(name, _policy(args), platform, _worker_spec(args), args.price_per_s, tuple(map(_fault, args.fault)))
     except (PolicyError, FaultError) as error:
         raise ValueError(f"endpoint '{name}': {error}") from None
@@ -151,54 +147,9 @@ def _fault(text: str) -> Fault:
     return parse_fault(content)
 
 
-def _platform(settings: Sequence[str], shortcuts: Mapping[str, float]) -> Platform:
-    """The platform with ``NAME=VALUE`` settings, which take precedence over shortcuts; ValueError."""
-    chosen: dict[str, Any] = dict(shortcuts)
-    for setting in settings:
-        name, _, text = setting.partition("=")
-        chosen[name] = _value(name, text)
-    return dataclasses.replace(Platform(), **chosen)
-
-
-def _parameters() -> dict[str, dataclasses.Field[Any]]:
-    """The platform's parameters that have a single value."""
-    scalar = (bool, int, float, str, Quantiles, type(None))
-    return {field.name: field for field in dataclasses.fields(Platform) if isinstance(getattr(Platform(), field.name), scalar)}
-
-
-def _value(name: str, text: str) -> Any:
-    fields = _parameters()
-    if name not in fields:
-        similar = difflib.get_close_matches(name, fields, 1, 0.4)
-        raise ValueError(
-            f"unknown platform parameter '{name}'{f': did you mean {similar[0]}?' if similar else ''} ('--platform help' lists all)"
-        )
-    kind, default = str(fields[name].type), getattr(Platform(), name)
-    if "None" in kind and text.lower() == "none":
-        return None
-    if "Quantiles" in kind and "@" in text:
-        return parse_quantiles(text)
-    if isinstance(default, bool) or kind == "bool":
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        raise ValueError(f"'--platform {name}={text}' is neither true nor false: use {name}=true")
-    with contextlib.suppress(ValueError):
-        if isinstance(default, str):
-            return text
-        number = float(text)
-        if math.isfinite(number) and ("float" in kind or number == int(number)):
-            return number if "float" in kind else int(number)
-    raise ValueError(f"'--platform {name}={text}' is not valid: the default is {default}")
-
-
 def platform_table() -> str:
     """Every parameter of the platform, and the rate limits, as Markdown tables."""
-    rows = ["| parameter | default | unit | known | meaning | source |", "|---|---|---|---|---|---|"]
-    for name, field in _parameters().items():
-        metadata = field.metadata
-        default = getattr(Platform(), name)
-        default = f"{default:g}" if isinstance(default, float) else text_of(default)
-        rows.append(f"| `{name}` | {default} | {metadata['unit']} | {metadata['known']} | {metadata['meaning']} | {metadata['source']} |")
+    rows = parameter_rows()
     rows += [f"| `{name}` | {' | '.join(cells)} |" for name, *cells in EMULATOR_PARAMETERS]
     limits = next(field for field in dataclasses.fields(Platform) if field.name == "limits").metadata
     rows += ["", f"Rate limits ({limits['known']}: {limits['source']}):", ""]

@@ -98,7 +98,7 @@ class _Simulated:
             Cut: self._cut,
         }
         self._simulation = Simulation(self._endpoint, self._make_worker, listeners)
-        self._streams = {name: stream(seed, name) for name in ("service", "start", "load", "speed", "report", "retries")}
+        self._streams = {name: stream(seed, name) for name in ("service", "start", "load", "speed", "jitter", "report", "retries")}
         self._queue = scenario.policy.kind == "QUEUE"
         self._cap = self._client.max_in_flight
         self._rows: list[Attempt] = []
@@ -244,17 +244,19 @@ class _Simulated:
 
     def _make_worker(self, worker_id: str) -> ModelledWorker:
         scenario, streams = self._scenario, self._streams
+        jitter = scenario.platform.jitter
+        varies = streams["jitter"].uniform(1 - jitter, 1 + jitter) if jitter else 1.0
         speed = streams["speed"].uniform(1 - scenario.spread, 1 + scenario.spread) if scenario.spread else 1.0
         service_s, reports, report_s = scenario.service.sampler(streams["service"]), streams["report"], scenario.platform.report_s
         reported = self._queue and not scenario.with_report
         return ModelledWorker(
             worker_id,
             concurrency=scenario.concurrency,
-            load_s=scenario.start.draw(streams["start"]) + scenario.load.draw(streams["load"]),
+            load_s=(scenario.start.draw(streams["start"]) + scenario.load.draw(streams["load"])) * varies,
             service=lambda job, rng: service_s(),
             rng=streams["service"],
             curve=scenario.curve,
-            speed=speed,
+            speed=speed * self._endpoint.host_speed(worker_id),
             report=(lambda: draw(report_s, reports)) if reported else float,
             ping_s=LEASE_S,
             echo=False,
