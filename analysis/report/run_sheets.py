@@ -23,6 +23,7 @@ from ..tables.attempt_tables import (
     events,
     failure_causes,
     retry_summary,
+    worker_logs,
 )
 from ..tables.burst import Draw, Prediction, draws, is_burst, prediction
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
@@ -251,6 +252,11 @@ def cause_sheets(of: Tables) -> Iterator[Sheet]:
     remark = "Requests: those that finally ended this way. After: median time from sending to the end."
     remark += f" Not listed: {plural(unsaid, 'attempt')} without a recorded cause." if unsaid > 0 else ""
     yield Sheet("Why", ("Outcome", "Cause", "Requests", "Attempts", "After", "In plain words"), rows, remark, aside=True)
+    logs = tuple((one_line(cause_words(cause)), worker, one_line(line)) for cause, worker, line in worker_logs(of.run))
+    remark = (
+        "The last lines of the log of the endpoint worker that had the request, or of one that failed to start; read once for each cause."
+    )
+    yield Sheet("Worker logs", ("Cause", "Worker", "Line"), logs, remark)
 
 
 def retry_sheets(of: Tables) -> Iterator[Sheet]:

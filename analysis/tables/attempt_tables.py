@@ -113,6 +113,14 @@ def failure_causes(of: Tables) -> pd.DataFrame:
     return table.astype({"outcome": "str"})
 
 
+def worker_logs(run: Run) -> list[tuple[str, str, str]]:
+    """Cause, endpoint worker and text of the log lines that were read for causes of failures."""
+    if run.events is None:
+        return []
+    rows = run.events[run.events["kind"] == "worker_log"]
+    return [*zip(rows["cause"].astype(str), rows["worker_id"].astype(str), rows["detail"].astype(str), strict=True)]
+
+
 def _median(values: pd.Series[float]) -> float | None:
     return percentile(ascending(values), 50).value
 

@@ -146,7 +146,8 @@ class Generator:
 
     def _part(self, order: Mapping[str, Any], plan: RunPlan) -> GeneratorRun:
         key = run_options.key(plan)
-        target = plan.make_target(infer(plan.host, plan.kind), plan.limits, key)
+        where = infer(plan.host, plan.kind)
+        target = plan.make_target(where, plan.limits, key)
         outbox, instructions = Outbox(), MasterInstructions()
         about = {
             "question": order["question"],
@@ -161,7 +162,11 @@ class Generator:
         recorder = Recorder(plan.runs, about, generator=order["name"], name=f"{order['run']}.{order['name']}", outbox=outbox)
         load = partial(SharedDispatcher, name=order["name"], slot=order["slot"], instructions=instructions)
         hooks = PhaseHooks(order["phases"]) if order["phases"] else None
-        run = LoadRun(self._environment, plan, target, recorder, address=None, key=key, hooks=hooks, load=load, tables=False)
+        # One generator reads the workers' logs for all.
+        logs_at = where if order["slot"] == 0 else None
+        run = LoadRun(
+            self._environment, plan, target, recorder, address=None, logs_at=logs_at, key=key, hooks=hooks, load=load, tables=False
+        )
         assert isinstance(run.load, SharedDispatcher)
         self._zero_theirs = float(order["zero"])
         return GeneratorRun(order["run"], run, run.load, instructions, outbox)

@@ -30,6 +30,7 @@ HOOKS = {
     "attempt": "a row was written: attempt (an Attempt)",
     "cold_start": "the first response of an endpoint worker came after a wait: seq, worker_id, seconds (the wait), at_s",
     "worker_ready": "an endpoint worker started and became ready: worker_id, seconds (start to ready), at_s, detail",
+    "worker_log": "one of the last log lines of an endpoint worker, read once for each cause: worker_id, cause, at_s, detail (the line)",
     "queued": "a request waited in the endpoint's queue: seq, stage, worker_id, seconds, at_s",
     "failed": "an error of the service: seq, stage, seconds (sent to response), at_s, cause, detail",
     "wrong": "a response without the expected content: seq, stage, seconds (sent to response), at_s, cause, detail",

@@ -32,6 +32,7 @@ from coldburst.targets.factory import Target
 from coldburst.targets.http import Exchange
 from coldburst.targets.outcome import Evidence, decide
 from coldburst.targets.status_sampler import EndpointSamples, StatusSampler
+from coldburst.targets.worker_logs import WorkerLogs
 
 SAMPLE_S = 1.0
 # A shorter remainder at the end gets no sample, because its CPU share would be noise.
@@ -50,6 +51,7 @@ class LoadRun:
     Args:
         environment: Locust's, for its events and statistics.
         address: the endpoint, polled with ``key`` during the run; None if another process polls it.
+        logs_at: the endpoint whose workers' logs are read after failures, where ``address`` is None.
         hooks: called around each stage and with each attempt.
         load: makes the dispatcher.
         tables: whether to write Locust's own CSV files too.
@@ -65,6 +67,7 @@ class LoadRun:
         recorder: Recorder,
         *,
         address: EndpointAddress | None,
+        logs_at: EndpointAddress | None = None,
         key: str = "",
         hooks: StageHooks | None = None,
         load: Callable[..., Dispatcher] = Dispatcher,
@@ -84,6 +87,7 @@ class LoadRun:
         self.load = load(plan.schedule, plan.seed, self._send, self._refuse, cap=plan.max_in_flight, shed=plan.shed, gate=gate)
         self.samples = EndpointSamples()
         self._sampler: StatusSampler | None = None
+        self._logs = WorkerLogs(address or logs_at, key, self._log_line)
         self._workers: set[str] = set()
         self._statistics = events.RequestStatistics(environment, target.kind, target.url)
         self._locust = LocustCsv(environment, recorder) if tables else None
@@ -146,6 +150,9 @@ class LoadRun:
     def _ready(self, about: Mapping[str, Any]) -> None:
         self._environment.events.worker_ready.fire(**about)
 
+    def _log_line(self, about: Mapping[str, Any]) -> None:
+        self._environment.events.worker_log.fire(at_s=self.load.now(), **about)
+
     def _end_early(self, error: EndRunError) -> None:
         self.ended_by = self.ended_by or error.ended_by
         self.failed = error.failed or self.failed
@@ -169,6 +176,7 @@ class LoadRun:
             self._self_sampler.kill()
             if elapsed_s - self._sampled_s > LEAST_SAMPLE_S:
                 self._sample()
+        self._logs.stop()
         self._statistics.flush()
         if self._locust:
             self._locust.close()
@@ -269,6 +277,7 @@ class LoadRun:
     def _write(self, row: Attempt, exchange: Exchange, before: str = "", proven: str = "") -> None:
         self.recorder.attempt(row, before)
         why = self._cause(row, proven) if row.outcome in events.EXPLAINED else ""
+        self._logs.explain(why, row.worker_id)
         after_s = retry_after_s(exchange.headers) if row.outcome == "throttled" else None
         events.announce(row, cause=why, cold=self._first_of_worker(row), retry_after_s=after_s, on=self._environment.events)
         self._stop_on_fault()

@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
+from coldburst.emulator.api import worker_logs
 from coldburst.emulator.api.queue import json_body
 from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, refusal, require_settled, retry_after
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
@@ -60,11 +61,13 @@ class Management:
             response = await self._answer(request, rest)
         except HttpError as error:
             response = refusal(error, PROBLEM)
+        if response.prepared:
+            return response
         response.headers["RateLimit"] = f'"minute";r={max(0, self._per_minute - used)};t={max(1, math.ceil(over_s))}'
         response.headers["RateLimit-Policy"] = f'"minute";q={self._per_minute};w={WINDOW_S:.0f}'
         return response
 
-    async def _answer(self, request: web.BaseRequest, rest: list[str] | None) -> web.Response:
+    async def _answer(self, request: web.BaseRequest, rest: list[str] | None) -> web.StreamResponse:
         if rest is None:
             _require_method(request, "GET")
             return answer({"gpus": self._gpus()})
@@ -72,6 +75,9 @@ class Management:
             _require_method(request, "GET")
             return answer({"endpoints": [self._view(endpoint) for endpoint in self._endpoints.values()]})
         endpoint = self._endpoints.get(rest[0])
+        if endpoint is not None and len(rest) == 4 and (rest[1], rest[3]) == ("workers", "logs"):
+            _require_method(request, "GET")
+            return await worker_logs.serve(endpoint, request, rest[2])
         if endpoint is None or rest[1:] not in ([], ["workers"]):
             raise HttpError(404, "resource not found")
         require_settled(endpoint.changing_s)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from coldburst.emulator.settings.endpoint_specs import WorkerSpec
+from coldburst.emulator.workers.worker_log import WorkerLog
 from coldburst.serverless.actions import Action
 from coldburst.serverless.simulation.driver import WorkerResult
 
@@ -26,6 +27,9 @@ class WorkerBackend(Protocol):
 
     def kill(self, worker_id: str) -> None:
         """End a worker as a crash would."""
+
+    def log(self, worker_id: str) -> WorkerLog | None:
+        """What a worker wrote; None if it wrote nothing."""
 
     async def end(self) -> None:
         """End all workers."""

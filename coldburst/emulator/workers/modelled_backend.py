@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Mapping
 
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
+from coldburst.emulator.workers.worker_log import WorkerLog
 from coldburst.randomness import stream
 from coldburst.serverless.actions import Action
 from coldburst.serverless.job import Job
@@ -43,6 +44,10 @@ class ModelledBackend:
     def kill(self, worker_id: str) -> None:
         """See WorkerBackend."""
         self._simulation.kill(worker_id, self._endpoint.now())
+
+    def log(self, worker_id: str) -> WorkerLog | None:
+        """See WorkerBackend: a modelled worker writes nothing."""
+        return None
 
     async def end(self) -> None:
         """See WorkerBackend: there is nothing to end."""

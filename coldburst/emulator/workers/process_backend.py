@@ -15,6 +15,7 @@ from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.endpoint_specs import WorkerSpec
 from coldburst.emulator.workers.long_polls import LongPolls
 from coldburst.emulator.workers.processes import WorkerProcesses, outside, sdk_block
+from coldburst.emulator.workers.worker_log import WorkerLog
 from coldburst.serverless.actions import Action, Changed, Deliver, Kill, Launch, Resume, Stop, StopJob
 from coldburst.serverless.simulation.driver import WorkerResult
 
@@ -69,6 +70,10 @@ class ProcessBackend:
     def kill(self, worker_id: str) -> None:
         """See WorkerBackend."""
         self._processes.kill(worker_id)
+
+    def log(self, worker_id: str) -> WorkerLog | None:
+        """See WorkerBackend."""
+        return self._processes.logs.get(worker_id)
 
     async def end(self) -> None:
         """See WorkerBackend."""

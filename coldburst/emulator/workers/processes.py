@@ -11,18 +11,22 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
 from coldburst import emulator_token
 from coldburst.child_processes import OrphanReaper
+from coldburst.emulator.workers.worker_log import LogPipe, WorkerLog
 from coldburst.installation import IMPORT_ROOT
 
 KEPT = ("RUNPOD_LOG_LEVEL", "RUNPOD_DEBUG_LEVEL")
 """Variables of the SDK that developers may set for their workers; the platform sets the others."""
 SECRETS = ("API_TOKEN", "TRANSCRIPTION_API_KEY", "VIDEO_API_KEY", emulator_token.VARIABLE)
 """Keys of other parts of this project, which no worker needs."""
+# Logs of ended workers that are kept.
+MOST_LOGS = 200
 
 
 class WorkerProcesses:
@@ -32,6 +36,9 @@ class WorkerProcesses:
         folder: for the workers' folders.
         grace_s: from SIGTERM to SIGKILL.
         on_exit: called with the worker's id when its process has ended.
+
+    Attributes:
+        logs: of the last MOST_LOGS workers.
     """
 
     def __init__(self, folder: Path, reaper: OrphanReaper, grace_s: float, on_exit: Callable[[str], None]) -> None:
@@ -41,10 +48,14 @@ class WorkerProcesses:
         self._kill_timers: dict[str, asyncio.TimerHandle] = {}
         self._to_kill: set[str] = set()
         self._ending = False
+        self.logs: OrderedDict[str, WorkerLog] = OrderedDict()
 
     def start(self, worker_id: str, command: Sequence[str], environment: Mapping[str, str], *, quiet: bool) -> None:
-        """Start a worker's process, ``quiet`` without its standard output; ignored once all are being ended."""
+        """Start a worker's process, ``quiet`` with its standard output in its log only; ignored once all are being ended."""
         if not self._ending:
+            self.logs[worker_id] = WorkerLog()
+            while len(self.logs) > MOST_LOGS:
+                self.logs.popitem(last=False)
             self._tasks[worker_id] = asyncio.create_task(self._run(worker_id, command, environment, quiet))
 
     def stop(self, worker_id: str) -> None:
@@ -90,21 +101,35 @@ class WorkerProcesses:
         # ValueError: a NUL in the command.
         except (OSError, ValueError) as error:
             report(f"worker {worker_id} could not be started: {error}")
+            self.logs[worker_id].add(f"could not be started: {error}")
         finally:
+            self.logs[worker_id].end()
             shutil.rmtree(folder, ignore_errors=True)
             del self._tasks[worker_id]
             self._to_kill.discard(worker_id)
             self._on_exit(worker_id)
 
     async def _run_in(self, folder: Path, worker_id: str, command: Sequence[str], environment: Mapping[str, str], quiet: bool) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=folder,
-            env=dict(environment),
-            stdin=DEVNULL,
-            stdout=DEVNULL if quiet else sys.stderr.fileno(),
-            start_new_session=True,
-        )
+        log = self.logs[worker_id]
+        pipes = LogPipe(log, None if quiet else sys.stderr.fileno()), LogPipe(log, sys.stderr.fileno())
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=folder,
+                env=dict(environment),
+                stdin=DEVNULL,
+                stdout=pipes[0].entry,
+                stderr=pipes[1].entry,
+                start_new_session=True,
+            )
+            for pipe in pipes:
+                pipe.started()
+            await self._until_end(process, worker_id, command)
+        finally:
+            for pipe in pipes:
+                pipe.close()
+
+    async def _until_end(self, process: Process, worker_id: str, command: Sequence[str]) -> None:
         self._reaper.started(process.pid)
         self._running[worker_id] = process
         if worker_id in self._to_kill:
@@ -113,6 +138,7 @@ class WorkerProcesses:
             exit_code = await process.wait()
             if worker_id not in self._kill_timers and worker_id not in self._to_kill:
                 report(unexpected_end(worker_id, exit_code, command))
+                self.logs[worker_id].add(f"ended {_way(exit_code)}")
         finally:
             self._signal(worker_id, signal.SIGKILL)  # its children
             del self._running[worker_id]
@@ -129,8 +155,11 @@ def report(line: str) -> None:
 
 def unexpected_end(worker_id: str, exit_code: int, command: Sequence[str]) -> str:
     """A line for the emulator's log on a worker process that ended by itself."""
-    way = f"with exit code {exit_code}" if exit_code >= 0 else f"by signal {-exit_code}"
-    return f"worker {worker_id} ended by itself, {way}: {shlex.join(command)}"
+    return f"worker {worker_id} ended by itself, {_way(exit_code)}: {shlex.join(command)}"
+
+
+def _way(exit_code: int) -> str:
+    return f"with exit code {exit_code}" if exit_code >= 0 else f"by signal {-exit_code}"
 
 
 def outside() -> dict[str, str]:
