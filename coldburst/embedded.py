@@ -13,15 +13,13 @@ from typing import Any
 import gevent
 
 from coldburst.record.provenance import environment
+from coldburst.serverless.platform_parameters import EMBEDDED
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 
 READY_S = 60.0
 STOP_S = 5.0
 ID = "embedded"
-# The run is the only client of its management API, so no rate limit is needed there.
-# Its workers share this machine, so they start one after the other; RunPod's own pauses would only make a first look at a report slower.
-_QUICK = [f"{name}={value}" for name, value in (("starting_at_once", 1), ("rise_s", 0), ("surplus_s", 0), ("slot_s", 0), ("report_s", 0))]
-_PLATFORM = tuple(word for parameter in _QUICK for word in ("--platform", parameter))
+_PLATFORM = tuple(word for name, value in EMBEDDED.items() for word in ("--platform", f"{name}={value:g}"))
 _EMULATOR = ("coldburst.emulator", *_PLATFORM, "--endpoint", ID, "--management-per-minute", "100000", "--kind")
 
 

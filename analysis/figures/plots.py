@@ -14,6 +14,7 @@ from .locust_history import histories
 from .response_times import distribution, outcomes, response
 from .style import MissingPlot, Plot
 from .timeline import timeline
+from .what_if import what_if
 
 OWN = (response, distribution, burst, anatomy, waterfall, timeline, outcomes, lateness, generator)
 OF_A_SWEEP = (timeline, response, outcomes, lateness, generator)
@@ -25,4 +26,4 @@ def plots(tables: Tables, answer: SweepAnswer | None = None) -> list[Plot | Miss
         return histories(tables.run.totals)
     if answer is not None:
         return [*answer.plots(), *(make(tables) for make in OF_A_SWEEP), *endpoint_resources(tables)]
-    return [*(make(tables) for make in OWN), *endpoint_resources(tables)]
+    return [*(make(tables) for make in OWN), *what_if(tables), *endpoint_resources(tables)]

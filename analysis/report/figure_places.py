@@ -20,6 +20,9 @@ OF_TRUST = ("lateness", "generator")
 # Folded, because others show the same for most readers; outcomes only if all were ok.
 SELDOM = ("response_time_ecdf", "anatomy", "resources")
 
+# Figures beside the table of the same section.
+BESIDE = ("what_if",)
+
 # Figures of a sweep over all of its settings.
 MIXED = ("timeline", "response_time", "outcomes")
 
@@ -37,9 +40,9 @@ class FigurePlaces:
 def figure_places(plots: Plots, tables: Tables, question: str = "") -> FigurePlaces:
     """The place of each figure that was drawn."""
     drawn = [plot.name for plot in plots if isinstance(plot, Plot)]
-    first = next((name for name in (*_wanted(tables, question), *drawn) if name in drawn), "")
+    first = next((name for name in (*_wanted(tables, question), *drawn) if name in drawn and name not in BESIDE), "")
     trust = tuple(name for name in drawn if name in OF_TRUST)
-    rest = [name for name in drawn if name not in (first, *trust)]
+    rest = [name for name in drawn if name not in (first, *trust, *BESIDE)]
     seldom = (*SELDOM, *(MIXED if question else ()), *(("outcomes",) if _all_ok(tables) else ()))
     more = tuple(name for name in rest if name in seldom)
     return FigurePlaces(first, tuple(name for name in rest if name not in more), more, trust)

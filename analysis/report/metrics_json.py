@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from coldburst.planner.what_if import as_data
+
 from ..gate import objective_results
 from ..gate.objective_metrics import MeasuredRun
 from ..runs import locust_csv
@@ -19,6 +21,7 @@ from ..tables.scale_up import scale_up
 from ..tables.throughput import by_stage
 from ..tables.units import units
 from ..tables.videos import fleets, price_per_s, run_videos
+from ..tables.what_if import run_what_if
 from ..verdict.verdict import Verdict, lateness_limit_s
 
 FORMAT = 1
@@ -56,6 +59,7 @@ def _measured(of: Tables, *, swept: bool) -> dict[str, Any]:
         "response_time_s": {policy: _sample(times) for policy, times in of.response.items()},
         "next_burst_s": _next_s(prediction(of), burst=True),
         "next_run_s": _next_s(prediction(of), burst=False),
+        "what_if": _what_if(of),
         "service_time_s": {policy: _sample(times) for policy, times in of.service.items()},
         "lateness_s": {**_sample(late.times), "limit": lateness_limit_s(of), "held": late.held, "held_max": late.held_max_s},
         "throughput": {"ok": flow.ok, "wall_s": flow.wall_s, "per_s": flow.per_s, "offered_per_s": flow.offered_per_s},
@@ -80,6 +84,13 @@ def _endpoint(of: Tables) -> dict[str, Any]:
         "dispatched_again": dispatched_again(of.requests),
         "polling": None if seen is None else {"late_s": _sample(seen.late), "polls": _sample(seen.polls)},
     }
+
+
+def _what_if(of: Tables) -> dict[str, Any] | None:
+    made = run_what_if(of)
+    if made is None:
+        return None
+    return {"why": made.why, **(as_data(made.found) if made.found else {"requests": 0, "planned": 0, "settings": []})}
 
 
 def _cold(of: Tables) -> dict[str, Any]:

@@ -175,7 +175,7 @@ VIEWS = (
         of_totals=SCALING,
     ),
     ViewSpec("Anatomy of a request, cold against warm", ("anatomy", "waterfall", "sweep_split")),
-    ViewSpec("Cost against P95", ("sweep_cost",), takes="Needs several settings with a price: a sweep with --price."),
+    ViewSpec("Cost against P95", ("sweep_cost", "what_if"), takes="Needs several settings with a price: a sweep with --price."),
     ViewSpec(
         "Cold starts",
         tables=("Cold starts", "Response time, cold and warm", "What cold requests waited for"),

@@ -36,6 +36,7 @@ from .key_figures import TITLE as KEY_FIGURES
 from .key_figures import key_figures
 from .metrics_json import metrics
 from .page import aligned, missing_line, slug, views, write_page
+from .what_if_sheet import what_if_line, what_if_sheet
 
 UNDRAWN = f"--figures no was given; draw them with {PROGRAM} report RUN"
 
@@ -117,6 +118,7 @@ def _content(of: Report, made: Sequence[Plot | MissingPlot]) -> dict[str, Any]:
         "sections": ["Can I trust this?", *(["Circumstances"] if of.run.about else [])],
         "missing": missing_line(made, run_sheets.absent_tables(of.tables)),
         "views": views(made, anchors, sections, totals=of.run.totals is not None),
+        "what_if": what_if_line(of.tables),
         "bar": _bar(of),
         "about": circumstances(of.run.about),
     }
@@ -127,7 +129,8 @@ def _main(of: Report, there: Sequence[Sheet]) -> list[Sheet]:
     kept = [] if of.objectives is None else [of.objectives]
     if of.answer is not None:
         return [*kept, of.answer.policies, *(sheet for sheet in there if sheet.title == of.answer.main.title)]
-    return [there[0] if of.run.totals is not None else key_figures(of.tables), *kept]
+    ahead = what_if_sheet(of.tables)
+    return [there[0] if of.run.totals is not None else key_figures(of.tables), *kept, *([ahead] if ahead else [])]
 
 
 def _something_failed(of: Report) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -67,11 +69,12 @@ class _Served:
         return self.to_s - self.from_s
 
 
-def fit(folder: Path, per_worker: int = 1) -> Fit:
+def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
     """What the run in ``folder`` shows.
 
     Args:
         per_worker: requests at a time that the balancer forwards to a worker; of use only where the answers tell no execution time.
+        most_rows: rows that are read; None = all.
 
     Raises:
         FitError: too few answers, or none whose time on the worker is known.
@@ -79,7 +82,8 @@ def fit(folder: Path, per_worker: int = 1) -> Fit:
     """
     about = run_json.read(folder)
     kind = "QUEUE" if (about.get("target") or {}).get("kind") == "queue" else "LOAD_BALANCER"
-    rows = [row for row in read_attempts(folder / "attempts.csv") if row.outcome == "ok" and row.phase != "warm-up"]
+    read = islice(read_attempts(folder / "attempts.csv"), most_rows)
+    rows = [row for row in read if row.outcome == "ok" and row.phase != "warm-up"]
     served = [*_told(rows), *_inferred([row for row in rows if row.execution_s is None], per_worker)]
     if len(served) < LEAST:
         raise FitError(
@@ -148,14 +152,19 @@ def _inferred(rows: Sequence[Attempt], per_worker: int) -> Iterable[_Served]:
 
 def _beside(served: Sequence[_Served]) -> list[tuple[_Served, int]]:
     """Each answer with the jobs on its worker at its start, itself included."""
-    by_worker: dict[str, list[_Served]] = defaultdict(list)
+    begun: dict[str, list[float]] = defaultdict(list)
+    ended: dict[str, list[float]] = defaultdict(list)
     for one in served:
-        by_worker[one.worker_id].append(one)
-    # The endpoint's times are whole milliseconds: a job that ends as another begins is not beside it.
-    return [
-        (one, 1 + sum(other is not one and other.from_s <= one.from_s < other.to_s - 0.002 for other in by_worker[one.worker_id]))
-        for one in served
-    ]
+        begun[one.worker_id].append(one.from_s)
+        # The endpoint's times are whole milliseconds: a job that ends as another begins is not beside it.
+        ended[one.worker_id].append(max(one.to_s - 0.002, one.from_s))
+    for instants in (*begun.values(), *ended.values()):
+        instants.sort()
+
+    def beside(one: _Served) -> int:
+        return bisect_right(begun[one.worker_id], one.from_s) - bisect_right(ended[one.worker_id], one.from_s)
+
+    return [(one, max(beside(one), 1)) for one in served]
 
 
 def _by_concurrency(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) -> tuple[Distribution, ServiceCurve]:

@@ -13,6 +13,7 @@ from coldburst.serverless.simulation.service_curve import ServiceCurve
 
 # How much workers of one GPU type differ in speed unless it was measured, up and down.
 SPREAD = 0.15
+DAY_S = 86_400.0
 SETTINGS = ("workers_min", "workers_max", "idle_timeout_s", "scaler", "scaler_value", "concurrency", "flashboot")
 
 
@@ -68,6 +69,11 @@ class Scenario:
     def settings(self) -> dict[str, Any]:
         """The operator's settings by name, with the concurrency."""
         return {name: getattr(self.policy, name, self.concurrency) for name in SETTINGS}
+
+    @property
+    def standing_usd_a_day(self) -> float:
+        """What the minimum of workers costs a day, traffic or not."""
+        return self.policy.workers_min * DAY_S * self.usd_per_s
 
     def with_settings(self, **settings: Any) -> Scenario:
         """Another setting of the same endpoint. Raises PolicyError for one out of bounds."""

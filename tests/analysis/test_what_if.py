@@ -1,0 +1,83 @@
+"""The section "What if" of a report."""
+
+import json
+
+import pytest
+
+from analysis.figures.what_if import what_if
+from analysis.report.metrics_json import metrics
+from analysis.report.report import report, write
+from analysis.report.what_if_sheet import what_if_line, what_if_sheet
+from analysis.runs.load import load
+from coldburst.planner import run_directory
+from coldburst.schedule import stages
+from tests.planner.test_simulate import scenario
+from tests.planner.test_what_if import SETTINGS, burst, real
+from tests.support.hostile import undrawn
+from tests.support.locusts import ROOT
+
+
+@pytest.fixture
+def priced(tmp_path):
+    folder = burst(tmp_path)
+    return real(folder, options={"price": "0.001"})
+
+
+def test_the_table_begins_with_what_was_measured(priced):
+    of = report(load(priced)).tables
+    sheet = what_if_sheet(of)
+    assert [row[0] for row in sheet.rows] == ["measured", "predicted as it is", "one more min worker (1)", "idle time-out 30 s"]
+    assert sheet.rows[0][3:5] == ("0", "3")
+    assert sheet.rows[2][-1] == "86.4"
+    assert sheet.remark.startswith("Predicted, not measured")
+    assert sheet.remark.endswith("locustfiles/concurrency.py measures more).")
+    assert what_if_line(of).startswith("predicted P95 of this load as it is: ")
+
+
+def test_page_markdown_and_metrics_have_it(priced, tmp_path):
+    made = report(load(priced))
+    with undrawn():
+        page = write(made, tmp_path / "report")
+    text = page.read_text(encoding="utf-8")
+    assert '<section id="what-if">' in text
+    assert text.count('id="figure-what_if"') == 1
+    assert "**What if:** predicted P95" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    data = json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8"))["what_if"]
+    assert [one["name"] for one in data["settings"]][:2] == ["as it is", "one more min worker (1)"]
+    assert data["settings"][1]["figures"]["usd"]["median"] > 0
+    assert data["settings"][2]["figures"] is None
+    assert (data["why"], data["requests"], data["planned"]) == ("", 30, 30)
+
+
+def test_nothing_is_said_of_a_service_whose_workers_no_platform_starts():
+    of = report(load(ROOT / "tests/runs/burst")).tables
+    assert (what_if(of), what_if_sheet(of), what_if_line(of)) == ([], None, "")
+    assert metrics(of, report(load(ROOT / "tests/runs/burst")).verdict)["what_if"] is None
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"platform": None}, "run.json has no settings of the endpoint"),
+        ({"planned": None}, "the requests of a closed loop are sent when answers arrive"),
+    ],
+)
+def test_a_run_that_does_not_show_enough_says_why(tmp_path, about, said):
+    of = report(load(real(burst(tmp_path), **about))).tables
+    (missing,) = what_if(of)
+    assert missing.reason.startswith(said)
+    assert what_if_sheet(of) is None
+
+
+def test_failures_that_the_model_does_not_have_leave_it_out(tmp_path):
+    folder = burst(tmp_path)
+    rows = (folder / "attempts.csv").read_text(encoding="utf-8").replace(",ok,", ",failed,", 4)
+    (folder / "attempts.csv").write_text(rows, encoding="utf-8")
+    (missing,) = what_if(report(load(folder)).tables)
+    assert missing.reason == "requests failed for reasons that the model does not have: 4 of 30"
+
+
+def test_a_prediction_is_not_predicted_again(tmp_path):
+    folder = run_directory.write(tmp_path, scenario("5"), stages.parse("burst 10"), 1)
+    assert what_if(report(load(folder)).tables) == []
+    assert SETTINGS["workers_max"] == 3
