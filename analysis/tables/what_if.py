@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from coldburst.planner.what_if import NothingToSayError, WhatIf, what_if
 from coldburst.record.prices import PriceError
 
-from ..runs.csv_columns import floats
+from ..runs.csv_columns import Floats, floats
 from ..runs.load import RUNPOD
 from ..statistics.percentiles import ascending, percentile
 from .cost import worker_seconds
@@ -72,7 +71,7 @@ def _usd_per_s(of: Tables) -> float:
     return price.usd_per_s if price else 0.0
 
 
-def _measured(of: Tables, found: WhatIf, due_s: Sequence[float], usd_per_s: float) -> Measured:
+def _measured(of: Tables, found: WhatIf, due_s: Floats, usd_per_s: float) -> Measured:
     rows = of.requests
     whole = found.requests == found.planned
     rows = rows if whole else rows[floats(rows["scheduled_s"]) <= due_s[found.requests - 1]]

@@ -41,7 +41,7 @@ REPORT = Quantiles((0, 50, 100), (0.07, 0.14, 0.31))
 
 # Of the endpoint that a run starts for itself. The run is the only client of its management API, so no rate limit is needed there.
 # Its workers share this machine, so they start one after the other; RunPod's own pauses would only make a first look at a report slower.
-EMBEDDED = {"starting_at_once": 1, "rise_s": 0.0, "surplus_s": 0.0, "slot_s": 0.0, "report_s": 0.0}
+EMBEDDED: dict[str, Any] = {"starting_at_once": 1, "rise_s": 0.0, "surplus_s": 0.0, "slot_s": 0.0, "report_s": 0.0}
 
 
 def _of(default: Any, known: str, source: str, unit: str, meaning: str) -> Any:
