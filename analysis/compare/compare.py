@@ -16,7 +16,7 @@ from coldburst.lines import one_line
 from ..report.page import PAGE, aligned, figure_content, render
 from ..runs.load import Run, RunError, load
 from ..runs.locust_csv import beside
-from . import circumstances, comparison_sheets
+from . import circumstances, comparison_sheets, plan_comparison
 from .compared_run import ComparedRun
 from .comparison_figures import comparison_plots
 from .comparison_lines import ComparisonLine, comparison_lines
@@ -55,7 +55,10 @@ class Comparison:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's description and arguments, and the function that runs it."""
-    parser.description = "Compare runs with a base: each figure side by side, and the difference with its 95 % interval."
+    parser.description = (
+        "Compare runs with a base: each figure side by side, and the difference with its 95 % interval. With a plan as the base (coldburst "
+        "plan predict --runs DIR): the error of each predicted figure, and the assumption that is off."
+    )
     parser.epilog = "Exit code: 0 if the runs were compared, whatever the result; 2 if not."
     parser.add_argument("base", metavar="BASE", type=Path, help="a run directory, or the PREFIX of locust --csv PREFIX")
     parser.add_argument("candidates", metavar="CANDIDATE", type=Path, nargs="+", help="the runs to compare with it")
@@ -66,8 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _command(asked: argparse.Namespace) -> str:
-    of = compare([load(path) for path in (asked.base, *asked.candidates)], anyway=asked.anyway)
-    page = write(of, asked.out or _folder(of))
+    runs = [load(path) for path in (asked.base, *asked.candidates)]
+    if plan_comparison.is_plan(runs[0]) and not plan_comparison.is_plan(runs[1]):
+        against = plan_comparison.compare_plan(*plan_comparison.only_pair(runs), anyway=asked.anyway)
+        page = plan_comparison.write(against, asked.out or _folder(runs[0], runs[1]))
+        return f"comparison: {page}" if asked.quiet else plan_comparison.terminal(against, page)
+    of = compare(runs, anyway=asked.anyway)
+    page = write(of, asked.out or _folder(of.base.run, of.pairs[0].candidate.run))
     return f"comparison: {page}" if asked.quiet else terminal(of, page)
 
 
@@ -127,10 +135,9 @@ def _end(path: Path) -> str:
     return whole if len(whole) <= LONGEST else f"…{whole[1 - LONGEST :]}"
 
 
-def _folder(of: Comparison) -> Path:
+def _folder(base: Run, run: Run) -> Path:
     """compare-BASE in the first candidate, or next to it if that is a prefix."""
-    run = of.pairs[0].candidate.run
-    name = f"compare-{re.sub(r'[^A-Za-z0-9._-]+', '-', of.base.run.id)[:80]}"
+    name = f"compare-{re.sub(r'[^A-Za-z0-9._-]+', '-', base.id)[:80]}"
     return run.path / name if run.totals is None else beside(run.path, f"_{name}")
 
 

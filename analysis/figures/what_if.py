@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from coldburst.planner.predict import Prediction
 
 from ..tables.run_tables import Tables
 from ..tables.what_if import run_what_if
 from . import layout
 from .style import BLUE, FAINT, GREY, ORANGE, MissingPlot, Plot
 
+UNITS = {"usd": "USD", "worker_s": "worker-seconds"}
 NAME, TITLE = "what_if", "Predicted: this load under the settings next to the present one"
 
 
@@ -24,20 +29,22 @@ def what_if(of: Tables) -> list[Plot | MissingPlot]:
         return [MissingPlot(NAME, TITLE, made.why)]
     priced = any(one.scenario.usd_per_s for _, one in made.found.predictions)
     cost = "usd" if priced else "worker_s"
-    known = {"p95_s": made.measured.p95_s, "cost": made.measured.usd if priced else made.measured.worker_s}
-    rows = [
-        {"setting": name}
-        | {f"p95_{end}_s": getattr(one["p95_s"], end) for end in ("median", "low", "high")}
-        | {f"cost_{end}": getattr(one[cost], end) for end in ("median", "low", "high")}
-        | {"cost_unit": "USD" if priced else "worker-seconds", "measured_p95_s": known["p95_s"], "measured_cost": known["cost"]}
-        for name, one in made.found.predictions
-    ]
+    known = {"measured_p95_s": made.measured.p95_s, "measured_cost": made.measured.usd if priced else made.measured.worker_s}
+    rows = [setting_row(name, one, cost) | known for name, one in made.found.predictions]
     runs = len(made.found.predictions[0][1].runs)
     caption = f"Predictions, not measurements: medians and 9 of 10 of {runs} simulated runs. Dashed: measured in this run."
-    return [Plot(NAME, TITLE, caption, pd.DataFrame(rows), _draw, 2.2)]
+    return [Plot(NAME, TITLE, caption, pd.DataFrame(rows), draw_settings, 2.2)]
 
 
-def _draw(figure: Figure, data: pd.DataFrame) -> None:
+def setting_row(name: str, one: Prediction, cost: str) -> dict[str, Any]:
+    """A row for ``draw_settings``; ``cost``: usd or worker_s."""
+    ends = ("median", "low", "high")
+    p95 = {f"p95_{end}_s": getattr(one["p95_s"], end) for end in ends}
+    return {"setting": name, **p95, **{f"cost_{end}": getattr(one[cost], end) for end in ends}, "cost_unit": UNITS[cost]}
+
+
+def draw_settings(figure: Figure, data: pd.DataFrame) -> None:
+    """A bar for each row of ``setting``: P95 and cost with their ranges, beside what was measured."""
     if layout.narrow(figure):
         figure.set_figheight(3.4)
         panels = figure.subplots(2, 1)

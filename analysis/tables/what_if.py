@@ -77,7 +77,7 @@ def _measured(of: Tables, found: WhatIf, due_s: Floats, usd_per_s: float) -> Mea
     rows = rows if whole else rows[floats(rows["scheduled_s"]) <= due_s[found.requests - 1]]
     ok = rows["outcome"] == "ok"
     times = ascending(floats(rows.loc[ok, "response_s"]))
-    worker_s = worker_seconds(of) if whole else None
+    worker_s = (worker_seconds(of) or None) if whole else None
     return Measured(
         percentile(times, 50).value,
         percentile(times, 95).value,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coldburst.installation import program
-from coldburst.planner import answers, arguments, run_directory
+from coldburst.planner import answers, arguments, plan_file, run_directory
 from coldburst.planner.arguments import PlanError, Question
 from coldburst.planner.model.fit import FitError
 from coldburst.planner.predict import PredictionError, predict, predict_all
@@ -152,7 +152,8 @@ def _predict(asked: argparse.Namespace) -> tuple[str, Any]:
     text = answers.predicted(question, prediction)
     if asked.runs:
         folder = run_directory.write(asked.runs, question.scenario, question.stages, seed=1)
-        text += f"\nOne of these runs is in {folder}: coldburst report {folder}"
+        plan_file.write(folder, prediction)
+        text += f"\nOne of these runs is in {folder}: coldburst report {folder}; against a real run: coldburst compare {folder} RUN"
     return text, answers.as_data(prediction)
 
 

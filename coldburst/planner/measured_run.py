@@ -57,7 +57,7 @@ def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = N
         found.curve,
         concurrency=int(policy.scaler_value) if policy.kind == "LOAD_BALANCER" else found.concurrency,
         spread=found.spread,
-        client=_client(about, found.overhead_s),
+        client=client_of(about, found.overhead_s),
         usd_per_s=usd_per_s,
         concurrency_seen=found.concurrency,
         cold_seen=found.start is not None,
@@ -85,7 +85,8 @@ def platform_of(about: Mapping[str, Any]) -> Platform:
     return Platform(**EMBEDDED) if _object(about, "target").get("embedded") is True else Platform()
 
 
-def _client(about: Mapping[str, Any], overhead_s: float) -> Client:
+def client_of(about: Mapping[str, Any], overhead_s: float) -> Client:
+    """How the run sent, by its options."""
     options = _object(about, "options")
     cap = _whole(about.get("max_in_flight")) if about.get("when_full") == "wait" else None
     retries = Retries(min(_whole(options.get("retries")) or 0, 100), _number(options.get("backoff")) or 1.0)
