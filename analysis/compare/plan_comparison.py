@@ -50,16 +50,24 @@ class PlanComparison:
 
     @property
     def headline(self) -> str:
-        """The result in one or two sentences."""
+        """The result, with the reason."""
+        return f"{self.result} {self.reason}".rstrip()
+
+    @property
+    def result(self) -> str:
+        """Whether the plan held."""
         one = next(figure for figure in self.found.figures if figure.name == "p95_s")
         said = f"P95 {_value(one.name, one.measured)}, predicted {_range(one)}"
         if self.found.held:
             return f"The plan held: every figure is in its predicted range; {said}."
         outside = ", ".join(LABELS[figure.name] for figure in self.found.figures if figure.inside is False)
-        return f"Not as planned: {said}. Outside the predicted range: {outside}. {self._reason}"
+        return f"Not as planned: {said}. Outside the predicted range: {outside}."
 
     @property
-    def _reason(self) -> str:
+    def reason(self) -> str:
+        """What is off; "" if the plan held."""
+        if self.found.held:
+            return ""
         apart = f" The endpoint was set otherwise than planned: {'; '.join(self.found.apart)}." if self.found.apart else ""
         if not self.found.off:
             return f"No assumption alone explains it.{apart}"
