@@ -34,8 +34,8 @@ LABELS |= {"not_ok": "requests not ok", "cold_share": "cold share"}
 ASSUMED = {"service": "the service time", "start": "the start of workers", "client": "the client", "scaler": "when workers came"}
 WITH = {"service": "with the run's service times", "start": "with the run's starts", "client": "with the run's client"}
 METHOD = (
-    "Predictions are medians and the range of 9 of 10 simulated runs. An assumption is off if the run's own values in its place take away "
-    "most of the error; what is left with all of the run's values is put down to the platform: when workers came."
+    "Predictions are medians and the ranges in which 9 of 10 runs should end. An assumption is off if the run's own values in its place "
+    "take away most of the error; what is left with all of the run's values is put down to the platform: when workers came."
 )
 
 
@@ -152,7 +152,7 @@ def plan_plot(of: PlanComparison) -> Plot:
     named.append(("with all three", of.found.together))
     known = {"measured_p95_s": by_name["p95_s"], "measured_cost": by_name["worker_s"]}
     data = pd.DataFrame([setting_row(name, one, "worker_s") | known for name, one in named])
-    caption = "Predictions for the run's own arrivals: medians and 9 of 10 simulated runs. Dashed: measured."
+    caption = "Predictions for the run's own arrivals: medians and ranges. Dashed: measured."
     return Plot("plan", "The plan, with the run's values in place of its assumptions", caption, data, draw_settings, 2.8)
 
 

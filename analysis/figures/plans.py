@@ -68,7 +68,7 @@ def _draw_settings(figure: Figure, answers: Sequence[Mapping[str, Any]]) -> None
         text = ", ".join(WORDS[name].format(f"{one['settings'][name]:g}") for name in differing)
         at = (one["figures"][cost]["median"], one["figures"]["p95_s"]["median"])
         axes.annotate(text, at, xytext=(6, -14 if number % 2 else 6), textcoords="offset points", fontsize=8, color=INK)
-    axes.set_xlabel(f"{unit}, median and 9 of 10 runs")
+    axes.set_xlabel(f"{unit}, median and range")
     axes.set_ylabel("P95 response time (s)")
     axes.set_ylim(bottom=0)
 

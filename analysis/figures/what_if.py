@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from coldburst.planner.predict import Prediction
+from coldburst.planner.predict import Prediction, ranges_text
 
 from ..tables.run_tables import Tables
 from ..tables.what_if import run_what_if
@@ -32,7 +32,7 @@ def what_if(of: Tables) -> list[Plot | MissingPlot]:
     known = {"measured_p95_s": made.measured.p95_s, "measured_cost": made.measured.usd if priced else made.measured.worker_s}
     rows = [setting_row(name, one, cost) | known for name, one in made.found.predictions]
     runs = len(made.found.predictions[0][1].runs)
-    caption = f"Predictions, not measurements: medians and 9 of 10 of {runs} simulated runs. Dashed: measured in this run."
+    caption = f"{ranges_text(runs)} Dashed: measured in this run."
     return [Plot(NAME, TITLE, caption, pd.DataFrame(rows), draw_settings, 2.2)]
 
 

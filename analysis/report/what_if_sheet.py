@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from coldburst.planner.predict import Prediction, Range
+from coldburst.planner.predict import Prediction, Range, ranges_text
 from coldburst.planner.what_if import NOW, Alternative, WhatIf
 
 from ..tables.run_tables import Tables
@@ -78,7 +78,7 @@ def _remark(of: WhatIf) -> str:
     apart = f"Workers differ by ±{of.spread:.0%}, {'as measured' if of.spread_measured else 'assumed'}"
     left = " ".join(_left_out(one) for one in of.alternatives if one.prediction is None)
     return (
-        f"Predicted, not measured: the platform's model with this run's times.{part} Medians and 9 of 10 of {runs} simulated runs. "
+        f"{ranges_text(runs)} The platform's model with this run's times.{part} "
         f"{apart}. "
         f"USD are for this load alone; a minimum of workers is billed without load too. {left}"
     ).rstrip()

@@ -10,7 +10,7 @@ from typing import Any
 from coldburst.planner.arguments import Question
 from coldburst.planner.model import theory
 from coldburst.planner.model.scenario import SETTINGS, Scenario
-from coldburst.planner.predict import Prediction, Range
+from coldburst.planner.predict import Prediction, Range, ranges_text
 from coldburst.planner.search import Rated, Recommendation
 from coldburst.record.objectives import Objective
 
@@ -285,7 +285,7 @@ def _sanity(question: Question) -> list[str]:
 
 def _basis(question: Question, runs: int) -> list[str]:
     said = "; ".join(f"{name}: {text}" for name, text in question.sources)
-    counted = f"Ranges hold 9 of 10 of {runs} simulated runs. " if runs else ""
+    counted = f"{ranges_text(runs)} " if runs else ""
     return [f"{counted}It rests on: {said}."]
 
 

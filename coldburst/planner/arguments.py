@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from coldburst.planner.measured_run import KINDS, MOST_WORKERS, parameters_of, settings_of
 from coldburst.planner.model import distributions, fit
 from coldburst.planner.model.distributions import ALONE, Distribution, parse
 from coldburst.planner.model.scenario import SPREAD, Client, Scenario
@@ -22,13 +23,16 @@ from coldburst.serverless.policy import Policy
 from coldburst.serverless.simulation.service_curve import ServiceCurve
 from coldburst.service.process import number, whole
 
-KINDS = {"queue": "QUEUE", "balancer": "LOAD_BALANCER"}
 SCALERS = {"queue-delay": "QUEUE_DELAY", "request-count": "REQUEST_COUNT"}
-MOST_WORKERS = 1000
 EXAMPLE = "burst 30"
 # Parameters of the platform that a plan has options of its own for.
 ELSEWHERE = {"start_s": "--start", "load_s": "--load"}
-DEFAULTS = {"workers_min": "0", "workers_max": "3", "concurrency": "the run's, else 1", "idle_timeout_s": "5"}
+DEFAULTS = {
+    "workers_min": "the run's, else 0",
+    "workers_max": "the run's, else 3",
+    "concurrency": "the run's, else 1",
+    "idle_timeout_s": "the run's, else 5",
+}
 
 
 class PlanError(ValueError):
@@ -86,8 +90,8 @@ def _add_settings(option: Callable[..., Any], many: bool, defaults: Mapping[str,
         metavar="S",
         help=f"seconds until an idle worker stops (default: {defaults['idle_timeout_s']})",
     )
-    option("--scaler", choices=SCALERS, help="what adds workers (default: queue-delay; request-count for a balancer)")
-    option("--scaler-value", type=value, metavar="X", help="seconds in the queue, or requests per worker (default: 4)")
+    option("--scaler", choices=SCALERS, help="what adds workers (default: the run's, else queue-delay; request-count for a balancer)")
+    option("--scaler-value", type=value, metavar="X", help="seconds in the queue, or requests per worker (default: the run's, else 4)")
     option("--flashboot", action="store_true", help="stopped workers are cached and resume fast")
     option(
         "--platform", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the platform, as in hold_s=60; help lists all"
@@ -116,16 +120,17 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
     Raises:
         PlanError, FitError, RunJsonError, ScheduleError, PriceError, PolicyError.
     """
-    found = fit.fit(asked.run, _places(asked, defaults or {})) if asked.run else None
     about = run_json.read(asked.run) if asked.run else {}
-    platform = _platform(asked.platform)
+    platform = _platform(asked.platform, parameters_of(about))
+    present = _present(asked, about)
+    found = fit.fit(asked.run, _places(asked, present | _given(defaults or {}))) if asked.run else None
     service, curve, seen, source = _service(asked, found)
     start, load, start_source = _start(asked, found)
     settings = {name: getattr(asked, name) for name in ("workers_min", "workers_max", "concurrency", "idle_timeout_s", "scaler_value")}
     settings |= defaults or {}
     kind = KINDS[asked.kind] if asked.kind else found.kind if found else "QUEUE"
     concurrency = settings.pop("concurrency")
-    policy = _policy(kind, asked.scaler, asked.flashboot, settings)
+    policy = _policy(kind, asked.scaler, asked.flashboot, settings, present)
     spread = asked.spread if asked.spread is not None else found.spread if found else SPREAD
     client = Client(asked.max_in_flight, asked.deadline, Retries(asked.retries), found.overhead_s if found else 0.0)
     scenario = Scenario(
@@ -138,9 +143,10 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
         concurrency=_at_a_time(policy, concurrency, found),
         spread=spread,
         client=client,
-        usd_per_s=_price(asked.price or (about.get("options") or {}).get("price") or ""),
+        usd_per_s=_price(asked, about),
         every_s=getattr(asked, "every", 0.0),
         concurrency_seen=seen,
+        workers_seen=found.workers if found and seen else 0,
         with_report=found is not None and asked.service_time is None and asked.service_curve is None,
         cold_seen=not found or found.start is not None or asked.start is not None or asked.load is not None,
     )
@@ -149,17 +155,18 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
         ("service", source),
         ("start of a worker", start_source),
         ("workers differ", f"±{spread:.0%}" + (", measured" if measured_spread else ", assumed" if asked.spread is None else "")),
+        *((("other settings", "those of the run"),) if present else ()),
         ("platform", "its default parameters" + _but(platform)),
     )
     return Question(scenario, traffic(asked, about), sources)
 
 
-def _platform(settings: Sequence[str]) -> Platform:
+def _platform(settings: Sequence[str], usual: Mapping[str, Any]) -> Platform:
     for setting in settings:
         if option := ELSEWHERE.get(setting.partition("=")[0]):
             raise PlanError(f"'--platform {setting}': in a plan this is {option}, which takes distributions too")
     try:
-        return platform_with(settings)
+        return platform_with(settings, usual)
     except ValueError as error:
         raise PlanError(str(error)) from None
 
@@ -169,9 +176,10 @@ def _but(platform: Platform) -> str:
     return f" but {given}" if given else ""
 
 
-def _places(asked: argparse.Namespace, given: dict[str, Any]) -> int:
+def _places(asked: argparse.Namespace, given: Mapping[str, Any]) -> int:
     """Requests at a time that a balancer forwards to a worker."""
-    return max(int(given.get("scaler_value") or (asked.scaler_value if isinstance(asked.scaler_value, float) else 0) or 1), 1)
+    stated = asked.scaler_value if isinstance(asked.scaler_value, float) else None
+    return max(int(stated or given.get("scaler_value") or 1), 1)
 
 
 def _at_a_time(policy: Policy, stated: int | None, found: fit.Fit | None) -> int:
@@ -230,16 +238,37 @@ def _start(asked: argparse.Namespace, found: fit.Fit | None) -> tuple[Distributi
     return usual, load, f"{usual} s and load {load} s, assumed: give --start and --load"
 
 
-def _policy(kind: str, scaler: str | None, flashboot: bool, settings: dict[str, Any]) -> Policy:
-    given = {name: value for name, value in settings.items() if value is not None}
-    least = given.get("workers_min", 0)
-    given.setdefault("workers_max", max(3, least))
-    chosen = SCALERS[scaler] if scaler else "QUEUE_DELAY" if kind == "QUEUE" else "REQUEST_COUNT"
-    return Policy(kind=kind, scaler=chosen, flashboot=flashboot, **given)
+def _present(asked: argparse.Namespace, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's settings, without those that go with another kind or scaler than is asked for."""
+    present = settings_of(about)
+    if asked.kind and present.get("kind") != KINDS[asked.kind]:
+        return {}
+    if asked.scaler and present.get("scaler") != SCALERS[asked.scaler]:
+        present.pop("scaler_value", None)
+    return present
 
 
-def _price(text: str) -> float:
-    return prices.read(text, date.today()).usd_per_s if text else 0.0
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _policy(kind: str, scaler: str | None, flashboot: bool, settings: Mapping[str, Any], present: Mapping[str, Any]) -> Policy:
+    given = dict(present) | _given(settings)
+    if settings["workers_max"] is None:
+        given["workers_max"] = max(present.get("workers_max", 3), given.get("workers_min", 0))
+    usual = "QUEUE_DELAY" if kind == "QUEUE" else "REQUEST_COUNT"
+    given["scaler"] = SCALERS[scaler] if scaler else present.get("scaler", usual)
+    return Policy(**given | {"kind": kind, "flashboot": flashboot or present.get("flashboot", False)})
+
+
+def _price(asked: argparse.Namespace, about: Mapping[str, Any]) -> float:
+    """The price that is given, or that the run was given, or the catalogue's at its time."""
+    if text := asked.price or (about.get("options") or {}).get("price"):
+        return prices.read(text, date.today()).usd_per_s
+    platform = about.get("platform")
+    said = platform.get("price") if isinstance(platform, dict) else None
+    usd_per_s = said.get("usd_per_s") if isinstance(said, dict) else None
+    return float(usd_per_s) if isinstance(usd_per_s, int | float) and 0 < usd_per_s < 1 else 0.0
 
 
 def _time(text: str) -> Distribution:

@@ -50,7 +50,7 @@ def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = N
     found = fit.fit(folder, int(policy.scaler_value) if policy.kind == "LOAD_BALANCER" else 1, most_rows)
     scenario = Scenario(
         policy,
-        platform_of(about),
+        Platform(**parameters_of(about)),
         found.service,
         found.start or NOTHING,
         NOTHING,
@@ -60,6 +60,7 @@ def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = N
         client=client_of(about, found.overhead_s),
         usd_per_s=usd_per_s,
         concurrency_seen=found.concurrency,
+        workers_seen=found.workers,
         cold_seen=found.start is not None,
         with_report=True,
     )
@@ -68,21 +69,30 @@ def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = N
 
 def policy_of(about: Mapping[str, Any]) -> Policy:
     """The operator's settings in run.json. Raises PredictionError and PolicyError."""
+    settings = settings_of(about)
+    if not settings:
+        raise PredictionError(NO_SETTINGS)
+    if settings["kind"] == "LOAD_BALANCER" and "scaler_value" not in settings:
+        raise PredictionError("run.json does not have the scaler's value, which is how many requests at a time a worker gets")
+    return Policy(**settings)
+
+
+def settings_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json has of the arguments of Policy; empty without the numbers of workers."""
     kind = KINDS.get(str(_object(about, "target").get("kind")))
     said = _object(_object(about, "platform"), "settings")
     least, most = (_whole(said.get(name)) for name in ("workers_min", "workers_max"))
     if kind is None or least is None or most is None or most > MOST_WORKERS:
-        raise PredictionError(NO_SETTINGS)
-    given: dict[str, Any] = {name: value for name in ("idle_timeout_s", "scaler_value") if (value := _number(said.get(name))) is not None}
-    if kind == "LOAD_BALANCER" and "scaler_value" not in given:
-        raise PredictionError("run.json does not have the scaler's value, which is how many requests at a time a worker gets")
-    scaler = said.get("scaler") if kind == "QUEUE" else "REQUEST_COUNT"
-    return Policy(kind, least, most, scaler=str(scaler), flashboot=said.get("flashboot") is True, **given)
+        return {}
+    given = {name: value for name in ("idle_timeout_s", "scaler_value") if (value := _number(said.get(name))) is not None}
+    scaler = str(said.get("scaler")) if kind == "QUEUE" else "REQUEST_COUNT"
+    counts = {"workers_min": least, "workers_max": most}
+    return {"kind": kind, "scaler": scaler, "flashboot": said.get("flashboot") is True, **counts, **given}
 
 
-def platform_of(about: Mapping[str, Any]) -> Platform:
-    """The platform's parameters; the embedded endpoint's differ, see ``EMBEDDED``."""
-    return Platform(**EMBEDDED) if _object(about, "target").get("embedded") is True else Platform()
+def parameters_of(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The platform's parameters that are not the default ones: those of the embedded endpoint, see ``EMBEDDED``."""
+    return EMBEDDED if _object(about, "target").get("embedded") is True else {}
 
 
 def client_of(about: Mapping[str, Any], overhead_s: float) -> Client:

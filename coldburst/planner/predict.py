@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -17,6 +18,14 @@ from coldburst.schedule.stages import Stage
 SEEDS = 20
 # Of the interval: nine of ten runs end inside it, if the endpoint is as assumed.
 LEVEL = 0.9
+
+
+def ranges_text(runs: int) -> str:
+    """What the ranges of so many simulated runs are, as a sentence."""
+    level = (runs - 1) / (runs + 1)
+    if level >= LEVEL:
+        return f"Predicted, by {runs:,} simulated runs: 9 of 10 real ones should end in these ranges."
+    return f"Predicted, by {runs:,} simulated runs: their ranges, in which {level:.0%} of real ones should end."
 
 
 class PredictionError(ValueError):
@@ -52,7 +61,7 @@ Pool = Callable[[Callable[[Task], Result], list[Task]], list[Result]]
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The median over the simulated runs, and the interval that holds nine of ten of them."""
+    """The median over the simulated runs, and the interval in which a further run ends with probability LEVEL."""
 
     median: float
     low: float
@@ -107,10 +116,16 @@ def predict_all(
 def check(scenario: Scenario) -> None:
     """Raises PredictionError where the scenario leaves what was measured."""
     seen = scenario.concurrency_seen
-    if seen and scenario.concurrency > seen and not len(scenario.curve.jobs) > 1:
+    if seen and scenario.concurrency > seen:
         raise PredictionError(
             f"the run shows at most {seen} at a time on a worker, so {scenario.concurrency} at a time cannot be predicted from it: "
             "measure that setting, or give the service times as --service-curve 1:0.3,8:0.4"
+        )
+    stated = scenario.curve.jobs
+    if not seen and len(stated) > 1 and scenario.concurrency > stated[-1]:
+        raise PredictionError(
+            f"the service curve {scenario.curve} ends at {stated[-1]:g} at a time on a worker, so {scenario.concurrency} at a time cannot "
+            "be predicted from it: give --service-curve a point for that"
         )
     if not scenario.cold_seen and scenario.policy.workers_max > scenario.policy.workers_min:
         raise PredictionError(
@@ -121,15 +136,22 @@ def check(scenario: Scenario) -> None:
 
 def _one(stages: Sequence[Stage], task: Task) -> Result:
     scenario, seed = task
-    rng = stream(seed, "what was measured")
-    resampled = {name: getattr(scenario, name).resampled(rng) for name in ("service", "start", "load")}
-    run = simulate(replace(scenario, **resampled), stages, seed)
+    run = simulate(_resampled(scenario, stream(seed, "what was measured")), stages, seed)
     last = {row.seq: row for row in run.rows}
     rows = list(last.values())
     between_s = scenario.policy.workers_min * max(scenario.every_s - run.end_s, 0.0)
     idle_s = run.bill.idle_s + between_s
     found = figures(rows, run.bill.start_s, run.bill.execution_s, idle_s, scenario.usd_per_s, max(run.end_s, scenario.every_s))
     return found, Counter(row.outcome for row in rows)
+
+
+def _resampled(scenario: Scenario, rng: random.Random) -> Scenario:
+    """The scenario as another calibration might have measured it: its times, and the workers that it happened to get."""
+    service, start, load = (getattr(scenario, name).resampled(rng) for name in ("service", "start", "load"))
+    if scenario.workers_seen and service.form == "measured":
+        # A uniform spread has a standard deviation of a root of three less.
+        service = service.scaled(math.exp(rng.gauss(0, scenario.spread / (3 * scenario.workers_seen) ** 0.5)))
+    return replace(scenario, service=service, start=start, load=load)
 
 
 def figures(rows: Sequence[Attempt], start_s: float, execution_s: float, idle_s: float, usd_per_s: float, end_s: float) -> Figures:
@@ -171,6 +193,9 @@ def _prediction(scenario: Scenario, found: Sequence[Result]) -> Prediction:
 
 
 def _range(values: Sequence[float]) -> Range:
+    """The median, and the order statistics between which a further value lies with probability LEVEL, or the extremes of too few values."""
     known = sorted(value for value in values if not math.isnan(value))
-    tail = (1 - LEVEL) / 2
-    return Range(nearest_rank(known, 0.5), nearest_rank(known, tail), nearest_rank(known, 1 - tail))
+    if not known:
+        return Range(math.nan, math.nan, math.nan)
+    rank = max(math.floor((1 - LEVEL) / 2 * (len(known) + 1) + 1e-9), 1)
+    return Range(nearest_rank(known, 0.5), known[rank - 1], known[-rank])

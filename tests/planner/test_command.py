@@ -5,6 +5,7 @@ import json
 import pytest
 
 from coldburst.planner.command import main
+from tests.planner.test_what_if import burst
 from tests.support.locusts import ROOT
 
 BURST = str(ROOT / "tests/runs/queue")
@@ -59,6 +60,17 @@ def test_a_run_is_predicted_again_from_its_own_rows(capsys):
     code, out, _ = answer(capsys, "predict", "--from", BURST, "--seeds", "3", "--workers-max", "3", "--schedule", "burst 30", "--load", "6")
     assert code == 0
     assert "measured values" in out
+
+
+def test_the_settings_are_those_of_the_run_unless_given(capsys, tmp_path):
+    run = burst(tmp_path, workers_max=2)
+    code, out, _ = answer(capsys, "predict", "--from", str(run), "--seeds", "3", "--json", str(tmp_path / "a.json"))
+    assert code == 0
+    assert "other settings: those of the run" in out
+    assert json.loads((tmp_path / "a.json").read_text())["settings"]["workers_max"] == 2
+    answer(capsys, "predict", "--from", str(run), "--seeds", "3", "--workers-min", "4", "--json", str(tmp_path / "a.json"))
+    settings = json.loads((tmp_path / "a.json").read_text())["settings"]
+    assert (settings["workers_min"], settings["workers_max"]) == (4, 4)
 
 
 def test_sweep_marks_what_nothing_beats(capsys):

@@ -6,7 +6,7 @@ from statistics import fmean, pvariance
 
 import pytest
 
-from coldburst.planner.model.distributions import ALONE, Distribution, DistributionError, curve_and_service, measured, parse
+from coldburst.planner.model.distributions import ALONE, ENOUGH, Distribution, DistributionError, curve_and_service, measured, parse
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,22 @@ def test_measured_values_are_drawn_and_resampled_from_themselves():
     rng = random.Random(1)
     assert {one.draw(rng) for _ in range(100)} == {1.0, 2.0, 3.0}
     assert (one.mean_s, one.variance) == (2.0, pytest.approx(2 / 3))
-    again = one.resampled(rng)
-    assert len(again.numbers) == 3
-    assert set(again.numbers) <= {1.0, 2.0, 3.0}
     assert parse("5").resampled(rng) == parse("5")
+
+
+def test_enough_values_are_resampled_from_themselves():
+    values = [float(number) for number in range(1, ENOUGH + 1)]
+    again = measured(values).resampled(random.Random(1))
+    assert len(again.numbers) == ENOUGH
+    assert set(again.numbers) <= set(values)
+
+
+def test_the_mean_of_a_few_values_is_as_uncertain_as_they_vary():
+    """One start of 10 s: its mean may be off by 15 %; of four values by half of that."""
+    for values, share in (([10.0], 0.15), ([10.0] * 4, 0.075)):
+        means = [measured(values).resampled(random.Random(seed)).mean_s for seed in range(400)]
+        assert fmean(means) == pytest.approx(10.0, rel=0.03)
+        assert pvariance(means) ** 0.5 == pytest.approx(10 * share, rel=0.15)
 
 
 @pytest.mark.parametrize(

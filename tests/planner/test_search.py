@@ -1,8 +1,12 @@
 """The search finds what trying every setting finds."""
 
+from dataclasses import replace
+from statistics import pstdev
+
 import pytest
 
-from coldburst.planner.predict import predict, predict_all
+from coldburst.planner.model import distributions
+from coldburst.planner.predict import predict, predict_all, ranges_text
 from coldburst.planner.search import grid, rate, read_objectives, recommend, value_of
 from coldburst.record.objectives import ObjectiveError
 from coldburst.schedule import stages
@@ -44,8 +48,22 @@ def test_an_unknown_metric_is_refused():
         read_objectives("wer<5%")
 
 
-def test_ranges_hold_the_middle_nine_tenths_of_the_runs():
-    prediction = predict(scenario("exp:5"), TRAFFIC, seeds=20)
+@pytest.mark.parametrize(("seeds", "low"), [(20, 0), (5, 0), (60, 2)])
+def test_a_further_run_ends_between_these_order_statistics(seeds, low):
+    """Between the k-th smallest and the k-th largest of n lie n + 1 - 2k of the n + 1 places of one more: 19 of 21, 4 of 6, 55 of 61."""
+    prediction = predict(scenario("exp:5"), TRAFFIC, seeds=seeds)
     values = sorted(run.p95_s for run in prediction.runs)
     found = prediction["p95_s"]
-    assert (found.low, found.median, found.high) == (values[0], values[9], values[18])
+    assert (found.low, found.median, found.high) == (values[low], values[(seeds + 1) // 2 - 1], values[-1 - low])
+
+
+def test_few_runs_say_that_their_ranges_hold_less():
+    assert "9 of 10 real ones should end in these ranges" in ranges_text(20)
+    assert "in which 67% of real ones should end" in ranges_text(5)
+
+
+def test_a_calibration_on_few_workers_is_uncertain_by_how_much_they_differ():
+    measured = replace(scenario("5"), service=distributions.measured([5.0] * 8), spread=0.3, workers_seen=1)
+    values = [run.execution_s for run in predict(measured, stages.parse("burst 20"), seeds=40).runs]
+    many = [run.execution_s for run in predict(replace(measured, workers_seen=1000), stages.parse("burst 20"), seeds=40).runs]
+    assert pstdev(values) > 1.5 * pstdev(many)

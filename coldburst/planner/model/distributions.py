@@ -14,6 +14,12 @@ EXAMPLES = "'5' (always), 'exp:5' (mean), 'uniform:4:6' (lowest, highest), 'logn
 _FORMS = {"exp": 1, "uniform": 2, "lognormal": 2}
 
 
+# Fewer measured values than this show neither their mean nor their spread well; how much they vary at least, as a share.
+ENOUGH, FEW_VARY = 8, 0.15
+# Of the standard normal distribution, at 10, 30, 50, 70 and 90 %.
+NORMAL_QUANTILES = (-1.282, -0.524, 0.0, 0.524, 1.282)
+
+
 class DistributionError(ValueError):
     """The text is no distribution; the message shows right ones."""
 
@@ -77,10 +83,22 @@ class Distribution:
         return mean_s**2 if self.form == "exp" else 0.0
 
     def resampled(self, rng: random.Random) -> Distribution:
-        """What another run of the same length might have measured: the bootstrap; a named form stays as it is."""
+        """What another run of the same length might have measured: the bootstrap; a named form stays as it is.
+
+        The bootstrap of a few values hardly varies, and that of one not at all. So fewer than ENOUGH vary by FEW_VARY at least.
+        """
         if self.form != "measured":
             return self
-        return measured(rng.choices(self.numbers, k=len(self.numbers)))
+        numbers = rng.choices(self.numbers, k=len(self.numbers))
+        if len(numbers) >= ENOUGH:
+            return measured(numbers)
+        vary = max(self.variance**0.5 / self.mean_s, FEW_VARY) if self.mean_s else FEW_VARY
+        together = rng.gauss(0, vary / len(numbers) ** 0.5)
+        return measured([number * math.exp(together + vary * apart) for number in numbers for apart in NORMAL_QUANTILES])
+
+    def scaled(self, factor: float) -> Distribution:
+        """The measured values times ``factor``."""
+        return measured([number * factor for number in self.numbers])
 
     def __str__(self) -> str:
         if self.form == "measured":

@@ -42,6 +42,7 @@ class Fit:
         start: launch of a worker to its readiness; None where no worker started during the run.
         spread: how much workers differ, as a share of their mean; SPREAD where it cannot be measured.
         spread_measured: whether it was.
+        workers: how many workers answered.
         overhead_s: median time of a request outside queue and worker.
         kind: QUEUE or LOAD_BALANCER.
     """
@@ -54,6 +55,7 @@ class Fit:
     spread_measured: bool
     overhead_s: float
     kind: str
+    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
         spread_measured=spread is not None,
         overhead_s=max(median(overheads), 0.0) if overheads else 0.0,
         kind=kind,
+        workers=len({one.worker_id for one in served}),
     )
 
 

@@ -43,6 +43,7 @@ class Scenario:
         start: container start of a worker, load of its model.
         concurrency: jobs at a time on one worker.
         spread: how much workers differ in speed, up and down: 0.15 = from 0.85 to 1.15 times the service time.
+        workers_seen: workers that the service time was measured on; 0 = stated, not measured.
         concurrency_seen: most jobs at a time on a worker that the service time is known for; 0 = stated, not measured.
         usd_per_s: price of a worker-second; 0 = unknown.
         every_s: the traffic comes again after this long, and the minimum of workers is billed until then; 0 = at once.
@@ -62,6 +63,7 @@ class Scenario:
     usd_per_s: float = 0.0
     every_s: float = 0.0
     concurrency_seen: int = 0
+    workers_seen: int = 0
     cold_seen: bool = True
     with_report: bool = False
 
