@@ -11,7 +11,6 @@ from typing import Any
 from coldburst.planner.model import fit
 from coldburst.planner.model.distributions import Distribution
 from coldburst.planner.model.scenario import Client, Scenario
-from coldburst.planner.predict import PredictionError
 from coldburst.record import run_json
 from coldburst.schedule.retries import Retries
 from coldburst.serverless.platform_parameters import EMBEDDED, Platform
@@ -23,6 +22,10 @@ NO_SETTINGS = (
     "run.json has no settings of the endpoint: its workers and scaler are read from RunPod's REST v2, with a key in RUNPOD_API_KEY that may"
 )
 NOTHING = Distribution("fixed", (0.0,))
+
+
+class UnknownSettingsError(ValueError):
+    """run.json does not have the endpoint's settings; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = N
         most_rows: rows that are read; None = all.
 
     Raises:
-        PredictionError: run.json does not have the endpoint's settings.
+        UnknownSettingsError: run.json does not have the endpoint's settings.
         FitError: the rows do not show how long a job takes.
         RunJsonError, PolicyError: run.json cannot be used.
     """
@@ -68,12 +71,12 @@ def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = N
 
 
 def policy_of(about: Mapping[str, Any]) -> Policy:
-    """The operator's settings in run.json. Raises PredictionError and PolicyError."""
+    """The operator's settings in run.json. Raises UnknownSettingsError and PolicyError."""
     settings = settings_of(about)
     if not settings:
-        raise PredictionError(NO_SETTINGS)
+        raise UnknownSettingsError(NO_SETTINGS)
     if settings["kind"] == "LOAD_BALANCER" and "scaler_value" not in settings:
-        raise PredictionError("run.json does not have the scaler's value, which is how many requests at a time a worker gets")
+        raise UnknownSettingsError("run.json does not have the scaler's value, which is how many requests at a time a worker gets")
     return Policy(**settings)
 
 

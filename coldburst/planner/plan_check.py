@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from coldburst.planner.measured_run import NOTHING, client_of, policy_of
+from coldburst.planner.measured_run import NOTHING, UnknownSettingsError, client_of, policy_of
 from coldburst.planner.model import fit
 from coldburst.planner.model.scenario import SETTINGS, Scenario
 from coldburst.planner.plan_file import Plan
-from coldburst.planner.predict import Prediction, PredictionError, Range, predict_all
+from coldburst.planner.predict import Prediction, Range, predict_all
 from coldburst.record import run_json
 from coldburst.record.attempt import Attempt
 from coldburst.schedule.stages import Stage
@@ -172,7 +172,7 @@ def _apart(planned: Scenario, about: Mapping[str, Any]) -> tuple[str, ...]:
     """Settings of the endpoint that differ from the plan's; empty where run.json has none."""
     try:
         policy = policy_of(about)
-    except (PredictionError, PolicyError):
+    except (UnknownSettingsError, PolicyError):
         return ()
     both = [(name, getattr(planned.policy, name), getattr(policy, name)) for name in SETTINGS if name != "concurrency"]
     return tuple(f"{name} {mine} planned, {its} in the run" for name, mine, its in both if mine != its)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coldburst.planner.measured_run import measured_run
+from coldburst.planner.measured_run import UnknownSettingsError, measured_run
 from coldburst.planner.model.fit import FitError
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.predict import Prediction, PredictionError, predict_all
@@ -82,7 +82,7 @@ def what_if(folder: Path, due_s: Sequence[float], usd_per_s: float) -> WhatIf:
         stage = Stage("what if", chosen[-1], at=tuple(chosen))
         seeds = min(max(REQUESTS // len(chosen), LEAST_SEEDS), SEEDS)
         predictions = iter(predict_all(scenarios, [stage], seeds=seeds))
-    except (FitError, PredictionError, PolicyError, RunJsonError) as error:
+    except (FitError, PredictionError, PolicyError, RunJsonError, UnknownSettingsError) as error:
         raise NothingToSayError(str(error)) from error
     alternatives = tuple(Alternative(name, next(predictions) if scenario else None, why) for name, scenario, why in asked)
     return WhatIf(alternatives, len(chosen), len(due_s), found.fit.spread, found.fit.spread_measured)

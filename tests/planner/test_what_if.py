@@ -5,8 +5,7 @@ import json
 import pytest
 
 from coldburst.planner import run_directory
-from coldburst.planner.measured_run import measured_run, policy_of
-from coldburst.planner.predict import PredictionError
+from coldburst.planner.measured_run import UnknownSettingsError, measured_run, policy_of
 from coldburst.planner.what_if import MOST_REQUESTS, NothingToSayError, as_data, what_if
 from coldburst.schedule import stages
 from coldburst.serverless.errors import PolicyError
@@ -95,7 +94,7 @@ def test_a_long_run_is_simulated_in_part_with_fewer_seeds(tmp_path):
 )
 def test_settings_that_are_missing_or_odd_are_refused(tmp_path, settings, said):
     folder = real(run_directory.write(tmp_path, scenario("5"), stages.parse("burst 10"), 1), settings)
-    with pytest.raises((PredictionError, PolicyError), match=said):
+    with pytest.raises((UnknownSettingsError, PolicyError), match=said):
         measured_run(folder)
     with pytest.raises(NothingToSayError, match=said):
         what_if(folder, [0.0] * 10, 0.0)
@@ -109,7 +108,7 @@ def test_a_run_without_cold_starts_is_refused(tmp_path):
 
 def test_a_balancers_places_must_be_known():
     settings = {name: value for name, value in SETTINGS.items() if name != "scaler_value"}
-    with pytest.raises(PredictionError, match="does not have the scaler's value"):
+    with pytest.raises(UnknownSettingsError, match="does not have the scaler's value"):
         policy_of({"target": {"kind": "balancer"}, "platform": {"settings": settings}})
 
 
