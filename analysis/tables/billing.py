@@ -23,6 +23,8 @@ _Job = tuple[float, float, bool]
 
 # Seconds from the end of a job to the stop of a worker, seen once where no idle timeout applies (RunPod's golden path 15).
 SURPLUS_S = 57.0
+# A balancer's place at a worker outlives the request by so much (docs/fidelity.md, probe 1), and the worker is idle only then.
+PLACE_S = 0.16
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def _stop_s(span: Span, jobs: Mapping[str, list[_Job]], platform: Platform, end_
         return max(end_s, span.start_s)
     until_s = math.inf if span.gone_s is None else span.gone_s
     # Each is at most the true end: a poll shows a worker with a job while it has one.
-    busy = [end for _, end, _ in jobs.get(span.worker_id, ()) if span.start_s < end <= until_s]
+    place_s = PLACE_S if platform.settings.type == "LOAD_BALANCER" else 0.0
+    busy = [end + place_s for _, end, _ in jobs.get(span.worker_id, ()) if span.start_s < end <= until_s]
     busy += [] if span.busy_s is None else [span.busy_s]
     last_s = max(busy, default=span.ready_s)
     idle_s = _idle_s(platform.settings)

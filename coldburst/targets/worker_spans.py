@@ -7,7 +7,7 @@ that FlashBoot keeps); a stop lies between two polls.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -46,13 +46,14 @@ class WorkerSpan:
 
 
 class WorkerSpans:
-    """The spans of all workers so far.
+    """The spans of all workers so far; ``clock``: seconds since 1970.
 
     Attributes:
         seen_s: when the worker list was last read, in seconds from second 0; None before the first time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self.seen_s: float | None = None
         self._open: dict[tuple[str, str], WorkerSpan] = {}
         self._ended: list[WorkerSpan] = []
@@ -68,7 +69,7 @@ class WorkerSpans:
             here.add(key)
             span = self._open.get(key)
             if span is None:
-                span = self._open[key] = _began(key[0], worker, now_s)
+                span = self._open[key] = _began(key[0], worker, now_s, self._clock())
             span.seen_s = now_s
             if worker["status"] in SERVING and span.ready_s is None:
                 span.ready_s = now_s
@@ -91,13 +92,13 @@ class WorkerSpans:
         ]
 
 
-def _began(worker_id: str, worker: Mapping[str, Any], now_s: float) -> WorkerSpan:
+def _began(worker_id: str, worker: Mapping[str, Any], now_s: float, clock_s: float) -> WorkerSpan:
     gpus = worker.get("gpuCount")
     count = gpus if isinstance(gpus, int) and 0 < gpus < 100 else 1
-    return WorkerSpan(worker_id, str(worker.get("gpuTypeId") or "")[:100], count, _start_s(worker, now_s), now_s)
+    return WorkerSpan(worker_id, str(worker.get("gpuTypeId") or "")[:100], count, _start_s(worker, now_s, clock_s), now_s)
 
 
-def _start_s(worker: Mapping[str, Any], now_s: float) -> float:
+def _start_s(worker: Mapping[str, Any], now_s: float, clock_s: float) -> float:
     """The start by the platform's clock, or by its uptime where the clocks disagree."""
     up_s = worker.get("uptimeSeconds")
     # Half a second for what whole seconds leave out.
@@ -106,5 +107,5 @@ def _start_s(worker: Mapping[str, Any], now_s: float) -> float:
         started = datetime.fromisoformat(str(worker["startedAt"])).timestamp()
     except (ValueError, OverflowError, OSError):
         return by_uptime_s
-    by_clock_s = now_s - (time.time() - started)
+    by_clock_s = now_s - (clock_s - started)
     return min(by_clock_s, now_s) if abs(by_clock_s - by_uptime_s) < CLOCKS_AGREE_S else by_uptime_s

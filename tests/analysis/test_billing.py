@@ -63,7 +63,7 @@ def test_a_worker_that_still_starts_is_expected_to_take_as_long_as_the_others():
 def test_without_an_idle_timeout_a_worker_counts_as_long_as_one_was_seen_to_stay():
     span = {"start_s": 0.0, "seen_s": 10.0, "ready_s": 4.0}
     assert billed([span], [job("w", 4.0, 6.0)], scaler="REQUEST_COUNT").total_s == 67.0
-    assert billed([span], [job("w", 4.0, 6.0)], scaler="REQUEST_COUNT", type="LOAD_BALANCER").total_s == 15.0
+    assert billed([span], [job("w", 4.0, 6.0)], scaler="REQUEST_COUNT", type="LOAD_BALANCER").total_s == 16.0  # 10.16 + 5
 
 
 @pytest.mark.parametrize("platform", [None, {}, [], {"settings": {}, "workers": []}, {"settings": QUEUE, "workers": [{"start_s": "x"}]}])

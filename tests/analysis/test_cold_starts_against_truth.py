@@ -14,7 +14,7 @@ from analysis.tables.cold_start_rule import judge_cold_starts
 from analysis.tables.worker_list import worker_list
 from analysis.tables.worker_starts import worker_starts
 from tests.support import virtual
-from tests.support.listed_runs import Balanced, attempts, events, run_polled
+from tests.support.listed_runs import Balanced, Queued, attempts, events, run_polled
 
 METHODOLOGY = (Path(__file__).parents[2] / "docs" / "methodology.md").read_text(encoding="utf-8")
 # The platform for which the figures below were counted.
@@ -31,41 +31,15 @@ def arrivals(draw):
     return sorted(start + draw.choice([0.0, draw.uniform(0, 20)]) for start in starts for _ in range(draw.choice([1, 5, 20])))
 
 
-class Queued:
-    """Jobs of a queue endpoint with settings that vary: how long starts take, how many workers, how they are scaled, FlashBoot."""
-
-    def __init__(self, draw, seed):
-        platform = {**EARLIER, "start_s": draw.choice([0.5, 1.0, 3.0]), "resume_s": draw.choice([0.3, 0.7])}
-        policy = {"workers_max": draw.choice([3, 5]), "workers_min": draw.choice([0, 0, 1, 3]), "flashboot": draw.random() < 0.5}
-        policy |= {"idle_timeout_s": draw.choice([1.0, 5.0]), "scaler": draw.choice(["QUEUE_DELAY", "REQUEST_COUNT"]), "scaler_value": 1.0}
-        self.core = virtual.endpoint(seed=seed, platform=platform, **policy)
-        work = {"concurrency": draw.choice([1, 1, 2, 4]), "load_s": draw.choice([0.2, 2.0, 8.0])}
-        self._driver = virtual.simulation(self.core, service=draw.choice([0.3, 1.0, 3.0, 12.0]), **work)
-        self._jobs = []
-
-    def to(self, now):
-        while (wake_s := self._driver.wake_s()) is not None and wake_s < now:
-            self._driver.pump(wake_s)
-        self._driver.pump(now)
-
-    def arrive(self, now):
-        self._jobs.append(self.core.submit(virtual.BODY, now))
-        self._driver.pump(now)
-
-    def answered(self):
-        assert all(job.state == "COMPLETED" for job in self._jobs)
-        return [_row(job) for job in self._jobs], [{"cold": job.cold} for job in self._jobs]
-
-
-def _row(job):
-    times = {"sent_s": job.submitted_s - BEGIN_S, "done_s": job.finished_s - BEGIN_S}
-    return times | {"worker_id": job.worker_id, "queue_s": job.taken_s - job.submitted_s, "execution_s": job.finished_s - job.taken_s}
-
-
 def queued(seed):
     """A queue's rows, its sampler, and the truth of each row."""
     draw = random.Random(seed)
-    return _polled(Queued(draw, seed), arrivals(draw))
+    platform = {**EARLIER, "start_s": draw.choice([0.5, 1.0, 3.0]), "resume_s": draw.choice([0.3, 0.7])}
+    policy = {"workers_max": draw.choice([3, 5]), "workers_min": draw.choice([0, 0, 1, 3]), "flashboot": draw.random() < 0.5}
+    policy |= {"idle_timeout_s": draw.choice([1.0, 5.0]), "scaler": draw.choice(["QUEUE_DELAY", "REQUEST_COUNT"]), "scaler_value": 1.0}
+    core = virtual.endpoint(seed=seed, platform=platform, **policy)
+    work = {"concurrency": draw.choice([1, 1, 2, 4]), "load_s": draw.choice([0.2, 2.0, 8.0])}
+    return _polled(Queued(core, BEGIN_S, service=draw.choice([0.3, 1.0, 3.0, 12.0]), **work), arrivals(draw))
 
 
 def balanced(seed):

@@ -1,5 +1,7 @@
 """Runs of the platform model in virtual time as a generator records them: rows, and a worker list polled every two seconds."""
 
+from datetime import UTC, datetime
+
 import pandas as pd
 
 from analysis.runs.load import ATTEMPTS, ENDPOINT, EVENTS
@@ -39,13 +41,13 @@ class Sampler:
     """Polls the list of workers as the generator does, and keeps what it records; second 0 is at ``begin_s`` of the model's clock."""
 
     def __init__(self, core, begin_s):
-        self._core, self._begin_s, self._serving, self._spans = core, begin_s, None, WorkerSpans()
+        self._core, self._begin_s, self._serving, self._now = core, begin_s, None, begin_s
+        self._spans = WorkerSpans(lambda: self._now)
         self.told, self._asked_s = [], []
 
     def look(self, now):
-        at_s, listed = now - self._begin_s, self._core.workers(now)
+        at_s, listed, self._now = now - self._begin_s, self._core.workers(now), now
         self._asked_s.append(at_s)
-        # Not a date, so that the start is taken from the uptime: the list's clock is a virtual one.
         answer = [{**worker, "uptimeSeconds": int(worker["uptime_s"]), "startedAt": _instant(worker["startedAt_s"])} for worker in listed]
         self._spans.see(answer, at_s)
         ready_now = {w["id"]: w["startedAt"] for w in answer if w["status"] in SERVING and w["startedAt"] is not None}
@@ -71,7 +73,7 @@ class Sampler:
 
 
 def _instant(started_s):
-    return None if started_s is None else f"{started_s:.3f} s"
+    return None if started_s is None else datetime.fromtimestamp(started_s, UTC).isoformat(timespec="milliseconds")
 
 
 class Balanced:
@@ -101,10 +103,45 @@ class Balanced:
             elif isinstance(action, WorkerResult):
                 self._found[action.request_id] |= {"done_s": now - self._begin_s}
 
+    def waiting(self):
+        """Requests without an answer."""
+        return sum("done_s" not in found for found in self._found.values())
+
     def answered(self):
         """Rows, and the truth of each: whether it was cold, and how long it was held."""
         ok = [dict(found) for found in self._found.values() if "done_s" in found]
         return ok, [row.pop("truth") for row in ok]
+
+
+class Queued:
+    """Jobs of a queue endpoint, each with its own times."""
+
+    def __init__(self, core, begin_s, **workers):
+        self.core, self._begin_s = core, begin_s
+        self._driver = virtual.simulation(core, **workers)
+        self._jobs = []
+
+    def to(self, now):
+        while (wake_s := self._driver.wake_s()) is not None and wake_s < now:
+            self._driver.pump(wake_s)
+        self._driver.pump(now)
+
+    def arrive(self, now):
+        self._jobs.append(self.core.submit(virtual.BODY, now))
+        self._driver.pump(now)
+
+    def waiting(self):
+        """Jobs that have not ended."""
+        return sum(job.finished_s is None for job in self._jobs)
+
+    def answered(self):
+        """Rows, and the truth of each: whether it was cold."""
+        assert all(job.state == "COMPLETED" for job in self._jobs)
+        return [self._row(job) for job in self._jobs], [{"cold": job.cold} for job in self._jobs]
+
+    def _row(self, job):
+        times = {"sent_s": job.submitted_s - self._begin_s, "done_s": job.finished_s - self._begin_s}
+        return times | {"worker_id": job.worker_id, "queue_s": job.taken_s - job.submitted_s, "execution_s": job.finished_s - job.taken_s}
 
 
 def run_polled(run, due_s, begin_s, until_s):
