@@ -38,6 +38,7 @@ _ID = re.compile(r'(\bid="|href="#|url\(#)')
 _PROLOGUE = re.compile(r"^.*?(?=<svg\b)|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
 _SIZE = re.compile(r'(<svg\b[^>]*?) width="[^"]*"([^>]*?) height="[^"]*"|(<svg\b[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"')
 _FONT = re.compile(r"font: (?:(?P<weight>\d+) )?(?P<size>[\d.]+)px [^;\"]*")
+_TAG = re.compile(r"<[^>]*>")
 _DECIMALS = re.compile(r"(\d\.\d\d)\d+")
 _BLANK = re.compile(r"\n\s*")
 
@@ -88,7 +89,8 @@ def inline_svg(svg: str, name: str, title: str) -> str:
     """``svg`` for a page: with unique ids, the colours and font of the page, and a title for screen readers."""
     bare = _ID.sub(rf"\g<1>{name}-", _PROLOGUE.sub("", svg))
     bare = _SIZE.sub(r"\1\2\3\4", bare, count=1).replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
-    bare = _DECIMALS.sub(r"\1", _BLANK.sub("\n", _FONT.sub(_sized, bare)))
+    # Coordinates need two decimals; labels between the tags keep theirs.
+    bare = _TAG.sub(lambda tag: _DECIMALS.sub(r"\1", tag[0]), _BLANK.sub("\n", _FONT.sub(_sized, bare)))
     for colour, themed in THEMED.items():
         bare = bare.replace(colour, themed)
     return bare

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from analysis.figures.plot_files import inline_svg
 from analysis.figures.what_if import what_if
 from analysis.report.metrics_json import metrics
 from analysis.report.report import report, write
@@ -47,6 +48,11 @@ def test_page_markdown_and_metrics_have_it(priced, tmp_path):
     assert data["settings"][1]["figures"]["usd"]["median"] > 0
     assert data["settings"][2]["figures"] is None
     assert (data["why"], data["requests"], data["planned"]) == ("", 30, 30)
+
+
+def test_labels_keep_their_decimals_and_coordinates_two():
+    svg = '<svg width="9" height="9"><path d="M 1.23456 2.5"/><text>0.005</text></svg>'
+    assert inline_svg(svg, "one", "One").endswith('<path d="M 1.23 2.5"/><text>0.005</text></svg>')
 
 
 def test_nothing_is_said_of_a_service_whose_workers_no_platform_starts():
