@@ -42,6 +42,7 @@ CAUSES: Mapping[str, str] = {
     "cancelled": "someone else cancelled the job",
     "own_deadline": "the request's deadline passed, without another explanation",
     "execution_limit": "the platform's execution time limit passed",
+    "edge_limit": "the edge before the service ended requests without a first byte",
     "wrong_answer": "the answer is not the expected one",
     "service_error": "the endpoint worker's code failed",
     "platform_error": "RunPod's API failed before any endpoint worker had the job",

@@ -27,7 +27,8 @@ LARGE_BYTES, SLICE_S = 256 * 1024, 0.005
 _one_large_body = RLock()
 # A longer time is not believed: RunPod's longest is a week.
 LONGEST_MS = 366 * 86_400_000
-# Statuses of gateways: 502 and 504, and Cloudflare's 520 to 530. 524 is the platform's limit on execution.
+# Statuses of gateways: 502 and 504, and Cloudflare's 520 to 530. 524 is a time limit: of a load-balancing endpoint on execution, else
+# of the edge on the first byte.
 GATEWAY = {502, 504, *range(520, 531)} - {524}
 # Kinds of endpoints that RunPod serves.
 RUNPOD = ("queue", "balancer")
@@ -130,6 +131,8 @@ def _judged(exchange: Exchange, content: Any, sender: Sender) -> tuple[str, str,
         return "busy" if sender.kind in RUNPOD else "", "reconfiguring", " (the endpoint is being changed)"
     if status == 503 and isinstance(content, dict):
         return ("gave_up_waiting", "no_capacity", "") if gave_up_waiting(text) else ("busy", "", "")
+    if status == 524 and sender.kind != "balancer":
+        return "", "edge_limit", " (from the edge before the service; the job may go on)"
     if status >= 500 and status != 524:
         if sender.kind == "queue":
             return "", "platform_error", " (from the platform, before any endpoint worker had the job)"

@@ -49,6 +49,8 @@ CAUSES: Mapping[str, str] = {
     "cancelled": "the job was cancelled, and not by this run",
     "own_deadline": "--deadline passed: the work takes longer, or nothing else explains it",
     "execution_limit": "the time limit of the platform or service passed: raise it, or send less work per request",
+    "edge_limit": "the edge before the service (Cloudflare) ended a request that got no first byte for about 100 s: poll jobs instead of "
+    "waiting, stream, or have a worker warm",
     "wrong_answer": "the answer is not what was asked for: read the error",
     "service_error": "the worker's own code failed: read its logs",
     "platform_error": "RunPod's API failed before any endpoint worker had the job: try again later",
