@@ -26,8 +26,6 @@ from coldburst.targets.status_sampler import LIST_EVERY_S, WORKERS, EndpointSamp
 # A status of the endpoint counts as current for this many polling intervals.
 STALE_POLLS = 5
 JOBS = ("in_queue", "in_progress")
-# States in which an endpoint worker costs money: from its start to its stop.
-BILLED = ("initializing", "idle", "running")
 
 
 class _Load(Protocol):
@@ -111,6 +109,7 @@ class RunSnapshot:
         lateness_s: largest send delay of the last full second and the current one.
         generators: live load generators with a share.
         workers: endpoint workers by view (health, workers) and state; without views that are out of date.
+        paid_workers: endpoint workers that cost money now: those with a container, by the worker list; None without the list.
         jobs: jobs at the endpoint by state, from /health.
         usd_per_s: price of an endpoint worker in USD per second; None if unknown.
         spent_usd, limit_usd: metered cost, and what --max-spend allows; None without it.
@@ -140,6 +139,7 @@ class RunSnapshot:
     lateness_s: float
     generators: int
     workers: Mapping[str, Mapping[str, int]]
+    paid_workers: int | None
     jobs: Mapping[str, int]
     usd_per_s: float | None
     spent_usd: float | None
@@ -163,12 +163,6 @@ class RunSnapshot:
     def view(self) -> str:
         """The view to show workers by: the worker list, else /health; "" without either."""
         return next((view for view in ("workers", "health") if view in self.workers), "")
-
-    @property
-    def paid_workers(self) -> int | None:
-        """Endpoint workers that cost money now, by the worker list; None without it, because the states of /health overlap."""
-        seen = self.workers.get("workers")
-        return None if seen is None else sum(seen.get(state, 0) for state in BILLED)
 
 
 def snapshot(run: RunView) -> RunSnapshot:
@@ -201,6 +195,8 @@ def snapshot(run: RunView) -> RunSnapshot:
         lateness_s=run.lateness_s,
         generators=run.generators,
         workers={view: _known(sample, WORKERS) for view, sample in latest.items()},
+        # The states of /health overlap, and those of the list include workers that FlashBoot keeps.
+        paid_workers=run.samples.spans.present if "workers" in latest else None,
         jobs=_known(latest.get("health", {}), JOBS),
         usd_per_s=prices.read(price, date.today()).usd_per_s if price else None,
         spent_usd=run.spending.meter.usd if run.spending else None,

@@ -80,6 +80,11 @@ class WorkerSpans:
             span.gone_s = now_s
             self._ended.append(span)
 
+    @property
+    def present(self) -> int:
+        """Containers in the last answer."""
+        return len(self._open)
+
     def all(self) -> list[WorkerSpan]:
         """All spans by their starts."""
         return sorted([*self._ended, *self._open.values()], key=lambda span: span.start_s)

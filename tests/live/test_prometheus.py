@@ -20,7 +20,7 @@ from tests.support.attempt_rows import read as rows_of
 from tests.support.emulators import MODELLED, emulator
 from tests.support.locusts import PLAIN, ROOT
 from tests.support.needs import needs
-from tests.support.run_views import HEALTH, LISTED, Load, run_of
+from tests.support.run_views import HEALTH, Load, listed, run_of
 from tests.support.transcribers import ask, transcriber, until
 from tests.support.web import WebUi
 
@@ -66,7 +66,7 @@ def test_before_the_first_run_the_totals_are_zero_and_nothing_else_is_said():
 def test_while_a_run_goes_on_each_figure_is_the_runs():
     run = run_of()
     run.samples.add({"at_s": 8.0, **HEALTH, "in_queue": 9})
-    run.samples.add({"at_s": 9.0, **LISTED})
+    listed(run, 9.0)
     run.samples.add({"at_s": 10.0, **HEALTH})
     run.samples.add({"at_s": 10.4, "view": "health", "error": "503: try again"})
     samples = figures(run)

@@ -13,7 +13,7 @@ from coldburst.record.attempt import COLUMNS, EVENTS, Attempt, line
 from coldburst.record.batches import RowBatch
 from coldburst.record.ledger import Ledger
 from coldburst.schedule.stages import Stage, arrivals, parse
-from tests.support.run_views import HEALTH, LISTED, Load, plan_of, run_of
+from tests.support.run_views import CONTAINERS, HEALTH, LISTED, Load, listed, plan_of, run_of
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_time_left_is_told_where_the_schedule_knows_it(schedule, left_s):
 def test_a_snapshot_is_the_runs_own_figures():
     run = run_of("warm 5s 2/s, steady 60s 4/s")
     run.samples.add({"at_s": 10.0, **HEALTH})
-    run.samples.add({"at_s": 10.0, **LISTED})
+    listed(run, 10.0)
     now = snapshot(run)
     assert (now.stage, now.place, now.stages) == ("steady", 2, 2)
     assert (now.ok, now.not_ok, sum(now.attempts.values())) == (4, 1, 6)
@@ -100,6 +100,14 @@ def test_a_snapshot_is_the_runs_own_figures():
     assert (now.view, now.paid_workers, now.jobs) == ("workers", 2, {"in_queue": 3, "in_progress": 2})
     assert not now.finished
     assert snapshot(run_of(generators=3)).generators == 3
+
+
+def test_a_worker_that_flashboot_keeps_costs_nothing():
+    """It is idle in the list, without a container."""
+    run = run_of()
+    run.samples.add({"at_s": 10.0, **LISTED, "idle": 1})
+    run.samples.spans.see([*CONTAINERS, {"id": "w3", "status": "IDLE", "startedAt": None}], 10.0)
+    assert snapshot(run).paid_workers == 2
 
 
 def test_what_the_gauge_says_is_no_number_of_workers_that_cost():
@@ -251,6 +259,8 @@ def monitor(tmp_path):
     def tick(at_s, **workers):
         run.load.at_s = at_s
         run.samples.add({"at_s": at_s, "view": "workers", "error": "", **workers})
+        status = [state.upper() for state, count in workers.items() for _ in range(count)]
+        run.samples.spans.see([{"id": f"w{n}", "status": one, "startedAt": "2026-11-21T12:00:00Z"} for n, one in enumerate(status)], at_s)
         made.add_point()
 
     yield run, made, tick

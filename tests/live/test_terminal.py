@@ -27,7 +27,7 @@ from coldburst.live.terminal import line, news, on_terminal
 from coldburst.live.terminal_table import table
 from coldburst.record.ledger import Ledger
 from tests.support.locusts import OF_TESTS, PLAIN, REPORTED, ROOT, locust
-from tests.support.run_views import HEALTH, LISTED, Load, run_of
+from tests.support.run_views import HEALTH, Load, listed, run_of
 from tests.support.transcribers import DEADLINE_S, transcriber
 
 FIXED = ("--engine", "fixed", "--service-time", "0.1", "--max-concurrent", "2", "--queue", "3")
@@ -40,7 +40,7 @@ def going(schedule="warm 5s 2/s, steady 60s 4/s", **more):
     """A run with the endpoint's word."""
     run = run_of(schedule, **more)
     run.samples.add({"at_s": 10.0, **HEALTH})
-    run.samples.add({"at_s": 10.0, **LISTED})
+    listed(run, 10.0)
     return run
 
 

@@ -18,6 +18,8 @@ from coldburst.targets.status_sampler import EndpointSamples
 HEALTH = {"view": "health", "error": "", "in_queue": 3, "in_progress": 2, "idle": 1, "ready": 2, "running": None}
 LISTED = {"view": "workers", "error": "", "idle": 0, "running": 2}
 
+CONTAINERS = [{"id": name, "status": "RUNNING", "startedAt": "2026-11-21T12:00:00Z"} for name in ("w1", "w2")]
+
 
 @dataclass
 class Load:
@@ -70,3 +72,9 @@ def plan_of(**options: Any) -> RunPlan:
 def run_of(schedule: str = "steady 60s 4/s", price: str = "", **more: Any) -> Run:
     """A run that tells all that there is to tell."""
     return Run(plan_of(schedule=schedule, price=price), **more)
+
+
+def listed(run: Run, at_s: float) -> None:
+    """Has the run read the worker list: two containers, each with a job."""
+    run.samples.add({"at_s": at_s, **LISTED})
+    run.samples.spans.see(CONTAINERS, at_s)
