@@ -30,7 +30,7 @@ from coldburst.record.run_directory import Recorder
 from coldburst.redact import redact
 from coldburst.report_process import ReportProcess, room_beside_the_load
 from coldburst.schedule.stages import planned, text
-from coldburst.spending import SpendGuard
+from coldburst.spending import SpendGuard, estimated
 from coldburst.targets.address import infer
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class Session:
         # In the web UI the form decides, not the command line.
         words = provenance.command() if self.headless else None
         command = {"command": words and [redact(word) for word in words]}
-        about = {**_about(checked, host), **command, **(hooks.about() if hooks else {})}
+        about = {**_about(checked, host), **command, "estimate": estimated(checked), **(hooks.about() if hooks else {})}
         if self.master:
             from coldburst.distributed.master import DistributedRun  # noqa: PLC0415
 

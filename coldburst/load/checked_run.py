@@ -18,11 +18,19 @@ from coldburst.record import objectives
 from coldburst.record.objectives import ObjectiveError, Objectives
 from coldburst.targets import factory
 from coldburst.targets.address import infer
+from coldburst.targets.survey import Survey
 
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """A run that may start: its test, the given values, the plan made from them, and what it may spend (None: no limit)."""
+    """A run that may start.
+
+    Attributes:
+        spec, values: its test, and the given values.
+        plan: made from them.
+        limit: what it may spend; None: no limit.
+        found: what REST v2 says of the endpoint; None if it was not asked.
+    """
 
     spec: RunSpec
     values: Mapping[str, Any]
@@ -30,6 +38,7 @@ class CheckedRun:
     key: str
     objectives: Objectives
     limit: SpendLimit | None = None
+    found: Survey | None = None
 
 
 class OptionChecker:
@@ -132,7 +141,8 @@ class OptionChecker:
         if self._environment.web_ui and key:
             self._permitted.check_key(plan.host, run_options.key_variable(plan))
         self._preflight(plan, key)
-        return CheckedRun(spec, values, plan, key, _objectives(spec, plan), spend_limit.check(plan, key))
+        found = spend_limit.look(plan, key)
+        return CheckedRun(spec, values, plan, key, _objectives(spec, plan), spend_limit.check(plan, found), found)
 
     def _own_request(self, spec: RunSpec) -> Callable[[Any], object] | None:
         """The test's own ``request``, of an instance for this run."""

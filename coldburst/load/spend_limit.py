@@ -53,8 +53,19 @@ class SpendLimit:
         return self.price.usd_per_s if usd_per_h is None else gpus * usd_per_h / HOUR_S
 
 
-def check(plan: RunPlan, key: str) -> SpendLimit | None:
-    """The limit of --max-spend; None without one. Asks a named endpoint for its settings, workers and prices.
+def look(plan: RunPlan, key: str) -> Survey | None:
+    """What REST v2 says of the endpoint; None if it has none, or the checks before a run are skipped."""
+    address = infer(plan.host, plan.kind) if plan.host else None
+    if address is None or not address.management or (plan.options["no_preflight"] == "yes" and not plan.options["max_spend"]):
+        return None
+    return survey(address, key)
+
+
+def check(plan: RunPlan, found: Survey | None) -> SpendLimit | None:
+    """The limit of --max-spend; None without one.
+
+    Args:
+        found: from ``look``.
 
     Raises:
         OptionError: the workers of the endpoint cannot be counted, or their price is not known; one sentence with the remedy.
@@ -66,7 +77,7 @@ def check(plan: RunPlan, key: str) -> SpendLimit | None:
         raise OptionError(f"{OPTION} {usd:g} must be an amount in USD above 0, as in {OPTION} 2.00")
     if not plan.sample_s:
         raise OptionError(f"{OPTION} counts the workers that are polled: leave out --sample 0")
-    found = _found(plan, key)
+    found = _usable(plan, found)
     try:
         price = found.price(str(plan.options["price"]), date.today())
     except prices.PriceError as error:
@@ -77,15 +88,13 @@ def check(plan: RunPlan, key: str) -> SpendLimit | None:
     return SpendLimit(usd, price, {} if by_hand else found.prices)
 
 
-def _found(plan: RunPlan, key: str) -> Survey:
+def _usable(plan: RunPlan, found: Survey | None) -> Survey:
     if not plan.host:
         if plan.kind in EMULATED:
             return Survey()
         raise OptionError(f"{OPTION} needs an endpoint with a worker list, and a {plan.kind} service on this machine costs nothing")
-    address = infer(plan.host, plan.kind)
-    if not address.management:
+    if found is None:
         raise OptionError(f"{OPTION} needs RunPod's worker list, which '{plan.host}' does not have: leave the option out")
-    found = survey(address, key)
     for name in ("settings", "workers"):
         if why := found.trouble.get(name):
             raise OptionError(f"{OPTION} needs the endpoint's {name}, which could not be read ({why}): use a key that may read REST v2")

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from coldburst.planner.model.distributions import Distribution
+from coldburst.planner.model.fit import fit
 from coldburst.planner.model.scenario import Client, Scenario
 from coldburst.planner.model.simulate import simulate
+from coldburst.record import run_json
 from coldburst.schedule.stages import Stage
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.platform_parameters import Platform
@@ -22,6 +25,8 @@ from coldburst.serverless.policy import Policy
 MOST_SIMULATED = 500
 NOTHING = Distribution("fixed", (0.0,))
 HOUR_S = 3600
+# Of earlier runs: how many are looked at, and the longest rows that are read.
+RUNS, MOST_BYTES = 20, 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +39,16 @@ class Assumed:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What one request of the endpoint took; ``start_s`` is None where its worker was warm."""
+    """What requests of the endpoint took.
+
+    Attributes:
+        start_s: None where no worker started for them.
+        source: whose times they are, for the basis.
+    """
 
     service_s: float
     start_s: float | None
+    source: str = "one request"
 
 
 # Where nothing is known of the endpoint: a request of 1 to 30 s, a start of 10 s to 2 min (RunPod's documents call 10 to 60 s typical).
@@ -107,7 +118,7 @@ def estimate(
 
     Args:
         settings: of the endpoint, see ``targets.platform_facts``; what it lacks is RunPod's default.
-        known: from one request of the endpoint; None: UNKNOWN is assumed.
+        known: of the endpoint; None: UNKNOWN is assumed.
     """
     policy = _policy(settings)
     assumed = _around(known) if known else UNKNOWN
@@ -116,6 +127,20 @@ def estimate(
     amounts = [replace(one, duration_s=duration_s) for one, duration_s in zip(found, durations, strict=True)]
     low, likely, high = amounts
     return Estimate(low, likely, high, _basis(assumed, policy, known), usd_per_s)
+
+
+def known_from(runs: Path, host: str) -> Known | None:
+    """The times in the newest run of that endpoint in the directory ``runs``; None if none of the last runs has them."""
+    for folder in sorted((path for path in runs.iterdir() if path.is_dir()), reverse=True)[:RUNS]:
+        try:
+            if (run_json.read(folder).get("target") or {}).get("host") != host or (folder / "attempts.csv").stat().st_size > MOST_BYTES:
+                continue
+            found = fit(folder)
+        except (ValueError, OSError, LookupError, TypeError, AttributeError):
+            # Not a run, a damaged one, or one with too few answers.
+            continue
+        return Known(found.service.mean_s, found.start.mean_s if found.start else None, folder.name)
+    return None
 
 
 def _around(known: Known) -> tuple[Assumed, ...]:
@@ -140,7 +165,7 @@ def _policy(settings: Mapping[str, Any]) -> Policy:
 
 
 def _basis(assumed: Sequence[Assumed], policy: Policy, known: Known | None) -> str:
-    measured = "half to twice what one request took"
+    measured = f"half to twice what {known.source} took" if known else ""
     service = f"requests of {assumed[0].service_s:.2g} to {assumed[-1].service_s:.2g} s: {measured if known else 'assumed'}"
     start = f"starts of {assumed[0].start_s:.3g} to {assumed[-1].start_s:.3g} s: {measured if known and known.start_s else 'assumed'}"
     return f"{policy.workers_min} to {policy.workers_max} workers; {service}; {start}"

@@ -65,9 +65,11 @@ def test_a_run_below_its_limit_is_metered_and_left_alone(body):
         words = ("--schedule", "burst 3", "--max-spend", "50", "--price", "4090")
         with locust("--host", f"{platform.url}/v2/demo", *body, *words) as run:
             assert run.wait() == 0, run.output
-            spending = run.about["spending"]
+            spending, estimate, said = run.about["spending"], run.about["estimate"], run.output
     assert (spending["limit_usd"], spending["reached_s"], spending["shutdown"]) == (50.0, None, None)
     assert 0 < spending["spent_usd"] < 50
+    assert 0 < estimate["low"]["usd"] <= estimate["likely"]["usd"] <= estimate["high"]["usd"]
+    assert said.index("Estimate: ") < said.index("sent 3 of 3")
     # The price that the emulator's catalogue has, which comes before the table's for --price 4090.
     assert list(spending["usd_per_s"].values()) == [pytest.approx(PRICE)]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coldburst.load.spend_limit import check
+from coldburst.load.spend_limit import check, look
 from coldburst.option import OptionError
 from tests.support.run_views import plan_of
 from tests.support.scripted import reply, scripted
@@ -22,11 +22,13 @@ def limit(given=None, **options):
         return True
 
     with scripted(answer) as server:
-        return check(plan_of(schedule="burst 3", **{"host": f"{server.url}/v2/demo", "max_spend": 2.0} | options), "")
+        plan = plan_of(schedule="burst 3", **{"host": f"{server.url}/v2/demo", "max_spend": 2.0} | options)
+        return check(plan, look(plan, ""))
 
 
 def test_without_the_option_nothing_is_asked():
-    assert check(plan_of(schedule="burst 3"), "") is None
+    plan = plan_of(schedule="burst 3", no_preflight="yes")
+    assert look(plan, "") is None and check(plan, None) is None
 
 
 def test_the_price_of_each_worker_is_the_catalogues():
