@@ -140,6 +140,11 @@ def offsets(stage: Stage, seed: int) -> Iterator[float]:
         yield from (0.0 for _ in range(stage.count or 0))
         return
     slope = (stage.rate_end - stage.rate) / stage.duration_s
+    if not slope:
+        twice = stage.rate + math.sqrt(stage.rate**2)
+        for k in _positions(stage, seed):
+            yield min(2 * k / twice, stage.duration_s) if k > 0 else 0.0
+        return
     for k in _positions(stage, seed):
         root = math.sqrt(max(stage.rate**2 + 2 * slope * k, 0.0))
         yield min(2 * k / (stage.rate + root), stage.duration_s) if k > 0 else 0.0

@@ -248,6 +248,8 @@ class Endpoint:
     def actions(self, now: float) -> list[Action]:
         """Do all that is due by ``now``; what the driver must do, in order."""
         self._settle(now)
+        if not self._actions:
+            return []
         pending = self._actions[:]
         self._actions.clear()
         return pending

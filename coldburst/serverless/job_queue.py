@@ -46,8 +46,8 @@ class JobQueue:
         self.leased_low: dict[str, Job] = {}
         self.completed = self.failed = self.retried = 0
         self._kept: dict[bool, deque[tuple[float, Job]]] = {True: deque(), False: deque()}
-        # No result expires before.
-        self._kept_until_s = -math.inf
+        # When new jobs next let go of expired results; whoever looks for one does so at once.
+        self._sweep_s = -math.inf
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -95,7 +95,8 @@ class JobQueue:
 
     def open(self, body: Mapping[str, Any], now: float, *, sync: bool) -> Job:
         """A new job at the end of its queue; RequestRefusedError for its body, or where the queue is full."""
-        if now >= self._kept_until_s:
+        if now >= self._sweep_s:
+            self._sweep_s = now + min(self._platform.keep_sync_s, self._platform.keep_run_s)
             self._drop_expired_results(now)
         limit = self._platform.queue_limit
         if limit is not None and self.queued >= limit:
@@ -207,8 +208,6 @@ class JobQueue:
                 keep_s = self._platform.keep_sync_s if sync else self._platform.keep_run_s
                 if job.finished_s is not None and job.finished_s + keep_s == due_s:
                     self._remove(job)
-        keep_s = min(self._platform.keep_sync_s, self._platform.keep_run_s)
-        self._kept_until_s = min([now + keep_s, *(kept[0][0] for kept in self._kept.values() if kept)])
 
     def _remove(self, job: Job) -> None:
         self._jobs.pop(job.id, None)
