@@ -1,6 +1,6 @@
 """Runs in virtual time against hand-worked timelines and queueing theory."""
 
-from statistics import fmean, stdev
+from statistics import fmean
 
 import pytest
 
@@ -126,19 +126,6 @@ def test_waits_are_those_of_erlang_c(count, load):
     assert wait_s == pytest.approx(expected_s, rel=0.2 if load >= 0.8 else 0.08, abs=0.002)
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize(("count", "load"), [(1, 0.5), (1, 0.9), (5, 0.8), (20, 0.5), (20, 0.9)])
-def test_waits_of_long_runs_are_those_of_erlang_c_within_their_own_interval(count, load):
-    """Eight runs of 30,000 arrivals; the interval of their mean (Student's t, 7 degrees of freedom, 99 %) holds the exact value."""
-    rate = count * load
-    waits_s = [
-        fmean(row.queue_s for row in run(fixed(count, "exp:1"), f"steady {round(30_000 / rate)}s {rate}/s poisson free", seed).rows)
-        for seed in range(8)
-    ]
-    half_s = 3.499 * stdev(waits_s) / 8**0.5
-    assert abs(fmean(waits_s) - theory.mgc_wait_s(rate, 1.0, 1.0, count)) <= half_s
-
-
 @pytest.mark.parametrize(("service", "variance"), [("1", 0.0), ("uniform:0:2", 1 / 3)])
 def test_waits_of_one_worker_are_those_of_pollaczek_and_khinchine(service, variance):
     found = run(fixed(1, service), "steady 20000s 0.7/s poisson")
@@ -185,3 +172,11 @@ def test_parameters_of_the_platform_reach_the_workers():
     """Hosts of half the speed take twice the time."""
     one = scenario(platform={"host_speed": 2.0}, scaler_value=1, workers_max=1, **BALANCER)
     assert run(one, "burst 1").rows[0].execution_s == 10.0
+
+
+@pytest.mark.parametrize(("schedule", "wall_s"), [("level 20 1 at a time", 1200.0), ("level 20 5 at a time", 240.0), ("burst 20", 240.0)])
+def test_twenty_requests_of_a_minute_on_five_workers(schedule, wall_s):
+    """One at a time 20 x 60 s; five at a time, or all at once, 20 / 5 x 60 s: five times the throughput."""
+    found = run(fixed(5, "60"), schedule).rows
+    assert [row.outcome for row in found] == ["ok"] * 20
+    assert max(row.done_s for row in found) == wall_s
