@@ -46,7 +46,7 @@ class JobQueue:
         self.leased_low: dict[str, Job] = {}
         self.completed = self.failed = self.retried = 0
         self._kept: dict[bool, deque[tuple[float, Job]]] = {True: deque(), False: deque()}
-        # When new jobs next let go of expired results; whoever looks for one does so at once.
+        # When a new job next drops expired results; ``find`` does so at once.
         self._sweep_s = -math.inf
 
     def __len__(self) -> int:
