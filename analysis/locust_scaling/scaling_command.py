@@ -64,6 +64,7 @@ def write(of: Scaling, folder: Path) -> Path:
         "report": SimpleNamespace(run=SimpleNamespace(id=f"{of.base.run.id} and others"), equation="", answer=None),
         "card": Card(of.headline, "", (), of.verdict, None, "", NEXT, ""),
         "places": FigurePlaces("".join(drawn[:1]), tuple(drawn[1:]), (), ()),
+        "what_if": "",
         "main": sheets[:1],
         "sheets": sheets,
         "wrong": [],
