@@ -45,7 +45,7 @@ def _measured(of: Measured, priced: bool) -> tuple[str, ...]:
 def _row(name: str, one: Prediction, priced: bool) -> tuple[str, ...]:
     cells = (
         f"predicted {name}" if name == NOW else name,
-        _range(one["p50_s"]),
+        seconds(one["p50_s"].median) if not math.isnan(one["p50_s"].median) else NONE,
         _range(one["p95_s"]),
         _count(one["not_ok"]),
         _count(one["cold"]),
