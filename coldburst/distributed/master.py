@@ -305,6 +305,7 @@ class DistributedRun:
         message = {"run": self.id, "lease_s": peer.lease_s, "assignments": self.assignments.plain(), "starts": self.load.starts}
         message |= {"ended_early": self.load.ended_early}
         message |= {"numbers": self._numbers(peer), "generators": max(self.generators, 1)}
+        message["handed_over"] = peer.of(self.id, "leaves", False) and peer.name not in self.assignments.last.members
         message |= {"ack": peer.inbox.number, "samples": peer.samples, "stop": stop, "cut": self.load.is_cut, "over": self._over}
         peer.samples = []
         self._master.send(BEAT, message, peer)

@@ -40,6 +40,7 @@ class MasterInstructions:
         starts: when each stage begins; LEFT_OUT if it is skipped, absent if it is not known yet.
         numbers: of a closed loop with a count.
         ended_early: the last stage that was ended early.
+        handed_over: whether the master knows that this generator leaves, and has assigned its arrivals to others.
         changed: set by each beat.
     """
 
@@ -49,6 +50,7 @@ class MasterInstructions:
         self.starts: list[float] = []
         self.ended_early = -1
         self.numbers = LeasedNumbers()
+        self.handed_over = False
         self.changed = Event()
 
     def update(self, beat: Mapping[str, Any]) -> None:
@@ -58,6 +60,7 @@ class MasterInstructions:
         self.starts = [float(start_s) for start_s in beat["starts"]]
         self.numbers.receive(*beat["numbers"])
         self.ended_early = int(beat["ended_early"])
+        self.handed_over = bool(beat["handed_over"])
         self.changed.set()
 
     def wait(self) -> None:
@@ -163,12 +166,15 @@ class SharedDispatcher(Dispatcher):
         return True
 
     def _is_handed_over(self) -> bool:
-        """Waits until the master has assigned the rest to others; whether it has. What is due before that is reported as not sent."""
+        """Waits until the master has assigned the rest to others; whether it has. What is due before that is reported as not sent.
+
+        Only the master knows: a generator that was lost for a moment may be given a share again while it leaves.
+        """
         instructions = self._instructions
-        while not self._alone and self._name in instructions.assignments.last.members and self.now() < self._leaves_by_s:
+        while not (self._alone or instructions.handed_over) and self.now() < self._leaves_by_s:
             instructions.changed.clear()
             instructions.changed.wait(BEAT_S)
-        return self._name not in instructions.assignments.last.members
+        return instructions.handed_over
 
     def _closed(self, stage: Stage, first_seq: int) -> int:
         """Sends from the generator's places of the loop, and from its share of a lost generator's places."""

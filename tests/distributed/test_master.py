@@ -1,8 +1,10 @@
 """Who leads whom in a distributed run: the course of the stages, and what master and generator make of each other's words."""
 
+import gevent
 import pytest
 from gevent.event import Event
 
+from coldburst.distributed.assignment import Assignment, Assignments
 from coldburst.distributed.shared_dispatcher import MasterInstructions, SharedDispatcher
 from coldburst.distributed.stage_sequencer import LEAD_S, StageSequencer
 from coldburst.live.snapshot import snapshot
@@ -90,6 +92,39 @@ def test_a_part_that_is_stopped_before_the_masters_first_word_has_nothing_to_sen
     load.stop()
     load.run()
     assert (told_of, load.dispatched, load.finished.is_set()) == ([], 0, True)
+
+
+def test_a_leaving_generator_reports_also_what_it_is_given_before_the_master_hears_of_it():
+    """Lost for a moment, its share from second 5 on went to another; it was back with a share of seconds 7 to 9 when it left."""
+    told_of, instructions = [], MasterInstructions()
+    load = SharedDispatcher(
+        parse("steady 10s 10/s"), 1, told_of.append, told_of.append, cap=5, name="g1", slot=0, instructions=instructions
+    )
+    shares = [Assignment(from_s, members) for from_s, members in ((0.0, ("g1", "g2")), (5.0, ("g2",)), (7.0, ("g1", "g2")), (9.0, ("g2",)))]
+
+    def beat(assignments, handed_over):
+        plain = Assignments(assignments).plain()
+        instructions.update(
+            {
+                "lease_s": 3.0,
+                "assignments": plain,
+                "starts": [0.0],
+                "numbers": [0, 0, [], True],
+                "handed_over": handed_over,
+                "ended_early": -1,
+            }
+        )
+
+    beat(shares[:2], handed_over=False)
+    load.leave(alone=False)
+    leaving = gevent.spawn(load.run)
+    gevent.sleep(0)
+    assert not load.finished.is_set()
+    beat(shares, handed_over=True)
+    leaving.get(timeout=60)
+    expected = [seq for seq in range(100) if Assignments(shares).owner(seq, seq / 10) == "g1"]
+    assert [arrival.seq for arrival in told_of] == expected
+    assert len(expected) == 25 + 10
 
 
 def test_a_run_waits_for_each_generator_that_locust_knows(tmp_path):
