@@ -1,5 +1,6 @@
 """What holds for all tests: no time limit on examples, and which tests run in the same process."""
 
+import gc
 from collections import Counter
 from pathlib import PurePath
 
@@ -11,6 +12,15 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("coldburst", deadline=None, max_examples=30)
 settings.register_profile("nightly", deadline=None, max_examples=400)
 settings.load_profile("coldburst")
+
+# Collecting makes millions of objects that stay: to look through them again and again takes longer than to make them.
+gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
 
 # Files whose tests may run in different processes, because each of them starts what it needs; the tests of other files stay together.
 APART = {

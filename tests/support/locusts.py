@@ -34,6 +34,10 @@ REPORTED = {"COLDBURST_REPORT": "yes"}
 """For a test that looks at the report, or at the exit code that follows from it."""
 
 
+LOOKS_S = 0.1
+"""Between two looks at a run: to read all its rows takes a while, which others need."""
+
+
 class Result:
     """What a run left in its directory."""
 
@@ -89,7 +93,7 @@ class Locust(Result):
     def until(self, true: Callable[["Locust"], object], limit_s: float = DEADLINE_S) -> None:
         """Waits until ``true(self)``; fails with the output when it does not come, or the process has ended without it."""
         try:
-            until(lambda: true(self), "sign of what is awaited", limit_s, lambda: self.process.poll() is not None)
+            until(lambda: true(self), "sign of what is awaited", limit_s, lambda: self.process.poll() is not None, LOOKS_S)
         except AssertionError as error:
             raise AssertionError(f"{error}:\n{self.output}") from None
 

@@ -103,7 +103,9 @@ def stop(process: subprocess.Popen[str]) -> None:
         raise
 
 
-def until(look: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S, gone: Callable[[], bool] = lambda: False) -> Any:
+def until(
+    look: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S, gone: Callable[[], bool] = lambda: False, every_s: float = 0.01
+) -> Any:
     """The first true answer of ``look``; a file or a service that is not there, or not whole yet, is none.
 
     Args:
@@ -118,7 +120,7 @@ def until(look: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S, go
             why = f" ({error})"
         assert seen or not last, f"no {what} {last}{why}"
         if not seen:
-            time.sleep(0.01)
+            time.sleep(every_s)
     return seen
 
 
