@@ -8,7 +8,7 @@ SAMPLE = (
     "the run's directory is removed",
     "no file descriptors are left",
     "answers that are cut off",
-    "stray frames at the master's port",
+    "answers that contain the key",
 )
 
 

@@ -76,7 +76,7 @@ def by_verdict(run):
     return exit_codes.code(verdict=found(run)["verdict"]["state"], kept=None, good=run.ledger.counts.keys() == {"ok"})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_ends_with_the_code_of_its_verdict():
     with (
         transcriber(*FIXED, *LONG) as service,

@@ -80,9 +80,9 @@ def test_it_holds_for_a_run_from_the_form_which_asks_for_no_users():
 def test_a_run_that_starts_and_ends_by_itself_has_pages_meanwhile():
     with (
         transcriber(*SLOW) as service,
-        WebUi("--autostart", "--autoquit", "1", "--host", service.url, "--schedule", "steady 3s 5/s", *PLAIN) as ui,
+        WebUi("--autostart", "--autoquit", "1", "--host", service.url, "--schedule", "steady 8s 2/s", *PLAIN) as ui,
     ):
         assert b"coldburst_" in ui.get("/metrics")
         assert ui.locust.wait() == 0, ui.locust.output
-        assert str(ui.locust.ledger) == "15 planned = 15 ok"
+        assert str(ui.locust.ledger) == "16 planned = 16 ok"
         assert (ui.locust.folder / "report" / "index.html").is_file()

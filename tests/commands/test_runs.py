@@ -14,6 +14,8 @@ from tests.support.transcribers import transcriber
 
 KEY = "sesame-7c1f0e"
 FIXED = ("--engine", "fixed", "--queue", "1000")
+QUEUED_S = 0.1
+"""Of coldburst.load.events, which imports Locust: that belongs into a process of its own."""
 
 
 def test_an_untroubled_run_agrees_with_the_services_own_log():
@@ -66,19 +68,18 @@ def test_an_untroubled_run_agrees_with_the_services_own_log():
 @pytest.mark.slow
 def test_queueing_at_the_service_is_response_time():
     with (
-        transcriber(*FIXED, "--service-time", "0.2", "--max-concurrent", "1") as service,
+        transcriber(*FIXED, "--service-time", "0.5", "--max-concurrent", "1") as service,
         locust("--host", service.url, "--schedule", "burst 5", *PLAIN) as run,
     ):
         assert run.wait() == 0, run.output
         queues = sorted(row.queue_s for row in run.rows)
         assert queues == pytest.approx(sorted(line["queue_s"] for line in service.log(5)), abs=0.002)
-        # one slot of 0.2 s: the k-th waits for k others from when the first was sent, and its response time holds that wait
-        first_s = min(row.sent_s for row in run.rows)
-        waits = sorted(row.sent_s - first_s + row.queue_s for row in run.rows)
-        assert all(waited >= 0.19 * k for k, waited in enumerate(waits))
-        assert all(response >= 0.2 * (k + 1) for k, response in enumerate(response_s(run.rows)))
+        # one slot of 0.5 s: the k-th waits for k others, and its response time holds that wait
+        assert all(response >= 0.5 * (k + 1) for k, response in enumerate(response_s(run.rows)))
+        assert all(row.done_s - row.sent_s >= row.queue_s + row.execution_s - 0.002 for row in run.rows)
         queued = [float(event["seconds"]) for event in run.table("events.csv") if event["kind"] == "queued"]
-        assert sorted(queued) == pytest.approx(queues[1:], abs=1e-6)
+        assert sorted(queued) == pytest.approx([queue_s for queue_s in queues if queue_s >= QUEUED_S], abs=1e-6)
+        assert queued
 
 
 @pytest.mark.slow
@@ -163,8 +164,11 @@ def test_a_killed_generator_leaves_its_rows_and_a_report_says_what_is_missing():
         locust("--host", service.url, "--schedule", "burst 300", "--max-in-flight", "5", *PLAIN) as run,
     ):
         run.until(lambda run: len(run.rows) >= 10)
+        service.process.send_signal(signal.SIGSTOP)  # what is in flight stays so
+        run.until(lambda run: len(run.rows) >= len(service.log()))
         run.process.kill()
         run.wait()
+        service.process.send_signal(signal.SIGCONT)
         assert run.about["state"] == "running"
         rows = run.rows
         assert run.ledger.missing == 300 - len(rows)
@@ -192,12 +196,12 @@ def test_failures_are_named_for_what_they_are():
 def test_our_own_deadline_abandons():
     with (
         transcriber(*FIXED, "--service-time", "600", "--max-concurrent", "5") as service,
-        locust("--host", service.url, "--schedule", "burst 3", "--deadline", "0.4", *PLAIN) as run,
+        locust("--host", service.url, "--schedule", "burst 3", "--deadline", "2", *PLAIN) as run,
     ):
         assert run.wait() == 1
         service.process.kill()  # it would wait for its 600 s
         assert str(run.ledger) == "3 planned = 3 abandoned"
-        assert {row.error for row in run.rows} == {"not done within 0.4 s"}
+        assert {row.error for row in run.rows} == {"not done within 2 s"}
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def test_the_guide_has_its_commands():
 
 @pytest.mark.slow
 def test_the_race_and_the_first_fix():
-    with video_service(*service("--unsafe"), *TENTH, "--model-load", "1") as (url, _):
+    with video_service(*service("--unsafe"), *TENTH, "--model-load", "3") as (url, _):
         with burst(url, **REPORTED) as run:
             found = causes(run)
             # The guide's 19 and 1, unless some arrive after the kill.
@@ -88,7 +88,7 @@ def test_the_race_and_the_first_fix():
         assert ask(url, "/health").json()["loads"] == {"speech": 1, "video": 1}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_jobs_instead_of_one_long_request():
     with video_service(*service("fixed"), *TENTH) as (url, _):
         with burst(url, "--poll", "status") as run:

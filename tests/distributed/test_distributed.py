@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.emulators import emulator
 from tests.support.endings import endings, numbers
-from tests.support.generators import Crew, distributed
+from tests.support.generators import Crew, dealt_s, distributed, settled
 from tests.support.locusts import PLAIN, REPORTED, ROOT
 from tests.support.serving import reserved
 from tests.support.transcribers import transcriber, until
@@ -28,28 +28,15 @@ def sent_by(crew):
     return Counter(row.generator for row in crew.master.rows if row.sent_s is not None)
 
 
+def goes_on(seconds):
+    """Whether a run has sent for so many seconds since shares were last dealt."""
+    return lambda run: len(settled(run.rows, dealt_s(run))) >= seconds
+
+
 def most_in_flight(rows, among=None):
     """How many requests were under way at once; clocks differ, and are set right, by a few milliseconds: ends count as so much earlier."""
     among = rows if among is None else among
     return max(sum(other.sent_s <= row.sent_s < other.done_s - CLOCKS_S for other in rows) for row in among)
-
-
-def per_second(rows):
-    """Requests sent by the second of the schedule in which they were due."""
-    first_s = min(row.scheduled_s for row in rows)
-    return Counter(int(row.scheduled_s - first_s + 1e-6) for row in rows if row.sent_s is not None)
-
-
-def settled(rows, lasts_s, since_s=0.0):
-    """Requests sent in each whole second of the schedule after ``since_s``, and after the last that was not sent."""
-    first_s, sent = min(row.scheduled_s for row in rows), per_second(rows)
-    last_s = max([since_s, *(row.scheduled_s for row in rows if row.sent_s is None)])
-    return [sent[second] for second in range(int(last_s - first_s) + 1, lasts_s)]
-
-
-def dealt_s(crew):
-    """When shares were last dealt, as events.csv has it: to the others of a lost one. A busy machine may lose another for a moment."""
-    return max(float(event["at_s"]) for event in crew.master.table("events.csv") if event["kind"] == "share_dealt")
 
 
 def merged(crew, *parts):
@@ -66,30 +53,31 @@ def directory(generator):
 
 @pytest.mark.slow
 def test_target_rows_and_ledger_agree_where_nothing_is_in_the_way():
-    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 6s {RATE}/s poisson", *PLAIN) as crew:
+    """A burst: what is due at once is sent whenever its generator has its turn."""
+    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"burst {4 * RATE}", *PLAIN) as crew:
         assert crew.master.wait() == 0, crew.master.output
         assert [generator.wait() for generator in crew.generators] == [0, 0]
-        assert str(crew.master.ledger) == f"{6 * RATE} planned = {6 * RATE} ok"
-        assert len(service.log()) == 6 * RATE
-        assert sorted(row.seq for row in crew.master.rows) == list(range(6 * RATE))
+        assert str(crew.master.ledger) == f"{4 * RATE} planned = {4 * RATE} ok"
+        assert len(service.log()) == 4 * RATE
+        assert sorted(row.seq for row in crew.master.rows) == list(range(4 * RATE))
         assert set(sent_by(crew)) == {"g1", "g2"}
-        assert abs(sent_by(crew)["g1"] - 3 * RATE) <= 1
+        assert abs(sent_by(crew)["g1"] - 2 * RATE) <= 1
         assert {row["generator"] for row in crew.master.table("generator.csv")} == {"g1", "g2"}
-        assert not [event for event in crew.master.table("events.csv") if event["kind"] in ("generator_lost", "share_dealt")]
 
 
 @pytest.mark.slow
 def test_closed_loops_are_shared_out_and_their_numbers_are_everybodys_own():
+    unhurried = ("--engine", "fixed", "--service-time", "0.3", "--max-concurrent", "100", "--queue", "1000")
     with (
-        transcriber(*FAST) as service,
-        distributed("--host", service.url, "--schedule", "a 2s 5 at a time, b 20 4 at a time, c 2s 10/s", *PLAIN) as crew,
+        transcriber(*unhurried) as service,
+        distributed("--host", service.url, "--schedule", "b 20 4 at a time, a 5s 5 at a time, c 20", *PLAIN) as crew,
     ):
         assert crew.master.wait() == 0, crew.master.output
         rows = crew.master.rows
         assert len(service.log()) == len(rows) == len({row.seq for row in rows})
         by_stage = {name: [row for row in rows if row.stage == name] for name in "abc"}
         assert (len(by_stage["b"]), len(by_stage["c"])) == (20, 20)
-        assert max(row.done_s for row in by_stage["a"]) < min(row.sent_s for row in by_stage["b"])
+        assert max(row.done_s for row in by_stage["b"]) < min(row.sent_s for row in by_stage["a"])
         assert most_in_flight(by_stage["a"]) == 5
         assert crew.master.ledger.balanced
 
@@ -113,15 +101,15 @@ def test_a_closed_loop_of_fewer_places_than_generators_ends():
 def test_a_killed_generator_is_noticed_its_share_is_dealt_again_and_its_rows_can_be_merged():
     with (
         transcriber(*FAST) as service,
-        distributed("--host", service.url, "--schedule", f"steady 25s {RATE}/s", *PLAIN, generators=3, **REPORTED) as crew,
+        distributed("--host", service.url, "--schedule", f"steady 300s {RATE}/s", *PLAIN, generators=3, **REPORTED) as crew,
     ):
         crew.master.until(lambda run: len(run.rows) >= 3 * RATE)
         victim = crew.generators[0]
         victim.interrupt(signal.SIGKILL)
+        crew.master.until(goes_on(3))
+        crew.master.interrupt()
         assert crew.master.wait() == 1, crew.master.output
-        after = settled(crew.master.rows, 25, dealt_s(crew))
-        assert len(after) >= 5
-        assert set(after) == {RATE}  # the rate is back
+        assert set(settled(crew.master.rows, dealt_s(crew.master))) == {RATE}  # the rate is back
         assert crew.master.ledger.missing > 0
         assert "lost: " in crew.master.output  # in the verdict's words
         before = len(crew.master.rows)
@@ -132,23 +120,26 @@ def test_a_killed_generator_is_noticed_its_share_is_dealt_again_and_its_rows_can
         rows = crew.master.rows
         assert len(rows) == len({(row.seq, row.attempt) for row in rows}) >= before
         # what the target saw and no row tells of was in flight at the kill, or written and not yet on the disk
-        assert 0 <= len(service.log()) - len(rows) <= RATE
+        assert 0 <= len(service.log()) - sum(row.sent_s is not None for row in rows) <= RATE
 
 
 @pytest.mark.slow
 def test_a_generator_that_joins_in_the_middle_gets_its_share():
     with (
         transcriber(*FAST) as service,
-        distributed("--host", service.url, "--schedule", f"steady 30s {RATE}/s", *PLAIN, generators=1) as crew,
+        distributed("--host", service.url, "--schedule", f"steady 300s {RATE}/s", *PLAIN, generators=1) as crew,
     ):
         crew.master.until(lambda run: len(run.rows) >= RATE)
         crew.add()
         crew.master.until(lambda run: "generator joined: " in run.output)
-        assert crew.master.wait() == 0, crew.master.output
-        assert str(crew.master.ledger) == f"{30 * RATE} planned = {30 * RATE} ok"
-        assert len(service.log()) == 30 * RATE
+        crew.master.until(lambda run: sent_by(crew)["g2"] >= 2 * RATE and len(settled(run.rows)) >= 3)
+        crew.master.interrupt()
+        assert crew.master.wait() == 1, crew.master.output
+        assert crew.master.ledger.balanced
+        assert set(crew.master.ledger.counts) == {"ok", "not_sent"}
+        assert crew.master.ledger.counts["ok"] == len(service.log())
         assert set(sent_by(crew)) == {"g1", "g2"}
-        assert {count for second, count in per_second(crew.master.rows).items() if second < 30} == {RATE}
+        assert set(settled(crew.master.rows)) == {RATE}
 
 
 @pytest.mark.slow
@@ -179,7 +170,7 @@ def test_numbers_of_a_closed_loop_that_a_killed_generator_was_not_given_are_sent
         victim.interrupt(signal.SIGKILL)
         assert crew.master.wait() == 1, crew.master.output
         rows, book = crew.master.rows, crew.master.ledger
-        later = [row for row in rows if row.sent_s > dealt_s(crew)]
+        later = [row for row in rows if row.sent_s > dealt_s(crew.master)]
         assert most_in_flight(rows, later) == 6
         assert len({row.generator for row in later}) == 2
         merged(crew, directory(victim))
@@ -232,7 +223,7 @@ def test_a_master_that_stands_still_for_a_while_gives_nobody_up():
         assert crew.master.ledger.balanced
         assert set(crew.master.ledger.counts) == {"ok", "not_sent"}
         assert crew.master.ledger.counts["ok"] == len(service.log())
-        after = settled(crew.master.rows, 20)
+        after = settled(crew.master.rows)
         assert len(after) >= 3
         assert set(after) == {RATE}
 
@@ -273,18 +264,18 @@ def test_a_second_ctrl_c_at_the_master_cuts_and_the_ledger_is_written_all_the_sa
 @pytest.mark.slow
 @pytest.mark.parametrize("number", numbers(signal.SIGTERM))
 def test_a_generator_that_is_ended_hands_its_share_to_the_others(number):
-    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 20s {RATE}/s", *PLAIN) as crew:
+    with transcriber(*FAST) as service, distributed("--host", service.url, "--schedule", f"steady 300s {RATE}/s", *PLAIN) as crew:
         crew.master.until(lambda run: len(run.rows) >= RATE)
         crew.generators[1].interrupt(number)
         assert crew.generators[1].wait() == 0, crew.generators[1].output
-        assert crew.master.wait() in (0, 1), crew.master.output
+        crew.master.until(goes_on(3))
+        crew.master.interrupt()
+        assert crew.master.wait() == 1, crew.master.output
         rows = crew.master.rows
         assert len(rows) == len({row.seq for row in rows})
         assert sum(row.sent_s is not None for row in rows) == len(service.log())
         assert crew.master.ledger.missing == 0
-        after = settled(rows, 20, dealt_s(crew))
-        assert len(after) >= 3
-        assert set(after) == {RATE}
+        assert set(settled(rows, dealt_s(crew.master))) == {RATE}
 
 
 @pytest.mark.nightly
@@ -362,7 +353,7 @@ def test_run_after_run_from_the_masters_web_ui():
         assert ui.post("/swarm", schedule=f"steady 60s {RATE}/s")["success"]
         assert ui.post("/swarm", schedule="burst 1")["message"] == "a run is in progress: stop it first"
         ui.locust.until(lambda run: len(service.log()) >= 10 + RATE)
-        assert b"coldburst_generators 2.0" in ui.get("/metrics")
+        until(lambda: b"coldburst_generators 2.0" in ui.get("/metrics"), "both generators in the metrics")
         ui.post("/stop")
         ui.locust.until(lambda run: len(list(run.runs.glob("*/report/index.html"))) == 2)
         first, second = (json.loads(path.read_text()) for path in sorted(ui.locust.runs.glob("*/run.json")))

@@ -105,7 +105,7 @@ def test_jobs_that_ended_while_the_network_was_away_are_found_afterwards(poll, t
     template = tmp_path / "input.json"
     template.write_text('{"input": {"seq": "{{seq}}"}}', encoding="utf-8")
     workers = ("--worker", "modelled", "--start", "0", "--load", "0", "--workers-min", "3", "--concurrency", "4", "--ready")
-    client = ("--schedule", "burst 8, steady 10s 1/s", "--max-in-flight", "50", "--deadline", "30", "--poll", poll, "--sample", "0.5")
+    client = ("--schedule", "burst 8, steady 10s 1/s", "--max-in-flight", "50", "--deadline", "120", "--poll", poll, "--sample", "0.5")
     with (
         emulator(*workers, "--service-time", "8") as platform,
         cable(platform.url) as between,

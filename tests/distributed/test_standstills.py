@@ -9,7 +9,7 @@ import msgpack
 import pytest
 
 from tests.distributed.test_strangers import report, stranger
-from tests.support.generators import distributed
+from tests.support.generators import dealt_s, distributed, settled
 from tests.support.locusts import PLAIN, locust
 from tests.support.transcribers import transcriber
 
@@ -30,30 +30,31 @@ def wall_clock(folder):
     yield {"PYTHONPATH": str(folder), "STEP_WHEN": str(folder / "now")}, folder / "now"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("generators", [pytest.param(1, marks=pytest.mark.nightly), 2])
+@pytest.mark.nightly
+@pytest.mark.parametrize("generators", [1, 2])
 def test_a_generator_that_stands_still_for_15_seconds_goes_on(generators):
-    words = ("--schedule", f"steady 35s {RATE}/s", *PLAIN)
+    words = ("--schedule", f"steady 300s {RATE}/s", *PLAIN)
     with transcriber(*FAST) as service, distributed("--host", service.url, *words, generators=generators) as crew:
         crew.master.until(lambda run: len(run.rows) >= RATE)
         crew.generators[0].interrupt(signal.SIGSTOP)
         time.sleep(15)
         crew.generators[0].interrupt(signal.SIGCONT)
-        assert crew.master.wait() in (0, 1), crew.master.output
+        crew.master.until(lambda run: "generator back: " in run.output)
+        crew.master.until(lambda run: len(settled(run.rows, dealt_s(run))) >= 3)
+        crew.master.interrupt()
+        assert crew.master.wait() == 1, crew.master.output
         assert [generator.wait() for generator in crew.generators] == [0] * generators
-        assert "generator back: " in crew.master.output
         book = crew.master.ledger
-        assert (book.planned, book.missing) == (35 * RATE, 0)
+        assert (book.planned, book.missing) == (300 * RATE, 0)
         assert set(book.counts) <= {"ok", "not_sent"}
         assert book.counts["ok"] == len(service.log())
-        last = [row for row in crew.master.rows if row.scheduled_s > 30]
-        assert {row.outcome for row in last} == {"ok"}
+        assert set(settled(crew.master.rows, dealt_s(crew.master))) == {RATE}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["generator", pytest.param("master", marks=pytest.mark.nightly)])
 def test_a_changed_wall_clock_loses_nothing_and_is_reported(where, tmp_path):
-    words = ("--schedule", f"steady 15s {RATE}/s", *PLAIN)
+    words = ("--schedule", f"steady 300s {RATE}/s", *PLAIN)
     with (
         wall_clock(tmp_path) as (env, step),
         transcriber(*FAST) as service,
@@ -63,11 +64,16 @@ def test_a_changed_wall_clock_loses_nothing_and_is_reported(where, tmp_path):
             crew.add(**(env if where == "generator" else {}))
         crew.master.until(lambda run: len(run.rows) >= RATE)
         step.touch()
-        assert crew.master.wait() == 0, crew.master.output
+        told = len(crew.master.rows)
+        crew.master.until(lambda run: len(run.rows) >= told + 2 * RATE)
+        crew.master.interrupt()
+        assert crew.master.wait() == 1, crew.master.output
         assert [generator.wait() for generator in crew.generators] == [0, 0]
-        assert str(crew.master.ledger) == f"{15 * RATE} planned = {15 * RATE} ok"
-        about = crew.master.about
-        assert abs(about["second_0"] - datetime.fromisoformat(about["started"]).timestamp()) < 60
+        book, about = crew.master.ledger, crew.master.about
+        assert (book.planned, book.missing) == (300 * RATE, 0)
+        assert set(book.counts) == {"ok", "not_sent"}
+        assert book.counts["ok"] == len(service.log())
+        assert abs(about["second_0"] - datetime.fromisoformat(about["started"]).timestamp()) < 600
         stepped = crew.master if where == "master" else crew.generators[0]
         assert f"The wall clock was changed by +{STEP_S}.0 s" in stepped.output
         assert about.get("wall_clock_step_s") == (STEP_S if where == "master" else None)
@@ -98,7 +104,7 @@ def test_a_master_that_is_started_again_leads_new_generators_and_the_old_one_end
         crew.master.wait()
         sent = len(service.log())
         bind = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(crew.port), "--expect-workers", "1")
-        again = ("--host", service.url, "--schedule", f"steady 6s {RATE}/s", *PLAIN)
+        again = ("--host", service.url, "--schedule", f"steady 300s {RATE}/s", *PLAIN)
         with locust(*bind, *again, file=crew.file) as second:
             (old,) = crew.generators
             assert old.wait() == 3, old.output
@@ -111,8 +117,11 @@ def test_a_master_that_is_started_again_leads_new_generators_and_the_old_one_end
                 kind, answer, _ = msgpack.loads(dealer.recv())
                 assert (kind, answer["session"] not in ("", "an earlier one")) == ("coldburst-clock", True)
                 second.until(lambda run: "it is a generator of an earlier master at this address" in run.output)
-            assert second.wait() == 0, second.output
-            assert str(second.ledger) == f"{6 * RATE} planned = {6 * RATE} ok"
+            second.until(lambda run: len(run.rows) >= RATE)
+            second.interrupt()
+            assert second.wait() == 1, second.output
+            assert second.ledger.balanced
+            assert set(second.ledger.counts) == {"ok", "not_sent"}
         kept = [path for path in old.runs.iterdir() if (path / "run.json").is_file()]
         assert len(kept) == 1
         assert '"ended_by": "a master that fell silent"' in (kept[0] / "run.json").read_text()

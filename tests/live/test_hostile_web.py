@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.locusts import PLAIN, ROOT, locust
 from tests.support.serving import reserved
+from tests.support.transcribers import DEADLINE_S
 from tests.support.web import WebUi
 
 KEY = "sesame-7c1f0e-of-tests"
@@ -261,11 +262,11 @@ def test_what_was_named_at_the_start_may_be_named_in_the_form(secret, tmp_path):
         WebUi("--host", away.url, *PLAIN, "--objectives", str(objectives), "--input", str(secret), TRANSCRIPTION_API_KEY=KEY) as ui,
     ):
         assert ui.post("/swarm", host=f"{away.url}/below", input="", schedule="burst 1", deadline="2")["success"]
-        assert KEY.encode() in away.take(30)
+        assert KEY.encode() in away.take(DEADLINE_S)
         ui.locust.until(lambda run: ui.live()["run"]["finished"])
     with foreign() as away, WebUi(*PLAIN) as ui:
         assert ui.post("/swarm", host=away.url, schedule="burst 1", deadline="2")["success"]
-        assert b"/v1/audio/transcriptions" in away.take(30)
+        assert b"/v1/audio/transcriptions" in away.take(DEADLINE_S)
 
 
 @pytest.mark.slow

@@ -125,11 +125,13 @@ def test_a_table_is_for_a_terminal_where_somebody_looks(monkeypatch):
 
 @pytest.mark.slow
 def test_in_a_pipe_there_are_plain_lines():
-    with transcriber(*FIXED) as service, locust("--host", service.url, "--schedule", "steady 5s 6/s", *PLAIN, FORCE_COLOR="1") as run:
+    with transcriber(*FIXED) as service, locust("--host", service.url, "--schedule", "steady 60s 6/s", *PLAIN, FORCE_COLOR="1") as run:
+        run.until(lambda run: " s left" in run.output)
+        run.interrupt()
         run.wait()
-        lines = [said for said in run.output.splitlines() if re.match(r" +\d+\.\d s  steady  sent \d+ of 30  in flight \d", said)]
+        lines = [said for said in run.output.splitlines() if re.match(r" +\d+\.\d s  steady  sent \d+ of 360  in flight \d", said)]
         assert len(lines) >= 2
-        assert re.search(r"offered 6\.0/s  achieved \d+\.\d/s  \d s left$", lines[0])
+        assert re.search(r"offered 6\.0/s  achieved \d+\.\d/s  \d+ s left$", lines[0])
         assert "overall" in lines[-1]
         assert "\x1b" not in run.output
 

@@ -16,7 +16,7 @@ from coldburst.record.attempt import OUTCOMES
 from tests.support.emulators import MODELLED, emulator
 from tests.support.endings import endings, numbers
 from tests.support.locusts import PLAIN, ROOT, locust
-from tests.support.transcribers import transcriber
+from tests.support.transcribers import transcriber, until
 from tests.support.web import WebUi
 
 FIXED = ("--engine", "fixed", "--service-time", "0.2", "--max-concurrent", "5", "--queue", "100")
@@ -33,7 +33,7 @@ def test_runs_are_started_with_the_forms_values_and_each_is_reported():
         for count, number in ((4, 1), (6, 2)):
             assert ui.post("/swarm", host=service.url, schedule=f"burst {count}", max_in_flight="3")["success"]
             ui.locust.until(lambda run, number=number: reported(run) == number)
-            assert ui.state() == "stopped"
+            until(lambda: ui.state() == "stopped", "end of the run")
         assert len(service.log()) == 10
         totals = [path.read_text().count("\n") - 1 for path in sorted(ui.locust.runs.glob("*/attempts.csv"))]
         assert totals == [4, 6]
@@ -177,12 +177,11 @@ def test_a_report_that_cannot_be_made_is_told_from_one_in_the_making():
         assert ui.live()["runs"][0]["fault"] == ""  # it is still to come
         ui.post("/stop")
         ui.locust.until(lambda run: "The report failed" in run.output)
-        (run,) = ui.live()["runs"]
+        (run,) = until(lambda: [run for run in ui.live()["runs"] if run["fault"]], "the fault of the report")
         assert run["fault"] == f"the report could not be made: python -m analysis report {ui.locust.folder} says why"
         (ui.locust.folder / "report").unlink()
         assert ui.post("/swarm", schedule="burst 2")["success"]
-        ui.locust.until(lambda run: reports(ui) == 1)
-        assert [bool(run["fault"]) for run in ui.live()["runs"]] == [False, True]
+        ui.locust.until(lambda run: [bool(run["fault"]) for run in ui.live()["runs"]] == [False, True] and reports(ui) == 1)
 
 
 @pytest.mark.nightly
@@ -290,7 +289,7 @@ def test_while_a_run_goes_on_its_figures_are_told_and_nothing_is_packed():
         assert set(cold) == {"at_s", "worker_id", "seconds", "stage", "seq"}
 
         ui.post("/stop")
-        ui.locust.until(lambda run: ui.live()["run"]["finished"])
+        ui.locust.until(lambda run: ui.live()["run"]["finished"] and run.about["state"] == "ended")
         now = ui.live()["run"]
         assert now["ledger"] == str(ui.locust.ledger)
         assert now["ended_by"] == "stop"
@@ -316,9 +315,8 @@ def test_a_master_tells_of_all_its_generators():
         assert (now["generators"], now["planned"], now["stage"]) == (2, 480, "steady")
         assert now["response_s"]["p50_s"] >= 0.2  # the service's own time, out of rows that others wrote
         ui.post("/stop")
-        ui.locust.until(lambda _: ui.live()["run"]["finished"])
-        (folder,) = (path.parent for path in ui.locust.runs.glob("*/run.json") if "." not in path.parent.name)
-        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))["ledger"]
+        ui.locust.until(lambda run: ui.live()["run"]["finished"] and run.about["state"] == "ended")
+        told = ui.locust.about["ledger"]
         now = ui.live()["run"]
         assert {name: count for name, count in now["outcomes"].items() if count} == told["counts"]
 

@@ -1,10 +1,12 @@
 """Load generators of a distributed run: a master and its Locust workers, as processes of their own."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
-from tests.support.locusts import Locust, locust
+from coldburst.record.attempt import Attempt
+from tests.support.locusts import Locust, Result, locust
 from tests.support.machines import Machine
 from tests.support.serving import reserved
 
@@ -26,6 +28,33 @@ class Crew:
         with on.inside() if on else nullcontext():
             self.generators.append(self.stack.enter_context(locust(*words, file=self.file, headless=False, before=before, **env)))
         return self.generators[-1]
+
+
+def per_second(rows: Sequence[Attempt]) -> Counter[int]:
+    """Requests sent, by the second of the schedule in which they were due."""
+    first_s = min(row.scheduled_s for row in rows)
+    return Counter(int(row.scheduled_s - first_s + 1e-6) for row in rows if row.sent_s is not None)
+
+
+def dealt_s(run: Result) -> float:
+    """When shares were last dealt, as events.csv has it. A busy machine may lose a generator for a moment, and deal again."""
+    return max(float(event["at_s"]) for event in run.table("events.csv") if event["kind"] == "share_dealt")
+
+
+def settled(rows: Sequence[Attempt], since_s: float = 0.0) -> list[int]:
+    """Requests sent in each whole second of the schedule after ``since_s`` and the last that was not sent, up to the run's end.
+
+    The end is where the first of the generators that went on after ``since_s`` sent its last: an end by Ctrl-C reaches each by itself.
+    """
+    lasts_s: dict[str | None, float] = {}
+    for row in rows:
+        if row.sent_s is not None and row.scheduled_s > since_s:
+            lasts_s[row.generator] = max(row.scheduled_s, lasts_s.get(row.generator, 0.0))
+    if not lasts_s:
+        return []
+    first_s, end_s, sent = min(row.scheduled_s for row in rows), min(lasts_s.values()), per_second(rows)
+    begin_s = max([since_s, *(row.scheduled_s for row in rows if row.sent_s is None and row.scheduled_s < end_s)])
+    return [sent[second] for second in range(int(begin_s - first_s) + 1, int(end_s - first_s))]
 
 
 @contextmanager

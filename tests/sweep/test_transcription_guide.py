@@ -112,7 +112,7 @@ def test_one_worker_that_is_presented_as_three_is_recognised(tmp_path):
 @needs("nginx")
 def test_the_proxys_own_503_is_not_the_services(tmp_path):
     """nginx lets 5 connections of a client through and answers the others itself, as HTML."""
-    with guide_service(tmp_path, workers=1, slots=30, limit="limit_conn connections 5;") as url:
+    with guide_service(tmp_path, workers=1, slots=30, seconds=5, limit="limit_conn connections 5;") as url:
         _, rows, page = asked(url, "burst", "--schedule", "burst 20")
     turned_away = [row for row in rows if row.status == 503]
     assert len(rows) - len(turned_away) == 5
