@@ -116,6 +116,12 @@ class DistributedRun:
         parts = self._parts()
         return bool(parts) and all(peer.report["ended"] >= place and peer.inbox.number >= peer.report["last"] for peer in parts)
 
+    def has_closed(self) -> bool:
+        """Whether every live generator has ended its part, and no lost one may come back whose share nobody else has."""
+        parts, members = self._parts(), self.assignments.last.members
+        lost = [peer for peer in self._peers.values() if peer.lost and peer.name in members and not peer.of(self.id, "closed", False)]
+        return bool(parts) and all(peer.of(self.id, "closed", False) for peer in parts) and all(map(self._gone, lost))
+
     def prepare(self) -> None:
         """Sends the plan to each generator, and waits until all are ready.
 

@@ -29,6 +29,9 @@ class GeneratorStatus(Protocol):
     def has_ended(self, place: int) -> bool:
         """Whether every live generator has all answers up to that stage."""
 
+    def has_closed(self) -> bool:
+        """Whether every live generator has ended its part."""
+
 
 class StageSequencer:
     """The progress of a distributed run through its schedule; a Dispatcher is the same in one process."""
@@ -106,8 +109,7 @@ class StageSequencer:
             start_s = self.now() + LEAD_S
             for place, stage in enumerate(self._stages):
                 start_s = self._begin(place, stage, start_s)
-            # If all are lost, one may still come back.
-            self._wait(lambda: all(self._run.reported("closed") or [False]))
+            self._wait(self._run.has_closed)
         finally:
             self.finished.set()
 

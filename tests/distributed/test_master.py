@@ -24,6 +24,9 @@ class Answered:
     def has_ended(self, _place):
         return True
 
+    def has_closed(self):
+        return True
+
 
 def course_of(schedule, gate=None):
     """A course whose generators answer at once, and whose clock ``at`` sets; it stands at 1.0."""
@@ -135,6 +138,11 @@ def test_a_run_waits_for_each_generator_that_locust_knows(tmp_path):
 def test_a_latecomer_that_refuses_keeps_no_run_alive(tmp_path):
     said = reported("a latecomer that refuses", tmp_path)
     assert said == {"before": False, "after": True, "ended_by": "no generator left"}
+
+
+@pytest.mark.parametrize("what", ["leaves", "has sent all"])
+def test_a_generator_that_ends_ends_no_run_while_the_other_is_lost_for_a_moment(what, tmp_path):
+    assert reported(f"one {what} while the other is lost", tmp_path) == {"closed": [False, False, True], "ended_by": ""}
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ class Hall:
 
     def __init__(self):
         self.here, self.run, self._answers = [], None, {}
+        self.silence_s = 99.0
 
     def enter(self, name, answer):
         """A generator; ``answer(kind, peer, word)`` is called with each message to it."""
@@ -45,7 +46,7 @@ class Hall:
     gathered = living
 
     def silent_s(self, peer):
-        return 0.0 if peer in self.here else 99.0
+        return 0.0 if peer in self.here else self.silence_s
 
     def send(self, kind, data, peer):
         self._answers[peer.name](kind, peer, {**data, "session": "this one"})
@@ -136,6 +137,39 @@ def a_latecomer_that_refuses(place):
     del hall.here[0]
     course.join(30)
     return {"before": before, "after": run.load.is_cut, "ended_by": run.ended_by}
+
+
+def one_ends_while_the_other_is_lost(place, leaves):
+    """Whether all is over when one has ended, when the other is lost for 3 s, and when that was back and has ended, too."""
+    import gevent
+    from gevent.event import Event
+
+    hall, beat, left, ended, found = Hall(), Event(), [], [], []
+
+    def answer(_kind, peer, word):
+        peer.report = {"run": word["run"], "closed": peer in left + ended, "leaves": leaves and peer in left, "last": 0, "ended": 0}
+        beat.set()
+
+    def over():
+        for _ in range(2):
+            beat.clear()
+            beat.wait(60)
+        found.append(run.has_closed())
+
+    one, other = (hall.enter(name, answer) for name in ("g1", "g2"))
+    hall.silence_s = 3.0
+    run = master_of(place, hall)
+    run.prepare()
+    course = gevent.spawn(run.drive)
+    left.append(one)
+    over()
+    hall.here.remove(other)
+    over()
+    hall.here.append(other)
+    ended.append(other)
+    over()
+    course.join(30)
+    return {"closed": found, "ended_by": run.ended_by}
 
 
 class Session:
@@ -280,6 +314,8 @@ def cold_starts_that_two_have_seen(place):
 
 SCENARIOS = {
     "a latecomer that refuses": a_latecomer_that_refuses,
+    "one leaves while the other is lost": partial(one_ends_while_the_other_is_lost, leaves=True),
+    "one has sent all while the other is lost": partial(one_ends_while_the_other_is_lost, leaves=False),
     "polls that generators share": polls_that_generators_share,
     "given up when one is ready": partial(given_up, ready=True),
     "given up before one is ready": partial(given_up, ready=False),
