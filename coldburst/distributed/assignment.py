@@ -17,8 +17,9 @@ from coldburst.schedule.stages import Stage
 
 # How far ahead of now a generator may send. Without a new message from the master it stops at the lease's end.
 LEASE_S = 4.0
-# Sequence numbers reserved for a closed loop with a duration, whose number of requests is not known in advance.
-BLOCK = 100_000_000
+# Sequence numbers reserved for a closed loop with a duration, whose number of requests is not known in advance. Each generator has
+# one in SLOTS of them.
+BLOCK = 1_000_000_000_000
 # Generators in one run at most, the lost ones included.
 SLOTS = 10_000
 

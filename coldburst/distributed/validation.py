@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
-from coldburst.distributed.assignment import BLOCK
+from coldburst.distributed.assignment import BLOCK, SLOTS
 from coldburst.record.attempt import COLUMNS, EVENTS, GENERATOR, OUTCOMES
 from coldburst.record.batches import Batch
 from coldburst.schedule.stages import Stage, planned
@@ -28,6 +28,8 @@ REPORT: Mapping[str, type | tuple[type, ...]] = {
 # Of a generator that takes part in a run.
 PART: Mapping[str, type | tuple[type, ...]] = {"ended": int, "lateness_s": NUMBER, "wants": list, "asks": bool, "closed": bool}
 COUNTS = ("dispatched", "sent", "in_flight", "held", "last")
+# Small, because a page is all that a row with a far number costs.
+PAGE_BITS = 512
 TALLIES = {"requests", "attempts", "events"}
 # The columns whose values are compared with the counts.
 KEPT = {"attempts": ("seq", "attempt", "outcome"), "events": ("kind",)}
@@ -64,8 +66,7 @@ class RowChecker:
     def __init__(self, stages: Sequence[Stage], seed: int) -> None:
         counts = [planned([stage], seed) for stage in stages]
         self._numbers = sum(BLOCK if count is None else count for count in counts)
-        # A bit for each sequence number; pages that are never written take no memory.
-        self._seen = bytearray(self._numbers // 8 + 1)
+        self._seen = SequenceNumbers()
 
     def check(self, batch: Batch, generator: str) -> None:
         """Raises ValueError if the batch is not what that generator can have written; else notes its requests."""
@@ -88,14 +89,27 @@ class RowChecker:
         again = {int(seq) for seq, number, _ in attempts if number != "1"} - fresh if len(first) < len(attempts) else set()
         if any(seq >= self._numbers for seq in fresh | again):
             raise ValueError("a request number is not planned")
-        if len(fresh) < len(first) or any(map(self._has, fresh)) or not all(map(self._has, again)):
+        if len(fresh) < len(first) or any(map(self._seen.__contains__, fresh)) or not all(map(self._seen.__contains__, again)):
             raise ValueError("a request is counted twice, or its first attempt is missing")
-        seen = self._seen
-        for seq in first:
-            seen[seq >> 3] |= 1 << (seq & 7)
+        self._seen.update(first)
 
-    def _has(self, seq: int) -> int:
-        return self._seen[seq >> 3] >> (seq & 7) & 1
+
+class SequenceNumbers:
+    """A set of sequence numbers, a bit each: those that follow each other, or are SLOTS apart as in a closed loop, share pages."""
+
+    def __init__(self) -> None:
+        self._pages: defaultdict[tuple[int, int], bytearray] = defaultdict(partial(bytearray, PAGE_BITS // 8))
+
+    def __contains__(self, seq: int) -> bool:
+        number, slot = divmod(seq, SLOTS)
+        page = self._pages.get((slot, number // PAGE_BITS))
+        return page is not None and page[number % PAGE_BITS >> 3] >> (number & 7) & 1 == 1
+
+    def update(self, seqs: Iterable[int]) -> None:
+        """Adds the numbers."""
+        for seq in seqs:
+            number, slot = divmod(seq, SLOTS)
+            self._pages[slot, number // PAGE_BITS][number % PAGE_BITS >> 3] |= 1 << (number & 7)
 
 
 @cache

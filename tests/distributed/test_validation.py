@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldburst.distributed.validation import RowChecker
+from coldburst.distributed.assignment import BLOCK, SLOTS
+from coldburst.distributed.validation import PAGE_BITS, RowChecker, SequenceNumbers
 from coldburst.record.attempt import OUTCOMES, Attempt, row_line
 from coldburst.record.batches import Batch
 from coldburst.schedule.stages import parse
@@ -83,3 +84,22 @@ def test_what_no_generator_can_have_written_is_refused(wrong):
 def test_a_batch_that_grows_without_end_is_refused():
     with pytest.raises(ValueError, match="more than 20,000,000 bytes"):
         checker().check(Batch(1, {"attempts": zlib.compress(bytes(50_000_000))}, {}), "g1")
+
+
+def test_a_closed_loop_with_a_duration_may_send_more_than_a_generators_ten_thousand_requests():
+    """Generators' numbers are SLOTS apart; those of a million requests fit into little memory, once each."""
+    one = RowChecker(parse("level 10s 8 at a time"), 1)
+    one.check(batch(replace(ROW, seq=9_999 * SLOTS), replace(ROW, seq=10_000 * SLOTS), replace(ROW, seq=99_999_999 * SLOTS + 1)), "g1")
+    with pytest.raises(ValueError, match="counted twice"):
+        one.check(batch(replace(ROW, seq=10_000 * SLOTS)), "g1")
+    with pytest.raises(ValueError, match="not planned"):
+        one.check(batch(replace(ROW, seq=BLOCK)), "g1")
+
+
+@given(st.lists(st.integers(0, 3 * PAGE_BITS).map(lambda number: number * SLOTS) | st.integers(0, BLOCK - 1), max_size=50))
+def test_sequence_numbers_are_a_set(numbers):
+    found = SequenceNumbers()
+    for place, number in enumerate(numbers):
+        assert (number in found) == (number in numbers[:place])
+        found.update([number])
+    assert all(number in found for number in numbers)
