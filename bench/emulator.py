@@ -10,7 +10,6 @@ limits, and the last core to itself; the client and the generator share the firs
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -28,16 +27,16 @@ from typing import cast
 import uvloop
 from aiohttp import web
 
+from bench.rows import Row, main
 from coldburst.targets.queue import POLLS
 from coldburst.targets.queue_options import QueueOptions
-from coldburst.targets.rate_limiter import BURST_S, RateLimit
+from coldburst.targets.rate_limiter import RateLimit
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS, SECONDS, LANES = 3, 3, 16
 HANG_S = 30
 IN_FLIGHT = 5000
-JOBS_PER_S, KIB_A_JOB = 1000, 25
-"""Targets: at least, at most."""
+CPU_RATIO, HELD_KIB, KIB_A_JOB, USED = 4.0, 6, 25, 0.8
 EMULATOR = ("coldburst.emulator", "--until-stdin-closes", "--ready", "--worker", "modelled", "--start", "0", "--load", "0",
             "--workers-min", "10", "--workers-max", "10", "--concurrency", "1000",
             "--platform", "limits_on=false", "--platform", "report_s=0")  # fmt: skip
@@ -165,80 +164,64 @@ def turn(url: str, pid: int) -> tuple[float, float]:
     return len(ended) / (ended[-1] - start), (cpu_s(pid) - cpu) / len(ended) * 1e6
 
 
-def throughput(core: int) -> bool:
-    """Turns of both servers; the best of each counts, since the machine may be busy. The client's own core can bound the bare one's rate:
-    CPU is the fairer ratio."""
-    turns: dict[str, list[tuple[float, float]]] = {"emulator": [], "bare aiohttp": []}
+def throughput(core: int, rounds: int) -> Iterator[Row]:
+    """Both servers in turns. The client's own core can bound the rate of the bare one, so CPU is the fairer ratio."""
+    turns: dict[str, list[tuple[float, float]]] = {"emulator": [], "bare": []}
     with server(core, *EMULATOR, "--service-time", "0.001") as emulator, server(core, *BARE) as constant:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, (url, pid) in zip(turns, (emulator, constant), strict=True):
                 turns[name].append(turn(url, pid))
         url, last = emulator[0], time.perf_counter()
-        while (jobs := jobs_of(url))["inQueue"] + jobs["inProgress"] and time.perf_counter() < last + 10:
+        while (jobs := jobs_of(url))["inQueue"] + jobs["inProgress"] and time.perf_counter() < last + HANG_S:
             time.sleep(0.1)
-    print(f"\n{'/run and /status of a job':26}{'jobs/s, best':>14}{'all turns':>18}{'× bare':>8}{'CPU µs a job':>14}{'× bare':>8}")
-    best = {name: (max(rate for rate, _ in found), min(cpu for _, cpu in found)) for name, found in turns.items()}
-    bare_rate, bare_cpu = best["bare aiohttp"]
-    for name, (rate, cpu) in best.items():
-        every = " ".join(f"{one:.0f}" for one, _ in turns[name])
-        print(f"{name:26}{rate:14.0f}{every:>18}{rate / bare_rate:8.2f}{cpu:14.0f}{cpu / bare_cpu:8.2f}")
-    unfinished = sum(jobs.values()) - jobs["completed"]
-    print(f"afterwards {', '.join(f'{name} {number}' for name, number in jobs.items())}")
-    return told(best["emulator"][0] >= JOBS_PER_S and not unfinished, f">= {JOBS_PER_S} jobs/s, and all complete")
+    pairs = list(zip(*turns.values(), strict=True))
+    yield Row("CPU of a job (/run and /status)", tuple(mine / bare for (_, mine), (_, bare) in pairs), "× bare aiohttp", CPU_RATIO)
+    yield Row("jobs a second", tuple(rate for rate, _ in turns["emulator"]), "jobs/s")
+    yield Row("jobs that did not complete", (sum(jobs.values()) - jobs["completed"],), "jobs", 0)
 
 
-def held(core: int) -> bool:
+def held(core: int) -> Iterator[Row]:
+    """An emulator with IN_FLIGHT jobs."""
     with server(core, *EMULATOR, "--service-time", "3600") as (url, pid):
         uvloop.run(play(url, [whole_jobs(time.perf_counter() + 0.2, []) for _ in range(LANES)]))
-        before, start, already = rss_kib(pid), time.perf_counter(), jobs_of(url)
+        before, already = rss_kib(pid), jobs_of(url)
         uvloop.run(play(url, [submissions(share) for share in _shares(IN_FLIGHT)]))
-        filled_s, jobs = time.perf_counter() - start, jobs_of(url)
-        each = (rss_kib(pid) - before) / IN_FLIGHT
+        jobs, each = jobs_of(url), (rss_kib(pid) - before) / IN_FLIGHT
     number = jobs["inQueue"] + jobs["inProgress"] - already["inQueue"] - already["inProgress"]
-    print(f"\nemulator: {number} more jobs in flight after {filled_s:.1f} s, {each:.1f} KiB a job (RSS)")
-    return told(number >= IN_FLIGHT, f">= {IN_FLIGHT} in flight")
+    yield Row("jobs held by an emulator", (number,), "jobs", IN_FLIGHT, at_least=True)
+    yield Row("memory of a job in the emulator", (each,), "KiB", HELD_KIB)
 
 
 def _shares(number: int) -> list[int]:
     return [number // LANES + (lane < number % LANES) for lane in range(LANES)]
 
 
-def polled(core: int) -> bool:
-    asking = QueueOptions()
-    with server(core, *EMULATOR, "--service-time", "3600") as (url, pid):
-        before = rss_kib(pid)
+def polled(core: int) -> Iterator[Row]:
+    """A generator that polls for IN_FLIGHT jobs (bench/poller.py)."""
+    with server(core, *EMULATOR, "--service-time", "3600") as (url, _):
         command = [sys.executable, "-m", "bench.poller", f"{url}/v2/demo", str(IN_FLIGHT)]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
-        each = (rss_kib(pid) - before) / IN_FLIGHT
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     got = json.loads(done.stdout)
-    rate = RateLimit(*POLLS, share=asking.share).rate
-    print(
-        f"\ngenerator: {got['in_flight']} jobs in flight, {got['kib_a_job']:.1f} KiB a job (RSS; the emulator {each:.1f}), "
-        f"{got['cpu_cores']:.2f} cores while it polls\n"
-        f"polls in any 10 s: {got['most']} at most, {got['mean']:.0f} on average, each job every {IN_FLIGHT / got['mean'] * 10:.0f} s; "
-        f"allowed {rate * 10:.0f} and a burst of {rate * BURST_S:.0f} (share {asking.share:g} of {POLLS[0]})"
-        f"; answers other than 200: {got['refused']}"
-    )
-    holds = told(got["in_flight"] >= IN_FLIGHT and not got["refused"], f">= {IN_FLIGHT} in flight, none lost")
-    light = told(got["kib_a_job"] <= KIB_A_JOB, f"<= {KIB_A_JOB} KiB a job")
-    return told(got["most"] <= POLLS[0], f"<= {POLLS[0]} polls in any 10 s") and light and holds
+    yield Row("jobs polled for by a generator", (got["in_flight"],), "jobs", IN_FLIGHT, at_least=True)
+    yield Row("polls that were refused", (got["refused"],), "polls", 0)
+    yield Row("memory of a job in the generator", (got["kib_a_job"],), "KiB", KIB_A_JOB)
+    yield Row("most polls in any 10 s (RunPod's limit)", (got["most"],), "polls", POLLS[0])
+    rate = RateLimit(*POLLS, share=QueueOptions().share).rate
+    yield Row("polls used of the generator's share", (got["mean"] / rate / 10,), "of its share", USED, at_least=True)
+    yield Row("CPU while it polls", (got["cpu_cores"],), "cores")
 
 
-def told(met: bool, target: str) -> bool:
-    print(f"  target {target}: {'met' if met else 'MISSED'}", flush=True)
-    return met
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.emulator", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("server", nargs="?", choices=["bare"], help="only serve the constants that the emulator is compared with")
-    if parser.parse_args().server:
-        uvloop.run(bare())
-        return 0
+def rows(quick: bool) -> Iterator[Row]:
+    """All three parts; this process keeps to the first core."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[0]})
-    return 0 if all([throughput(cores[-1]), held(cores[-1]), polled(cores[-1])]) else 1
+    yield from throughput(cores[-1], 2 if quick else ROUNDS)
+    yield from held(cores[-1])
+    yield from polled(cores[-1])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:] == ["bare"]:
+        uvloop.run(bare())
+    else:
+        sys.exit(main(rows, __doc__))

@@ -317,7 +317,7 @@ def _row(figure: Figure) -> str:
     return f"| {figure.what} | {figure.measured:.3g}{unit} | {modelled} | {difference} | {bound} |"
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description="The platform model beside public traces of RunPod")
     parser.add_argument("--write", action="store_true", help="write docs/fidelity.md instead of printing it")
     text = page(figures())

@@ -13,9 +13,7 @@ ratios. Exit code 1 where a limit is missed:
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,8 +25,10 @@ from pathlib import Path
 
 from bench.generator import LIMITS as SIZES
 from bench.generator import ROOT, TEXT, clips_of
+from bench.rows import Row, main
 
 LIMITS = {"start": 1.3, "end": 5.5, "end without figures": 3.3}
+PEERS = {"start": "× bare Locust", "end": "× import pandas", "end without figures": "× import pandas"}
 HOLD_S = 6.0
 REQUEST = b"POST / HTTP/1.1\r\nHost: bare\r\nContent-Length: 1\r\n\r\n1"
 BARE = """
@@ -130,36 +130,25 @@ class Bench:
         return began_s
 
 
-def ratios(bench: Bench, rounds: int) -> Iterator[tuple[str, float, float, float]]:
-    """Each figure's name with the medians of its seconds, of its peer's and of their ratios."""
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in LIMITS}
-    for turn in range(rounds + 1):
-        found = {"start": (bench.start(), bench.bare_start())}
-        pandas = bench.pandas()
-        found |= {"end": (bench.end("yes"), pandas), "end without figures": (bench.end("no"), pandas)}
-        # The first round fills the caches.
-        for name, pair in found.items() if turn else ():
-            seconds[name].append(pair)
-    for name, pairs in seconds.items():
-        own, peer = (statistics.median(column) for column in zip(*pairs, strict=True))
-        yield name, own, peer, statistics.median(mine / other for mine, other in pairs)
-
-
-def main() -> int:
-    """Prints a table and returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two rounds instead of seven")
-    rounds = 2 if parser.parse_args().quick else 7
+def rows(quick: bool) -> Iterator[Row]:
+    """Start and end in seconds and beside their peers."""
+    rounds = 2 if quick else 7
     service = Service()
     threading.Thread(target=service.serve_forever, daemon=True).start()
-    missed = 0
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in LIMITS}
     with tempfile.TemporaryDirectory() as place:
-        print(f"medians of {rounds} rounds\n{'':22}{'s':>8}{'peer, s':>10}{'ratio':>8}{'limit':>8}")
-        for name, own, peer, ratio in ratios(Bench(service, Path(place)), rounds):
-            print(f"{name:22}{own:8.2f}{peer:10.2f}{ratio:8.2f}{LIMITS[name]:8.1f}", flush=True)
-            missed += ratio > LIMITS[name]
-    return int(missed > 0)
+        bench = Bench(service, Path(place))
+        for turn in range(rounds + 1):
+            found = {"start": (bench.start(), bench.bare_start())}
+            pandas = bench.pandas()
+            found |= {"end": (bench.end("yes"), pandas), "end without figures": (bench.end("no"), pandas)}
+            # The first round fills the caches.
+            for name, pair in found.items() if turn else ():
+                seconds[name].append(pair)
+    for name, pairs in seconds.items():
+        yield Row(name, tuple(mine / peer for mine, peer in pairs), PEERS[name], LIMITS[name])
+        yield Row(f"{name}, seconds", tuple(mine for mine, _ in pairs), "s")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(rows, __doc__))

@@ -4,7 +4,7 @@
 
 A server on the last core writes 50 streams at once and logs when it wrote each chunk. Two clients take turns on the first core: this
 project's chat target, and aiohttp reading the same lines, decoding them and noting the time. CPU is the client's own, per chunk. Times are
-compared as the report shows them: P50 and P95 over the requests. Exits with 1 if a limit is missed.
+compared as the report shows them: P50 and P95 over the requests; a time is right within a millisecond or one per cent of the server's.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import json
 import math
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
+
+from bench.rows import Row, main
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS, STREAMS, CHUNKS, GAP_S = 3, 50, 400, 0.02
 MOST_RATIO = 0.5
 WITHIN_S, WITHIN = 0.001, 0.01
-"""A time is right within a millisecond or one per cent of the server's."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = {"model": "bench", "messages": [{"role": "user", "content": "hello"}], "stream": True, "stream_options": {"include_usage": True}}
 
@@ -153,47 +154,44 @@ def rank(values: list[float], share: float) -> float:
     return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
-def exactness(rows: dict[str, dict[str, float]], log: dict[str, list[float]]) -> bool:
-    """Prints times beside the server's; whether all are right."""
-    gaps = {name: [later - before for before, later in pairwise(log[name])] for name in rows}
+def errors(mine: dict[str, dict[str, float]], log: dict[str, list[float]]) -> Iterator[tuple[str, float]]:
+    """Each time's name and its difference to the server's log, as a share of what is allowed."""
+    gaps = {name: [later - before for before, later in pairwise(log[name])] for name in mine}
     pairs = {
-        "time to first token": [(row["ttft_s"], log[name][0] - row["sent"]) for name, row in rows.items()],
-        "P50 between chunks": [(row["itl_p50_s"], rank(gaps[name], 0.5)) for name, row in rows.items()],
-        "P95 between chunks": [(row["itl_p95_s"], rank(gaps[name], 0.95)) for name, row in rows.items()],
+        "time to first token": [(row["ttft_s"], log[name][0] - row["sent"]) for name, row in mine.items()],
+        "P50 between chunks": [(row["itl_p50_s"], rank(gaps[name], 0.5)) for name, row in mine.items()],
+        "P95 between chunks": [(row["itl_p95_s"], rank(gaps[name], 0.95)) for name, row in mine.items()],
     }
-    print(f"\n{'ms':24}{'over requests':>16}{'measured':>12}{'server':>12}{'off':>10}{'limit':>10}")
-    right = True
     for what, values in pairs.items():
         for share in (0.5, 0.95):
             measured, truth = (rank(list(column), share) for column in zip(*values, strict=True))
-            limit_s = max(WITHIN_S, WITHIN * truth)
-            right = right and abs(measured - truth) <= limit_s
-            figures = (measured, truth, measured - truth, limit_s)
-            print(f"{what:24}{f'P{100 * share:.0f}':>16}" + "".join(f"{1000 * figure:{width}.3f}" for figure, width in zip(figures, (12, 12, 10, 10), strict=True)))  # fmt: skip # noqa: E501
-    return right
+            yield f"{what}, P{100 * share:.0f} over requests", abs(measured - truth) / max(WITHIN_S, WITHIN * truth)
 
 
-def main() -> int:
+def measure(rounds: int) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], dict[str, list[float]]]:
+    """The turns of both clients, and the server's log."""
     with tempfile.TemporaryDirectory() as place:
         log = Path(place) / "log.json"
         server = run((os.cpu_count() or 1) - 1, "serve", str(log), stdin=subprocess.PIPE)
         assert server.stdout and server.stdin
         url = server.stdout.readline().strip()
-        turns = [(turn("ours", url, number), turn("theirs", url, number)) for number in range(ROUNDS)]
+        turns = [(turn("ours", url, number), turn("theirs", url, number)) for number in range(rounds)]
         server.stdin.close()
         server.wait()
-        written: dict[str, list[float]] = json.loads(log.read_text(encoding="utf-8"))
+        return turns, json.loads(log.read_text(encoding="utf-8"))
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    """CPU beside aiohttp, and times beside the server's log."""
+    turns, log = measure(2 if quick else ROUNDS)
     chunks = STREAMS * CHUNKS
-    print(f"{STREAMS} streams at once, {CHUNKS} chunks each, one every {1000 * GAP_S:g} ms; CPU µs a chunk")
-    for mine, other in turns:
-        print(f"  this project {mine['cpu_s'] / chunks * 1e6:6.1f}   aiohttp {other['cpu_s'] / chunks * 1e6:6.1f}")
-    ratio = statistics.median(mine["cpu_s"] / other["cpu_s"] for mine, other in turns)
-    cheap = ratio <= MOST_RATIO
-    print(f"  median ratio {ratio:.2f} (limit {MOST_RATIO})")
-    # Each turn on its own: the least disturbed one shows what the method can do.
-    exact = [exactness(mine["rows"], written) for mine, _ in turns]
-    print(f"\nCPU: {'within' if cheap else 'above'} the limit; times: exact in {sum(exact)} of {ROUNDS} rounds")
-    return 0 if cheap and any(exact) else 1
+    yield Row("CPU of a chunk", tuple(mine["cpu_s"] / other["cpu_s"] for mine, other in turns), "× aiohttp", MOST_RATIO)
+    yield Row("CPU of a chunk, µs", tuple(mine["cpu_s"] / chunks * 1e6 for mine, _ in turns), "µs")
+    found = [dict(errors(mine["rows"], log)) for mine, _ in turns]
+    # A disturbed round says more of the machine than of the method, so only the best round is judged.
+    best = min(found, key=lambda one: max(one.values()))
+    for name, share in best.items():
+        yield Row(f"{name}, best round", (share,), "of 1 ms or 1 %", 1.0)
 
 
 if __name__ == "__main__":
@@ -204,4 +202,4 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["theirs"]:
         asyncio.run(theirs(*sys.argv[2:4]))
     else:
-        sys.exit(main())
+        sys.exit(main(rows, __doc__))
