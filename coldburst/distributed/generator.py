@@ -128,7 +128,8 @@ class Generator:
                 self._end(self.part, "another run")
             if order["loopback"] not in ("", loopback()):
                 raise OptionError(ELSEWHERE)
-            options = {**order["options"], "host": order["host"], "runs": self._runs}
+            # The master has started what --demo asks for, and it is the host here.
+            options = {**order["options"], "host": order["host"], "runs": self._runs, "demo": run_options.DEMOS[0]}
             plan = self._session.part(options, order["question"], order["keyed"])
             if self._preparing != order["run"]:
                 return

@@ -13,7 +13,7 @@ import pytest
 from tests.support.emulators import emulator
 from tests.support.endings import endings, numbers
 from tests.support.generators import Crew, dealt_s, distributed, settled
-from tests.support.locusts import PLAIN, REPORTED, ROOT
+from tests.support.locusts import PLAIN, REPORTED, ROOT, locust
 from tests.support.serving import reserved
 from tests.support.transcribers import transcriber, until
 from tests.support.web import WebUi
@@ -80,6 +80,15 @@ def test_closed_loops_are_shared_out_and_their_numbers_are_everybodys_own():
         assert max(row.done_s for row in by_stage["b"]) < min(row.sent_s for row in by_stage["a"])
         assert most_in_flight(by_stage["a"]) == 5
         assert crew.master.ledger.balanced
+
+
+@pytest.mark.slow
+def test_processes_on_one_machine_share_the_load_and_the_masters_demo():
+    with locust("--processes", "2", "--demo", "modelled", "--schedule", "steady 2s 10/s", *PLAIN) as run:
+        assert run.wait() == 0, run.output
+        assert {row.generator for row in run.rows} == {"g1", "g2"}
+        assert [row.outcome for row in run.rows] == ["ok"] * 20
+        assert run.ledger.balanced
 
 
 @pytest.mark.nightly
