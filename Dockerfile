@@ -1,5 +1,5 @@
 # Installed in the larger image, which has strip. What no run reads stays behind there: pip, debug symbols, the packages' own tests and
-# sources, botocore's services but S3, pyarrow's network protocols, FastAPI's client for its own cloud, and the
+# sources, botocore's services but S3, FastAPI's client for its own cloud, and the
 # video service's encoder and voices (125 MB).
 FROM python:3.11-bookworm AS install
 COPY requirements.txt ./
@@ -10,7 +10,6 @@ RUN python -m venv --without-pip /venv \
  && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
  && find . -type f -regex '.*\.\(pyi\|pyx\|pxd\|pxi\|h\|c\|cc\|cpp\)' -delete \
  && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts -exec rm -rf {} + \
- && rm -f pyarrow/*flight*.so* pyarrow/*_s3*.so* pyarrow/*_encryption*.so* pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.* \
  && find . -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
 
 FROM python:3.11-slim-bookworm

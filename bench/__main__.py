@@ -41,10 +41,10 @@ PARTS = {
     "streams": Part("Reading streams of tokens", 1, 1),
     "distributed": Part("Rows to a master, and a second generator", 4, 0),
     "emulator": Part("The emulator, and polling thousands of jobs", 1, 1),
+    "analysis": Part("Reports of many rows", 10, 1),
 }
 # How often statements are right, in simulated cases: they cost hours or depend on no machine, so they are run by name alone.
 STUDIES = {
-    "analysis": "reports of many rows",
     "coverage": "how often intervals cover, and how often gates are right",
     "decisions": "how often a sweep picks the right setting",
     "fidelity": "the platform model against public traces; --write writes docs/fidelity.md",

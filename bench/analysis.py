@@ -1,42 +1,33 @@
-"""What a report costs by the number of rows, beside a bare pyarrow read of the same attempts.csv.
+"""What a report costs by the number of rows, beside a bare scan of the same attempts.csv by DuckDB.
 
-    python -m bench.analysis                     # 1, 2 and 10 million rows: about five minutes, 3.5 GB of disk, 3 GB of memory
-    python -m bench.analysis 100000 200000       # these sizes; --rounds and --keep as in --help
+    python -m bench.analysis                     # a report of 0.2, 1 and 10 million rows: about ten minutes, 2.5 GB of disk
+    python -m bench.analysis --quick             # 0.2 and 1 million rows, about a minute
 
 Each size is a run directory made here: jobs of a queue endpoint with every column filled, twenty endpoint workers that start
 now and then, four stages, six outcomes, one row in a hundred a try again, in the order of their ends. ``python -m analysis report``
-and the bare read take turns, each a process of its own. Prints wall seconds, the largest resident memory, the ratio, and
-the growth from one size to the next beside the growth of the rows. A report begins with some 3 s that no row costs (libraries, drawing):
-the ratio of what the further rows cost, from the first size to the last, is printed by itself. ``write`` is what the tests make
-their runs with. Exit code 1 where a limit is missed: MEMORY_LIMITS, RATIO_LIMIT for the further rows, growth beyond that of the rows.
+and the bare scan of all columns take turns, each a process of its own. A report begins with libraries and drawings, which no row costs:
+so a further row is compared with a further row of the scan. ``write`` is what the tests make their runs with.
 """
 
 from __future__ import annotations
 
-import argparse
-import itertools
 import json
-import math
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import pandas as pd
 
+from bench.rows import Row, main
 from coldburst.record import attempt
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZES = (1_000_000, 2_000_000, 10_000_000)
-ROUNDS = 3
-MEMORY_LIMITS = {1_000_000: 3e9, 10_000_000: 3e9}
-"""Bytes of memory of a report of so many rows. Its time is only judged beside the bare read: seconds differ from machine to machine."""
-RATIO_LIMIT = 5.0
+SIZES = (200_000, 1_000_000, 10_000_000)
+# Limits: CPU of a further row, beside the scan; bytes of memory of a further row.
+CPU_LIMIT, MEMORY_LIMIT = 6.0, 700.0
 RATE_PER_S, WORKERS, GENERATORS = 1000, 20, 4
 STAGES = {"ramp": 0.1, "steady": 0.5, "peak": 0.3, "after": 0.1}
 """Share of the requests in each stage."""
@@ -59,7 +50,11 @@ EVENT = 50
 """One answer in so many is an event ``queued`` beside the failures, which all are one."""
 BLOCK = 500_000
 WHOLE = {column.name for column in (*attempt.COLUMNS, *attempt.EVENTS, *attempt.ENDPOINT) if column.kind is int}
-BARE = "import sys, pyarrow.csv; pyarrow.csv.read_csv(sys.argv[1])"
+SCAN = """
+import sys, duckdb
+names = ", ".join(f'max("{name}")' for name in duckdb.read_csv(sys.argv[1]).columns)
+duckdb.execute(f"SELECT {names} FROM read_csv($1)", [sys.argv[1]]).fetchall()
+"""
 
 
 def write(folder: Path, rows: int) -> None:
@@ -222,52 +217,30 @@ def _about(n: int) -> dict[str, object]:
 
 
 def _save(path: Path, columns: tuple[attempt.Column, ...], values: dict[str, np.ndarray]) -> None:
-    """The columns as CSV, a block of rows at a time, quoted only where the text needs it; empty where there are no values."""
+    """The columns as CSV, a block of rows at a time; empty where there are no values."""
     names = [column.name for column in columns]
     unknown = np.full(len(values[names[0]]), np.nan)
-    with path.open("wb") as out:
-        out.write(",".join(names).encode() + b"\n")
-        for start in range(0, len(values[names[0]]), BLOCK):
-            cells = [_cells(name, values.get(name, unknown)[start : start + BLOCK]) for name in names]
-            lines = pc.binary_join_element_wise(*cells, ",")
-            out.write(pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_buffer())
-            out.write(b"\n")
+    for start in range(0, max(len(values[names[0]]), 1), BLOCK):
+        block = pd.DataFrame({name: _column(name, values.get(name, unknown)[start : start + BLOCK]) for name in names})
+        block.to_csv(path, mode="a" if start else "w", header=not start, index=False, lineterminator="\n")
 
 
-def _cells(name: str, values: np.ndarray) -> pa.Array:
-    """One column as text; "" where a number is not known."""
+def _column(name: str, values: np.ndarray) -> object:
     if name == "job_id":
         return _ids(values)
-    if values.dtype == object:
-        texts = pa.array(values, pa.string())
-        special = pc.match_substring_regex(texts, '[",]')
-        return pc.if_else(special, pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', ""), texts)
-    numbers = pa.array(np.round(values, 6) if values.dtype == np.float64 else values, from_pandas=True)
-    whole = name in WHOLE and values.dtype == np.float64
-    return pc.fill_null((numbers.cast(pa.int64()) if whole else numbers).cast(pa.string()), "")
+    if values.dtype != np.float64:
+        return values
+    return pd.array(values, dtype="Int64") if name in WHOLE else np.round(values, 6)
 
 
-def _ids(numbers: np.ndarray) -> pa.Array:
+def _ids(numbers: np.ndarray) -> np.ndarray:
     """Names as the platform gives them: 32 digits in five groups, and -u1."""
     digits = np.frombuffer(np.random.default_rng(numbers[0]).bytes(16 * len(numbers)).hex().encode(), dtype="S1").reshape(-1, 32)
     names = np.full((len(numbers), 39), b"-", dtype="S1")
     for place, (start, stop) in zip((0, 9, 14, 19, 24), ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)), strict=True):
         names[:, place : place + stop - start] = digits[:, start:stop]
     names[:, 36:] = np.frombuffer(b"-u1", dtype="S1")
-    return (
-        pa.FixedSizeBinaryArray.from_buffers(pa.binary(39), len(numbers), [None, pa.py_buffer(names.tobytes())])
-        .cast(pa.binary())
-        .cast(pa.string())
-    )
-
-
-class Found(NamedTuple):
-    """Of one size: wall seconds of the bare read and of the report, and the report's largest memory in bytes."""
-
-    rows: int
-    bare_s: float
-    wall_s: float
-    memory: float
+    return names.view("S39")[:, 0].astype("U39").astype(object)
 
 
 # A small process measures: the memory that the system reports of a child includes that of the process which forked it.
@@ -277,75 +250,44 @@ began = time.perf_counter()
 process = subprocess.Popen([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(process.pid, 0)
 process.returncode = os.waitstatus_to_exitcode(status)
-print(time.perf_counter() - began, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+print(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 sys.exit(process.returncode)
 """
 
 
-def cost(*command: str) -> tuple[float, float]:
-    """Wall seconds and the largest resident memory, in bytes, of a Python process of its own; ends the bench where that fails."""
+def cost(*command: str) -> tuple[float, float, float]:
+    """Wall and CPU seconds, and the largest resident memory in bytes, of a Python process of its own; ends the bench where that fails."""
     measured = subprocess.run([sys.executable, "-c", MEASURE, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if measured.returncode:
         sys.exit(f"{' '.join(command[:4])} ended with {measured.returncode}: see above")
-    wall_s, memory = map(float, measured.stdout.split())
-    return wall_s, memory
+    wall_s, cpu_s, memory = map(float, measured.stdout.split())
+    return wall_s, cpu_s, memory
 
 
-def measure(run: Path, rounds: int) -> tuple[float, float, float]:
-    """Medians of the bare read's and the report's wall seconds, and the largest memory of a report."""
-    bare, whole = [], []
-    for _ in range(rounds):
-        bare.append(cost("-c", BARE, str(run / "attempts.csv"))[0])
-        whole.append(cost("-m", "analysis", "report", str(run), "--quiet"))
-    return statistics.median(bare), statistics.median(wall for wall, _ in whole), max(memory for _, memory in whole)
-
-
-def misses(found: list[Found]) -> Iterator[str]:
-    """What is not as it should be, a sentence each; prints what a further row costs."""
-    for one in found:
-        memory = MEMORY_LIMITS.get(one.rows, math.inf)
-        if one.memory > memory:
-            yield f"{one.rows:,} rows took {one.memory / 1e9:.2f} GB, and may take {memory / 1e9:g} GB"
-    for before, one in itertools.pairwise(found):
-        if one.wall_s / before.wall_s > one.rows / before.rows:
-            yield f"from {before.rows:,} to {one.rows:,} rows the time grew by more than the rows"
-    if found and found[-1].bare_s > 2 * found[0].bare_s:  # below that the start of the processes dominates
-        ratio = (found[-1].wall_s - found[0].wall_s) / (found[-1].bare_s - found[0].bare_s)
-        print(f"a further row costs {ratio:.1f} times what a bare read of it does")
-        if ratio > RATIO_LIMIT:
-            yield f"that is more than {RATIO_LIMIT:g}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.analysis", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("rows", metavar="ROWS", type=int, nargs="*", default=SIZES, help=f"sizes of the runs (default: {SIZES})")
-    parser.add_argument("--rounds", metavar="N", type=int, default=ROUNDS, help=f"turns of each, of which the median counts ({ROUNDS})")
-    parser.add_argument(
-        "--keep", metavar="DIR", type=Path, help="make the runs here, or use those that are here (default: a folder that goes)"
-    )
-    asked = parser.parse_args()
+def rows(quick: bool) -> Iterator[Row]:
+    """Reports of each size in turns with the scan, then what a further row costs."""
+    sizes, rounds = (SIZES[:2], 1) if quick else (SIZES, 3)
+    found: dict[int, list[tuple[tuple[float, ...], tuple[float, ...]]]] = {}
     with tempfile.TemporaryDirectory() as name:
-        place, found = asked.keep or Path(name), list[Found]()
-        print(f"{'rows':>12}{'file, MB':>10}{'bare, s':>9}{'report, s':>11}{'ratio':>7}{'memory, MB':>12}{'rows ×':>9}{'time ×':>9}")
-        for rows in sorted(asked.rows):
-            run = place / f"rows-{rows}"
-            if not run.is_dir():
-                cost(
-                    "-c",
-                    "import sys, pathlib, bench.analysis as b; b.write(pathlib.Path(sys.argv[1]), int(sys.argv[2]))",
-                    str(run),
-                    str(rows),
-                )
-            bare, wall, memory = measure(run, asked.rounds)
-            size = (run / "attempts.csv").stat().st_size
-            grown = f"{rows / found[-1].rows:9.1f}{wall / found[-1].wall_s:9.1f}" if found else ""
-            print(f"{rows:12,}{size / 1e6:10.0f}{bare:9.1f}{wall:11.1f}{wall / bare:7.1f}{memory / 1e6:12.0f}{grown}", flush=True)
-            found.append(Found(rows, bare, wall, memory))
-    missed = list(misses(found))
-    for sentence in missed:
-        print(sentence)
-    sys.exit(bool(missed))
+        for size in sizes:
+            run = Path(name) / f"rows-{size}"
+            write(run, size)
+            csv = str(run / "attempts.csv")
+            found[size] = [(cost("-m", "analysis", "report", str(run), "--quiet"), cost("-c", SCAN, csv)) for _ in range(rounds)]
+            reports = [report for report, _ in found[size]]
+            yield Row(f"{size:,} rows: report", tuple(report[0] / scan[0] for report, scan in found[size]), "× scan")
+            yield Row(f"{size:,} rows: report, seconds", tuple(report[0] for report in reports), "s")
+            yield Row(f"{size:,} rows: memory", tuple(report[2] / 1e6 for report in reports), "MB")
+    few, many = found[sizes[0]], found[sizes[-1]]
+    further = [
+        tuple((late[k] - early[k]) for late, early in zip(more, less, strict=True))
+        for k in (1, 2)
+        for more, less in zip(many, few, strict=True)
+    ]
+    cpu, memory = further[:rounds], further[rounds:]
+    yield Row("CPU of a further row", tuple(report / scan for report, scan in cpu), "× scan", CPU_LIMIT)
+    yield Row("memory of a further row", tuple(report / (sizes[-1] - sizes[0]) for report, _ in memory), "bytes", MEMORY_LIMIT)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(rows, __doc__))

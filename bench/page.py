@@ -89,7 +89,10 @@ def write(results: Mapping[str, Result], titles: Mapping[str, str]) -> None:
 
 def page(results: Mapping[str, Result], titles: Mapping[str, str]) -> str:
     """docs/benchmarks.md."""
-    return "\n".join([HEAD, *(_section(part, titles[part], one) for part, one in results.items())])
+    sections = [
+        _section(part, title, results[part]) if part in results else f"## {title}\n\nNot measured yet.\n" for part, title in titles.items()
+    ]
+    return "\n".join([HEAD, *sections])
 
 
 def _section(part: str, title: str, of: Result) -> str:

@@ -13,12 +13,19 @@ PACKAGE = Path(__file__).resolve().parent
 IMPORT_ROOT = PACKAGE.parent
 # Extra of pyproject.toml -> its modules.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-    "report": ("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "jinja2"),
+    "report": ("numpy", "pandas", "scipy", "matplotlib", "jinja2"),
+    "parquet": ("duckdb",),
     "objects": ("boto3",),
     "emulator": ("runpod", "aiohttp", "fastapi", "uvicorn", "uvloop", "python_multipart", "pocketsphinx", "trustme"),
     "video": ("espeakng_loader", "PIL", "av", "pynvml"),
 }
-NEEDED_BY = {"report": "a report", "objects": "--objects", "emulator": "an endpoint on this machine", "video": "a talking video"}
+NEEDED_BY = {
+    "report": "a report",
+    "parquet": "a Parquet file",
+    "objects": "--objects",
+    "emulator": "an endpoint on this machine",
+    "video": "a talking video",
+}
 
 
 def beside(name: str) -> Path:

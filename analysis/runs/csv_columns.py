@@ -1,12 +1,7 @@
-"""Reads the complete lines of a run's CSV file by columns with given types.
-
-pyarrow reads the file in blocks on all cores, without holding it as text. Files that it refuses (rows with too few cells, ``1e3`` as
-a whole number) are read by pandas, or refused with its message.
-"""
+"""Reads the complete lines of a run's CSV file by columns with given types, some thousand rows at a time."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import math
@@ -17,28 +12,21 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import compute
-from pyarrow import csv as arrow
 
-from coldburst.lines import ERROR_LENGTH, one_line
+from coldburst.lines import one_line
 
 # The largest magnitude of a time, count or size; whole numbers up to it are exact as floats.
 MOST = 1e15
 BLOCK = 1 << 24
+# Rows parsed at a time: text and intermediate values of more are not in memory.
+ROWS = 100_000
 # Characters per cell; the default limit of csv is 131,072.
 WIDEST = 1 << 28
+# The dtypes of texts.
+TEXTS = ("str", "category")
 # The spellings that pandas reads as booleans.
 TRUE, FALSE = ["True", "TRUE", "true", "1", "1.0"], ["False", "FALSE", "false", "0", "0.0"]
-_TYPES: Mapping[str, pa.DataType] = {
-    "Int64": pa.int64(),
-    "Int32": pa.int32(),
-    "float64": pa.float64(),
-    "boolean": pa.bool_(),
-    "str": pa.large_string(),
-    "category": pa.dictionary(pa.int32(), pa.string()),
-}
 
 
 def first_odd_cell(path: Path, dtypes: Mapping[str, str]) -> str:
@@ -74,10 +62,6 @@ def csv_cells(text: str, separator: str = ",") -> Iterator[list[str]]:
         csv.field_size_limit(before)
 
 
-class AmbiguousCell(ValueError):
-    """pyarrow accepted a cell that pandas may read differently."""
-
-
 def whole_lines(path: Path) -> tuple[int, str]:
     """The number of bytes of complete lines, and a sentence on a torn last line or ""."""
     with path.open("rb") as file:
@@ -111,130 +95,53 @@ def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, A
         ValueError, TypeError, ArithmeticError: a cell or a line cannot be read.
         OSError: the file cannot be read.
     """
-    try:
-        return dict(_taken(_parsed(path, end, dtypes), dtypes))
-    except (pa.ArrowException, AmbiguousCell):
-        return read_by_pandas(path, end, dtypes)
+    plain = {name: "category" if dtype == "str" else dtype for name, dtype in dtypes.items()}
+    empty = {name: [""] for name, dtype in dtypes.items() if dtype not in TEXTS}
+    with path.open("rb") as file, np.errstate(invalid="raise", over="raise"):  # 1e20 for a whole number
+        lines = io.TextIOWrapper(io.BufferedReader(_Start(file, end)), "utf-8-sig", "replace", "")
+        blocks = pd.read_csv(lines, dtype=plain, usecols=list(plain), keep_default_na=False, na_values=empty, chunksize=ROWS)
+        parts = [{name: block[name].array for name in plain} for block in blocks]
+    return {name: _whole([part.pop(name) for part in parts], dtype) for name, dtype in dtypes.items()}
 
 
 def reorder(columns: dict[str, Any], order: Any) -> None:
     """Reorders the rows of ``columns`` one column at a time, to save memory."""
     for name, column in columns.items():
         columns[name] = column.take(order)
-        del column
-        pa.default_memory_pool().release_unused()
 
 
-class _Clean(io.RawIOBase):
-    """The first ``left`` bytes of a file, with U+FFFD for bytes that are not UTF-8."""
+class _Start(io.RawIOBase):
+    """The first ``left`` bytes of a file."""
 
     def __init__(self, file: BinaryIO, left: int) -> None:
         self._file, self._left = file, left
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills ``buffer``; an invalid byte becomes the three bytes of U+FFFD."""
-        block = self._file.read(min(len(buffer) // 3 - 4, self._left))
+        """Fills ``buffer``."""
+        block = self._file.read(min(len(buffer), self._left))
         self._left -= len(block)
-        clean = self._decoder.decode(block, final=not self._left).encode()
-        buffer[: len(clean)] = clean
-        return len(clean)
+        buffer[: len(block)] = block
+        return len(block)
 
 
-def _parsed(path: Path, end: int, dtypes: Mapping[str, str]) -> pa.Table:
-    try:
-        with pa.OSFile(os.fsencode(path)) as file:
-            return _by_arrow(file.get_stream(0, end), dtypes)
-    except pa.ArrowInvalid as error:
-        if "UTF8" not in str(error):
-            raise
-    with path.open("rb") as plain:
-        return _by_arrow(_Clean(plain, end), dtypes)
+def _whole(parts: list[Any], dtype: str) -> Any:
+    """One column from its blocks."""
+    if dtype in TEXTS:
+        return _categories(parts) if dtype == "category" else _categories(parts).astype("str")
+    return pd.concat([pd.Series(part, copy=False) for part in parts], ignore_index=True).array
 
 
-def _by_arrow(stream: Any, dtypes: Mapping[str, str]) -> pa.Table:
-    types = {name: _TYPES[dtype] for name, dtype in dtypes.items()}
-    return arrow.read_csv(
-        stream,
-        read_options=arrow.ReadOptions(block_size=BLOCK),
-        parse_options=arrow.ParseOptions(newlines_in_values=True),
-        convert_options=arrow.ConvertOptions(
-            column_types=types,
-            include_columns=list(types),
-            null_values=[""],
-            strings_can_be_null=False,
-            true_values=TRUE,
-            false_values=FALSE,
-        ),
-    )
-
-
-def _taken(table: pa.Table, dtypes: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """The columns as arrays, each released before the next is converted, to save memory."""
-    columns = {name: table.column(name) for name in dtypes}
-    del table
-    for name, dtype in dtypes.items():
-        yield name, _ARRAYS[dtype](columns.pop(name))
-        pa.default_memory_pool().release_unused()
-
-
-def _floats(column: pa.ChunkedArray) -> Any:
-    values = column.to_numpy()
-    if np.count_nonzero(np.isnan(values)) != column.null_count:
-        raise AmbiguousCell
-    return values
-
-
-def _integers(column: pa.ChunkedArray) -> Any:
-    empty = column.is_null().to_numpy()
-    return pd.arrays.IntegerArray(column.fill_null(0).to_numpy(), empty)
-
-
-def _booleans(column: pa.ChunkedArray) -> Any:
-    empty = column.is_null().to_numpy()
-    return pd.arrays.BooleanArray(column.fill_null(False).to_numpy(), empty)
-
-
-def _texts(column: pa.ChunkedArray) -> Any:
-    if len(column) and column[-1].as_py().endswith("\n"):
-        raise AmbiguousCell
-    texts = pd.array(column.combine_chunks(), dtype="str")
-    plain = compute.and_(compute.utf8_is_printable(column), compute.less_equal(compute.utf8_length(column), ERROR_LENGTH))
-    return texts if compute.all(plain).as_py() else _short(pd.Series(texts)).array
-
-
-def _short(texts: pd.Series[str]) -> pd.Series[str]:
-    return texts.map({text: one_line(text) for text in texts.unique()}).astype("str")
-
-
-def _categories(column: pa.ChunkedArray) -> Any:
-    if len(column) and column[-1].as_py().endswith("\n"):
-        raise AmbiguousCell
-    whole = column.unify_dictionaries().combine_chunks()
-    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    names = [one_line(name) for name in whole.dictionary.to_pylist()]
-    kept = sorted(set(names))
+def _categories(parts: list[Any]) -> Any:
+    """One categorical of several, with sorted categories, each on one line; a cell that a short row lacks is ""."""
+    names = [[*map(one_line, part.categories), *([""] if (part.codes < 0).any() else [])] for part in parts]
+    kept = sorted(set().union(*names))
     places = {name: place for place, name in enumerate(kept)}
-    codes = np.array([places[name] for name in names], dtype=np.min_scalar_type(-len(kept) - 1))[whole.indices.to_numpy()]
-    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(pd.Index(kept, dtype="str")))
-
-
-_ARRAYS = {"Int64": _integers, "Int32": _integers, "float64": _floats, "boolean": _booleans, "str": _texts, "category": _categories}
-
-
-def read_by_pandas(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, Any]:
-    """The same as ``read_columns``, by pandas and in memory."""
-    with path.open("rb") as file:
-        text = io.StringIO(file.read(end).decode("utf-8-sig", errors="replace"))
-    plain = {name: "str" if dtype == "category" else dtype for name, dtype in dtypes.items()}
-    empty = {name: [""] for name, dtype in plain.items() if dtype != "str"}
-    with np.errstate(invalid="raise", over="raise"):  # 1e20 for a whole number
-        table = pd.read_csv(text, dtype=plain, usecols=list(plain), keep_default_na=False, na_values=empty)
-    read = {name: _short(table[name]) if dtype == "str" else table[name] for name, dtype in plain.items()}
-    return {name: read[name].astype("category").array if dtype == "category" else read[name].array for name, dtype in dtypes.items()}
+    width = np.min_scalar_type(-len(kept) - 1)
+    codes = [np.array([places[name] for name in of], dtype=width)[part.codes] for of, part in zip(names, parts, strict=True)]
+    return pd.Categorical.from_codes(np.concatenate(codes), dtype=pd.CategoricalDtype(pd.Index(kept, dtype="str")))
 
 
 Floats = NDArray[np.float64]

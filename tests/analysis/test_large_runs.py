@@ -170,13 +170,11 @@ LINE = "%d,1,0.5,true,ok,steady\n"
 
 
 def both(path, monkeypatch):
-    """The rows as pyarrow reads them, and as pandas does, both through blocks of 256 bytes."""
-    monkeypatch.setattr(csv_columns, "BLOCK", 256)
+    """The rows as read seven at a time, and all at once."""
     end, _ = csv_columns.whole_lines(path)
-    monkeypatch.setattr(csv_columns, "read_by_pandas", None)
-    quick = pd.DataFrame(csv_columns.read_columns(path, end, DTYPES))
-    monkeypatch.undo()
-    return quick, pd.DataFrame(csv_columns.read_by_pandas(path, end, DTYPES))
+    whole = pd.DataFrame(csv_columns.read_columns(path, end, DTYPES))
+    monkeypatch.setattr(csv_columns, "ROWS", 7)
+    return pd.DataFrame(csv_columns.read_columns(path, end, DTYPES)), whole
 
 
 @pytest.mark.parametrize(
@@ -190,14 +188,15 @@ def both(path, monkeypatch):
     ],
     ids=["quoted newline", "no UTF-8", "line ends", "quoted and empty", "formula, torn"],
 )
-def test_pyarrow_reads_what_pandas_reads(tmp_path, monkeypatch, odd):
+def test_blocks_of_rows_are_read_as_the_whole_file_is(tmp_path, monkeypatch, odd):
     path, lines = tmp_path / "attempts.csv", [(LINE % seq).encode() for seq in range(100)]
     path.write_bytes(
         b"seq,attempt,sent_s,cold,outcome,stage\n" + b"".join([*lines[:50], odd, *([] if b"\n1001,1,0." in odd else lines[50:])])
     )
-    quick, slow = both(path, monkeypatch)
-    pd.testing.assert_frame_equal(quick, slow, check_exact=True)
-    assert len(quick) > 50
+    blocks, whole = both(path, monkeypatch)
+    pd.testing.assert_frame_equal(blocks, whole, check_exact=True)
+    assert len(blocks) > 50
+    assert list(blocks["sent_s"].iloc[:50]) == [0.5] * 50
 
 
 @pytest.mark.parametrize(
@@ -210,16 +209,16 @@ def test_pyarrow_reads_what_pandas_reads(tmp_path, monkeypatch, odd):
         ('1,1,,,ok,"x', "EOF"),
     ],
 )
-def test_what_pyarrow_does_not_read_pandas_reads_or_refuses(tmp_path, odd, known):
+def test_odd_rows_are_read_or_refused(tmp_path, odd, known):
     path = tmp_path / "attempts.csv"
     path.write_text(f"seq,attempt,sent_s,cold,outcome,stage\n0,1,0.0,,ok,\n{odd}\n", encoding="utf-8")
     if isinstance(known, str):
         with pytest.raises(ValueError, match=known):
             csv_columns.read_columns(path, path.stat().st_size, DTYPES)
     else:
-        assert pd.DataFrame(csv_columns.read_columns(path, path.stat().st_size, DTYPES))["sent_s"].iloc[1] == pytest.approx(
-            known, nan_ok=True
-        )
+        rows = pd.DataFrame(csv_columns.read_columns(path, path.stat().st_size, DTYPES))
+        assert rows["sent_s"].iloc[1] == pytest.approx(known, nan_ok=True)
+        assert not rows[["outcome", "stage"]].isna().any(axis=None)
 
 
 @pytest.mark.parametrize(("content", "known"), [("", 0), ("torn", 0), ("a\nb\n", 4), ("a\n" + "x" * 999, 2), ("a\n\n", 3)])
@@ -244,7 +243,7 @@ def test_a_run_keeps_every_column_that_a_table_uses(made, tmp_path):
 @pytest.mark.nightly
 def test_a_million_rows_take_no_more_than_their_memory(tmp_path):
     write(tmp_path / "run", 1_000_000)
-    wall_s, memory = cost("-m", "analysis", "report", str(tmp_path / "run"), "--quiet")
+    wall_s, _, memory = cost("-m", "analysis", "report", str(tmp_path / "run"), "--quiet")
     assert (tmp_path / "run" / "report" / "index.html").is_file()
     assert memory < MOST_BYTES
     assert wall_s < HANG_S

@@ -18,9 +18,11 @@ def jsonl(path, rows=ROWS):
     return path
 
 
-def parquet(path, rows=ROWS, group=2):
-    pa = pytest.importorskip("pyarrow")
-    pytest.importorskip("pyarrow.parquet").write_table(pa.Table.from_pylist(rows), path, row_group_size=group)
+def parquet(path, rows=ROWS):
+    """DuckDB's smallest row groups have 2,048 rows."""
+    names = [[row[name] for row in rows] for name in ("prompt", "n")]
+    query = f"COPY (SELECT unnest($1) AS prompt, unnest($2) AS n) TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE 2048)"
+    pytest.importorskip("duckdb").connect().execute(query, names)
     return path
 
 
@@ -191,11 +193,14 @@ def test_the_fingerprint_changes_with_the_file(tmp_path):
     assert DataSet(ROOT / "samples").fingerprint() == DataSet(ROOT / "samples").fingerprint()
 
 
-def test_a_parquet_file_of_several_groups_is_not_shuffled(tmp_path):
-    with pytest.raises(DataError, match=r"has 2 row groups and cannot be shuffled: use --data-order rows"):
-        DataSet(parquet(tmp_path / "rows.parquet"), order="shuffle")
-    assert sorted(DataSet(parquet(tmp_path / "rows.parquet", group=9), order="shuffle").row(seq)["n"] for seq in range(3)) == [
-        "1",
-        "2",
-        "3",
-    ]
+MANY = [{"prompt": f"number {n}", "n": str(n)} for n in range(5000)]
+
+
+def test_a_parquet_file_of_several_groups_is_read_from_any_row_and_not_shuffled(tmp_path):
+    several = parquet(tmp_path / "rows.parquet", MANY)
+    data, far = DataSet(several), (0, 63, 64, 2047, 2048, 4095, 4096, 4999, 1)
+    assert [data.row(seq)["n"] for seq in far] == [str(n) for n in far]
+    assert data.row(5001)["n"] == "1"
+    with pytest.raises(DataError, match=r"has 3 row groups and cannot be shuffled: use --data-order rows"):
+        DataSet(several, order="shuffle")
+    assert sorted(DataSet(parquet(tmp_path / "few.parquet"), order="shuffle").row(seq)["n"] for seq in range(3)) == ["1", "2", "3"]

@@ -17,8 +17,9 @@ def test_the_page_is_what_the_results_say():
     assert page.page(page.read(), titles) == page.PAGE.read_text(encoding="utf-8"), "run 'python -m bench PART', which writes both"
 
 
-def test_every_part_is_measured_and_every_module_named():
-    assert list(page.read()) == list(command.PARTS)
+def test_every_module_is_a_part_or_a_study():
+    measured = page.read()
+    assert list(measured) == [part for part in command.PARTS if part in measured]
     modules = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "bench").glob("*.py")}
     programs = {name for name, text in modules.items() if "sys.exit(main(" in text}
     assert programs - {"__main__"} == set(command.PARTS) | set(command.STUDIES) - {"fidelity"}

@@ -6,7 +6,7 @@ import sys
 
 from tests.support.locusts import ROOT
 
-LATER = ("rich", "numpy", "pandas", "scipy", "matplotlib", "soundfile", "boto3", "pyarrow", "PIL")
+LATER = ("rich", "numpy", "pandas", "scipy", "matplotlib", "soundfile", "boto3", "duckdb", "PIL")
 LOCUSTFILE = """
 import json, sys
 from coldburst import ArrivalUser
