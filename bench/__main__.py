@@ -42,12 +42,14 @@ PARTS = {
     "distributed": Part("Rows to a master, and a second generator", 4, 0),
     "emulator": Part("The emulator, and polling thousands of jobs", 1, 1),
     "analysis": Part("Reports of many rows", 10, 1),
+    "core": Part("Jobs per CPU-second of the platform's model", 3, 1),
 }
 # How often statements are right, in simulated cases: they cost hours or depend on no machine, so they are run by name alone.
 STUDIES = {
     "coverage": "how often intervals cover, and how often gates are right",
     "decisions": "how often a sweep picks the right setting",
     "fidelity": "the platform model against public traces; --write writes docs/fidelity.md",
+    "planner": "errors of plans against runs, and how often their ranges hold",
     "next_burst": "how often a burst's interval covers the next burst",
     "soak": "a long distributed run: memory, rows, send delay",
 }

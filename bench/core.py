@@ -10,9 +10,7 @@ They run in a Python of their own: that of BENCH_PEERS if it is set, else one th
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,8 +18,8 @@ import time
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from bench.rows import Row, main
 from coldburst.planner.model.distributions import parse
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.model.simulate import simulate
@@ -77,36 +75,6 @@ begun = time.process_time()
 done = run(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
 print(done / (time.process_time() - begun))
 """
-
-
-class Row(NamedTuple):
-    """A figure of several rounds; ``limit``: the most that its median may be, or the least if ``at_least``."""
-
-    name: str
-    values: tuple[float, ...]
-    unit: str
-    limit: float | None = None
-    at_least: bool = False
-    not_judged: str = ""
-
-    @property
-    def missed(self) -> bool:
-        if self.limit is None or not self.values:
-            return False
-        median = statistics.median(self.values)
-        return median < self.limit if self.at_least else median > self.limit
-
-    def __str__(self) -> str:
-        if not self.values:
-            return f"{self.name:42} {self.unit}: {self.not_judged}"
-        limit = (
-            ""
-            if self.limit is None
-            else f"{'at least' if self.at_least else 'at most'} {self.limit:g}: {'MISSED' if self.missed else 'ok'}"
-        )
-        median, low, high = statistics.median(self.values), min(self.values), max(self.values)
-        write = "{:,.0f}" if low > 100 else "{:.3g}"
-        return f"{self.name:42}{write.format(median):>9} {self.unit:12}{write.format(low):>8} to {write.format(high):8}{limit}".rstrip()
 
 
 def plan(kind: str, workers: int) -> Scenario:
@@ -178,16 +146,5 @@ def _ratios(found: dict[str, list[float]]) -> Iterator[Row]:
     yield Row("queue: a job of a run ten times as long", longer, "× a job", LENGTH_GROWTH)
 
 
-def main() -> int:
-    """Prints the rows; 1 if a limit is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    missed = False
-    for row in rows(parser.parse_args().quick):
-        print(row, flush=True)
-        missed |= row.missed
-    return int(missed)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(rows, __doc__))
