@@ -32,6 +32,10 @@ MISTAKES = {
     "no folder for results": (["--headless", "--host", "{url}", "--runs", "no/where"], ["'no/where'", "mkdir -p no/where"]),
     "a taken port": (["--web-host", "127.0.0.1", "--web-port", "{port}"], ["127.0.0.1:{port}", "another with --web-port"]),
     "a folder of tests": (["-f", "locustfiles/", "--headless", "--host", "{url}"], ["one test runs at a time", "Burst"]),
+    "a GPU that nobody rents": (["--headless", "--host", "{url}", "--price", "H101"], ["'H101'", "near ones are H100"]),
+    "no data": (["--headless", "--host", "{url}", "--data", "nowhere.csv"], ["'nowhere.csv'", "as in --data prompts.jsonl"]),
+    "no repeats": (["--headless", "--host", "{url}", "--repeats", "0"], ["--repeats 0 is not between 1 and 1,000"]),
+    "a typo in a kind": (["--headless", "--host", "{url}", "--target", "quue"], ["'quue'", "choose from 'auto', 'queue'"]),
     "a demo of a host": (["--headless", "--host", "{url}", "--demo", "modelled"], ["--demo modelled", "leave out --host"]),
 }
 
