@@ -2,14 +2,15 @@
 
 A worker's first requests begin when it becomes ready, or later than that by a model that loads in the first request. Every other request
 begins at once, or when a place at its worker becomes free: places are given in order of arrival. So the service times of those others are
-known, and what the first ones took longer is their wait. Without any others the worker list bounds the wait.
+known, and what the first ones took longer is their wait. Without any others the worker list bounds the wait. Requests that were sent at
+about the same time may have arrived in another order than they were sent: the order of their ends is nearer to it.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ QUICK = 10
 STILL_WARM_S = 5.0
 # So many requests of one life of a worker are followed; more do not change the median.
 FOLLOWED = 500
+# Requests that were sent within this time of each other may have arrived in another order.
+TOGETHER_S = 0.05
 # So many answers show how long one can take (the next one is between their extremes in 19 of 21 cases); fewer bound nothing.
 ENOUGH = 20
 OUTLIER_N, OUTLIER_IQR, OUTLIER_RATIO = 8, 3.0, 1.3
@@ -33,7 +36,7 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Life:
-    """The requests of one life of a worker, in order of arrival.
+    """The requests of one life of a worker, in order of sending.
 
     Attributes:
         rows: their places.
@@ -109,6 +112,7 @@ class Limits:
 def first_waits(lives: list[Life], sent_s: Floats, done_s: Floats, ok: Flags, starts: int, limits: Limits) -> FirstWaits:
     """The waits of the requests in ``lives``; ``starts``: how many starts are known."""
     n = len(sent_s)
+    lives = [replace(life, rows=_by_arrival(life.rows, sent_s, done_s, limits)) for life in lives]
     begun_s = np.full(n, np.nan)
     first = np.zeros(n, dtype=bool)
     for life in lives:
@@ -126,6 +130,23 @@ def first_waits(lives: list[Life], sent_s: Floats, done_s: Floats, ok: Flags, st
         elif len(life.rows) and (service_s := float(done_s[life.rows[0]] - sent_s[life.rows[0]])) > usual.outlier_s:
             found.cold[life.rows[0]], found.load_s[life.rows[0]] = SLOW, service_s - usual.middle_s
     return found
+
+
+def _by_arrival(rows: Places, sent_s: Floats, done_s: Floats, limits: Limits) -> Places:
+    """The rows, which are in order of sending, in the order in which they probably arrived; as far as they are followed.
+
+    One place serves one after the other, so the order of their ends is that of their begins. With more, only requests that were sent
+    within TOGETHER_S of each other may have changed places.
+    """
+    followed, rest = rows[:FOLLOWED], rows[FOLLOWED:]
+    if limits.per_worker == 1:
+        return np.concatenate([followed[np.argsort(done_s[followed], kind="stable")], rest])
+    ordered: list[Places] = []
+    while len(followed):
+        many = int(np.searchsorted(sent_s[followed], sent_s[followed[0]] + TOGETHER_S, side="right"))
+        together, followed = followed[:many], followed[many:]
+        ordered.append(together[np.argsort(done_s[together], kind="stable")])
+    return np.concatenate([*ordered, rest])
 
 
 def _quick_s(lives: list[Life], service_s: Floats, rest: Flags) -> float:

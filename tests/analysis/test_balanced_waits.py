@@ -68,6 +68,16 @@ def test_behind_a_burst_the_wait_is_what_the_first_ones_took_longer():
     assert found.bounds[1].n == 0
 
 
+def test_requests_of_a_burst_may_arrive_in_another_order_than_they_were_sent():
+    """Twelve within 2 ms on three workers: whoever was answered first on its worker met the cold start."""
+    of, _ = tables([0.5] * 12)
+    rows = of.run.attempts
+    cold = of.requests["cold"].fillna(False).to_list()
+    assert sum(cold) == 3
+    swapped = rows.assign(sent_s=rows["sent_s"] - np.arange(len(rows)) * 2e-4)
+    assert Tables(replace(of.run, attempts=swapped)).requests["cold"].fillna(False).to_list() == cold
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 def test_with_warm_answers_too_and_a_model_that_loads_in_the_first_request(lazy):
     of, _ = tables([0.5, *(20.0 + 3 * k for k in range(10))], lazy=lazy)
