@@ -28,6 +28,8 @@ MOST_WORK = 200_000_000
 FEWEST_REPLAYS = 200
 # Silverman's rule for the width of a normal kernel, times n^(-1/5) standard deviations.
 BANDWIDTH = 1.06
+# A single start does not show how starts differ: standard deviation of its logarithm that is assumed (20 %, as hosts differ).
+ONE_START = 0.2
 # Begins of slots that differ by more than this factor are of ready workers and of ones that started: they have no common scale.
 MOST_FACTOR = 5.0
 # The fewer requests share a slot, the more the P95 depends on the largest service times, of which a sample shows too little: the spread
@@ -85,7 +87,10 @@ def next_burst(of: Slots, seed: int = 1) -> dict[int, tuple[float, float]]:
         return {}
     replays = int(min(REPLAYS, max(MOST_WORK / (n * places), FEWEST_REPLAYS)))
     draw = np.random.default_rng(seed)
-    free = np.sort(_resampled(of.begins[None, :], replays, places, draw, logs=bool(_factor(of.begins) <= MOST_FACTOR))[0], axis=1)
+    if places > 1:
+        free = np.sort(_resampled(of.begins[None, :], replays, places, draw, logs=bool(_factor(of.begins) <= MOST_FACTOR))[0], axis=1)
+    else:
+        free = of.begins * np.exp(ONE_START * draw.standard_normal((replays, 1)))
     busy, tails = _resampled(np.stack((of.busy, of.tails)), replays, n, draw, wider=1 + EXTREME * places / n)
     responses = _served(free, busy, tails)
     responses.sort(axis=1)
@@ -111,8 +116,6 @@ def _resampled(
     known = values.shape[1]
     own = draw.integers(0, known, (replays, known))
     places = np.take_along_axis(own, draw.integers(0, known, (replays, size)), axis=1)
-    if known < 2:
-        return values[:, places]
     scaled = np.log(np.maximum(values, LEAST_S)) if logs else values
     means, spread = scaled.mean(axis=1)[:, None, None], scaled.std(axis=1, ddof=1)[:, None, None]
     width = BANDWIDTH * known**-0.2

@@ -51,11 +51,17 @@ def test_where_nothing_varies_the_prediction_is_the_arithmetic():
         assert found[percent] == pytest.approx((exact, exact), rel=0.01)
 
 
+def test_a_single_start_is_assumed_to_vary_by_a_fifth():
+    """Ten requests of 1 s behind one start of 4 s: the last answer after 4 × exp(± 1.96 × 0.2) + 10 s."""
+    found = next_burst(slots(*served([4.0], [1.0] * 10)))
+    assert found[99] == pytest.approx((12.70, 15.92), rel=0.02)
+
+
 def test_too_few_requests_predict_nothing():
     assert next_burst(Slots(np.zeros(1), np.ones(9), np.ones(9))) == {}
 
 
-@pytest.mark.parametrize(("slots_", "cv", "cold_s"), [(3, 0.3, 4.0), (5, 1.0, 0.0), (15, 1.0, 4.0), (30, 0.3, 0.0)])
+@pytest.mark.parametrize(("slots_", "cv", "cold_s"), [(1, 0.3, 4.0), (3, 0.3, 4.0), (5, 1.0, 0.0), (15, 1.0, 4.0), (30, 0.3, 0.0)])
 def test_it_covers_the_next_burst(slots_, cv, cold_s):
     """Lognormal services of mean 1 s, and slots that begin after a cold start that varies by 20 %."""
     draw, sigma, covered, tries = np.random.default_rng(7), math.sqrt(math.log(1 + cv * cv)), {50: 0, 95: 0}, 150
