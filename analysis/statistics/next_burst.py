@@ -33,8 +33,9 @@ ONE_START = 0.2
 # Begins of slots that differ by more than this factor are of ready workers and of ones that started: they have no common scale.
 MOST_FACTOR = 5.0
 # The fewer requests share a slot, the more the P95 depends on the largest service times, of which a sample shows too little: the spread
-# of their logarithms grows by this share times slots ÷ requests (bench/next_burst.py).
-EXTREME = 0.15
+# of their logarithms varies from replay to replay by a factor, whose logarithm has this standard deviation times slots ÷ requests
+# (bench/next_burst.py).
+EXTREME = 0.2
 # Requests of one slot seem to overlap by up to this share of the median service, because the begin includes network delays.
 OVERLAP = 0.1
 # Times that are taken for this long if they are shorter, in seconds: they have logarithms then.
@@ -91,7 +92,8 @@ def next_burst(of: Slots, seed: int = 1) -> dict[int, tuple[float, float]]:
         free = np.sort(_resampled(of.begins[None, :], replays, places, draw, logs=bool(_factor(of.begins) <= MOST_FACTOR))[0], axis=1)
     else:
         free = of.begins * np.exp(ONE_START * draw.standard_normal((replays, 1)))
-    busy, tails = _resampled(np.stack((of.busy, of.tails)), replays, n, draw, wider=1 + EXTREME * places / n)
+    wider = np.exp(EXTREME * places / n * draw.standard_normal((replays, 1)))
+    busy, tails = _resampled(np.stack((of.busy, of.tails)), replays, n, draw, wider=wider)
     responses = _served(free, busy, tails)
     responses.sort(axis=1)
     side = (1 - LEVEL) / 2
@@ -105,13 +107,13 @@ def _factor(values: Floats) -> float:
 
 
 def _resampled(
-    values: Floats, replays: int, size: int, draw: np.random.Generator, *, logs: bool = True, wider: float = 1.0
+    values: Floats, replays: int, size: int, draw: np.random.Generator, *, logs: bool = True, wider: float | Floats = 1.0
 ) -> NDArray[np.float64]:
     """``replays`` samples of ``size`` columns, each drawn from a sample of the columns of its own.
 
     The draws are smoothed by a normal kernel on logarithms (Silverman and Young, Biometrika 74, 1987), as no sample contains the
     largest value that can come, and spread by the factor by which Student's t exceeds the normal. Without ``logs``, for values that
-    may be 0, on the values themselves. ``wider`` multiplies the spread.
+    may be 0, on the values themselves. ``wider`` multiplies the spread, of all replays or of each.
     """
     known = values.shape[1]
     own = draw.integers(0, known, (replays, known))
