@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from coldburst.planner.arguments import Question
 from coldburst.planner.model import theory
 from coldburst.planner.model.scenario import SETTINGS, Scenario
-from coldburst.planner.predict import Prediction, Range, ranges_text
+from coldburst.planner.predict import Prediction, Range, figure_text, ranges_text
 from coldburst.planner.search import Rated, Recommendation
 from coldburst.record.objectives import Objective
 
@@ -33,15 +33,15 @@ def predicted(question: Question, one: Prediction) -> str:
     """The answer of ``predict``."""
     scenario = question.scenario
     head = (
-        f"P95 {_seconds(one['p95_s'])}, P50 {_seconds(one['p50_s'])}; {one['ok'].median:.0f} of {one.planned:.0f} requests ok"
+        f"P95 {_seconds(one['p95_s'])}, P50 {_seconds(one['p50_s'])}; {one['ok'].median:,.0f} of {one.planned:,.0f} requests ok"
         f"{_timeouts(one)}; {_cost(one)}."
     )
     rows = [
         ("P50 / P95 / P99 response time", " / ".join(_seconds(one[name]) for name in ("p50_s", "p95_s", "p99_s"))),
-        ("ok per second", _range(one["throughput_per_s"], "{:.3g}")),
-        ("requests that met a cold start", _range(one["cold"], "{:.0f}")),
-        ("worker-seconds: start, execution, idle", ", ".join(f"{one[name].median:.0f}" for name in PHASES)),
-        ("worker-seconds in all", _range(one["worker_s"], "{:.0f}")),
+        ("ok per second", _range(one["throughput_per_s"])),
+        ("requests that met a cold start", _range(one["cold"], _whole)),
+        ("worker-seconds: start, execution, idle", ", ".join(f"{one[name].median:,.0f}" for name in PHASES)),
+        ("worker-seconds in all", _range(one["worker_s"], _whole)),
     ]
     return "\n".join([head, "", *_lines(rows), "", *_sanity(question), *_standby(scenario), *_basis(question, len(one.runs))])
 
@@ -91,7 +91,7 @@ def rates(question: Question, found: Sequence[tuple[float, Prediction]]) -> str:
     else:
         head = (
             f"This setting carries {found[beyond - 1][0]:.3g}/s and breaks by {found[beyond][0]:.3g}/s: "
-            f"P95 goes from {found[beyond - 1][1]['p95_s'].median:.3g} s to {found[beyond][1]['p95_s'].median:.3g} s."
+            f"P95 goes from {figure_text(found[beyond - 1][1]['p95_s'].median)} s to {figure_text(found[beyond][1]['p95_s'].median)} s."
         )
     rows = [
         (
@@ -124,8 +124,8 @@ def workers(question: Question, rate_per_s: float, found: Sequence[Rated], objec
     notes = [
         f"Little's law: {rate_per_s:g}/s x {alone_s:.3g} s of a worker = {rate_per_s * alone_s:.3g} workers busy on average, "
         f"{theory.utilisation(rate_per_s, alone_s, count):.0%} of {count}.",
-        f"Erlang C, which knows neither the platform nor how times vary, gives P95 {textbook:.3g} s for {count} workers.",
-        f"With the variance of these times (M/G/c) the mean wait is {wait_s:.3g} s.",
+        f"Erlang C, which knows neither the platform nor how times vary, gives P95 {figure_text(textbook)} s for {count} workers.",
+        f"With the variance of these times (M/G/c) the mean wait is {figure_text(wait_s)} s.",
     ]
     return "\n".join([head, "", *_table(_header(("workers_max",), objectives), rows), "", *notes, *_basis(question, 0)])
 
@@ -145,8 +145,8 @@ def idle(question: Question, rate_per_s: float, found: Sequence[Prediction]) -> 
             f"{_cold_share(one):.1%}",
             _seconds(one["p50_s"]),
             _seconds(one["p95_s"]),
-            f"{one['start_s'].median:.0f}",
-            f"{one['idle_s'].median:.0f}",
+            f"{one['start_s'].median:,.0f}",
+            f"{one['idle_s'].median:,.0f}",
             _per_day(one, one["end_s"].median),
         )
         for one in ordered
@@ -191,9 +191,9 @@ def _setting_row(one: Rated, axes: Sequence[str], objectives: Sequence[Objective
         *(_plain(settings[name]) for name in axes),
         _seconds(figures["p50_s"]),
         _seconds(figures["p95_s"]),
-        f"{figures['not_ok'].median:.0f}",
-        f"{figures['worker_s'].median:.0f}",
-        f"{usd:.3g}" if usd else "-",
+        f"{figures['not_ok'].median:,.0f}",
+        f"{figures['worker_s'].median:,.0f}",
+        figure_text(usd) if usd else "-",
         *((f"{one.met:.0%}",) if objectives else ()),
         mark,
     )
@@ -221,30 +221,34 @@ def _plain(value: object) -> str:
 
 
 def _seconds(found: Range) -> str:
-    return _range(found, "{:.3g}") + " s"
+    return _range(found) + " s"
 
 
-def _range(found: Range, form: str) -> str:
+def _range(found: Range, write: Callable[[float], str] = figure_text) -> str:
     if math.isnan(found.median):
         return "none"
-    shown = [form.format(value) for value in (found.median, found.low, found.high)]
+    shown = [write(value) for value in (found.median, found.low, found.high)]
     return shown[0] if shown[1] == shown[2] else f"{shown[0]} ({shown[1]} to {shown[2]})"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 def _timeouts(one: Prediction) -> str:
     count = one["queue_timeouts"].median
-    return f", {count:.0f} given up by the platform" if count else ""
+    return f", {count:,.0f} given up by the platform" if count else ""
 
 
 def _cost(one: Prediction) -> str:
     usd = one["usd"]
-    return f"{_range(usd, '{:.3g}')} USD" if usd.median else f"{one['worker_s'].median:.0f} worker-seconds"
+    return f"{_range(usd)} USD" if usd.median else f"{one['worker_s'].median:,.0f} worker-seconds"
 
 
 def _per_day(one: Prediction, lasts_s: float) -> str:
     usd = one["usd"].median
     of_day = (usd or one["worker_s"].median / 3600) * DAY_S / lasts_s
-    return f"{of_day:.3g}"
+    return figure_text(of_day)
 
 
 def _unit_day(question: Question) -> str:
@@ -264,7 +268,7 @@ def _standby(scenario: Scenario) -> list[str]:
     least = scenario.policy.workers_min
     if not least:
         return []
-    a_day = f"{least * DAY_S * scenario.usd_per_s:.3g} USD" if scenario.usd_per_s else f"{least * 24} worker-hours"
+    a_day = f"{figure_text(least * DAY_S * scenario.usd_per_s)} USD" if scenario.usd_per_s else f"{least * 24} worker-hours"
     billed = f"once every {scenario.every_s:g} s" if scenario.every_s else "of this traffic alone: --every says how often it comes"
     return [f"The minimum of {least} costs {a_day} a day, traffic or not; the cost above is {billed}."]
 

@@ -20,12 +20,17 @@ SEEDS = 20
 LEVEL = 0.9
 
 
+def figure_text(value: float) -> str:
+    """Three digits, or all of a larger whole number."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
 def ranges_text(runs: int) -> str:
     """What the ranges of so many simulated runs are, as a sentence."""
     level = (runs - 1) / (runs + 1)
     if level >= LEVEL:
         return f"Predicted, by {runs:,} simulated runs: 9 of 10 real ones should end in these ranges."
-    return f"Predicted, by {runs:,} simulated runs: their ranges, in which {level:.0%} of real ones should end."
+    return f"Predicted, by {runs:,} simulated runs: {level:.0%} of real ones should end in these ranges."
 
 
 class PredictionError(ValueError):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from coldburst.planner.arguments import PlanError, Question
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.model.theory import least_servers
-from coldburst.planner.predict import Pool, Prediction, predict
+from coldburst.planner.predict import Pool, Prediction, figure_text, predict
 from coldburst.planner.search import LOOK_SEEDS, Rated, rate
 from coldburst.record.objectives import Objective
 from coldburst.schedule.stages import Stage
@@ -68,7 +68,7 @@ def fixed_workers(question: Question, rate_per_s: float, objectives: Sequence[Ob
         if count > most:
             raise PlanError(
                 f"{most} workers, {ENOUGH} times what the rate needs, do not meet {', '.join(one.text for one in objectives)}: the P95 is "
-                f"{found[-1].prediction['p95_s'].median:.3g} s, which is the service's own; more workers do not make it shorter"
+                f"{figure_text(found[-1].prediction['p95_s'].median)} s, which is the service's own; more workers do not make it shorter"
             )
         setting = scenario.with_settings(workers_max=count).with_settings(workers_min=count)
         look = rate(predict(setting, question.stages, seeds=LOOK_SEEDS, pool=pool), objectives)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from coldburst.planner.model.scenario import Scenario
-from coldburst.planner.predict import Figures, Pool, Prediction, predict_all
+from coldburst.planner.predict import Figures, Pool, Prediction, figure_text, predict_all
 from coldburst.record.objectives import Objective, objective
 from coldburst.schedule.stages import Stage
 from coldburst.serverless.errors import PolicyError
@@ -232,5 +232,5 @@ def _limit(looked: Collection[Rated], objectives: Sequence[Objective]) -> tuple[
 
     best = min(looked, key=badness)
     value = reached(best, hardest)
-    found = "no setting answers any request" if math.isnan(value) else f"the best that any setting reaches is {value:.3g}"
+    found = "no setting answers any request" if math.isnan(value) else f"the best that any setting reaches is {figure_text(value)}"
     return f"What binds is {hardest.text}: {found}", best

@@ -6,7 +6,7 @@ from statistics import pstdev
 import pytest
 
 from coldburst.planner.model import distributions
-from coldburst.planner.predict import predict, predict_all, ranges_text
+from coldburst.planner.predict import figure_text, predict, predict_all, ranges_text
 from coldburst.planner.search import grid, rate, read_objectives, recommend, value_of
 from coldburst.record.objectives import ObjectiveError
 from coldburst.schedule import stages
@@ -57,9 +57,14 @@ def test_a_further_run_ends_between_these_order_statistics(seeds, low):
     assert (found.low, found.median, found.high) == (values[low], values[(seeds + 1) // 2 - 1], values[-1 - low])
 
 
+@pytest.mark.parametrize(("value", "text"), [(0.01234, "0.0123"), (98.76, "98.8"), (999.4, "999"), (999.6, "1,000"), (12345.6, "12,346")])
+def test_large_figures_are_written_out(value, text):
+    assert figure_text(value) == text
+
+
 def test_few_runs_say_that_their_ranges_hold_less():
     assert "9 of 10 real ones should end in these ranges" in ranges_text(20)
-    assert "in which 67% of real ones should end" in ranges_text(5)
+    assert ranges_text(5) == "Predicted, by 5 simulated runs: 67% of real ones should end in these ranges."
 
 
 def test_a_calibration_on_few_workers_is_uncertain_by_how_much_they_differ():
