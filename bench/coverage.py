@@ -1,7 +1,7 @@
 """How often intervals cover, and how often equal systems fail a gate, in simulated runs.
 
-    nice python -m bench.coverage              # 100 runs a case: a few minutes
-    nice python -m bench.coverage --runs 2000  # about an hour
+    nice python -m bench.coverage              # 100 runs a case: some minutes
+    nice python -m bench.coverage --runs 2000  # some hours, most of them for the long queue
 
 Independent values (lognormal), a queue of five slots with Poisson arrivals, and bursts of 30. Queues and bursts are predicted by replay of
 one run, and bursts by Student's t from three. A gate with the limit +10 % fails an equal system by mistake, a slower one rightly (power).
@@ -59,7 +59,7 @@ def cases(runs: int) -> Iterator[tuple[str, list[float]]]:
     truth = float(np.exp(0.5 * 1.6448536269514722))
     for n in (30, 100, 300, 1000, 3000):
         yield f"independent, n = {n:,}", _independent(n, runs, truth)
-    for load, n in ((0.5, 1000), (0.8, 300), (0.8, 1000), (0.8, 3000), (0.9, 1000)):
+    for load, n in ((0.5, 1000), (0.8, 300), (0.8, 1000), (0.8, 3000), (0.8, 10_000), (0.9, 1000)):
         yield f"queue at {load}, n = {n:,}", _queue(load, n, runs)
     yield "bursts of 30 on 5 slots, one", _bursts(runs, 1)
     yield "bursts of 30 on 5 slots, three", _bursts(runs, 3)
