@@ -9,7 +9,7 @@ from coldburst.planner.what_if import NOW, Alternative, WhatIf
 
 from ..tables.run_tables import Tables
 from ..tables.what_if import Measured, run_what_if
-from ..text.number_format import NONE, number, plural, seconds
+from ..text.number_format import NONE, number, percent, plural, seconds
 from ..text.sheet import Sheet
 
 TITLE = "What if"
@@ -75,7 +75,7 @@ def _count(of: Range) -> str:
 def _remark(of: WhatIf) -> str:
     runs = len(of.predictions[0][1].runs)
     part = "" if of.requests == of.planned else f" Of the first {of.requests:,} of {plural(of.planned, 'request')}."
-    apart = f"Workers differ by ±{of.spread:.0%}, {'as measured' if of.spread_measured else 'assumed'}"
+    apart = f"Workers differ by ±{percent(of.spread)}, {'as measured' if of.spread_measured else 'assumed'}"
     left = " ".join(_left_out(one) for one in of.alternatives if one.prediction is None)
     return (
         f"{ranges_text(runs)} The platform's model with this run's times.{part} "
