@@ -46,7 +46,7 @@ class Size(NamedTuple):
 
 
 LIMITS = {
-    "small (1.7 KB)": Size(0.04, "", 0.65),
+    "small (1.7 KB)": Size(0.04, "", 0.55),
     "small, words judged": Size(0.04, TEXT, 0.7),
     "upload (187 KB)": Size(5.95, "", 0.8),
 }
