@@ -101,7 +101,7 @@ def _draw_over_time(figure: Figure, data: pd.DataFrame) -> None:
         marker = mark_look(place)["marker"] if len(rows) < 30 else ""
         axes.plot(rows["at_s"], rows["median_s"], label=name, marker=marker, markersize=4, **line_look(place))
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("scheduled (s from second 0)")
+    axes.set_xlabel("scheduled at (s)")
     axes.set_ylabel("median (s)")
     layout.legend(axes)
 

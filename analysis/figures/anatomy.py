@@ -209,7 +209,7 @@ def _draw_burst(figure: Figure, data: pd.DataFrame) -> None:
     axes.set_yticks([0, len(data) - 1], [f"{data['seq'].iloc[0] + 1}", f"{data['seq'].iloc[-1] + 1}"])
     axes.set_ylabel("request")
     axes.grid(visible=False, axis="y")
-    layout.time_axis(axes, "{unit} since due" if bool(data["since_due"].iloc[0]) else "{unit} from second 0", end, start)
+    layout.time_axis(axes, "{unit} since due" if bool(data["since_due"].iloc[0]) else "time ({unit})", end, start)
     layout.figure_legend(axes)
 
 

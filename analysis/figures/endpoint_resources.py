@@ -42,4 +42,4 @@ def _draw(figure: Figure, data: pd.DataFrame) -> None:
         axes.set_ylim(bottom=0)
         layout.legend(axes)
     below.set_xlim(left=min(0.0, float(data["at_s"].min())))
-    layout.time_axis(below, "{unit} from second 0", float(data["at_s"].max()))
+    layout.time_axis(below, "time ({unit})", float(data["at_s"].max()))

@@ -90,7 +90,7 @@ def _draw_generator(figure: Figure, data: pd.DataFrame) -> None:
     _in_flight(above, data)
     _cpu(below, data)
     below.set_xlim(left=min(0.0, float(data["at_s"].min())))
-    layout.time_axis(below, "{unit} from second 0", float(data["at_s"].max()))
+    layout.time_axis(below, "time ({unit})", float(data["at_s"].max()))
 
 
 def _in_flight(axes: Axes, data: pd.DataFrame) -> None:

@@ -260,4 +260,4 @@ def x_axis(axes: Axes, data: pd.DataFrame) -> None:
     if bool(data["at_once"].iloc[0]):
         axes.set_xlabel("request (all due at once)" if not narrow(axes) else "request, all due at once")
         return
-    time_axis(axes, "due ({unit} from second 0)", float(data["end_x"].iloc[0]))
+    time_axis(axes, "due at ({unit})", float(data["end_x"].iloc[0]))

@@ -228,6 +228,6 @@ def _draw_outcomes(figure: Figure, data: pd.DataFrame) -> None:
     axes.set_ylabel(f"requests\nper {bins.width_text(float(data['width_s'].iloc[0]))}")
     axes.grid(visible=False, axis="x")
     layout.whole_numbers(axes)
-    layout.time_axis(axes, "ended ({unit} from second 0)", float((data["at_s"] + data["width_s"]).max()))
+    layout.time_axis(axes, "ended at ({unit})", float((data["at_s"] + data["width_s"]).max()))
     axes.set_ylim(bottom=0)
     layout.figure_legend(axes)

@@ -150,7 +150,7 @@ def draw(figure: Figure, data: pd.DataFrame) -> None:
         _shade(axes, data, named=axes is shown)
         layout.legend(axes)
     panels[-1].set_xlim(left=0 if float(data["at_s"].min()) >= 0 else None)
-    layout.time_axis(panels[-1], "{unit} from second 0", float(data["at_s"].max()))
+    layout.time_axis(panels[-1], "time ({unit})", float(data["at_s"].max()))
 
 
 def _heights(data: pd.DataFrame) -> dict[str, float]:

@@ -85,7 +85,7 @@ def _remark(of: Tables, time: BilledTime | None, price: Price) -> str:
     said = [f"Price: {number(price.usd_per_s)} USD per worker-second, {price.name}, {price.source}, {price.date.isoformat()}."]
     said.append(stale(price, started_on(of.run.about)) if "catalogue" not in price.source else "")
     if time is None:
-        said.append("The worker list has no starts of containers: workers that it lists are counted from second 0 to the end of the run.")
+        said.append("The worker list has no starts of containers: workers that it lists are counted from the start to the end of the run.")
     else:
         said.append("An estimate from the worker list: the platform counts for itself.")
     return " ".join(filter(None, [*said, *_limit(of.run.about.get("spending"))]))
