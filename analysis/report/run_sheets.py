@@ -157,7 +157,7 @@ def _lateness(of: Tables) -> Sheet:
     rows = [(f"P{p}", seconds(found.times.at(p).value), interval_text(found.times.at(p))) for p in PERCENTS if p != 90]
     rows.append(("max", seconds(found.times.maximum), f"n = {found.times.n:,} sent"))
     held = f"{found.held:,} of {found.of:,}" + (f", up to {seconds(found.held_max_s)}" if found.held else "")
-    rows.append(("held back by the in-flight cap", held, "not counted as lateness"))
+    rows.append((f"held back by {found.by}", held, "not counted as lateness"))
     return Sheet(
         "Lateness",
         ("", "Value", "95 % interval"),

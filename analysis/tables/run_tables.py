@@ -29,6 +29,7 @@ from .tokens import Tokens, tokens
 from .worker_list import worker_list
 from .worker_starts import worker_starts
 
+RATE_LIMIT = "the endpoint's rate limit"
 ENDLESS = ("unfinished", "not_sent")
 POLICIES: Mapping[str, str] = {"ok": "answered ok", "ended": "all that ended"}
 T = TypeVar("T")
@@ -36,12 +37,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Lateness:
-    """Send delay of the generator, and how many ``held`` of ``of`` requests the in-flight cap delayed."""
+    """Send delay of the generator, and how many ``held`` of ``of`` requests the in-flight cap, or another limit (``by``), delayed."""
 
     times: TimeSummary
     held: int
     of: int
     held_max_s: float
+    by: str
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ class Tables:
         rows = self.requests
         held = rows["held_s"].fillna(0.0)
         most = float(held.max()) if len(rows) else 0.0
-        return Lateness(time_summary(rows["lateness_s"], len(rows)), int((held > 0).sum()), len(rows), most)
+        told = self.run.events is not None and bool((self.run.events["kind"] == "rate_limited").any())
+        by = RATE_LIMIT if told else "the in-flight cap"
+        return Lateness(time_summary(rows["lateness_s"], len(rows)), int((held > 0).sum()), len(rows), most, by)
 
 
 def cached_table(table: Callable[[Tables], T]) -> Callable[[Tables], T]:

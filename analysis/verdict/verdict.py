@@ -16,7 +16,7 @@ from ..runs.load import Run
 from ..statistics.percentiles import smallest_sample
 from ..statistics.two_groups import two_groups_sentence
 from ..tables.burst import is_burst, prediction
-from ..tables.run_tables import Tables
+from ..tables.run_tables import RATE_LIMIT, Tables
 from ..tables.throughput import planned_stages
 from ..text.number_format import percent, plural, seconds
 
@@ -214,9 +214,10 @@ def _rate_not_kept(tables: Tables) -> Iterator[str]:
         ends_s = rows["scheduled_s"].where(of).max() + max(GRACE_S, GRACE_SHARE * duration_s)
         kept = 1 - int((left & (rows["sent_s"] > ends_s)).sum()) / int(left.sum())
         if kept < RATE_KEPT:
+            remedy = "have it raised" if tables.lateness.by == RATE_LIMIT else "raise --max-in-flight"
             yield (
                 f"The rate of stage {stage['name']!r} was not kept: only {percent(kept)} of its requests left during the stage, because of "
-                "the in-flight cap; raise --max-in-flight, or plan a rate that the endpoint can take."
+                f"{tables.lateness.by}; {remedy}, or plan a rate that the endpoint can take."
             )
 
 
@@ -228,7 +229,7 @@ def _notes(tables: Tables) -> Iterator[str]:
     lateness = tables.lateness
     if lateness.held:
         yield (
-            f"The in-flight cap delayed {lateness.held:,} of {lateness.of:,} requests by up to {seconds(lateness.held_max_s)}; "
+            f"{lateness.by.capitalize()} delayed {lateness.held:,} of {lateness.of:,} requests by up to {seconds(lateness.held_max_s)}; "
             "this is part of the response time, not of the lateness."
         )
     if tables.run.about.get("planned") is None:

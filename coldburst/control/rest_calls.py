@@ -19,10 +19,10 @@ from coldburst import emulator_token
 from coldburst.control.desired_state import ControlError
 from coldburst.keys import RUNPOD_KEY
 from coldburst.lines import one_line
-from coldburst.option import number
 from coldburst.redact import redact
 from coldburst.targets.answer import credentials, retry_after_s
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
+from coldburst.targets.quota import rate_window
 
 logger = logging.getLogger("coldburst")
 LIMITS = Timeouts(10.0, 30.0, 30.0)
@@ -34,8 +34,6 @@ RECONFIGURING_S = 600.0
 LONGEST_PAUSE_OF_409_S = 15.0
 # Longer pauses are logged.
 LOGGED_PAUSE_S = 5.0
-
-WINDOWS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 Object = Mapping[str, Any]
 
@@ -168,22 +166,6 @@ def sleep(seconds: float) -> bool:
     """A pause that no run's end cuts short."""
     gevent.sleep(seconds)
     return True
-
-
-def rate_window(headers: Mapping[str, str]) -> tuple[float, float] | None:
-    """Requests left and seconds to the end of the tightest window, from ``RateLimit`` or ``X-RateLimit``; None if they say nothing.
-
-    Examples: ``"minute";r=42;t=17`` and ``"minute";r=176, "hour";r=7193``. Without ``t`` it is the length of the window.
-    """
-    found = []
-    for item in (headers.get("ratelimit") or headers.get("x-ratelimit") or "").split(","):
-        name, *more = item.split(";")
-        words = dict(part.strip().partition("=")[::2] for part in more)
-        try:
-            found.append((number(words["r"]), number(words["t"]) if "t" in words else WINDOWS_S[name.strip().strip('"')]))
-        except (KeyError, ValueError):
-            continue
-    return max(found, key=lambda window: window[1] / max(window[0], 1.0), default=None)
 
 
 def _after_s(headers: Mapping[str, str]) -> float | None:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from coldburst.control.rest_calls import rate_window
 from coldburst.doctor.anatomy import Anatomy, one_request
 from coldburst.doctor.diagnosis import RUN_LIMIT, Diagnosis, diagnose
 from coldburst.installation import program
@@ -22,6 +21,7 @@ from coldburst.record.prices import HOUR_S
 from coldburst.schedule.stages import parse
 from coldburst.service.process import CommandParser, number
 from coldburst.targets.address import KINDS
+from coldburst.targets.quota import rate_window
 from coldburst.targets.survey import costs_money
 
 PROGRAM = "python -m coldburst doctor"

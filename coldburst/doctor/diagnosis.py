@@ -8,7 +8,6 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
-from coldburst.control.rest_calls import rate_window
 from coldburst.load import preflight, run_options
 from coldburst.load.run_options import RunPlan
 from coldburst.option import OptionError, attribute
@@ -16,6 +15,7 @@ from coldburst.record.prices import HOUR_S, Price
 from coldburst.targets import factory
 from coldburst.targets.address import EndpointAddress, infer
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
+from coldburst.targets.quota import rate_window
 from coldburst.targets.survey import Survey, costs_money, survey
 
 LIMITS = Timeouts(2.0, 2.0, 2.0)

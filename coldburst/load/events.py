@@ -41,6 +41,7 @@ HOOKS = {
     "timed_out": "the platform's execution limit passed: seq, stage, seconds (sent to response), at_s, cause, detail",
     "unreachable": "no connection, or a broken one: seq, stage, seconds (sent to the break), at_s, cause, detail",
     "abandoned": "the request's deadline passed: seq, stage, seconds (sent to deadline), at_s, cause, detail",
+    "rate_limited": "the endpoint's answers allowed no further job, so a request waited: seq, stage, at_s, detail",
     "object_retried": "boto3 sent a call to the object store again: seq, stage, at_s, detail",
     "object_pool_full": "boto3 discarded a connection, because more than its pool holds were in use: seq, stage, at_s, detail",
     "generator_lost": "on the master: a load generator fell silent: generator, seconds (its silence so far), at_s, detail",

@@ -251,7 +251,7 @@ class LoadRun:
             scheduled_s=arrival.scheduled_s,
             outcome=outcome,
             phase=self._phase(arrival),
-            held_s=held_s,
+            held_s=(held_s or 0.0) + exchange.held_s if exchange.held_s else held_s,
             sent_s=None if sent is None else sent - zero,
             first_s=None if first is None else first - zero,
             done_s=None if done is None or outcome in ("unfinished", "not_sent") else done - zero,
@@ -261,7 +261,7 @@ class LoadRun:
             **{**known, **evidence.measured},
         )
         if row.sent_s is not None and number == 1:
-            self._lateness_max_s = max(self._lateness_max_s, row.sent_s - row.scheduled_s - (held_s or 0.0) - (row.upload_s or 0.0))
+            self._lateness_max_s = max(self._lateness_max_s, row.sent_s - row.scheduled_s - (row.held_s or 0.0) - (row.upload_s or 0.0))
         self._write(row, exchange, before, evidence.cause)
         events.announce_further(row, exchange.events, on=self._environment.events)
         return row

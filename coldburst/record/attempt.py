@@ -47,7 +47,7 @@ class Attempt:
     phase: str = _column(
         str, "", "of a sweep's stage: warm-up, measure, or drain (sent while measuring, ended later)", "generator", default=""
     )
-    held_s: float | None = _column(float, "s", "wait at the in-flight cap", "generator", default=None)
+    held_s: float | None = _column(float, "s", "wait at the in-flight cap, or for the service's own rate limit", "generator", default=None)
     sent_s: float | None = _column(float, "s", "when it was sent: before connecting and writing", "generator", default=None)
     first_s: float | None = _column(float, "s", "when the response headers arrived", "generator", default=None)
     done_s: float | None = _column(

@@ -23,7 +23,7 @@ from coldburst.serverless.job_queue import JobQueue
 from coldburst.serverless.load_balancer import LoadBalancer
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
-from coldburst.serverless.rate_limits import RateLimits
+from coldburst.serverless.rate_limits import Quota, RateLimits
 from coldburst.serverless.scaler import Load, Scaler
 from coldburst.serverless.status_views import health, worker_list
 from coldburst.serverless.timers import Timers
@@ -374,6 +374,15 @@ class Endpoint:
     def release(self, operation: str) -> None:
         """End an admitted request."""
         self._limits.release(operation)
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Requests beyond a rate limit, by operation."""
+        return +self._limits.refused
+
+    def quota(self, operation: str, now: float) -> Quota | None:
+        """What is left of the operation's rate limit, where answers tell it."""
+        return self._limits.quota(operation, self._settle(now))
 
     def _new_id(self, sync: bool) -> str:
         made = uuid.UUID(int=self._job_ids.getrandbits(128), version=4)

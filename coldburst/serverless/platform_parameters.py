@@ -139,6 +139,13 @@ class Platform:
     limits_on: bool = _of(True, "documented", "send requests", "", "whether the rate limits apply")
     window_s: float = _of(10.0, "documented", "send requests", "s", "window of the rate limits")
     limits: tuple[OperationLimit, ...] = _of(RATE_LIMITS, "documented", "send requests", "requests", "the rate limits")
+    quota: int | None = _of(
+        None,
+        "unverified",
+        "headers documented for REST v2 alone",
+        "requests",
+        "limit of each operation per window_s, which answers tell in RateLimit; none = the table below, untold",
+    )
     retry_after: bool = _of(False, "unverified", "not published", "", "whether a 429 has a Retry-After header")
     run_bytes: float = _of(10e6, "documented", "operation reference", "bytes", "largest body of /run, and of its result")
     sync_bytes: float = _of(20e6, "documented", "operation reference", "bytes", "largest body of /runsync, and of its result")
@@ -154,6 +161,7 @@ class Platform:
             require(getattr(self, name) >= 0.001, f"{name} {getattr(self, name)!r} must be at least 0.001 seconds")
         require(self.chunk_bytes >= 4, f"chunk_bytes {self.chunk_bytes!r} must be at least 4, the size of a character")
         require(self.jitter < 1, f"jitter {self.jitter!r} must be below 1")
+        require(self.quota != 0, "quota must be at least 1: 0 lets no request through")
         require(self.per_worker != 0, "per_worker must be at least 1: 0 lets no request through")
         require(self.choose in CHOICES, f"choose {self.choose!r} must be {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
         require(self.host_again <= 1, f"host_again {self.host_again!r} must be at most 1")

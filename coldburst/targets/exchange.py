@@ -46,6 +46,7 @@ class Exchange:
         answer: the JSON of a complete answer (queue endpoints: the job), None for any other.
         events: of coldburst.load.events, with details, that happened besides how the attempt ended.
         reconnects: 1 if an idle connection was found closed and the request was sent on a new one.
+        held_s: how long it waited for the service's own rate limit before it was sent.
     """
 
     sent: float | None = None
@@ -62,3 +63,4 @@ class Exchange:
     answer: Any = None
     events: tuple[tuple[str, str], ...] = ()
     reconnects: int = 0
+    held_s: float = 0.0

@@ -19,11 +19,12 @@ from coldburst.targets.chat import DEFAULT_BODY, ChatOptions, ChatTarget, chat_p
 from coldburst.targets.checks import checks
 from coldburst.targets.clips import Clip, load_clips
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
+from coldburst.targets.job_cancel import CANCEL_S
 from coldburst.targets.load_balancer import LoadBalancerOptions, LoadBalancerTarget
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.own_request import Job, OwnTarget
 from coldburst.targets.payload import BALANCER_BYTES, SYNC_BYTES, Payload, input_key, job_bodies, json_bodies, template_of
-from coldburst.targets.queue import CANCEL_S, QueueTarget
+from coldburst.targets.queue import QueueTarget
 from coldburst.targets.queue_options import QueueOptions
 from coldburst.targets.row_payload import (
     Limit,

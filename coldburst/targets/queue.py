@@ -24,6 +24,7 @@ from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.cause import SAME_JOB
 from coldburst.targets.clips import Clip
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
+from coldburst.targets.job_cancel import CANCEL_S, cancel_jobs
 from coldburst.targets.job_object import ENDED, GONE, columns, verdict
 from coldburst.targets.job_stream import JobStream, asks_for_tokens
 from coldburst.targets.outcome import Evidence
@@ -32,12 +33,12 @@ from coldburst.targets.phases import ended_at
 from coldburst.targets.queue_options import MILLISECONDS, QueueOptions
 from coldburst.targets.rate_limiter import RateLimit, RateLimiter
 from coldburst.targets.row_clip import row_clip
+from coldburst.targets.submission_limit import SubmissionLimit
 from coldburst.targets.word_error_rate import judge_output, warm_up
 
 logger = logging.getLogger("coldburst")
-# Requests per 10 s and open at a time that RunPod allows to /status and to /cancel (documented).
-POLLS, CANCELS = (2000, 400), (100, 20)
-CANCEL_S = 5.0
+# Requests per 10 s and open at a time that RunPod allows to /status (documented).
+POLLS = (2000, 400)
 # How long /runsync is asked to hold (RunPod's default).
 SYNC_WAIT_S = 90.0
 # RunPod's own clients ask /status-sync to hold no longer (observed in its JavaScript and Go SDKs).
@@ -116,6 +117,7 @@ class QueueTarget:
         self.url = f"{host.rstrip('/')}/run"
         self._share = options.share
         self.limiter = RateLimiter(RateLimit(*POLLS, share=self._share))
+        self._submissions = SubmissionLimit()
         self._holding = 0
         self._holds = options.poll not in ("status", "stream")
         self._completions, asks = asks_for_tokens(payload.tree)
@@ -162,17 +164,13 @@ class QueueTarget:
         """See factory.Target."""
         self._share = self._options.share / generators
         self.limiter.change(RateLimit(*POLLS, share=self._share))
+        self._submissions.share(generators)
 
     def close(self) -> int:
         """Cancels the jobs that have not ended, as far as RunPod's rate limit allows in ``cancel_s``; returns how many may still run."""
-        left, self._unended = self._unended, {}
+        left, self._unended = list(self._unended), {}
         if left and self._options.cancel:
-            # Half of the limit at once and half during the five seconds: its window has ten.
-            burst = CANCELS[0] * self._share / 2
-            limiter, waiting = RateLimiter(RateLimit(*CANCELS, share=self._share), burst=burst), list(left)[::-1]
-            lanes = [gevent.spawn(self._cancel, waiting, left, limiter) for _ in range(min(limiter.places, len(left)))]
-            gevent.joinall(lanes, timeout=self._options.cancel_s)
-            gevent.killall(lanes)
+            left = cancel_jobs(self._cancel, left, self._share, self._options.cancel_s)
         if left:
             logger.warning(
                 "%d jobs may still run and cost money: POST %s/purge-queue removes the waiting ones", len(left), self.url.rpartition("/")[0]
@@ -180,20 +178,10 @@ class QueueTarget:
         self.client.close()
         return len(left)
 
-    def _cancel(self, waiting: list[str], left: dict[str, None], limiter: RateLimiter) -> None:
-        while waiting and limiter.enter(CANCEL_S):
-            if not waiting:
-                # Another lane took the last one while this one waited for its turn.
-                limiter.leave()
-                return
-            job_id, exchange = waiting.pop(), Exchange()
-            self.client.send(exchange, "POST", f"/cancel/{_quoted(job_id)}", limits=Timeouts(CANCEL_S, CANCEL_S, CANCEL_S))
-            limiter.leave()
-            if exchange.status == 429:
-                limiter.slow(exchange.sent or 0.0)
-                waiting.append(job_id)
-            elif exchange.status in (200, 404):
-                left.pop(job_id)
+    def _cancel(self, job_id: str) -> Exchange:
+        exchange = Exchange()
+        self.client.send(exchange, "POST", f"/cancel/{_quoted(job_id)}", limits=Timeouts(CANCEL_S, CANCEL_S, CANCEL_S))
+        return exchange
 
     def _submit(self, clip: Clip | None, sync: bool, body: Body, name: str, exchange: Exchange) -> None:
         path, limits = "/run", self._limits
@@ -205,7 +193,9 @@ class QueueTarget:
             wait_s = max(1.0, min(SYNC_WAIT_S, limits.total_s - LAST_LOOK_S))
             path = f"/runsync?wait={round(wait_s * MILLISECONDS)}"
             limits = Timeouts(limits.connect_s, max(limits.first_byte_s, wait_s + MARGIN_S), limits.total_s)
+        turn = self._submissions.enter(exchange)
         self.client.send(exchange, "POST", path, body, {"Content-Type": "application/json", "X-Request-ID": name}, limits)
+        self._submissions.hear(turn, exchange.headers)
         exchange.known["bytes_in"] = exchange.received
 
     def _accept(self, content: Mapping[str, Any], sync: bool, exchange: Exchange) -> _Job:
@@ -230,9 +220,10 @@ class QueueTarget:
         while True:
             gevent.sleep(max(0.0, min(job.due, job.deadline) - time.perf_counter()))
             left_s = job.deadline - time.perf_counter()
-            if not (left_s > 0 and self.limiter.enter(left_s)) and not self.limiter.enter(LAST_LOOK_S, urgent=True):
+            turn = (left_s > 0 and self.limiter.enter(left_s)) or self.limiter.enter(LAST_LOOK_S, urgent=True)
+            if not turn:
                 break
-            poll, held = self._poll(job)
+            poll, held = self._poll(job, turn)
             exchange.known["polls"] += 1
             final = self._read(job, poll, held, exchange)
             if final or exchange.error:
@@ -247,7 +238,7 @@ class QueueTarget:
         """Whether a long poll may be opened now."""
         return self._holds and (self._options.poll == "status-sync" or self._holding < self.limiter.places // 2)
 
-    def _poll(self, job: _Job) -> tuple[Exchange, bool]:
+    def _poll(self, job: _Job, turn: int) -> tuple[Exchange, bool]:
         """Polls the job once and returns its turn; the answer, and whether it was a long poll."""
         poll, name = Exchange(), _quoted(job.id)
         left_s = job.deadline - time.perf_counter()
@@ -261,6 +252,7 @@ class QueueTarget:
         finally:
             self._holding -= held
             self.limiter.leave()
+        self.limiter.hear(turn, poll.headers)
         return poll, held
 
     def _read(self, job: _Job, poll: Exchange, held: bool, exchange: Exchange) -> Mapping[str, Any] | None:

@@ -1,13 +1,16 @@
-"""Limits how often a process polls its jobs: one limit for all of them, first come, first served."""
+"""Limits how often a process makes calls of one kind, such as polls: one limit for all of them, first come, first served."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gevent
 from gevent.event import Event
+
+from coldburst.targets.quota import Quota
 
 # Requests of so many seconds may be saved up, because timers count whole milliseconds.
 BURST_S = 0.05
@@ -103,17 +106,27 @@ class TokenBucket:
         self._at = now
 
 
+class _Turn(Event):  # type: ignore[misc]
+    """A greenlet's place in line; ``number`` is of its request, once it has its turn."""
+
+    number = 0
+
+
 class RateLimiter:
-    """Gives greenlets turns to send a request within a rate limit, first come, first served.
+    """Gives greenlets turns to send a request within a rate limit, and the service's own where its answers tell one; in order.
 
     Args:
         burst: requests that can be saved up; by default those of BURST_S.
+
+    Attributes:
+        quota: the service's own limit.
     """
 
     def __init__(self, limit: RateLimit, burst: float | None = None) -> None:
         self.places = limit.places
         self._bucket = TokenBucket(limit.rate, limit.rate * BURST_S if burst is None else burst, limit.window_s, time.perf_counter())
-        self._waiting: OrderedDict[Event, None] = OrderedDict()
+        self.quota = Quota(limit.share, spread=True)
+        self._waiting: OrderedDict[_Turn, None] = OrderedDict()
         self._open = 0
         self._timer: gevent.Greenlet | None = None
 
@@ -121,6 +134,7 @@ class RateLimiter:
         """Sets another limit, with the burst of BURST_S; turns already taken stay valid."""
         self.places = limit.places
         self._bucket.change(limit.rate, limit.rate * BURST_S, time.perf_counter())
+        self.quota.share = limit.share
         self._serve()
 
     @property
@@ -138,9 +152,9 @@ class RateLimiter:
         """Greenlets in line."""
         return len(self._waiting)
 
-    def enter(self, timeout_s: float, *, urgent: bool = False) -> bool:
-        """Waits for a turn, first in line if ``urgent``; False if none was free in time. ``leave`` returns the turn."""
-        turn = Event()
+    def enter(self, timeout_s: float, *, urgent: bool = False) -> int:
+        """Waits for a turn, first in line if ``urgent``; its number, 0 if none was free in time. ``leave`` returns the turn."""
+        turn = _Turn()
         self._waiting[turn] = None
         if urgent:
             self._waiting.move_to_end(turn, last=False)
@@ -154,7 +168,7 @@ class RateLimiter:
                 self.leave()
             raise
         self._waiting.pop(turn, None)
-        return bool(turn.is_set())
+        return turn.number
 
     def leave(self) -> None:
         """Returns a turn: the request has ended."""
@@ -165,15 +179,25 @@ class RateLimiter:
         """Halves the rate for a window after a 429 to a request sent at ``sent`` (perf_counter)."""
         self._bucket.slow(time.perf_counter(), sent)
 
+    def hear(self, turn: int, headers: Mapping[str, str]) -> None:
+        """Reads what the answer to the request of that turn says of the service's own limit."""
+        if self.quota.hear(turn, headers, time.perf_counter()):
+            if self._timer:
+                self._timer.kill(block=False)
+                self._timer = None
+            self._serve()
+
     def _serve(self) -> None:
         now = time.perf_counter()
         while self._waiting and self._open < self.places:
-            if (wait_s := self._bucket.wait_s(now)) > 0:
+            if (wait_s := max(self._bucket.wait_s(now), self.quota.wait_s(now))) > 0:
                 self._timer = self._timer or gevent.spawn_later(wait_s, self._tick)
                 return
             self._bucket.take(now)
             self._open += 1
-            self._waiting.popitem(last=False)[0].set()
+            turn, _ = self._waiting.popitem(last=False)
+            turn.number = self.quota.take(now)
+            turn.set()
 
     def _tick(self) -> None:
         self._timer = None

@@ -7,6 +7,7 @@ import pytest
 from coldburst.control import rest, rest_calls
 from coldburst.control.choice import ControlError, DesiredState
 from coldburst.control.restore import standing_cost
+from coldburst.targets.quota import rate_window
 from tests.support.scripted import replies, reply, scripted
 
 ENDPOINT = {"workers": {"min": 0, "max": 3}, "scaling": {"type": "REQUEST_COUNT", "requestCount": 4}, "env": {}}
@@ -75,7 +76,7 @@ def test_the_idle_timeout_is_not_sent_where_rest_v2_rejects_it(rest_of):
     ],
 )
 def test_the_tightest_window_of_the_rate_limit_counts(limits, window):
-    assert rest_calls.rate_window({"x-ratelimit": limits}) == rest_calls.rate_window({"ratelimit": limits}) == window
+    assert rate_window({"x-ratelimit": limits}) == rate_window({"ratelimit": limits}) == window
 
 
 def test_one_answer_of_health_is_not_believed(rest_of):

@@ -5,7 +5,6 @@ Source of the formats: the specification of REST v2 in RunPod's documentation, a
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from aiohttp import web
 
 from coldburst.emulator.api import worker_logs
 from coldburst.emulator.api.queue import json_body
-from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, refusal, require_settled, retry_after
+from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, rate_limit, refusal, require_settled, retry_after
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.emulator.settings.arguments import MAX_CONCURRENCY, MAX_WORKERS
 from coldburst.emulator.settings.endpoint_specs import WorkerSpec
@@ -63,8 +62,7 @@ class Management:
             response = refusal(error, PROBLEM)
         if response.prepared:
             return response
-        response.headers["RateLimit"] = f'"minute";r={max(0, self._per_minute - used)};t={max(1, math.ceil(over_s))}'
-        response.headers["RateLimit-Policy"] = f'"minute";q={self._per_minute};w={WINDOW_S:.0f}'
+        response.headers.update(rate_limit("minute", self._per_minute, max(0, self._per_minute - used), WINDOW_S, over_s))
         return response
 
     async def _answer(self, request: web.BaseRequest, rest: list[str] | None) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from coldburst.emulator.api.responses import HttpError, answer, content, require_settled, retry_after
+from coldburst.emulator.api.responses import HttpError, answer, content, rate_limit, require_settled, retry_after
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
 from coldburst.serverless.job import TERMINAL_STATES
@@ -191,13 +191,21 @@ async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, name: str, j
     if (again_s := endpoint.core.admit(name, endpoint.now())) is not None:
         raise too_many(endpoint, name, again_s)
     try:
-        return await operation.serve(endpoint, request, job_id)
+        response = await operation.serve(endpoint, request, job_id)
     except JobNotFoundError as error:
         raise HttpError(404, str(error)) from None
     except RequestRefusedError as error:
         raise HttpError(error.status, str(error)) from None
     finally:
         endpoint.core.release(name)
+    response.headers.update(_quota(endpoint, name))
+    return response
+
+
+def _quota(endpoint: HostedEndpoint, name: str) -> dict[str, str]:
+    """The headers that tell the operation's rate limit; none as RunPod is documented."""
+    quota = endpoint.core.quota(name, endpoint.now())
+    return {} if quota is None else rate_limit("window", *quota)
 
 
 def _form(name: str) -> str:
@@ -206,5 +214,5 @@ def _form(name: str) -> str:
 
 def too_many(endpoint: HostedEndpoint, name: str, again_s: float) -> HttpError:
     """The error for a request beyond the rate limit of an operation."""
-    headers = retry_after(again_s) if endpoint.platform.retry_after else {}
+    headers = (retry_after(again_s) if endpoint.platform.retry_after else {}) | _quota(endpoint, name)
     return HttpError(429, f"too many requests to /{name}: try again in {again_s:.1f} s", headers)

@@ -58,6 +58,12 @@ def retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
+def rate_limit(name: str, full: int, left: int, window_s: float, ends_s: float) -> dict[str, str]:
+    """The headers for a window of a rate limit, as REST v2 writes them."""
+    state = f'"{name}";r={left};t={max(1, math.ceil(ends_s))}'
+    return {"RateLimit": state, "RateLimit-Policy": f'"{name}";q={full};w={math.ceil(window_s)}'}
+
+
 def content(body: bytes, what: str = "the request's body", *, strict: bool = True) -> dict[str, Any]:
     """The JSON object in ``body``; HttpError 400.
 
