@@ -17,8 +17,8 @@ from coldburst.planner.model.fit import FitError
 from coldburst.planner.plan_check import AS_PLANNED, Figure, PlanCheck, check
 from coldburst.planner.predict import Prediction, Range
 
+from ..figures.plan_bars import draw_settings, setting_row
 from ..figures.style import Plot
-from ..figures.what_if import draw_settings, setting_row
 from ..report.page import PAGE, aligned, figure_content, render
 from ..runs.csv_columns import floats
 from ..runs.load import Run, RunError
@@ -150,8 +150,8 @@ def plan_plot(of: PlanComparison) -> Plot:
     named: list[tuple[str, Prediction]] = [(AS_PLANNED, of.found.as_planned)]
     named += [(WITH[one.name], one.prediction) for one in of.found.assumptions if one.prediction is not None]
     named.append(("with all three", of.found.together))
-    known = {"measured_p95_s": by_name["p95_s"], "measured_cost": by_name["worker_s"]}
-    data = pd.DataFrame([setting_row(name, one, "worker_s") | known for name, one in named])
+    known = {"measured_p95_s": by_name["p95_s"], "measured_worker_s": by_name["worker_s"]}
+    data = pd.DataFrame([setting_row(name, one) | known for name, one in named])
     caption = "Predictions for the run's own arrivals: medians and ranges. Dashed: measured."
     return Plot("plan", "The plan, with the run's values in place of its assumptions", caption, data, draw_settings, 2.8)
 

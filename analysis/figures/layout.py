@@ -219,8 +219,10 @@ def name_points(axes: Axes, x: Sequence[float], y: Sequence[float], texts: Seque
     """A text next to each point without overlap; a thin line leads to a distant one."""
     figure = axes.get_figure(root=True)
     wide = (figure.get_figwidth() * 72 if figure else 0.0) - _MARGIN_PT - 10
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    at = [((a - left) / (right - left) * wide, (b - low) / (high - low) * height_pt(axes)) for a, b in zip(x, y, strict=True)]
+    along, (low, high) = axes.xaxis.get_transform().transform, axes.get_ylim()
+    left, right = along(np.array(axes.get_xlim()))
+    shares = (along(np.asarray(x, dtype=np.float64)) - left) / (right - left)
+    at = [(share * wide, (b - low) / (high - low) * height_pt(axes)) for share, b in zip(shares, y, strict=True)]
     taken = [(px - 4, py - 4, px + 4, py + 4) for px, py in at]
     for (px, py), data, text in zip(at, zip(x, y, strict=True), texts, strict=True):
         size = width_pt(text) + 2

@@ -7,21 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from .style import BLUE, FAINT, GREY, INK, ORANGE, STYLE
+from .setting_points import NAMED, POINT, axes_of, draw_points, row, words
+from .style import BLUE, FAINT, ORANGE, STYLE
 
 WIDTH_IN, HEIGHT_IN = 8.0, 4.5
-# Labels of settings in words, and settings that get one.
-WORDS = {
-    "workers_min": "min {}",
-    "workers_max": "max {}",
-    "idle_timeout_s": "idle {} s",
-    "concurrency": "{} at a time",
-    "scaler_value": "scaler {}",
-}
+# Settings that get a label.
 LABELLED = 8
 
 
@@ -42,35 +37,14 @@ def save(plan: Any, path: Path) -> None:
 
 
 def _draw_settings(figure: Figure, answers: Sequence[Mapping[str, Any]]) -> None:
-    axes = figure.add_subplot()
     cost, unit = _cost(answers)
     known = [one for one in answers if one["figures"]["p95_s"]["median"] is not None]
-    best = _unbeaten(known, cost)
-    for one in known:
-        figures, chosen = one["figures"], one in best
-        x, y = figures[cost], figures["p95_s"]
-        colour = BLUE if chosen else GREY
-        axes.errorbar(
-            x["median"],
-            y["median"],
-            xerr=[[x["median"] - x["low"]], [x["high"] - x["median"]]],
-            yerr=[[y["median"] - y["low"]], [y["high"] - y["median"]]],
-            fmt="o",
-            color=colour,
-            elinewidth=0.8,
-            zorder=3 if chosen else 2,
-        )
-    axes.plot(
-        [one["figures"][cost]["median"] for one in best], [one["figures"]["p95_s"]["median"] for one in best], color=BLUE, linewidth=1
-    )
-    differing = [name for name in WORDS if len({str(one["settings"][name]) for one in answers}) > 1]
-    for number, one in enumerate(best[:LABELLED]):
-        text = ", ".join(WORDS[name].format(f"{one['settings'][name]:g}") for name in differing)
-        at = (one["figures"][cost]["median"], one["figures"]["p95_s"]["median"])
-        axes.annotate(text, at, xytext=(6, -14 if number % 2 else 6), textcoords="offset points", fontsize=8, color=INK)
-    axes.set_xlabel(f"{unit}, median and range")
-    axes.set_ylabel("P95 response time (s)")
-    axes.set_ylim(bottom=0)
+    best = _unbeaten(known, cost)[:LABELLED]
+    names = [name for name, _ in axes_of(answers)]
+    rows = [
+        row(words(one["settings"], names), NAMED if one in best else POINT, one["figures"], (one["figures"][cost], unit)) for one in known
+    ]
+    draw_points(figure, pd.DataFrame(rows))
 
 
 def _draw_rates(figure: Figure, answers: Sequence[Mapping[str, Any]]) -> None:

@@ -45,11 +45,20 @@ _BLANK = re.compile(r"\n\s*")
 
 def write_plot(plot: Plot, folder: Path) -> str:
     """Writes ``folder``/NAME.svg, .png and .csv, and returns the SVGs for the page."""
-    wide, narrow = (draw_figure(plot, width_in) for width_in in WIDTHS_IN.values())
-    texts = dict(zip(WIDTHS_IN, (_svg(wide, plot.name), _svg(narrow, plot.name)), strict=True))
+    drawn = {shape: draw_figure(plot, width_in) for shape, width_in in WIDTHS_IN.items()}
+    texts = {shape: _svg(figure, plot.name) for shape, figure in drawn.items()}
     (folder / f"{plot.name}.svg").write_text(texts["wide"], encoding="utf-8")
-    _png(wide, folder / f"{plot.name}.png")
+    _png(drawn["wide"], folder / f"{plot.name}.png")
     sheet.write_csv(plot.data, folder / f"{plot.name}.csv")
+    return _inline(plot, texts)
+
+
+def inline_plot(plot: Plot) -> str:
+    """The SVGs for a page that has no files beside it."""
+    return _inline(plot, {shape: _svg(draw_figure(plot, width_in), plot.name) for shape, width_in in WIDTHS_IN.items()})
+
+
+def _inline(plot: Plot, texts: Mapping[str, str]) -> str:
     return "".join(f'<div class="{shape}">{inline_svg(text, f"{plot.name}-{shape}", plot.title)}</div>' for shape, text in texts.items())
 
 

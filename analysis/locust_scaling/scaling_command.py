@@ -65,6 +65,8 @@ def write(of: Scaling, folder: Path) -> Path:
         "card": Card(of.headline, "", (), of.verdict, None, "", NEXT, ""),
         "places": FigurePlaces("".join(drawn[:1]), tuple(drawn[1:]), (), ()),
         "what_if": "",
+        "moves": None,
+        "unmoved": (),
         "main": sheets[:1],
         "sheets": sheets,
         "wrong": [],

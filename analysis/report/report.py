@@ -36,7 +36,7 @@ from .key_figures import TITLE as KEY_FIGURES
 from .key_figures import key_figures
 from .metrics_json import metrics
 from .page import aligned, missing_line, slug, views, write_page
-from .what_if_sheet import what_if_line, what_if_sheet
+from .what_if_sheet import unmoved, what_if_line, what_if_moves, what_if_sheet
 
 UNDRAWN = f"--figures no was given; draw them with {PROGRAM} report RUN"
 
@@ -119,6 +119,8 @@ def _content(of: Report, made: Sequence[Plot | MissingPlot]) -> dict[str, Any]:
         "missing": missing_line(made, run_sheets.absent_tables(of.tables)),
         "views": views(made, anchors, sections, totals=of.run.totals is not None),
         "what_if": what_if_line(of.tables),
+        "moves": what_if_moves(of.tables),
+        "unmoved": unmoved(of.tables),
         "bar": _bar(of),
         "about": circumstances(of.run.about),
     }

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import shlex
 
-from coldburst.planner.predict import Prediction, Range, ranges_text
-from coldburst.planner.what_if import NOW, Alternative, WhatIf
+from coldburst.planner.predict import Prediction, Range, a_day, ranges_text
+from coldburst.planner.recorded_load import RecordedLoad
+from coldburst.planner.setting_points import axes_around
+from coldburst.planner.what_if import NOW, Alternative, WhatIf, as_data
 
 from ..tables.run_tables import Tables
 from ..tables.what_if import Measured, run_what_if
 from ..text.number_format import NONE, number, percent, plural, seconds
 from ..text.sheet import Sheet
+from .setting_moves import Moves, moves
 
 TITLE = "What if"
-HEAD = ("", "P50", "P95", "Not ok", "Cold", "Worker-seconds")
-HEAD_USD = ("USD", "USD a day idle")
 
 
 def what_if_sheet(of: Tables) -> Sheet | None:
@@ -22,9 +24,11 @@ def what_if_sheet(of: Tables) -> Sheet | None:
     made = run_what_if(of)
     if made is None or made.found is None or made.measured is None:
         return None
-    priced = any(one.scenario.usd_per_s for _, one in made.found.predictions)
-    rows = [_measured(made.measured, priced), *(_row(name, one, priced) for name, one in made.found.predictions)]
-    return Sheet(TITLE, (*HEAD, *(HEAD_USD if priced else ())), tuple(rows), _remark(made.found))
+    found = made.found
+    priced, closed = any(one.scenario.usd_per_s for _, one in found.predictions), found.load.closed
+    head = ("", "P50", "P95", *(("Ok per s",) if closed else ()), "Not ok", "Cold", "Worker-seconds")
+    rows = [_measured(made.measured, priced, closed), *(_row(name, one, priced, found.load) for name, one in found.predictions)]
+    return Sheet(TITLE, (*head, *(("USD", "USD a day") if priced else ())), tuple(rows), _remark(found))
 
 
 def what_if_line(of: Tables) -> str:
@@ -37,21 +41,51 @@ def what_if_line(of: Tables) -> str:
     return f"predicted P95 of this load {NOW}: {_range(now[1]['p95_s'])}; {'; '.join(parts)}."
 
 
-def _measured(of: Measured, priced: bool) -> tuple[str, ...]:
-    cells = ("measured", seconds(of.p50_s), seconds(of.p95_s), f"{of.not_ok:,}", f"{of.cold:,}", number(of.worker_s))
+def what_if_moves(of: Tables) -> Moves | None:
+    """The grid around the present setting, to be moved in the page; None without one."""
+    made = run_what_if(of)
+    if made is None or made.found is None:
+        return None
+    data = as_data(made.found)
+    return moves(data["points"], data["settings"][0]["settings"])
+
+
+def unmoved(of: Tables) -> tuple[str, str] | tuple[()]:
+    """Where the grid would take too long: a sentence, and the command that makes a page of it; () otherwise."""
+    made = run_what_if(of)
+    if made is None or made.found is None or made.found.points:
+        return ()
+    options = {
+        "workers_min": "--workers-min",
+        "workers_max": "--workers-max",
+        "scaler_value": "--scaler-value",
+        "idle_timeout_s": "--idle-timeout",
+    }
+    axes = axes_around(made.found.predictions[0][1].scenario.policy)
+    words = " ".join(f"{options[name]} {','.join(f'{value:g}' for value in sorted(values)[:3])}" for name, values in axes.items())
+    said = "A page to move the settings takes longer than a report may for so many requests; this command makes it:"
+    return said, f"coldburst plan sweep --from {shlex.quote(str(of.run.path))} {words} --picture plan.html"
+
+
+def _measured(of: Measured, priced: bool, closed: bool) -> tuple[str, ...]:
+    rate = (number(of.ok_per_s),) if closed else ()
+    cells = ("measured", seconds(of.p50_s), seconds(of.p95_s), *rate, f"{of.not_ok:,}", f"{of.cold:,}", number(of.worker_s))
     return (*cells, number(of.usd), "") if priced else cells
 
 
-def _row(name: str, one: Prediction, priced: bool) -> tuple[str, ...]:
+def _row(name: str, one: Prediction, priced: bool, load: RecordedLoad) -> tuple[str, ...]:
     cells = (
         f"predicted {name}" if name == NOW else name,
         seconds(one["p50_s"].median) if not math.isnan(one["p50_s"].median) else NONE,
         _range(one["p95_s"]),
+        *((number(one["throughput_per_s"].median),) if load.closed else ()),
         _count(one["not_ok"]),
         _count(one["cold"]),
         number(one["worker_s"].median),
     )
-    return (*cells, number(one["usd"].median), number(one.scenario.standing_usd_a_day)) if priced else cells
+    usd_per_s = one.scenario.usd_per_s
+    of_day = number(a_day(one, load.every_s).median * usd_per_s)
+    return (*cells, number(one["usd"].median), of_day) if priced else cells
 
 
 def _costs(one: Prediction, now: Prediction) -> str:
@@ -73,15 +107,30 @@ def _count(of: Range) -> str:
 
 
 def _remark(of: WhatIf) -> str:
-    runs = len(of.predictions[0][1].runs)
-    part = "" if of.requests == of.planned else f" Of the first {of.requests:,} of {plural(of.planned, 'request')}."
+    runs, load = len(of.predictions[0][1].runs), of.load
+    part = "" if load.requests == load.planned else f" Of the first {load.requests:,} of {plural(load.planned, 'request')}."
     apart = f"Workers differ by ±{percent(of.spread)}, {'as measured' if of.spread_measured else 'assumed'}"
+    loop = " A closed loop sends more where answers come sooner: compare P95 and ok per second." if load.closed else ""
     left = " ".join(_left_out(one) for one in of.alternatives if one.prediction is None)
     return (
-        f"{ranges_text(runs)} The platform's model with this run's times.{part} "
-        f"{apart}. "
-        f"USD are for this load alone; a minimum of workers is billed without load too. {left}"
+        f"{ranges_text(runs)} The platform's model with this run's times.{part} {apart}.{loop}{_bounded(of)} "
+        f"USD are for this load alone, USD a day for {again(load)} with what the minimum of workers costs in between. {left}"
     ).rstrip()
+
+
+def again(load: RecordedLoad) -> str:
+    """How often a day has the load."""
+    return "this load once an hour" if load.every_s else "this load again and again"
+
+
+def _bounded(of: WhatIf) -> str:
+    if not any(one.bound for one in of.alternatives):
+        return ""
+    seen = of.concurrency_seen
+    return (
+        f" More than {seen} at a time on a worker was not measured: at best a job takes no longer beside more others, at worst longer in "
+        "proportion, so that a worker does no more per second; locustfiles/concurrency.py measures it."
+    )
 
 
 def _left_out(of: Alternative) -> str:

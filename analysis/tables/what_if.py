@@ -15,6 +15,7 @@ from ..statistics.percentiles import ascending, percentile
 from .cost import worker_seconds
 from .price import worker_price
 from .run_tables import Tables, cached_table
+from .throughput import wall_s
 
 # Outcomes that the model has; with more than this share of others it would predict another endpoint.
 MODELLED, MOST_OTHERS = ("ok", "queue_timeout", "abandoned"), 0.05
@@ -26,6 +27,7 @@ class Measured:
 
     p50_s: float | None
     p95_s: float | None
+    ok_per_s: float | None
     not_ok: int
     cold: int
     worker_s: float | None
@@ -49,15 +51,14 @@ def run_what_if(of: Tables) -> WhatIfOfRun | None:
     simulated = isinstance(target, dict) and target.get("simulated") is True
     if of.run.totals is not None or of.run.kind not in RUNPOD or about.get("sweep") or simulated:
         return None
-    if about.get("planned") is None:
-        return WhatIfOfRun(None, "the requests of a closed loop are sent when answers arrive, so another setting would get others")
     others = sum(count for name, count in of.ledger.counts.items() if name not in MODELLED)
     if others > MOST_OTHERS * of.ledger.planned:
         return WhatIfOfRun(None, f"requests failed for reasons that the model does not have: {others:,} of {of.ledger.planned:,}")
     due_s = np.sort(floats(of.requests["scheduled_s"]))
     usd_per_s = _usd_per_s(of)
+    sent = {str(stage): int(count) for stage, count in of.requests["stage"].value_counts().items()}
     try:
-        found = what_if(of.run.path, [float(due) for due in due_s if np.isfinite(due)], usd_per_s)
+        found = what_if(of.run.path, [float(due) for due in due_s if np.isfinite(due)], sent, usd_per_s)
     except NothingToSayError as error:
         return WhatIfOfRun(None, str(error))
     return WhatIfOfRun(found, "", _measured(of, found, due_s, usd_per_s))
@@ -73,14 +74,16 @@ def _usd_per_s(of: Tables) -> float:
 
 def _measured(of: Tables, found: WhatIf, due_s: Floats, usd_per_s: float) -> Measured:
     rows = of.requests
-    whole = found.requests == found.planned
-    rows = rows if whole else rows[floats(rows["scheduled_s"]) <= due_s[found.requests - 1]]
+    whole = found.load.requests == found.load.planned
+    rows = rows if whole else rows[floats(rows["scheduled_s"]) <= due_s[found.load.requests - 1]]
     ok = rows["outcome"] == "ok"
     times = ascending(floats(rows.loc[ok, "response_s"]))
     worker_s = (worker_seconds(of) or None) if whole else None
+    lasted_s = wall_s(rows)
     return Measured(
         percentile(times, 50).value,
         percentile(times, 95).value,
+        int(ok.sum()) / lasted_s if lasted_s else None,
         int((~ok).sum()),
         int(rows["cold"].fillna(False).astype(bool).sum()),
         worker_s,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from coldburst.planner.arguments import Question
 from coldburst.planner.model import theory
 from coldburst.planner.model.scenario import SETTINGS, Scenario
-from coldburst.planner.predict import Prediction, Range, figure_text, ranges_text
+from coldburst.planner.predict import Prediction, Range, a_day, figure_text, ranges_text
 from coldburst.planner.search import Rated, Recommendation
 from coldburst.record.objectives import Objective
 
@@ -156,10 +156,12 @@ def idle(question: Question, rate_per_s: float, found: Sequence[Prediction]) -> 
 
 
 def as_data(one: Prediction) -> dict[str, Any]:
-    """A prediction for JSON; figures without a value are null."""
+    """A prediction for JSON; figures without a value are null. A day has the load again and again, or as --every says."""
+    day, usd_per_s = a_day(one), one.scenario.usd_per_s
+    of_day = {"worker_s_a_day": day} | ({"usd_a_day": Range(*(end * usd_per_s for end in astuple(day)))} if usd_per_s else {})
     ranges = {
         name: {key: None if math.isnan(value) else round(value, 6) for key, value in asdict(value_range).items()}
-        for name, value_range in one.ranges.items()
+        for name, value_range in {**one.ranges, **of_day}.items()
     }
     return {
         "settings": one.scenario.settings,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
-from coldburst.planner.model.scenario import Scenario
+from coldburst.planner.model.scenario import DAY_S, Scenario
 from coldburst.planner.model.simulate import simulate
 from coldburst.randomness import stream
 from coldburst.record.attempt import OUTCOMES, Attempt, response_s
@@ -192,12 +192,20 @@ def nearest_rank(ascending: Sequence[float], share: float) -> float:
 
 def _prediction(scenario: Scenario, found: Sequence[Result]) -> Prediction:
     runs = tuple(one for one, _ in found)
-    ranges = {field.name: _range([float(getattr(run, field.name)) for run in runs]) for field in fields(Figures)}
+    ranges = {field.name: range_of([float(getattr(run, field.name)) for run in runs]) for field in fields(Figures)}
     outcomes = {name: mean for name in OUTCOMES if (mean := sum(counts[name] for _, counts in found) / len(found))}
     return Prediction(scenario, ranges, runs, outcomes, sum(outcomes.values()))
 
 
-def _range(values: Sequence[float]) -> Range:
+def a_day(one: Prediction, every_s: float = 0.0) -> Range:
+    """Worker-seconds a day if the load comes again every ``every_s``, or once the endpoint is back at its minimum if that takes longer."""
+    least = one.scenario.policy.workers_min
+    lasts_s = [max(run.end_s, every_s) for run in one.runs]
+    in_all = [run.worker_s + least * (lasted_s - run.end_s) for run, lasted_s in zip(one.runs, lasts_s, strict=True)]
+    return range_of([worker_s * DAY_S / lasted_s if lasted_s else math.nan for worker_s, lasted_s in zip(in_all, lasts_s, strict=True)])
+
+
+def range_of(values: Sequence[float]) -> Range:
     """The median, and the order statistics between which a further value lies with probability LEVEL, or the extremes of too few values."""
     known = sorted(value for value in values if not math.isnan(value))
     if not known:

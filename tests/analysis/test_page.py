@@ -9,6 +9,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.report.report import report, write
 from analysis.runs.load import load
+from tests.planner.test_what_if import burst, real
 from tests.support.browsers import Watched, chromium, needs_chromium
 
 RUNS = Path(__file__).parents[1] / "runs"
@@ -172,6 +173,44 @@ def test_a_print_shows_the_wide_figures_without_the_contents(look):
     assert page.locator("#ledger").is_visible()  # paper cannot be unfolded
     assert page.locator(".drawing .wide >> visible=true").count() == 9
     assert page.evaluate(WIDE) == []
+
+
+ROWS = """() => [...document.querySelectorAll(".moves tbody tr")].filter(e => e.offsetParent).map(e => e.firstElementChild.innerText)"""
+PICKED = """() => [...document.querySelectorAll('.drawing svg [id*="-pick_"]')].filter(
+  e => e.getClientRects().length && getComputedStyle(e.querySelector("path")).strokeOpacity === "1").map(e => e.id.split("-pick")[1])"""
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory):
+    """The page of a burst with predictions."""
+    folder = tmp_path_factory.mktemp("predicted")
+    return write(report(load(real(burst(folder), options={"price": "0.001"}))), folder / "out")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_settings_are_moved_without_a_script(browser, predicted, tmp_path, width):
+    """A row beside that of the present setting, and one mark in the picture, follow what is picked, by pointer and by keyboard."""
+    now = "as it is: min 0, max 3, idle 5 s, scaler 4"
+    with Watched(browser, "file://", width, tmp_path) as watched:
+        page = watched.page
+        page.goto(predicted.as_uri())
+        assert (page.evaluate("document.scripts.length"), page.evaluate(ROWS), page.evaluate(PICKED)) == (0, [now], ["_0x0_1x1_2x0_3x1_"])
+        page.locator("fieldset", has_text="Max workers").get_by_text("4", exact=True).click()
+        assert page.evaluate(ROWS) == [now, "min 0, max 4, idle 5 s, scaler 4"]
+        assert page.evaluate(PICKED) == ["_0x0_1x2_2x0_3x1_"]
+        page.keyboard.press("ArrowLeft")
+        assert page.evaluate(ROWS) == [now]
+        page.locator("fieldset", has_text="Idle time-out").get_by_text("120", exact=True).click()
+        assert page.evaluate(ROWS) == [now, "min 0, max 3, idle 120 s, scaler 4"]
+        assert page.evaluate(WIDE) == []
+        found = {drawing["name"]: drawing for drawing in page.evaluate(TEXTS)}
+        drawing = found["Predicted: cost and P95 of this load under other settings"]
+        assert (drawing["outside"], drawing["touching"], drawing["small"]) == ([], [], [])
+        page.get_by_label("all points").check()
+        assert len(page.evaluate(ROWS)) == page.locator(".moves tbody tr").count() > 50
+        page.emulate_media(media="print")
+        assert page.locator(".dials").is_hidden()
+        assert (watched.complaints, watched.elsewhere) == ([], [])
 
 
 SCRIPTS = """<script>window.ran = 'inline'</script><script src="data:text/javascript,window.ran='source'"></script>

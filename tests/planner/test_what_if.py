@@ -1,14 +1,20 @@
 """The settings next to that of a run, predicted from it."""
 
 import json
+from collections import Counter
 
 import pytest
 
 from coldburst.planner import run_directory
 from coldburst.planner.measured_run import UnknownSettingsError, measured_run, policy_of
-from coldburst.planner.what_if import MOST_REQUESTS, NothingToSayError, as_data, what_if
+from coldburst.planner.model.fit import read_attempts
+from coldburst.planner.recorded_load import MOST_REQUESTS, recorded_load
+from coldburst.planner.setting_points import axes_around, fitted
+from coldburst.planner.what_if import NothingToSayError, as_data, bounds, what_if
 from coldburst.schedule import stages
 from coldburst.serverless.errors import PolicyError
+from coldburst.serverless.policy import Policy
+from coldburst.serverless.simulation.service_curve import ServiceCurve
 from tests.planner.test_simulate import BALANCER, scenario
 
 PRICE = 0.001
@@ -30,17 +36,28 @@ def burst(tmp_path, **more):
     return real(run_directory.write(tmp_path, scenario("5", **more), stages.parse("burst 30"), 1), SETTINGS | settings)
 
 
-def test_the_present_setting_is_predicted_as_it_was(tmp_path):
-    found = what_if(burst(tmp_path), [0.0] * 30, PRICE)
-    rows = json.loads((next(tmp_path.iterdir()) / "run.json").read_text(encoding="utf-8"))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The run of a burst of 30."""
+    return burst(tmp_path_factory.mktemp("burst"))
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    """What is predicted from it."""
+    return what_if(folder, [0.0] * 30, {}, PRICE)
+
+
+def test_the_present_setting_is_predicted_as_it_was(folder, found):
+    rows = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     now = found.alternatives[0].prediction
-    assert (found.requests, found.planned, len(now.runs)) == (30, 30, 20)
+    assert (found.load.requests, found.load.planned, len(now.runs)) == (30, 30, 20)
     assert now["p95_s"].median == pytest.approx(rows["elapsed_s"], rel=0.1)
     assert now["usd"].median == pytest.approx(PRICE * now["worker_s"].median)
 
 
-def test_one_more_minimum_worker_saves_the_start_and_costs_a_day(tmp_path):
-    found = dict(what_if(burst(tmp_path), [0.0] * 30, PRICE).predictions)
+def test_one_more_minimum_worker_saves_the_start_and_costs_a_day(found):
+    found = dict(found.predictions)
     now, warm = found["as it is"], found["one more min worker (1)"]
     assert warm["cold"].median == now["cold"].median - 1
     assert warm["start_s"].median < now["start_s"].median
@@ -48,24 +65,112 @@ def test_one_more_minimum_worker_saves_the_start_and_costs_a_day(tmp_path):
     assert (now.scenario.standing_usd_a_day, warm.scenario.standing_usd_a_day) == (0.0, pytest.approx(86.4))
 
 
-def test_a_longer_idle_time_out_costs_its_seconds(tmp_path):
-    found = dict(what_if(burst(tmp_path), [0.0] * 30, PRICE).predictions)
+def test_a_longer_idle_time_out_costs_its_seconds(found):
+    found = dict(found.predictions)
     now, longer = found["as it is"], found["idle time-out 30 s"]
     assert longer["p95_s"] == now["p95_s"]
     assert longer["worker_s"].median - now["worker_s"].median == pytest.approx(3 * 25, abs=1.0)
 
 
-def test_twice_the_concurrency_is_left_out_unless_it_was_measured(tmp_path):
-    one = what_if(burst(tmp_path), [0.0] * 30, PRICE).alternatives[2]
-    assert (one.prediction, one.name) == (None, "twice the concurrency (2)")
-    assert one.why.startswith("the run shows at most 1 at a time on a worker")
+def test_twice_the_concurrency_has_bounds_unless_it_was_measured(found):
+    """30 jobs of 5 s on 3 workers: two at a time take half as long at best, and as long as now at worst."""
+    now, best, worst = found.alternatives[0], found.alternatives[2], found.alternatives[3]
+    assert (best.name, worst.name) == ("twice the concurrency (2), at best", "twice the concurrency (2), at worst")
+    worked_s = {one.bound: one.prediction["execution_s"].median for one in (now, best, worst)}
+    assert worked_s["at best"] == pytest.approx(worked_s[""] / 2, rel=0.15)
+    assert worked_s["at worst"] == pytest.approx(worked_s[""], rel=0.15)
+    assert best.prediction["p95_s"].median < worst.prediction["p95_s"].median
+    assert [one["bound"] for one in as_data(found)["settings"]] == ["", "", "at best", "at worst", ""]
+
+
+def test_the_worst_case_beyond_what_was_measured_is_in_proportion():
+    measured = scenario("5", curve=ServiceCurve((1, 2), (1.0, 1.5)), concurrency=6)
+    (_, best), (_, worst) = bounds(measured, 3)
+    assert [best.curve.at(jobs) for jobs in (1, 2, 3, 6)] == [1.0, 1.5, 1.5, 1.5]
+    assert [worst.curve.at(jobs) for jobs in (1, 2, 3, 6)] == [1.0, 1.5, 1.5, 3.0]
+
+
+def looped(tmp_path, text):
+    """A run of a closed loop from zero workers, and its requests' instants and stages."""
+    folder = run_directory.write(tmp_path, scenario("2"), stages.parse(text), 1)
+    rows = list(read_attempts(folder / "attempts.csv"))
+    return real(folder), sorted(row.scheduled_s for row in rows), Counter(row.stage for row in rows)
+
+
+def test_a_closed_loop_sends_more_to_an_endpoint_that_is_quicker(tmp_path):
+    """Four places for a minute: one worker that need not start first serves more in it."""
+    found = what_if(*looped(tmp_path, "level 60s 4 at a time"), PRICE)
+    now, warmer = (one for _, one in found.predictions[:2])
+    assert found.load.closed
+    assert warmer["throughput_per_s"].median > now["throughput_per_s"].median
+    assert warmer.planned > now.planned
+    assert now.planned == pytest.approx(found.load.planned, rel=0.2)
+
+
+def test_the_first_requests_of_a_long_closed_loop_are_simulated():
+    loop = recorded_load(
+        "warm 10s 1/s, level 100s 4 at a time, level2 100 2 at a time", [0.0] * 4110, {"warm": 10, "level": 4000, "level2": 100}
+    )
+    assert [stage.name for stage in loop.stages] == ["warm", "level"]
+    assert loop.stages[1].duration_s == pytest.approx(100 * 990 / 4000)
+    (counted,) = recorded_load("level 2000 4 at a time", [0.0] * 2000, {"level": 2000}).stages
+    assert (counted.count, counted.concurrency) == (MOST_REQUESTS, 4)
+
+
+def test_the_grid_has_the_present_setting_and_those_around_it(found):
+    assert found.load.every_s == 3600
+    settings = {
+        tuple(point.settings[name] for name in ("workers_min", "workers_max", "scaler_value", "idle_timeout_s")): point
+        for point in found.points
+    }
+    now = settings[0, 3, 4, 5]
+    assert now.prediction == found.alternatives[0].prediction
+    assert {least for least, *_ in settings} == {0, 1, 2}
+    data = as_data(found)
+    assert len(data["points"]) == len(settings) == len(found.points)
+    day = next(one for one in data["points"] if one["settings"] == now.settings)["figures"]
+    assert day["usd_a_day"]["median"] == pytest.approx(24 * PRICE * now.prediction["worker_s"].median)
+    warm = settings[1, 3, 4, 5].prediction
+    assert data["settings"][1]["figures"]["worker_s_a_day"]["median"] == pytest.approx(
+        24 * (warm["worker_s"].median + 3600 - warm["end_s"].median), rel=0.01
+    )
+
+
+def test_a_point_beyond_what_was_measured_says_why(tmp_path):
+    wide = scenario("2", concurrency=2, workers_min=1, workers_max=1, scaler_value=2, **BALANCER)
+    folder = run_directory.write(tmp_path, wide, stages.parse("burst 12"), 1)
+    settings = SETTINGS | {"workers_min": 1, "workers_max": 1, "scaler": "REQUEST_COUNT", "scaler_value": 2}
+    found = what_if(real(folder, settings), [0.0] * 12, {}, PRICE)
+    why = {
+        (point.settings["workers_min"], point.settings["workers_max"], point.settings["scaler_value"]): point.why for point in found.points
+    }
+    assert why[1, 1, 1] == ""
+    assert why[1, 1, 4].startswith("the run shows at most 2 at a time on a worker")
+    assert why[2, 1, 2].startswith("workers_max 1 is not a whole number of at least workers_min (2)")
+
+
+def test_a_grid_keeps_the_values_that_tell_most():
+    axes = axes_around(Policy(workers_min=0, workers_max=3))
+    assert axes == {
+        "workers_min": (0, 1, 2),
+        "workers_max": (3, 4, 6, 2, 1),
+        "scaler_value": (4.0, 8.0, 2.0),
+        "idle_timeout_s": (5.0, 30.0, 120.0),
+    }
+    assert fitted(axes, 40) == {
+        "workers_min": (0, 1, 2),
+        "workers_max": (3, 4, 6),
+        "scaler_value": (4.0, 8.0),
+        "idle_timeout_s": (5.0, 30.0),
+    }
+    assert fitted(axes, 15) == {}
 
 
 def test_a_balancer_takes_twice_the_requests_where_a_worker_had_them(tmp_path):
     wide = scenario("2", concurrency=4, workers_min=1, workers_max=1, scaler_value=4, **BALANCER)
     folder = run_directory.write(tmp_path, wide, stages.parse("steady 60s 1/s"), 1)
     settings = SETTINGS | {"workers_min": 1, "workers_max": 1, "scaler": "REQUEST_COUNT", "scaler_value": 1}
-    found = what_if(real(folder, settings), [float(at) for at in range(60)], PRICE)
+    found = what_if(real(folder, settings), [float(at) for at in range(60)], {}, PRICE)
     twice = found.alternatives[2]
     assert twice.prediction.scenario.concurrency == 2
     assert twice.prediction["p95_s"].median < found.alternatives[0].prediction["p95_s"].median
@@ -76,8 +181,8 @@ def test_a_long_run_is_simulated_in_part_with_fewer_seeds(tmp_path):
     steady = scenario("0.2", workers_min=2, workers_max=2)
     folder = run_directory.write(tmp_path, steady, stages.parse("steady 100s 12/s"), 1)
     settings = SETTINGS | {"workers_min": 2, "workers_max": 2}
-    found = what_if(real(folder, settings), [at / 12 for at in range(1200)], 0.0)
-    assert (found.requests, found.planned) == (MOST_REQUESTS, 1200)
+    found = what_if(real(folder, settings), [at / 12 for at in range(1200)], {}, 0.0)
+    assert (found.load.requests, found.load.planned) == (MOST_REQUESTS, 1200)
     assert len(found.alternatives[0].prediction.runs) == 5
     assert "usd" not in as_data(found)["settings"][0]["figures"]
 
@@ -97,13 +202,13 @@ def test_settings_that_are_missing_or_odd_are_refused(tmp_path, settings, said):
     with pytest.raises((UnknownSettingsError, PolicyError), match=said):
         measured_run(folder)
     with pytest.raises(NothingToSayError, match=said):
-        what_if(folder, [0.0] * 10, 0.0)
+        what_if(folder, [0.0] * 10, {}, 0.0)
 
 
 def test_a_run_without_cold_starts_is_refused(tmp_path):
     folder = run_directory.write(tmp_path, scenario("1", workers_min=2, workers_max=2), stages.parse("steady 30s 1/s"), 1)
     with pytest.raises(NothingToSayError, match="the run has no cold start"):
-        what_if(real(folder), [float(at) for at in range(30)], 0.0)
+        what_if(real(folder), [float(at) for at in range(30)], {}, 0.0)
 
 
 def test_a_balancers_places_must_be_known():
