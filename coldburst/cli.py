@@ -66,12 +66,15 @@ def _service(module: str) -> Callable[[Sequence[str]], int]:
 
 
 def _plan(words: Sequence[str]) -> int:
-    """The planner, with the analysis to draw its pictures."""
+    """The planner, with the analysis to draw its pictures and its page."""
 
     def draw(plan: object, path: Path) -> None:
         if sentence := missing("report"):
             raise ValueError(sentence)
-        _of_analysis("figures.plans").save(plan, path)
+        if path.suffix == ".html":
+            _of_analysis("report.plan_page").write(plan, path)
+        else:
+            _of_analysis("figures.plans").save(plan, path)
 
     return int(import_module("coldburst.planner.command").main(words, draw))
 

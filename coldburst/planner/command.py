@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         shape(one)
         one.add_argument("--json", type=Path, metavar="FILE", help="write the answer as JSON too")
         if verb in PICTURE:
-            one.add_argument("--picture", type=Path, metavar="FILE", help="draw the answer, as plan.svg or plan.png")
+            one.add_argument("--picture", type=Path, metavar="FILE", help="draw the answer, as plan.svg, plan.png or plan.html")
     return parser
 
 

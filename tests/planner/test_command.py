@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from coldburst import cli
 from coldburst.planner.command import main
 from tests.planner.test_what_if import burst
 from tests.support.locusts import ROOT
@@ -173,6 +174,20 @@ def test_an_answer_is_drawn(capsys, tmp_path, words, shown):
     assert [word for word in shown if word not in drawn] == []
     assert main([*words, *KNOWN, "--picture", str(tmp_path / "plan.xyz")], save) == 2
     assert "is not supported" in capsys.readouterr().err
+
+
+def test_a_sweep_is_a_page_whose_settings_move(capsys, tmp_path):
+    words = ["--workers-min", "0,2", "--workers-max", "1,2", "--schedule", "burst 4", *KNOWN]
+    page = tmp_path / "plan.html"
+    assert cli.main(["plan", "sweep", *words, "--picture", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count('<input type="radio"') == 4
+    assert text.count('<tr id="point_') == 4  # a minimum of 2 of at most 1 is a row that says so
+    assert text.count("not predicted: the platform does not take this combination") == 1
+    assert "default-src 'none'" in text and "Worker-hours a day" in text
+    capsys.readouterr()
+    assert cli.main(["plan", "whatif", "--rate", "0.1..0.2", "--minutes", "1", *KNOWN, "--picture", str(page)]) == 2
+    assert "a page shows settings to move" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
