@@ -86,7 +86,9 @@ def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
     kind = "QUEUE" if (about.get("target") or {}).get("kind") == "queue" else "LOAD_BALANCER"
     read = islice(read_attempts(folder / "attempts.csv"), most_rows)
     rows = [row for row in read if row.outcome == "ok" and row.phase != "warm-up"]
-    served = [*_told(rows), *_inferred([row for row in rows if row.execution_s is None], per_worker)]
+    # Only RunPod's balancer keeps a place for longer than its request.
+    slot_s = Platform().slot_s if (about.get("target") or {}).get("kind") == "balancer" else 0.0
+    served = [*_told(rows), *_inferred([row for row in rows if row.execution_s is None], per_worker, slot_s)]
     if len(served) < LEAST:
         raise FitError(
             f"{folder.name}: the time on the worker is known of {len(served)} answers, but at least {LEAST} are needed: "
@@ -131,7 +133,7 @@ def _told(rows: Sequence[Attempt]) -> Iterable[_Served]:
             yield _Served(row.worker_id, row.done_s - row.execution_s + looked_s, row.done_s)
 
 
-def _inferred(rows: Sequence[Attempt], per_worker: int) -> Iterable[_Served]:
+def _inferred(rows: Sequence[Attempt], per_worker: int, slot_s: float) -> Iterable[_Served]:
     """Times on the worker where nobody reports them, from the order of the answers.
 
     A balancer forwards in order of arrival, and the next request as soon as a place is free. So the j-th request of a worker starts when
@@ -148,26 +150,25 @@ def _inferred(rows: Sequence[Attempt], per_worker: int) -> Iterable[_Served]:
         for number, (sent_s, done_s) in enumerate(sorted(times, key=lambda one: (round(one[0], 1), one[1]))):
             if number < per_worker and sent_s <= left_s[0]:
                 continue
-            free_s = left_s[number - per_worker] + Platform().slot_s if number >= per_worker else sent_s
+            free_s = left_s[number - per_worker] + slot_s if number >= per_worker else sent_s
             if done_s > (from_s := max(sent_s, free_s)):
                 yield _Served(worker_id, from_s, done_s)
 
 
 def _beside(served: Sequence[_Served]) -> list[tuple[_Served, int]]:
-    """Each answer with the jobs on its worker at its start, itself included."""
-    begun: dict[str, list[float]] = defaultdict(list)
-    ended: dict[str, list[float]] = defaultdict(list)
-    for one in served:
-        begun[one.worker_id].append(one.from_s)
-        # The endpoint's times are whole milliseconds: a job that ends as another begins is not beside it.
-        ended[one.worker_id].append(max(one.to_s - 0.002, one.from_s))
-    for instants in (*begun.values(), *ended.values()):
-        instants.sort()
+    """Each answer with the jobs on its worker at its start, itself included.
 
-    def beside(one: _Served) -> int:
-        return bisect_right(begun[one.worker_id], one.from_s) - bisect_right(ended[one.worker_id], one.from_s)
-
-    return [(one, max(beside(one), 1)) for one in served]
+    Of jobs that begin within 10 ms, the one that ends first is taken for the first: its place in the order is not known.
+    """
+    by_worker: dict[str, list[_Served]] = defaultdict(list)
+    for one in sorted(served, key=lambda one: (round(one.from_s, 2), one.to_s)):
+        by_worker[one.worker_id].append(one)
+    found: list[tuple[_Served, int]] = []
+    for begun in by_worker.values():
+        # Times are whole milliseconds, and some from the answers' arrival: a job that ends as another begins is not beside it.
+        ended = sorted(max(one.to_s - max(0.002, 0.02 * one.took_s), one.from_s) for one in begun)
+        found += [(one, max(number - bisect_right(ended, one.from_s), 1)) for number, one in enumerate(begun, 1)]
+    return found
 
 
 def _by_concurrency(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) -> tuple[Distribution, ServiceCurve]:
@@ -175,11 +176,26 @@ def _by_concurrency(served: Sequence[_Served], beside: Sequence[tuple[_Served, i
     for one, jobs in beside:
         levels[jobs].append(one.took_s)
     known = {jobs: median(took_s) for jobs, took_s in sorted(levels.items()) if len(took_s) >= LEAST_EACH}
+    if list(known) == [1] and (line := _straight(known[1], beside)):
+        return measured(levels[1]), line
     if len(known) < 2 or 1 not in known:
         return measured([one.took_s for one in served]), ALONE
     factors = tuple(took_s / known[1] for took_s in known.values())
     curve = ServiceCurve(tuple(known), factors)
     return measured([one.took_s / curve.factor(jobs) for one, jobs in beside]), curve
+
+
+def _straight(alone_s: float, beside: Sequence[tuple[_Served, int]]) -> ServiceCurve | None:
+    """A straight line, from answers of which too few had the same number beside them; None with fewer than LEAST_EACH.
+
+    A ratio of sums: which of the jobs that begin together was the first is known to milliseconds only, and does not change the sums.
+    """
+    others = [(one.took_s / alone_s - 1, jobs - 1) for one, jobs in beside if jobs > 1]
+    if len(others) < LEAST_EACH:
+        return None
+    grows = max(sum(longer for longer, _ in others) / sum(jobs for _, jobs in others), 0.0)
+    most = 1 + max(jobs for _, jobs in others)
+    return ServiceCurve((1, most), (1.0, 1 + grows * (most - 1)))
 
 
 def _spread(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) -> float | None:
