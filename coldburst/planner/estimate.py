@@ -1,7 +1,7 @@
 """What a load would take and cost on an endpoint, before anything is sent: low, likely and high, by the platform's model in virtual time.
 
-Closed loops, and more requests than MOST_SIMULATED, are computed from the work and the places for it, so that an estimate takes less
-than a second.
+Closed loops that end by the clock, and more requests than MOST_SIMULATED, are computed from the work and the places for it, so that an
+estimate takes less than a second.
 """
 
 from __future__ import annotations
@@ -173,8 +173,8 @@ def _basis(assumed: Sequence[Assumed], policy: Policy, known: Known | None) -> s
 
 def _amount(stages: Sequence[Stage], policy: Policy, assumed: Assumed, client: Client, usd_per_s: float, seed: int) -> Amount:
     places = int(policy.scaler_value) if policy.kind == "LOAD_BALANCER" else 1
-    closed = any(stage.closed for stage in stages)
-    if closed or policy.workers_max == 0 or sum(stage.expected for stage in stages) > MOST_SIMULATED:
+    timed = any(stage.closed and stage.count is None for stage in stages)
+    if timed or policy.workers_max == 0 or sum(stage.expected for stage in stages) > MOST_SIMULATED:
         return _computed(stages, policy, assumed, places, usd_per_s)
     scenario = Scenario(
         policy,

@@ -26,10 +26,17 @@ def test_one_worker_after_a_start_takes_one_request_after_the_other():
     assert likely.usd == pytest.approx(likely.worker_s * PRICE)
 
 
-def test_a_closed_loop_is_computed_from_its_work():
-    """100 requests of 2 s, 4 at a time on 4 workers of the minimum: 50 s, and 4 workers for that time."""
-    likely = ahead("level 100 4 at a time", ONE | {"workers_min": 4, "workers_max": 4}, Known(2.0, None)).likely
+def test_a_closed_loop_by_the_clock_is_computed_from_its_work():
+    """4 at a time on 4 workers of the minimum: each has work until the end."""
+    likely = ahead("level 50s 4 at a time", ONE | {"workers_min": 4, "workers_max": 4}, Known(2.0, None)).likely
     assert (likely.duration_s, likely.worker_s) == (50.0, 200.0)
+
+
+def test_a_closed_loop_by_its_count_is_simulated():
+    """One worker starts in 20 s, then takes 3 requests of 10 s one after the other, and idles for 5 s."""
+    likely = ahead("cold 1 1 at a time, alone 2 1 at a time", known=Known(10.0, 20.0)).likely
+    assert likely.duration_s == pytest.approx(50.0, rel=0.1)
+    assert likely.worker_s == pytest.approx(55.0, rel=0.1)
 
 
 @pytest.mark.parametrize("text", ["burst 30", "steady 60s 3/s poisson", "steady 10m 5/s", "level 60s 4 at a time", "climb 60s 0/s..2/s"])
