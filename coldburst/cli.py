@@ -66,7 +66,11 @@ def _service(module: str) -> Callable[[Sequence[str]], int]:
 
 
 def _plan(words: Sequence[str]) -> int:
-    """The planner, with the analysis to draw its pictures and its page."""
+    """The planner, with the analysis to draw its pictures and its page. To calibrate, requests are sent, so that is done elsewhere."""
+    if words[:1] == ["calibrate"]:
+        sys.argv = [f"{sys.argv[0]} calibrate", *words[1:]]
+        import_module("gevent.monkey").patch_all()
+        return int(import_module("coldburst.doctor.calibrate").main(words[1:]))
 
     def draw(plan: object, path: Path) -> None:
         if sentence := missing("report"):
@@ -153,7 +157,7 @@ VERBS: Mapping[str, Verb] = {
     "emulator": Verb("start RunPod's serverless platform on this machine", _service("coldburst.emulator.command")),
     "transcriber": Verb("start a transcription service on this machine", _service("coldburst.transcriber.command")),
     "video": Verb("start a service that makes talking videos on this machine", _service("coldburst.video.command")),
-    "plan": Verb("predict, and find the cheapest setting that meets an objective; nothing is sent", _plan),
+    "plan": Verb("predict, and find the cheapest setting that meets an objective; only calibrate sends requests", _plan),
     "restore": Verb("restore an endpoint's settings after a run that was killed", _restore),
 }
 

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -36,9 +36,8 @@ JOBS = {"inQueue": "in queue", "inProgress": "in progress"}
 def main(words: Sequence[str] | None = None) -> int:
     """Prints the findings. Exit code 0: usable; 1: the request was not ok; 2: not usable, one sentence says why."""
     asked = _parser().parse_args(words)
-    given = {name: value for name in (*PASSED_ON, "deadline") if (value := getattr(asked, name)) is not None}
     try:
-        of = diagnose(given | {"host": asked.host}, tempfile.gettempdir())
+        of = diagnose(given_options(asked) | {"host": asked.host}, tempfile.gettempdir())
     except (ValueError, OSError) as error:
         said = str(error).replace("--host '", "'")
         if asked.json:
@@ -71,6 +70,14 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     option = parser.add_argument
+    add_options(option)
+    option("--yes", action="store_true", help="send the request also where it costs money: RunPod's own endpoints, and with --price")
+    option("--json", action="store_true", help="print the findings as JSON")
+    return parser
+
+
+def add_options(option: Callable[..., Any]) -> None:
+    """Adds the address of an endpoint, and what its requests need."""
     option("host", metavar="HOST", help="address, such as https://api.runpod.ai/v2/ID, https://ID.api.runpod.ai or http://127.0.0.1:8083")
     option("--target", choices=KINDS, help="type of endpoint, where the address does not tell it")
     option("--path", metavar="ROUTE", help="route below the address, as for a run")
@@ -78,10 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     option("--input", metavar="FILE", help="JSON body to send instead of a clip, or its file")
     option("--clips", metavar="PATH", help="audio to send (default: the project's samples)")
     option("--price", metavar="GPU|USD", help="price of a worker: a GPU, such as 4090, or USD per second, such as 0.00031")
-    option("--deadline", type=number(0.1), metavar="SECONDS", help="give the request up after this long (default: 300)")
-    option("--yes", action="store_true", help="send the request also where it costs money: RunPod's own endpoints, and with --price")
-    option("--json", action="store_true", help="print the findings as JSON")
-    return parser
+    option("--deadline", type=number(0.1), metavar="SECONDS", help="give a request up after this long (default: 300)")
+
+
+def given_options(asked: argparse.Namespace) -> dict[str, Any]:
+    """The options of ``add_options`` that were given."""
+    return {name: value for name in (*PASSED_ON, "deadline") if (value := getattr(asked, name)) is not None}
 
 
 def _command(asked: argparse.Namespace) -> str:

@@ -29,8 +29,11 @@ from coldburst.service.process import CommandParser, number
 PROGRAM = "python -m coldburst.planner"
 DESCRIPTION = """\
 Predicts what an endpoint does under a load, and finds the settings that meet an objective, by the platform's model in virtual time.
-Nothing is sent and nothing is billed. What is known of the endpoint comes from one of its runs (--from), or from the options."""
+Nothing is sent and nothing is billed, except by calibrate. What is known of the endpoint comes from one of its runs (--from), or from
+the options."""
 EXAMPLES = """examples:
+  {0} calibrate https://api.runpod.ai/v2/ENDPOINT_ID --price 4090
+      about ten requests of the endpoint that the others can start from, and what they would cost; --yes sends them
   {0} predict --from runs/20261121-091502-burst --schedule 'steady 10m 0.5/s poisson'
       what this endpoint would do under another load
   {0} recommend --from runs/20261121-091502-burst --schedule 'burst 30' --objective 'p95<60s, queue_timeouts<0.5%' --price 4090
@@ -88,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="QUESTION")
+    # Done by coldburst.doctor.calibrate, before this parser is reached; here for its line of help.
+    elsewhere = verbs.add_parser("calibrate", help="send about ten requests, from which the others predict (--from)", add_help=False)
+    elsewhere.set_defaults(answer=_calibrate, json=None, platform=())
+    elsewhere.add_argument("words", nargs="*")
     for verb, (what, answer, shape) in VERBS.items():
         one = verbs.add_parser(verb, help=what, description=what[0].upper() + what[1:] + ".", allow_abbrev=False)
         one.set_defaults(answer=answer)
@@ -143,6 +150,10 @@ def _shape_idle(parser: argparse.ArgumentParser) -> None:
 
 def _shape_minutes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=number(0.1), default=20.0, metavar="N", help="minutes of traffic to simulate (default: 20)")
+
+
+def _calibrate(_asked: argparse.Namespace) -> tuple[str, Any]:
+    raise PlanError("it needs the whole program: use coldburst plan calibrate instead of python -m coldburst.planner")
 
 
 def _predict(asked: argparse.Namespace) -> tuple[str, Any]:

@@ -175,7 +175,7 @@ def test_the_web_ui_does_not_start_with_a_wrong_attribute(tmp_path):
 def test_several_tests_headless_are_named_and_one_is_asked_for():
     with locust("--host", NOWHERE, file="locustfiles/") as run:
         said = refused(run)
-        assert "Burst, ColdStart, ComfyUI, Concurrency, Embeddings, Matrix, OwnHandler, Replay" in said
+        assert "Burst, Calibrate, ColdStart, ComfyUI, Concurrency, Embeddings, Matrix, OwnHandler, Replay" in said
         assert "'locust -f locustfiles/ --headless Burst'" in said
     with locust("--web-port", "0", "--web-host", "127.0.0.1", headless=False, file="locustfiles/burst.py,locustfiles/sustained.py") as run:
         said = refused(run)

@@ -54,8 +54,8 @@ def test_the_version():
     [
         (["raport"], "'raport' is not a command: did you mean 'report'? python -m coldburst --help lists them"),
         (["xyz"], "'xyz' is not a command. python -m coldburst --help lists them"),
-        (["run", "bursts"], "'bursts' is not a locustfile: did you mean 'burst'? Give one of burst, coldstart, "),
-        (["run", "mine.py"], "the file 'mine.py' does not exist: give one of burst, coldstart, "),
+        (["run", "bursts"], "'bursts' is not a locustfile: did you mean 'burst'? Give one of burst, calibrate, coldstart, "),
+        (["run", "mine.py"], "the file 'mine.py' does not exist: give one of burst, calibrate, coldstart, "),
     ],
 )
 def test_what_is_not_known_is_refused_with_what_is(words, said):

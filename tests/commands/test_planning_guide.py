@@ -16,4 +16,5 @@ def test_the_guide_shows_what_the_command_prints(command, shown):
 
 def test_every_question_is_in_the_guide():
     text = GUIDE.read_text(encoding="utf-8")
-    assert all(f"plan {verb}" in text or f"`{verb}`" in text for verb in ("predict", "sweep", "recommend", "whatif", "workers", "idle"))
+    questions = ("predict", "sweep", "recommend", "whatif", "workers", "idle", "calibrate")
+    assert all(f"plan {verb}" in text or f"`{verb}`" in text for verb in questions)
