@@ -1,6 +1,6 @@
 """What the load generator costs and how exactly it sends, beside plain Locust and other clients, in one run.
 
-    python -m bench.generator            # about eight minutes; needs nginx, wrk and hey (apt-get install nginx-light wrk hey)
+    python -m bench.generator            # about six minutes; needs nginx, wrk and hey (apt-get install nginx-light wrk hey)
     python -m bench.generator --quick    # two minutes, fewer and shorter rounds
 
 The target is nginx answering at once, on the last core; the contenders take turns on the first, round by round, so that a busy machine
@@ -45,8 +45,9 @@ class Size(NamedTuple):
     limit: float
 
 
+SMALL = "small (1.7 KB)"
 LIMITS = {
-    "small (1.7 KB)": Size(0.04, "", 0.55),
+    SMALL: Size(0.04, "", 0.55),
     "small, words judged": Size(0.04, TEXT, 0.7),
     "upload (187 KB)": Size(5.95, "", 0.8),
 }
@@ -99,6 +100,8 @@ def last_core() -> str:
 @contextmanager
 def nginx(place: Path) -> Iterator[str]:
     """An nginx on the last core; its address."""
+    if not shutil.which("nginx"):
+        sys.exit("nginx is not installed: apt-get install nginx-light")
     port = free_port()
     conf = place / "nginx.conf"
     conf.write_text(NGINX.format(place=place, port=port, text=TEXT))
@@ -133,11 +136,13 @@ def locust(contender: str, host: str, clips: Path, runs: Path, *arguments: str) 
     return found
 
 
-def turns(host: str, place: Path, name: str, rounds: int, seconds: int) -> Iterator[Row]:
-    """The CPU of each contender."""
+def turns(host: str, place: Path, name: str, rounds: int, seconds: int, *, alone: bool = False) -> Iterator[Row]:
+    """The CPU of each contender; ``alone``: of FastHttpUser and coldburst only."""
     size, plain = LIMITS[name], ["-u", "32", "-r", "100", "-t", f"{seconds}s"]
     contenders = {"FastHttpUser": plain, "coldburst": ["--schedule", f"level {seconds}s 32 at a time"], "HttpUser(files=)": plain}
-    others = other_clients.installed() if not size.text else {}
+    if alone:
+        del contenders["HttpUser(files=)"]
+    others = {} if size.text or alone else other_clients.installed()
     clips = clips_of(place, size)
     used: dict[str, list[float]] = {contender: [] for contender in (*contenders, *others)}
     for _ in range(rounds):
@@ -192,15 +197,13 @@ def percentile(ordered: list[float], share: float) -> float:
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """CPU of each kind of request, then schedule errors."""
-    if not shutil.which("nginx"):
-        sys.exit("nginx is not installed: apt-get install nginx-light")
+    """CPU of each kind of request but the small one (bench/small_request.py), then schedule errors."""
     rounds, seconds = (2, 4) if quick else (5, 5)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / "runs").mkdir()
         with nginx(place) as host:
-            for size in LIMITS:
+            for size in [name for name in LIMITS if name != SMALL]:
                 yield from turns(host, place, size, rounds, seconds)
             yield from schedule(place, clips_of(place, Size(0.05, "", 1.0)), 3 * seconds)
 

@@ -23,7 +23,8 @@ PROGRAMS = {"nginx": ("nginx", "-v"), "wrk": ("wrk", "-v")}
 HEAD = """# Benchmarks
 
 Written by `python -m bench` from `bench/results.json`. `python -m bench --quick` is shorter. It fails if a limit is missed, or a ratio is
-more than 25 % worse than here, in each of three tries; `.ci/nightly` runs it. `python -m bench --list` names the parts.
+more than 25 % worse than here, in each of three tries; `.ci/nightly` runs it, and `.ci/run` the first part. `python -m bench --list` names
+the parts.
 
 Peers take turns with coldburst in the same rounds on the same cores, so a ratio means the same on a slow or busy machine; other units
 do not. Each row has the median of its rounds, and the lowest and highest. "Not judged here" says why a limit was not tested.

@@ -86,4 +86,4 @@ def test_a_part_that_does_not_exist_is_named():
     words = [sys.executable, "-m", "bench", "speed"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "unknown part 'speed'; parts: generator," in done.stderr
+    assert "unknown part 'speed'; parts: small_request," in done.stderr
