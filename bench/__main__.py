@@ -54,6 +54,7 @@ STUDIES = {
     "fidelity": "the platform model against public traces; --write writes docs/fidelity.md",
     "planner": "errors of plans against runs, and how often their ranges hold",
     "next_burst": "how often a burst's interval covers the next burst",
+    "peak": "CPU of a request and the highest rate in an open loop, beside another commit: --base COMMIT",
     "soak": "a long distributed run: memory, rows, send delay",
 }
 
