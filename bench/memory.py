@@ -52,7 +52,7 @@ class Holding(asyncio.Protocol):
             if self.seen[0] <= self.at_once:
                 self._transport.write(answer(200))
             if self.seen[0] in (self.at_once, self.at_once + int(sys.argv[2])):
-                # Whoever reads this measures; there is no more to be sent meanwhile.
+                # A second later, nothing more arrives, and memory is measured.
                 asyncio.get_running_loop().call_later(1.0, lambda: print("measure", flush=True))
 
 

@@ -73,7 +73,7 @@ def environment(folder: Path, own: Path) -> str:
     print("installing the commit's requirements", flush=True)
     venv.create(own, with_pip=True)
     python = str(own / "bin" / "python")
-    if subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", str(needed)], check=False).returncode:
+    if subprocess.run([python, "-m", "pip", "install", "-qq", "-r", str(needed)], check=False).returncode:
         sys.exit("the commit's requirements cannot be installed today: see above")
     return python
 
