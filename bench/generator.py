@@ -120,12 +120,12 @@ def nginx(place: Path) -> Iterator[str]:
         process.wait()
 
 
-def locust(contender: str, host: str, clips: Path, runs: Path, *arguments: str) -> dict[str, float]:
-    """One turn of one contender: what its own process counted."""
+def locust(contender: str, host: str, clips: Path, runs: Path, *arguments: str, requests: int = 0) -> dict[str, float]:
+    """One turn of one contender: what its own process counted. ``requests``: plain Locust ends after so many."""
     command = [sys.executable, "-m", "locust", "-f", "bench/peers.py", "--headless", "--host", host, "--only-summary", *arguments]
     if contender == "coldburst":
         command += ["--runs", str(runs), "--clips", str(clips), "--target", "transcription", "--report", "no"]
-    env = {**os.environ, "CONTENDER": contender, "BODY": str(clips / "clip.wav")}
+    env = {**os.environ, "CONTENDER": contender, "BODY": str(clips / "clip.wav"), "REQUESTS": str(requests)}
     done = subprocess.run(["taskset", "-c", "0", *command], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"requests"')]
     if not lines:
@@ -136,18 +136,18 @@ def locust(contender: str, host: str, clips: Path, runs: Path, *arguments: str) 
     return found
 
 
-def turns(host: str, place: Path, name: str, rounds: int, seconds: int, *, alone: bool = False) -> Iterator[Row]:
-    """The CPU of each contender; ``alone``: of FastHttpUser and coldburst only."""
+def turns(host: str, place: Path, name: str, rounds: int, seconds: int, requests: int = 0) -> Iterator[Row]:
+    """The CPU of each contender; ``requests``: of FastHttpUser and coldburst only, which both send so many."""
     size, plain = LIMITS[name], ["-u", "32", "-r", "100", "-t", f"{seconds}s"]
-    contenders = {"FastHttpUser": plain, "coldburst": ["--schedule", f"level {seconds}s 32 at a time"], "HttpUser(files=)": plain}
-    if alone:
-        del contenders["HttpUser(files=)"]
-    others = {} if size.text or alone else other_clients.installed()
+    contenders = {"FastHttpUser": plain, "coldburst": ["--schedule", f"level {requests or f'{seconds}s'} 32 at a time"]}
+    if not requests:
+        contenders["HttpUser(files=)"] = plain
+    others = {} if size.text or requests else other_clients.installed()
     clips = clips_of(place, size)
     used: dict[str, list[float]] = {contender: [] for contender in (*contenders, *others)}
     for _ in range(rounds):
         for contender, arguments in contenders.items():
-            got = locust(contender, host, clips, place / "runs", *arguments)
+            got = locust(contender, host, clips, place / "runs", *arguments, requests=requests)
             used[contender].append(got["cpu_s"] / got["requests"])
         for contender, cost in others.items():
             used[contender].append(cost(host, clips, seconds) if cost else 0.0)

@@ -177,7 +177,8 @@ def main() -> int:
         place = Path(name)
         clips_of(place, Size(0.04, "", 1.0)).rename(place / "clips")
         with checked_out(parser.parse_args().base, place) as base:
-            return int(any(row.missed for row in printed(measured(base, place))))
+            found = list(printed(measured(base, place)))
+            return int(any(row.missed for row in found))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The load of bench/generator.py in plain Locust and in this suite, each class one contender.
 
-Runs as a locustfile; CONTENDER chooses the class, BODY names the audio file. At the end it prints one
-line of JSON: requests that ended, CPU seconds from start to stop, wall seconds from start to the last answer.
+Runs as a locustfile; CONTENDER chooses the class, BODY names the audio file; REQUESTS ends plain Locust after so many,
+and leaves the first tenth out. At the end it prints one line of JSON: requests that ended, CPU seconds from start to stop, wall seconds
+from start to the last answer.
 """
 
 import json
@@ -10,11 +11,13 @@ import resource
 import time
 from pathlib import Path
 
+import gevent
 from locust import FastHttpUser, HttpUser, constant, events, task
 
 CONTENDER = os.environ["CONTENDER"]
 CLIP = Path(os.environ["BODY"])
 ROUTE = "/v1/audio/transcriptions"
+REQUESTS = int(os.environ.get("REQUESTS", "0"))
 _started: list[float] = []
 _count = [0]
 _last = [0.0]
@@ -25,9 +28,22 @@ def cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def ended(environment):
+    return environment.coldburst.current.sent if CONTENDER == "coldburst" else _count[0]
+
+
 @events.test_start.add_listener
-def start(**_):
-    _started[:] = [cpu_s(), time.perf_counter()]
+def start(environment, **_):
+    _started[:] = [cpu_s(), time.perf_counter(), 0]
+    if REQUESTS:
+        gevent.spawn(leave_out_start, environment)
+
+
+def leave_out_start(environment):
+    gevent.sleep(0.02)
+    while (already := ended(environment)) < REQUESTS // 10:
+        gevent.sleep(0.02)
+    _started[:] = [cpu_s(), time.perf_counter(), already]
 
 
 def count(exception, **_):
@@ -38,16 +54,25 @@ def count(exception, **_):
 @events.test_stopping.add_listener
 def stop(environment, **_):
     if _started:
-        cpu, wall = _started
-        if CONTENDER == "coldburst":
-            _count[0], _last[0] = environment.coldburst.current.sent, time.perf_counter()
-        print(json.dumps({"requests": _count[0], "cpu_s": cpu_s() - cpu, "wall_s": _last[0] - wall}), flush=True)
+        cpu, wall, already = _started
+        last_s = time.perf_counter() if CONTENDER == "coldburst" else _last[0]
+        print(json.dumps({"requests": ended(environment) - already, "cpu_s": cpu_s() - cpu, "wall_s": last_s - wall}), flush=True)
         _started.clear()
 
 
 # A listener of each request would be a cost of this suite's, which has none.
 if CONTENDER != "coldburst":
     events.request.add_listener(count)
+
+
+@events.init.add_listener
+def limit(environment, **_):
+    def end_after(**_):
+        if _count[0] == REQUESTS:
+            gevent.spawn(environment.runner.quit)
+
+    if REQUESTS and CONTENDER != "coldburst":
+        events.request.add_listener(end_after)
 
 
 if CONTENDER == "coldburst":
