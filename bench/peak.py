@@ -5,7 +5,7 @@
 The commit is checked out in a temporary directory, with an environment of its own if its requirements differ. Both take turns: the
 generator on the first core, a server that answers at once on the last one.
 
-- CPU of a request at RATE/s, from /proc, between the second second of a run and its end;
+- CPU of a request while more are due than can be sent, from /proc. Its inverse is the rate that a core of its own can reach at most;
 - the highest rate at which a run is valid: all requests sent and answered, P99 of the send delay at most LATE_S. Judged on four cores or
   more: on fewer, the server and the rest of the machine take turns with the generator.
 """
@@ -32,7 +32,9 @@ from bench.generator import CORES, ROOT, Size, clips_of, last_core, percentile
 from bench.rows import Row, printed
 
 GAIN = 1.6
-ROUNDS, RATE, SECONDS, WARM_S = 5, 1000, 6, 2.0
+ROUNDS, SECONDS, WARM_S = 5, 6, 2.0
+# More than any generator in Python can send from one process.
+TOO_MANY = 20_000
 LATE_S = 0.010
 # The search begins at this share of the rate that the CPU of a request allows.
 BEGIN, STEP = 0.6, 1.15
@@ -45,13 +47,6 @@ class Side(NamedTuple):
 
     folder: Path
     python: str
-
-
-class Turn(NamedTuple):
-    """What a run came to: CPU seconds of a request, and whether it was valid."""
-
-    cpu_s: float
-    valid: bool
 
 
 @contextmanager
@@ -92,33 +87,39 @@ def running(*command: str, cwd: Path = ROOT, **how: int) -> Iterator[subprocess.
                 child.kill()
 
 
-def send(side: Side, place: Path, rate: int, seconds: int = SECONDS) -> Turn:
-    """A run of that rate; the process is ended once all rows are there, before it reports."""
+@contextmanager
+def sending(side: Side, place: Path, rate: int) -> Iterator[tuple[psutil.Process, Path]]:
+    """A generator that sends at that rate for SECONDS, and its attempts.csv, which has a row. It is ended before it reports."""
     runs = Path(tempfile.mkdtemp(dir=place))
     with running("taskset", "-c", last_core(), sys.executable, "-m", "bench.arrival_log", os.devnull) as server:
         assert server.stdout is not None
         host = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        load = ["--host", host, "--schedule", f"steady {seconds}s {rate}/s", "--clips", str(place / "clips"), "--runs", str(runs)]
+        load = ["--host", host, "--schedule", f"steady {SECONDS}s {rate}/s", "--clips", str(place / "clips"), "--runs", str(runs)]
         command = ("taskset", "-c", "0", side.python, "-m", "locust", "-f", "locustfiles/sustained.py", "--headless", *load)
         with running(*command, "--max-in-flight", "5000", cwd=side.folder, stderr=subprocess.STDOUT) as generator:
-            return watched(generator, runs, rate, rate * seconds)
+            while not (found := [path for path in runs.glob("*/attempts.csv") if lines(path)]):
+                if generator.poll() is not None:
+                    sys.exit(f"the generator ended with {generator.returncode}:\n{generator.stdout and generator.stdout.read()}")
+                time.sleep(0.02)
+            yield psutil.Process(generator.pid), found[0]
 
 
-def watched(generator: subprocess.Popen[str], runs: Path, rate: int, planned: int) -> Turn:
-    """Waits until all rows are there, or for longer than a valid run takes."""
-    process, path = psutil.Process(generator.pid), None
-    while path is None or lines(path) < 1:
-        if generator.poll() is not None:
-            sys.exit(f"the generator ended with {generator.returncode}:\n{generator.stdout and generator.stdout.read()}")
-        path = next(runs.glob("*/attempts.csv"), None)
-        time.sleep(0.02)
-    time.sleep(WARM_S)
-    begun_s, before, done = time.monotonic(), cpu_s(process), lines(path)
-    last_s = begun_s + planned / rate + PATIENCE_S
-    while (rows := lines(path)) < planned and generator.poll() is None and time.monotonic() < last_s:
-        time.sleep(0.05)
-    used = (cpu_s(process) - before) / max(rows - done, 1)
-    return Turn(used, rows >= planned and valid(path, planned))
+def cpu_of_request_s(side: Side, place: Path) -> float:
+    """CPU seconds of a request while TOO_MANY a second are due."""
+    with sending(side, place, TOO_MANY) as (process, path):
+        time.sleep(WARM_S)
+        used, done = cpu_s(process), lines(path)
+        time.sleep(SECONDS - WARM_S)
+        return (cpu_s(process) - used) / (lines(path) - done)
+
+
+def holds(side: Side, place: Path, rate: int) -> bool:
+    """Whether all requests of a run at that rate were sent on time, and answered."""
+    planned, last_s = rate * SECONDS, time.monotonic() + SECONDS + PATIENCE_S
+    with sending(side, place, rate) as (process, path):
+        while lines(path) < planned and process.is_running() and time.monotonic() < last_s:
+            time.sleep(0.05)
+        return valid(path, planned)
 
 
 def cpu_s(process: psutil.Process) -> float:
@@ -139,20 +140,20 @@ def valid(path: Path, planned: int) -> bool:
     return len(rows) == planned and percentile(late, 0.99) <= LATE_S
 
 
-def peak(side: Side, place: Path, cpu_of_request_s: float) -> float:
+def peak(side: Side, place: Path, begin: float) -> float:
     """The highest valid rate, in steps of STEP, or 0.0; each rate has two tries."""
 
-    def holds(rate: float) -> bool:
-        return any(send(side, place, round(rate)).valid for _ in range(2))
+    def good(rate: float) -> bool:
+        return any(holds(side, place, round(rate)) for _ in range(2))
 
-    rate = BEGIN / cpu_of_request_s
-    if holds(rate):
-        while holds(rate * STEP):
+    rate = begin
+    if good(rate):
+        while good(rate * STEP):
             rate *= STEP
         return rate
     while rate > 1:
         rate /= STEP
-        if holds(rate):
+        if good(rate):
             return rate
     return 0.0
 
@@ -160,14 +161,14 @@ def peak(side: Side, place: Path, cpu_of_request_s: float) -> float:
 def measured(base: Side, place: Path) -> Iterator[Row]:
     """CPU, then peaks, of both."""
     sides = {"base": base, "ours": Side(ROOT, sys.executable)}
-    turns = [{name: send(side, place, RATE).cpu_s for name, side in sides.items()} for _ in range(ROUNDS)]
-    yield Row(f"{RATE:,}/s, open loop: CPU of a request", tuple(turn["ours"] / turn["base"] for turn in turns), "× base", 1 / GAIN)
-    yield Row(f"{RATE:,}/s, open loop: CPU of a request of base", tuple(1e6 * turn["base"] for turn in turns), "µs")
-    peaks = {name: peak(side, place, statistics.median(turn[name] for turn in turns)) for name, side in sides.items()}
+    turns = [{name: cpu_of_request_s(side, place) for name, side in sides.items()} for _ in range(ROUNDS)]
+    yield Row("base: CPU of a request, open loop", tuple(1e6 * turn["base"] for turn in turns), "µs")
+    yield Row("CPU of a request, open loop", tuple(turn["ours"] / turn["base"] for turn in turns), "× base", 1 / GAIN)
+    peaks = {name: peak(side, place, BEGIN / statistics.median(turn[name] for turn in turns)) for name, side in sides.items()}
+    yield Row("base: highest valid rate", (peaks["base"],), "requests/s")
     few = "" if (os.cpu_count() or 1) >= CORES else f"it needs {CORES} cores"
-    yield Row("highest valid rate of base", (peaks["base"],), "requests/s")
     gain = (peaks["ours"] / peaks["base"],) if peaks["base"] else ()
-    yield Row("highest valid rate", gain, "× base", GAIN, at_least=True, not_judged=few)
+    yield Row("highest valid rate", gain, "× base", GAIN, at_least=True, not_judged=few or ("" if gain else "no rate of base is valid"))
 
 
 def main() -> int:
