@@ -5,6 +5,9 @@
 A server on the last core writes 50 streams at once and logs when it wrote each chunk. Two clients take turns on the first core: this
 project's chat target, and aiohttp reading the same lines, decoding them and noting the time. CPU is the client's own, per chunk. Times are
 compared as the report shows them: P50 and P95 over the requests; a time is right within a millisecond or one per cent of the server's.
+
+AIPerf reads the same streams if BENCH_AIPERF names a Python that has it (``pip install aiperf``, 1.2 GB). It is given one turn and three
+turns of streams; the difference is what chunks cost, without its start.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from bench.rows import Row, main
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS, STREAMS, CHUNKS, GAP_S = 3, 50, 400, 0.02
-MOST_RATIO = 0.5
+MOST_RATIO, MOST_OF_AIPERF = 0.5, 0.3
 WITHIN_S, WITHIN = 0.001, 0.01
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = {"model": "bench", "messages": [{"role": "user", "content": "hello"}], "stream": True, "stream_options": {"include_usage": True}}
@@ -42,6 +45,18 @@ def event(content: dict[str, Any]) -> bytes:
 
 CHUNK = event({"choices": [{"index": 0, "delta": {"content": " token"}, "logprobs": None, "finish_reason": None}]})
 END = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+
+# AIPerf needs a tokenizer though the server counts tokens. Their words do not matter.
+TOKENIZER = """
+import sys
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+numbers = {word: number for number, word in enumerate(["[UNK]", "hello", "token", *map(chr, range(33, 127))])}
+words = Tokenizer(models.WordLevel(numbers, "[UNK]"))
+words.pre_tokenizer = pre_tokenizers.Whitespace()
+PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", bos_token="[UNK]", eos_token="[UNK]").save_pretrained(sys.argv[1])
+"""
 
 
 # --- the server
@@ -59,6 +74,10 @@ class Server(asyncio.Protocol):
         self._buffer += data
         head, end, body = self._buffer.partition(b"\r\n\r\n")
         lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        if end and b"content-length" not in lines:
+            # AIPerf looks for metrics.
+            self._transport.close()
+            return
         if not end or len(body) < int(lines[b"content-length"]):
             return
         self._buffer = b""
@@ -132,6 +151,34 @@ async def theirs(url: str, turn: str) -> None:
         print(json.dumps({"cpu_s": cpu_s() - began, "rows": rows}))
 
 
+def aiperf(python: str, url: str, place: Path) -> float:
+    """CPU seconds of a chunk in AIPerf's processes."""
+    tokens = place / "tokens"
+    subprocess.run([python, "-c", TOKENIZER, str(tokens)], capture_output=True, check=True)
+    load = ["--model", "bench", "--url", url, "--endpoint-type", "chat", "--streaming", "--concurrency", str(STREAMS), "--ui", "none"]
+    load += ["--tokenizer", str(tokens), "--use-server-token-count", "--synthetic-input-tokens-mean", "4", "--num-dataset-entries", "10"]
+
+    def used(streams: int) -> float:
+        begun, words = children_s(), ["--request-count", str(streams), "--artifact-dir", str(place / f"aiperf-{streams}")]
+        done = subprocess.run(
+            ["taskset", "-c", "0", str(Path(python).parent / "aiperf"), "profile", *load, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(f"AIPerf ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return children_s() - begun
+
+    once = used(STREAMS)
+    return (used(3 * STREAMS) - once) / (2 * STREAMS * CHUNKS)
+
+
+def children_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 # --- the comparison
 
 
@@ -168,24 +215,28 @@ def errors(mine: dict[str, dict[str, float]], log: dict[str, list[float]]) -> It
             yield f"{what}, P{100 * share:.0f} over requests", abs(measured - truth) / max(WITHIN_S, WITHIN * truth)
 
 
-def measure(rounds: int) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], dict[str, list[float]]]:
-    """The turns of both clients, and the server's log."""
+def measure(rounds: int, python: str) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], tuple[float, ...], dict[str, list[float]]]:
+    """The turns of both clients, AIPerf's CPU of a chunk if ``python`` has it, and the server's log."""
     with tempfile.TemporaryDirectory() as place:
         log = Path(place) / "log.json"
         server = run((os.cpu_count() or 1) - 1, "serve", str(log), stdin=subprocess.PIPE)
         assert server.stdout and server.stdin
         url = server.stdout.readline().strip()
         turns = [(turn("ours", url, number), turn("theirs", url, number)) for number in range(rounds)]
+        other = (aiperf(python, url, Path(place)),) if python else ()
         server.stdin.close()
         server.wait()
-        return turns, json.loads(log.read_text(encoding="utf-8"))
+        return turns, other, json.loads(log.read_text(encoding="utf-8"))
 
 
 def rows(quick: bool) -> Iterator[Row]:
     """CPU beside aiohttp, and times beside the server's log."""
-    turns, log = measure(2 if quick else ROUNDS)
+    turns, other, log = measure(2 if quick else ROUNDS, "" if quick else os.environ.get("BENCH_AIPERF", ""))
     chunks = STREAMS * CHUNKS
     yield Row("CPU of a chunk", tuple(mine["cpu_s"] / other["cpu_s"] for mine, other in turns), "× aiohttp", MOST_RATIO)
+    chunk_s = min(mine["cpu_s"] for mine, _ in turns) / chunks
+    missing = "" if other else "BENCH_AIPERF names no Python"
+    yield Row("CPU of a chunk beside AIPerf", tuple(chunk_s / one for one in other), "× AIPerf", MOST_OF_AIPERF, not_judged=missing)
     yield Row("CPU of a chunk, µs", tuple(mine["cpu_s"] / chunks * 1e6 for mine, _ in turns), "µs")
     found = [dict(errors(mine["rows"], log)) for mine, _ in turns]
     # A disturbed round says more of the machine than of the method, so only the best round is judged.
