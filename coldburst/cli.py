@@ -89,6 +89,11 @@ def _restore(words: Sequence[str]) -> int:
     return int(import_module("coldburst.control.restore").main(words))
 
 
+def _bill(words: Sequence[str]) -> int:
+    import_module("gevent.monkey").patch_all()
+    return int(import_module("coldburst.control.later_bill").main(words))
+
+
 def _doctor(words: Sequence[str]) -> int:
     import_module("gevent.monkey").patch_all()
     return int(import_module("coldburst.doctor.command").main(words))
@@ -158,6 +163,7 @@ VERBS: Mapping[str, Verb] = {
     "transcriber": Verb("start a transcription service on this machine", _service("coldburst.transcriber.command")),
     "video": Verb("start a service that makes talking videos on this machine", _service("coldburst.video.command")),
     "plan": Verb("predict, and find the cheapest setting that meets an objective; only calibrate sends requests", _plan),
+    "bill": Verb("read what RunPod's billing API has for a run; its records come late", _bill),
     "restore": Verb("restore an endpoint's settings after a run that was killed", _restore),
 }
 

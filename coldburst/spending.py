@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,7 @@ class SpendGuard:
         except BaseException:
             self._control.close()
             raise
+        self._began_s = time.time()
         self._reached_s: float | None = None
         self._reached_usd: float | None = None
         self._shut: Shutdown | None = None
@@ -106,7 +108,8 @@ class SpendGuard:
 
     def _shut_down(self) -> Shutdown:
         drained = not self._run.recorder.counts["unfinished"]
-        sequence = ShutdownSequence(self._control, self._before, self._run.recorder.folder, self._limit.price.usd_per_s * HOUR_S)
+        usd_per_h = self._limit.price.usd_per_s * HOUR_S
+        sequence = ShutdownSequence(self._control, self._before, self._run.recorder.folder, usd_per_h, self._began_s)
         if self._queue:
             sequence.purge()
         self._run.release()
@@ -123,6 +126,6 @@ class SpendGuard:
             "spent_usd": round(self.meter.usd, 6),
             "reached_s": self._reached_s,
             "reached_usd": self._reached_usd,
-            "shutdown": shut and {"purged": shut.purged, "workers": shut.workers, "minimum": shut.minimum, "settings": shut.settings},
+            "shutdown": shut and {name: getattr(shut, name) for name in ("purged", "workers", "minimum", "settings", "billed")},
             "left_to_do": shut.failed if shut else "",
         }

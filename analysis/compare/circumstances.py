@@ -28,6 +28,8 @@ MATTERS: Mapping[str, tuple[str, ...]] = {
 NOTED: Mapping[str, tuple[str, ...]] = {
     "host": ("target", "host"),
     "seed": ("seed",),
+    "release of the endpoint": ("platform", "release", "version"),
+    "image of the endpoint": ("platform", "release", "image"),
     "commit": ("commit",),
     "system": ("machine", "system"),
 }

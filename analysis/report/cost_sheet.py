@@ -6,10 +6,12 @@ import statistics
 from collections.abc import Iterator
 
 from coldburst.lines import one_line
+from coldburst.record.bill import Bill
 from coldburst.record.prices import HOUR_S, Price, PriceError, stale
 
 from ..tables.billing import BilledTime, billed_time
 from ..tables.cost import cost
+from ..tables.platform_bill import platform_bill
 from ..tables.price import started_on, worker_price
 from ..tables.run_tables import Tables
 from ..tables.units import units
@@ -29,10 +31,11 @@ def cost_sheets(of: Tables) -> Iterator[Sheet]:
     found = cost(of)
     if price is None or found.worker_s is None or found.usd is None:
         return
-    time = billed_time(of.run.about, of.attempts)
+    time, bill = billed_time(of.run.about, of.attempts), platform_bill(of.run.about)
     rows = [*(_phases(time, price) if time else ()), _row("total", found.worker_s, price, "all endpoint workers, to their stop")]
-    rows += [*_each(of, found.worker_s, price), *_standing(time, price)]
-    yield Sheet("Cost", ("", "Worker-seconds", "USD", "How"), tuple(rows), _remark(of, time, price), aside=True)
+    rows += [*_billed(bill, found.usd), *_each(of, found.worker_s, price), *_standing(time, price)]
+    remark = " ".join(filter(None, [_remark(of, time, price), _later(bill, of)]))
+    yield Sheet("Cost", ("", "Worker-seconds", "USD", "How"), tuple(rows), remark, aside=True)
 
 
 def _row(name: str, seconds: float, price: Price, how: str) -> Row:
@@ -52,6 +55,24 @@ def _phases(time: BilledTime, price: Price) -> Iterator[Row]:
     whole = sum(seconds for _, seconds, _ in parts)
     for name, seconds, how in parts:
         yield _row(name, seconds, price, f"{how}: {percent(seconds / whole if whole else 0.0)}")
+
+
+def _billed(bill: Bill | None, usd: float) -> Iterator[Row]:
+    """The platform's own figure beside the total."""
+    if bill is None or bill.run_usd is None:
+        return
+    difference = f"{bill.run_usd / usd - 1:+.1%}" if usd > 0 else "no difference to show"
+    before = f", less {number(bill.before_usd, 'USD')} before the run" if bill.before_usd else ""
+    how = f"the billing API on {bill.read[:16]}: the whole endpoint, {bill.hours}{before}; {difference} against the total"
+    yield "billed by the platform", "", number(bill.run_usd, "USD"), how
+
+
+def _later(bill: Bill | None, of: Tables) -> str:
+    """What to do where the platform's figure is not there, or may not be complete."""
+    if bill is None:
+        return ""
+    words = bill.words[0].upper() + bill.words[1:]
+    return one_line(f"{words}; records may come later: coldburst bill {of.run.path} reads them again.")
 
 
 def _each(of: Tables, worker_s: float, price: Price) -> Iterator[Row]:
@@ -103,7 +124,8 @@ def _limit(spending: object) -> Iterator[str]:
     yield f"--max-spend {limit_usd:g} USD was reached after {reached_s:.0f} s: nothing more was sent, and {metered} in all."
     if isinstance(shut, dict):
         yield one_line(
-            f"Workers left by the worker list: {shut.get('workers')} (minimum {shut.get('minimum')}); settings {shut.get('settings')}."
+            f"Workers left by the worker list: {shut.get('workers')} (minimum {shut.get('minimum')}); settings {shut.get('settings')}"
+            f"{'; ' + str(shut['billed']) if shut.get('billed') else ''}."
         )
     if left := spending.get("left_to_do"):
         yield one_line(f"Left to do: {left}.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import quote, urlsplit
 from coldburst import emulator_token
 from coldburst.control.desired_state import Control, ControlError, DesiredState, ObservedState, listed, serving
 from coldburst.control.rest_calls import LONGEST_PAUSE_S, RestCalls, TransientError, sleep
+from coldburst.record.bill import Bill
 from coldburst.targets.address import EndpointAddress
 
 logger = logging.getLogger("coldburst")
@@ -154,6 +156,13 @@ class RestControl(Control):
             logger.debug("%s", trouble)
             return None
         return sum(1 for worker in workers if worker.get("startedAt") and worker["status"] != "THROTTLED")
+
+    def billed(self, of: Bill) -> Bill:
+        """What the billing API has for these hours, with one call."""
+        try:
+            return of.answered(self._calls.once("GET", of.query(self._address.endpoint_id)), self._address.endpoint_id)
+        except (TransientError, ControlError, ValueError) as error:
+            return replace(of, trouble=str(error))
 
     def purge(self) -> int | None:
         """Removes the jobs that wait in the queue; their number, None where the answer has none. Raises ControlError."""

@@ -1,4 +1,6 @@
-"""Stops what an endpoint is billed for after a run that had to end: purges its queue, stops its workers, and proves it by the worker list.
+"""Stops what an endpoint is billed for after a run that had to end: purges its queue, stops its workers, and proves it.
+
+The proof is the worker list; the billing API is read too, though its records may come later.
 
 Workers that have nothing to do stop by themselves. If they do not, or their jobs did not end, the maximum of workers is set to 0 until
 none runs, and then back. RunPod answers 409 for minutes while an endpoint is being changed: as long as it does, the worker list says
@@ -18,6 +20,7 @@ from coldburst.control.desired_state import ControlError, DesiredState
 from coldburst.control.rest import RestControl
 from coldburst.control.rest_calls import sleep
 from coldburst.control.restore import SavedSettings
+from coldburst.record import bill
 
 logger = logging.getLogger("coldburst")
 # Longest wait for idle workers to stop by themselves, and for busy ones after the maximum was set to 0.
@@ -35,6 +38,7 @@ class Shutdown:
         workers: with a container at the last look; None if the list could not be read.
         minimum: of workers, by the settings; these stay and are billed.
         settings: what was done to the settings, in words.
+        billed: what the billing API says then, in words.
         failed: what is left to do, one sentence; "" if nothing.
     """
 
@@ -42,6 +46,7 @@ class Shutdown:
     workers: int | None
     minimum: int
     settings: str
+    billed: str
     failed: str
 
     @property
@@ -49,7 +54,7 @@ class Shutdown:
         """In one line."""
         purged = "" if self.purged is None else f"{self.purged} waiting jobs removed; "
         seen = "the worker list could not be read" if self.workers is None else f"{self.workers} running by the worker list"
-        return f"{purged}workers: {seen} (minimum {self.minimum}); settings {self.settings}"
+        return f"{purged}workers: {seen} (minimum {self.minimum}); settings {self.settings}; {self.billed}"
 
 
 class ShutdownSequence:
@@ -60,11 +65,13 @@ class ShutdownSequence:
         before: its settings, as ``control.settings`` returned them before the run.
         folder: the run directory, which keeps the settings while they are changed.
         usd_per_worker_hour: price of a worker, for the sentence on settings that could not be restored.
+        began_s: start of the run in seconds since 1970, for its bill.
     """
 
-    def __init__(self, control: RestControl, before: dict[str, Any], folder: Path, usd_per_worker_hour: float) -> None:
+    def __init__(self, control: RestControl, before: dict[str, Any], folder: Path, usd_per_worker_hour: float, began_s: float) -> None:
         self._control, self._before, self._folder, self._usd_per_worker_hour = control, before, folder, usd_per_worker_hour
         self._least = int(before["workers"]["min"])
+        self._began_s = began_s
         self._purged: int | None = None
         self._trouble = ""
 
@@ -85,7 +92,8 @@ class ShutdownSequence:
         if not self._trouble and (left is None or left > self._least):
             running = "it is not known how many workers run" if left is None else f"{left} workers still run"
             self._trouble = f"{running} at {self._control.where}, whose minimum is {self._least}: stop them in the console"
-        return Shutdown(self._purged, left, self._least, settings, self._trouble)
+        billed = self._control.billed(bill.run_hours(self._began_s, self._before["workers"].get("idleTimeout")))
+        return Shutdown(self._purged, left, self._least, settings, billed.words, self._trouble)
 
     @property
     def _idles_soon(self) -> bool:

@@ -37,6 +37,7 @@ class HostedEndpoint:
         core: the platform model, which makes all decisions.
         backend: its workers; to be set after the construction.
         version: number of the present release; ``worker_versions`` has each worker's.
+        releases: number, instant and changes of each release, as REST v2 shows them.
         worker_states: by worker id, without stopped workers.
         changing_until_s: until then, requests and changes are answered 409.
     """
@@ -49,6 +50,7 @@ class HostedEndpoint:
         self.backend: WorkerBackend
         self.faults = FaultInjector(self, seed)
         self.version = 1
+        self.releases: list[tuple[int, float, list[dict[str, Any]]]] = [(1, clock.now(), [])]
         self.changing_until_s = -math.inf
         self._worker_changed = asyncio.Event()
         self.worker_states: dict[str, str] = {}
@@ -151,6 +153,8 @@ class HostedEndpoint:
         Source: RunPod's documentation, rolling releases.
         """
         self.version += 1
+        before, after = dict(self.backend.spec.env), dict(workers.env)
+        self.releases.append((self.version, self.now(), [{"field": "template.env", "old": before, "new": after}]))
         self.reconfigure(self.platform.reconfigure_s)
         self.backend.spec = workers
         for worker_id in list(self.worker_states):

@@ -36,8 +36,9 @@ class Span:
 
 @dataclass(slots=True)
 class BillingMeter:
-    """Adds up the billed time of all workers."""
+    """Adds up the billed time of all workers; ``ended`` has start and end of each span that has ended."""
 
+    ended: list[tuple[float, float]] = field(default_factory=list)
     spent_s: dict[str, float] = field(default_factory=lambda: {START: 0.0, EXECUTION: 0.0, IDLE: 0.0})
     billed_s: int = 0
 
@@ -51,6 +52,7 @@ class BillingMeter:
             span.from_s = now
         if not phase:
             self.billed_s += ceil_s(now - span.from_s)
+            self.ended.append((span.from_s, now))
         span.phase, span.phase_from_s = phase, now
 
     def turn(self, span: Span, phase: str, now: float) -> None:
@@ -67,3 +69,8 @@ class BillingMeter:
                 spent[span.phase] += now - span.phase_from_s
                 billed += ceil_s(now - span.from_s)
         return Bill(spent[START], spent[EXECUTION], spent[IDLE], billed, billed * price_per_s)
+
+    def within(self, spans: Iterable[Span], from_s: float, to_s: float, now: float) -> float:
+        """The billed seconds from ``from_s`` to ``to_s``; each span is rounded up at its end."""
+        lives = [*self.ended, *((span.from_s, now) for span in spans if span.phase)]
+        return sum(max(min(start_s + ceil_s(end_s - start_s), to_s) - max(start_s, from_s), 0.0) for start_s, end_s in lives)

@@ -367,6 +367,11 @@ class Endpoint:
         now = self._settle(now)
         return self._pool.billing.bill((worker.span for worker in self._pool.workers.values()), now, self.price_per_s)
 
+    def billed_usd(self, from_s: float, to_s: float, now: float) -> float:
+        """What the bill has for a stretch of time."""
+        now = self._settle(now)
+        return self._pool.billing.within((worker.span for worker in self._pool.workers.values()), from_s, to_s, now) * self.price_per_s
+
     def admit(self, operation: str, now: float) -> float | None:
         """None admits a request until ``release``; otherwise (429) the seconds after which to retry."""
         return self._limits.admit(operation, self._settle(now))

@@ -136,6 +136,7 @@ class Platform:
         0.0, "measured", "CR recon: for minutes; 0 keeps rehearsals short", "s", "409 on /run and settings after each change"
     )
     bill_pull: bool = _of(False, "inferred", "pricing against workers overview", "", "whether the image pull is billed")
+    billing_lag_s: float = _of(0.0, "unverified", "not published", "s", "time until the billing API shows what was used")
     limits_on: bool = _of(True, "documented", "send requests", "", "whether the rate limits apply")
     window_s: float = _of(10.0, "documented", "send requests", "s", "window of the rate limits")
     limits: tuple[OperationLimit, ...] = _of(RATE_LIMITS, "documented", "send requests", "requests", "the rate limits")

@@ -115,16 +115,18 @@ class StatusSampler:
             client, endpoint_id = self._list
             self._facts.read_settings(client, endpoint_id)
             self._ask(client, f"/serverless/{endpoint_id}/workers", self._workers)
+            self._facts.read_bill(client, endpoint_id)
             client.close()
 
     def platform(self) -> dict[str, Any] | None:
-        """The entry ``platform`` of run.json: settings, live price and workers; None without an answer of REST v2."""
+        """The entry ``platform`` of run.json: settings, release, live price, workers and bill; None without an answer of REST v2."""
         spans = self._spans.rows()
         if not self._facts.settings and not spans:
             return None
         kinds = Counter((span["gpu"], span["gpus"]) for span in spans)
         price = self._facts.price(*kinds.most_common(1)[0][0]) if kinds else None
-        return {"settings": self._facts.settings, "price": price, "workers": spans}
+        bill = self._facts.bill and self._facts.bill.plain()
+        return {"settings": self._facts.settings, "release": self._facts.release or None, "price": price, "workers": spans, "bill": bill}
 
     def _list_workers(self, every_s: float, client: HttpClient, endpoint_id: str) -> None:
         self._facts.read(client, endpoint_id)

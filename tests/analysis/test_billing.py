@@ -1,10 +1,17 @@
 """Billed time from the containers' lives and the jobs on them, against arithmetic; prices of a run; the table of costs."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
+from analysis.report.cost_sheet import cost_sheets
+from analysis.runs.load import load
 from analysis.tables.billing import billed_time
+from analysis.tables.platform_bill import platform_bill
 from analysis.tables.price import worker_price
+from analysis.tables.run_tables import Tables
+from tests.support.locusts import ROOT
 
 QUEUE = {"type": "QUEUE", "scaler": "QUEUE_DELAY", "workers_min": 0, "workers_max": 3, "idle_timeout_s": 5.0}
 
@@ -92,3 +99,51 @@ def test_a_price_by_hand_then_the_catalogues_then_the_tables(given, live, gpus, 
 
 def test_nothing_tells_the_price():
     assert worker_price({"options": {"price": ""}}) is None
+
+
+# 2026-11-30 13:00 UTC.
+HOUR = 1_796_043_600
+BILL = {
+    "from_s": HOUR,
+    "to_s": HOUR + 3600,
+    "before_usd": 0.01,
+    "usd": 0.03,
+    "records": 1,
+    "read": "2026-11-30T15:10:00+00:00",
+    "trouble": "",
+}
+
+
+def costs(bill):
+    """The table of costs of a run whose only worker cost 20 s at 0.001 USD, and its remark."""
+    run = load(ROOT / "tests" / "runs" / "queue")
+    spans = [{"worker_id": "w", "start_s": 0.0, "seen_s": 15.0, "ready_s": 1.0, "busy_s": 15.0}]
+    platform = {"settings": QUEUE, "workers": spans, "bill": bill}
+    (found,) = cost_sheets(Tables(replace(run, about={**run.about, "options": {"price": "0.001"}, "platform": platform})))
+    return {row[0]: row[1:] for row in found.rows}, found.remark
+
+
+def test_the_platforms_own_figure_stands_beside_the_total():
+    rows, remark = costs(BILL)
+    assert rows["total"][:2] == ("20.0 s", "0.0200 USD")
+    seconds, usd, how = rows["billed by the platform"]
+    assert (seconds, usd) == ("", "0.0200 USD")
+    assert how == (
+        "the billing API on 2026-11-30T15:10: the whole endpoint, 2026-11-30 13:00 to 14:00 UTC, less 0.0100 USD before the run; "
+        "+0.0% against the total"
+    )
+    assert "records may come later: coldburst bill " in remark
+
+
+def test_without_a_record_the_remark_says_how_to_read_it_later():
+    rows, remark = costs({**BILL, "usd": 0.0, "records": 0})
+    assert "billed by the platform" not in rows
+    assert "The billing API has no record for 2026-11-30 13:00 to 14:00 UTC yet; records may come later: coldburst bill " in remark
+
+
+@pytest.mark.parametrize(
+    "bill", [None, [], {}, {**BILL, "usd": float("nan")}, {**BILL, "to_s": HOUR}, {**BILL, "from_s": -1}, {**BILL, "to_s": 1e30}]
+)
+def test_a_bill_that_cannot_be_used_is_left_out(bill):
+    assert platform_bill({"platform": {"bill": bill}}) is None
+    assert "billed by the platform" not in costs(bill)[0]

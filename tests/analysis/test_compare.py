@@ -302,11 +302,18 @@ def test_other_circumstances_are_refused_and_named(tmp_path, changed, said):
 
 
 def test_what_need_not_matter_is_told(tmp_path):
-    other = {"seed": 2, "target": ABOUT["target"] | {"host": "https://other"}, "options": {"clips": "samples", "deadline": 300.0, "ttl": 5}}
-    of = compare([load(run(tmp_path / "one", times(1, 100))), load(run(tmp_path / "two", times(2, 100), about=other))])
+    released = [{"platform": {"release": {"version": n, "image": "me/worker:7"}}} for n in (3, 4)]
+    other = released[1] | {
+        "seed": 2,
+        "target": ABOUT["target"] | {"host": "https://other"},
+        "options": {"clips": "samples", "deadline": 300.0, "ttl": 5},
+    }
+    of = compare([load(run(tmp_path / "one", times(1, 100), about=released[0])), load(run(tmp_path / "two", times(2, 100), about=other))])
     notes = " ".join(of.pairs[0].notes)
     assert of.pairs[0].warnings == ()
     assert "the seed (1 vs. 2)" in notes and "the host (http://127.0.0.1:40123/v2/demo vs. https://other)" in notes
+    assert "The runs differ in the release of the endpoint (3 vs. 4)." in notes
+    assert "image of the endpoint" not in notes
     assert "1 option recorded in one run only, and not compared: ttl." in notes
 
 

@@ -21,7 +21,7 @@ WITHOUT = "import sys; sys.modules[sys.argv.pop(1)] = None; from coldburst.cli i
 
 
 # Their modules change the process that imports them.
-SERVICES = ("emulator", "transcriber", "restore", "doctor")
+SERVICES = ("emulator", "transcriber", "restore", "doctor", "bill")
 
 
 def coldburst(*words, program=AS_MODULE, cwd=ROOT):

@@ -1,5 +1,7 @@
 """Stopping an endpoint's workers, in every case that was thought of, without a wait: a scripted control and its clock."""
 
+from dataclasses import replace
+
 import pytest
 
 from coldburst.control import shutdown
@@ -7,6 +9,9 @@ from coldburst.control.desired_state import ControlError
 from coldburst.control.restore import load
 from coldburst.control.shutdown import PATIENCE_S, ShutdownSequence
 
+# An hour of 2026, in seconds since 1970.
+BEGAN_S = 1_780_000_000 // 3600 * 3600
+BILLED = "the billing API has 0.25 USD for 2026-05-28 20:00 to 21:00 UTC"
 BEFORE = {"workers": {"min": 0, "max": 3, "idleTimeout": 5}, "scaling": {"type": "QUEUE_DELAY", "queueDelay": 4}}
 HOUR_USD = 1.1
 
@@ -42,6 +47,10 @@ class Endpoint:
         ends = [self._gone_s, None if self._zero_s is None or self._stopped_s is None else self._zero_s + self._stopped_s]
         return self._least if any(end is not None and self.now >= end for end in ends) else 3
 
+    def billed(self, of):
+        assert of.from_s == BEGAN_S
+        return replace(of, to_s=BEGAN_S + 3600, records=1, usd=0.25)
+
     def purge(self):
         self.done.append("purge")
         return self._purges.pop(0)
@@ -75,7 +84,7 @@ def stopped(monkeypatch, tmp_path):
     def run(endpoint, *, drained, queue=True, before=BEFORE):
         monkeypatch.setattr(shutdown, "sleep", endpoint.sleep)
         monkeypatch.setattr(shutdown, "time", endpoint)
-        sequence = ShutdownSequence(endpoint, before, tmp_path, HOUR_USD)
+        sequence = ShutdownSequence(endpoint, before, tmp_path, HOUR_USD, BEGAN_S)
         if queue:
             sequence.purge()
         return sequence.stop(drained=drained)
@@ -163,4 +172,4 @@ def test_the_minimum_of_workers_stays(stopped):
 
 def test_what_was_done_is_one_line(stopped):
     said = stopped(Endpoint(gone_s=0.0), drained=True).text
-    assert said == "4 waiting jobs removed; workers: 0 running by the worker list (minimum 0); settings unchanged"
+    assert said == "4 waiting jobs removed; workers: 0 running by the worker list (minimum 0); settings unchanged; " + BILLED

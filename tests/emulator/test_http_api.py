@@ -373,6 +373,15 @@ def test_another_environment_replaces_the_workers_by_a_rolling_release(platform)
         later["workerId"]: ("IDLE", False, 2),
     }
     assert listed["endpointVersion"] == 2
+    told = platform.ask("/v2/serverless/queue/releases").json()
+    assert (told["endpointVersion"], told["rollout"]) == (
+        2,
+        {"inProgress": True, "workersOnLatest": 1, "workersTotal": 2, "percentOnLatest": 50},
+    )
+    assert [(one["version"], one["workerCount"], [part["field"] for part in one["diff"]]) for one in told["releases"]] == [
+        (2, 1, ["template.env"]),
+        (1, 1, []),
+    ]
     platform.ask(f"/v2/queue/cancel/{running}", method="POST")
     until(lambda: [worker["id"] for worker in platform.inside("queue")["workers"]] == [later["workerId"]], "the old worker's end")
 

@@ -309,6 +309,8 @@ def test_each_stretch_is_rounded_by_itself_and_a_running_one_too():
     billing.move(spans[0], "", 1.1)
     bill = billing.bill(spans, 1.3, 1.0)
     assert (bill.start_s, bill.idle_s, bill.billed_s) == (2.0, pytest.approx(0.4), 4)
+    # Both from 0 s, each of two whole seconds; the second one has not ended.
+    assert [billing.within(spans, from_s, from_s + 1, 1.3) for from_s in (-1.0, 0.0, 1.0, 2.0)] == [0.0, 2.0, 2.0, 0.0]
     assert ceil_s(0.1 + 0.2 + 0.7) == 1 and ceil_s(1.00001) == 2  # a rest of the arithmetic is no second
 
 

@@ -128,3 +128,56 @@ def test_a_plain_service_has_nothing_to_say():
     turns = iter(range(5))  # a question would be on its way in the first of them
     rows, *_, requests = watched(lambda *_: True, lambda *_: next(turns, None) is None, path="")
     assert (rows, requests) == ([], [])
+
+
+ENDPOINT_OBJECT = {
+    "type": "QUEUE",
+    "workers": {"min": 0, "max": 3},
+    "scaling": {"type": "QUEUE_DELAY", "queueDelay": 4},
+    "image": "me/worker:7",
+}
+RELEASES = {
+    "endpointVersion": 4,
+    "rollout": {},
+    "releases": [
+        {
+            "version": 4,
+            "source": "MANUAL",
+            "createdAt": "2026-11-30T10:00:00Z",
+            "diff": [{"field": "template.env", "old": "a", "new": "secret"}],
+        },
+        {"version": 3},
+    ],
+}
+
+
+def test_the_release_and_the_bill_before_and_after_a_run_are_kept():
+    """What else was billed in these hours is in the bill before it."""
+    amounts = iter([0.25, 0.75])
+
+    def answer(sock, request):
+        path = request.split()[1]
+        about = ENDPOINT_OBJECT if path == b"/v2/serverless/abc" else HEALTH
+        if path.endswith(b"/workers"):
+            about = LISTS[0]
+        elif path.endswith(b"/releases"):
+            about = RELEASES
+        elif b"/billing/" in path:
+            assert b"serverlessId=abc&bucketSize=hour&startTime=20" in path
+            about = {"records": [{"totalAmount": next(amounts), "serverlessId": "abc"}]}
+        sock.sendall(answer_of(about))
+        return True
+
+    with scripted(answer) as server:
+        rows, samples = [], EndpointSamples()
+        address = infer(server.url + "/v2/abc")
+        sampler = StatusSampler(address, "sesame", 0.05, samples, now=lambda: 0.0, row=rows.append, ready=lambda _: None)
+        with gevent.Timeout(20):
+            while not any(row["view"] == "workers" for row in rows):
+                gevent.sleep(0.01)
+        sampler.stop()
+    found = sampler.platform()
+    assert found["release"] == {
+        "version": 4, "image": "me/worker:7", "created": "2026-11-30T10:00:00Z", "source": "MANUAL", "changed": ["template.env"],
+    }  # fmt: skip
+    assert (found["bill"]["before_usd"], found["bill"]["usd"], found["bill"]["records"]) == (0.25, 0.75, 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from coldburst.emulator.api import worker_logs
+from coldburst.emulator.api import billing, releases, worker_logs
 from coldburst.emulator.api.queue import json_body
 from coldburst.emulator.api.responses import PROBLEM, HttpError, answer, rate_limit, refusal, require_settled, retry_after
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
@@ -28,6 +28,8 @@ WINDOW_S = 60.0
 BODY_BYTES = 1e6
 MAX_NUMBER = 10**12
 """Limit of any number in a change: anything beyond is a mistake."""
+IMAGES = "coldburst-emulator"
+"""Of workers that have no container image."""
 STATUSES = ("RUNNING", "IDLE", "INITIALIZING", "THROTTLED", "UNHEALTHY")
 FLASHBOOT = {"OFF": False, "FLASHBOOT": True, "PRIORITY_FLASHBOOT": True}
 UNSUPPORTED = ("image", "args", "disk", "ports", "registry", "gpu", "cpu", "dataCenterIds", "networkVolumes", "templateId", "name")
@@ -42,14 +44,14 @@ _NOT_IN_ENVIRONMENT = re.compile(r"[\0\ud800-\udfff]")
 
 
 class Management:
-    """The routes below /v2/serverless; ``base``: the emulator's URL."""
+    """The routes of REST v2; ``base``: the emulator's URL."""
 
     def __init__(self, endpoints: Mapping[str, HostedEndpoint], clock: WallClock, base: str, per_minute: int) -> None:
         self._endpoints, self._clock, self._base, self._per_minute = endpoints, clock, base, per_minute
         self._window = (0, 0)
 
-    async def serve(self, request: web.BaseRequest, rest: list[str] | None) -> web.StreamResponse:
-        """The answer to a request; ``rest``: the parts of its path after /v2/serverless, or None for the catalogue of GPUs."""
+    async def serve(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        """The answer to a request; ``rest``: the parts of its path after /v2."""
         number = int(self._clock.now() // WINDOW_S)
         used = 1 + (self._window[1] if self._window[0] == number else 0)
         self._window = (number, used)
@@ -65,10 +67,17 @@ class Management:
         response.headers.update(rate_limit("minute", self._per_minute, max(0, self._per_minute - used), WINDOW_S, over_s))
         return response
 
-    async def _answer(self, request: web.BaseRequest, rest: list[str] | None) -> web.StreamResponse:
-        if rest is None:
+    async def _answer(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        if rest == ["catalog", "gpus"]:
             _require_method(request, "GET")
             return answer({"gpus": self._gpus()})
+        if rest == ["billing", "serverless"]:
+            _require_method(request, "GET")
+            return answer(billing.records(self._endpoints, self._clock.zero_s, request.query))
+        return await self._serverless(request, rest[1:])
+
+    async def _serverless(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        """The routes below /v2/serverless."""
         if not rest:
             _require_method(request, "GET")
             return answer({"endpoints": [self._view(endpoint) for endpoint in self._endpoints.values()]})
@@ -76,12 +85,12 @@ class Management:
         if endpoint is not None and len(rest) == 4 and (rest[1], rest[3]) == ("workers", "logs"):
             _require_method(request, "GET")
             return await worker_logs.serve(endpoint, request, rest[2])
-        if endpoint is None or rest[1:] not in ([], ["workers"]):
+        if endpoint is None or rest[1:] not in ([], ["workers"], ["releases"]):
             raise HttpError(404, "resource not found")
         require_settled(endpoint.changing_s)
         if rest[1:]:
             _require_method(request, "GET")
-            return answer(self._workers(endpoint))
+            return answer(self._workers(endpoint) if rest[1] == "workers" else releases.releases(endpoint, self._time))
         _require_method(request, "GET", "PATCH")
         if request.method == "PATCH":
             self._patch(endpoint, await json_body(endpoint, request, BODY_BYTES, strict=False))
@@ -105,6 +114,7 @@ class Management:
             "scaling": {"type": policy.scaler, unit: policy.scaler_value if unit == "queueDelay" else round(policy.scaler_value)},
             "dataCenterIds": [],
             "networkVolumes": [],
+            "image": f"{IMAGES}/{endpoint.spec.workers.kind}",
             "timeout": round(policy.execution_timeout_s * 1000),
             "flashboot": "FLASHBOOT" if policy.flashboot else "OFF",
             "env": dict(endpoint.backend.spec.env),

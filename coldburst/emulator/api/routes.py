@@ -50,10 +50,10 @@ class Routes:
                 self._access.require_key(request)
                 if request.method == "PATCH":
                     self._access.require_token(request)
-                return await self._management.serve(request, [part for part in rest if part])
-            case ["v2", "catalog", "gpus"]:
+                return await self._management.serve(request, ["serverless", *(part for part in rest if part)])
+            case ["v2", "catalog", "gpus"] | ["v2", "billing", "serverless"]:
                 self._access.require_key(request)
-                return await self._management.serve(request, None)
+                return await self._management.serve(request, parts[1:])
             case ["v2", name, operation, *rest]:
                 return await self._queue(name, operation, [part for part in rest if part], request)
             case ["lb", name, *rest]:
