@@ -61,7 +61,8 @@ def _billed(bill: Bill | None, usd: float) -> Iterator[Row]:
     """The platform's own figure beside the total."""
     if bill is None or bill.run_usd is None:
         return
-    difference = f"{bill.run_usd / usd - 1:+.1%}" if usd > 0 else "no difference to show"
+    # Adding 0.0 makes a rounded -0.0 positive.
+    difference = f"{round(bill.run_usd / usd - 1, 3) + 0.0:+.1%}" if usd > 0 else "no difference to show"
     before = f", less {number(bill.before_usd, 'USD')} before the run" if bill.before_usd else ""
     how = f"the billing API on {bill.read[:16]}: the whole endpoint, {bill.hours}{before}; {difference} against the total"
     yield "billed by the platform", "", number(bill.run_usd, "USD"), how
