@@ -58,6 +58,8 @@ class Endpoint:
         self._do: Callable[[float], object] | None = None
         self._actions: list[Action] = []
         self._polls: OrderedDict[str, Worker] = OrderedDict()
+        # Until then jobs that have come to waiting workers are not handed over.
+        self._hand_over_s = -math.inf
         self._timers, emit = Timers(), self._actions.append
         self._job_ids = stream(seed, "job ids")
         self._pool = WorkerPool(policy, platform, self._timers, emit, self._worker_changed, random_for=partial(stream, seed))
@@ -67,7 +69,7 @@ class Endpoint:
         self._fire: Callable[[float], object] = self._timers.fire
         self._check: Callable[[float], object] = self._scaler.check
         self._stop_idle: Callable[[float], object] = self._pool.stop_idle
-        self._limits = RateLimits(platform, lambda: self._pool.serving, now)
+        self.limits = RateLimits(platform, lambda: self._pool.serving, now)
         self._top_up(now)
 
     @property
@@ -120,6 +122,10 @@ class Endpoint:
     def _queued(self, job: Job, now: float) -> None:
         if not job.low_priority:
             self._scaler.scale_from_zero(now)
+        if self._polls and self.platform.hand_over_s and now >= self._hand_over_s:
+            # Jobs that come meanwhile are handed over with this one.
+            self._hand_over_s = now + self.platform.hand_over_s
+            self._timers.at(self._hand_over_s, lambda _, now: None, None)
         self._dispatch(now)
 
     def poll(self, worker_id: str, want: int, now: float) -> None:
@@ -321,6 +327,8 @@ class Endpoint:
     def _dispatch(self, now: float) -> None:
         """Answer open polls, the oldest first, while there are jobs; forward held requests to workers with room."""
         queue = self._queue
+        if now < self._hand_over_s:
+            return
         while self._polls and (queue.waiting or queue.waiting_low):
             worker = self._polls.popitem(last=False)[1]
             jobs = queue.take(worker.id, worker.want, self.policy.execution_timeout_s, now)
@@ -374,20 +382,15 @@ class Endpoint:
 
     def admit(self, operation: str, now: float) -> float | None:
         """None admits a request until ``release``; otherwise (429) the seconds after which to retry."""
-        return self._limits.admit(operation, self._settle(now))
+        return self.limits.admit(operation, self._settle(now))
 
     def release(self, operation: str) -> None:
         """End an admitted request."""
-        self._limits.release(operation)
-
-    @property
-    def refused(self) -> Mapping[str, int]:
-        """Requests beyond a rate limit, by operation."""
-        return +self._limits.refused
+        self.limits.release(operation)
 
     def quota(self, operation: str, now: float) -> Quota | None:
         """What is left of the operation's rate limit, where answers tell it."""
-        return self._limits.quota(operation, self._settle(now))
+        return self.limits.quota(operation, self._settle(now))
 
     def _new_id(self, sync: bool) -> str:
         made = uuid.UUID(int=self._job_ids.getrandbits(128), version=4)

@@ -86,6 +86,13 @@ class Platform:
     resume_s: float | Quantiles = _of(
         RESUME, "measured", "RunPod's blog on FlashBoot: least, P90, P95, most", "s", "resume of a worker cached by FlashBoot"
     )
+    hand_over_s: float = _of(
+        0.0,
+        "inferred",
+        "CR recon: delays of 0.10 to 0.16 s; GP18: 4 jobs begin together; 0: at once",
+        "s",
+        "from a job's arrival at a waiting worker to its hand-over, together with jobs that come meanwhile",
+    )
     report_s: float | Quantiles = _of(
         REPORT, "measured", "GP16, GP13, GP18: 0.09, 0.15, 0.22 to 0.32", "s", "from a modelled worker's end of a job to its report"
     )

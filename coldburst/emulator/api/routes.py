@@ -125,6 +125,6 @@ def _view(endpoint: HostedEndpoint) -> dict[str, Any]:
         "jobs": core.health(now)["jobs"],
         "workers": core.workers(now),
         "bill": asdict(core.bill(now)),
-        "refused": core.refused,
+        "refused": +core.limits.refused,
         "policy": asdict(core.policy),
     }
