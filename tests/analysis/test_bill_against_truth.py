@@ -15,6 +15,9 @@ START_S, LOAD_S, WORK_S = 1.0, 2.0, 0.5
 STOPPED_S = 200.0
 BALANCER = {"kind": "LOAD_BALANCER", "scaler": "REQUEST_COUNT", "scaler_value": 2}
 PAUSES = [2.0, 10.0, 18.0]
+# What a sweep changes, and when; its end restores the settings.
+CHANGES = [(1.0, {"workers_min": 1, "workers_max": 1}), (30.0, {"workers_min": 2, "workers_max": 2})]
+RESTORED = {"workers_min": 0, "workers_max": 3}
 # The policy, the arrivals, and when the run is cut.
 RUNS = {
     "burst": ({}, lambda draw: [0.5] * 20, math.inf),
@@ -22,6 +25,7 @@ RUNS = {
     "flashboot": ({"flashboot": True, "idle_timeout_s": 1.0}, lambda draw: [at + k / 3 for at in PAUSES for k in range(6)], math.inf),
     "balancer": (BALANCER, lambda draw: [k / 3 for k in range(45)], math.inf),
     "cut": ({}, lambda draw: [k / 2 for k in range(120)], 9.0),
+    "sweep": ({}, lambda draw: [10 + k / 2 + draw.uniform(0, 0.3) for k in range(30)] + [42 + k / 3 for k in range(45)], math.inf),
 }
 
 
@@ -34,17 +38,24 @@ def billed(name, seed):
     run = (Balanced if "kind" in policy else Queued)(core, 0.0, **work)
     sampler, due_s = Sampler(core, 0.0), sorted(at for at in due(draw) if at < cut_s)
     phase_s = draw.uniform(0.0, POLL_S)
-    looks_s = [phase_s + POLL_S * k for k in range(200)]
+    changes = CHANGES if name == "sweep" else []
+    happens = [*((at_s, "arrival", {}) for at_s in due_s), *((at_s, "change", settings) for at_s, settings in changes)]
+    happens += [(phase_s + POLL_S * k, "look", {}) for k in range(200)]
     end_s = None
-    for at_s, look in sorted([(at_s, False) for at_s in due_s] + [(at_s, True) for at_s in looks_s]):
+    for at_s, what, settings in sorted(happens, key=lambda one: one[:2]):
         run.to(at_s)
-        if not look:
+        if what == "arrival":
             run.arrive(at_s)
+        elif what == "change":
+            core.change(at_s, **settings)
         elif at_s > due_s[-1] and run.waiting() == 0:
             end_s = at_s
             break
-        if look:
+        else:
             sampler.look(at_s)
+    if changes:
+        core.change(end_s, **RESTORED)
+        run.to(end_s)
     sampler.look(end_s)
     rows, _ = run.answered()
     run.to(end_s + STOPPED_S)

@@ -13,6 +13,7 @@ from tests.support.locusts import ROOT, locust
 
 SCALING = "locustfiles/scaling.py"
 LOAD = ("--workers", "2,3", "--concurrency", "1", "--requests", "6", "--warm-up", "0", "--yes")
+LIES = {"health": {"idle": 1, "throttled": 1}}
 ENDINGS = (None, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 
 
@@ -38,7 +39,7 @@ def swept(platform, name, template, ending, wait_s):
 
 
 def all_restored(folder, number, hold_s):
-    """Sweeps ``number`` endpoints, ten at a time, each with a 409 of ``hold_s`` after each change."""
+    """Sweeps ``number`` endpoints, ten at a time, each with a 409 of ``hold_s`` after each change; /health of the last one lies."""
     template, config = folder / "input.json", folder / "endpoints.toml"
     template.write_text(json.dumps({"input": {"seq": "{{seq}}"}}))
     names = [f"e{n}" for n in range(number)]
@@ -49,6 +50,7 @@ def all_restored(folder, number, hold_s):
     config.write_text("\n".join("\n".join([f"[endpoints.{name}]", *lines, platform]) for name in names))
     with emulator("--config", str(config), "--management-per-minute", "100000") as running, ThreadPoolExecutor(10) as pool:
         before = {name: settings(running, name) for name in names}
+        assert running.ask(f"/emulator/{names[-1]}/fault", LIES).status == 200
         endings = [ENDINGS[n % len(ENDINGS)] for n in range(number)]
         ran = pool.map(lambda one: swept(running, one[0], template, one[1], 60 + 8 * hold_s), zip(names, endings, strict=True))
         outcomes = set.union(*ran)
