@@ -136,7 +136,11 @@ def _add_policy(add: Any) -> None:
     add("--scaler", choices=SCALERS, help="what adds workers (default: queue-delay; request-count for a balancer)")
     add("--scaler-value", type=number(0), default=4.0, metavar="X", help="seconds in the queue, or requests per worker (default: 4)")
     _add_time(add, "--execution-timeout", 600.0, "limit of a running job; 0: none")
-    add("--flashboot", action="store_true", help="cache stopped workers for a while; they resume fast")
+    add(
+        "--flashboot",
+        action="store_true",
+        help="cache stopped workers for a while; they resume fast (off, as in REST v2; on in RunPod's console)",
+    )
     add("--gpu", default=Policy().gpu, metavar="NAME", help="name of the card (default: %(default)s)")
     add(
         "--price",
