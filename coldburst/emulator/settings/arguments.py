@@ -139,7 +139,7 @@ def _add_policy(add: Any) -> None:
     add(
         "--flashboot",
         action="store_true",
-        help="cache stopped workers for a while; they resume fast (off, as in REST v2; on in RunPod's console)",
+        help="cache stopped workers for a while; they resume fast (off as in REST v2, on in the console)",
     )
     add("--gpu", default=Policy().gpu, metavar="NAME", help="name of the card (default: %(default)s)")
     add(
