@@ -150,7 +150,7 @@ def fast_http_user(host: str, setting: Setting, place: Path) -> Told:
     if not lines:
         sys.exit(f"FastHttpUser gave no figures:\n{said}")
     found = json.loads(lines[0])
-    return Told({float(share): value for share, value in found["times"].items()}, found["ok"], _kinds(found["errors"]))
+    return Told({float(share): value for share, value in found["times"].items()}, found["ok"], kinds(found["errors"]))
 
 
 def hey(host: str, setting: Setting, place: Path) -> Told:
@@ -163,7 +163,7 @@ def hey(host: str, setting: Setting, place: Path) -> Told:
     errors = Counter[str]()
     for number, text in re.findall(r"^\s+\[(\d+)\]\s+(\S+ .*)$", said.partition("Error distribution")[2], re.MULTILINE):
         errors[text] += int(number)
-    return Told(times, statuses.pop("200", 0), _kinds({**statuses, **errors}))
+    return Told(times, statuses.pop("200", 0), kinds({**statuses, **errors}))
 
 
 def wrk(host: str, setting: Setting, place: Path) -> Told:
@@ -183,7 +183,7 @@ def _limit_s(setting: Setting) -> int:
     return server.DEADLINE_S if setting is SETTINGS["faults"] else 60
 
 
-def _kinds(errors: Mapping[str, int]) -> Counter[str]:
+def kinds(errors: Mapping[str, int]) -> Counter[str]:
     """How many errors of each of KINDS a client's texts come to."""
     found = Counter[str]()
     for text, number in errors.items():

@@ -92,4 +92,4 @@ def test_a_percentile_that_is_off_is_missed():
     ],
 )
 def test_errors_of_others_are_sorted_by_what_they_say(text, kind):
-    assert truth._kinds({text: 3}) == {kind: 3}
+    assert truth.kinds({text: 3}) == {kind: 3}
