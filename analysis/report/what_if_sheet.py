@@ -10,6 +10,7 @@ from coldburst.planner.recorded_load import RecordedLoad
 from coldburst.planner.setting_points import axes_around
 from coldburst.planner.what_if import NOW, Alternative, WhatIf, as_data
 
+from ..command_name import PLAN
 from ..tables.run_tables import Tables
 from ..tables.what_if import Measured, run_what_if
 from ..text.number_format import NONE, number, percent, plural, seconds
@@ -17,6 +18,12 @@ from ..text.sheet import Sheet
 from .setting_moves import Moves, moves
 
 TITLE = "What if"
+OPTIONS = {
+    "workers_min": "--workers-min",
+    "workers_max": "--workers-max",
+    "scaler_value": "--scaler-value",
+    "idle_timeout_s": "--idle-timeout",
+}
 
 
 def what_if_sheet(of: Tables) -> Sheet | None:
@@ -55,16 +62,13 @@ def unmoved(of: Tables) -> tuple[str, str] | tuple[()]:
     made = run_what_if(of)
     if made is None or made.found is None or made.found.points:
         return ()
-    options = {
-        "workers_min": "--workers-min",
-        "workers_max": "--workers-max",
-        "scaler_value": "--scaler-value",
-        "idle_timeout_s": "--idle-timeout",
-    }
-    axes = axes_around(made.found.predictions[0][1].scenario.policy)
-    words = " ".join(f"{options[name]} {','.join(f'{value:g}' for value in sorted(values)[:3])}" for name, values in axes.items())
+    present = made.found.predictions[0][1].scenario
+    axes = {name: sorted(values[:3]) for name, values in axes_around(present.policy).items()}
+    if present.policy.kind == "LOAD_BALANCER":  # whose scaler's value is a concurrency, which a plan refuses beyond the measured one
+        axes["scaler_value"] = [value for value in axes["scaler_value"] if value <= present.concurrency_seen]
+    words = " ".join(f"{OPTIONS[name]} {','.join(f'{value:g}' for value in values)}" for name, values in axes.items())
     said = "A page to move the settings takes longer than a report may for so many requests; this command makes it:"
-    return said, f"coldburst plan sweep --from {shlex.quote(str(of.run.path))} {words} --picture plan.html"
+    return said, f"{PLAN} sweep --from {shlex.quote(str(of.run.path))} {words} --picture plan.html"
 
 
 def _measured(of: Measured, priced: bool, closed: bool) -> tuple[str, ...]:
@@ -129,7 +133,7 @@ def _bounded(of: WhatIf) -> str:
     seen = of.concurrency_seen
     return (
         f" More than {seen} at a time on a worker was not measured: at best a job takes no longer beside more others, at worst longer in "
-        "proportion, so that a worker does no more per second; locustfiles/concurrency.py measures it."
+        "proportion, as if they took turns; locustfiles/concurrency.py measures it."
     )
 
 

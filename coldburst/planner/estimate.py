@@ -1,7 +1,6 @@
 """What a load would take and cost on an endpoint, before anything is sent: low, likely and high, by the platform's model in virtual time.
 
-Closed loops that end by the clock, and more requests than MOST_SIMULATED, are computed from the work and the places for it, so that an
-estimate takes less than a second.
+More requests than MOST_SIMULATED are computed from the work and the places for it, so that an estimate takes less than a second.
 """
 
 from __future__ import annotations
@@ -173,8 +172,8 @@ def _basis(assumed: Sequence[Assumed], policy: Policy, known: Known | None) -> s
 
 def _amount(stages: Sequence[Stage], policy: Policy, assumed: Assumed, client: Client, usd_per_s: float, seed: int) -> Amount:
     places = int(policy.scaler_value) if policy.kind == "LOAD_BALANCER" else 1
-    timed = any(stage.closed and stage.count is None for stage in stages)
-    if timed or policy.workers_max == 0 or sum(stage.expected for stage in stages) > MOST_SIMULATED:
+    slots = max(policy.workers_max, 1) * places
+    if policy.workers_max == 0 or sum(_requests(stage, slots, assumed) for stage in stages) > MOST_SIMULATED:
         return _computed(stages, policy, assumed, places, usd_per_s)
     scenario = Scenario(
         policy,
@@ -196,15 +195,25 @@ def _computed(stages: Sequence[Stage], policy: Policy, assumed: Assumed, places:
     slots = max(policy.workers_max, 1) * places
     took_s = work_s = 0.0
     for stage in stages:
-        lanes = min(stage.concurrency or slots, slots)
-        requests = (stage.duration_s or 0.0) * lanes / assumed.service_s if stage.closed and stage.count is None else stage.expected
+        requests = _requests(stage, slots, assumed)
         work_s += requests * assumed.service_s
-        took_s += max(stage.duration_s or 0.0, requests * assumed.service_s / lanes)
+        took_s += max(stage.duration_s or 0.0, requests * assumed.service_s / _lanes(stage, slots))
     workers = min(max(math.ceil(work_s / places / took_s) if took_s else 1, policy.workers_min, 1), max(policy.workers_max, 1))
     start_s = assumed.start_s if policy.workers_min < workers else 0.0
     duration_s = took_s + start_s
     worker_s = workers * (duration_s + (policy.idle_timeout_s if workers > policy.workers_min else 0.0))
     return Amount(duration_s, worker_s, worker_s * usd_per_s)
+
+
+def _requests(stage: Stage, slots: int, assumed: Assumed) -> float:
+    """How many requests the stage sends: in a closed loop bounded by time, as many as its lanes can take."""
+    if not stage.closed or stage.count is not None:
+        return stage.expected
+    return (stage.duration_s or 0.0) * _lanes(stage, slots) / assumed.service_s
+
+
+def _lanes(stage: Stage, slots: int) -> int:
+    return min(stage.concurrency or slots, slots)
 
 
 def _time(seconds: float) -> str:

@@ -130,8 +130,8 @@ def _next_to(now: Scenario, seen: int) -> Iterator[Asked]:
 def bounds(of: Scenario, seen: int) -> tuple[tuple[str, Scenario], tuple[str, Scenario]]:
     """A concurrency beyond the ``seen`` one: a job takes no longer than beside those, or longer in proportion.
 
-    In proportion means that a worker does no more per second than with ``seen`` at a time. A service that slows down even more, as one
-    that runs out of memory, is beyond both.
+    In proportion means that jobs beyond ``seen`` might as well take turns. A service that slows down even more, as one that runs out of
+    memory, is beyond both.
     """
     known = replace(of, concurrency_seen=of.concurrency)
     curve, jobs = of.curve, (*(jobs for jobs in of.curve.jobs if jobs < seen), seen)

@@ -1,6 +1,8 @@
 """The section "What if" of a report."""
 
+import html
 import json
+import shlex
 
 import pytest
 
@@ -14,7 +16,7 @@ from coldburst.planner import run_directory
 from coldburst.schedule import stages
 from tests.planner.test_simulate import scenario
 from tests.planner.test_what_if import SETTINGS, burst, real
-from tests.support.hostile import undrawn
+from tests.support.hostile import HTML, STYLE, undrawn
 from tests.support.locusts import ROOT
 
 
@@ -52,6 +54,52 @@ def test_page_markdown_and_metrics_have_it(priced, tmp_path):
     assert data["settings"][1]["usd_a_day_idle"] == pytest.approx(86.4)
     assert len(data["points"]) == text.count('<tr id="point_')
     assert (data["why"], data["requests"], data["planned"]) == ("", 30, 30)
+
+
+def test_a_closed_loop_has_its_rate_in_the_table(tmp_path):
+    folder = real(run_directory.write(tmp_path, scenario("2"), stages.parse("level 60s 4 at a time"), 1), planned=None)
+    sheet = what_if_sheet(report(load(folder)).tables)
+    assert sheet.head[3] == "Ok per s"
+    measured, now, warmer = (float(row[3]) for row in sheet.rows[:3])
+    assert now == pytest.approx(measured, rel=0.2)
+    assert warmer > now
+    assert "A closed loop sends more where answers come sooner" in sheet.remark
+
+
+def test_a_load_too_large_for_a_grid_names_the_command_for_it(tmp_path):
+    folder = real(run_directory.write(tmp_path / "$(x) <b>", scenario("0.2"), stages.parse("steady 60s 6/s"), 1))
+    with undrawn():
+        text = write(report(load(folder)), tmp_path / "report").read_text(encoding="utf-8")
+    assert "Move the settings" not in text and "<b>" not in text
+    command = html.unescape(text.split("this command makes it: <code>")[1].split("</code>")[0])
+    words = shlex.split(command)
+    assert words[:6] == ["python", "-m", "coldburst", "plan", "sweep", "--from"] and words[6] == str(folder)
+    assert words[7:] == [
+        *(
+            "--workers-min",
+            "0,1,2",
+            "--workers-max",
+            "3,4,6",
+            "--scaler-value",
+            "2,4,8",
+            "--idle-timeout",
+            "5,30,120",
+            "--picture",
+            "plan.html",
+        )
+    ]
+
+
+def test_hostile_texts_of_a_run_are_not_in_what_moves(tmp_path):
+    folder = real(burst(tmp_path), schedule=HTML)
+    rows = (folder / "attempts.csv").read_text(encoding="utf-8").replace(",burst,", f",{STYLE},")
+    (folder / "attempts.csv").write_text(rows, encoding="utf-8")
+    with undrawn():
+        text = write(report(load(folder)), tmp_path / "report").read_text(encoding="utf-8")
+    moved = text.split('<div class="moves">')[1].split("</section>")[0]
+    assert moved.count('<tr id="point_') > 50
+    assert [sign for sign in (HTML, STYLE, "alert") if sign in moved] == []
+    assert [sign for sign in (HTML, STYLE, "<script") if sign in text] == []
 
 
 def test_labels_keep_their_decimals_and_coordinates_two():

@@ -11,6 +11,7 @@ from coldburst.schedule.stages import parse
 from tests.support.kept import RUNS
 
 ONE = {"type": "QUEUE", "workers_min": 0, "workers_max": 1, "idle_timeout_s": 5, "scaler": "QUEUE_DELAY", "scaler_value": 4.0}
+WARM = ONE | {"workers_min": 4, "workers_max": 4}
 PRICE = 0.001
 
 
@@ -26,10 +27,24 @@ def test_one_worker_after_a_start_takes_one_request_after_the_other():
     assert likely.usd == pytest.approx(likely.worker_s * PRICE)
 
 
-def test_a_closed_loop_by_the_clock_is_computed_from_its_work():
-    """4 at a time on 4 workers of the minimum: each has work until the end."""
-    likely = ahead("level 50s 4 at a time", ONE | {"workers_min": 4, "workers_max": 4}, Known(2.0, None)).likely
-    assert (likely.duration_s, likely.worker_s) == (50.0, 200.0)
+def test_a_closed_loop_is_simulated():
+    """100 requests of 2 s, 4 at a time on 4 workers of the minimum: 25 in turn, and the SDK takes one every 2 or 3 s."""
+    likely = ahead("level 100 4 at a time", WARM, Known(2.0, None)).likely
+    assert 25 * 2 < likely.duration_s < 25 * 3
+    assert likely.worker_s == pytest.approx(4 * likely.duration_s, rel=0.02)
+
+
+def test_a_closed_loop_from_zero_workers_waits_for_their_start():
+    """4 places for a minute on one worker that starts in 20 s: the requests that wait at the end are answered one after the other."""
+    likely = ahead("level 60s 4 at a time", ONE, Known(5.0, 20.0)).likely
+    assert likely.duration_s == pytest.approx(60 + 4 * 5, abs=8)
+    assert likely.worker_s == pytest.approx(likely.duration_s + 5, abs=8)
+
+
+def test_a_long_closed_loop_is_computed_from_its_work():
+    """2,000 requests of 2 s, 4 at a time on 4 workers: 1,000 s, and 4 workers for that time."""
+    likely = ahead("level 2000 4 at a time", WARM, Known(2.0, None)).likely
+    assert (likely.duration_s, likely.worker_s) == (1000.0, 4000.0)
 
 
 def test_a_closed_loop_by_its_count_is_simulated():
