@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from coldburst.planner.what_if import NOW, WhatIf, as_data
+from coldburst.planner.what_if import NOW, WhatIf, as_data, points_data
 
 from ..tables.run_tables import Tables
 from ..tables.what_if import run_what_if
@@ -30,16 +30,16 @@ def what_if(of: Tables) -> list[Plot | MissingPlot]:
 
 
 def _rows(of: WhatIf) -> list[dict[str, Any]]:
-    data = as_data(of)
-    now, *others = (one for one in data["settings"] if one["figures"] is not None)
-    points = [one for one in data["points"] if one["figures"] is not None]
-    axes = axes_of(data["points"])
+    now, *others = (one for one in as_data(of)["settings"] if one["figures"] is not None)
+    grid = points_data(of)
+    axes = axes_of(grid)
+    points = [one for one in grid if one["figures"] is not None]
     names = [name for name, _ in axes]
     places = [(one["settings"], mark(one["settings"], axes)) for one in points]
     named = [_row(now, NOW, PRESENT, places), *(_row(one, _label(one, now["settings"]), NAMED, places) for one in others)]
     there = {one["place"] for one in named}
-    grid = [_row(one, words(one["settings"], names), POINT, places) for one in points]
-    return named + [one for one in grid if one["place"] not in there]
+    unnamed = [_row(one, words(one["settings"], names), POINT, places) for one in points]
+    return named + [one for one in unnamed if one["place"] not in there]
 
 
 def _row(one: Mapping[str, Any], label: str, kind: str, places: Sequence[tuple[Any, str]]) -> dict[str, Any]:

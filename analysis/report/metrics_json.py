@@ -90,7 +90,7 @@ def _what_if(of: Tables) -> dict[str, Any] | None:
     made = run_what_if(of)
     if made is None:
         return None
-    nothing: dict[str, Any] = {"requests": 0, "planned": 0, "closed": False, "every_s": 0.0, "settings": [], "points": []}
+    nothing: dict[str, Any] = {"requests": 0, "planned": 0, "closed": False, "every_s": 0.0, "settings": []}
     return {"why": made.why, **(as_data(made.found) if made.found else nothing)}
 
 

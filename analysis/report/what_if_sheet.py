@@ -8,7 +8,7 @@ import shlex
 from coldburst.planner.predict import Prediction, Range, a_day, ranges_text
 from coldburst.planner.recorded_load import RecordedLoad
 from coldburst.planner.setting_points import axes_around
-from coldburst.planner.what_if import NOW, Alternative, WhatIf, as_data
+from coldburst.planner.what_if import NOW, Alternative, WhatIf, points_data
 
 from ..command_name import PLAN
 from ..tables.run_tables import Tables
@@ -53,8 +53,7 @@ def what_if_moves(of: Tables) -> Moves | None:
     made = run_what_if(of)
     if made is None or made.found is None:
         return None
-    data = as_data(made.found)
-    return moves(data["points"], data["settings"][0]["settings"])
+    return moves(points_data(made.found), made.found.predictions[0][1].scenario.settings)
 
 
 def unmoved(of: Tables) -> tuple[str, str] | tuple[()]:

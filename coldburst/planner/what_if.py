@@ -158,8 +158,12 @@ def as_data(of: WhatIf) -> dict[str, Any]:
         "closed": load.closed,
         "every_s": load.every_s,
         "settings": [_alternative(one, load.every_s) for one in of.alternatives],
-        "points": [_point(one, load.every_s) for one in of.points],
     }
+
+
+def points_data(of: WhatIf) -> list[dict[str, Any]]:
+    """The grid in the same form: settings, figures, runs, and why there are none."""
+    return [_point(one, of.load.every_s) for one in of.points]
 
 
 def _alternative(of: Alternative, every_s: float) -> dict[str, Any]:

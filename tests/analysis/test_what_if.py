@@ -52,12 +52,13 @@ def test_page_markdown_and_metrics_have_it(priced, tmp_path):
     assert [one["name"] for one in data["settings"]][:2] == ["as it is", "one more min worker (1)"]
     assert data["settings"][1]["figures"]["usd"]["median"] > 0
     assert data["settings"][1]["usd_a_day_idle"] == pytest.approx(86.4)
-    assert len(data["points"]) == text.count('<tr id="point_')
+    points = (tmp_path / "report" / "figures" / "what_if.csv").read_text(encoding="utf-8")
+    assert text.count('<tr id="point_') > points.count(",point,") > 50
     assert (data["why"], data["requests"], data["planned"]) == ("", 30, 30)
 
 
 def test_a_closed_loop_has_its_rate_in_the_table(tmp_path):
-    folder = real(run_directory.write(tmp_path, scenario("2"), stages.parse("level 60s 4 at a time"), 1), planned=None)
+    folder = real(run_directory.write(tmp_path, scenario("2"), stages.parse("level 40s 2 at a time"), 1), planned=None)
     sheet = what_if_sheet(report(load(folder)).tables)
     assert sheet.head[3] == "Ok per s"
     measured, now, warmer = (float(row[3]) for row in sheet.rows[:3])

@@ -10,7 +10,7 @@ from coldburst.planner.measured_run import UnknownSettingsError, measured_run, p
 from coldburst.planner.model.fit import read_attempts
 from coldburst.planner.recorded_load import MOST_REQUESTS, recorded_load
 from coldburst.planner.setting_points import axes_around, fitted
-from coldburst.planner.what_if import NothingToSayError, as_data, bounds, what_if
+from coldburst.planner.what_if import NothingToSayError, as_data, bounds, points_data, what_if
 from coldburst.schedule import stages
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.policy import Policy
@@ -98,8 +98,8 @@ def looped(tmp_path, text):
 
 
 def test_a_closed_loop_sends_more_to_an_endpoint_that_is_quicker(tmp_path):
-    """Four places for a minute: one worker that need not start first serves more in it."""
-    found = what_if(*looped(tmp_path, "level 60s 4 at a time"), PRICE)
+    """Two places for 40 s: one worker that need not start first serves more in it."""
+    found = what_if(*looped(tmp_path, "level 40s 2 at a time"), PRICE)
     now, warmer = (one for _, one in found.predictions[:2])
     assert found.load.closed
     assert warmer["throughput_per_s"].median > now["throughput_per_s"].median
@@ -126,9 +126,9 @@ def test_the_grid_has_the_present_setting_and_those_around_it(found):
     now = settings[0, 3, 4, 5]
     assert now.prediction == found.alternatives[0].prediction
     assert {least for least, *_ in settings} == {0, 1, 2}
-    data = as_data(found)
-    assert len(data["points"]) == len(settings) == len(found.points)
-    day = next(one for one in data["points"] if one["settings"] == now.settings)["figures"]
+    data, points = as_data(found), points_data(found)
+    assert len(points) == len(settings) == len(found.points)
+    day = next(one for one in points if one["settings"] == now.settings)["figures"]
     assert day["usd_a_day"]["median"] == pytest.approx(24 * PRICE * now.prediction["worker_s"].median)
     warm = settings[1, 3, 4, 5].prediction
     assert data["settings"][1]["figures"]["worker_s_a_day"]["median"] == pytest.approx(
