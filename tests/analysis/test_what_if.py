@@ -58,7 +58,7 @@ def test_page_markdown_and_metrics_have_it(priced, tmp_path):
 
 
 def test_a_closed_loop_has_its_rate_in_the_table(tmp_path):
-    folder = real(run_directory.write(tmp_path, scenario("2"), stages.parse("level 40s 2 at a time"), 1), planned=None)
+    folder = real(run_directory.write(tmp_path, scenario("2"), stages.parse("level 40s 4 at a time"), 1), planned=None)
     sheet = what_if_sheet(report(load(folder)).tables)
     assert sheet.head[3] == "Ok per s"
     measured, now, warmer = (float(row[3]) for row in sheet.rows[:3])

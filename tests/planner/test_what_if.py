@@ -98,8 +98,8 @@ def looped(tmp_path, text):
 
 
 def test_a_closed_loop_sends_more_to_an_endpoint_that_is_quicker(tmp_path):
-    """Two places for 40 s: one worker that need not start first serves more in it."""
-    found = what_if(*looped(tmp_path, "level 40s 2 at a time"), PRICE)
+    """Four places for 40 s: one worker that need not start first serves more in it."""
+    found = what_if(*looped(tmp_path, "level 40s 4 at a time"), PRICE)
     now, warmer = (one for _, one in found.predictions[:2])
     assert found.load.closed
     assert warmer["throughput_per_s"].median > now["throughput_per_s"].median
