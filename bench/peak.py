@@ -141,7 +141,7 @@ def valid(path: Path, planned: int) -> bool:
 
 
 def peak(side: Side, place: Path, begin: float) -> float:
-    """The highest valid rate, in steps of STEP, or 0.0; each rate has two tries."""
+    """The highest valid rate, in steps of STEP, or 0.0 below a quarter of ``begin``; each rate has two tries."""
 
     def good(rate: float) -> bool:
         return any(holds(side, place, round(rate)) for _ in range(2))
@@ -151,7 +151,7 @@ def peak(side: Side, place: Path, begin: float) -> float:
         while good(rate * STEP):
             rate *= STEP
         return rate
-    while rate > 1:
+    while rate > begin / 4:
         rate /= STEP
         if good(rate):
             return rate
