@@ -5,6 +5,7 @@ Times of whole calibrations are compared with bounds that a slow machine cannot 
 
 import json
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -107,9 +108,9 @@ def test_a_queue_is_calibrated_and_then_predicted(tmp_path):
     folder = Path(found["run"])
     assert folder.parent == tmp_path and folder.name.endswith("-calibrate")
     assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["ledger"]["counts"] == {"ok": 15}
-    # The pick-up is taken off, of which the mean is known only.
-    assert min(found["service_s"]) >= 0.35 and found["start_s"] and min(found["start_s"]) >= 0.5
-    assert 1 <= found["at_a_time"] <= 4 and found["workers"] == 1
+    # How the times are split is tested in virtual time: here the machine's pace is in them.
+    assert min(found["service_s"]) > 0 and found["start_s"] and min(found["start_s"]) >= 0.5
+    assert found["at_a_time"] >= 1 and found["workers"] == 1
     # The bill went on for the time between the run's end and the look at it; the idle time-out is counted ahead.
     assert 0 < found["cost"]["worker_s"] <= bill["billed_s"] + 60 + 3
     assert found["cost"]["usd"] == pytest.approx(found["cost"]["worker_s"] * 0.0003, rel=0.01)
@@ -152,3 +153,17 @@ def test_an_endpoint_that_answers_nothing_is_not_calibrated_and_a_limit_is_kept(
         done = coldburst("plan", "calibrate", f"{platform.url}/v2/demo", *words)
     assert done.returncode == MISSED, done.stdout + done.stderr
     assert "--max-spend 0.03 USD reached" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_run_once_and_in_good_order(tmp_path):
+    """Jobs of 3 s one after the other: after the first answer nine are left, and the one in flight is awaited."""
+    with emulator(*MODELLED, "--service-time", "3") as platform:
+        command = [sys.executable, "-m", "coldburst", "plan", "calibrate", f"{platform.url}/v2/demo", *BODY, "--at-a-time", "1"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen([*command, "--runs", str(tmp_path)], cwd=ROOT, **pipes) as process:
+            assert any("  ok 1  " in line for line in process.stdout)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=600)[0]
+    assert process.returncode == INVALID, said
+    assert "The run was cut short (Ctrl-C)" in said and "Not calibrated: " in said and "unfinished" not in said
