@@ -31,9 +31,8 @@ from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import RUN_BYTES, Payload, job_bodies
 from coldburst.targets.phases import ended_at
 from coldburst.targets.queue_options import MILLISECONDS, QueueOptions
-from coldburst.targets.rate_limiter import RateLimit, RateLimiter
+from coldburst.targets.rate_limiter import RateLimit, RateLimiter, SubmissionLimit
 from coldburst.targets.row_clip import row_clip
-from coldburst.targets.submission_limit import SubmissionLimit
 from coldburst.targets.word_error_rate import judge_output, warm_up
 
 logger = logging.getLogger("coldburst")

@@ -72,6 +72,7 @@ WALKS = {
     "queue": {
         "coldburst/targets/queue.py",
         "coldburst/targets/body_template.py",
+        "coldburst/targets/quota.py",
         "coldburst/targets/rate_limiter.py",
         "coldburst/targets/job_object.py",
         "coldburst/targets/phases.py",

@@ -4,7 +4,7 @@ import gevent
 import pytest
 
 from coldburst.targets.exchange import Exchange
-from coldburst.targets.submission_limit import SubmissionLimit
+from coldburst.targets.rate_limiter import SubmissionLimit
 from tests.support.emulators import MODELLED, emulator
 from tests.support.locusts import locust
 
