@@ -34,6 +34,7 @@ from coldburst.planner.model.distributions import parse
 from coldburst.planner.model.fit import read_attempts
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.model.simulate import simulate
+from coldburst.planner.predict import SEEDS as SEEDS_OF_PLAN
 from coldburst.planner.predict import Figures, figures, predict
 from coldburst.record import run_json
 from coldburst.schedule import replay, stages
@@ -172,7 +173,7 @@ def coverage() -> bool:
             known = calibrated(true, seed)
             for name, text, settings in LOADS:
                 asked = stages.parse(text)
-                found = predict(known.with_settings(**settings), asked)
+                found = predict(known.with_settings(**settings), asked, first=1 + seed * SEEDS_OF_PLAN)
                 one = _simulated(true.with_settings(**settings), asked, 10_000 + seed)
                 for figure in NAMES:
                     hits[name, figure].append(found[figure].low <= getattr(one, figure) <= found[figure].high)

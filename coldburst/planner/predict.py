@@ -94,8 +94,10 @@ class Prediction:
         return self.ranges[name]
 
 
-def predict(scenario: Scenario, stages: Sequence[Stage], *, seeds: int = SEEDS, pool: Pool | None = None) -> Prediction:
-    """Simulates ``seeds`` runs. Each draws its own arrivals, times, workers and, for measured times, its own resample of them.
+def predict(
+    scenario: Scenario, stages: Sequence[Stage], *, seeds: int = SEEDS, first: int = 1, pool: Pool | None = None
+) -> Prediction:
+    """Simulates ``seeds`` runs, with the seeds from ``first`` on. Each draws its own arrivals, times, workers and, for measured times, its own resample of them.
 
     The resample carries what the measurement itself leaves uncertain (Barton, Nelson, Xie: Quantifying input uncertainty via simulation
     confidence intervals, INFORMS Journal on Computing 2014).
@@ -103,16 +105,16 @@ def predict(scenario: Scenario, stages: Sequence[Stage], *, seeds: int = SEEDS, 
     Raises:
         PredictionError: the setting leaves what was measured.
     """
-    return predict_all([scenario], stages, seeds=seeds, pool=pool)[0]
+    return predict_all([scenario], stages, seeds=seeds, first=first, pool=pool)[0]
 
 
 def predict_all(
-    scenarios: Sequence[Scenario], stages: Sequence[Stage], *, seeds: int = SEEDS, pool: Pool | None = None
+    scenarios: Sequence[Scenario], stages: Sequence[Stage], *, seeds: int = SEEDS, first: int = 1, pool: Pool | None = None
 ) -> list[Prediction]:
     """``predict`` for several scenarios, with the same seeds for each, so that they meet the same arrivals."""
     for scenario in scenarios:
         check(scenario)
-    tasks = [(scenario, seed) for scenario in scenarios for seed in range(1, seeds + 1)]
+    tasks = [(scenario, seed) for scenario in scenarios for seed in range(first, first + seeds)]
     run = partial(_one, stages)
     found = pool(run, tasks) if pool else [run(task) for task in tasks]
     return [_prediction(scenario, found[at * seeds : (at + 1) * seeds]) for at, scenario in enumerate(scenarios)]
