@@ -132,6 +132,7 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
     concurrency = settings.pop("concurrency")
     policy = _policy(kind, asked.scaler, asked.flashboot, settings, present)
     spread = asked.spread if asked.spread is not None else found.spread if found else SPREAD
+    measured_spread = asked.spread is None and found is not None and found.spread_measured
     client = Client(asked.max_in_flight, asked.deadline, Retries(asked.retries), found.overhead_s if found else 0.0)
     scenario = Scenario(
         policy,
@@ -142,6 +143,7 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
         curve,
         concurrency=_at_a_time(policy, concurrency, found),
         spread=spread,
+        spread_error=found.spread_error if measured_spread and found else 0.0,
         client=client,
         usd_per_s=_price(asked, about),
         every_s=getattr(asked, "every", 0.0),
@@ -150,7 +152,6 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
         with_report=found is not None and asked.service_time is None and asked.service_curve is None,
         cold_seen=not found or found.start is not None or asked.start is not None or asked.load is not None,
     )
-    measured_spread = asked.spread is None and found is not None and found.spread_measured
     sources = (
         ("service", source),
         ("start of a worker", start_source),

@@ -60,6 +60,7 @@ def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = N
         found.curve,
         concurrency=int(policy.scaler_value) if policy.kind == "LOAD_BALANCER" else found.concurrency,
         spread=found.spread,
+        spread_error=found.spread_error,
         client=client_of(about, found.overhead_s),
         usd_per_s=usd_per_s,
         concurrency_seen=found.concurrency,

@@ -120,7 +120,8 @@ def check(plan: Plan, plan_folder: Path, folder: Path, due_s: Sequence[float], m
 def _changes(planned: Scenario, found: fit.Fit, about: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What of the scenario becomes what in the run, by assumption."""
     service = {"service": found.service, "curve": found.curve, "with_report": True}
-    changes: dict[str, dict[str, Any]] = {"service": service | ({"spread": found.spread} if found.spread_measured else {})}
+    differ = {"spread": found.spread, "spread_error": found.spread_error} if found.spread_measured else {}
+    changes: dict[str, dict[str, Any]] = {"service": service | differ}
     if found.start is not None:
         changes["start"] = {"start": found.start, "load": NOTHING}
     return changes | {"client": {"client": client_of(about, found.overhead_s)}}

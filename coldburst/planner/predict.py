@@ -14,10 +14,13 @@ from coldburst.planner.model.simulate import simulate
 from coldburst.randomness import stream
 from coldburst.record.attempt import OUTCOMES, Attempt, response_s
 from coldburst.schedule.stages import Stage
+from coldburst.serverless.simulation.service_curve import ServiceCurve
 
 SEEDS = 20
 # Of the interval: nine of ten runs end inside it, if the endpoint is as assumed.
 LEVEL = 0.9
+# A worker takes some time for a job, however much they differ.
+MOST_SPREAD = 0.9
 
 
 def figure_text(value: float) -> str:
@@ -94,13 +97,12 @@ class Prediction:
         return self.ranges[name]
 
 
-def predict(
-    scenario: Scenario, stages: Sequence[Stage], *, seeds: int = SEEDS, first: int = 1, pool: Pool | None = None
-) -> Prediction:
-    """Simulates ``seeds`` runs, with the seeds from ``first`` on. Each draws its own arrivals, times, workers and, for measured times, its own resample of them.
+def predict(scenario: Scenario, stages: Sequence[Stage], *, seeds: int = SEEDS, first: int = 1, pool: Pool | None = None) -> Prediction:
+    """Simulates ``seeds`` runs, with the seeds from ``first`` on.
 
-    The resample carries what the measurement itself leaves uncertain (Barton, Nelson, Xie: Quantifying input uncertainty via simulation
-    confidence intervals, INFORMS Journal on Computing 2014).
+    Each draws its own arrivals, times and workers, and what the measurement leaves uncertain: another resample of measured times, another
+    difference between workers (Barton, Nelson, Xie: Quantifying input uncertainty via simulation confidence intervals, INFORMS Journal on
+    Computing 2014).
 
     Raises:
         PredictionError: the setting leaves what was measured.
@@ -129,6 +131,11 @@ def check(scenario: Scenario) -> None:
             "measure that setting, or give the service times as --service-curve 1:0.3,8:0.4"
         )
     stated = scenario.curve.jobs
+    if seen and scenario.concurrency < stated[0]:
+        raise PredictionError(
+            f"the run shows at least {stated[0]:g} at a time on a worker, so {scenario.concurrency} at a time cannot be predicted from it: "
+            "measure that setting, or give the service times as --service-curve 1:0.3,8:0.4"
+        )
     if not seen and len(stated) > 1 and scenario.concurrency > stated[-1]:
         raise PredictionError(
             f"the service curve {scenario.curve} ends at {stated[-1]:g} at a time on a worker, so {scenario.concurrency} at a time cannot "
@@ -153,12 +160,19 @@ def _one(stages: Sequence[Stage], task: Task) -> Result:
 
 
 def _resampled(scenario: Scenario, rng: random.Random) -> Scenario:
-    """The scenario as another calibration might have measured it: its times, and the workers that it happened to get."""
+    """The scenario as another calibration might have measured it: its times, its workers, and what it does not show."""
     service, start, load = (getattr(scenario, name).resampled(rng) for name in ("service", "start", "load"))
+    spread, curve, error = scenario.spread, scenario.curve, scenario.spread_error
+    if error:
+        spread = min(max(rng.uniform(spread - error, spread + error), 0.0), MOST_SPREAD)
     if scenario.workers_seen and service.form == "measured":
         # A uniform spread has a standard deviation of a root of three less.
-        service = service.scaled(math.exp(rng.gauss(0, scenario.spread / (3 * scenario.workers_seen) ** 0.5)))
-    return replace(scenario, service=service, start=start, load=load)
+        service = service.scaled(math.exp(rng.gauss(0, spread / (3 * scenario.workers_seen) ** 0.5)))
+    if scenario.concurrency_seen and (fewest := curve.jobs[0]) > 1:
+        # A job alone was not seen: it takes as long as beside others, or its share of that, or anything between.
+        alone = rng.uniform(1 / fewest, 1)
+        service, curve = service.scaled(alone), ServiceCurve((1, *curve.jobs), (alone, *curve.seconds))
+    return replace(scenario, service=service, start=start, load=load, spread=spread, curve=curve)
 
 
 def figures(rows: Sequence[Attempt], start_s: float, execution_s: float, idle_s: float, usd_per_s: float, end_s: float) -> Figures:

@@ -81,15 +81,16 @@ def recommended_axes(question: Question, given: Mapping[str, Sequence[float]]) -
     """The settings that a search looks at: those given, and usual values for the others."""
     scenario = question.scenario
     most = int(max(given.get("workers_max", (MOST,))))
+    fewest = scenario.curve.jobs[0] if scenario.concurrency_seen else 1
     axes: dict[str, Sequence[float]] = {
         "workers_min": sorted({count for count in MINIMA if count <= most}),
         "workers_max": range(1, most + 1),
         "idle_timeout_s": IDLE_S,
-        "concurrency": sorted({jobs for jobs in (1, 2, 4, 8) if jobs <= scenario.concurrency_seen}) or (scenario.concurrency,),
+        "concurrency": sorted({jobs for jobs in (1, 2, 4, 8) if fewest <= jobs <= scenario.concurrency_seen}) or (scenario.concurrency,),
     }
     if scenario.policy.kind == "LOAD_BALANCER":
         del axes["concurrency"]
-        axes["scaler_value"] = sorted({1, int(scenario.policy.scaler_value)})
+        axes["scaler_value"] = sorted({value for value in (1, int(scenario.policy.scaler_value)) if value >= fewest})
     return axes | {name: tuple(values) for name, values in given.items() if name != "workers_max" or len(values) > 1}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from coldburst.planner import run_directory
 from coldburst.planner.model import fit
-from coldburst.planner.predict import PredictionError, check
+from coldburst.planner.predict import PredictionError, check, predict
 from coldburst.schedule import stages
 from coldburst.serverless.simulation.service_curve import ServiceCurve
 from tests.planner.test_simulate import BALANCER, scenario
@@ -45,6 +45,32 @@ def test_a_curve_comes_from_requests_that_shared_a_worker(tmp_path):
     assert found.curve.factor(1) == 1.0
     assert found.curve.factor(4) == pytest.approx(2.5, rel=0.05)
     assert median(found.service.numbers) == pytest.approx(2.0, rel=0.02)
+
+
+def test_a_run_that_never_left_a_job_alone_bounds_how_long_that_takes(tmp_path):
+    """A job alone takes 2 s, and 4 s as one of 4: the run shows the 4 s only, so alone is between 1 s and 4 s."""
+    curve = ServiceCurve((1, 4), (1.0, 2.0))
+    one = scenario("2", curve=curve, platform={"slot_s": 0.0}, concurrency=4, workers_min=1, workers_max=1, scaler_value=4, **BALANCER)
+    found = fit.fit(written(tmp_path, one, stages.parse("level 40 4 at a time")), 4)
+    assert (found.curve.jobs, found.concurrency) == ((4,), 4)
+    known = replace(one, service=found.service, curve=found.curve, concurrency_seen=4, workers_seen=1)
+    alone, full = (predict(known, stages.parse(text), seeds=100)["p50_s"] for text in ("level 10 1 at a time", "level 40 4 at a time"))
+    assert 1.0 <= alone.low < 1.3
+    assert 3.7 < alone.high <= 4.05
+    assert full.low == pytest.approx(4.0, rel=0.02)
+    assert full.high == pytest.approx(4.0, rel=0.02)
+    with pytest.raises(PredictionError, match="the run shows at least 4 at a time on a worker, so 2 at a time cannot be predicted"):
+        check(replace(known, concurrency=2))
+
+
+def test_how_much_workers_differ_is_as_uncertain_as_chance_makes_it(tmp_path):
+    burst = stages.parse("burst 30")
+    found = fit.fit(written(tmp_path, scenario("lognormal:5:0.25", workers_max=4), burst))
+    assert found.spread_measured
+    assert 0.05 < found.spread_error < 0.25
+    constant = fit.fit(written(tmp_path, scenario("5", workers_max=4, platform={"report_s": 0.0}), burst))
+    assert constant.spread_measured
+    assert constant.spread_error < 0.01
 
 
 def test_workers_that_differ_are_measured_as_such(tmp_path):

@@ -168,7 +168,7 @@ def test_a_grid_keeps_the_values_that_tell_most():
 
 def test_a_balancer_takes_twice_the_requests_where_a_worker_had_them(tmp_path):
     wide = scenario("2", concurrency=4, workers_min=1, workers_max=1, scaler_value=4, **BALANCER)
-    folder = run_directory.write(tmp_path, wide, stages.parse("steady 60s 1/s"), 1)
+    folder = run_directory.write(tmp_path, wide, stages.parse("slow 24s 0.25/s, steady 60s 1/s"), 1)
     settings = SETTINGS | {"workers_min": 1, "workers_max": 1, "scaler": "REQUEST_COUNT", "scaler_value": 1}
     found = what_if(real(folder, settings), [float(at) for at in range(60)], {}, PRICE)
     twice = found.alternatives[2]

@@ -36,12 +36,13 @@ class Fit:
     """What a run shows of its endpoint; times in seconds.
 
     Attributes:
-        service: of a job alone on its worker.
-        curve: how much longer it takes beside others.
+        service: of a job beside the fewest others that the run shows well: the first point of ``curve``, mostly alone.
+        curve: how much longer it takes beside more.
         concurrency: most jobs at a time on one worker.
         start: launch of a worker to its readiness; None where no worker started during the run.
         spread: how much workers differ, as a share of their mean; SPREAD where it cannot be measured.
         spread_measured: whether it was.
+        spread_error: by how much it may be off, since times differ by chance too.
         workers: how many workers answered.
         overhead_s: median time of a request outside queue and worker.
         kind: QUEUE or LOAD_BALANCER.
@@ -56,6 +57,7 @@ class Fit:
     overhead_s: float
     kind: str
     workers: int = 0
+    spread_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +98,20 @@ def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
         )
     beside = _beside(served)
     service, curve = _by_concurrency(served, beside)
-    spread = _spread(served, beside)
+    differ = _spread(served, beside)
+    spread, spread_error = differ or (SPREAD, 0.0)
     overheads = [overhead_s for row in rows if (overhead_s := _overhead_s(row)) is not None]
     return Fit(
         service=service,
         curve=curve,
         concurrency=max(count for _, count in beside),
         start=_starts(folder / "events.csv", rows, served),
-        spread=SPREAD if spread is None else spread,
-        spread_measured=spread is not None,
+        spread=spread,
+        spread_measured=differ is not None,
         overhead_s=max(median(overheads), 0.0) if overheads else 0.0,
         kind=kind,
         workers=len({one.worker_id for one in served}),
+        spread_error=spread_error,
     )
 
 
@@ -172,17 +176,18 @@ def _beside(served: Sequence[_Served]) -> list[tuple[_Served, int]]:
 
 
 def _by_concurrency(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) -> tuple[Distribution, ServiceCurve]:
+    """Times at the fewest jobs at a time that are known well, and how they grow from there."""
     levels: dict[int, list[float]] = defaultdict(list)
     for one, jobs in beside:
         levels[jobs].append(one.took_s)
     known = {jobs: median(took_s) for jobs, took_s in sorted(levels.items()) if len(took_s) >= LEAST_EACH}
     if list(known) == [1] and (line := _straight(known[1], beside)):
         return measured(levels[1]), line
-    if len(known) < 2 or 1 not in known:
+    if not known:
         return measured([one.took_s for one in served]), ALONE
-    factors = tuple(took_s / known[1] for took_s in known.values())
-    curve = ServiceCurve(tuple(known), factors)
-    return measured([one.took_s / curve.factor(jobs) for one, jobs in beside]), curve
+    fewest = min(known)
+    curve = ServiceCurve(tuple(known), tuple(took_s / known[fewest] for took_s in known.values()))
+    return measured([one.took_s / curve.factor(jobs) for one, jobs in beside if jobs >= fewest]), curve
 
 
 def _straight(alone_s: float, beside: Sequence[tuple[_Served, int]]) -> ServiceCurve | None:
@@ -198,8 +203,8 @@ def _straight(alone_s: float, beside: Sequence[tuple[_Served, int]]) -> ServiceC
     return ServiceCurve((1, most), (1.0, 1 + grows * (most - 1)))
 
 
-def _spread(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) -> float | None:
-    """The largest difference of a worker's median from the mean of them, as a share; None with fewer than two well-known workers.
+def _spread(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) -> tuple[float, float] | None:
+    """The largest difference of a worker's median from their mean, as a share, and its error; None without two well-known workers.
 
     Times of workers that do not differ have medians that do: what chance alone makes, 1.25 standard errors, is taken off.
     """
@@ -216,7 +221,7 @@ def _spread(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) ->
     deviation_s = (sum((took_s - center_s) ** 2 for took_s in everything) / len(everything)) ** 0.5
     by_chance: float = 1.25 * deviation_s / min(map(len, known.values())) ** 0.5 / mean_s
     apart: float = max(abs(one / mean_s - 1) for one in medians)
-    return round(max(apart - by_chance, 0.0), 3)
+    return round(max(apart - by_chance, 0.0), 3), round(by_chance, 3)
 
 
 def _starts(events: Path, rows: Sequence[Attempt], served: Sequence[_Served]) -> Distribution | None:

@@ -38,11 +38,12 @@ class Scenario:
     """One endpoint under one setting.
 
     Attributes:
-        service: time of a job alone on its worker.
+        service: time of a job alone on its worker; if it was measured, beside the fewest others that were: the first point of ``curve``.
         curve: how much longer it takes beside others.
         start: container start of a worker, load of its model.
         concurrency: jobs at a time on one worker.
         spread: how much workers differ in speed, up and down: 0.15 = from 0.85 to 1.15 times the service time.
+        spread_error: by how much a measured one may be off, up and down.
         workers_seen: workers that the service time was measured on; 0 = stated, not measured.
         concurrency_seen: most jobs at a time on a worker that the service time is known for; 0 = stated, not measured.
         usd_per_s: price of a worker-second; 0 = unknown.
@@ -59,6 +60,7 @@ class Scenario:
     curve: ServiceCurve = ALONE
     concurrency: int = 1
     spread: float = SPREAD
+    spread_error: float = 0.0
     client: Client = field(default_factory=Client)
     usd_per_s: float = 0.0
     every_s: float = 0.0
