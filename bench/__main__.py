@@ -53,6 +53,7 @@ STUDIES = {
     "decisions": "how often a sweep picks the right setting",
     "fidelity": "the platform model against public traces; --write writes docs/fidelity.md",
     "planner": "errors of plans against runs, and how often their ranges hold",
+    "recommend": "whether recommended settings meet their objectives, and what cheaper ones do",
     "next_burst": "how often a burst's interval covers the next burst",
     "peak": "CPU of a request and the highest rate in an open loop, beside another commit: --base COMMIT",
     "soak": "a long distributed run: memory, rows, send delay",
