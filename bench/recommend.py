@@ -36,8 +36,8 @@ CALIBRATIONS, TRUTH = 10, 40
 # Of ten recommended settings: how many meet the objective in one run, and how many next cheaper ones may; and how much dearer than the
 # cheapest they may be, in the median.
 LEAST_MET, MOST_CHEAPER, MOST_DEARER = 9, 1, 0.05
-# A setting counts as cheaper from this share on.
-CHEAPER = 0.01
+# A setting counts as cheaper from this share on: the median cost over TRUTH runs is known to about 1 %.
+CHEAPER = 0.02
 AXES: Mapping[str, Sequence[float]] = {"workers_min": (0, 1, 2, 4), "workers_max": range(1, 9), "idle_timeout_s": (5.0, 30.0)}
 # Kind, load, objective.
 CASES = (
