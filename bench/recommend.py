@@ -64,7 +64,7 @@ class Found(NamedTuple):
 
 
 def simulated() -> bool:
-    """Prints what becomes of the recommendations of each case; whether the limits hold."""
+    """Prints how recommended settings fare in each case; whether the limits hold."""
     held = True
     for kind, load, objective in CASES:
         with processes(1000) as pool:
@@ -119,7 +119,8 @@ def sockets() -> bool:
             if best is None:
                 sys.exit(f"no setting was found for {objective}")
             asked = {name: best.prediction.scenario.settings[name] for name in AXES}
-            less = asked | {"workers_max": asked["workers_max"] - 1}
+            most = asked["workers_max"] - 1
+            less = asked | {"workers_max": most, "workers_min": min(asked["workers_min"], most)}
             made = list(pool.map(lambda settings: send(load, {**usual, **settings}, 2, place), (asked, less)))  # noqa: B023
             met = [all(one.met(value_of(ran.figures, one)) for one in objectives) for ran in made]
             held &= met == [True, False]
