@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from ..runs.disk_columns import rows_at
 from ..statistics.percentiles import nearest_rank
 from ..tables.cold_start_rule import CONDITIONS, PARTS
 from ..tables.run_tables import Tables
@@ -17,6 +17,10 @@ from . import bins, layout
 from .bins import Floats, evenly, floats
 from .layout import x_axis, x_positions
 from .style import INK, MARKS, PHASES, MissingPlot, Plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BINS = 48
 SLOWEST = 20
@@ -90,7 +94,7 @@ def waterfall(tables: Tables) -> Plot | MissingPlot:
     slowest = np.argsort(-np.nan_to_num(ended, nan=-1.0), kind="stable")[:SLOWEST] if len(ended) < 100_000 else top_places(ended)
     slowest = slowest[~np.isnan(ended[slowest])]
     chosen = [*_by_condition(rows, ended), *(("slowest", _name(rows, place), place) for place in slowest)]
-    picked = rows.iloc[[place for _, _, place in chosen]]
+    picked = rows_at(rows, [place for _, _, place in chosen])
     data = pd.DataFrame({"part": [part for part, _, _ in chosen], "label": [label for _, label, _ in chosen], "seq": picked.index})
     data = data.assign(outcome=picked["outcome"].to_numpy(dtype=object), response_s=picked["response_s"].to_numpy(), **phases(picked))
     caption = f"The {plural(len(slowest), 'slowest request')} of {int((~np.isnan(ended)).sum()):,} that ended, from when they were due. "
@@ -119,9 +123,9 @@ def _by_condition(rows: pd.DataFrame, response: Floats) -> list[tuple[str, str, 
 
 
 def _name(rows: pd.DataFrame, place: int) -> str:
-    row = rows.iloc[place]
-    said = str(row["stage"]) if row["outcome"] == "ok" else str(row["outcome"])
-    return f"#{rows.index[place] + 1} {layout.shortened(said, STAGE_LENGTH if row['outcome'] == 'ok' else 99)}"
+    outcome = str(rows["outcome"].iloc[place])
+    said = str(rows["stage"].iloc[place]) if outcome == "ok" else outcome
+    return f"#{rows.index[place] + 1} {layout.shortened(said, STAGE_LENGTH if outcome == 'ok' else 99)}"
 
 
 def _draw_waterfall(figure: Figure, data: pd.DataFrame) -> None:
@@ -167,7 +171,7 @@ def burst(tables: Tables) -> Plot | MissingPlot:
     ended = np.flatnonzero(~np.isnan(floats(rows, "response_s"))) if len(rows) else np.array([])
     if not len(ended):
         return MissingPlot(name, title, "no request ended")
-    shown = rows.iloc[ended[evenly(len(ended), MOST_BARS)]]
+    shown = rows_at(rows, ended[evenly(len(ended), MOST_BARS)])
     from_s = floats(shown, "scheduled_s") + _known(shown, "upload_s")
     span_s = float(np.nanmax(floats(rows, "done_s")) - from_s.min())
     slivers = bool(np.percentile(floats(shown, "response_s"), 95) < SLIVER * span_s)

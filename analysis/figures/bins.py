@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..runs import csv_columns
+
 Floats = NDArray[np.float64]
 MOST = 240  # bins over the width of a figure
 _NICE = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600)
@@ -52,7 +54,7 @@ def evenly(total: int, most: int) -> NDArray[np.intp]:
 
 def floats(rows: pd.DataFrame, name: str) -> Floats:
     """A column as floats with NaN for empty cells, a view if possible."""
-    return np.asarray(rows[name].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+    return csv_columns.floats(rows[name])
 
 
 def codes(values: pd.Series[Any], names: list[str]) -> NDArray[np.int8]:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from coldburst.lines import one_line
 
-# The largest magnitude of a time, count or size; whole numbers up to it are exact as floats.
-MOST = 1e15
+from .disk_columns import GrowingColumn, column_on_disk, is_large, masked, on_disk, release
+
 BLOCK = 1 << 24
 # Rows parsed at a time: text and intermediate values of more are not in memory.
 ROWS = 100_000
-# Characters per cell; the default limit of csv is 131,072.
-WIDEST = 1 << 28
 # The dtypes of texts.
 TEXTS = ("str", "category")
 # The spellings that pandas reads as booleans.
@@ -51,15 +49,6 @@ def _fits(cell: str, dtype: str) -> bool:
     except ValueError:
         return False
     return not math.isnan(value) and (dtype == "float64" or (value.is_integer() and abs(value) < 2.0 ** (int(dtype[3:]) - 1)))
-
-
-def csv_cells(text: str, separator: str = ",") -> Iterator[list[str]]:
-    """The rows of a CSV text, with cells of any length; raises csv.Error if it is not CSV."""
-    before = csv.field_size_limit(WIDEST)
-    try:
-        yield from csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    finally:
-        csv.field_size_limit(before)
 
 
 def whole_lines(path: Path) -> tuple[int, str]:
@@ -100,14 +89,18 @@ def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, A
     with path.open("rb") as file, np.errstate(invalid="raise", over="raise"):  # 1e20 for a whole number
         lines = io.TextIOWrapper(io.BufferedReader(_Start(file, end)), "utf-8-sig", "replace", "")
         blocks = pd.read_csv(lines, dtype=plain, usecols=list(plain), keep_default_na=False, na_values=empty, chunksize=ROWS)
-        parts = [{name: block[name].array for name in plain} for block in blocks]
-    return {name: _whole([part.pop(name) for part in parts], dtype) for name, dtype in dtypes.items()}
+        columns = {name: _growing(dtype) for name, dtype in dtypes.items()}
+        for block in blocks:
+            for name, column in columns.items():
+                column.append(block[name].array)
+    return {name: columns.pop(name).whole() for name in dtypes}
 
 
 def reorder(columns: dict[str, Any], order: Any) -> None:
     """Reorders the rows of ``columns`` one column at a time, to save memory."""
     for name, column in columns.items():
-        columns[name] = column.take(order)
+        columns[name] = column_on_disk(column.take(order))
+        release()
 
 
 class _Start(io.RawIOBase):
@@ -127,21 +120,50 @@ class _Start(io.RawIOBase):
         return len(block)
 
 
-def _whole(parts: list[Any], dtype: str) -> Any:
-    """One column from its blocks."""
-    if dtype in TEXTS:
-        return _categories(parts) if dtype == "category" else _categories(parts).astype("str")
-    return pd.concat([pd.Series(part, copy=False) for part in parts], ignore_index=True).array
+class _Numbers:
+    """Numbers and flags; a dtype with a capital letter, and boolean, may miss some."""
+
+    def __init__(self, dtype: str) -> None:
+        self._plain = np.dtype(dtype.lower() if dtype != "boolean" else bool)
+        self._values, self._missing = GrowingColumn(self._plain), None if dtype == "float64" else GrowingColumn(bool)
+
+    def append(self, block: Any) -> None:
+        """Adds a block."""
+        if self._missing is None:
+            self._values.append(block.to_numpy())
+        else:
+            self._values.append(block.to_numpy(self._plain, na_value=self._plain.type(0)))
+            self._missing.append(block.isna())
+
+    def whole(self) -> Any:
+        """All values."""
+        return self._values.whole() if self._missing is None else masked(self._values.whole(), self._missing.whole())
 
 
-def _categories(parts: list[Any]) -> Any:
-    """One categorical of several, with sorted categories, each on one line; a cell that a short row lacks is ""."""
-    names = [[*map(one_line, part.categories), *([""] if (part.codes < 0).any() else [])] for part in parts]
-    kept = sorted(set().union(*names))
-    places = {name: place for place, name in enumerate(kept)}
-    width = np.min_scalar_type(-len(kept) - 1)
-    codes = [np.array([places[name] for name in of], dtype=width)[part.codes] for of, part in zip(names, parts, strict=True)]
-    return pd.Categorical.from_codes(np.concatenate(codes), dtype=pd.CategoricalDtype(pd.Index(kept, dtype="str")))
+class _Texts:
+    """Texts, each on one line, as a categorical with sorted categories; a cell that a short row lacks is ""."""
+
+    def __init__(self, dtype: str) -> None:
+        self._plain, self._places, self._codes = dtype == "str", dict[str, int](), GrowingColumn(np.int32)
+
+    def append(self, block: Any) -> None:
+        """Adds a block."""
+        names = [*map(one_line, block.categories), *([""] if (block.codes < 0).any() else [])]
+        places = [self._places.setdefault(name, len(self._places)) for name in names]
+        self._codes.append(np.array(places, dtype=np.int32)[block.codes])
+
+    def whole(self) -> Any:
+        """All texts."""
+        kept = sorted(self._places)
+        ranks = np.empty(len(kept), dtype=np.min_scalar_type(-len(kept) - 1))
+        ranks[[self._places[name] for name in kept]] = np.arange(len(kept))
+        codes = on_disk(ranks[self._codes.whole()])
+        found = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(pd.Index(kept, dtype="str")), validate=False)
+        return found.astype("str") if self._plain else found
+
+
+def _growing(dtype: str) -> _Numbers | _Texts:
+    return _Texts(dtype) if dtype in TEXTS else _Numbers(dtype)
 
 
 Floats = NDArray[np.float64]
@@ -152,11 +174,15 @@ Places = NDArray[np.intp]
 
 def integers(column: Any) -> Numbers:
     """A column of whole numbers without gaps as an array, a view if possible."""
+    if is_large(column):
+        release()
     values: Numbers = pd.Series(column, copy=False).to_numpy(dtype=np.int64)
     return values
 
 
 def floats(column: pd.Series[Any]) -> Floats:
     """A column of numbers as an array with NaN for empty cells, a view if possible."""
+    if is_large(column):
+        release()
     values: Floats = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return values

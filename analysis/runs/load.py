@@ -18,7 +18,9 @@ from coldburst.record import attempt, run_json
 from coldburst.record.attempt import COLUMNS, OUTCOMES
 
 from . import csv_columns, locust_csv
-from .csv_columns import MOST, Numbers, Places, integers
+from .csv_cells import MOST
+from .csv_columns import Numbers, Places, integers
+from .disk_columns import release
 from .locust_csv import LocustTotals
 
 EXAMPLE = "runs/20261121-091502-burst"
@@ -28,7 +30,7 @@ ATTEMPTS, EVENTS, GENERATOR, ENDPOINT, STAGES = (
     for columns in (COLUMNS, attempt.EVENTS, attempt.GENERATOR, attempt.ENDPOINT, attempt.STAGES)
 )
 # Text columns with few distinct values, stored as categories.
-REPEATED = ("outcome", "phase", "worker_id", "generator", "error")
+REPEATED = ("stage", "outcome", "phase", "worker_id", "tokens_from", "generator", "error")
 # Columns whose values stay far below 2³¹.
 SMALL = ("attempt", "polls", "status", "platform_retries")
 # Columns that no table or figure uses; without them a large run needs half the memory.
@@ -197,6 +199,7 @@ def _columns(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tu
         raise RunError(f"{path} has a row without {holes[0]!r}, which every row needs")
     for name in (name for name in read if dtypes[name] in ("float64", "Int64")):
         _bounded(path, name, read[name])
+        release()
     n = len(read[needed[0]])
     return {name: read[name] if name in read else _empty_column(n, dtype) for name, dtype in dtypes.items()}
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from coldburst.lines import one_line
 
-from .csv_columns import MOST, csv_cells
+from .csv_cells import MOST, csv_cells
 
 COUNTS = ("Request Count", "Failure Count")
 # Columns of whole numbers.

@@ -14,6 +14,7 @@ from coldburst.record import run_json
 
 from ..tables.run_tables import Tables
 from . import csv_columns
+from .csv_cells import csv_cells
 from .load import Run, RunError, load
 
 TABLES = ("attempts", "events", "generator")
@@ -81,7 +82,7 @@ def whole_rows(path: Path) -> Iterator[list[str]]:
     if path.is_file():
         with path.open("rb") as file:
             text = file.read(csv_columns.whole_lines(path)[0]).decode("utf-8", errors="surrogateescape")
-        yield from csv_columns.csv_cells(text.removeprefix("\ufeff"))
+        yield from csv_cells(text.removeprefix("\ufeff"))
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

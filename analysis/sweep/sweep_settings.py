@@ -12,7 +12,7 @@ from coldburst.lines import one_line
 from coldburst.record.objectives import OF_SWEEPS, OPERATORS
 from coldburst.record.prices import Price
 
-from ..runs.csv_columns import MOST
+from ..runs.csv_cells import MOST
 from ..tables.price import live_price
 
 MOST_FAILURES = 0.05

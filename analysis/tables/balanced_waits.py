@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runs.csv_columns import Flags, Floats
+from ..runs.disk_columns import on_disk
 from ..statistics.percentiles import ascending, nearest_rank
 
 # Codes of ``FirstWaits.cold``; those above 0 are places in ``cold_start_rule.BY`` from 1.
@@ -113,14 +114,15 @@ def first_waits(lives: list[Life], sent_s: Floats, done_s: Floats, ok: Flags, st
     """The waits of the requests in ``lives``; ``starts``: how many starts are known."""
     n = len(sent_s)
     lives = [replace(life, rows=_by_arrival(life.rows, sent_s, done_s, limits)) for life in lives]
-    begun_s = np.full(n, np.nan)
+    begun_s = on_disk(np.full(n, np.nan))
     first = np.zeros(n, dtype=bool)
     for life in lives:
         _follow(life, sent_s, done_s, limits, begun_s, first)
     usual = Usual.of([*(done_s - begun_s)[ok & ~np.isnan(begun_s)]])
-    wait_s = np.where(first, np.nan, begun_s - sent_s)
+    wait_s = on_disk(np.where(first, np.nan, begun_s - sent_s))
     cold, ready_s = np.zeros(n, dtype=np.int8), np.full(starts, np.nan)
-    found = FirstWaits(first, wait_s, wait_s.copy(), wait_s.copy(), cold, np.zeros(n), ready_s, usual)
+    least_s, most_s, load_s = on_disk(wait_s.copy()), on_disk(wait_s.copy()), on_disk(np.zeros(n))
+    found = FirstWaits(first, wait_s, least_s, most_s, cold, load_s, ready_s, usual)
     quick_s = _quick_s(lives, (done_s - sent_s), ok & ~first)
     for life in lives:
         rows = life.rows[first[life.rows]]

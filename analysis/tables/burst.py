@@ -79,8 +79,8 @@ def draws(of: Tables) -> tuple[Draw, ...]:
 
 
 def _is_cold(rows: pd.DataFrame) -> bool:
-    known = rows[rows["worker_id"].notna() & rows["cold"].notna()]
-    each = known.groupby(known["worker_id"].astype(str))["cold"].any()
+    known = rows.loc[rows["worker_id"].notna() & rows["cold"].notna(), ["worker_id", "cold"]]
+    each = known.groupby("worker_id", observed=True)["cold"].any()
     return len(each) > 0 and float(each.mean()) >= COLD_WORKERS
 
 

@@ -40,7 +40,7 @@ def cold_run(of: Tables) -> ColdRun | None:
     options = of.run.about.get("options")
     if not isinstance(options, dict) or OWN_OPTION not in options or of.requests.empty:
         return None
-    rows = of.requests[of.requests["outcome"] == "ok"]
+    rows = of.requests.loc[of.requests["outcome"] == "ok", ["stage", "cold", "response_s"]]
     stage = rows["stage"].astype(str)
     first, later = rows[stage.str.fullmatch(COLD_STAGE)], rows[stage.str.fullmatch(WARM_STAGE)]
     was_warm = first["cold"].eq(False).fillna(False)

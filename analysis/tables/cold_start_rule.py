@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..runs.csv_columns import Flags, Floats, floats
+from ..runs.disk_columns import on_disk
 from ..statistics.percentiles import ascending, nearest_rank
 from . import balanced_waits
 from .balanced_waits import OUTLIER_IQR, OUTLIER_N, OUTLIER_RATIO, FirstWaits, Life, Limits
@@ -113,8 +114,8 @@ def judge_cold_starts(
     limits = Limits(cold_after_s, SLACK_S, listed is not None, None if listed is None else listed.per_worker)
     firsts = _first_waits(attempts, placed, found, starts, ~reported, limits)
     found = replace(found, first=np.where(reported, found.first, firsts.first), job_s=np.fmin(found.job_s, firsts.ready_s))
-    wait_s = _wait(attempts, placed, firsts)
-    load_s = np.where(reported, 0.0, firsts.load_s)
+    wait_s = on_disk(_wait(attempts, placed, firsts))
+    load_s = on_disk(np.where(reported, 0.0, firsts.load_s))
     by, unknown = _cold(attempts, placed, found, starts, Waits(reported, wait_s, load_s), cold_after_s)
     judged = ~reported & placed.answered & attempts["cold"].isna().to_numpy()
     by[judged] = np.maximum(firsts.cold[judged], 0)
@@ -125,8 +126,8 @@ def judge_cold_starts(
         "start_s": placed.start_s,
         "first": found.first,
         "wait_s": wait_s,
-        "wait_least_s": np.where(reported, wait_s, firsts.least_s),
-        "wait_most_s": np.where(reported, wait_s, firsts.most_s),
+        "wait_least_s": on_disk(np.where(reported, wait_s, firsts.least_s)),
+        "wait_most_s": on_disk(np.where(reported, wait_s, firsts.most_s)),
         "cold": pd.arrays.BooleanArray(cold, unknown),
         "cold_by": pd.Categorical.from_codes(by, dtype=BY_TYPE),
         "condition": pd.Categorical.from_codes(condition, dtype=CONDITION_TYPE),
@@ -160,7 +161,7 @@ def _placed(attempts: pd.DataFrame) -> PlacedAttempts:
     worker, names = _codes(attempts["worker_id"])
     nowhere = np.isnan(start) | (outcome == "not_sent").to_numpy() | np.append(names == "", True)[worker]
     worker = np.where(nowhere, worker.dtype.type(-1), worker)
-    return PlacedAttempts(worker, names, sent, start, np.where(np.isnan(done), np.inf, done), answered & ~nowhere)
+    return PlacedAttempts(worker, names, sent, on_disk(start), on_disk(np.where(np.isnan(done), np.inf, done)), answered & ~nowhere)
 
 
 def _codes(texts: pd.Series[str]) -> tuple[Codes, pd.Index[str]]:
@@ -315,7 +316,7 @@ def _pace(rows: pd.DataFrame) -> tuple[Floats, Flags]:
 
 def _parts(placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, cold: Flags, waits: Waits) -> dict[str, Floats]:
     """The parts of the wait of cold attempts; NaN if the worker's start is unknown. Without load_s they add up to start − sent."""
-    columns = {name: np.full(len(cold), np.nan) for name in PARTS}
+    columns = {name: on_disk(np.full(len(cold), np.nan)) for name in PARTS}
     rows = np.flatnonzero(cold & (found.first | (waits.load_s > 0)))
     sent = placed.sent_s[rows]
     start = np.where(waits.reported[rows], placed.start_s[rows], sent + waits.wait_s[rows])
@@ -332,6 +333,6 @@ def _parts(placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, cold:
     for name, part in zip(PARTS, parts, strict=True):
         columns[name][rows[known]] = part[known]
     loads = rows[~known & (waits.load_s[rows] > 0)]
-    for name, value in zip(PARTS, (0.0, 0.0, np.where(waits.reported, waits.wait_s, 0.0)[loads], waits.load_s[loads]), strict=True):
+    for name, value in zip(PARTS, (0.0, 0.0, np.where(waits.reported[loads], waits.wait_s[loads], 0.0), waits.load_s[loads]), strict=True):
         columns[name][loads] = value
     return columns

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..runs.csv_columns import floats
+from ..runs.disk_columns import rows_at
 from ..statistics.percentiles import TimeSummary, time_summary
 from .cold_start_rule import BY, CONDITIONS, PARTS
 from .run_tables import Tables, cached_table
@@ -88,7 +89,7 @@ def cold_start_table(of: Tables) -> pd.DataFrame | None:
     if not judged["cold"].notna().any():
         return None
     shown = np.arange(len(judged)) if not is_shortened(of) else np.flatnonzero(judged["first"] | judged["cold"].fillna(False))
-    rows = pd.concat([of.attempts[_SHOWN].take(shown).reset_index(drop=True), judged.take(shown).reset_index(drop=True)], axis=1)
+    rows = pd.concat([rows_at(table, shown).reset_index(drop=True) for table in (of.attempts[_SHOWN], judged)], axis=1)
     rows = rows.sort_values(["seq", "attempt"], ignore_index=True)
     return rows.assign(**{name: rows[name].map({True: "true", False: "false"}) for name in ("first", "cold")})
 

@@ -19,6 +19,7 @@ from coldburst.record.attempt import OUTCOMES
 from coldburst.record.ledger import Ledger
 
 from ..runs.csv_columns import Places, floats, integers
+from ..runs.disk_columns import frame_on_disk, on_disk, release
 from ..runs.load import Run, begin_of_last, sorting_places
 from ..statistics.autocorrelation import lag1_autocorrelation
 from ..statistics.percentiles import TimeSummary, time_summary
@@ -61,7 +62,8 @@ class Tables:
     @cached_property
     def requests(self) -> pd.DataFrame:
         """See ``requests``; ``cold`` and the columns with it come from ``cold_judgement``."""
-        return requests(self.attempts.assign(**{str(name): column for name, column in self.cold_judgement.items()}))
+        judged = {str(name): column for name, column in self.cold_judgement.items()}
+        return frame_on_disk(requests(self.attempts.assign(**judged)))
 
     @cached_property
     def cold_after_s(self) -> float:
@@ -159,6 +161,7 @@ def cached_table(table: Callable[[Tables], T]) -> Callable[[Tables], T]:
     def kept(of: Tables) -> T:
         name = f"{table.__module__}.{table.__qualname__}"
         if name not in of.__dict__:
+            release()
             of.__dict__[name] = table(of)
         found: T = of.__dict__[name]
         return found
@@ -193,9 +196,9 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
     return rows.set_index("seq").assign(
         **{name: values for name, values in changed.items() if not np.shares_memory(values, floats(rows[name]))},
         tries=attempts_sent(rows, tried),
-        response_s=response_s,
-        service_s=done_s - floats(rows["sent_s"]),
-        lateness_s=lateness_s,
+        response_s=on_disk(response_s),
+        service_s=on_disk(done_s - floats(rows["sent_s"])),
+        lateness_s=on_disk(lateness_s),
     )
 
 

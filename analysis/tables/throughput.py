@@ -10,7 +10,8 @@ import pandas as pd
 
 from coldburst.lines import one_line
 
-from ..runs.csv_columns import MOST, Flags, Floats, floats
+from ..runs.csv_cells import MOST
+from ..runs.csv_columns import Flags, Floats, floats
 from ..runs.load import Run
 from ..statistics.percentiles import ascending, percentile, time_summary
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..runs.csv_columns import floats
+from ..runs.csv_columns import Floats, floats
 from ..statistics.percentiles import TimeSummary, time_summary
 from .throughput import wall_s
 
@@ -40,23 +42,38 @@ class Tokens:
 
 def tokens(rows: pd.DataFrame) -> Tokens | None:
     """The Tokens of ``rows`` (requests); None if no ok row has any."""
-    ok = rows[(rows["outcome"] == "ok") & ((rows["tokens_out"] > 0) | rows["ttft_s"].notna())]
-    if ok.empty:
+    ok = ((rows["outcome"] == "ok") & ((rows["tokens_out"] > 0) | rows["ttft_s"].notna())).fillna(False).to_numpy(dtype=bool)
+    n = int(ok.sum())
+    if not n:
         return None
-    ttft, out, known, span = floats(ok["ttft_s"]), floats(ok["tokens_out"]), ok["tokens_in"].dropna(), wall_s(rows)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        per_token = (floats(ok["service_s"]) - ttft) / (out - 1)
-    per_token[~np.isfinite(per_token)] = np.nan
-    gaps = ok["itl_max_s"].dropna()
+
+    def known(name: str) -> Floats:
+        """A column of those rows; one at a time, as there may be many."""
+        return floats(rows[name])[ok]
+
+    span = wall_s(rows)
+    generated = float(np.nansum(known("tokens_out")))
     return Tokens(
-        len(ok),
-        time_summary(ttft, len(ok)),
-        time_summary(per_token, len(ok)),
-        time_summary(floats(ok["itl_p50_s"]), len(ok)),
-        time_summary(floats(ok["itl_p95_s"]), len(ok)),
-        float(gaps.max()) if len(gaps) else None,
-        int(known.sum()) if len(known) else None,
-        int(np.nansum(out)),
-        float(np.nansum(out)) / span if span else None,
-        int((ok["tokens_from"] == "chunks").sum()),
+        n,
+        time_summary(known("ttft_s"), n),
+        time_summary(_per_token(*map(known, ("service_s", "ttft_s", "tokens_out"))), n),
+        time_summary(known("itl_p50_s"), n),
+        time_summary(known("itl_p95_s"), n),
+        _of_known(known("itl_max_s"), np.max),
+        None if (prompts := _of_known(known("tokens_in"), np.sum)) is None else int(prompts),
+        int(generated),
+        generated / span if span else None,
+        int((rows["tokens_from"] == "chunks").to_numpy(dtype=bool)[ok].sum()),
     )
+
+
+def _of_known(values: Floats, figure: Callable[[Floats], Any]) -> float | None:
+    there = values[~np.isnan(values)]
+    return float(figure(there)) if len(there) else None
+
+
+def _per_token(service_s: Floats, ttft_s: Floats, out: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each: Floats = (service_s - ttft_s) / (out - 1)
+    each[~np.isfinite(each)] = np.nan
+    return each

@@ -53,7 +53,7 @@ class Units:
 @cached_table
 def units(of: Tables) -> Units | None:
     """The Units of a run that is not a sweep; None if no answer has any."""
-    ok = of.requests[of.requests["outcome"] == "ok"]
+    ok = of.requests.loc[of.requests["outcome"] == "ok", ["units", *BY_COLUMN.values()]]
     name, counted, own = _counted(of, ok)
     if not len(counted) or not counted.sum() > 0:
         return None

@@ -64,7 +64,7 @@ class Fleet:
 
 def videos(rows: pd.DataFrame) -> Videos | None:
     """The Videos of ``rows`` (requests); None if no ok row has both phases."""
-    ok = rows[(rows["outcome"] == "ok") & rows["tts_s"].notna() & rows["video_s"].notna()]
+    ok = rows.loc[(rows["outcome"] == "ok") & rows["tts_s"].notna() & rows["video_s"].notna(), ["tts_s", "video_s", "audio_s"]]
     if ok.empty:
         return None
     speech, pictures, audio_s = floats(ok["tts_s"]), floats(ok["video_s"]), float(ok["audio_s"].sum())

@@ -118,7 +118,7 @@ def _unsent(attempts: pd.DataFrame) -> str:
 
 def _nothing_measured(tables: Tables) -> str:
     """Why the requests that were sent measure nothing: none was answered, or the key was refused each time; "" otherwise."""
-    sent = tables.attempts[tables.attempts["sent_s"].notna()]
+    sent = tables.attempts.loc[tables.attempts["sent_s"].notna(), ["outcome", "status", "error"]]
     # A job that was given up had been accepted, which was an answer.
     silent = ("unreachable",) if tables.run.kind == "queue" else ("unreachable", "abandoned")
     answered = sent[sent["status"].notna() | ~sent["outcome"].isin((*silent, "unfinished"))]

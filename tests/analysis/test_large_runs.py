@@ -1,6 +1,7 @@
 """Runs of many rows: the same figures as plain Python makes of them, whatever the order of the rows, in bounded memory."""
 
 import csv
+import errno
 import math
 from collections import Counter, defaultdict
 
@@ -10,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.report import report
 from analysis.report.metrics_json import metrics
-from analysis.runs import csv_columns
-from analysis.runs.load import ATTEMPTS, SMALL, UNREAD, load, sorting_places
+from analysis.runs import csv_columns, disk_columns
+from analysis.runs.load import ATTEMPTS, SMALL, UNREAD, RunError, load, sorting_places
 from analysis.tables.run_tables import Tables, attempts_sent, first_attempt_values, last_attempts
 from analysis.verdict.verdict import judge
 from bench.analysis import cost, write
 from coldburst.record.attempt import HEADER
 
 N = 50_000
-HANG_S, MOST_BYTES = 900, 1.5e9
+HANG_S, MOST_BYTES = 900, 1e9
 
 
 @pytest.fixture(scope="module")
@@ -248,3 +250,37 @@ def test_a_million_rows_take_no_more_than_their_memory(tmp_path):
     assert memory < MOST_BYTES
     assert wall_s < HANG_S
     (tmp_path / "run" / "attempts.csv").unlink()
+
+
+def test_columns_on_disk_give_the_same_report(tmp_path, monkeypatch):
+    """Every file of the report is the same, with each column in a file, and a read of one drops the pages of the others."""
+    write(tmp_path / "run", 6_000)
+    said = {}
+    for rows in (10**9, 500):
+        monkeypatch.setattr(disk_columns, "ROWS_IN_MEMORY", rows)
+        folder = tmp_path / f"report-{rows}"
+        report.write(report.report(load(tmp_path / "run")), folder, figures=False)
+        said[rows] = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert set(said[500]) >= {"metrics.json", "index.html", "report.md", "cold.csv"}
+    assert said[500] == said[10**9]
+
+
+def test_columns_of_a_large_run_are_mapped_from_files(tmp_path, monkeypatch):
+    write(tmp_path / "run", 3_000)
+    monkeypatch.setattr(disk_columns, "ROWS_IN_MEMORY", 500)
+    requests = Tables(load(tmp_path / "run")).requests
+    held = {name: disk_columns.is_mapped(requests[name].to_numpy()) for name in requests if requests[name].dtype == np.float64}
+    assert len(held) > len(ATTEMPTS) / 2
+    assert [name for name, on_disk in held.items() if not on_disk] == []
+
+
+def test_a_full_disk_says_where_room_is_needed(tmp_path, monkeypatch):
+    class Full:
+        def write(self, block):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    write(tmp_path / "run", 1_000)
+    monkeypatch.setattr(disk_columns, "ROWS_IN_MEMORY", 500)
+    monkeypatch.setattr(disk_columns.tempfile, "TemporaryFile", Full)
+    with pytest.raises(RunError, match=r"No space left on device in .*: set TMPDIR to a directory with room"):
+        load(tmp_path / "run")

@@ -157,7 +157,8 @@ def test_outcomes_tell_attempts_times_statuses_and_errors(mixed):
 
 
 def test_stages_keep_their_order_and_their_own_wall(mixed):
-    two = changed(mixed, scheduled("steady 10s 2/s, late 10s 2/s"), stage=mixed.attempts["stage"].where(mixed.attempts["seq"] < 20, "late"))
+    stage = mixed.attempts["stage"].astype("str").where(mixed.attempts["seq"] < 20, "late")
+    two = changed(mixed, scheduled("steady 10s 2/s, late 10s 2/s"), stage=stage)
     steady, late = by_stage(two.run, two.requests).to_dict("records")
     assert (steady["stage"], steady["planned"], steady["requests"], steady["ok"]) == ("steady", 20, 20, 20)
     assert steady["throughput_per_s"] == pytest.approx(20 / 12.5)
