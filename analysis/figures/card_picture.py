@@ -14,7 +14,6 @@ from matplotlib.image import imread
 
 from .style import FAINT, INK, STYLE
 
-FILE = "card.png"
 WIDTH, HEIGHT, DPI = 1200, 630, 100
 LEFT, RIGHT = 56, WIDTH - 56
 # Of DejaVu Sans, at a size of one pixel.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgb
-from matplotlib.ticker import FuncFormatter, NullLocator
 
+from . import matplotlib_modules as mpl
 from .bins import Floats, evenly
 from .layout import SMALL
 from .style import BLUE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST = 20_000  # marks; above this the density is drawn
 RARE = 2_500  # marks drawn over a density
@@ -99,15 +101,15 @@ def draw_cells(axes: Axes, cells: pd.DataFrame, unit: float = 1.0) -> None:
     across, up = (np.unique(cells[list(ends)].to_numpy()) for ends in (("x", "right"), ("y", "top")))
     grid = np.full((len(up) - 1, len(across) - 1), np.nan)
     grid[np.searchsorted(up, cells["y"]), np.searchsorted(across, cells["x"])] = cells["count"].astype("float64")
-    scale = LogNorm(1, max(float(cells["count"].max()), 2.0))
+    scale = mpl.colors.LogNorm(1, max(float(cells["count"].max()), 2.0))
     mesh = axes.pcolormesh(across, up * unit, grid, norm=scale, cmap=_deepening(), rasterized=True, zorder=1, linewidth=0)
     bar = axes.get_figure(root=True).colorbar(mesh, ax=axes, pad=0.01, aspect=30)  # type: ignore[union-attr]
     bar.set_label("requests in a cell", fontsize=SMALL)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    bar.ax.yaxis.set_minor_locator(mpl.ticker.NullLocator())
     bar.outline.set_visible(False)
 
 
-def _deepening() -> LinearSegmentedColormap:
+def _deepening() -> Any:
     """A colour map from nearly transparent to opaque, for light and dark pages."""
-    return LinearSegmentedColormap.from_list("deepening", [(*to_rgb(BLUE), 0.22), (*to_rgb(BLUE), 1.0)])
+    return mpl.colors.LinearSegmentedColormap.from_list("deepening", [(*mpl.colors.to_rgb(BLUE), 0.22), (*mpl.colors.to_rgb(BLUE), 1.0)])

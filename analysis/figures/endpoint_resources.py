@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..tables.run_tables import Tables
 from . import layout
 from .style import BLUE, GREEN, QUEUED, Plot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESOURCES = ("cpu", "rss_bytes", "gpu_memory_bytes", "gpu_utilisation")
 MOST_SAMPLES = 600

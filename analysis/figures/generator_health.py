@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ..tables.run_tables import Tables
 from ..text.number_format import plural, seconds
@@ -15,6 +15,10 @@ from .bins import floats
 from .dense_scatter import ScatterPoints
 from .layout import PIXELS_FROM, x_axis, x_positions
 from .style import BLUE, GREEN, QUEUED, MissingPlot, Plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_SAMPLES = 600
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path
-from matplotlib.textpath import text_to_path
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, MultipleLocator
 
+from . import matplotlib_modules as mpl
 from .bins import Floats, floats
 from .style import FAINT, RED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SMALL = 9
 NARROW_IN = 5.0  # narrower figures are for phones
@@ -33,14 +31,14 @@ _KEY = {"borderpad": 0.2, "handlelength": 1.4, "handletextpad": 0.5, "columnspac
 
 def narrow(of: Figure | Axes) -> bool:
     """Whether the figure is for a phone."""
-    figure = of if isinstance(of, Figure) else of.get_figure(root=True)
+    figure = of.get_figure(root=True)
     return figure is not None and figure.get_figwidth() < NARROW_IN
 
 
 @cache
 def width_pt(text: str, size: float = SMALL) -> float:
     """The width of ``text`` in points in matplotlib's font, which is wider than most."""
-    return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0])
+    return float(mpl.textpath.text_to_path.get_text_width_height_descent(text, mpl.font_manager.FontProperties(size=size), False)[0])
 
 
 def legend(axes: Axes) -> None:
@@ -107,8 +105,10 @@ def boxes(axes: Axes, left: Floats, right: Floats, bottom: Floats, top: Floats, 
     """Rectangles of one colour as a single path, a tenth of the size of separate ones; the edge keeps slivers visible."""
     corners = [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]
     points = np.stack([np.stack(np.broadcast_arrays(x, y), axis=-1) for x, y in corners], axis=1).reshape(-1, 2)
-    codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(points) // 5)
-    axes.add_patch(PathPatch(Path(points, codes), facecolor=colour, edgecolor=colour, linewidth=0.3, label=label or "_"))
+    path = mpl.path.Path
+    codes = np.tile([path.MOVETO, path.LINETO, path.LINETO, path.LINETO, path.CLOSEPOLY], len(points) // 5)
+    look = {"facecolor": colour, "edgecolor": colour, "linewidth": 0.3}
+    axes.add_patch(mpl.patches.PathPatch(path(points, codes), label=label or "_", **look))
     axes.autoscale_view()
 
 
@@ -117,24 +117,30 @@ def time_unit(span_s: float) -> tuple[float, str]:
     return next((unit_s, name) for least, unit_s, name in UNITS if max(span_s, 0.0) >= least)
 
 
-class _Steps(MultipleLocator):
-    """Ticks every ``step``, or a few anywhere if the axis is far longer than expected after a clock step."""
+@cache
+def _steps() -> Any:
+    """The class of the ticks of a time axis; made when matplotlib is there."""
 
-    def __init__(self, step: float) -> None:
-        super().__init__(step)
-        self._step = step
+    class Steps(mpl.ticker.MultipleLocator):  # type: ignore[misc]
+        """Ticks every ``step``, or a few anywhere if the axis is far longer than expected after a clock step."""
 
-    def tick_values(self, vmin: float, vmax: float) -> Any:
-        """The ticks from ``vmin`` to ``vmax``."""
-        far = abs(vmax - vmin) > MOST_TICKS * self._step
-        return MaxNLocator(4).tick_values(vmin, vmax) if far else super().tick_values(vmin, vmax)
+        def __init__(self, step: float) -> None:
+            super().__init__(step)
+            self._step = step
+
+        def tick_values(self, vmin: float, vmax: float) -> Any:
+            """The ticks from ``vmin`` to ``vmax``."""
+            far = abs(vmax - vmin) > MOST_TICKS * self._step
+            return mpl.ticker.MaxNLocator(4).tick_values(vmin, vmax) if far else super().tick_values(vmin, vmax)
+
+    return Steps
 
 
 def time_axis(axes: Axes, label: str, end_s: float, start_s: float = 0.0) -> None:
     """The x axis in seconds, minutes or hours; ``label`` has a ``{unit}``."""
     unit_s, name = time_unit(end_s - start_s)
-    axes.xaxis.set_major_locator(_Steps(_step(end_s - start_s, unit_s, 4 if narrow(axes) else 9)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit_s:g}"))
+    axes.xaxis.set_major_locator(_steps()(_step(end_s - start_s, unit_s, 4 if narrow(axes) else 9)))
+    axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value / unit_s:g}"))
     axes.set_xlabel(label.format(unit=name))
 
 
@@ -147,20 +153,20 @@ def _step(span_s: float, unit_s: float, ticks: int) -> float:
 
 def whole_numbers(axes: Axes) -> None:
     """A few integer ticks on the y axis."""
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(nbins=4, integer=True))
 
 
 def percents(axes: Axes) -> None:
     """The y axis in percent."""
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.3g} %"))
+    axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value * 100:.3g} %"))
 
 
 def by_ratio(axes: Axes, least: float, most: float) -> None:
     """The y axis from zero, logarithmic above ``least``."""
     axes.set_yscale("symlog", linthresh=least * 0.8, linscale=0.3)
     powers = 10.0 ** np.arange(math.ceil(math.log10(least * 1.3)), math.log10(most) + 1e-9)
-    axes.yaxis.set_major_locator(FixedLocator([0.0, *powers]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(mpl.ticker.FixedLocator([0.0, *powers]))
+    axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def limit(axes: Axes, value: float, text: str) -> None:

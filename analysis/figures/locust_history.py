@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..runs import locust_csv
 from ..runs.locust_csv import CUMULATIVE, SAID, LocustTotals
 from . import layout
 from .style import BLUE, FAILED, GREEN, INK, ORANGE, MissingPlot, Plot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NO_HISTORY = "it needs a _stats_history.csv with at least two rows"
 

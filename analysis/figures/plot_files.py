@@ -17,8 +17,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ..text import sheet
-from . import layout, style
-from .style import STYLE, Plot
+from . import layout
+from .style import STYLE, THEMED, Plot
 
 # report.css shows one of the two; the narrow one is for phones.
 WIDTHS_IN = {"wide": 9.0, "narrow": 3.7}
@@ -26,14 +26,6 @@ WIDTHS_IN = {"wide": 9.0, "narrow": 3.7}
 SMALLER: Mapping[Any, Any] = {"font.size": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5}
 DPI = 110
 RASTER_DPI = 160
-# The page sets these for light and dark themes; separate files keep the light colours.
-THEMED = {
-    style.INK: "var(--ink)",
-    style.FAINT: "var(--faint)",
-    style.GRID: "var(--grid)",
-    style.BLUE: "var(--blue)",
-    style.SKY: "var(--sky)",
-}
 _ID = re.compile(r'(\bid="|href="#|url\(#)')
 _PROLOGUE = re.compile(r"^.*?(?=<svg\b)|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
 _SIZE = re.compile(r'(<svg\b[^>]*?) width="[^"]*"([^>]*?) height="[^"]*"|(<svg\b[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"')

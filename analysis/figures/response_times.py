@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
 
 from coldburst.record.attempt import OUTCOMES
 
@@ -15,10 +14,15 @@ from ..statistics.two_groups import two_groups_sentence
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
 from ..text.number_format import plural, seconds
 from . import bins, dense_scatter, layout
+from . import matplotlib_modules as mpl
 from .bins import Floats, codes, evenly, floats
 from .dense_scatter import ScatterPoints
 from .layout import PIXELS_FROM, SMALL, x_axis, x_positions
 from .style import BLUE, FAINT, INK, MARKS, MissingPlot, Plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 KINDS = list(MARKS)
 DENSE = ["ok", "ok (queued)"]  # kinds drawn as a density
@@ -162,8 +166,8 @@ def _times(axes: Axes, steps: pd.Series[float], end: float) -> None:
     if dense_scatter.is_steep(np.asarray(steps, dtype=np.float64)):
         axes.set_xscale("log")
         axes.set_xlim(float(steps[steps > 0].min()) * 0.8, end * 1.2)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     else:
         axes.set_xlim(0, end * 1.04 or 1.0)
 

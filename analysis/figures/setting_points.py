@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from . import layout
+from . import matplotlib_modules as mpl
 from .style import BLUE, FAINT, GREY, INK, ORANGE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Settings in words, in the order in which they are named.
 WORDS = {
@@ -89,9 +91,9 @@ def _set_axes(axes: Axes, known: pd.DataFrame) -> None:
     axes.set_ylim(bottom=0)
     if known["cost_median"].max() > FAR * known["cost_median"].min() > 0:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     else:
         axes.set_xlim(left=0)
 

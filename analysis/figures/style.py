@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from coldburst.record.attempt import OUTCOMES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, FAINT, GRID = "#22303c", "#6b7885", "#dfe4e9"
 BLUE, SKY, GREEN, ORANGE, RED, PURPLE, YELLOW = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#e3d12b"
@@ -40,6 +42,14 @@ PHASES: Mapping[str, tuple[str, str]] = {
     "execution_s": ("execution", BLUE),
     "rest_s": ("network and the rest", FAINT),
     "untold_s": ("not reported", GREY),
+}
+# The page sets these for light and dark themes; separate files keep the light colours.
+THEMED = {
+    INK: "var(--ink)",
+    FAINT: "var(--faint)",
+    GRID: "var(--grid)",
+    BLUE: "var(--blue)",
+    SKY: "var(--sky)",
 }
 STYLE: Mapping[Any, Any] = {
     "font.size": 10,

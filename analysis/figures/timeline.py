@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from coldburst.record.attempt import OUTCOMES
 
@@ -18,6 +17,10 @@ from ..text.number_format import plural
 from . import bins, layout
 from .bins import codes, floats
 from .style import BLUE, COLD, FAILED, FAINT, GREEN, INK, JOBS, MARKS, STATES, MissingPlot, Plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NAME, TITLE = "timeline", "Timeline: load, answers, endpoint, and what went wrong"
 STROKES = 400  # distinct places in a lane
@@ -76,7 +79,7 @@ def _in_flight(tables: Tables) -> pd.DataFrame:
 
 def _marks(tables: Tables, end_s: float) -> Iterator[pd.DataFrame]:
     names = [name for name in OUTCOMES if name not in ("ok", *ENDLESS)]
-    rows = tables.attempts[~tables.attempts["outcome"].isin(["ok", *ENDLESS])]
+    rows = tables.attempts.loc[~tables.attempts["outcome"].isin(["ok", *ENDLESS]), ["outcome", "done_s"]]
     kind, done = codes(rows["outcome"], names), floats(rows, "done_s")
     for place, name in enumerate(names):
         yield _strokes(name, done[kind == place], end_s)
@@ -88,7 +91,7 @@ def _cold_starts(tables: Tables) -> bins.Floats:
     if len(ready):
         return ready[ready >= 0]
     rows = tables.requests
-    return floats(rows[rows["cold"].fillna(False).astype(bool)], "start_s")
+    return floats(rows.loc[rows["cold"].fillna(False).astype(bool), ["start_s"]], "start_s")
 
 
 def _strokes(kind: str, at_s: bins.Floats, end_s: float) -> pd.DataFrame:

@@ -19,13 +19,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..command_name import PROGRAM
-from ..figures.card_picture import FILE as CARD
-from ..figures.card_picture import write_card
-from ..figures.plot_files import write_plot
 from ..figures.style import MissingPlot, Plot
 from ..text.sheet import escaped
 
-PAGE = "index.html"
+PAGE, CARD = "index.html", "card.png"
 # The second has the colours, type and spacing that the live page uses too.
 _TEMPLATES = (Path(__file__).parent / "templates", Path(str(files("coldburst"))) / "live" / "web" / "static")
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|m?s)(?:\W|$))")
@@ -60,6 +57,8 @@ def figure_content(plot: Plot | MissingPlot, folder: Path) -> dict[str, Any]:
     """Writes a figure's files into ``folder`` and returns what the templates show of it."""
     named = {"name": plot.name, "title": plot.title}
     if isinstance(plot, Plot):
+        from ..figures.plot_files import write_plot  # noqa: PLC0415 -- a report without figures does not wait for matplotlib
+
         return {**named, "caption": plot.caption, "svg": Markup(write_plot(plot, folder)), "reason": ""}
     return {**named, "caption": "", "svg": "", "reason": plot.reason}
 
@@ -114,6 +113,8 @@ def _write_card(folder: Path, content: Mapping[str, Any]) -> None:
     if not first:
         (folder / CARD).unlink(missing_ok=True)
         return
+    from ..figures.card_picture import write_card  # noqa: PLC0415
+
     tiles = [(tile.name, tile.value) for tile in card.tiles]
     badges = [card.verdict.state, *([f"confidence {card.confidence.level}"] if card.confidence else []), content["report"].run.id]
     write_card(folder / CARD, _tied(card.answer), tiles, badges, card.verdict.state, folder / "figures" / f"{first}.png")

@@ -13,8 +13,7 @@ from coldburst.record.attempt import OUTCOMES
 
 from ..command_name import PROGRAM
 from ..figures import plots
-from ..figures.plot_files import THEMED
-from ..figures.style import MARKS, MissingPlot, Plot
+from ..figures.style import MARKS, THEMED, MissingPlot, Plot
 from ..gate import objective_results
 from ..gate.objective_metrics import MeasuredRun
 from ..runs import locust_csv

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from ..compare.circumstances import differences
@@ -46,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _command(asked: argparse.Namespace) -> str:
+    if asked.figures == "yes":
+        # While the last answers are awaited, and before the drawing processes are forked.
+        import_module("..figures.plot_files", __package__)
     if asked.after_line and not sys.stdin.readline():
         sys.exit(0)
     run, *others = map(load, asked.run)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 from scipy.special import chdtri
 
 # Below this many values nothing is said about correlation.
@@ -86,6 +85,8 @@ def correlation_time(series: Any) -> float:
     away = away - away.mean() if len(away) else away
     if len(away) < 2 or float(away @ away) <= 1e-12 * len(away):
         return 1.0
+    from scipy import fft  # noqa: PLC0415 -- only sweeps and comparisons need it
+
     padded = fft.next_fast_len(2 * len(away), real=True)
     spectrum = fft.rfft(away, padded)
     covariances = fft.irfft(spectrum.real**2 + spectrum.imag**2, padded)[: len(away)]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ..figures import layout
+from ..figures import matplotlib_modules as mpl
 from ..figures.bins import Floats
 from ..figures.layout import DASHED, SMALL
 from ..figures.style import BLUE, FAINT, GREEN, INK, ORANGE, PHASES, PURPLE, RED, MissingPlot, Plot
@@ -21,6 +20,10 @@ from ..sweep.setting_result import SPLIT, SettingResult
 from ..sweep.sweep_result import SweepResult
 from ..sweep.usl import Usl, fitted
 from ..text.number_format import brief, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 pass
 
@@ -246,7 +249,7 @@ def efficiency(figure: Figure, data: pd.DataFrame) -> None:
     _line(axes, data, BLUE, "", "o")
     _sizes(axes, data)
     _foot(axes, data, [percent(value) for value in data["value"]], max(1.1, float(data[["value", "upper"]].max().max()) * 1.05))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
+    axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
     axes.set_ylabel("scaling efficiency")
     axes.set_xlabel(_axis_name(axes, data))
     layout.name_line_ends(axes, levels)
@@ -303,7 +306,7 @@ def quality(figure: Figure, data: pd.DataFrame) -> None:
     _line(below, data[data["part"] == "wer"], PURPLE, "word error rate", "D")
     _sizes(below, data)
     below.set_ylim(0, float(data.loc[data["part"] == "wer", ["value", "upper"]].max().max()) * 1.2 or 0.01)
-    below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.3g} %"))
+    below.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value * 100:.3g} %"))
     below.set_ylabel("WER")
     below.set_xlabel(_axis_name(below, data))
     layout.legend(below)
@@ -324,11 +327,11 @@ def _sizes(axes: Axes, data: pd.DataFrame) -> None:
     else:
         room *= max(sizes[-1] - sizes[0], 1.0)
         axes.set_xlim(sizes[0] - room, sizes[-1] + room)
-    axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(mpl.ticker.FixedLocator(list(sizes)))
+    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     texts = [f"{size:g}" for size in sizes]
     named = {size: text for size, text, row in zip(sizes, texts, layout.rows_of(axes, list(sizes), texts), strict=True) if row == 0}
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: named.get(value, "")))
+    axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: named.get(value, "")))
 
 
 def _nearest(sizes: Floats) -> float:
@@ -344,7 +347,9 @@ def _foot(axes: Axes, data: pd.DataFrame, texts: list[str], top: float) -> None:
     rows = layout.rows_of(axes, list(data["x"]), texts)
     deep_pt = min(6 + (max(rows) + 1) * ROW_PT, layout.height_pt(axes) / 2)
     axes.set_ylim(-top * deep_pt / (layout.height_pt(axes) - deep_pt), top)
-    axes.yaxis.set_major_locator(FixedLocator([tick for tick in MaxNLocator(5).tick_values(0, top) if 0 <= tick <= top]))
+    axes.yaxis.set_major_locator(
+        mpl.ticker.FixedLocator([tick for tick in mpl.ticker.MaxNLocator(5).tick_values(0, top) if 0 <= tick <= top])
+    )
     for x, text, row in zip(data["x"], texts, rows, strict=True):
         up = (0, 4 + row * ROW_PT)
         axes.annotate(text, (x, 0), up, xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", fontsize=SMALL - 1)

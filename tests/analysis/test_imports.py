@@ -1,6 +1,7 @@
 """How the modules of analysis import each other: by relative names, in no circle, and no package deeper than five."""
 
 import ast
+import json
 import subprocess
 import sys
 from functools import cache
@@ -80,3 +81,18 @@ def test_a_report_that_waits_for_a_line_ends_quietly_without_one(tmp_path):
     assert (without.returncode, without.stdout, without.stderr) == (0, "", "")
     after = subprocess.run(command, cwd=ROOT, input="\n", capture_output=True, text=True, timeout=60, check=False)
     assert after.returncode == 2 and "no such run" in after.stderr
+
+
+NEEDED_BY_SOME = ("matplotlib", "PIL", "scipy.fft", "scipy.linalg", "scipy.optimize", "scipy.sparse", "scipy.stats", "duckdb")
+"""Each takes a tenth of a second or more, and a report of single requests without figures needs none."""
+
+
+@pytest.mark.parametrize(("figures", "loaded"), [("no", []), ("yes", ["matplotlib", "PIL"])])
+def test_a_report_imports_what_it_draws_with_only_if_it_draws(tmp_path, figures, loaded):
+    words = ["report", str(ROOT / "tests" / "runs" / "burst"), "--out", str(tmp_path), "--quiet", "--figures", figures]
+    code = f"import json, sys; from analysis.__main__ import main; main({words}); print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    modules = json.loads(done.stdout.splitlines()[-1])
+    assert "scipy.special" in modules
+    assert [name for name in NEEDED_BY_SOME if name in modules] == loaded
+    assert (tmp_path / "card.png").is_file() == (figures == "yes")

@@ -14,8 +14,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from analysis.__main__ import main
+from analysis.figures import card_picture, plot_files
 from analysis.figures.style import Plot
-from analysis.report import page
 from analysis.text import sheet
 
 ROOT = Path(__file__).parents[2]
@@ -204,7 +204,7 @@ def undrawn():
         sheet.write_csv(plot.data, folder / f"{plot.name}.csv")
         return ""
 
-    with mock.patch.object(page, "write_plot", data_alone), mock.patch.object(page, "write_card", lambda *_: None):
+    with mock.patch.object(plot_files, "write_plot", data_alone), mock.patch.object(card_picture, "write_card", lambda *_: None):
         yield
 
 
