@@ -183,9 +183,9 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
     rows, tried = last_attempts(attempts)
     done_s, scheduled_s, held_s = floats(rows["done_s"]), *(first_attempt_values(rows, tried, name) for name in ("scheduled_s", "held_s"))
     endless = np.asarray(rows["outcome"].isin(ENDLESS)) & ~np.isnan(done_s)
-    done_s = np.where(endless, np.nan, done_s) if endless.any() else done_s
+    done_s = on_disk(np.where(endless, np.nan, done_s)) if endless.any() else done_s
     unknown = first_attempt_values(rows, tried, "attempt") != 1
-    held_s = np.where(unknown, np.nan, held_s) if unknown.any() else held_s
+    held_s = on_disk(np.where(unknown, np.nan, held_s)) if unknown.any() else held_s
     lateness_s = first_attempt_values(rows, tried, "sent_s") - scheduled_s
     lateness_s -= np.where(np.isnan(held_s), 0.0, held_s)
     lateness_s -= np.nan_to_num(first_attempt_values(rows, tried, "upload_s"))
@@ -225,7 +225,7 @@ def first_attempt_values(rows: pd.DataFrame, tried: pd.DataFrame, name: str) -> 
         return values
     values = values.copy()
     values[places[begins]] = before[begins]
-    return values
+    return on_disk(values)
 
 
 def attempts_sent(rows: pd.DataFrame, tried: pd.DataFrame) -> NDArray[np.int32]:

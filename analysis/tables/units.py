@@ -53,13 +53,13 @@ class Units:
 @cached_table
 def units(of: Tables) -> Units | None:
     """The Units of a run that is not a sweep; None if no answer has any."""
-    ok = of.requests.loc[of.requests["outcome"] == "ok", ["units", *BY_COLUMN.values()]]
+    ok = of.requests["outcome"] == "ok"
     name, counted, own = _counted(of, ok)
     if not len(counted) or not counted.sum() > 0:
         return None
     total, span, paid = float(counted.sum()), wall_s(of.requests), cost(of)
     usd = None if paid.usd is None else paid.usd / total
-    return Units(name, own, len(counted), len(ok), total, total / span if span else None, usd, paid.why)
+    return Units(name, own, len(counted), int(ok.sum()), total, total / span if span else None, usd, paid.why)
 
 
 def asked_unit(about: Mapping[str, Any]) -> str:
@@ -69,13 +69,13 @@ def asked_unit(about: Mapping[str, Any]) -> str:
     return text.partition("=")[0] if isinstance(text, str) else ""
 
 
-def _counted(of: Tables, ok: pd.DataFrame) -> tuple[str, pd.Series, bool]:
+def _counted(of: Tables, ok: pd.Series) -> tuple[str, pd.Series, bool]:
     """The unit's name, the numbers that rows have, and whether the column ``units`` has them."""
-    own = ok["units"].dropna()
+    own = of.requests.loc[ok, "units"].dropna()
     if len(own):
         return asked_unit(of.run.about) or "units", own, True
     for name, column in BY_COLUMN.items():
-        counted = ok[column].dropna()
+        counted = of.requests.loc[ok, column].dropna()
         if counted.sum() > 0:
             return name, counted, False
     return "", own, False
