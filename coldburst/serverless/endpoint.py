@@ -24,10 +24,14 @@ from coldburst.serverless.load_balancer import LoadBalancer
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
 from coldburst.serverless.rate_limits import Quota, RateLimits
-from coldburst.serverless.scaler import Load, Scaler
+from coldburst.serverless.scaler import Scaler
 from coldburst.serverless.status_views import health, worker_list
 from coldburst.serverless.timers import Timers
-from coldburst.serverless.worker_pool import SERVING, Worker, WorkerPool
+from coldburst.serverless.worker_pool import Worker, WorkerPool
+from coldburst.serverless.worker_states import SERVING
+
+# In place of an instant: something has changed since it was found.
+TO_BE_FOUND = -math.inf
 
 
 class Endpoint:
@@ -53,9 +57,10 @@ class Endpoint:
     ) -> None:
         self.platform, self.name, self.price_per_s = platform, name, price_per_s
         self._now = now
-        # What is due next, and when; None = to be found, since something has changed.
-        self._due_s = math.inf
-        self._do: Callable[[float], object] | None = None
+        # When the scaler or the idle time-out acts next, and which of them.
+        self._scaling_s = TO_BE_FOUND
+        self._scale: Callable[[float], object]
+        self._queues = policy.kind == "QUEUE"
         self._actions: list[Action] = []
         self._polls: OrderedDict[str, Worker] = OrderedDict()
         # Until then jobs that have come to waiting workers are not handed over.
@@ -63,12 +68,9 @@ class Endpoint:
         self._timers, emit = Timers(), self._actions.append
         self._job_ids = stream(seed, "job ids")
         self._pool = WorkerPool(policy, platform, self._timers, emit, self._worker_changed, random_for=partial(stream, seed))
-        self._queue = JobQueue(platform, self._timers, emit, self._job_released, new_id or self._new_id)
+        self._queue = JobQueue(platform, self._timers, emit, self._pool.vacate, new_id or self._new_id)
         self._balancer = LoadBalancer(self._pool, self._timers, emit)
-        self._scaler = Scaler(self._pool, self._load, now)
-        self._fire: Callable[[float], object] = self._timers.fire
-        self._check: Callable[[float], object] = self._scaler.check
-        self._stop_idle: Callable[[float], object] = self._pool.stop_idle
+        self._scaler = Scaler(self._pool, self._queue if self._queues else self._balancer, now)
         self.limits = RateLimits(platform, lambda: self._pool.serving, now)
         self._top_up(now)
 
@@ -116,21 +118,24 @@ class Endpoint:
     def drain_stream(self, job_id: str, now: float) -> list[Any]:
         """The chunks since the last call; JobNotFoundError."""
         job = self._queue.find(job_id, self._settle(now))
-        chunks, job.stream = job.stream, []
-        return chunks
+        chunks, job.stream = job.stream, None
+        return chunks or []
 
     def _queued(self, job: Job, now: float) -> None:
-        if not job.low_priority:
+        if not (job.low_priority or self._pool.wanted):
             self._scaler.scale_from_zero(now)
         if self._polls and self.platform.hand_over_s and now >= self._hand_over_s:
             # Jobs that come meanwhile are handed over with this one.
             self._hand_over_s = now + self.platform.hand_over_s
             self._timers.at(self._hand_over_s, lambda _, now: None, None)
-        self._dispatch(now)
+        if self._polls:
+            self._dispatch(now)
+        if job.state == "IN_QUEUE":
+            self._queue.watch(job)
 
     def poll(self, worker_id: str, want: int, now: float) -> None:
         """A worker waits for up to ``want`` jobs; Deliver answers it, unless the worker is unknown or ending."""
-        now = self._advance(now)
+        now = self._settle(now)
         worker = self._pool.workers.get(worker_id)
         if worker is None or want < 1:
             return
@@ -138,7 +143,8 @@ class Endpoint:
         self._polls.pop(worker_id, None)
         if worker.state in SERVING:
             self._polls[worker_id] = worker
-            self._dispatch(now)
+            if self._queue.waiting or self._queue.waiting_low:
+                self._dispatch(self._advance(now))
 
     def unpoll(self, worker_id: str) -> None:
         """The worker's poll timed out, or its connection was lost."""
@@ -175,6 +181,7 @@ class Endpoint:
         """A chunk of a job's output; ignored once the job has ended."""
         now = self._advance(now)
         if job := self._queue.at_worker(worker_id, job_id):
+            job.stream = job.stream or []
             job.stream += split_chunk(chunk, self.platform.chunk_bytes)
             self._queue.renew(job, now)
             self._actions.append(Streamed(job))
@@ -189,12 +196,9 @@ class Endpoint:
             self._queue.done(job, body, now)
         if body.get("stopPod") and (worker := self._pool.workers.get(worker_id)):
             self._pool.stop(worker, now, keep=False)
-        self._dispatch(now)
+        if self._polls:
+            self._dispatch(now)
         return job is not None
-
-    def _job_released(self, job: Job, now: float) -> None:
-        if worker := self._pool.workers.get(job.worker_id):
-            self._pool.vacate(worker, now)
 
     def ready(self, worker_id: str, now: float) -> None:
         """The worker can take work: its first poll, the end of its load, or a successful health check."""
@@ -219,12 +223,13 @@ class Endpoint:
             self._dispatch(now)
 
     def _worker_changed(self, worker: Worker, before: str, now: float) -> None:
+        self._scaling_s = TO_BE_FOUND
         if worker.state not in SERVING:
             self._polls.pop(worker.id, None)
             if worker.state in ("DRAINING", "CACHED", "STOPPED"):
                 self._balancer.release_bound_requests(worker)
             return
-        if self.policy.kind == "LOAD_BALANCER":
+        if not self._queues:
             self._balancer.note_room(worker)
         if before not in SERVING and worker.want:
             self._polls[worker.id] = worker
@@ -239,7 +244,7 @@ class Endpoint:
             RequestRefusedError: the id is in use, or this is a queue endpoint.
         """
         now = self._advance(now)
-        if self.policy.kind != "LOAD_BALANCER":
+        if self._queues:
             raise RequestRefusedError("not allowed for QB API")
         self._balancer.arrive(request_id, now, affinity)
         if self._balancer.waiting:
@@ -264,9 +269,11 @@ class Endpoint:
         """``wake_s`` as a number: infinity = not before another event."""
         if self._actions:
             return self._now
-        if self._do is None:
-            self._find_next()
-        return self._due_s
+        return self._next_s()
+
+    def leave_out_changes(self) -> None:
+        """From now on ``actions`` has no Changed: nobody is interested."""
+        self._pool.tells_changes = False
 
     def wake_s(self) -> float | None:
         """When ``actions`` is due next; None = not before another event."""
@@ -277,10 +284,11 @@ class Endpoint:
         """Apply settings at once: excess workers stop (busy ones after their work), missing ones start; PolicyError."""
         now = self._advance(now)
         self._pool.apply(self.policy.changed(**settings))
+        self._scaling_s = TO_BE_FOUND
         self._balancer.read_settings()
         self._pool.trim(now)
         self._top_up(now)
-        if self._load().waiting:
+        if self._queue.waiting or self._balancer.waiting:
             self._scaler.scale_from_zero(now)
         self._dispatch(now)
 
@@ -293,32 +301,38 @@ class Endpoint:
     def _advance(self, now: float) -> float:
         """Do what is due by ``now``, each at its own instant; the caller changes something."""
         now = self._settle(now)
-        self._do = None
+        if not self._pool.fixed:
+            self._scaling_s = TO_BE_FOUND
         return now
 
     def _settle(self, now: float) -> float:
         """The same for a caller that changes nothing."""
-        now = max(now, self._now)
-        while True:
-            do = self._do or self._find_next()
-            if self._due_s > now:
-                break
-            self._now, self._do = max(self._now, self._due_s), None
-            do(self._now)
-            self._dispatch(self._now)
+        if now < self._now:
+            now = self._now
+        if self._timers.next_s <= now or self._scaling_s <= now:
+            while (due_s := self._next_s()) <= now:
+                self._now = max(self._now, due_s)
+                self._act()
         self._now = now
         return now
 
-    def _find_next(self) -> Callable[[float], object]:
-        """What is due next: at one instant a timer goes first, then the scaler's check, then an idle time-out."""
-        due_s, do = self._timers.next_s, self._fire
-        idle_s, check_s = self._pool.idle_due_s(), self._scaler.due_s(self._now)
-        if check_s < due_s and check_s <= idle_s:
-            due_s, do = check_s, self._check
-        elif idle_s < due_s:
-            due_s, do = idle_s, self._stop_idle
-        self._due_s, self._do = due_s, do
-        return do
+    def _next_s(self) -> float:
+        """When something is due next."""
+        if self._scaling_s == TO_BE_FOUND:
+            pool = self._pool
+            idle_s, check_s = (math.inf, math.inf) if pool.fixed else (pool.idle_due_s(), self._scaler.due_s(self._now))
+            self._scaling_s, self._scale = (check_s, self._scaler.check) if check_s <= idle_s else (idle_s, pool.stop_idle)
+        return min(self._timers.next_s, self._scaling_s)
+
+    def _act(self) -> None:
+        """Do what is due next: at one instant a timer goes first, then the scaler's check, then an idle time-out."""
+        now, scaling_s = self._now, self._scaling_s
+        self._scaling_s = TO_BE_FOUND
+        if self._timers.next_s <= scaling_s:
+            self._timers.fire()
+        else:
+            self._scale(now)
+        self._dispatch(now)
 
     def _top_up(self, now: float) -> None:
         while self._pool.wanted < self.policy.workers_min and now >= self._pool.paused_until_s:
@@ -326,31 +340,23 @@ class Endpoint:
 
     def _dispatch(self, now: float) -> None:
         """Answer open polls, the oldest first, while there are jobs; forward held requests to workers with room."""
+        if not self._queues:
+            self._balancer.fill(now)
+            return
         queue = self._queue
         if now < self._hand_over_s:
             return
         while self._polls and (queue.waiting or queue.waiting_low):
             worker = self._polls.popitem(last=False)[1]
-            jobs = queue.take(worker.id, worker.want, self.policy.execution_timeout_s, now)
+            jobs = queue.take(worker, self._pool.policy.execution_timeout_s, now)
             worker.want = 0
-            ready_s = worker.ready_s or 0.0
-            first = self._pool.occupy(worker, len(jobs), now)
-            for job in jobs:
-                job.worker_ready_s = ready_s
-                job.cold = first and job.submitted_s < ready_s
+            self._pool.occupy(worker, len(jobs), now)
             self._actions.append(Deliver(worker.id, tuple(jobs)))
-        if self._balancer.waiting:
-            self._balancer.fill(now)
-
-    def _load(self) -> Load:
-        if self.policy.kind == "QUEUE":
-            return Load(len(self._queue.waiting), len(self._queue.leased), self._queue.oldest_s())
-        return Load(self._balancer.waiting, self._balancer.working, self._balancer.oldest_s())
 
     def health(self, now: float) -> dict[str, dict[str, int]]:
         """RunPod's /health: ``{"jobs": {...}, "workers": {...}}``."""
         self._settle(now)
-        counts = self._queue.counts() if self.policy.kind == "QUEUE" else self._balancer.counts()
+        counts = self._queue.counts() if self._queues else self._balancer.counts()
         return health(self._pool, counts)
 
     def workers(self, now: float) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,8 @@ TO_WORKER = ("webhook", "policy", "s3Config")
 """Keys next to ``input`` that reach the handler; other keys are dropped."""
 
 
-@dataclass(slots=True, eq=False)
+# Without slots, so that what a job has later, or never, is not set at its start: that took half the time of making one.
+@dataclass(eq=False)
 class Job:
     """One job, written by the model alone. Times in seconds of the model's clock.
 
@@ -22,9 +24,9 @@ class Job:
         taken_s, worker_ready_s: when a worker took it last, and when that worker became ready.
         retries: re-dispatches by the platform since a client opened it.
         opened: 1, and one more for each /retry.
-        execution_timeout_s: None until it is taken; 0 = none.
+        execute_until_s: end of the time that its worker has for it; infinity = none.
         cold: submitted before its worker was ready, and in that worker's first delivery since its start or resume.
-        stream: chunks not drained yet.
+        stream: chunks not drained yet; None without any.
         timer: of its next deadline; see timers.py.
     """
 
@@ -36,22 +38,22 @@ class Job:
     queued_s: float
     ttl_s: float
     low_priority: bool = False
-    execution_timeout_s: float | None = None
-    taken_s: float | None = None
-    finished_s: float | None = None
-    worker_id: str = ""
-    retries: int = 0
-    opened: int = 1
-    output: Any = None
-    error: str | None = None
-    has_output: bool = False
-    cold: bool = False
-    worker_ready_s: float | None = None
-    stream: list[Any] = field(default_factory=list)
-    reason: str = ""
-    lease_until_s: float = 0.0
     own_execution_timeout_s: float | None = None
-    timer: list[Any] | None = None
+    execute_until_s: float = field(init=False, default=math.inf)
+    taken_s: float | None = field(init=False, default=None)
+    finished_s: float | None = field(init=False, default=None)
+    worker_id: str = field(init=False, default="")
+    retries: int = field(init=False, default=0)
+    opened: int = field(init=False, default=1)
+    output: Any = field(init=False, default=None)
+    error: str | None = field(init=False, default=None)
+    has_output: bool = field(init=False, default=False)
+    cold: bool = field(init=False, default=False)
+    worker_ready_s: float | None = field(init=False, default=None)
+    stream: list[Any] | None = field(init=False, default=None)
+    reason: str = field(init=False, default="")
+    lease_until_s: float = field(init=False, default=0.0)
+    timer: list[Any] | None = field(init=False, default=None)
 
     @property
     def delay_s(self) -> float | None:

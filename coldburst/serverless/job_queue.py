@@ -11,8 +11,10 @@ from typing import Any
 from coldburst.serverless.actions import Action, Ended, StopJob
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError, short_repr
 from coldburst.serverless.job import TERMINAL_STATES, Job
+from coldburst.serverless.line import Load
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.timers import Timers
+from coldburst.serverless.worker_pool import Worker
 
 
 class JobQueue:
@@ -22,7 +24,7 @@ class JobQueue:
     returning a job cost the same at any length.
 
     Args:
-        on_released: called with a job that its worker no longer has; the job still names the worker.
+        on_released: called with the id of a worker that no longer has a job.
 
     Attributes:
         waiting, waiting_low: queued jobs of normal and of low priority.
@@ -34,7 +36,7 @@ class JobQueue:
         platform: Platform,
         timers: Timers,
         emit: Callable[[Action], None],
-        on_released: Callable[[Job, float], None],
+        on_released: Callable[[str, float], object],
         new_id: Callable[[bool], str],
     ) -> None:
         self._platform, self._timers = platform, timers
@@ -89,12 +91,19 @@ class JobQueue:
         """Jobs that have not ended: those at workers, then the queue in order."""
         return [*self.leased.values(), *self.leased_low.values(), *self.waiting.values(), *self.waiting_low.values()]
 
+    def load(self) -> Load:
+        """See Line."""
+        return Load(len(self.waiting), len(self.leased))
+
     def oldest_s(self) -> float | None:
-        """When the first job of normal priority was queued."""
+        """See Line."""
         return next(iter(self.waiting.values())).queued_s if self.waiting else None
 
     def open(self, body: Mapping[str, Any], now: float, *, sync: bool) -> Job:
-        """A new job at the end of its queue; RequestRefusedError for its body, or where the queue is full."""
+        """A new job at the end of its queue; RequestRefusedError for its body, or where the queue is full.
+
+        ``watch`` sets its deadline, unless a worker takes it at once.
+        """
         if now >= self._sweep_s:
             self._sweep_s = now + min(self._platform.keep_sync_s, self._platform.keep_run_s)
             self._drop_expired_results(now)
@@ -103,7 +112,7 @@ class JobQueue:
             raise RequestRefusedError(f"the queue is full: {self.queued} jobs are waiting, the limit is {limit}", status=429)
         job = _job_from_request(self._new_id(sync), body, now, sync=sync, platform=self._platform)
         self._jobs[job.id] = job
-        self._enqueue(job, now)
+        (self.waiting_low if job.low_priority else self.waiting)[job.id] = job
         return job
 
     def cancel(self, job: Job, now: float) -> None:
@@ -120,7 +129,7 @@ class JobQueue:
         job.finished_s = None
         job.retries = 0
         job.opened += 1
-        job.stream = []
+        job.stream = None
         self._enqueue(job, now)
 
     def shorten(self, job: Job, life_s: float, now: float) -> None:
@@ -129,7 +138,8 @@ class JobQueue:
             return
         keep_s = self._platform.keep_sync_s if job.sync else self._platform.keep_run_s
         if now + life_s < (job.finished_s + keep_s if job.timer is None else job.timer[0]):
-            self._set_timer(job, now + life_s, self._ttl_expired)
+            self._timers.cancel(job.timer)
+            job.timer = self._timers.at(now + life_s, self._ttl_expired, job)
 
     def purge(self, now: float) -> int:
         """End all queued jobs; their number."""
@@ -138,17 +148,19 @@ class JobQueue:
             self.end(job, self._platform.purge_state, "purged", now)
         return len(queued)
 
-    def take(self, worker_id: str, number: int, execution_timeout_s: float, now: float) -> list[Job]:
-        """Lease up to ``number`` jobs to a worker, those of normal priority first."""
+    def take(self, worker: Worker, execution_timeout_s: float, now: float) -> list[Job]:
+        """Lease up to as many jobs as it wants to a worker, those of normal priority first."""
         taken: list[Job] = []
-        while len(taken) < number and (self.waiting or self.waiting_low):
-            job = (self.waiting or self.waiting_low).popitem(last=False)[1]
-            job.state, job.worker_id = "IN_PROGRESS", worker_id
-            job.taken_s, job.lease_until_s = now, now + self._platform.lease_s
-            own_s = job.own_execution_timeout_s
-            job.execution_timeout_s = execution_timeout_s if own_s is None else own_s
+        lease_until_s, ready_s = now + self._platform.lease_s, worker.ready_s or 0.0
+        while len(taken) < worker.want and (queue := self.waiting or self.waiting_low):
+            job = queue.popitem(last=False)[1]
+            job.state, job.worker_id, job.worker_ready_s = "IN_PROGRESS", worker.id, ready_s
+            job.taken_s, job.lease_until_s = now, lease_until_s
+            job.cold = not worker.handovers and job.submitted_s < ready_s
+            limit_s = execution_timeout_s if job.own_execution_timeout_s is None else job.own_execution_timeout_s
+            job.execute_until_s = now + limit_s if limit_s else math.inf
             (self.leased_low if job.low_priority else self.leased)[job.id] = job
-            self._set_deadline(job)
+            self.watch(job)
             taken.append(job)
         return taken
 
@@ -160,7 +172,7 @@ class JobQueue:
     def renew(self, job: Job, now: float) -> None:
         """Extend the lease: the worker has reported on the job."""
         job.lease_until_s = now + self._platform.lease_s
-        self._set_deadline(job)
+        self.watch(job)
 
     def done(self, job: Job, body: Mapping[str, Any], now: float) -> None:
         """End a job with its worker's result. As in production, an error that is not text gives COMPLETED without output."""
@@ -182,23 +194,25 @@ class JobQueue:
         self._timers.cancel(job.timer)
         job.timer = None
         job.state, job.reason, job.finished_s = state, reason, now
-        self._keep(job, now)
+        if reason == "ttl":
+            del self._jobs[job.id]
+        else:
+            self._keep(job, now)
         self._emit(Ended(job))
         if leased:
             self._end_lease(job, now)
 
     def _keep(self, job: Job, now: float) -> None:
         """Count the end, and keep the result for its time."""
-        if job.reason == "ttl":
-            del self._jobs[job.id]
-            return
-        self.completed += job.state == "COMPLETED"
-        self.failed += job.state in ("FAILED", "TIMED_OUT")
+        if job.state == "COMPLETED":
+            self.completed += 1
+        elif job.state != "CANCELLED":
+            self.failed += 1
         due_s = now + (self._platform.keep_sync_s if job.sync else self._platform.keep_run_s)
         if due_s <= job.submitted_s + job.ttl_s:
             self._kept[job.sync].append((due_s, job))
         else:
-            self._set_deadline(job)
+            self.watch(job)
 
     def _drop_expired_results(self, now: float) -> None:
         """Drop results whose time is over."""
@@ -214,26 +228,22 @@ class JobQueue:
         self._timers.cancel(job.timer)
         job.timer = None
 
-    def _set_deadline(self, job: Job) -> None:
+    def watch(self, job: Job) -> None:
         """Set the job's timer to its next deadline."""
         due_s = job.submitted_s + job.ttl_s
         if job.state == "IN_PROGRESS":
-            due_s = min(due_s, job.lease_until_s, self._execution_deadline_s(job))
-        self._set_timer(job, due_s, self._expire)
-
-    def _set_timer(self, job: Job, due_s: float, call: Callable[[Job, float], None]) -> None:
-        self._timers.cancel(job.timer)
-        job.timer = self._timers.at(due_s, call, job)
-
-    @staticmethod
-    def _execution_deadline_s(job: Job) -> float:
-        limit_s = job.execution_timeout_s
-        return (job.taken_s or 0.0) + limit_s if limit_s else float("inf")
+            if job.lease_until_s < due_s:
+                due_s = job.lease_until_s
+            if job.execute_until_s < due_s:
+                due_s = job.execute_until_s
+        if job.timer is not None:
+            self._timers.cancel(job.timer)
+        job.timer = self._timers.at(due_s, self._expire, job)
 
     def _expire(self, job: Job, now: float) -> None:
         if job.submitted_s + job.ttl_s <= now:
             self._ttl_expired(job, now)
-        elif self._execution_deadline_s(job) <= now:
+        elif job.execute_until_s <= now:
             self._stop_at_worker(job)
             job.error = self._platform.execution_timeout_error
             self.end(job, self._platform.execution_timeout_state, "execution time-out", now)
@@ -269,16 +279,15 @@ class JobQueue:
     def _enqueue(self, job: Job, since_s: float, *, head: bool = False) -> None:
         queue = self.waiting_low if job.low_priority else self.waiting
         job.state, job.queued_s = "IN_QUEUE", since_s
-        if job.worker_id:
-            job.worker_id, job.taken_s, job.worker_ready_s, job.cold = "", None, None, False
+        job.worker_id, job.taken_s, job.worker_ready_s, job.cold = "", None, None, False
         queue[job.id] = job
         if head:
             queue.move_to_end(job.id, last=False)
-        self._set_deadline(job)
+        self.watch(job)
 
     def _end_lease(self, job: Job, now: float) -> None:
         del (self.leased_low if job.low_priority else self.leased)[job.id]
-        self._on_released(job, now)
+        self._on_released(job.worker_id, now)
 
     def _stop_at_worker(self, job: Job) -> None:
         if job.state == "IN_PROGRESS":

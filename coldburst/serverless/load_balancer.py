@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from coldburst.serverless.actions import Action, Cut, Forward, GiveUp
 from coldburst.serverless.errors import RequestRefusedError
+from coldburst.serverless.line import Load
 from coldburst.serverless.timers import Timer, Timers
-from coldburst.serverless.worker_pool import SERVING, Worker, WorkerPool
+from coldburst.serverless.worker_pool import Worker, WorkerPool
+from coldburst.serverless.worker_states import SERVING
 
 MODES = ("strict", "strict-resume")
 # Entries of the workers with room that are kept before those out of date are removed.
@@ -73,6 +75,10 @@ class LoadBalancer:
             "retried": 0,
         }
 
+    def load(self) -> Load:
+        """See Line."""
+        return Load(self.waiting, len(self._in_flight))
+
     def oldest_s(self) -> float | None:
         """When the first held request without strict affinity arrived."""
         return next(iter(self._held.values())).arrived_s if self._held else None
@@ -121,6 +127,8 @@ class LoadBalancer:
 
     def fill(self, now: float) -> None:
         """Forward held requests to workers with room, the oldest first."""
+        if not self._held and not self._bound_count:
+            return
         while self._held and not self._bound_count:
             if (next_one := self._first_with_room()) is None:
                 return
@@ -246,7 +254,6 @@ class LoadBalancer:
             self._vacate(request.worker_id, now)
 
     def _vacate(self, worker_id: str, now: float) -> None:
-        if worker := self._pool.workers.get(worker_id):
-            self._pool.vacate(worker, now)
-            if self._platform.choose != "fill_first" or worker.load == self._cap - 1:
-                self.note_room(worker)
+        worker = self._pool.vacate(worker_id, now)
+        if worker is not None and (self._platform.choose != "fill_first" or worker.load == self._cap - 1):
+            self.note_room(worker)

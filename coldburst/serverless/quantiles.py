@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import math
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -50,6 +51,22 @@ def parse_quantiles(text: str) -> Quantiles:
 def draw(value: float | Quantiles, rng: random.Random) -> float:
     """A value; constants leave ``rng`` alone."""
     return value.at(rng.random() * 100) if isinstance(value, Quantiles) else value
+
+
+def draws(value: float | Quantiles, rng: random.Random) -> Iterator[float]:
+    """``draw`` without end."""
+    if not isinstance(value, Quantiles):
+        while True:
+            yield value
+    pieces = [
+        (low, from_s, to_s - from_s, high - low)
+        for (low, high), (from_s, to_s) in zip(pairwise(value.percentiles), pairwise(value.values), strict=True)
+    ]
+    inner, random_ = value.percentiles[1:], rng.random
+    while True:
+        percentile = random_() * 100
+        low, base, rise, width = pieces[bisect.bisect_right(inner, percentile)]
+        yield base + rise * (percentile - low) / width
 
 
 def highest(value: float | Quantiles) -> float:

@@ -11,18 +11,9 @@ are skipped, so an idle endpoint needs no clock.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
+from coldburst.serverless.line import Line, Load
 from coldburst.serverless.worker_pool import WorkerPool
-
-
-class Load(NamedTuple):
-    """The endpoint's load without jobs of low priority; ``oldest_s``: since when the first in the queue has waited."""
-
-    waiting: int
-    working: int
-    oldest_s: float | None
 
 
 def request_count(load: Load, value: float, least: int, most: int) -> int:
@@ -33,8 +24,8 @@ def request_count(load: Load, value: float, least: int, most: int) -> int:
 class Scaler:
     """Checks every ``check_s``, counted from ``origin_s``."""
 
-    def __init__(self, pool: WorkerPool, load: Callable[[], Load], origin_s: float) -> None:
-        self._pool, self._load = pool, load
+    def __init__(self, pool: WorkerPool, line: Line, origin_s: float) -> None:
+        self._pool, self._line = pool, line
         self._origin_s = origin_s
         self._checked = -1
         self._added_s = -math.inf
@@ -51,10 +42,9 @@ class Scaler:
 
     def due_s(self, now: float) -> float:
         """The next check that would change something as things are; infinity = none."""
-        pool = self._pool
-        if pool.idles and pool.wanted >= pool.limit and not pool.count["THROTTLED"]:
-            return math.inf
-        since_s = min(self._surplus_since(), self._shortage_since())
+        since_s = self._shortage_since()
+        if not self._pool.idles or self._pool.count["THROTTLED"]:
+            since_s = min(since_s, self._surplus_since())
         if since_s == math.inf:
             return since_s
         check_s = self._pool.platform.check_s
@@ -78,13 +68,13 @@ class Scaler:
             return pool.paused_until_s
         if wanted >= pool.limit:
             return math.inf
-        load = self._load()
         if policy.scaler == "REQUEST_COUNT":
-            short = self._desired(load) > wanted
+            short = self._desired() > wanted
             return max(pool.paused_until_s, self._may_rise_s()) if short and self._starts_allowed() != 0 else math.inf
-        if load.oldest_s is None or load.waiting <= pool.starting or self._starts_allowed() == 0:
+        oldest_s = self._line.oldest_s()
+        if oldest_s is None or (pool.starting and self._line.load().waiting <= pool.starting) or self._starts_allowed() == 0:
             return math.inf
-        return max(load.oldest_s + policy.scaler_value, pool.paused_until_s) if wanted else pool.paused_until_s
+        return max(oldest_s + policy.scaler_value, pool.paused_until_s) if wanted else pool.paused_until_s
 
     def _may_rise_s(self) -> float:
         """When REQUEST_COUNT may add the next worker of a queue endpoint."""
@@ -93,9 +83,9 @@ class Scaler:
             return -math.inf
         return self._added_s + (platform.rise_cached_s if pool.count["CACHED"] else platform.rise_s)
 
-    def _desired(self, load: Load) -> int:
+    def _desired(self) -> int:
         policy = self._pool.policy
-        return request_count(load, policy.scaler_value, policy.workers_min, self._pool.limit)
+        return request_count(self._line.load(), policy.scaler_value, policy.workers_min, self._pool.limit)
 
     def _starts_allowed(self) -> int | None:
         """Workers that may start to initialize now; None = no limit."""
@@ -109,7 +99,7 @@ class Scaler:
             return policy.workers_min - pool.wanted
         step = pool.platform.step
         if policy.scaler == "REQUEST_COUNT":
-            number = self._desired(self._load()) - pool.wanted
+            number = self._desired() - pool.wanted
             number = min(number, step) if step else number
         else:
             number = min(pool.limit - pool.wanted, step or 1)
@@ -128,10 +118,10 @@ class Scaler:
         pool = self._pool
         throttled = pool.count["THROTTLED"]
         if pool.idles:
-            return 0 if not throttled or self._load().waiting else min(throttled, max(pool.wanted - pool.policy.workers_min, 0))
+            return 0 if not throttled or self._line.load().waiting else min(throttled, max(pool.wanted - pool.policy.workers_min, 0))
         if not throttled and not pool.idle:
             return 0
-        desired = self._desired(self._load())
+        desired = self._desired()
         idle = max(min(len(pool.idle), pool.serving - desired), 0)
         return max(min(throttled + idle, pool.wanted - desired), 0)
 

@@ -25,7 +25,7 @@ def health(pool: WorkerPool, jobs: Mapping[str, int]) -> dict[str, dict[str, int
     counts cached workers, and never those of the minimum. Source: runpodctl's notes on the backend, and live traces.
     """
     count = pool.count
-    resting = min(count["READY"], max(pool.serving - pool.policy.workers_min, 0))
+    resting = min(len(pool.idle), max(pool.serving - pool.policy.workers_min, 0))
     ready = resting + count["CACHED"]
     workers = {
         "idle": ready,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
+import itertools
 import math
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 
 DEAD_FROM = 64
@@ -20,7 +21,7 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[Timer] = []
-        self._set = 0
+        self._numbers = itertools.count()
         self._dead = 0
         self.next_s = math.inf
 
@@ -29,10 +30,9 @@ class Timers:
 
     def at(self, due_s: float, call: Callable[[T, float], object], what: T) -> Timer:
         """Schedule ``call(what, due_s)``."""
-        self._set += 1
-        timer = [due_s, self._set, call, what]
-        heapq.heappush(self._heap, timer)
-        if self._heap[0] is timer:
+        timer = [due_s, next(self._numbers), call, what]
+        heappush(self._heap, timer)
+        if due_s < self.next_s:
             self.next_s = due_s
         return timer
 
@@ -46,24 +46,24 @@ class Timers:
             self._drop_dead()
         if self._dead > DEAD_FROM and self._dead * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2] is not None]
-            heapq.heapify(self._heap)
+            heapify(self._heap)
             self._dead = 0
 
-    def fire(self, now: float) -> bool:
-        """Make the next call if it is due by ``now``; whether one was made."""
-        if self.next_s > now or not self._heap:
-            return False
-        timer = heapq.heappop(self._heap)
-        due_s, _, call, what = timer
+    def fire(self) -> None:
+        """Make the next call; there must be one."""
+        heap = self._heap
+        due_s, _, call, what = timer = heappop(heap)
         timer[2] = timer[3] = None
-        self._drop_dead()
+        if heap and heap[0][2] is not None:
+            self.next_s = heap[0][0]
+        else:
+            self._drop_dead()
         call(what, due_s)
-        return True
 
     def _drop_dead(self) -> None:
         """Remove cancelled calls from the front."""
         heap = self._heap
         while heap and heap[0][2] is None:
-            heapq.heappop(heap)
+            heappop(heap)
             self._dead -= 1
         self.next_s = heap[0][0] if heap else math.inf

@@ -1,11 +1,4 @@
-"""The workers of one endpoint: host, image pull, container, model, jobs, cache, end.
-
-    THROTTLED → PULLING → STARTING → LOADING → READY ⇄ RUNNING → DRAINING → STOPPED
-                                                 ↓ ↑ RESUMING
-                                               CACHED                     UNHEALTHY
-
-States of zero length are skipped. Launch asks the driver for a process; ``gone`` reports its end.
-"""
+"""The workers of one endpoint, from their launch to their end. Launch asks the driver for a process; ``gone`` reports its end."""
 
 from __future__ import annotations
 
@@ -23,13 +16,10 @@ from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
 from coldburst.serverless.quantiles import draw
 from coldburst.serverless.timers import Timer, Timers
+from coldburst.serverless.worker_states import SERVING, STATES, WAITING, WANTED
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 ID_LENGTH = 14
-WAITING = ("PULLING", "STARTING", "LOADING", "RESUMING")
-SERVING = ("READY", "RUNNING")
-WANTED = ("THROTTLED", *WAITING, *SERVING)
-STATES = (*WANTED, "DRAINING", "CACHED", "UNHEALTHY", "STOPPED", "")
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +27,7 @@ class Worker:
     """One worker, written by the pool alone.
 
     Attributes:
-        state: see the module's diagram; ``since_s``: when it was entered.
+        state: see worker_states.py; ``since_s``: when it was entered.
         started_s, ready_s: the last container start; when it last became ready.
         process: whether it has a process, as reported by the driver.
         load: jobs or requests at the worker.
@@ -97,17 +87,20 @@ class WorkerPool:
         random_for: Callable[[str], random.Random],
     ) -> None:
         self.platform = platform
+        # Workers by state, apart from SERVING: of those, which change with every job, ``idle`` has the READY ones.
+        self.count = dict.fromkeys(STATES, 0)
+        self.wanted = self.starting = self.serving = 0
         self.apply(policy)
         self.hosts = platform.hosts
         self.billing = BillingMeter()
         self.workers: OrderedDict[str, Worker] = OrderedDict()
-        self.count = dict.fromkeys(STATES, 0)
-        self.wanted = self.starting = self.serving = 0
         self.idle: OrderedDict[str, Worker] = OrderedDict()
         self.paused_until_s = -math.inf
         self.failed_starts = 0
         self._unhealthy_processes = self._made = 0
         self._timers, self._emit, self._on_change = timers, emit, on_change
+        # Whether Changed is emitted.
+        self.tells_changes = True
         self._ids, self._jitter = random_for("worker ids"), random_for("worker times")
         self._start_rng, self._resume_rng = random_for("start"), random_for("resume")
         self._hosts = Hosts(platform.pull_s, platform.host_speed, platform.host_again, random_for)
@@ -116,6 +109,12 @@ class WorkerPool:
         """Take on the operator's settings."""
         self.policy, self.idles = policy, policy.idles
         self.limit = policy.workers_max + self.platform.extra_workers if policy.workers_max else 0
+        self._see_if_fixed()
+
+    def _see_if_fixed(self) -> None:
+        """Note whether neither a check of the scaler nor the idle time-out would change the workers as they are, whatever the load."""
+        rests = self.idles and self.serving <= self.policy.workers_min
+        self.fixed = rests and self.wanted >= self.limit and not self.count["THROTTLED"]
 
     def in_state(self, *states: str) -> Iterator[Worker]:
         """Workers in one of ``states``, oldest first."""
@@ -263,19 +262,21 @@ class WorkerPool:
 
     def occupy(self, worker: Worker, number: int, now: float) -> bool:
         """The worker got ``number`` jobs or requests; whether this is its first delivery since it became ready."""
-        first = worker.handovers == 0
         worker.handovers += 1
         worker.load += number
         if worker.state == "READY":
             del self.idle[worker.id]
             self._turn(worker, "RUNNING", EXECUTION, now)
-        return first
+        return worker.handovers == 1
 
-    def vacate(self, worker: Worker, now: float) -> None:
-        """A job or request has left the worker."""
+    def vacate(self, worker_id: str, now: float) -> Worker | None:
+        """A job or request has left the worker, which is returned; None where it has ended."""
+        worker = self.workers.get(worker_id)
+        if worker is None:
+            return None
         if worker.load > 1:
             worker.load -= 1
-            return
+            return worker
         worker.load = 0
         if worker.state == "RUNNING":
             self._turn(worker, "READY", IDLE, now)
@@ -283,6 +284,7 @@ class WorkerPool:
         elif worker.state == "DRAINING":
             self.billing.move(worker.span, self._billed_phase(worker), now)
             self._emit(Stop(worker.id))
+        return worker
 
     def unhealthy(self, worker: Worker, now: float, reason: str) -> None:
         """Take a worker out of service. A load balancer's worker that was ready may recover; others are killed."""
@@ -334,18 +336,18 @@ class WorkerPool:
 
     def _turn(self, worker: Worker, state: str, phase: str, now: float) -> None:
         """``_enter`` between READY and RUNNING, which every job passes through."""
-        count = self.count
-        count[worker.state] -= 1
-        count[state] += 1
         worker.state, worker.since_s = state, now
         self.billing.turn(worker.span, phase, now)
-        self._emit(Changed(worker.id, state))
+        if self.tells_changes:
+            self._emit(Changed(worker.id, state))
 
     def _enter(self, worker: Worker, state: str, now: float) -> None:
         before = worker.state
         self._timers.cancel(worker.timer)
-        self.count[before] -= 1
-        self.count[state] += 1
+        if before not in SERVING:
+            self.count[before] -= 1
+        if state not in SERVING:
+            self.count[state] += 1
         self.wanted += (state in WANTED) - (before in WANTED)
         self.starting += (state in WAITING) - (before in WAITING)
         self.serving += (state in SERVING) - (before in SERVING)
@@ -354,8 +356,10 @@ class WorkerPool:
         worker.state, worker.since_s = state, now
         if state == "READY":
             self.idle[worker.id] = worker
+        self._see_if_fixed()
         self.billing.move(worker.span, self._billed_phase(worker), now)
-        self._emit(Changed(worker.id, state))
+        if self.tells_changes:
+            self._emit(Changed(worker.id, state))
         self._on_enter(worker, state, now)
         self._on_change(worker, before, now)
 

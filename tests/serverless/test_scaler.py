@@ -3,8 +3,9 @@
 import pytest
 
 from coldburst.serverless.errors import PolicyError
+from coldburst.serverless.line import Load
 from coldburst.serverless.policy import Policy
-from coldburst.serverless.scaler import Load, request_count
+from coldburst.serverless.scaler import request_count
 from tests.support.virtual import AT_ONCE, BODY, PROMPT, endpoint, jump, low, serving, simulation, state_of, submit
 
 
@@ -32,7 +33,7 @@ def stopped(core):
     [(0, 0, 1, 0), (1, 0, 1, 1), (2, 1, 1, 3), (2, 1, 2, 2), (3, 1, 2, 2), (5, 0, 2, 3), (100, 0, 1, 10), (0, 9, 4, 3)],
 )
 def test_request_count_is_the_clamped_quotient_rounded_up(waiting, working, value, desired):
-    load = Load(waiting, working, None)
+    load = Load(waiting, working)
     assert request_count(load, value, 0, 10) == desired
     assert request_count(load, value, 2, 10) == max(desired, 2)
 

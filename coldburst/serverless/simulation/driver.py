@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from coldburst.serverless.actions import Action, Changed, Cut, Deliver, Forward, Kill, Launch, Resume, Stop, StopJob, Streamed
+from coldburst.serverless.actions import Action, Changed, Cut, Deliver, Forward, Kill, Launch, Resume, Stop, StopJob
 from coldburst.serverless.endpoint import Endpoint
 from coldburst.serverless.simulation.modelled_worker import Crashed, Finished, ModelledWorker, Ping, Poll, Ready, WorkerEvent
 from coldburst.serverless.timers import Timer, Timers
@@ -62,6 +62,8 @@ class Simulation:
         self._reported: list[Action | WorkerResult] = []
         self._queue = endpoint.policy.kind == "QUEUE"
         self._carry_out: Listeners = {
+            **dict.fromkeys(get_args(Action), self._tell),
+            **(listeners or {}),
             Launch: self._launch,
             Stop: self._end,
             Kill: self._end,
@@ -70,11 +72,9 @@ class Simulation:
             Forward: self._forward,
             Cut: self._cut,
             Resume: _ignore,
-            **{kind: _ignore for kind in (Changed, Streamed) if listeners is not None},
-            **(listeners or {}),
         }
-        if listeners is not None:
-            self._carry_out |= {Forward: self._forward, Cut: self._cut}
+        if listeners is not None and Changed not in listeners:
+            endpoint.leave_out_changes()
 
     def wake_s(self) -> float | None:
         """When ``pump`` is due next; None = not before another event."""
@@ -83,16 +83,16 @@ class Simulation:
 
     def pump(self, now: float) -> list[Action | WorkerResult]:
         """Do all that is due by ``now``; the actions of use outside: Ended, Streamed, Changed, Forward, WorkerResult, GiveUp and Cut."""
-        endpoint, timers, carry_out, tell = self.endpoint, self._timers, self._carry_out, self._tell
+        endpoint, timers, carry_out = self.endpoint, self._timers, self._carry_out
         while True:
             due_s, worker_due_s = endpoint.due_s(), timers.next_s
             if due_s <= worker_due_s:
                 if due_s > now:
                     break
                 for action in endpoint.actions(due_s):
-                    carry_out.get(type(action), tell)(action, due_s)
+                    carry_out[type(action)](action, due_s)
             elif worker_due_s <= now:
-                timers.fire(worker_due_s)
+                timers.fire()
             else:
                 break
         reported = self._reported
@@ -160,10 +160,11 @@ class Simulation:
 
     def _let_act(self, driven: _Driven, now: float) -> None:
         driven.wake_up = None
-        for event in driven.worker.act(now):
+        worker = driven.worker
+        for event in worker.act(now):
             self._report(driven.id, event, now)
-        if driven.id in self._driven:
-            self._set_wake_up(driven)
+        if driven.id in self._driven and (wake_s := worker.wake_s()) is not None:
+            driven.wake_up = self._timers.at(wake_s, self._let_act, driven)
 
     def _report(self, worker_id: str, event: WorkerEvent, now: float) -> None:
         endpoint = self.endpoint

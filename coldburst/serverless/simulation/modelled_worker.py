@@ -125,13 +125,13 @@ class ModelledWorker:
     def __post_init__(self) -> None:
         self._extra_s = self.first_extra_s
         # Infinity: not to be expected.
-        self._ready_s = self._crash_s = self._next_poll_s = math.inf
+        self._ready_s = self._crash_s = self._next_poll_s = self._next_ping_s = math.inf
         # When the one job of a worker of concurrency 1 is picked up.
         self._picked_up_s = -math.inf
         # The open poll: since when, and for how many; 0 = none.
         self._polled_s, self._polled = 0.0, 0
         self._origin_s = self._last_pickup_s = self._queued_s = 0.0
-        self._to_send = self._jobs_started = self._pings_sent = 0
+        self._to_send = self._jobs_started = 0
         self._queue: deque[Job] = deque()
         self._running: dict[str, int] = {}
         self._failing: set[str] = set()
@@ -147,13 +147,14 @@ class ModelledWorker:
 
     def launch(self, now: float) -> None:
         """The container has started."""
-        self._origin_s = now
+        self._origin_s, self._next_ping_s = now, now + self.ping_s
         self._ready_s = math.inf if self.load_s is None else now + self.load_s
         self._crash_s = math.inf if self.crash_after_s is None else now + self.crash_after_s
 
     def deliver(self, jobs: Iterable[Job], now: float) -> None:
         """The answer to its poll."""
-        self._skip_pings(now)
+        if self._next_ping_s <= now:
+            self._skip_pings(now)
         want, self._polled = self._polled or 1, 0
         queue = self._queue
         if not queue:
@@ -162,8 +163,8 @@ class ModelledWorker:
             # Without input the SDK does not acknowledge a single job.
             if not (self.never_acks() or (want == 1 and not job.input["input"])):
                 queue.append(job)
-        free = self._free()
-        self._to_send = max(free, 0)
+        free = self.concurrency - len(self._running) - 2 * len(queue)
+        self._to_send = free if free > 0 else 0
         self._next_poll_s = now + (self.turn_s if free > 0 else FULL_S)
         if self.concurrency == 1 and queue and not self._running:
             # Nothing can come before its pick-up, so that needs no wake-up of its own.
@@ -179,8 +180,10 @@ class ModelledWorker:
 
     def serve(self, request_id: str, now: float) -> None:
         """A request from the balancer."""
-        self._skip_looks(now)
-        self._skip_pings(now)
+        if self._next_poll_s < now:
+            self._skip_looks(now)
+        if self._next_ping_s <= now:
+            self._skip_pings(now)
         self._start_job(Job(request_id, True, {"input": {}}, "IN_PROGRESS", now, now, 0.0), now)
 
     def drop(self, request_id: str, now: float) -> None:
@@ -192,27 +195,40 @@ class ModelledWorker:
     def wake_s(self) -> float | None:
         """When ``act`` is due next."""
         running, queue, ends = self._running, self._queue, self._job_ends
+        if not running and not queue:
+            due_s = self._idle_due_s()
+            return None if due_s == math.inf else due_s
         while ends and running.get(ends[0][2]) != ends[0][1]:
             heapq.heappop(ends)
         due_s = ends[0][0] if ends else math.inf
         free = self.concurrency - len(running) - 2 * len(queue)
         if self._polled:
-            other_s = self._polled_s + self.hold_s if self._polled != free else math.inf
-        else:
-            # A full worker that looks for work finds that it needs none: _skip_looks.
-            other_s = self._next_poll_s if free > 0 or self._to_send else math.inf
-        due_s = min(due_s, other_s, self._ready_s, self._crash_s)
+            if self._polled != free and self._polled_s + self.hold_s < due_s:
+                due_s = self._polled_s + self.hold_s
+        # A full worker that looks for work finds that it needs none: _skip_looks.
+        elif self._next_poll_s < due_s and (free > 0 or self._to_send):
+            due_s = self._next_poll_s
+        if self._crash_s < due_s:
+            due_s = self._crash_s
         if queue and len(running) < self.concurrency:
             due_s = min(due_s, self._tick_s())
-        if running or queue:
-            due_s = min(due_s, self._ping_due_s())
+        if self._next_ping_s < due_s:
+            due_s = self._next_ping_s
         if self._chunks:
             due_s = min(due_s, self._chunk_due_s())
-        return None if due_s == math.inf else due_s
+        return due_s
+
+    def _idle_due_s(self) -> float:
+        """When ``act`` is due of a worker without jobs."""
+        due_s = self._ready_s if self._ready_s < self._crash_s else self._crash_s
+        if not self._polled:
+            return self._next_poll_s if self._next_poll_s < due_s else due_s
+        return due_s if self._polled == self.concurrency else min(due_s, self._polled_s + self.hold_s)
 
     def act(self, now: float) -> list[WorkerEvent]:
         """What the worker does at ``now``, in order; to be called at ``wake_s()``."""
-        self._skip_looks(now)
+        if self._next_poll_s < now:
+            self._skip_looks(now)
         events: list[WorkerEvent] = []
         if self._crash_s <= now:
             self._crash_s = self._ready_s = math.inf
@@ -227,12 +243,12 @@ class ModelledWorker:
         if self._queue and len(self._running) < self.concurrency and self._tick_s() <= now:
             self._last_pickup_s = now
             self._pick_up(now)
-        if self._polled and self._polled != self._free() and self._polled_s + self.hold_s <= now:
+        if self._polled and self._polled_s + self.hold_s <= now and self._polled != self._free():
             self._polled, self._next_poll_s = 0, now
         if self._next_poll_s <= now:
             self._poll(now, events)
-        if (self._running or self._queue) and self._ping_due_s() <= now:
-            self._pings_sent = round((now - self._origin_s) / self.ping_s)
+        if self._next_ping_s <= now and (self._running or self._queue):
+            self._set_next_ping(round((now - self._origin_s) / self.ping_s))
             events.append(Ping((*self._running, *(job.id for job in self._queue))))
         return events
 
@@ -242,8 +258,10 @@ class ModelledWorker:
 
     def _skip_looks(self, now: float) -> None:
         """Pass the looks for work until now, each a second after the last, at which it was full."""
-        while self._next_poll_s < now:
-            self._next_poll_s += FULL_S
+        next_s = self._next_poll_s
+        while next_s < now:
+            next_s += FULL_S
+        self._next_poll_s = next_s
 
     def _poll(self, now: float, events: list[WorkerEvent]) -> None:
         want, self._to_send = self._to_send or self._free(), 0
@@ -307,18 +325,12 @@ class ModelledWorker:
             took_s, body = answer.took_s, {"output": answer.output()}
             heapq.heappush(self._chunks, (now + answer.due_s(0), self._jobs_started, 0, job.id, answer, now))
         else:
-            took_s, self._extra_s = self._service_s(job) + self._extra_s, 0.0
+            jobs = len(self._running)
+            if (factor := self._factors.get(jobs)) is None:
+                factor = self._factors[jobs] = 1.0 if self.curve is None else self.curve.factor(jobs)
+            took_s, self._extra_s = self.service(job, self.rng) * self.speed * factor + self._extra_s, 0.0
             body = {"output": {**_echo(job.input["input"]), "service_s": took_s}} if self.echo else NOTHING
         heapq.heappush(self._job_ends, (now + took_s + self.report(), self._jobs_started, job.id, body))
-
-    def _service_s(self, job: Job) -> float:
-        service_s = self.service(job, self.rng) * self.speed
-        if self.curve is None:
-            return service_s
-        jobs = len(self._running)
-        if (factor := self._factors.get(jobs)) is None:
-            factor = self._factors[jobs] = self.curve.factor(jobs)
-        return service_s * factor
 
     def _out_of_memory(self) -> str:
         """The error of a job that does not fit on the card; "" where it does."""
@@ -332,10 +344,10 @@ class ModelledWorker:
     def _skip_pings(self, now: float) -> None:
         """Skip the pings that were not sent for lack of a job."""
         if not self._running and not self._queue:
-            self._pings_sent = math.floor((now - self._origin_s) / self.ping_s)
+            self._set_next_ping(math.floor((now - self._origin_s) / self.ping_s))
 
-    def _ping_due_s(self) -> float:
-        return self._origin_s + (self._pings_sent + 1) * self.ping_s
+    def _set_next_ping(self, sent: int) -> None:
+        self._next_ping_s = self._origin_s + (sent + 1) * self.ping_s
 
 
 def _echo(job_input: Any) -> dict[str, Any]:
