@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from coldburst.planner.model.fit import read_attempts
-from coldburst.planner.predict import Figures, figures
+from coldburst.planner.predict import Figures, figures, totals_of
 from coldburst.schedule import replay, stages
 from coldburst.schedule.stages import Stage
 
@@ -81,8 +81,8 @@ def run(kind: str, worker: Sequence[str], schedule: str, settings: Mapping[str, 
     folders = [path for path in runs.iterdir() if (path / "run.json").is_file()]
     if not folders:
         sys.exit(f"no run: {done.stderr[-2000:]}")
-    last = list({row.seq: row for row in read_attempts(folders[0] / "attempts.csv")}.values())
-    found = figures(last, bill["start_s"], bill["execution_s"], bill["idle_s"], 0.0, 0.0)
+    totals = totals_of(read_attempts(folders[0] / "attempts.csv"))
+    found = figures(totals, bill["start_s"], bill["execution_s"], bill["idle_s"], 0.0, 0.0)
     asked = stages.parse(schedule)
     return Ran(folders[0], found, asked if asked[0].closed else replay.recorded_arrivals(folders[0], 1.0))
 

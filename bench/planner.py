@@ -213,9 +213,8 @@ def calibrated(true: Scenario, seed: int) -> Scenario:
 
 def simulated(scenario: Scenario, asked: Sequence[Stage], seed: int) -> Figures:
     """The figures of one run of the endpoint itself."""
-    found = simulate(scenario, asked, seed)
-    rows = list({row.seq: row for row in found.rows}.values())
-    return figures(rows, found.bill.start_s, found.bill.execution_s, found.bill.idle_s, scenario.usd_per_s, found.end_s)
+    found = simulate(scenario, asked, seed, keep_rows=False)
+    return figures(found.totals, found.bill.start_s, found.bill.execution_s, found.bill.idle_s, scenario.usd_per_s, found.end_s)
 
 
 def main() -> int:

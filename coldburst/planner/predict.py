@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from coldburst.planner.model.scenario import DAY_S, Scenario
-from coldburst.planner.model.simulate import simulate
+from coldburst.planner.model.simulate import Totals, simulate
 from coldburst.randomness import stream
 from coldburst.record.attempt import OUTCOMES, Attempt, response_s
 from coldburst.schedule.stages import Stage
@@ -116,10 +116,11 @@ def predict_all(
     """``predict`` for several scenarios, with the same seeds for each, so that they meet the same arrivals."""
     for scenario in scenarios:
         check(scenario)
-    tasks = [(scenario, seed) for scenario in scenarios for seed in range(first, first + seeds)]
-    run = partial(_one, stages)
+    # By seed, since runs of one seed share what they draw.
+    tasks = [(scenario, seed) for seed in range(first, first + seeds) for scenario in scenarios]
+    run = partial(_one, tuple(stages))
     found = pool(run, tasks) if pool else [run(task) for task in tasks]
-    return [_prediction(scenario, found[at * seeds : (at + 1) * seeds]) for at, scenario in enumerate(scenarios)]
+    return [_prediction(scenario, found[at :: len(scenarios)]) for at, scenario in enumerate(scenarios)]
 
 
 def check(scenario: Scenario) -> None:
@@ -150,13 +151,11 @@ def check(scenario: Scenario) -> None:
 
 def _one(stages: Sequence[Stage], task: Task) -> Result:
     scenario, seed = task
-    run = simulate(_resampled(scenario, stream(seed, "what was measured")), stages, seed)
-    last = {row.seq: row for row in run.rows}
-    rows = list(last.values())
+    run = simulate(_resampled(scenario, stream(seed, "what was measured")), stages, seed, keep_rows=False)
     between_s = scenario.policy.workers_min * max(scenario.every_s - run.end_s, 0.0)
     idle_s = run.bill.idle_s + between_s
-    found = figures(rows, run.bill.start_s, run.bill.execution_s, idle_s, scenario.usd_per_s, max(run.end_s, scenario.every_s))
-    return found, Counter(row.outcome for row in rows)
+    end_s = max(run.end_s, scenario.every_s)
+    return figures(run.totals, run.bill.start_s, run.bill.execution_s, idle_s, scenario.usd_per_s, end_s), run.totals.outcomes
 
 
 def _resampled(scenario: Scenario, rng: random.Random) -> Scenario:
@@ -175,12 +174,20 @@ def _resampled(scenario: Scenario, rng: random.Random) -> Scenario:
     return replace(scenario, service=service, start=start, load=load, spread=spread, curve=curve)
 
 
-def figures(rows: Sequence[Attempt], start_s: float, execution_s: float, idle_s: float, usd_per_s: float, end_s: float) -> Figures:
-    """The figures of a run from the last attempt of each of its requests."""
-    times_s = sorted(taken for row in rows if row.outcome == "ok" and (taken := response_s(row)) is not None)
-    ok = len(times_s)
-    ends = [row.done_s for row in rows if row.done_s is not None]
-    wall_s = max(ends) - min(row.scheduled_s for row in rows) if ends else 0.0
+def totals_of(rows: Iterable[Attempt]) -> Totals:
+    """The same of the rows of any run."""
+    totals = Totals()
+    for row in {row.seq: row for row in rows}.values():
+        taken_s = response_s(row) if row.outcome == "ok" else None
+        totals.count(row.outcome, row.scheduled_s, row.done_s, taken_s, cold=row.cold is True)
+    return totals
+
+
+def figures(totals: Totals, start_s: float, execution_s: float, idle_s: float, usd_per_s: float, end_s: float) -> Figures:
+    """The figures of a run."""
+    times_s = sorted(totals.times_s)
+    ok, requests = len(times_s), totals.outcomes.total()
+    wall_s = totals.last_s - totals.first_s if totals.last_s > -math.inf else 0.0
     worker_s = start_s + execution_s + idle_s
     return Figures(
         p50_s=nearest_rank(times_s, 0.5),
@@ -189,9 +196,9 @@ def figures(rows: Sequence[Attempt], start_s: float, execution_s: float, idle_s:
         mean_s=sum(times_s) / ok if ok else math.nan,
         throughput_per_s=ok / wall_s if wall_s else math.nan,
         ok=ok,
-        not_ok=len(rows) - ok,
-        queue_timeouts=sum(row.outcome == "queue_timeout" for row in rows),
-        cold=sum(row.cold is True for row in rows),
+        not_ok=requests - ok,
+        queue_timeouts=totals.outcomes["queue_timeout"],
+        cold=totals.cold,
         start_s=start_s,
         execution_s=execution_s,
         idle_s=idle_s,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from coldburst.serverless.simulation.service_curve import ServiceCurve, parse_curve
 
@@ -49,18 +49,20 @@ class Distribution:
             return rng.uniform(*numbers)
         return numbers[0] * math.exp(numbers[1] * rng.gauss(0, 1))
 
-    def sampler(self, rng: random.Random) -> Callable[[], float]:
-        """``draw`` for many values: the form is looked at once."""
+    def draws(self, rng: random.Random) -> Iterator[float]:
+        """``draw`` without end: the form is looked at once."""
         numbers, random_, gauss, exp = self.numbers, rng.random, rng.gauss, math.exp
-        first = numbers[0]
         if self.form == "fixed":
-            return lambda: first
-        if self.form == "measured":
-            return lambda: numbers[int(random_() * len(numbers))]
-        if self.form == "lognormal":
-            sigma = numbers[1]
-            return lambda: first * exp(sigma * gauss(0, 1))
-        return partial(self.draw, rng)
+            yield from itertools.repeat(numbers[0])
+        elif self.form == "measured":
+            while True:
+                yield numbers[int(random_() * len(numbers))]
+        elif self.form == "lognormal":
+            median, sigma = numbers
+            while True:
+                yield median * exp(sigma * gauss(0, 1))
+        while True:
+            yield self.draw(rng)
 
     @property
     def mean_s(self) -> float:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import itertools
 import math
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import random
+from array import array
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
+from coldburst.planner.model.distributions import Distribution
 from coldburst.planner.model.scenario import Scenario
 from coldburst.randomness import stream
 from coldburst.record.attempt import Attempt
 from coldburst.schedule.retries import back_off_s
-from coldburst.schedule.stages import Arrival, Stage, arrivals
+from coldburst.schedule.stages import Stage, offsets
 from coldburst.serverless.actions import Cut, Ended, Forward, GiveUp
 from coldburst.serverless.billing import Bill
 from coldburst.serverless.endpoint import Endpoint
 from coldburst.serverless.job import Job
-from coldburst.serverless.quantiles import draw
+from coldburst.serverless.quantiles import Quantiles, draws
 from coldburst.serverless.simulation.driver import Listeners, Simulation, WorkerResult
 from coldburst.serverless.simulation.modelled_worker import ModelledWorker
 from coldburst.serverless.timers import Timer
@@ -34,17 +40,50 @@ ANSWER_OUTCOMES = {400: "queue_timeout", 404: "refused", 502: "unreachable"}
 _BODY = {"input": "planned"}
 
 
+@dataclass(slots=True)
+class Totals:
+    """The requests of a run, by their last attempts.
+
+    Attributes:
+        times_s: response times of those that were answered.
+        outcomes: how many ended how.
+        cold: those that met a cold start.
+        first_s, last_s: when the first one was due, and when the last one ended.
+    """
+
+    times_s: list[float] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    cold: int = 0
+    first_s: float = math.inf
+    last_s: float = -math.inf
+
+    def count(self, outcome: str, scheduled_s: float, done_s: float | None, taken_s: float | None, *, cold: bool) -> None:
+        """A further request; ``taken_s``: its response time, if it was answered."""
+        outcomes = self.outcomes
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        if taken_s is not None:
+            self.times_s.append(taken_s)
+        if cold:
+            self.cold += 1
+        if scheduled_s < self.first_s:
+            self.first_s = scheduled_s
+        if done_s is not None and done_s > self.last_s:
+            self.last_s = done_s
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedRun:
     """What happened.
 
     Attributes:
-        rows: attempts in the order in which they ended; times in seconds from second 0.
+        rows: attempts in the order in which they ended; times in seconds from second 0. Empty if they were not kept.
+        totals: of its requests, if the rows were not kept.
         bill: worker time from second 0 until the endpoint was back at its minimum of workers.
         end_s: that instant.
     """
 
     rows: list[Attempt]
+    totals: Totals
     bill: Bill
     end_s: float
 
@@ -61,7 +100,9 @@ class _Loop:
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    arrival: Arrival
+    seq: int
+    scheduled_s: float
+    stage: str
     loop: _Loop | None = None
     # Of the try that is open: "" between two tries.
     name: str = ""
@@ -76,14 +117,39 @@ class _Request:
     deadline: Timer | None = None
 
 
-def simulate(scenario: Scenario, stages: Sequence[Stage], seed: int) -> SimulatedRun:
+def simulate(scenario: Scenario, stages: Sequence[Stage], seed: int, *, keep_rows: bool = True) -> SimulatedRun:
     """Runs the schedule against the endpoint. The same seed gives the same run; each kind of time has its own random stream."""
-    return _Simulated(scenario, seed).run(stages)
+    # Nothing of a run is garbage until it has ended: looking for some took a tenth of the time.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _Simulated(scenario, seed, keep_rows).run(stages)
+    finally:
+        if collects:
+            gc.enable()
+
+
+# Runs of one seed meet the same arrivals and times, whatever the settings. So these are drawn once as long as the seed stays the same;
+# each run begins with its own copy of the draws.
+@lru_cache(maxsize=1)
+def _arrivals(stages: tuple[Stage, ...], seed: int) -> list[array[float]]:
+    """Seconds from the start of each stage; none of a closed loop, whose requests depend on answers."""
+    return [array("d", () if stage.closed else offsets(stage, seed)) for stage in stages]
+
+
+@lru_cache(maxsize=1)
+def _services(service: Distribution, seed: int) -> Iterator[float]:
+    return itertools.tee(service.draws(stream(seed, "service")), 1)[0]
+
+
+@lru_cache(maxsize=1)
+def _reports(report_s: float | Quantiles, seed: int) -> Iterator[float]:
+    return itertools.tee(draws(report_s, stream(seed, "report")), 1)[0]
 
 
 class _Simulated:
-    def __init__(self, scenario: Scenario, seed: int) -> None:
-        self._scenario, self._client, self._seed = scenario, scenario.client, seed
+    def __init__(self, scenario: Scenario, seed: int, keep_rows: bool) -> None:
+        self._scenario, self._client, self._seed, self._keep_rows = scenario, scenario.client, seed, keep_rows
         numbers = itertools.count(1)
         # Start and load are drawn together below, as the time from the launch to the first poll.
         platform = replace(scenario.platform, start_s=0.0, lease_s=LEASE_S)
@@ -98,10 +164,14 @@ class _Simulated:
             Cut: self._cut,
         }
         self._simulation = Simulation(self._endpoint, self._make_worker, listeners)
-        self._streams = {name: stream(seed, name) for name in ("service", "start", "load", "speed", "jitter", "report", "retries")}
+        self._streams = {name: stream(seed, name) for name in ("start", "load", "speed", "jitter", "retries")}
+        service_s = copy.copy(_services(scenario.service, seed)).__next__
+        self._service: Callable[[Job, random.Random], float] = lambda job, rng: service_s()
+        self._report_s = copy.copy(_reports(scenario.platform.report_s, seed)).__next__
         self._queue = scenario.policy.kind == "QUEUE"
         self._cap = self._client.max_in_flight
         self._rows: list[Attempt] = []
+        self._totals = Totals()
         self._open: dict[str, _Request] = {}
         self._held: deque[_Request] = deque()
         # Requests that have not ended, those held back included, and places of a closed loop.
@@ -111,18 +181,20 @@ class _Simulated:
         self._simulation.pump(0.0)
         before = self._endpoint.bill(0.0)
         seq, start_s, now = 0, 0.0, 0.0
-        for stage in stages:
+        for stage, offsets_s in zip(stages, _arrivals(tuple(stages), self._seed), strict=True):
             if stage.closed:
                 seq, now = self._closed(stage, seq, max(self._drain(now), start_s))
                 start_s = now
                 continue
-            for arrival in arrivals([stage], self._seed, seq, start_s):
-                seq, now = arrival.seq + 1, max(now, arrival.scheduled_s)
+            for offset_s in offsets_s:
+                due_s = start_s + offset_s
+                now = max(now, due_s)
                 self._simulation.pump(now)
-                self._arrive(arrival, now)
+                self._arrive(_Request(seq, due_s, stage.name), now)
+                seq += 1
             start_s += stage.duration_s or 0.0
         now = self._let_scale_down(self._drain(now))
-        return SimulatedRun(self._rows, _difference(self._endpoint.bill(now), before), now)
+        return SimulatedRun(self._rows, self._totals, _difference(self._endpoint.bill(now), before), now)
 
     def _drain(self, now: float) -> float:
         """Goes on until every request has ended; that instant."""
@@ -157,12 +229,11 @@ class _Simulated:
         """The next request of one place of a closed loop, or the end of the place."""
         if now < loop.end_s and (seq := next(loop.numbers, None)) is not None:
             loop.last = seq
-            self._launch(_Request(Arrival(seq, now, loop.stage), loop), now)
+            self._launch(_Request(seq, now, loop.stage, loop), now)
         else:
             self._left -= 1
 
-    def _arrive(self, arrival: Arrival, now: float) -> None:
-        request = _Request(arrival)
+    def _arrive(self, request: _Request, now: float) -> None:
         self._left += 1
         if self._cap is not None and self._in_flight >= self._cap:
             self._held.append(request)
@@ -171,10 +242,9 @@ class _Simulated:
 
     def _launch(self, request: _Request, now: float) -> None:
         self._in_flight += 1
-        scheduled_s = request.arrival.scheduled_s
-        request.held_s = now - scheduled_s
+        request.held_s = now - request.scheduled_s
         if self._client.deadline_s is not None:
-            request.deadline = self._simulation.at(scheduled_s + self._client.deadline_s, self._deadline, request)
+            request.deadline = self._simulation.at(request.scheduled_s + self._client.deadline_s, self._deadline, request)
         self._send(request, now)
 
     def _send(self, request: _Request, now: float) -> None:
@@ -185,7 +255,7 @@ class _Simulated:
             request.name = request.job.id
             self._open[request.name] = request
         else:
-            request.name = f"{request.arrival.seq}-{request.tries}"
+            request.name = f"{request.seq}-{request.tries}"
             self._open[request.name] = request
             self._endpoint.arrive(request.name, now)
 
@@ -223,12 +293,17 @@ class _Simulated:
     def _end(self, request: _Request, outcome: str, now: float, error: str = "") -> None:
         ok = outcome == "ok"
         done_s = now + self._client.overhead_s if ok else now
-        self._rows.append(_row(request, outcome, done_s, now, error))
+        if self._keep_rows:
+            self._rows.append(_row(request, outcome, done_s, now, error))
         pause_s = None if ok else self._client.retries.pause_s(outcome, request.tries, None, self._streams["retries"])
         if pause_s is not None:
             self._simulation.at(done_s + pause_s, self._send, request)
             return
-        self._simulation.cancel(request.deadline)
+        if not self._keep_rows:
+            due_s, cold = request.scheduled_s, request.cold if request.job is None else request.job.cold
+            self._totals.count(outcome, due_s, done_s, done_s - due_s if ok else None, cold=cold)
+        if request.deadline is not None:
+            self._simulation.cancel(request.deadline)
         self._in_flight -= 1
         if request.loop is not None:
             self._go_on(request.loop, done_s, back_off_s(outcome, done_s - request.sent_s, None), request.sent_s)
@@ -247,25 +322,25 @@ class _Simulated:
         jitter = scenario.platform.jitter
         varies = streams["jitter"].uniform(1 - jitter, 1 + jitter) if jitter else 1.0
         speed = streams["speed"].uniform(1 - scenario.spread, 1 + scenario.spread) if scenario.spread else 1.0
-        service_s, reports, report_s = scenario.service.sampler(streams["service"]), streams["report"], scenario.platform.report_s
         reported = self._queue and not scenario.with_report
         return ModelledWorker(
             worker_id,
             concurrency=scenario.concurrency,
             load_s=(scenario.start.draw(streams["start"]) + scenario.load.draw(streams["load"])) * varies,
-            service=lambda job, rng: service_s(),
-            rng=streams["service"],
+            service=self._service,
+            # Not used: see _service.
+            rng=streams["speed"],
             curve=scenario.curve,
             speed=speed * self._endpoint.host_speed(worker_id),
-            report=(lambda: draw(report_s, reports)) if reported else float,
+            report=self._report_s if reported else float,
             ping_s=LEASE_S,
             echo=False,
         )
 
 
 def _row(request: _Request, outcome: str, done_s: float, now: float, error: str) -> Attempt:
-    arrival, job = request.arrival, request.job
-    row = Attempt(arrival.seq, request.tries, arrival.stage, arrival.scheduled_s, outcome, "", request.held_s or None, request.sent_s)
+    job = request.job
+    row = Attempt(request.seq, request.tries, request.stage, request.scheduled_s, outcome, "", request.held_s or None, request.sent_s)
     row.first_s, row.done_s, row.error, row.generator = done_s, done_s, error, "planner"
     if outcome == "ok":
         row.status = 200
