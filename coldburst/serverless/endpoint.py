@@ -57,9 +57,9 @@ class Endpoint:
     ) -> None:
         self.platform, self.name, self.price_per_s = platform, name, price_per_s
         self._now = now
-        # When the scaler or the idle time-out acts next, and which of them.
-        self._scaling_s = TO_BE_FOUND
-        self._scale: Callable[[float], object]
+        # When something is due next, and what: the scaler, the idle time-out, or a timer (None).
+        self._due_s = TO_BE_FOUND
+        self._scale: Callable[[float], object] | None = None
         self._queues = policy.kind == "QUEUE"
         self._actions: list[Action] = []
         self._polls: OrderedDict[str, Worker] = OrderedDict()
@@ -223,7 +223,6 @@ class Endpoint:
             self._dispatch(now)
 
     def _worker_changed(self, worker: Worker, before: str, now: float) -> None:
-        self._scaling_s = TO_BE_FOUND
         if worker.state not in SERVING:
             self._polls.pop(worker.id, None)
             if worker.state in ("DRAINING", "CACHED", "STOPPED"):
@@ -269,7 +268,7 @@ class Endpoint:
         """``wake_s`` as a number: infinity = not before another event."""
         if self._actions:
             return self._now
-        return self._next_s()
+        return self._find_next() if self._due_s == TO_BE_FOUND else self._due_s
 
     def leave_out_changes(self) -> None:
         """From now on ``actions`` has no Changed: nobody is interested."""
@@ -284,7 +283,6 @@ class Endpoint:
         """Apply settings at once: excess workers stop (busy ones after their work), missing ones start; PolicyError."""
         now = self._advance(now)
         self._pool.apply(self.policy.changed(**settings))
-        self._scaling_s = TO_BE_FOUND
         self._balancer.read_settings()
         self._pool.trim(now)
         self._top_up(now)
@@ -300,39 +298,34 @@ class Endpoint:
 
     def _advance(self, now: float) -> float:
         """Do what is due by ``now``, each at its own instant; the caller changes something."""
-        now = self._settle(now)
-        if not self._pool.fixed:
-            self._scaling_s = TO_BE_FOUND
+        if self._due_s <= now or now < self._now:
+            now = self._settle(now)
+        self._now, self._due_s = now, TO_BE_FOUND
         return now
 
     def _settle(self, now: float) -> float:
         """The same for a caller that changes nothing."""
         if now < self._now:
             now = self._now
-        if self._timers.next_s <= now or self._scaling_s <= now:
-            while (due_s := self._next_s()) <= now:
-                self._now = max(self._now, due_s)
-                self._act()
+        while self._due_s <= now and (self._due_s != TO_BE_FOUND or self._find_next() <= now):
+            self._now, self._due_s = max(self._now, self._due_s), TO_BE_FOUND
+            if self._scale is None:
+                self._timers.fire()
+            else:
+                self._scale(self._now)
+            self._dispatch(self._now)
         self._now = now
         return now
 
-    def _next_s(self) -> float:
-        """When something is due next."""
-        if self._scaling_s == TO_BE_FOUND:
-            pool = self._pool
-            idle_s, check_s = (math.inf, math.inf) if pool.fixed else (pool.idle_due_s(), self._scaler.due_s(self._now))
-            self._scaling_s, self._scale = (check_s, self._scaler.check) if check_s <= idle_s else (idle_s, pool.stop_idle)
-        return min(self._timers.next_s, self._scaling_s)
-
-    def _act(self) -> None:
-        """Do what is due next: at one instant a timer goes first, then the scaler's check, then an idle time-out."""
-        now, scaling_s = self._now, self._scaling_s
-        self._scaling_s = TO_BE_FOUND
-        if self._timers.next_s <= scaling_s:
-            self._timers.fire()
-        else:
-            self._scale(now)
-        self._dispatch(now)
+    def _find_next(self) -> float:
+        """When something is due next: at one instant a timer goes first, then the scaler's check, then an idle time-out."""
+        due_s, self._scale, pool = self._timers.next_s, None, self._pool
+        if pool.scaled and (check_s := self._scaler.due_s(self._now)) < due_s:
+            due_s, self._scale = check_s, self._scaler.check
+        if not pool.fixed and (idle_s := pool.idle_due_s()) < due_s:
+            due_s, self._scale = idle_s, pool.stop_idle
+        self._due_s = due_s
+        return due_s
 
     def _top_up(self, now: float) -> None:
         while self._pool.wanted < self.policy.workers_min and now >= self._pool.paused_until_s:

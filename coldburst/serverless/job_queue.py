@@ -181,10 +181,12 @@ class JobQueue:
             job.output, job.has_output = None, False
             self.end(job, "COMPLETED", "done", now)
             return
-        job.has_output = "output" in body
-        job.output = body.get("output")
-        job.error = error
-        self.end(job, "COMPLETED" if error is None else "FAILED", "done" if error is None else "error", now)
+        job.has_output, job.output = "output" in body, body.get("output")
+        if error is None:
+            self.end(job, "COMPLETED", "done", now)
+        else:
+            job.error = error
+            self.end(job, "FAILED", "error", now)
 
     def end(self, job: Job, state: str, reason: str, now: float) -> None:
         """End a job."""

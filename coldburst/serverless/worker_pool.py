@@ -109,12 +109,12 @@ class WorkerPool:
         """Take on the operator's settings."""
         self.policy, self.idles = policy, policy.idles
         self.limit = policy.workers_max + self.platform.extra_workers if policy.workers_max else 0
-        self._see_if_fixed()
+        self._see_what_scales()
 
-    def _see_if_fixed(self) -> None:
-        """Note whether neither a check of the scaler nor the idle time-out would change the workers as they are, whatever the load."""
-        rests = self.idles and self.serving <= self.policy.workers_min
-        self.fixed = rests and self.wanted >= self.limit and not self.count["THROTTLED"]
+    def _see_what_scales(self) -> None:
+        """Note whether a check of the scaler, and it or the idle time-out, may change the workers as they are, whatever the load."""
+        self.scaled = not self.idles or self.wanted < self.limit or self.count["THROTTLED"] > 0
+        self.fixed = not self.scaled and self.serving <= self.policy.workers_min
 
     def in_state(self, *states: str) -> Iterator[Worker]:
         """Workers in one of ``states``, oldest first."""
@@ -356,7 +356,7 @@ class WorkerPool:
         worker.state, worker.since_s = state, now
         if state == "READY":
             self.idle[worker.id] = worker
-        self._see_if_fixed()
+        self._see_what_scales()
         self.billing.move(worker.span, self._billed_phase(worker), now)
         if self.tells_changes:
             self._emit(Changed(worker.id, state))

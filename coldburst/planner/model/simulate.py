@@ -249,7 +249,9 @@ class _Simulated:
 
     def _send(self, request: _Request, now: float) -> None:
         request.tries += 1
-        request.sent_s, request.forwarded_s, request.worker_id, request.cold = now, None, "", False
+        request.sent_s = now
+        if request.forwarded_s is not None:
+            request.forwarded_s, request.worker_id, request.cold = None, "", False
         if self._queue:
             request.job = self._endpoint.submit(_BODY, now)
             request.name = request.job.id
