@@ -12,8 +12,9 @@ import pytest
 from coldburst.control import rest, rest_calls, restore
 from coldburst.control.choice import ControlError, DesiredState, wait_shown
 from coldburst.control.restore import SavedSettings, restore_settings, save
-from tests.support.emulators import MODELLED, ROOT, emulator
+from tests.support.emulators import MODELLED, emulator
 from tests.support.scripted import replies, reply, scripted
+from tests.support.transcribers import ROOT
 
 SECRET = "hf_sesame_7c1f0e"
 ENDPOINT = {"workers": {"min": 0, "max": 3}, "scaling": {"type": "REQUEST_COUNT", "requestCount": 4}, "env": {}}

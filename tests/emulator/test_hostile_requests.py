@@ -7,8 +7,8 @@ import sys
 import psutil
 import pytest
 
-from tests.support.emulators import MODELLED, ROOT, emulator, netloc
-from tests.support.transcribers import DEADLINE_S, until
+from tests.support.emulators import MODELLED, emulator, netloc
+from tests.support.transcribers import DEADLINE_S, ROOT, until
 
 TERMS = {"error", "status", "title", "detail"}
 HUGE = b"1" + b"0" * 400

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.support.emulators import MODELLED, ROOT, TERMS, emulator, netloc
-from tests.support.transcribers import until
+from tests.support.emulators import MODELLED, TERMS, emulator, netloc
+from tests.support.transcribers import ROOT, until
 
 
 @pytest.fixture(scope="module")

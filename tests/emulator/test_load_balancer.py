@@ -10,8 +10,8 @@ import sys
 import aiohttp
 import pytest
 
-from tests.support.emulators import ROOT, emulator, netloc
-from tests.support.transcribers import SAMPLES, form, until
+from tests.support.emulators import emulator, netloc
+from tests.support.transcribers import ROOT, SAMPLES, form, until
 
 COMMAND = f"{sys.executable} {ROOT / 'tests/support/handlers/server.py'}"
 OWN = ("--kind", "balancer", "--worker", "command", "--command", COMMAND, "--start", "0", "--health-every", "0.05")

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from tests.support.emulators import MODELLED, ROOT, emulator
-from tests.support.transcribers import until
+from tests.support.emulators import MODELLED, emulator
+from tests.support.transcribers import ROOT, until
 
 HANDLER = f"{sys.executable} {ROOT / 'tests/support/handlers/completions.py'}"
 

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from tests.support.emulators import MODELLED, ROOT, emulator, limit
+from tests.support.emulators import MODELLED, emulator, limit
 from tests.support.needs import lacking
-from tests.support.transcribers import DEADLINE_S, until
+from tests.support.transcribers import DEADLINE_S, ROOT, until
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from tests.support.emulators import ROOT, emulator, limit
-from tests.support.transcribers import DEADLINE_S
+from tests.support.emulators import emulator, limit
+from tests.support.transcribers import DEADLINE_S, ROOT
 
 ECHO = f"{sys.executable} {ROOT / 'tests/support/handlers/echo.py'}"
 

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from coldburst import emulator_token
-from tests.support.transcribers import DEADLINE_S, ROOT, Answer, ask, stop, until
+from tests.support import preloaded
+from tests.support.transcribers import DEADLINE_S, Answer, ask, stop, until
 
 """How long an emulator may take until it prints its address, its workers' start included where it is to wait for them."""
 TERMS = {"error", "status", "title", "detail"}
@@ -32,7 +33,7 @@ class Emulator:
     """A running emulator: where it listens, and what it writes."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: preloaded.Process
     truth_log: Path
     log: Path
     lines: list[str] = field(default_factory=list)
@@ -100,10 +101,12 @@ def emulator(*args: str, **env: str) -> Iterator[Emulator]:
     """``python -m coldburst.emulator *args`` with ``env`` added to the environment; ended with its input."""
     with tempfile.TemporaryDirectory() as folder:
         truth_log, log = Path(folder) / "truth.jsonl", Path(folder) / "stderr"
-        command = [sys.executable, "-m", "coldburst.emulator", "--until-stdin-closes", "--log", str(truth_log), *args]
+        words = ("--until-stdin-closes", "--log", str(truth_log), *args)
         environment = {name: value for name, value in os.environ.items() if name not in ("RUNPOD_API_KEY", emulator_token.VARIABLE)} | env
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with log.open("w") as errors, subprocess.Popen(command, cwd=ROOT, env=environment, stderr=errors, text=True, **pipes) as process:
+        with log.open("w") as errors:
+            streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors, "text": True}
+            started = preloaded.start("coldburst.emulator", *words, env=environment, **streams)
+        with started as process:
             try:
                 lines: list[str] = []
                 reader = threading.Thread(target=_collect, args=(process, lines), daemon=True)
@@ -137,14 +140,14 @@ def limit(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, left_s)
 
 
-def end(process: subprocess.Popen[str]) -> None:
+def end(process: preloaded.Process) -> None:
     """Let the emulator end with its standard input, as it must."""
     if process.poll() is None and process.stdin is not None:
         process.stdin.close()
         assert process.wait(DEADLINE_S) == 0
 
 
-def _collect(process: subprocess.Popen[str], lines: list[str]) -> None:
+def _collect(process: preloaded.Process, lines: list[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         lines.append(line)

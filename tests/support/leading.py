@@ -4,6 +4,7 @@ They import Locust, which the tests do not: a scenario runs in a process of its 
 """
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,17 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.support import preloaded
 from tests.support.run_views import plan_of
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.transcribers import DEADLINE_S
 
 
 def reported(scenario, place):
     """What the scenario prints, run in a process of its own."""
-    command = [sys.executable, "-m", "tests.support.leading", scenario, str(place)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    with preloaded.start("tests.support.leading", scenario, str(place), env=os.environ, stdout=subprocess.PIPE, text=True) as process:
+        said = process.stdout.read()
+        assert process.wait(DEADLINE_S) == 0
+    return json.loads(said)
 
 
 class Hall:

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ import psutil
 
 from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
+from tests.support import preloaded
 from tests.support.attempt_rows import ledger, read
 from tests.support.transcribers import DEADLINE_S, until
 
@@ -65,7 +65,7 @@ class Result:
 class Locust(Result):
     """A started Locust; ``wait`` for its end, then ask for what it left."""
 
-    def __init__(self, process: subprocess.Popen, runs: Path, output: Path) -> None:
+    def __init__(self, process: preloaded.Process, runs: Path, output: Path) -> None:
         self.process, self.runs, self._output = process, runs, output
 
     @property
@@ -116,12 +116,10 @@ def locust(
     with tempfile.TemporaryDirectory() as place:
         runs, output = Path(place) / "results", Path(place) / "output"
         runs.mkdir()
-        command = [*before, sys.executable, "-m", "locust", "-f", str(file), "--runs", str(runs)]
-        command += ["--headless", *arguments] if headless else arguments
+        words = ("-f", str(file), "--runs", str(runs), *(("--headless",) if headless else ()), *arguments)
         with output.open("wb") as out:
-            process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **OF_TESTS, **env}
-            )
+            streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out}
+            process = preloaded.start("locust", *words, env={**os.environ, **OF_TESTS, **env}, before=before, **streams)
             try:
                 yield Locust(process, runs, output)
             finally:

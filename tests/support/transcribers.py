@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import preloaded
+
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 ROUTE = "/v1/audio/transcriptions"
@@ -30,7 +32,7 @@ class Transcriber:
     """A running service: where it listens, and what it writes."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: preloaded.Process
     access_log: Path
 
     @property
@@ -70,9 +72,10 @@ def transcriber(*args: str, ready: bool = True, **env: str) -> Iterator[Transcri
     """
     with tempfile.TemporaryDirectory() as folder:
         access_log = Path(folder) / "access.jsonl"
-        command = [sys.executable, "-m", "coldburst.transcriber", "--until-stdin-closes", "--access-log", str(access_log), *args]
+        words = ("--until-stdin-closes", "--access-log", str(access_log), *args)
         environment = {name: value for name, value in os.environ.items() if name != "API_TOKEN"} | env
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with preloaded.start("coldburst.transcriber", *words, env=environment, **streams) as process:
             try:
                 assert process.stdout is not None
                 line = process.stdout.readline()
@@ -93,7 +96,7 @@ def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def stop(process: subprocess.Popen[str]) -> None:
+def stop(process: preloaded.Process) -> None:
     """End the service, by force if it takes too long."""
     process.terminate()
     try:
