@@ -53,11 +53,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 class ByFile(LoadScopeScheduling):
-    """Tests of a file run in one process, which makes the file's fixtures once; those of APART run wherever there is room."""
+    """Tests of a file run in one process, which makes the file's fixtures once; those of APART run wherever there is room.
+
+    Those of tests/house look at the same sources, which are read once then.
+    """
 
     def _split_scope(self, nodeid):
-        file = nodeid.partition("::")[0]
-        return nodeid if PurePath(file).stem in APART else file
+        file = PurePath(nodeid.partition("::")[0])
+        return nodeid if file.stem in APART else str(file.parent if file.parent.name == "house" else file)
 
 
 def pytest_xdist_make_scheduler(config, log):

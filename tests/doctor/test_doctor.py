@@ -144,7 +144,7 @@ def test_an_address_that_is_none_is_refused(host, sentence, capsys):
 
 
 def test_runpods_own_endpoints_cost_money(monkeypatch, tmp_path):
-    monkeypatch.setattr("coldburst.doctor.diagnosis._preflight", lambda *_: None)
+    monkeypatch.setattr("coldburst.load.preflight.check", lambda *_: None)
     monkeypatch.setattr("coldburst.doctor.diagnosis.survey", lambda *_: Survey())
     of = diagnose({"host": "https://api.runpod.ai/v2/abc"}, str(tmp_path))
     assert of.paid and of.kind == "RunPod queue endpoint"

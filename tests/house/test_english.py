@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 
 import pytest
 
@@ -32,16 +33,18 @@ PHRASES = {
 TEXTS = ("*.py", "*.md", "*.html", "*.js", "*.toml", "*.yml", "*.sh", ".ci/*")
 
 
-def lines():
+@cache
+def texts():
+    """Name and content of each file."""
     files = subprocess.run(["git", "ls-files", *TEXTS], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    for name in files:
-        if name.startswith(("tests/", "samples/")):
-            continue
-        for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), start=1):
-            yield f"{name}:{number}: {line.strip()}", line
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in files if not name.startswith(("tests/", "samples/"))}
 
 
 @pytest.mark.parametrize(("phrase", "instead"), PHRASES.items())
 def test_no_line_has(phrase, instead):
-    found = re.compile(phrase, re.IGNORECASE)
-    assert [place for place, line in lines() if found.search(line)] == [], f"write: {instead}"
+    places = [
+        f"{name}:{text.count(chr(10), 0, found.start()) + 1}: {found[0]}"
+        for name, text in texts().items()
+        for found in re.finditer(phrase, text, re.IGNORECASE)
+    ]
+    assert places == [], f"write: {instead}"

@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 
 from tests.support.locusts import ROOT
+from tests.support.sources import nodes
 
 DEEPEST = 5
 PACKAGES = sorted(
@@ -13,6 +14,7 @@ PACKAGES = sorted(
 )
 
 
+@cache
 def imports(folder):
     """For each module of a package, the modules of the same package that it imports, wherever in the file.
 
@@ -22,7 +24,7 @@ def imports(folder):
     found = {}
     for name, path in modules.items():
         used = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.ImportFrom):
                 used |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
             elif isinstance(node, ast.Import):

@@ -2,11 +2,11 @@
 
 import ast
 import sys
-from functools import cache
 
 import pytest
 
 from tests.support.locusts import ROOT
+from tests.support.sources import FUNCTIONS, nodes
 
 STANDARD = sys.stdlib_module_names
 LEAVES = {"option", "randomness", "keys", "emulator_token", "child_processes", "lines", "installation", "signals", "pieces"}
@@ -60,21 +60,12 @@ NEVER = {  # folder -> top-level packages that it may not import
 STANDARD_ALONE = ("coldburst/serverless", *(f"coldburst/{leaf}.py" for leaf in sorted(LEAVES)))
 OF_ANALYSIS = LEAVES | {"record", "planner"}
 FILES = {room: sorted((ROOT / room).rglob("*.py")) for room in NEVER}
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-@cache
-def parsed(path):
-    """A file's imports and functions."""
-    return [
-        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, (ast.Import, ast.ImportFrom, *FUNCTIONS))
-    ]
 
 
 def imported(path):
     """Full names of what a file imports."""
     found = set()
-    for node in parsed(path):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -124,7 +115,7 @@ def test_the_walls_have_something_to_hold():
 def test_files_and_functions_stay_small(room):
     for path in FILES[room]:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
-        for node in parsed(path):
+        for node in nodes(path):
             if isinstance(node, FUNCTIONS):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{path.name}: {node.name}"
 

@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = {
     "locust": ("locust.main", "coldburst.users"),
     "coldburst.emulator": ("coldburst.emulator.command",),
+    "coldburst.video": ("coldburst.video.command", "coldburst.video.api.service", "uvloop"),
     "tests.support.leading": ("locust.main", "coldburst.users", "coldburst.distributed.master"),
     "coldburst.transcriber": ("coldburst.transcriber.command", "coldburst.transcriber.slots", "coldburst.transcriber.service", "uvloop"),
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from contextlib import contextmanager
 
-from tests.support.transcribers import ROOT, Answer, ask, stop, until
+from tests.support import preloaded
+from tests.support.transcribers import Answer, ask, stop, until
 
 ROUTE = "/v1/videos"
 FIXED = ("--engine", "fixed", "--tts", "0.02", "--video", "0.1", "--model-load", "0")
@@ -17,9 +17,10 @@ FIXED = ("--engine", "fixed", "--tts", "0.02", "--video", "0.1", "--model-load",
 @contextmanager
 def video_service(*args: str, **env: str):
     """``python -m coldburst.video *args`` once its models are loaded; its URL and process."""
-    command = [sys.executable, "-m", "coldburst.video", "--until-stdin-closes", "--worker-id", "box", *args]
+    words = ("--until-stdin-closes", "--worker-id", "box", *args)
     environment = {name: value for name, value in os.environ.items() if name != "API_TOKEN"} | env
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with preloaded.start("coldburst.video", *words, env=environment, **streams) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

@@ -111,19 +111,17 @@ def closing_race(method, reads):
         sock.sendall(OK)
         return True
 
+    def quiet(_connection):
+        looked.set()
+        return closed.wait(60)
+
     with scripted(answer) as server:
         client = HttpClient(server.url.replace("localhost", "127.0.0.1"), LONG)
         assert send(client).status == 200
-        if not reads:
-            (connection,) = client._idle
-
-            def quiet():
-                looked.set()
-                closed.wait(60)
-                return True
-
-            connection.is_quiet = quiet
-        got = send(client, method)
+        with pytest.MonkeyPatch.context() as patched:
+            if not reads:
+                patched.setattr(connection.Connection, "is_quiet", quiet)
+            got = send(client, method)
         client.close()
         return got, len(server.requests)
 
