@@ -1,8 +1,11 @@
 """What holds for all tests: no time limit on examples, and which tests run in the same process."""
 
 import gc
+import os
+import sys
 from collections import Counter
-from pathlib import PurePath
+from contextlib import suppress
+from pathlib import Path, PurePath
 
 import pytest
 from hypothesis import settings
@@ -12,6 +15,13 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("coldburst", deadline=None, max_examples=30)
 settings.register_profile("nightly", deadline=None, max_examples=400)
 settings.load_profile("coldburst")
+
+# Hundreds of processes import the same modules. Their bytecode is in the user's cache where the environment forbids it beside them.
+if sys.dont_write_bytecode:
+    with suppress(RuntimeError):  # no home
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(Path.home() / ".cache" / "coldburst" / "bytecode")
+        sys.dont_write_bytecode = False
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Collecting makes millions of objects that stay: to look through them again and again takes longer than to make them.
 gc.disable()

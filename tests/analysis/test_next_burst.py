@@ -64,7 +64,7 @@ def test_too_few_requests_predict_nothing():
 @pytest.mark.parametrize(("slots_", "cv", "cold_s"), [(1, 0.3, 4.0), (3, 0.3, 4.0), (5, 1.0, 0.0), (15, 1.0, 4.0), (30, 0.3, 0.0)])
 def test_it_covers_the_next_burst(slots_, cv, cold_s):
     """Lognormal services of mean 1 s, and slots that begin after a cold start that varies by 20 %."""
-    draw, sigma, covered, tries = np.random.default_rng(7), math.sqrt(math.log(1 + cv * cv)), {50: 0, 95: 0}, 150
+    draw, sigma, covered, tries = np.random.default_rng(7), math.sqrt(math.log(1 + cv * cv)), {50: 0, 95: 0}, 75
 
     def burst():
         free = cold_s * np.exp(0.2 * draw.standard_normal(slots_))

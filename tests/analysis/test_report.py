@@ -36,7 +36,7 @@ def analysis(*arguments, **other):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The golden runs, reported: by name, what was said and the folder that was written. Only one has figures: they take long."""
+    """The golden runs, reported without figures: by name, what was said and the folder that was written."""
     folder, done = tmp_path_factory.mktemp("reports"), {}
     for name, run in {
         "burst": RUNS / "burst",
@@ -45,9 +45,17 @@ def made(tmp_path_factory):
         "plain": RUNS / "locust" / "plain",
     }.items():
         with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-            code = main(["report", str(run), "--out", str(folder / name), "--figures", "yes" if name == "burst" else "no"])
+            code = main(["report", str(run), "--out", str(folder / name), "--figures", "no"])
         done[name] = subprocess.CompletedProcess([], code, out.getvalue(), err.getvalue())
     return {name: (process, folder / name) for name, process in done.items()}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The folder of the burst's report with its figures, which take long."""
+    folder = tmp_path_factory.mktemp("drawn")
+    assert main(["report", str(RUNS / "burst"), "--out", str(folder), "--quiet"]) == 0
+    return folder
 
 
 class Page(HTMLParser):
@@ -102,8 +110,9 @@ def test_the_terminal_shows_ledger_verdict_and_times(made):
     assert errors[0] == "  4 × abandoned: no answer in 5 s" and errors[2] == "  3 × throttled: NA"
 
 
-def test_the_answer_comes_first_then_its_picture_the_key_figures_and_what_is_folded(made):
-    text = page(made["burst"][1])
+@pytest.mark.slow
+def test_the_answer_comes_first_then_its_picture_the_key_figures_and_what_is_folded(drawn):
+    text = page(drawn)
     marks = (
         *("<h1>30 requests, at most 15 in flight", ">Cost</dt>", ">Next</dt>", 'id="figure-burst"', ">Key figures</h2>", ">Figures</h2>"),
         *("Not in this report" if "Not in this report" in text else ">Figures</h2>", "<summary>Can I trust this?", ">Ledger</h2>"),
@@ -126,8 +135,9 @@ def test_objectives_stand_below_the_key_figures_where_they_were_given(tmp_path, 
     assert markdown.index("#### Key figures") < markdown.index("#### Objectives") < markdown.index("<details>")
 
 
-def test_each_figure_of_the_page_links_to_its_data_and_the_contents_to_the_views(made):
-    text = page(made["burst"][1])
+@pytest.mark.slow
+def test_each_figure_of_the_page_links_to_its_data_and_the_contents_to_the_views(drawn):
+    text = page(drawn)
     assert [name for name in FIGURES if f'href="figures/{name}.csv"' not in text] == []
     assert all(f'<a href="#figure-{name}">' in text for name in ("timeline", "anatomy", "waterfall"))
 
@@ -141,15 +151,25 @@ def test_the_short_form_has_the_main_table_open_and_the_rest_folded(made):
 
 @pytest.mark.parametrize("name", ["burst", "mixed", "queue", "plain"])
 def test_the_page_is_self_contained_and_its_ids_are_unique(made, name):
-    found = Page(page(made[name][1]))
+    self_contained(made[name][1])
+
+
+@pytest.mark.slow
+def test_so_is_the_page_with_figures(drawn):
+    assert any(link.startswith("figures/") for link in self_contained(drawn))
+
+
+def self_contained(folder):
+    """The files that the page of ``folder`` links to; fails where it needs more than those."""
+    found = Page(page(folder))
     assert "script" not in found.tags
     assert "link" not in found.tags
     assert len(found.ids) == len(set(found.ids)) >= 5
     within = [link for link in found.links if link.startswith("#")]
     assert within and {link[1:] for link in within} <= set(found.ids)
     files = [link for link in found.links if not link.startswith(("#", "data:"))]
-    assert files or name != "burst"
-    assert all((made[name][1] / link).is_file() for link in files)
+    assert all((folder / link).is_file() for link in files)
+    return files
 
 
 @pytest.mark.parametrize("name", ["mixed", "plain"])
@@ -169,8 +189,9 @@ def test_markdown_rows_have_as_many_cells_as_their_head(made):
     assert "&#91;x&#93;(http&#58;//x)" in text
 
 
-def test_each_figure_is_a_drawing_an_image_and_its_data(made):
-    folder = made["burst"][1] / "figures"
+@pytest.mark.slow
+def test_each_figure_is_a_drawing_an_image_and_its_data(drawn):
+    folder = drawn / "figures"
     assert sorted(file.name for file in folder.iterdir()) == sorted(f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv"))
     data = pd.read_csv(folder / "response_time.csv")
     assert data["response_s"].to_list() == [k // 2 + 1.0 for k in range(30)]
@@ -178,8 +199,9 @@ def test_each_figure_is_a_drawing_an_image_and_its_data(made):
     assert (folder / "lateness.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_card_is_a_picture_for_chats(made):
-    card = (made["burst"][1] / "card.png").read_bytes()
+@pytest.mark.slow
+def test_the_card_is_a_picture_for_chats(made, drawn):
+    card = (drawn / "card.png").read_bytes()
     assert struct.unpack(">II", card[16:24]) == (1200, 630)
     assert not (made["queue"][1] / "card.png").exists()  # made without figures
 
@@ -229,10 +251,10 @@ def test_metrics_of_plain_totals(made):
 
 
 @pytest.mark.slow
-def test_the_same_run_gives_the_same_page_and_figures(made, tmp_path):
+def test_the_same_run_gives_the_same_page_and_figures(drawn, tmp_path):
     assert main(["report", str(RUNS / "burst"), "--out", str(tmp_path)]) == 0
     for name in ("index.html", "report.md", "metrics.json", *(f"figures/{figure}.svg" for figure in FIGURES)):
-        assert (tmp_path / name).read_bytes() == (made["burst"][1] / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (drawn / name).read_bytes()
 
 
 def copy(tmp_path, **about):

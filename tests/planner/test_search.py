@@ -13,7 +13,7 @@ from coldburst.schedule import stages
 from tests.planner.test_simulate import BALANCER, scenario
 
 AXES = {"workers_min": (0, 2), "workers_max": range(1, 6), "idle_timeout_s": (5.0, 60.0)}
-TRAFFIC = stages.parse("steady 300s 0.3/s poisson")
+TRAFFIC = stages.parse("steady 150s 0.3/s poisson")
 
 
 @pytest.mark.parametrize("limits", ["p95<30s", "p95<12s"])

@@ -4,6 +4,8 @@ import pytest
 
 from bench.fidelity import PAGE, figures, page
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found():
