@@ -18,7 +18,6 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.figures.plots import plots
-from analysis.report.card import card
 from analysis.report.report import report, write
 from analysis.runs.load import load
 from analysis.tables.run_tables import Tables
@@ -399,21 +398,3 @@ def test_a_gap_in_the_rows_moves_no_mark():
         assert drawn[column].to_dict() == pytest.approx(gap.requests.loc[drawn.index, column].to_dict(), nan_ok=True)
         assert drawn["x"].to_dict() == gap.requests.loc[drawn.index, "scheduled_s"].to_dict()
     assert figures["response_time"].data.set_index("seq")["kind"].to_dict() == gap.requests["outcome"].to_dict()
-
-
-def card_of(run):
-    """What the card says of the cost."""
-    made = report(run)
-    return card(made.headline, made.tables, made.verdict, made.confidence, made.answer).cost
-
-
-def test_an_endpoint_of_this_machine_costs_nothing_and_its_gpu_would():
-    """10 s of one worker in the list, at 0.001 USD a second."""
-    run = load(RUNS / "burst")
-    listed = pd.DataFrame({"view": "workers", "error": "", "at_s": [0.0, 10.0], "running": [1.0, 0.0]})
-    listed = listed.reindex(columns=run.endpoint.columns if run.endpoint is not None else listed.columns)
-    counts = ["idle", "initializing", "running", "throttled", "unhealthy"]
-    listed = listed.assign(**{name: listed.get(name, pd.Series([0.0, 0.0])).fillna(0.0) for name in counts})
-    priced = replace(run, endpoint=listed, about={**run.about, "options": {"price": "0.001"}})
-    assert card_of(run) == "none: the endpoint ran on this machine."
-    assert card_of(priced) == "none: the endpoint ran on this machine; at its GPU's price it would be $0.0100."

@@ -37,6 +37,16 @@ PRELOADED = {
     "coldburst.transcriber": ("coldburst.transcriber.command", "coldburst.transcriber.slots", "coldburst.transcriber.service", "uvloop"),
 }
 """What each program imports in any case."""
+
+
+def _network() -> str:
+    """The network namespace of this thread, "" where there is none."""
+    place = Path("/proc/thread-self/ns/net")
+    return str(place.readlink()) if place.exists() else ""
+
+
+NETWORK = _network()
+"""Of the processes that are forked."""
 _origins: dict[str, socket] = {}
 _starting = threading.Lock()
 
@@ -67,8 +77,7 @@ def _alike(env: Mapping[str, str]) -> bool:
     def settings(of: Mapping[str, str]) -> dict[str, str]:
         return {name: value for name, value in of.items() if name.startswith("PYTHON") and name != "PYTHONUNBUFFERED"}
 
-    networks = [Path(f"/proc/{which}/ns/net") for which in ("self", "thread-self")]
-    return networks[0].exists() and settings(env) == settings(os.environ) and networks[0].readlink() == networks[1].readlink()
+    return bool(NETWORK) and _network() == NETWORK and settings(env) == settings(os.environ)
 
 
 class Fork:

@@ -8,12 +8,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import boto3
+from botocore import loaders
 
 from tests.support.locusts import ROOT
+
+# Each client would read the service's description anew: 2 MB of JSON.
+loaders.create_loader = cache(loaders.create_loader)
 
 BUCKET = "load-tests"
 KEYS = {"AWS_ACCESS_KEY_ID": "access-of-the-test", "AWS_SECRET_ACCESS_KEY": "secret-of-the-test", "AWS_DEFAULT_REGION": "us-east-1"}
