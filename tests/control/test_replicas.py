@@ -14,6 +14,7 @@ import pytest
 
 from coldburst.control.choice import ControlError, DesiredState, wait_shown
 from coldburst.control.replicas import ReplicaControl
+from tests.support import preloaded
 from tests.support.needs import needs
 from tests.support.transcribers import ROOT, receive, send, silence, transcribe, until
 from tests.support.transcribers import connect as connect_to
@@ -54,7 +55,8 @@ def replicas_of():
 
 def of_ours():
     """Processes that this one has started, and theirs."""
-    return [process for process in psutil.Process().children(recursive=True) if process.status() != psutil.STATUS_ZOMBIE]
+    started = (process for process in psutil.Process().children(recursive=True) if process.pid not in preloaded.origins)
+    return [process for process in started if process.status() != psutil.STATUS_ZOMBIE]
 
 
 def process_of(worker):

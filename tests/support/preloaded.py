@@ -4,7 +4,7 @@
 the CPU of a short run, and hundreds are started. A fresh process is started where a fork would differ from it: below another command,
 with other settings of Python, in another network namespace.
 
-    python -m tests.support.preloaded FD MODULE      the process that is forked, and the socket on which it is asked
+    python -m tests.support.preloaded FD NUMBER      the process that is forked, the socket on which it is asked, and its program
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def _network() -> str:
 
 NETWORK = _network()
 """Of the processes that are forked."""
+origins: set[int] = set()
+"""Process ids of those that are forked: children of this process, besides what a test starts."""
 _origins: dict[str, socket] = {}
 _starting = threading.Lock()
 
@@ -64,9 +66,11 @@ def start(module: str, *words: str, env: Mapping[str, str], before: Sequence[str
 def _origin(module: str) -> socket:
     """Where to ask the process that has imported ``module``; it ends when the socket is closed, as with this process."""
     ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
-    command = [sys.executable, "-m", __name__, str(theirs.fileno()), module]
+    # By its place in the table: tests look for processes by the names of programs.
+    command = [sys.executable, "-m", __name__, str(theirs.fileno()), str([*PRELOADED].index(module))]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
     theirs.close()
+    origins.add(process.pid)
     atexit.register(lambda: (ours.close(), process.wait()))
     return ours
 
@@ -197,6 +201,7 @@ def _become(words: Sequence[str], env: Mapping[str, str], streams: Sequence[int]
 
 
 if __name__ == "__main__":
-    _, descriptor, program = sys.argv
+    _, descriptor, place = sys.argv
+    program = [*PRELOADED][int(place)]
     _serve(socket(fileno=int(descriptor)), program)
     runpy.run_module(program, run_name="__main__", alter_sys=True)
