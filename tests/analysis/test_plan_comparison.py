@@ -85,8 +85,8 @@ def test_another_kind_and_more_runs_are_refused(planned, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_run_of_the_emulator_with_another_start_says_start(planned, capsys):
-    plan = planned("--workers-max", "2", "--service-time", "0.5", schedule="burst 8")
-    workers = ("--worker", "modelled", "--start", "0.5", "--load", "0", "--service-time", "0.5", "--concurrency", "1")
+    plan = planned("--workers-max", "2", "--service-time", "2", schedule="burst 8")
+    workers = ("--worker", "modelled", "--start", "0.5", "--load", "0", "--service-time", "2", "--concurrency", "1")
     with (
         emulator("--endpoint", "demo", *workers, "--workers-max", "2") as platform,
         locust("--host", f"{platform.url}/v2/demo", "--schedule", "burst 8") as run,
