@@ -226,3 +226,19 @@ class _SlicedDecoder(json.JSONDecoder):
             return parse(*arguments)
 
         return parse_and_yield
+
+
+def ended_at(accepted: float, asked: float, seen: float, queue_s: float | None, execution_s: float | None) -> float:
+    """When a job ended: accepted + delayTime + executionTime, limited to [asked, seen]; without the platform's times, seen.
+
+    Polling sees an end late by up to an interval, so the platform's own times are used. They start when it accepts the job, which is
+    when /run's answer arrives here, except for half a round trip. What was observed limits them.
+
+    Args:
+        accepted: when /run's answer came.
+        asked: when the last poll was sent that saw the job unfinished.
+        seen: when the answer came that saw it ended.
+    """
+    if queue_s is None or execution_s is None:
+        return seen
+    return min(max(accepted + queue_s + execution_s, asked), seen)

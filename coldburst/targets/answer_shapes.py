@@ -1,4 +1,4 @@
-"""What JSON answers of services hold, by their shapes: errors, reasons, generated text."""
+"""What JSON answers of services hold, by their shapes: errors, reasons, generated text, phases of a video."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _TELLING = frozenset(("error", "errors", "object", "status", "success", *_WRAPPE
 _FAILED = ("error", "failed", "failure")
 # Parts of a delta that a model generated. A first chunk with nothing but the role is not a token.
 _GENERATED = ("content", "reasoning_content", "reasoning", "tool_calls", "refusal", "audio")
+# A longer phase is not believed.
+LONGEST_S = 7 * 86400.0
 
 
 def error_in(output: Any) -> str:
@@ -79,3 +81,15 @@ def generated(choice: Mapping[str, Any]) -> bool:
     """Whether a choice holds generated text: of a chat (``delta``, ``message``) or of a text completion (``text``)."""
     parts: Sequence[Any] = (choice.get("delta"), choice.get("message"))
     return bool(choice.get("text")) or any(isinstance(part, dict) and any(part.get(name) for name in _GENERATED) for part in parts)
+
+
+def phases(content: Any) -> dict[str, float]:
+    """The columns of a video that an object fills: seconds of speech synthesis, of pictures, and of the speech; {} without phases."""
+    if not isinstance(content, dict) or "tts_s" not in content:
+        return {}
+    found = {name: content.get(name) for name in ("tts_s", "video_s", "audio_s")}
+    return {
+        name: float(value)
+        for name, value in found.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_S
+    }

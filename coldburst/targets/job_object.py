@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from coldburst.targets import answer
-from coldburst.targets.answer_shapes import error_of
+from coldburst.targets.answer_shapes import error_of, phases
 from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.outcome import gave_up_waiting
-from coldburst.targets.phases import phases
 
 # Terminal states. A job in any other state goes on, as RunPod's own clients take it.
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")

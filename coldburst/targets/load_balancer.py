@@ -15,13 +15,13 @@ from coldburst.keys import RUNPOD_KEY
 from coldburst.pieces import Body
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
+from coldburst.targets.answer_shapes import phases
 from coldburst.targets.body_template import NO_VALUES, BodyTemplate
 from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.clips import Clip, form_pieces
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import HOLD_FROM_S, HOLD_TO_S, Evidence, judge_400
 from coldburst.targets.payload import Payload, form_bodies, json_bodies
-from coldburst.targets.phases import phases
 from coldburst.targets.row_clip import row_clip
 from coldburst.targets.transcript_shapes import STREAM, form_fields
 from coldburst.targets.transcript_stream import TranscriptStream

@@ -1,6 +1,6 @@
 """RunPod's queue endpoints: submits a job, polls it until it ends, and cancels it if its result is no longer wanted.
 
-A job ends when the platform says so (``phases.ended_at``), not when a poll sees it, so that polling never lengthens its time;
+A job ends when the platform says so (``answer.ended_at``), not when a poll sees it, so that polling never lengthens its time;
 ``Exchange.seen`` is the instant of that poll. The HTTP status of an attempt is that of its submission. Jobs are submitted to /run, and to
 /runsync if they are too large for /run.
 """
@@ -29,7 +29,6 @@ from coldburst.targets.job_object import ENDED, GONE, columns, verdict
 from coldburst.targets.job_stream import JobStream, asks_for_tokens
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import RUN_BYTES, Payload, job_bodies
-from coldburst.targets.phases import ended_at
 from coldburst.targets.queue_options import MILLISECONDS, QueueOptions
 from coldburst.targets.rate_limiter import RateLimit, RateLimiter, SubmissionLimit
 from coldburst.targets.row_clip import row_clip
@@ -345,7 +344,7 @@ class QueueTarget:
         exchange.answer = final
         exchange.known |= (found := columns(final))
         queue_s, execution_s, seen = found.get("queue_s"), found.get("execution_s"), exchange.seen or 0.0
-        exchange.done = ended_at(job.accepted, job.asked, seen, queue_s, execution_s)
+        exchange.done = answer.ended_at(job.accepted, job.asked, seen, queue_s, execution_s)
         if exchange.done > job.deadline and None not in (queue_s, execution_s):
             self._late(job, exchange, state=str(final["status"]))
             return _evidence(exchange, "", exchange.error)

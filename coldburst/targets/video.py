@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 from coldburst.keys import VIDEO_KEY
 from coldburst.targets import answer
 from coldburst.targets.address import without_overlap
+from coldburst.targets.answer_shapes import phases
 from coldburst.targets.body_template import NO_VALUES
 from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
-from coldburst.targets.phases import phases
 from coldburst.targets.transcription_answer import timing
 from coldburst.targets.video_jobs import VideoJobs, columns
 

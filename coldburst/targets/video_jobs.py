@@ -18,7 +18,6 @@ from gevent.pool import Pool
 from coldburst.pieces import Body
 from coldburst.targets import answer
 from coldburst.targets.exchange import Exchange, Timeouts
-from coldburst.targets.phases import ended_at
 
 logger = logging.getLogger("coldburst")
 ENDED = ("done", "failed", "cancelled", "queue_timeout")
@@ -115,7 +114,9 @@ class VideoJobs:
                 job.failures, job.state = 0, content["status"]
                 if job.state in ENDED:
                     exchange.seen = now
-                    exchange.done = ended_at(job.accepted, job.asked, now, _number(content, "queue_s"), _number(content, "execution_s"))
+                    exchange.done = answer.ended_at(
+                        job.accepted, job.asked, now, _number(content, "queue_s"), _number(content, "execution_s")
+                    )
                     return content
                 job.asked = poll.sent or now
             elif answer.says_gone(poll, content):

@@ -75,7 +75,6 @@ WALKS = {
         "coldburst/targets/quota.py",
         "coldburst/targets/rate_limiter.py",
         "coldburst/targets/job_object.py",
-        "coldburst/targets/phases.py",
     },
     "balancer": {
         "coldburst/targets/load_balancer.py",

@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from coldburst.targets.answer import failure
+from coldburst.targets.answer import ended_at, failure
 from coldburst.targets.checks import Checks
 from coldburst.targets.expression import several
 from coldburst.targets.job_object import columns, verdict
 from coldburst.targets.outcome import decide
-from coldburst.targets.phases import ended_at
 
 SDK_ERROR = json.dumps({"error_type": "<class 'ValueError'>", "error_message": "no speech", "worker_id": "w1"})
 DEFAULT = "error, output.error"

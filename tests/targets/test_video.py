@@ -6,13 +6,13 @@ import pytest
 
 from coldburst.option import OptionError
 from coldburst.targets.address import infer
+from coldburst.targets.answer_shapes import phases
 from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.expression import several
 from coldburst.targets.factory import key_variable, route
 from coldburst.targets.http import Exchange, Timeouts
 from coldburst.targets.outcome import decide
 from coldburst.targets.payload import Payload
-from coldburst.targets.phases import phases
 from coldburst.targets.video import VideoOptions, VideoTarget
 from tests.support.scripted import scripted
 
