@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import ipaddress
 import os
 import stat
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 VARIABLE = "COLDBURST_EMULATOR_TOKEN"
+# Files of this process's emulators, by port. Each is locked while it is open, so that the file of a killed emulator is known as such.
+_published: dict[int, TextIO] = {}
 
 
 @lru_cache(256)
@@ -34,21 +38,28 @@ def find(url: str) -> str:
     if token := os.environ.get(VARIABLE, ""):
         return token
     if is_loopback(host) and (folder := _private_folder()):
-        with contextlib.suppress(OSError, ValueError):
-            return _file(folder, parts.port or 0).read_text(encoding="ascii")
+        with contextlib.suppress(OSError, ValueError), _file(folder, parts.port or 0).open(encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read()
     return ""
 
 
 def publish(port: int, token: str) -> None:
-    """Leave ``token`` where ``find`` looks, readable by this user alone; "" removes what an earlier emulator left."""
+    """Leave ``token`` where ``find`` looks, readable by this user alone, until "" or the end of this process."""
     folder = _private_folder()
     if folder is None:
         return
     file = _file(folder, port)
     file.unlink(missing_ok=True)
+    if earlier := _published.pop(port, None):
+        earlier.close()
     if token:
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
-            out.write(token)
+        out = _published[port] = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii")
+        fcntl.flock(out, fcntl.LOCK_EX)
+        out.write(token)
+        out.flush()
 
 
 def _file(folder: Path, port: int) -> Path:

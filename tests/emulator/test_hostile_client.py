@@ -3,6 +3,8 @@
 import json
 import socket
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -100,6 +102,7 @@ def attack(running, method, path, body, headers):
     return status
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headers", CROSS_SITE, ids=str)
 def test_a_page_of_another_origin_changes_nothing(platform, headers):
     for method, path, body in CHANGES:
@@ -160,6 +163,19 @@ def test_the_token_is_printed_and_left_for_this_user_alone(platform, tmp_path, m
     assert find("https://rest.runpod.io/v2") == find("https://api.runpod.ai/v2") == ""
 
 
+def test_the_token_of_an_emulator_that_was_killed_is_not_found(monkeypatch, tmp_path):
+    """Another service may have its port by then, and its own key."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    killed = "import os, signal; from coldburst import emulator_token as t; t.publish(8090, 'one'); os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
+    assert [path.read_text() for path in tmp_path.glob("*/emulator-8090")] == ["one"]
+    assert find("http://127.0.0.1:8090/v2") == ""
+    publish(8090, "two")
+    assert find("http://127.0.0.1:8090/v2") == "two"
+    publish(8090, "")
+    assert find("http://127.0.0.1:8090/v2") == ""
+
+
 @pytest.mark.parametrize("name", RUNS_COMMANDS)
 def test_a_variable_that_the_endpoint_does_not_declare_reaches_no_worker(platform, name, tmp_path):
     mark = tmp_path / "mark"
@@ -170,6 +186,7 @@ def test_a_variable_that_the_endpoint_does_not_declare_reaches_no_worker(platfor
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_a_declared_variable_reaches_the_workers_and_can_be_changed(tmp_path):
     out, script = tmp_path / "out", tmp_path / "worker.py"
     script.write_text(f"import os, time; open({str(out)!r}, 'a').write(os.environ.get('MODE', 'none') + '\\n'); time.sleep(600)\n")
@@ -215,6 +232,7 @@ def test_a_webhook_beyond_this_machine_is_refused_with_the_job(platform, url):
         assert attack(platform, "POST", f"/v2/demo/{operation}", body, JSON) == 400
 
 
+@pytest.mark.slow
 def test_a_redirect_of_a_webhook_is_not_followed():
     with socket.create_server(("127.0.0.1", 0)) as elsewhere, socket.create_server(("127.0.0.1", 0)) as hook:
         target = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
