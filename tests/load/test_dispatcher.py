@@ -68,6 +68,7 @@ def test_a_closed_loop_can_run_for_a_time_and_numbers_go_on_after_it():
     assert book.load.dispatched > 3 + 4
 
 
+@pytest.mark.slow
 def test_a_closed_loop_begins_when_what_was_in_flight_has_ended():
     book = Book("burst 5, level 4 1 at a time", service_s=0.1).run()
     assert min(book.sent[seq] for seq in range(5, 9)) >= 0.1
@@ -102,11 +103,12 @@ def test_a_closed_loop_that_ends_early_is_followed_by_the_next_stage(schedule, l
 
     def send(arrival, held_s):
         sent.append((arrival.stage, arrival.seq))
-        if len(sent) == 6:
+        number = len(sent)
+        if number == 6:
             load.end_stage("last")  # not the present one
             load.end_stage("level")
         gevent.sleep(0.01)
-        return 3600.0 if len(sent) >= 5 else 0.0
+        return 3600.0 if number >= 5 else 0.0
 
     load = Dispatcher(parse(schedule), 1, send, lambda arrival: sent.append("refused"), cap=9)
     gevent.spawn(load.run).get(timeout=DEADLINE_S)
