@@ -73,5 +73,10 @@ class ByFile(LoadScopeScheduling):
         return nodeid if file.stem in APART else str(file.parent if file.parent.name == "house" else file)
 
 
+def pytest_xdist_auto_num_workers():
+    """One process more than cores, because some tests wait for others' answers."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)

@@ -64,6 +64,7 @@ def billed(name, seed):
     return found.total_s, core.bill(end_s + STOPPED_S).billed_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_over_ten_seeds_the_cost_is_within_two_percent(name):
     pairs = [billed(name, seed) for seed in range(10)]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from analysis.report.card import card
 from analysis.report.report import report
@@ -16,6 +17,7 @@ def card_of(run):
     return card(made.headline, made.tables, made.verdict, made.confidence, made.answer).cost
 
 
+@pytest.mark.slow
 def test_an_endpoint_of_this_machine_costs_nothing_and_its_gpu_would():
     """10 s of one worker in the list, at 0.001 USD a second."""
     run = load(RUNS / "burst")

@@ -150,6 +150,7 @@ def test_intervals_of_their_own_add_up_in_squares():
 # -- what a comparison says
 
 
+@pytest.mark.slow
 def test_a_known_difference_is_shown_with_its_size(tmp_path):
     base, slow = run(tmp_path / "base", times(1)), run(tmp_path / "slow", times(1) * 1.3, failed=range(0, 2000, 10))
     of = compare([load(base), load(slow)])
@@ -226,6 +227,7 @@ def test_a_run_keeps_its_place_where_another_has_nothing_to_draw(tmp_path):
     assert "some n = 40, more n = 40" in percentiles.caption and "some n = 40, more n = 40" in over_time.caption
 
 
+@pytest.mark.slow
 def test_of_sweeps_no_figure_mixes_settings_and_no_share_has_the_warm_up(tmp_path):
     sweeps = [load(write(tmp_path / name, list(guide()), "scaling")) for name in ("one", "two")]
     of = compare([*sweeps, load(RUNS / "burst")], anyway=True)
@@ -247,6 +249,7 @@ def test_word_errors_are_counted_by_themselves(tmp_path):
     assert line(of, "c1.wer").n[1] < line(of, "c1.throughput").n[1] == 40
 
 
+@pytest.mark.slow
 def test_the_method_told_is_the_one_that_was_used(tmp_path):
     sweeps = [load(write(tmp_path / name, list(guide()), "scaling")) for name in ("one", "two")]
     plain = load(RUNS / "locust" / "plain")

@@ -41,6 +41,7 @@ def test_a_number_of_repeats_is_given_once(confidence_of, given):
     assert shlex.split(found.remedy.command) == [*COMMAND, "--seed", "2", "--repeats", "5"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_no_burst_is_run_again_and_pooled(confidence_of):
     found = confidence_of("queue", COMMAND)
     assert found.remedy.command == shlex.join(COMMAND)
@@ -52,12 +53,14 @@ def test_without_the_words_that_started_it_the_option_is_named(confidence_of, wo
     assert confidence_of("burst", words).remedy.command == "--repeats 5"
 
 
+@pytest.mark.slow
 def test_one_repeat_of_a_sweep_is_of_medium_confidence(confidence_of):
     found = confidence_of("sweep-matrix", [*COMMAND[:2], "locustfiles/matrix.py"])
     assert (found.level, found.reason) == ("medium", "1 repeat cannot show what differs from run to run")
     assert found.remedy.command == "locust -f locustfiles/matrix.py --repeats 3"
 
 
+@pytest.mark.slow
 def test_three_repeats_with_one_best_setting_are_of_high_confidence(confidence_of):
     found = confidence_of("sweep-scaling")
     assert (found.level, found.reason, found.remedy) == ("high", "in 3 repeats no other setting is as good", None)

@@ -97,6 +97,7 @@ def test_a_cause_whose_row_was_lost_counts_by_its_event(queue):
     assert failure_causes(lost)[["outcome", "attempts", "requests"]].to_numpy().tolist() == [["queue_timeout", 4, 3]]
 
 
+@pytest.mark.slow
 def test_the_table_of_causes_says_them_in_plain_words(queue, retries):
     assert sheet(queue, "Why").rows == (("queue_timeout", "no capacity", "4", "4", "120 s", CAUSES["no_capacity"]),)
     assert "4 attempts without a recorded cause" in sheet(retries, "Why").remark  # the busy ones
@@ -113,6 +114,7 @@ def test_the_finding_names_causes_cold_starts_and_warm_answers(queue):
     )
 
 
+@pytest.mark.slow
 def test_the_finding_of_several_causes_counts_them(queue):
     events = queue.run.events.assign(cause=queue.run.events["cause"].mask(queue.run.events["seq"] == 26, "crash_loop"))
     assert "4 queue_timeout (3 no capacity, 1 crash loop); half" in headline(changed(queue, events=events))

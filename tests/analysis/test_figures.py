@@ -48,6 +48,7 @@ def many(of, n, failed=0):
 # --- phases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 def test_the_phases_of_a_request_add_up_to_its_response_time(made, name):
     rows = made[name].requests
@@ -254,6 +255,7 @@ def test_the_distribution_has_each_answer_and_the_percentiles_of_the_table(made)
         )
 
 
+@pytest.mark.slow
 def test_a_sample_too_alike_for_any_interval_is_drawn_without(made, tmp_path):
     none = [replace(of, lower=None, upper=None) for of in made["burst"].response["ok"].percentiles]
     alone = changed(made["burst"])

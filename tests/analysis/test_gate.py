@@ -117,6 +117,7 @@ def test_audio_and_words(tmp_path):
     assert gate(run, asked("real_time_factor > 0.1 x")).results[0].state == "met"
 
 
+@pytest.mark.slow
 def test_cost_is_worker_seconds_times_the_price(even):
     """Two workers paid for from 0 to 50 s, one from 50 s to 120 s: 170 worker-seconds at 0.001 USD; 100 answers were ok."""
     endpoint = pd.DataFrame(
@@ -136,6 +137,7 @@ def test_cost_is_worker_seconds_times_the_price(even):
     assert states(unlisted, "cost < 1") == ["cannot tell (the endpoint did not list its workers, so their running time is unknown)"]
 
 
+@pytest.mark.slow
 def test_of_a_sweep_the_smallest_efficiency_and_what_its_setting_has():
     run = load(RUNS / "sweep-scaling")
     least, chosen, mixed = gate(run, asked("efficiency > 94 %", "p95 < 1 s", "queue_p95 < 1 s")).results
@@ -167,6 +169,7 @@ def test_of_more_rows_than_were_planned_no_share_and_no_missing_is_told(even):
     assert states(replace(even, about=even.about | {"planned": 101}), "missing == 0") == ["missed: 1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factor", "limits", "state", "moved"),
     [
@@ -185,6 +188,7 @@ def test_a_limit_against_a_baseline(tmp_path, even, factor, limits, state, moved
     assert gate(slower, asked(baseline=limits), even).code == codes[state]
 
 
+@pytest.mark.slow
 def test_more_is_better_of_a_throughput(tmp_path, even):
     fewer = load(made(tmp_path / "fewer", [*HUNDREDTHS[:90], *(k + 20.0 for k in range(10))]))
     for limits, state in (({"throughput": "-5 %"}, "missed"), ({"throughput": "-40 %"}, "met")):
@@ -192,6 +196,7 @@ def test_more_is_better_of_a_throughput(tmp_path, even):
         assert one.state == state
 
 
+@pytest.mark.slow
 def test_another_test_is_no_baseline(tmp_path, even):
     other = load(made(tmp_path / "other", HUNDREDTHS, schedule="burst 100"))
     (one,) = gate(even, asked(baseline={"p95": "+10 %"}), other).results
@@ -204,6 +209,7 @@ def test_another_test_is_no_baseline(tmp_path, even):
         gate(even, asked(baseline={"p95": "+10 %"}))
 
 
+@pytest.mark.slow
 def test_the_verdict_comes_before_the_objectives_where_it_is_invalid_and_after_them_where_it_is_degraded(even):
     unbalanced = replace(even, about=even.about | {"planned": 101})
     cut = replace(even, about=even.about | {"ended_by": "Ctrl-C"})
@@ -303,6 +309,7 @@ def test_what_cannot_be_done_is_one_sentence_and_code_2(tmp_path, capsys, words,
     assert (said.out, said.err.count("\n")) == ("", 1)
 
 
+@pytest.mark.slow
 def test_the_verdict_can_be_left_out_by_option_and_environment(tmp_path, monkeypatch, capsys):
     run = made(tmp_path / "cut", HUNDREDTHS, ended_by="Ctrl-C", objectives=[{"that": "p95 < 2 s"}])
     assert main(["gate", str(run)]) == exit_codes.DEGRADED

@@ -41,6 +41,7 @@ def chain(module, within, above=()):
     return (module, *below)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES, ids=".".join)
 def test_no_package_is_deeper_than_five_imports(package):
     within = {module for module in MODULES if module[:-1] == package}
@@ -76,6 +77,7 @@ def test_help_needs_neither_pandas_nor_matplotlib():
     assert not [line for line in done.stderr.splitlines() if line.rpartition("|")[2].strip() in ("numpy", "pandas", "matplotlib", "scipy")]
 
 
+@pytest.mark.slow
 def test_a_report_that_waits_for_a_line_ends_quietly_without_one(tmp_path):
     command = [sys.executable, "-m", "analysis", "report", str(tmp_path / "none"), "--after-line"]
     without = subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True, timeout=60, check=False)
@@ -86,6 +88,7 @@ NEEDED_BY_SOME = ("matplotlib", "PIL", "scipy.fft", "scipy.linalg", "scipy.optim
 """Each takes a tenth of a second or more, and a report of single requests without figures needs none."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("figures", "loaded"), [("no", []), ("yes", ["matplotlib", "PIL"])])
 def test_a_report_imports_what_it_draws_with_only_if_it_draws(tmp_path, figures, loaded):
     words = ["report", str(ROOT / "tests" / "runs" / "burst"), "--out", str(tmp_path), "--quiet", "--figures", figures]

@@ -42,6 +42,7 @@ LAWS = {
 # --- independent samples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("percent", "n"), [(50, 6), (50, 10), (50, 30), (50, 500), (90, 36), (90, 150), (95, 72), (95, 100), (95, 400), (99, 368), (99, 1000)]
 )
@@ -276,12 +277,14 @@ def test_values_without_two_groups():
     assert [two_groups_sentence(values) for values in ([], [1.0] * 100, [0.0] * 100, [1.0] * 39, np.full(60, np.nan))] == [""] * 5
 
 
+@pytest.mark.slow
 def test_millions_of_values_are_told_as_thousands_are():
     values, cold = exactly(1_000_003)
     order = np.random.default_rng(1).permutation(len(values))
     assert two_groups_sentence(values[order], cold[order]).startswith("P95 lies between two groups: 92 % around 1.2 s, 8 % around 31 s")
 
 
+@pytest.mark.slow
 def test_the_verdict_tells_of_two_groups():
     """Four copies of 30 requests, of which 9 met a cold start of 31 s and the others took 1.2 s."""
     burst = load(Path(__file__).parents[1] / "runs" / "burst")

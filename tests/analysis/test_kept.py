@@ -16,6 +16,7 @@ def near(value):
     return pytest.approx(value, rel=1e-6, abs=1e-9) if isinstance(value, float) else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_each_figure_is_the_one_that_was_kept(name):
     before = json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))

@@ -72,6 +72,7 @@ def ok(requests):
     return [tries for tries in requests if tries[-1]["outcome"] == "ok"]
 
 
+@pytest.mark.slow
 def test_the_ledger_of_many_rows_is_that_of_plain_python(made):
     found, requests = made
     counts = dict(Counter(tries[-1]["outcome"] for tries in requests))
@@ -80,6 +81,7 @@ def test_the_ledger_of_many_rows_is_that_of_plain_python(made):
     assert found["ledger"]["ok_share"] == round(counts["ok"] / len(requests), 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "value"), [("response_time_s", response), ("service_time_s", service)])
 def test_times_of_many_rows_are_those_of_plain_python(made, table, value):
     found, requests = made
@@ -87,6 +89,7 @@ def test_times_of_many_rows_are_those_of_plain_python(made, table, value):
     assert said(found[table]["ended"]) == sampled(map(value, requests))
 
 
+@pytest.mark.slow
 def test_lateness_is_that_of_the_first_attempts(made):
     found, requests = made
     late = sampled(number(a, "sent_s") - number(a, "scheduled_s") - number(a, "held_s") for a, *_ in requests)
@@ -94,6 +97,7 @@ def test_lateness_is_that_of_the_first_attempts(made):
     assert found["lateness_s"]["held"] == sum(number(tries[0], "held_s") > 0 for tries in requests)
 
 
+@pytest.mark.slow
 def test_what_the_endpoint_told_of_many_rows(made):
     found, requests = made
     assert said(found["endpoint"]["queue_delay_s"]) == sampled(number(tries[-1], "queue_s") for tries in ok(requests))
@@ -105,6 +109,7 @@ def test_what_the_endpoint_told_of_many_rows(made):
     assert found["endpoint"]["dispatched_again"] == again > 0
 
 
+@pytest.mark.slow
 def test_stages_of_many_rows(made):
     found, requests = made
     stages = defaultdict(list)
@@ -119,6 +124,7 @@ def test_stages_of_many_rows(made):
         assert stage["throughput_per_s"] == round(times["n"] / wall_s, 9)
 
 
+@pytest.mark.slow
 def test_tries_of_many_rows(made):
     found, requests = made
     attempts = Counter(row["outcome"] for tries in requests for row in tries)
@@ -141,6 +147,7 @@ def test_a_worker_that_came_back_makes_cold_starts(made):
 some = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 3), st.booleans()), min_size=1, max_size=14)
 
 
+@pytest.mark.slow
 @given(some)
 def test_requests_are_the_last_attempts_in_whatever_order_the_rows_stand(drawn):
     seq, attempt, sent = zip(*drawn, strict=True)
@@ -252,6 +259,7 @@ def test_a_million_rows_take_no_more_than_their_memory(tmp_path):
     (tmp_path / "run" / "attempts.csv").unlink()
 
 
+@pytest.mark.slow
 def test_columns_on_disk_give_the_same_report(tmp_path, monkeypatch):
     """Every file of the report is the same, with each column in a file, and a read of one drops the pages of the others."""
     write(tmp_path / "run", 6_000)
@@ -265,6 +273,7 @@ def test_columns_on_disk_give_the_same_report(tmp_path, monkeypatch):
     assert said[500] == said[10**9]
 
 
+@pytest.mark.slow
 def test_columns_of_a_large_run_are_mapped_from_files(tmp_path, monkeypatch):
     write(tmp_path / "run", 3_000)
     monkeypatch.setattr(disk_columns, "ROWS_IN_MEMORY", 500)
@@ -274,6 +283,7 @@ def test_columns_of_a_large_run_are_mapped_from_files(tmp_path, monkeypatch):
     assert [name for name, on_disk in held.items() if not on_disk] == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_says_where_room_is_needed(tmp_path, monkeypatch):
     class Full:
         def write(self, block):

@@ -47,6 +47,7 @@ def replaced(prefix, name, row, column, cell):
     put(part(prefix, name), rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "said"),
     [
@@ -154,6 +155,7 @@ def test_points_and_commas_in_one_file_are_refused(prefix):
         load(prefix)
 
 
+@pytest.mark.slow
 def test_empty_rows_of_a_spreadsheet_are_none(prefix):
     before = known(prefix)
     rows = table(part(prefix, "stats"))
@@ -168,6 +170,7 @@ def test_a_column_twice_is_refused(prefix):
         load(prefix)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stats", "stats_history", "failures"])
 def test_a_file_without_a_last_line_end_is_whole(prefix, name):
     before = known(prefix)
@@ -187,6 +190,7 @@ def test_a_header_without_a_line_end_is_a_file_without_rows(prefix):
     assert not any("empty" in note or "torn" in note for note in run.notes)
 
 
+@pytest.mark.slow
 def test_a_last_digit_or_a_quotation_that_is_missing_is_torn(prefix):
     path = part(prefix, "stats")
     whole = path.read_bytes()

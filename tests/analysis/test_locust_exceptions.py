@@ -27,6 +27,7 @@ def raised(prefix):
     return [note for note in load(prefix).notes if "exception" in note and not note.startswith("Read ")]
 
 
+@pytest.mark.slow
 def test_exceptions_are_in_a_note_and_a_table(prefix, capsys):
     assert main(["report", str(prefix), "--figures", "no"]) == 0
     said = capsys.readouterr().out
@@ -40,6 +41,7 @@ def test_exceptions_are_in_a_note_and_a_table(prefix, capsys):
     assert "| 500 | 'NoneType' object has no attribute 'json' |" in html.unescape(table)
 
 
+@pytest.mark.slow
 def test_the_commonest_message_is_named(prefix):
     rows = ["3,boom,t,w1", "4,other,t,w2", "2,boom,t,w3", '1,,"a\nb",w3', ""]
     prefix.with_name("exc_exceptions.csv").write_text("\r\n".join([HEAD, *rows]), newline="")
@@ -49,6 +51,7 @@ def test_the_commonest_message_is_named(prefix):
     assert raised(prefix)[0].startswith("1 exception was raised in a task, without a message: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, f"{HEAD}\r\n", HEAD])
 def test_none_is_none(content, prefix):
     path = prefix.with_name("exc_exceptions.csv")
@@ -73,6 +76,7 @@ def test_exceptions_that_cannot_be_read_are_a_note(prefix):
     assert "exc_exceptions.csv has no column 'Count', which every version of Locust writes; the file is ignored." in load(prefix).notes
 
 
+@pytest.mark.slow
 def test_scaling_tells_of_them(prefix, capsys):
     for path in list(prefix.parent.glob("exc_*.csv")):
         shutil.copy(path, prefix.with_name(path.name.replace("exc", "two", 1)))

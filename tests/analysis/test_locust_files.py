@@ -28,6 +28,7 @@ def test_a_folder_is_a_prefix(folder):
     assert run.totals.failures["Occurrences"].to_list() == [12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["{}", "{}/", "."])
 def test_the_report_of_a_folder_is_in_it(folder, name, monkeypatch):
     monkeypatch.chdir(folder)

@@ -1,11 +1,14 @@
 """What the page of a scaling from plain Locust's files says beside its figures, and what a report of one prefix says in their place."""
 
+import pytest
+
 from analysis.locust_scaling.scaling import scaling
 from analysis.locust_scaling.scaling_figures import scaling_plots
 from analysis.report.page import views
 from tests.analysis.test_locust_scaling import FOUR, named
 
 
+@pytest.mark.slow
 def test_captions_count_what_is_drawn():
     efficiency, rate, tails = (plot.caption for plot in scaling_plots(scaling(named((1, "one"), (2, "two"), (4, "thin")))))
     levels = scaling(named((1, "one"), (2, "two"), (4, "thin"))).levels
@@ -16,6 +19,7 @@ def test_captions_count_what_is_drawn():
     assert tails.endswith(f"n = {every[0]}, {every[1]}, {every[2]} requests.")
 
 
+@pytest.mark.slow
 def test_one_prefix_is_told_which_commands_take_several():
     told = {view.name: view.missing for view in views([], {}, {}, totals=True)}
     for name in ("Throughput and P95 against concurrency", "Scaling efficiency against endpoint workers"):

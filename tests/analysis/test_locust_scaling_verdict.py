@@ -25,6 +25,7 @@ def said(found):
     return "\n".join([found.headline, *found.verdict.reasons, *found.verdict.notes])
 
 
+@pytest.mark.slow
 def test_a_base_that_mostly_failed_has_no_efficiency(capsys, tmp_path):
     assert main(["scaling", f"1={UNLIKE / 'one'}", f"4={UNLIKE / 'four'}", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
@@ -37,6 +38,7 @@ def test_a_base_that_mostly_failed_has_no_efficiency(capsys, tmp_path):
     assert "1,200 at 4" in four["unjudged"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["goodput", "throughput"])
 @pytest.mark.parametrize(("failures", "judged"), [(300, True), (310, False)])
 def test_half_of_the_base_must_be_ok(tmp_path, column, failures, judged):
@@ -52,6 +54,7 @@ def test_without_a_history_the_totals_tell_that_the_base_failed(tmp_path):
     assert "67 % of its requests failed" in scaling(named).shares[2].doubt.replace("66.7", "67")
 
 
+@pytest.mark.slow
 def test_other_numbers_of_users_leave_the_figure_and_no_verdict(tmp_path):
     found = scaling(levels(tmp_path, (1, {}), (2, {"per_s": 19}), (4, {"per_s": 36, "users": 12, "mean_ms": 800})))
     assert found.headline.startswith("4 workers: 3.60 × the goodput of 1, scaling efficiency 90 % (")
@@ -62,12 +65,14 @@ def test_other_numbers_of_users_leave_the_figure_and_no_verdict(tmp_path):
     assert "90 %" in found.main.rows[2][6]
 
 
+@pytest.mark.slow
 def test_a_level_that_mostly_failed_has_no_verdict(tmp_path):
     found = scaling(levels(tmp_path, (1, {}), (2, {"per_s": 19, "failures": 900})), "throughput")
     assert "without a verdict: 78.9 % of the requests at 2 workers failed" in found.headline
     assert not [word for word in WORDS if word in said(found)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("per_s", "impossible"), [(21.9, False), (22.4, True)])
 def test_more_than_can_be_is_named_impossible(tmp_path, per_s, impossible):
     found = scaling(levels(tmp_path, (1, {}), (2, {"per_s": per_s}), (3, {"per_s": 27}), (4, {"per_s": 34})))
@@ -95,6 +100,7 @@ def with_users(prefix, *steps):
     return prefix
 
 
+@pytest.mark.slow
 def test_a_peak_of_a_few_seconds_is_not_the_window(tmp_path):
     one = with_users(written(tmp_path / "one"), (1, 0), (45, 8), (7, 12), (9, 6))
     found = scaling([f"1={one}", f"2={written(tmp_path / 'two', per_s=19)}"])
@@ -106,6 +112,7 @@ def test_a_peak_of_a_few_seconds_is_not_the_window(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_users_that_come_slowly_are_no_change(tmp_path):
     one = with_users(written(tmp_path / "one"), (5, 2), (5, 4), (5, 6), (47, 8))
     found = scaling([f"1={one}", f"2={written(tmp_path / 'two', per_s=19)}"])
@@ -113,17 +120,20 @@ def test_users_that_come_slowly_are_no_change(tmp_path):
     assert not any("users changed" in note for note in found.verdict.notes)
 
 
+@pytest.mark.slow
 def test_of_equal_times_the_one_with_more_users_is_taken(tmp_path):
     one = with_users(written(tmp_path / "one"), (31, 4), (31, 8))
     assert scaling([f"1={one}", f"2={written(tmp_path / 'two')}"]).base.flow.users == 8
 
 
+@pytest.mark.slow
 def test_a_time_without_users_is_not_the_window(tmp_path):
     one = with_users(written(tmp_path / "one"), (31, 8), (31, 0))
     flow = scaling([f"1={one}", f"2={written(tmp_path / 'two')}"]).base.flow
     assert (flow.users, flow.span_s) == (8, 30)
 
 
+@pytest.mark.slow
 def test_a_history_of_one_row_has_no_window(tmp_path):
     one = written(tmp_path / "one")
     path = one.with_name("one_stats_history.csv")

@@ -31,6 +31,7 @@ def halves(tmp_path):
     return whole, part
 
 
+@pytest.mark.slow
 def test_a_closed_loop_bounded_by_time_has_sent_what_is_merged(halves):
     whole, part = halves
     changed(whole, planned=None, dispatched=16)
@@ -41,6 +42,7 @@ def test_a_closed_loop_bounded_by_time_has_sent_what_is_merged(halves):
         assert judge(run, Tables(run)).state == "valid"
 
 
+@pytest.mark.slow
 def test_a_closed_loop_bounded_by_time_still_misses_what_nobody_kept(halves):
     whole, part = halves
     changed(whole, planned=None, dispatched=32)

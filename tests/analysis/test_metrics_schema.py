@@ -29,6 +29,7 @@ def wrong(found):
     return [f"{error.json_path}: {error.message}"[:200] for error in CHECK.iter_errors(found)]
 
 
+@pytest.mark.slow
 def test_the_schema_is_one():
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["properties"]["format"] == {"const": FORMAT}
@@ -36,6 +37,7 @@ def test_the_schema_is_one():
     assert len(KEPT) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [*KEPT, RUNS / "locust" / "plain"], ids=lambda path: path.name)
 def test_it_describes_the_golden_runs(path):
     assert wrong(content(path)) == []
@@ -47,6 +49,7 @@ def test_it_describes_objectives():
     assert wrong(found) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -61,6 +61,7 @@ def test_too_few_requests_predict_nothing():
     assert next_burst(Slots(np.zeros(1), np.ones(9), np.ones(9))) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slots_", "cv", "cold_s"), [(1, 0.3, 4.0), (3, 0.3, 4.0), (5, 1.0, 0.0), (15, 1.0, 4.0), (30, 0.3, 0.0)])
 def test_it_covers_the_next_burst(slots_, cv, cold_s):
     """Lognormal services of mean 1 s, and slots that begin after a cold start that varies by 20 %."""

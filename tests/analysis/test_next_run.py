@@ -58,6 +58,7 @@ def copies(tmp_path, many=3):
     return paths
 
 
+@pytest.mark.slow
 def test_three_runs_of_a_burst_are_pooled_and_predict_the_next(tmp_path, capsys):
     paths = copies(tmp_path)
     assert main(["report", *map(str, paths), "--figures", "no"]) == 0
@@ -70,6 +71,7 @@ def test_three_runs_of_a_burst_are_pooled_and_predict_the_next(tmp_path, capsys)
     assert "15.0 s" in headline(of)
 
 
+@pytest.mark.slow
 def test_runs_of_different_tests_are_not_pooled(tmp_path, capsys):
     paths = copies(tmp_path, 2)
     about = json.loads((paths[1] / "run.json").read_text())

@@ -57,6 +57,7 @@ def places(n, percent):
     return lower(Fraction(percent, 100)), n + 1 - lower(1 - Fraction(percent, 100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "percent"), [(6, 50), (10, 50), (25, 50), (40, 90), (72, 95), (120, 95)])
 def test_ranks_of_the_interval(n, percent):
     assert order_statistic_ranks(n, percent) == pytest.approx([float(place) for place in places(n, percent)], rel=1e-9)

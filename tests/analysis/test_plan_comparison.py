@@ -44,6 +44,7 @@ def compare(capsys, *words):
     return code, shown.out, shown.err
 
 
+@pytest.mark.slow
 def test_text_page_and_data_name_what_is_off(planned, tmp_path, capsys):
     plan, run = planned(), ran(tmp_path)
     code, out, _ = compare(capsys, plan, run)
@@ -63,6 +64,7 @@ def test_text_page_and_data_name_what_is_off(planned, tmp_path, capsys):
     assert "What is off" in (folder / "compare.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_another_schedule_is_refused_unless_it_is_asked_for(planned, tmp_path, capsys):
     plan, run = planned(schedule="burst 12"), ran(tmp_path)
     code, out, err = compare(capsys, plan, run)
@@ -73,6 +75,7 @@ def test_another_schedule_is_refused_unless_it_is_asked_for(planned, tmp_path, c
     assert "warning: the plan is for 'burst 12'" in out
 
 
+@pytest.mark.slow
 def test_another_kind_and_more_runs_are_refused(planned, tmp_path, capsys):
     plan, run = planned(), ran(tmp_path, scenario(kind="LOAD_BALANCER", scaler="REQUEST_COUNT", scaler_value=1))
     code, _, err = compare(capsys, plan, run)

@@ -39,11 +39,13 @@ def test_time_in_the_network_is_no_load():
     assert refusal.endswith(" of 4 requests at the endpoint, the rest in the network")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["slots", "USL", "failing", "network-bound", "cold first 2 s"])
 def test_no_decision_is_wrong_without_saying_so(name):
     counts, shown = counted(name, 4)
     assert (counts["without"], shown) == (0, 4)
 
 
+@pytest.mark.slow
 def test_near_the_failure_limit_the_setting_that_surely_keeps_it_is_shown():
     assert all(judge(CASES["failing"], sweep(CASES["failing"], seed))[1] for seed in range(4))

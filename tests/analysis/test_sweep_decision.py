@@ -40,6 +40,7 @@ def limit(metric, op, value, text):
 # --- by how much, and how sure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [((1, 1.0),), ROUGH])
 def test_of_two_equal_settings_none_is_best(tmp_path, spread):
     found = decided(tmp_path, levels({1: 10.0, 2: 10.0}, spread))
@@ -72,6 +73,7 @@ def test_three_percent_more_is_told_where_repeats_agree(tmp_path):
     assert found.change.startswith("c2 gives 3 % more, if that is worth a larger setting")
 
 
+@pytest.mark.slow
 def test_one_repeat_is_labelled_and_three_are(tmp_path):
     once = decided(tmp_path / "1", levels({1: 10.0, 2: 15.0}))
     thrice = decided(tmp_path / "3", levels({1: 10.0, 2: 15.0}, EVEN))
@@ -80,6 +82,7 @@ def test_one_repeat_is_labelled_and_three_are(tmp_path):
     assert "1.50 × c1 (" in thrice.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rates_of_2", "repeats"), [((15.0, 12.0, 18.0), None), ((14.5, 14.0, 15.0), 19)])
 def test_a_rule_that_the_multipliers_interval_holds_is_not_surely_kept(tmp_path, rates_of_2, repeats):
     """1.5 times the baseline, between 1.2 and 1.8 from repeat to repeat, and 1.4 needed; 1.45 with half the spread of 0.1.
@@ -96,6 +99,7 @@ def test_a_rule_that_the_multipliers_interval_holds_is_not_surely_kept(tmp_path,
     assert (found.main.unsure, found.main.repeats) == (True, repeats)
 
 
+@pytest.mark.slow
 def test_a_rule_that_is_missed_by_a_hair_is_not_surely_missed(tmp_path):
     measures = levels({1: 10.0, 2: 19.0}, EVEN) + [replace(of, cell="c4") for of in levels({4: 27.0}, ROUGH)]
     found = decided(tmp_path, measures, "matrix")
@@ -137,6 +141,7 @@ def test_why_there_is_no_efficiency_is_told_once(tmp_path):
 # --- objectives
 
 
+@pytest.mark.slow
 def test_an_objective_that_the_interval_may_miss_is_not_surely_kept(tmp_path):
     few, many = levels({1: 10.0, 2: 19.0}, n=20), levels({1: 10.0, 2: 19.0}, n=400)
     asked = [limit("p95", "<", 2.0, "p95<2s"), limit("success", ">", 0.95, "success>95%")]
@@ -151,6 +156,7 @@ def test_an_objective_on_what_was_not_measured_says_so(tmp_path):
     assert found.sentence == "No decision: no setting meets wer<5%; c1 comes closest with WER not measured."
 
 
+@pytest.mark.slow
 def test_what_is_nearly_the_cheapest_is_not_called_the_cheapest(tmp_path):
     found = decided(tmp_path, levels({1: 10.0, 2: 19.0, 4: 19.6}, EVEN, n=400), objectives=[limit("p95", "<", 9.0, "p95<9s")])
     assert found.main.cell.name == "c2"
@@ -161,6 +167,7 @@ def test_what_is_nearly_the_cheapest_is_not_called_the_cheapest(tmp_path):
 # --- what was not tried
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "objectives", "said"),
     [
@@ -190,6 +197,7 @@ def test_failures_of_the_best_are_in_the_sentence(tmp_path):
     assert "; 4 % of its requests failed;" in found.sentence
 
 
+@pytest.mark.slow
 def test_how_many_failures_may_win_is_the_users_to_say(tmp_path):
     measures = [*levels({1: 10.0}), *levels({2: 20.0}, failed=20)]
     stop = {"failures": 1.0, "gain": 0.05, "levels": 2}

@@ -141,6 +141,7 @@ def test_exact_points_give_the_law_back(truth):
     assert bool(found.peak_note) is (found.peak.value > 64)
 
 
+@pytest.mark.slow
 def test_the_peak_is_found_within_a_tenth_at_5_percent_noise():
     curve, noise = throughput(np.array(LEVELS, float), np.array([10.0, 0.04744, 0.0015])), np.random.default_rng(0)
     fits = [usl.fit(LEVELS, curve * (1 + 0.05 * noise.standard_normal(7))) for _ in range(40)]

@@ -158,6 +158,7 @@ def test_the_split_adds_up_to_the_service_time(matrix):
     assert of.split["queue_s"] == pytest.approx(0.25 * of.ok["service_s"].mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_endpoints_figure_is_shaded_where_a_stage_was_measured():
     made = report.report(load(RUNS / "sweep-matrix"))
     (plot,) = [one for one in report.plots.plots(made.tables, made.answer) if one.name == "timeline"]
@@ -169,6 +170,7 @@ def test_the_endpoints_figure_is_shaded_where_a_stage_was_measured():
 # --- scaling
 
 
+@pytest.mark.slow
 def test_efficiency_of_the_guides_rates(scaling):
     rows = sheet(scaling, "Scaling")
     assert [rows[n]["Scaling efficiency"] for n in ("w1", "w2", "w3")] == ["100 %", "95.7 %", "94.6 %"]
@@ -182,6 +184,7 @@ def test_efficiency_counts_from_the_real_base(tmp_path):
     assert answered(write(tmp_path / "run", measures, "scaling")).sweep.relative["w4"].efficiency.value == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_captions_tell_n_and_what_the_intervals_of_all_settings_cover(curve, matrix, scaling, tmp_path):
     captions = [
         {name: plot.caption for name, plot in figures(found).items() if isinstance(plot, Plot)} for found in (curve, matrix, scaling)
@@ -224,6 +227,7 @@ def test_a_percentile_over_repeats_is_that_of_all_rows_and_its_interval_students
     assert "cover the repeats: Student's t" in said
 
 
+@pytest.mark.slow
 def test_one_worker_that_is_called_three_has_no_efficiency(tmp_path):
     found = answered(write(tmp_path / "run", list(guide(ids=(1, 2, 1))), "scaling"))
     assert found.sweep.relative["w3"].efficiency.value is None
@@ -234,6 +238,7 @@ def test_one_worker_that_is_called_three_has_no_efficiency(tmp_path):
     assert figures(found)["sweep_efficiency"].data["x"].to_list() == [1, 2]
 
 
+@pytest.mark.slow
 def test_without_ids_the_control_is_believed_and_without_either_the_user_is_quoted(tmp_path):
     nameless = [replace(of, ids=0, seen=of.workers) for of in guide()]
     assert answered(write(tmp_path / "seen", nameless, "scaling")).sweep.relative["w3"].efficiency.value == pytest.approx(0.946, abs=1e-3)
@@ -252,6 +257,7 @@ def test_one_worker_presented_as_three_is_doubted(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_health_must_show_exactly_the_workers_requested(tmp_path):
     nameless = [replace(of, ids=0, seen=1, by="health") for of in guide()]
     found = answered(write(tmp_path / "run", nameless, "scaling"))
@@ -259,6 +265,7 @@ def test_health_must_show_exactly_the_workers_requested(tmp_path):
     assert found.sweep.relative["w3"].refusal == "3 workers requested, 1 seen in answers of /health"
 
 
+@pytest.mark.slow
 def test_a_load_that_does_not_saturate_has_no_efficiency(tmp_path):
     few = [replace(of, at_once=4) for of in guide()]
     said = answered(write(tmp_path / "few", few, "scaling")).sweep.relative["w3"].refusal
@@ -267,6 +274,7 @@ def test_a_load_that_does_not_saturate_has_no_efficiency(tmp_path):
     assert "of 4 requests in flight" in answered(write(tmp_path / "idle", idle, "scaling")).sweep.relative["w1"].refusal
 
 
+@pytest.mark.slow
 def test_a_bad_baseline_spoils_every_efficiency(tmp_path):
     found = answered(write(tmp_path / "run", list(guide(ids=(2, 2, 3))), "scaling"))
     assert found.sweep.relative["w2"].refusal == "the baseline w1: 1 worker requested, 2 seen"
@@ -326,6 +334,7 @@ def test_an_invalid_run_decides_nothing(tmp_path):
     assert report.report(load(folder)).headline.startswith("The run is invalid, so do not rely on this: c2 is best")
 
 
+@pytest.mark.slow
 def test_other_runs_have_nothing_of_a_sweep():
     made = report.report(load(RUNS / "burst"))
     assert made.answer is None
@@ -333,6 +342,7 @@ def test_other_runs_have_nothing_of_a_sweep():
     assert metrics_json.metrics(made.tables, made.verdict)["sweep"] is None
 
 
+@pytest.mark.slow
 def test_every_row_of_every_table_is_as_long_as_its_head(curve, matrix, scaling):
     for found in (curve, matrix, scaling, answered(RUNS / "sweep-cut")):
         for of in (found.policies, *sweep_sheets.sweep_sheets(found.sweep)):

@@ -63,6 +63,7 @@ def test_littles_law_flags_a_stage_with_more_in_flight_than_asked(tmp_path):
     assert any(note.startswith("c4 is inconsistent: 10.0 ok per s × ") and "Little's law" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_a_long_drain_and_an_unsteady_stage_are_told(tmp_path):
     folder = write(tmp_path / "run", [Measure("c1", 40, 1, 4.0), Measure("c16", 32, 16, 3.2)])
     assert any(note.startswith("c16: ") and "throughput may read up to" in note for note in answered(folder).notes)
@@ -94,6 +95,7 @@ def test_overlapping_intervals_show_no_difference(tmp_path):
     assert "c1 is the smallest of c1 and c2, which cannot be told apart" in found.decision.sentence
 
 
+@pytest.mark.slow
 def test_a_sweep_without_a_measure_row_decides_nothing(tmp_path):
     folder = write(tmp_path / "run", [Measure("c1", 0, 1, 0.0, state="skipped", why="no worker came")])
     found = answered(folder)

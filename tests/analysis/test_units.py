@@ -35,6 +35,7 @@ def test_units_are_those_of_the_ok_answers_that_have_any():
     assert units(Tables(failed)).total == 20.0
 
 
+@pytest.mark.slow
 def test_without_a_unit_the_audio_or_the_tokens_are_counted():
     audio = units(Tables(counted(np.nan, "")))
     assert (audio.name, audio.own, audio.total) == ("audio_s", False, pytest.approx(load(BURST).attempts["audio_s"].sum()))
@@ -64,6 +65,7 @@ def test_tokens_and_audio_have_only_their_price_there():
     assert [row[0] for row in sheet.rows] == ["USD per audio hour"]
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_them_and_a_unit_that_no_answer_has_is_named(tmp_path):
     shown = terminal(report(counted(3.0)), tmp_path)
     assert re.search(r"images per request +3\.00 images", shown) and "USD per image" in shown

@@ -30,6 +30,7 @@ def late(run, by_s):
     return {"scheduled_s": due, "held_s": 0.0, "sent_s": due + by_s, "done_s": due + by_s + 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("in_time", "state"), [(19, "valid"), (18, "degraded")])
 def test_a_rate_that_the_in_flight_cap_does_not_let_through_is_degraded(burst, in_time, state):
     """Of 20 requests in 20 s, some are held until more than 1 s after the last was due."""
@@ -125,6 +126,7 @@ def test_one_overloaded_generator_among_idle_ones_is_found(burst):
     assert "'b' used more than 90 % of a core in 50 % of its seconds (limit 10 %)" in found.reasons[0]
 
 
+@pytest.mark.slow
 def test_one_second_alone_is_the_start_of_each_generator(burst):
     """A generator that came late has one second, full as each first one is; two full ones are no start."""
     idle, late = cpu(burst, 0), cpu(burst, 2).assign(generator="late")

@@ -57,6 +57,7 @@ def sweep(folder, slow, card=None):
     return answered(path)
 
 
+@pytest.mark.slow
 def test_a_contention_of_15_percent_stands_beside_the_projection(tmp_path):
     found = sweep(tmp_path / "s", lambda n: 1 + 0.15 * (n - 1), CARD)
     rows = list(next(one for one in found.sheets() if one.title == "Videos").rows)
@@ -85,6 +86,7 @@ def test_a_contention_of_15_percent_stands_beside_the_projection(tmp_path):
     assert [memory[n]["Share of the card"] for n in "123"] == ["27.9 %", "41.7 %", "55.4 %"]
 
 
+@pytest.mark.slow
 def test_the_recommendation_stays_on_the_card_and_with_the_rule(tmp_path):
     small = sweep(tmp_path / "small", lambda n: 1.0, {**CARD, "vram_gb": 13.0})
     assert "Recommendation: 2 workers per card" in next(one for one in small.sheets() if one.title == "Videos").remark

@@ -70,6 +70,7 @@ def reported(path):
     return tables, sweep_answer(tables) if tables.run.totals is None else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*OWN, "locust/plain"])
 def test_each_of_the_ten_views_is_there_or_says_why_not(name):
     tables, found = reported(RUNS / name)
@@ -80,6 +81,7 @@ def test_each_of_the_ten_views_is_there_or_says_why_not(name):
         assert view.links or (view.missing.endswith(".") and view.missing[0].isupper()), view
 
 
+@pytest.mark.slow
 def test_a_sweep_shows_its_own_views_and_one_run_says_what_it_takes(made):
     scaling = views(plots(*reported(RUNS / "sweep-scaling")), {}, {"Verdict": "verdict", "Decision": "decision"})
     assert scaling[3].links == (("figure-sweep_efficiency", "Scaling efficiency"),)
@@ -122,6 +124,7 @@ def test_times_that_cannot_be_are_drawn(made, columns, tmp_path):
         assert "<svg" in plot_files.write_plot(plot, tmp_path)
 
 
+@pytest.mark.slow
 def test_of_a_sweep_no_figure_mixes_its_settings(made):
     names = [plot.name for plot in plots(*reported(RUNS / "sweep-matrix"))]
     assert not {"burst", "anatomy", "waterfall", "response_time_ecdf"} & set(names)

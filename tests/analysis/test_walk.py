@@ -131,6 +131,7 @@ def test_the_p95_of_a_page_walks_through_these_files(known, tmp_path):
     assert calls == {(f"analysis/{caller}", f"analysis/{called}") for caller, called in CALLS}
 
 
+@pytest.mark.slow
 def test_no_other_file_hands_the_figure_on(known):
     handed = set()
 

@@ -26,6 +26,7 @@ def priced(tmp_path):
     return real(folder, options={"price": "0.001"})
 
 
+@pytest.mark.slow
 def test_the_table_begins_with_what_was_measured(priced):
     of = report(load(priced)).tables
     sheet = what_if_sheet(of)
@@ -40,6 +41,7 @@ def test_the_table_begins_with_what_was_measured(priced):
     assert what_if_line(of).startswith("predicted P95 of this load as it is: ")
 
 
+@pytest.mark.slow
 def test_page_markdown_and_metrics_have_it(priced, tmp_path):
     made = report(load(priced))
     with undrawn():
@@ -57,6 +59,7 @@ def test_page_markdown_and_metrics_have_it(priced, tmp_path):
     assert (data["why"], data["requests"], data["planned"]) == ("", 30, 30)
 
 
+@pytest.mark.slow
 def test_a_closed_loop_has_its_rate_in_the_table(tmp_path):
     folder = real(run_directory.write(tmp_path, scenario("2"), stages.parse("level 40s 4 at a time"), 1), planned=None)
     sheet = what_if_sheet(report(load(folder)).tables)
@@ -67,6 +70,7 @@ def test_a_closed_loop_has_its_rate_in_the_table(tmp_path):
     assert "A closed loop sends more where answers come sooner" in sheet.remark
 
 
+@pytest.mark.slow
 def test_a_load_too_large_for_a_grid_names_the_command_for_it(tmp_path):
     folder = real(run_directory.write(tmp_path / "$(x) <b>", scenario("0.2"), stages.parse("steady 60s 6/s"), 1))
     with undrawn():
@@ -91,6 +95,7 @@ def test_a_load_too_large_for_a_grid_names_the_command_for_it(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_hostile_texts_of_a_run_are_not_in_what_moves(tmp_path):
     folder = real(burst(tmp_path), schedule=HTML)
     rows = (folder / "attempts.csv").read_text(encoding="utf-8").replace(",burst,", f",{STYLE},")
@@ -108,6 +113,7 @@ def test_labels_keep_their_decimals_and_coordinates_two():
     assert inline_svg(svg, "one", "One").endswith('<path d="M 1.23 2.5"/><text>0.005</text></svg>')
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_a_service_whose_workers_no_platform_starts():
     of = report(load(ROOT / "tests/runs/burst")).tables
     assert (what_if(of), what_if_sheet(of), what_if_line(of)) == ([], None, "")

@@ -97,6 +97,7 @@ def public(tmp_path_factory):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_each_public_name_is_there_and_no_other(public):
     assert public["listed"]
     assert sum(name.startswith("<class 'coldburst.") for name in public["names"]) == 8

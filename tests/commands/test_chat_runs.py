@@ -16,6 +16,7 @@ def body(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_burst_of_streams_has_the_tokens_and_times_of_the_servers_log(tmp_path, body):
     log = tmp_path / "chunks.jsonl"
     with (

@@ -74,6 +74,7 @@ def test_every_command_has_help_under_its_own_name(verb, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith(f"usage: python -m coldburst {verb} ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", SERVICES)
 def test_a_command_with_a_process_of_its_own_has_help_under_its_own_name(verb):
     done = coldburst(verb, "--help")
@@ -82,6 +83,7 @@ def test_a_command_with_a_process_of_its_own_has_help_under_its_own_name(verb):
     assert f"python -m coldburst.{verb}" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["emulator", "transcriber"])
 def test_a_service_started_as_a_module_is_called_like_one(module):
     done = coldburst("--help", program=(sys.executable, "-m", f"coldburst.{module}"))
@@ -108,6 +110,7 @@ def test_run_hands_over_to_locust(monkeypatch, tmp_path, given, path):
     assert called == [(sys.executable, [sys.executable, "-m", "locust", "-f", path, *given[1:]])]
 
 
+@pytest.mark.slow
 def test_analysis_exits_as_it_does_by_itself(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["coldburst"])
     assert cli.main(["report", str(KEPT), "--figures", "no", "--quiet", "--out", str(tmp_path / "out")]) == 0
@@ -115,6 +118,7 @@ def test_analysis_exits_as_it_does_by_itself(monkeypatch, tmp_path):
     assert cli.main(["report", str(tmp_path)]) == 2
 
 
+@pytest.mark.slow
 def test_init_writes_a_locustfile_and_never_over_one(tmp_path):
     done = coldburst("init", cwd=tmp_path)
     assert done.stdout == "wrote burst.py; next: python -m coldburst run burst.py --headless\n"
@@ -128,6 +132,7 @@ def test_init_writes_a_locustfile_and_never_over_one(tmp_path):
     assert (tmp_path / "burst.py").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.slow
 def test_init_writes_the_example_of_a_worker(tmp_path):
     done = coldburst("init", "sdxl", cwd=tmp_path)
     assert done.stdout == "wrote sdxl.py; next: python -m coldburst run sdxl.py --headless --host URL\n"

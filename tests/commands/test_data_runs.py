@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.locusts import REPORTED, locust
 from tests.support.scripted import scripted
 
@@ -22,6 +24,7 @@ def rows_of(tmp_path, *rows) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_each_request_of_a_run_has_its_row(tmp_path):
     path = rows_of(tmp_path, *({"n": number} for number in range(4)))
     asked = ("--target", "balancer", "--data", str(path), "--data-order", "shuffle", "--schedule", "burst 8", "--sample", "0")
@@ -33,6 +36,7 @@ def test_each_request_of_a_run_has_its_row(tmp_path):
         assert (about["file"], about["order"], about["rows"], about["checked"]) == (str(path), "shuffle", 4, 4)
 
 
+@pytest.mark.slow
 def test_a_row_that_stops_fitting_during_the_run_is_not_sent_and_says_why(tmp_path):
     clip = tmp_path / "a.bin"
     clip.write_bytes(b"audio")

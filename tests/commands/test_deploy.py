@@ -70,6 +70,7 @@ def test_the_example_of_an_environment_names_every_variable_and_no_secret():
     assert ".env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
+@pytest.mark.slow
 def test_the_manifests_are_valid_and_of_versions_that_there_are():
     for path in KUBERNETES:
         if path.name == "kustomization.yaml":

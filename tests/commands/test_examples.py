@@ -121,6 +121,7 @@ def chat_server(mode):
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", STUBS)
 def test_each_way_to_end_has_its_outcome_and_cause(name, mode, tmp_path):
@@ -151,6 +152,7 @@ def test_the_validators_refuse_what_the_workers_refuse():
             answer(name, "good", given)
 
 
+@pytest.mark.slow
 def test_the_default_clips_pass_the_validator_of_faster_whisper(tmp_path):
     options = {attribute(option): option.default for option in run_options.OPTIONS}
     with platform(job_of("whisper_job", "good")) as server:
@@ -172,6 +174,7 @@ def test_a_rest_service_is_asked_for_its_json(tmp_path):
     assert server.requests[0].startswith(b"POST /generate HTTP/1.1\r\n")
 
 
+@pytest.mark.slow
 def test_a_rest_service_gets_a_file_through_a_bucket_and_leaves_its_result_there(tmp_path, monkeypatch):
     def send(sock, request):
         given = json.loads(request.partition(b"\r\n\r\n")[2])

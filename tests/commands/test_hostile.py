@@ -67,6 +67,7 @@ def test_a_text_that_a_spreadsheet_would_work_out_begins_with_an_apostrophe(tmp_
     assert rest == [[text, text, "-1.5", ""] for text in shown]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formula", slowly([*FORMULAS, "＝1", "\n=1"]))
 def test_a_formula_is_text_to_a_spreadsheet_and_a_number_stays_one(capsys, queue, tmp_path, formula):
     filled(queue / "attempts.csv", worker_id=formula)
@@ -92,6 +93,7 @@ def test_a_formula_in_a_settings_name_is_text_in_a_sweeps_figures(capsys, tmp_pa
     assert any("'=1+1" in path.read_text(encoding="utf-8") for path in (tmp_path / "out" / "figures").glob("*.csv"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", slowly(["worker_id", "error", "stage", "generator", "outcome", "scheduled_s"]))
 def test_a_megabyte_of_text_in_a_cell(capsys, burst, tmp_path, column):
     head, first, *rest = table(burst / "attempts.csv")
@@ -182,6 +184,7 @@ CLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", slowly(CLOCKS, 2))
 def test_a_clock_that_went_back_or_stood(capsys, queue, tmp_path, kind):
     with undrawn():
@@ -202,6 +205,7 @@ def ledger(folder: Path) -> dict:
     return measured((folder / "metrics.json").read_text(encoding="utf-8"))["ledger"]
 
 
+@pytest.mark.slow
 def test_rows_shuffled_or_there_twice_say_the_same(queue):
     head, *rest = rows_of(queue)
     one = metrics(queue)
@@ -217,6 +221,7 @@ def metrics(run: Path) -> dict:
     return measured(json.dumps(figures_of(made.tables, made.verdict, made.answer), allow_nan=False))
 
 
+@pytest.mark.slow
 def test_rows_that_are_missing_or_of_another_run_are_in_the_ledger(queue):
     head, *rest = rows_of(queue)
     put(queue / "attempts.csv", [head, *rest[3:]])
@@ -228,6 +233,7 @@ def test_rows_that_are_missing_or_of_another_run_are_in_the_ledger(queue):
     assert "rows of another run may be mixed in" in found["verdict"]["reasons"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", slowly([b"head", b"", b"\n\n", b"\xef\xbb\xbf", b"\x00", b"\xff\xfe\x00", b'"']))
 @pytest.mark.parametrize("file", ["attempts.csv", "events.csv", "run.json"])
 def test_a_file_that_says_nothing(capsys, burst, tmp_path, file, content):
@@ -240,6 +246,7 @@ def test_a_file_that_says_nothing(capsys, burst, tmp_path, file, content):
     assert code == 2 or file != "run.json"
 
 
+@pytest.mark.slow
 def test_a_file_that_begins_with_a_byte_order_mark_is_read(capsys, burst, tmp_path):
     for file in ("attempts.csv", "run.json"):
         (burst / file).write_bytes(b"\xef\xbb\xbf" + (burst / file).read_bytes())
@@ -264,6 +271,7 @@ def test_a_file_that_is_not_there(capsys, queue, tmp_path, name, instead):
         assert "run.json" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", slowly([True, False]))
 def test_a_run_that_is_still_being_written(capsys, monkeypatch, queue, tmp_path, slow):
     """Rows come after the file's end was looked for, whole ones and a torn one; they are no part of this report."""
@@ -288,6 +296,7 @@ def test_a_run_that_is_still_being_written(capsys, monkeypatch, queue, tmp_path,
     assert ledger(tmp_path / "out")["counts"] == {"ok": 32, "queue_timeout": 4}
 
 
+@pytest.mark.slow
 def test_files_of_a_newer_program(capsys, queue, tmp_path):
     head, *rest = rows_of(queue)
     known = metrics(queue)
@@ -300,6 +309,7 @@ def test_files_of_a_newer_program(capsys, queue, tmp_path):
     assert "has format 99" in reported(capsys, queue, tmp_path / "out")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", slowly(["attempts.csv", "events.csv", "generator.csv", "endpoint.csv"]))
 def test_files_of_an_older_program(capsys, queue, tmp_path, file):
     """Each column but those that a row cannot be without may be missing."""
@@ -311,6 +321,7 @@ def test_files_of_an_older_program(capsys, queue, tmp_path, file):
         assert reported(capsys, queue, tmp_path / "out")[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", slowly(["out", "out/figures", "out/metrics.json", "out/index.html", "out/cold.csv"], 2))
 def test_a_report_that_cannot_be_written(capsys, queue, tmp_path, name):
     """Root may write where others may not: so there is something else in the place of what it writes."""

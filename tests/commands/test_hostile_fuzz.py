@@ -145,12 +145,14 @@ def others_are_made_or_refused(capsys, data, shown):
         held(capsys, "merge", run, part)
 
 
+@pytest.mark.slow
 @examples(FEW)
 @given(data=st.data())
 def test_a_changed_run_has_a_report_or_one_sentence(capsys, data):
     report_is_made_or_refused(capsys, data, undrawn())
 
 
+@pytest.mark.slow
 @examples(FEW // 3)
 @given(data=st.data())
 def test_so_have_the_files_of_plain_locust(capsys, data):

@@ -33,6 +33,7 @@ def plain(tmp_path):
     return tmp_path / "one", tmp_path / "two"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", slowly([HTML, SVG, *FORMULAS[:2], "$x_", "🔥 \u202eabc", "a\nb \x00", LONG[:200_000]]))
 def test_hostile_names_and_errors_in_locusts_files(capsys, plain, tmp_path, text):
     one, two = plain
@@ -72,6 +73,7 @@ def test_hostile_numbers_in_locusts_history(capsys, plain, tmp_path, column):
             assert scaled(capsys, one, two, tmp_path / "scaled") in (0, 2)
 
 
+@pytest.mark.slow
 def test_locusts_totals_without_a_row_but_the_last(capsys, plain, tmp_path):
     one, two = plain
     head, *rest = table(tmp_path / "one_stats.csv")
@@ -88,6 +90,7 @@ def parted(run: Path, to: Path) -> Path:
     return part
 
 
+@pytest.mark.slow
 def test_a_merge_keeps_every_byte_of_what_it_adds(queue, tmp_path):
     """Line ends within quotation marks, U+2028 (which ends a line for some) and bytes that are no UTF-8 move nothing."""
     part = parted(queue, tmp_path / "queue.g1")

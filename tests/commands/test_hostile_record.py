@@ -71,6 +71,7 @@ FITS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), slowly(FITS, 2))
 def test_a_strange_value_in_run_json(capsys, burst, tmp_path, key, value):
     say(burst, about(burst) | {key: value})
@@ -82,6 +83,7 @@ def test_a_strange_value_in_run_json(capsys, burst, tmp_path, key, value):
         assert (tmp_path / "out" / "index.html").stat().st_size < 200_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", slowly([{"gain": 2**31}, {"gain": 1}, {"gain": -1}, {"gain": 10**400}, {"failures": math.nan}]))
 def test_a_strange_rule_of_a_sweep(stop):
     """A gain of 1 or more would leave no setting the cheapest."""

@@ -46,6 +46,7 @@ def lines(place, name, rows):
     return path
 
 
+@pytest.mark.slow
 def test_a_request_has_its_row_units_and_outcome(tmp_path):
     data = lines(tmp_path, "texts.jsonl", [{"text": "abc"}, {"text": "hello"}])
     asked = ("--schedule", "burst 4", "--data", str(data), *PLAIN)
@@ -57,6 +58,7 @@ def test_a_request_has_its_row_units_and_outcome(tmp_path):
         assert (run.about["options"]["unit"], run.about["data"]["rows"]) == ("tokens", 2)
 
 
+@pytest.mark.slow
 def test_files_go_up_and_down_in_phases_of_their_own(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x00photo")
     data = tmp_path / "photos.csv"
@@ -90,6 +92,7 @@ class Broken(ArrivalUser):
 """
 
 
+@pytest.mark.slow
 def test_an_exception_ends_its_request_and_not_the_run(tmp_path):
     file = tmp_path / "broken.py"
     file.write_text(BROKEN)

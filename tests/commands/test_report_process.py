@@ -42,6 +42,7 @@ def test_a_report_that_ends_early_leaves_nobody_drawing(tmp_path, end, number):
     assert not (folder / "report" / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_without_a_run_to_report_it_ends_by_itself(tmp_path):
     folder = tmp_path / "burst"
     shutil.copytree(ROOT / "tests/runs/burst", folder)

@@ -18,6 +18,7 @@ QUEUED_S = 0.1
 """Of coldburst.load.events, which imports Locust: that belongs into a process of its own."""
 
 
+@pytest.mark.slow
 def test_an_untroubled_run_agrees_with_the_services_own_log():
     with (
         transcriber(*FIXED, "--service-time", "0.2", "--max-concurrent", "15", API_TOKEN=KEY) as service,

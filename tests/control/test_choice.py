@@ -31,6 +31,7 @@ class Slow:
         return ObservedState(2 - (self.looks > 0), self.looks <= 0, "all serve" if self.looks <= 0 else "some serve")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "way"),
     [
@@ -117,6 +118,7 @@ def test_a_person_is_asked_and_a_file_says_go_on(tmp_path, caplog):
     assert hand.restore(hand.settings()) == "http://127.0.0.1:8000: restore by hand what you changed"
 
 
+@pytest.mark.slow
 def test_of_a_runpod_endpoint_the_settings_have_runpods_names():
     steps = ManualControl(infer("https://api.runpod.ai/v2/abc"), "").describe([DesiredState(workers=3, concurrency=4, scaler_value=4)])
     assert "set Max workers and Active workers to 3" in steps

@@ -100,6 +100,7 @@ def test_a_service_is_scaled_awaited_and_put_back(docker, tmp_path):
     assert control.restore(before).endswith("1 containers, as before")
 
 
+@pytest.mark.slow
 def test_services_named_one_by_one_are_started_and_stopped_behind_their_proxy(docker):
     docker.set(services=["lb", "worker-1", "worker-2", "worker-3"], running=3)
     control = ComposeControl(ROOT / "docker-compose.yml", "worker-1,worker-2,worker-3", "lb")
@@ -118,6 +119,7 @@ def test_services_named_one_by_one_are_started_and_stopped_behind_their_proxy(do
         ComposeControl(ROOT / "docker-compose.yml", "worker-1", "proxy")
 
 
+@pytest.mark.slow
 def test_the_older_program_takes_the_same_words(docker):
     docker.set(plugin=False)
     control = compose()
@@ -126,6 +128,7 @@ def test_the_older_program_takes_the_same_words(docker):
     assert shown(control, DesiredState(2)).workers == 2
 
 
+@pytest.mark.slow
 def test_what_compose_says_when_it_fails_is_told(docker):
     control = compose()
     docker.set(broken=True)
@@ -133,6 +136,7 @@ def test_what_compose_says_when_it_fails_is_told(docker):
         control.change(DesiredState(2))
 
 
+@pytest.mark.slow
 def test_what_compose_cannot_do_is_told_before_anything_is_touched(docker):
     with pytest.raises(ControlError, match="docker compose changes only the number of workers"):
         compose().describe([DesiredState(1, concurrency=2)])

@@ -42,6 +42,7 @@ def named(*ids):
     return [({}, json.dumps({"status": "healthy", "worker_id": one}).encode()) for one in ids]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answers", "wanted", "seen", "asked"),
     [
@@ -60,6 +61,7 @@ def test_workers_are_counted_by_their_ids(answers, wanted, seen, asked):
     assert (len(found.ids), found.answers, paths) == (seen, asked, ["/health"] * asked)
 
 
+@pytest.mark.slow
 def test_a_service_without_health_and_a_run_that_stops_end_the_count():
     assert count_workers("http://127.0.0.1:9", 3, lambda _: True).text == "the workers cannot be counted: /health does not answer"
     with proxy(named("1")) as (url, paths):

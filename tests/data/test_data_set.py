@@ -41,6 +41,7 @@ WRITTEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_format_gives_the_same_rows_over_and_over(tmp_path, name):
     WRITTEN[name](tmp_path / name)
@@ -160,6 +161,7 @@ def test_a_form_sends_only_files_beside_the_data(tmp_path):
         DataSet(path, confined=True).row(0)["file:f"]
 
 
+@pytest.mark.slow
 def test_only_the_rows_that_a_run_sends_are_checked(tmp_path):
     path = jsonl(tmp_path / "rows.jsonl", [{"n": number} for number in range(30_000)])
 
@@ -196,6 +198,7 @@ def test_the_fingerprint_changes_with_the_file(tmp_path):
 MANY = [{"prompt": f"number {n}", "n": str(n)} for n in range(5000)]
 
 
+@pytest.mark.slow
 def test_a_parquet_file_of_several_groups_is_read_from_any_row_and_not_shuffled(tmp_path):
     several = parquet(tmp_path / "rows.parquet", MANY)
     data, far = DataSet(several), (0, 63, 64, 2047, 2048, 4095, 4096, 4999, 1)

@@ -130,16 +130,19 @@ def test_a_leaving_generator_reports_also_what_it_is_given_before_the_master_hea
     assert len(expected) == 25 + 10
 
 
+@pytest.mark.slow
 def test_a_run_waits_for_each_generator_that_locust_knows(tmp_path):
     """Locust counts a generator as ready before its first message to the master of the run: a burst would be over by then."""
     assert reported("a generator that has not spoken yet", tmp_path) == [[], ["a", "b"], ["a", "b"]]
 
 
+@pytest.mark.slow
 def test_a_latecomer_that_refuses_keeps_no_run_alive(tmp_path):
     said = reported("a latecomer that refuses", tmp_path)
     assert said == {"before": False, "after": True, "ended_by": "no generator left"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["leaves", "has sent all"])
 def test_a_generator_that_ends_ends_no_run_while_the_other_is_lost_for_a_moment(what, tmp_path):
     assert reported(f"one {what} while the other is lost", tmp_path) == {"closed": [False, False, True], "ended_by": ""}

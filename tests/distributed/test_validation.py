@@ -36,6 +36,7 @@ def checker():
     return RowChecker(parse("steady 10s 1/s"), 1)
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(0, 9), st.floats(-1e9, 1e9), st.sampled_from(sorted(OUTCOMES)))
 def test_each_row_that_can_be_written_passes(data, seq, at_s, outcome):
     free = [one for one in fields(Attempt) if one.name not in ("seq", "attempt", "scheduled_s", "outcome", "generator")]
@@ -81,6 +82,7 @@ def test_what_no_generator_can_have_written_is_refused(wrong):
         checker().check(wrong, "g1")
 
 
+@pytest.mark.slow
 def test_a_batch_that_grows_without_end_is_refused():
     with pytest.raises(ValueError, match="more than 20,000,000 bytes"):
         checker().check(Batch(1, {"attempts": zlib.compress(bytes(50_000_000))}, {}), "g1")

@@ -116,6 +116,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_tested_is_one_sentence(name, capsys, monkeypatch):
     answers, key, sentence = REFUSED[name]

@@ -45,6 +45,7 @@ def test_a_reset_is_a_reset(calm):
     assert calm.ask("/v2/queue/health").status == 200
 
 
+@pytest.mark.slow
 def test_a_stalled_request_is_held_back_and_then_served(calm):
     calm.fault("queue", stall_s=0.3, times=1, operation="health")
     begun = time.monotonic()
@@ -82,6 +83,7 @@ def test_a_worker_that_never_acknowledges_costs_a_job_both_its_tries(calm):
     assert (job["status"], job["error"], job["retries"]) == ("FAILED", "job timed out after 1 retries", 1)
 
 
+@pytest.mark.slow
 def test_a_job_that_finds_no_room_on_the_card_runs_out_of_memory(calm):
     first = calm.submit("small", sleep_s=60)
     until(lambda: calm.job("small", first)["status"] == "IN_PROGRESS", "start")

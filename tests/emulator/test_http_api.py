@@ -41,6 +41,7 @@ def test_a_job_runs_and_its_object_and_the_truth_log_tell_the_same(platform):
     assert abs(row["finished"] - time.time()) < 30
 
 
+@pytest.mark.slow
 def test_the_first_job_of_a_worker_from_zero_is_cold_and_the_log_says_since_when_the_worker_was_ready(platform):
     job = platform.ended("cold", platform.submit("cold"))
     (row,) = platform.truth("job", id=job["id"])

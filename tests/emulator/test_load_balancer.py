@@ -40,6 +40,7 @@ def test_a_request_passes_through_as_it_was_sent(own):
     assert echo["worker"] == worker_of(own)
 
 
+@pytest.mark.slow
 def test_a_compressed_body_arrives_as_it_was_sent(own):
     """The handler's own server unpacks it, as its Content-Encoding says."""
     answer = own.ask("/lb/demo/zipped", gzip.compress(b"content"), "POST", {"Content-Encoding": "gzip"})

@@ -33,6 +33,7 @@ def own():
         yield running
 
 
+@pytest.mark.slow
 def test_a_modelled_worker_answers_the_openai_client(modelled):
     with client(modelled.url) as asked:
         assert [model.id for model in asked.models.list()] == ["modelled"]

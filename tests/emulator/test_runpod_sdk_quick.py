@@ -10,6 +10,7 @@ from tests.support.transcribers import DEADLINE_S, ROOT
 ECHO = f"{sys.executable} {ROOT / 'tests/support/handlers/echo.py'}"
 
 
+@pytest.mark.slow
 def test_a_job_goes_from_the_sdks_client_to_the_sdks_worker_and_back(monkeypatch):
     words = ("--worker", "command", "--command", ECHO, "--start", "0", "--workers-min", "1", "--workers-max", "1")
     with limit(2 * DEADLINE_S), emulator(*words) as running:

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.locusts import ROOT
 
 LATER = ("rich", "numpy", "pandas", "scipy", "matplotlib", "soundfile", "boto3", "duckdb", "PIL")
@@ -26,6 +28,7 @@ HttpClient.send = probe
 """
 
 
+@pytest.mark.slow
 def test_a_run_sends_its_first_request_without_the_packages_of_reports_and_stores(tmp_path):
     (tmp_path / "probe.py").write_text(LOCUSTFILE, encoding="utf-8")
     # Port 9 refuses the connection: only what comes before the request matters.

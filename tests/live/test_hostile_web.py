@@ -134,6 +134,7 @@ def secret(tmp_path):
     return place
 
 
+@pytest.mark.slow
 def test_a_page_that_rebinds_its_name_gets_nothing(ui, away):
     start = form(host=away.url, schedule="burst 2", input="/etc/passwd")
     for name in NAMES:

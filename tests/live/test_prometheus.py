@@ -108,6 +108,7 @@ def test_between_runs_the_last_ones_totals_stay_also_where_the_next_cannot_begin
         assert not gone & {name[0] for name in samples}
 
 
+@pytest.mark.slow
 def test_what_is_not_known_is_left_out():
     assert figures(run_of(load=Load(stopping=True)))[("offered_requests_per_second",)] == 0
     run = run_of("level 60s 4 at a time")
@@ -149,6 +150,7 @@ def test_the_dashboards_panels_have_places_and_sources_of_their_own():
     assert all(one == {"type": "prometheus", "uid": f"${{{source}}}"} for one in said)
 
 
+@pytest.mark.slow
 @needs("promtool")
 def test_names_and_help_texts_pass_promtool():
     run = run_of()

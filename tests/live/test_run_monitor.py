@@ -68,6 +68,7 @@ def test_what_is_due_counts_recorded_arrivals_and_ends_with_the_number_planned()
     assert due(stages, 99.0) == len(list(arrivals(stages, seed=1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schedule", "left_s"),
     [
@@ -88,6 +89,7 @@ def test_time_left_is_told_where_the_schedule_knows_it(schedule, left_s):
     assert snapshot(run_of(schedule, hooks=object())).left_s is None
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_the_runs_own_figures():
     run = run_of("warm 5s 2/s, steady 60s 4/s")
     run.samples.add({"at_s": 10.0, **HEALTH})
@@ -275,6 +277,7 @@ def test_spend_is_worker_seconds_at_the_price(monitor):
     assert (made.live_rates.worker_s, made.live_rates.usd) == (2 * 1.0 + 3 * 2.0, pytest.approx(0.08))
 
 
+@pytest.mark.slow
 def test_spend_is_not_told_without_a_price_or_without_a_word_of_workers(monitor):
     run, made, tick = monitor
     run.plan = plan_of(schedule="steady 60s 4/s")
@@ -295,6 +298,7 @@ def test_an_ended_run_is_let_go_and_stays_as_it_ended(monitor, tmp_path):
     assert made.history.last.at_s == 2.5
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_process_newest_first(tmp_path):
     monitors = RunMonitors()
     monitors.begin(None)

@@ -67,6 +67,7 @@ def test_a_line_has_the_rate_since_the_one_before():
     assert "  achieved 0.5/s  " in line(now, PACE, before)
 
 
+@pytest.mark.slow
 def test_a_line_comes_when_something_has_changed_or_ten_seconds_have_passed():
     now = snapshot(going())
     later = replace(now, elapsed_s=now.elapsed_s + 9.9)

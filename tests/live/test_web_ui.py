@@ -127,6 +127,7 @@ def reports(ui):
     return sum(bool(run["report"]) for run in ui.live()["runs"])
 
 
+@pytest.mark.slow
 def test_before_the_first_run_all_pages_answer_and_none_lets_other_origins_read():
     with WebUi(*PLAIN) as ui:
         for path in (*PAGES, *MORE):

@@ -43,6 +43,7 @@ def test_arrivals_leave_when_they_are_due_whether_or_not_earlier_ones_were_answe
     assert set(book.held.values()) == {0.0}
 
 
+@pytest.mark.slow
 def test_the_cap_makes_arrivals_wait_in_order_and_says_for_how_long():
     book = Book("burst 6", service_s=0.1, cap=2).run()
     assert book.most == 2
@@ -118,6 +119,7 @@ def test_a_closed_loop_that_ends_early_is_followed_by_the_next_stage(schedule, l
     assert load.dispatched == 7
 
 
+@pytest.mark.slow
 def test_a_rest_before_a_closed_loop_is_a_rest():
     book = Book("warm 100ms 10/s, rest 200ms 0/s, level 2 1 at a time", service_s=0.01).run()
     assert min(book.sent[seq] for seq in (1, 2)) >= 0.3

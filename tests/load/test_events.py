@@ -51,6 +51,7 @@ json.dump([statistics(rows, None), statistics(rows, heard), [row.seq for row in 
 """
 
 
+@pytest.mark.slow
 def test_locusts_statistics_are_the_same_whether_a_listener_hears_each_request_or_not():
     done = subprocess.run([sys.executable, "-c", STATISTICS], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr

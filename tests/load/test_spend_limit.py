@@ -68,6 +68,7 @@ def test_what_cannot_be_limited_is_one_sentence(name):
     assert sentence in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_the_embedded_emulator_needs_a_price():
     assert limit(host="", price="4090").catalogue == {}
     with pytest.raises(OptionError, match="needs the price of a worker"):

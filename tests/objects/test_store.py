@@ -58,6 +58,7 @@ def behind(server, front, monkeypatch):
     server.clear()
 
 
+@pytest.mark.slow
 def test_what_is_put_is_what_the_store_has_and_what_is_got(server, store):
     data = bytes(range(256)) * 500
     assert store.put("tests/a.bin", data).size == len(data)
@@ -66,12 +67,14 @@ def test_what_is_put_is_what_the_store_has_and_what_is_got(server, store):
     assert store.get("tests/a.bin").size == len(data)
 
 
+@pytest.mark.slow
 def test_a_presigned_url_serves_the_object_to_anyone(store):
     store.put("tests/a b#c.wav", b"sound")
     with urllib.request.urlopen(store.url("tests/a b#c.wav"), timeout=60) as answer:
         assert answer.read() == b"sound"
 
 
+@pytest.mark.slow
 def test_a_large_object_goes_up_in_parts(server, behind, front):
     data = bytes(2 * PART_BYTES + 5)
     behind.put("tests/large", data)
@@ -79,11 +82,13 @@ def test_a_large_object_goes_up_in_parts(server, behind, front):
     assert server.client.head_object(Bucket=BUCKET, Key="tests/large")["ContentLength"] == len(data)
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_an_error_with_its_code(store):
     with pytest.raises(ObjectError, match=r"NoSuchKey \(404\)"):
         store.get("tests/none")
 
 
+@pytest.mark.slow
 def test_other_content_than_was_stored_is_an_error(behind, front):
     behind.put("tests/a", b"right")
     front.edit = lambda method, content: b"wrong" if method == "GET" else content
@@ -91,6 +96,7 @@ def test_other_content_than_was_stored_is_an_error(behind, front):
         behind.get("tests/a")
 
 
+@pytest.mark.slow
 def test_an_answer_that_breaks_off_is_an_error(behind, front):
     behind.put("tests/a", b"right")
     front.edit = lambda method, content: content[:2] if method == "GET" else content
@@ -98,6 +104,7 @@ def test_an_answer_that_breaks_off_is_an_error(behind, front):
         behind.get("tests/a")
 
 
+@pytest.mark.slow
 def test_slow_down_is_tried_again_and_counted(behind, front):
     answers = [SLOW_DOWN, SLOW_DOWN]
     front.rule = lambda method, _: answers.pop() if method == "PUT" and answers else None
@@ -105,6 +112,7 @@ def test_slow_down_is_tried_again_and_counted(behind, front):
     assert front.count("PUT") == 3
 
 
+@pytest.mark.slow
 def test_slow_down_for_ever_is_an_error_that_says_how_often_it_was_tried(behind, front):
     front.rule = lambda method, _: SLOW_DOWN if method == "PUT" else None
     with pytest.raises(ObjectError, match=r"SlowDown \(503 after 3 tries\): Please reduce your request rate"):
@@ -112,6 +120,7 @@ def test_slow_down_for_ever_is_an_error_that_says_how_often_it_was_tried(behind,
     assert front.count("PUT") == 3
 
 
+@pytest.mark.slow
 def test_a_slow_store_delays_only_its_own_greenlet(behind, front):
     import gevent
 
@@ -140,6 +149,7 @@ def thirty_at_once(server, front, pool):
     return patched(AT_ONCE.format(pool=pool), server.env(front.url))
 
 
+@pytest.mark.slow
 def test_thirty_at_once_do_not_fit_into_a_pool_of_ten(server, front):
     found = thirty_at_once(server, front, 10)
     assert found["n"] == 30
@@ -148,11 +158,13 @@ def test_thirty_at_once_do_not_fit_into_a_pool_of_ten(server, front):
     assert "pool is full" not in found["stderr"], "it is counted, not logged each time"
 
 
+@pytest.mark.slow
 def test_thirty_at_once_fit_into_a_pool_of_fifty(server, front):
     found = thirty_at_once(server, front, 50)
     assert (found["n"], found["discarded"], found["at_once"]) == (30, 0, 0)
 
 
+@pytest.mark.slow
 def test_everything_below_the_prefix_is_removed_and_nothing_else(server, store):
     server.clear()
     for key in ("tests/run/1", "tests/run/2", "tests/run/results/by-worker", "tests/other/1"):
@@ -165,6 +177,7 @@ def test_everything_below_the_prefix_is_removed_and_nothing_else(server, store):
     assert server.unfinished() == 1
 
 
+@pytest.mark.slow
 def test_known_keys_are_removed_where_the_store_cannot_list(server, behind, front):
     behind.put("tests/run/1", b"x")
     front.rule, front.status = lambda method, _: b"" if method == "GET" else None, 501
@@ -173,6 +186,7 @@ def test_known_keys_are_removed_where_the_store_cannot_list(server, behind, fron
     assert server.stored() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -188,6 +202,7 @@ def test_a_store_that_cannot_be_used_is_one_sentence(server, monkeypatch, change
         Store(ADDRESS, pool=1)
 
 
+@pytest.mark.slow
 def test_a_bucket_that_does_not_exist_is_one_sentence(server, monkeypatch):
     for name, value in server.env().items():
         monkeypatch.setenv(name, value)

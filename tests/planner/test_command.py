@@ -46,6 +46,7 @@ def test_predict_says_the_times_and_what_they_rest_on(capsys, tmp_path):
     assert data["figures"]["usd"]["median"] == pytest.approx(0.001 * data["figures"]["worker_s"]["median"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_predicted_run_is_a_run_for_the_report(capsys, tmp_path):
     code, out, _ = answer(capsys, "predict", *KNOWN, "--schedule", "burst 12", "--runs", str(tmp_path))
     (folder,) = tmp_path.iterdir()
@@ -74,6 +75,7 @@ def test_the_settings_are_those_of_the_run_unless_given(capsys, tmp_path):
     assert (settings["workers_min"], settings["workers_max"]) == (4, 4)
 
 
+@pytest.mark.slow
 def test_sweep_marks_what_nothing_beats(capsys):
     code, out, _ = answer(capsys, "sweep", *KNOWN, "--schedule", "burst 10", "--workers-max", "1,2", "--objective", "p95<60s")
     lines = out.splitlines()
@@ -83,6 +85,7 @@ def test_sweep_marks_what_nothing_beats(capsys):
     assert sum(line.endswith("*") for line in lines) == 2
 
 
+@pytest.mark.slow
 def test_recommend_gives_a_setting_and_its_neighbours(capsys):
     code, out, err = answer(capsys, "recommend", *KNOWN, "--schedule", "burst 10", "--objective", "p95<45s", "--workers-max", "1..6")
     assert code == 0
@@ -99,6 +102,7 @@ def test_a_minimum_is_billed_until_the_traffic_comes_again(capsys):
     assert "3.6 USD" in hourly.splitlines()[0]  # 3,600 s of one worker
 
 
+@pytest.mark.slow
 def test_whatif_finds_the_cliff(capsys):
     code, out, _ = answer(
         capsys, "whatif", *KNOWN, "--workers-min", "2", "--workers-max", "2", "--rate", "0.05..1", "--minutes", "10", "--concurrency", "1"
@@ -109,6 +113,7 @@ def test_whatif_finds_the_cliff(capsys):
     assert 0.25 < float(cliff.split()[0].removesuffix("/s")) < 0.6  # two workers of 5 s carry less than 0.4/s
 
 
+@pytest.mark.slow
 def test_workers_begins_at_littles_law(capsys):
     code, out, _ = answer(capsys, "workers", *KNOWN, "--rate", "1", "--objective", "p95<30s", "--minutes", "5")
     assert code == 0
@@ -116,6 +121,7 @@ def test_workers_begins_at_littles_law(capsys):
     assert int(out.split()[0]) >= 6
 
 
+@pytest.mark.slow
 def test_idle_weighs_cold_starts_against_idle_time(capsys):
     code, out, _ = answer(capsys, "idle", *KNOWN, "--rate", "0.02", "--minutes", "60", "--price", "0.001")
     assert code == 0
@@ -126,6 +132,7 @@ def test_idle_weighs_cold_starts_against_idle_time(capsys):
     assert usd["1", "600"] == pytest.approx(86.4, rel=0.05)  # a worker that is always on: 86,400 s at 0.001 USD
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -157,6 +164,7 @@ def test_a_wrong_option_is_refused_by_the_parser(capsys):
     assert "cannot be read as a time" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
@@ -176,6 +184,7 @@ def test_an_answer_is_drawn(capsys, tmp_path, words, shown):
     assert "is not supported" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sweep_is_a_page_whose_settings_move(capsys, tmp_path):
     words = ["--workers-min", "0,2", "--workers-max", "1,2", "--schedule", "burst 4", *KNOWN]
     page = tmp_path / "plan.html"

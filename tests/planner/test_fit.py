@@ -47,6 +47,7 @@ def test_a_curve_comes_from_requests_that_shared_a_worker(tmp_path):
     assert median(found.service.numbers) == pytest.approx(2.0, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_run_that_never_left_a_job_alone_bounds_how_long_that_takes(tmp_path):
     """A job alone takes 2 s, and 4 s as one of 4: the run shows the 4 s only, so alone is between 1 s and 4 s."""
     curve = ServiceCurve((1, 4), (1.0, 2.0))

@@ -36,6 +36,7 @@ def compared(tmp_path, planned, ran, settings=SETTINGS):
     return check(plan_file.read(plan), plan, run, [0.0] * 30, measured)
 
 
+@pytest.mark.slow
 def test_a_plan_that_holds_names_nothing(tmp_path):
     found = compared(tmp_path, PLANNED, PLANNED)
     assert found.off == ()
@@ -44,6 +45,7 @@ def test_a_plan_that_holds_names_nothing(tmp_path):
     assert all(one.error is None or abs(one.error) < 0.1 for one in found.figures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -60,12 +62,14 @@ def test_the_assumption_that_was_changed_is_named(tmp_path, changed, said):
     assert not found.held
 
 
+@pytest.mark.slow
 def test_other_settings_are_named(tmp_path):
     found = compared(tmp_path, PLANNED, PLANNED.with_settings(workers_max=6), SETTINGS | {"workers_max": 6})
     assert found.off[:1] == ("scaler",)
     assert found.apart == ("workers_max 3 planned, 6 in the run",)
 
 
+@pytest.mark.slow
 def test_a_balancer_is_compared_too(tmp_path):
     planned = scenario("2", start="8", concurrency=1, workers_max=3, scaler_value=1, **BALANCER)
     settings = SETTINGS | {"scaler": "REQUEST_COUNT", "scaler_value": 1}

@@ -29,6 +29,7 @@ def settings():
     return grid(one, {"workers_max": (1, 2, 3), "idle_timeout_s": (5.0, 60.0)})
 
 
+@pytest.mark.slow
 def test_answers_and_their_order_do_not_depend_on_the_number_of_processes():
     load = stages.parse("burst 10, steady 30s 1/s poisson")
     found = []
@@ -45,6 +46,7 @@ def test_little_work_stays_in_this_process():
         assert pool is None
 
 
+@pytest.mark.slow
 def test_an_error_of_a_task_is_raised_here_and_ends_the_processes():
     children = psutil.Process().children
     before = children()
@@ -71,6 +73,7 @@ def sweep():
         program.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(cores() < 2, reason="one core: no processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_processes_end_with_the_sweep(sweep, number):

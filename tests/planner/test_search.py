@@ -16,6 +16,7 @@ AXES = {"workers_min": (0, 2), "workers_max": range(1, 6), "idle_timeout_s": (5.
 TRAFFIC = stages.parse("steady 150s 0.3/s poisson")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", ["p95<30s", "p95<12s"])
 def test_the_recommendation_is_the_cheapest_of_all_settings_that_hold(limits):
     one, objectives = scenario("lognormal:5:0.2"), read_objectives(limits)
@@ -48,6 +49,7 @@ def test_an_unknown_metric_is_refused():
         read_objectives("wer<5%")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "low"), [(20, 0), (5, 0), (60, 2)])
 def test_a_further_run_ends_between_these_order_statistics(seeds, low):
     """Between the k-th smallest and the k-th largest of n lie n + 1 - 2k of the n + 1 places of one more: 19 of 21, 4 of 6, 55 of 61."""
@@ -67,6 +69,7 @@ def test_few_runs_say_that_their_ranges_hold_less():
     assert ranges_text(5) == "Predicted, by 5 simulated runs: 67% of real ones should end in these ranges."
 
 
+@pytest.mark.slow
 def test_a_calibration_on_few_workers_is_uncertain_by_how_much_they_differ():
     measured = replace(scenario("5"), service=distributions.measured([5.0] * 8), spread=0.3, workers_seen=1)
     values = [run.execution_s for run in predict(measured, stages.parse("burst 20"), seeds=40).runs]

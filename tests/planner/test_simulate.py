@@ -116,6 +116,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another():
     assert again[0].bill == again[1].bill
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "load"), [(1, 0.5), (5, 0.8), (20, 0.9)])
 def test_waits_are_those_of_erlang_c(count, load):
     """Enough arrivals that the mean wait's own error is below the tolerance, which is wider where the queue moves slowly."""
@@ -126,6 +127,7 @@ def test_waits_are_those_of_erlang_c(count, load):
     assert wait_s == pytest.approx(expected_s, rel=0.2 if load >= 0.8 else 0.08, abs=0.002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("service", "variance"), [("1", 0.0), ("uniform:0:2", 1 / 3)])
 def test_waits_of_one_worker_are_those_of_pollaczek_and_khinchine(service, variance):
     found = run(fixed(1, service), "steady 20000s 0.7/s poisson")

@@ -48,6 +48,7 @@ def found(folder):
     return what_if(folder, [0.0] * 30, {}, PRICE)
 
 
+@pytest.mark.slow
 def test_the_present_setting_is_predicted_as_it_was(folder, found):
     rows = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     now = found.alternatives[0].prediction
@@ -97,6 +98,7 @@ def looped(tmp_path, text):
     return real(folder), sorted(row.scheduled_s for row in rows), Counter(row.stage for row in rows)
 
 
+@pytest.mark.slow
 def test_a_closed_loop_sends_more_to_an_endpoint_that_is_quicker(tmp_path):
     """Four places for 40 s: one worker that need not start first serves more in it."""
     found = what_if(*looped(tmp_path, "level 40s 4 at a time"), PRICE)
@@ -136,6 +138,7 @@ def test_the_grid_has_the_present_setting_and_those_around_it(found):
     )
 
 
+@pytest.mark.slow
 def test_a_point_beyond_what_was_measured_says_why(tmp_path):
     wide = scenario("2", concurrency=2, workers_min=1, workers_max=1, scaler_value=2, **BALANCER)
     folder = run_directory.write(tmp_path, wide, stages.parse("burst 12"), 1)
@@ -166,6 +169,7 @@ def test_a_grid_keeps_the_values_that_tell_most():
     assert fitted(axes, 15) == {}
 
 
+@pytest.mark.slow
 def test_a_balancer_takes_twice_the_requests_where_a_worker_had_them(tmp_path):
     wide = scenario("2", concurrency=4, workers_min=1, workers_max=1, scaler_value=4, **BALANCER)
     folder = run_directory.write(tmp_path, wide, stages.parse("slow 24s 0.25/s, steady 60s 1/s"), 1)
@@ -177,6 +181,7 @@ def test_a_balancer_takes_twice_the_requests_where_a_worker_had_them(tmp_path):
     assert found.alternatives[3].why == "no worker is stopped"
 
 
+@pytest.mark.slow
 def test_a_long_run_is_simulated_in_part_with_fewer_seeds(tmp_path):
     steady = scenario("0.2", workers_min=2, workers_max=2)
     folder = run_directory.write(tmp_path, steady, stages.parse("steady 100s 12/s"), 1)

@@ -72,6 +72,7 @@ def test_evidence_outside_the_closed_sets_is_an_error():
             decide(**evidence)
 
 
+@pytest.mark.slow
 @given(st.lists(ROWS, max_size=5))
 def test_rows_read_back_and_each_is_one_line(rows):
     content = "".join(row_line(row) for row in rows)

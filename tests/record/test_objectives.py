@@ -207,6 +207,7 @@ def test_any_text_is_an_objective_that_reads_back_or_one_sentence(text):
         assert objective(one.text) == one
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.sampled_from(["objective", "baseline", "more"]),

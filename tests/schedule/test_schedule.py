@@ -29,6 +29,7 @@ def instants(schedule, seed=1):
     return [arrival.scheduled_s for arrival in arrivals(parse(schedule), seed)]
 
 
+@pytest.mark.slow
 @given(STAGES)
 def test_what_is_printed_reads_back(stages):
     assert parse(text(stages)) == stages
@@ -66,6 +67,7 @@ def test_a_stage_may_have_any_name_of_its_own(name):
     assert [stage.name for stage in parse(f"{name} 30")] == [name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["poisson", "poisson free"])
 def test_poisson_gaps_are_exponential(law):
     passed = 0
@@ -82,6 +84,7 @@ def test_what_is_planned_is_what_arrives(stage):
         assert planned([stage], 3) == sum(1 for _ in arrivals([stage], 3))
 
 
+@pytest.mark.slow
 def test_every_process_computes_the_same_arrivals():
     code = (
         "import json; from coldburst.schedule.stages import *; "

@@ -225,6 +225,7 @@ def spans(core, now):
     return found
 
 
+@pytest.mark.slow
 @given(st.lists(STEP, min_size=5, max_size=60), st.booleans())
 @settings(derandomize=True, database=None)
 def test_jobs_are_conserved_in_order_and_the_bill_adds_up(steps, flashboot):
@@ -241,6 +242,7 @@ def test_jobs_are_conserved_in_order_and_the_bill_adds_up(steps, flashboot):
     assert bill.billed_s == sum(math.ceil(round(part, 6)) for part, _ in parts)
 
 
+@pytest.mark.slow
 def test_the_random_traffic_meets_every_fault_and_every_end():
     """Else the property above would hold of too little."""
     met = Counter()

@@ -35,6 +35,7 @@ def events(job_input, until_s=100.0, **settings):
     return [(round(at_s - start_s, 6), event) for at_s, event in found]
 
 
+@pytest.mark.slow
 def test_the_last_chunk_comes_before_the_end_whenever_the_job_begins():
     """Sums of floating-point numbers differ in their last digit: the end must not come first by that."""
     rng = stream(1, "beginnings")

@@ -70,6 +70,7 @@ def test_tokens_and_times_of_a_stream_are_those_of_the_servers_log(server, how, 
     assert known["worker_id"] == "w1"
 
 
+@pytest.mark.slow
 def test_a_deadline_in_a_stream_keeps_what_arrived(server):
     exchange, evidence, outcome = ask(server[0], "stream:1000:0.01", limit_s=0.5)
     assert (outcome, exchange.fault) == ("abandoned", "deadline")
@@ -89,6 +90,7 @@ def test_a_key_that_the_service_repeats_is_masked(server):
     assert KEY not in json.dumps(dict(evidence.measured))
 
 
+@pytest.mark.slow
 def test_a_template_keeps_its_own_model():
     assert chat_payload(Payload({"model": "own", "messages": []}, ()), "other").tree == {"model": "own", "messages": []}
     assert chat_payload(Payload({"prompt": "x"}, ()), "m").tree == {"model": "m", "prompt": "x"}

@@ -85,6 +85,7 @@ def test_what_is_not_met_is_told_with_what_is_there():
     assert checks(asked(expect="output.text")).lack(CHUNKS | {"output": "no"}, "no") == ('expected output.text, found null in "no"')
 
 
+@pytest.mark.slow
 def test_answers_of_any_depth_and_size_are_judged():
     deep = value = []
     for _ in range(900):

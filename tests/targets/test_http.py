@@ -122,6 +122,7 @@ def test_connecting_has_a_time_limit():
     assert (got.fault, got.error) == ("connect", "timed out")
 
 
+@pytest.mark.slow
 def test_the_first_byte_has_a_time_limit(client_of):
     with scripted(lambda sock, request: True) as server:
         got = send(client_of(server, SHORT))
@@ -144,6 +145,7 @@ def test_the_whole_answer_has_a_time_limit_even_if_bytes_keep_coming(client_of):
     assert got.status is None
 
 
+@pytest.mark.slow
 def test_a_request_can_have_limits_of_its_own(client_of):
     with scripted(lambda sock, request: True) as server:
         client, exchange = client_of(server, LONG), Exchange()
@@ -151,6 +153,7 @@ def test_a_request_can_have_limits_of_its_own(client_of):
     assert (exchange.fault, exchange.error) == ("deadline", "no first byte within 0.3 s")
 
 
+@pytest.mark.slow
 def test_each_request_on_a_kept_connection_has_its_own_time_limit(client_of):
     """One timer watches all of them: it has to hold after requests that ended in time, and for shorter limits than those before."""
     answers = iter((b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",) * 3)
@@ -228,6 +231,7 @@ def test_a_request_that_is_killed_takes_its_connection_with_it(client_of):
     assert exchange.status is None
 
 
+@pytest.mark.slow
 def test_tls_is_verified(tmp_path):
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -68,6 +68,7 @@ def test_each_way_to_end_an_answer(client_of, answer, status, body):
     assert "x-trailer" not in got.headers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [
@@ -148,6 +149,7 @@ def test_a_body_that_is_too_long_is_counted_and_dropped(client_of, monkeypatch):
     assert (got.status, got.body, got.received) == (200, b"", length)
 
 
+@pytest.mark.slow
 def test_a_body_without_end_stops_at_the_deadline_and_leaves_turns_to_others(client_of):
     over = threading.Event()
 
@@ -205,6 +207,7 @@ def test_each_piece_of_a_body_is_handed_on_as_it_comes(client_of):
     assert exchange.first <= pieces[0][1] < pieces[-1][1] <= exchange.done
 
 
+@pytest.mark.slow
 def test_a_server_that_closes_soon_after_each_answer_costs_hardly_a_request(client_of):
     pauses = iter([number % 6 / 1000 for number in range(1000)])
 

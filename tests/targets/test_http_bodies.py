@@ -96,6 +96,7 @@ def test_six_bodies_at_once_keep_to_the_deadline_the_memory_and_the_time_of_othe
     assert found["late_s"] <= 0.020
 
 
+@pytest.mark.slow
 def test_a_byte_now_and_then_does_not_extend_the_deadline():
     over = threading.Event()
 
@@ -189,6 +190,7 @@ def test_a_tls_handshake_that_does_not_come_ends_with_the_time_to_connect(tmp_pa
     assert took_s < 60
 
 
+@pytest.mark.slow
 def test_a_compressed_body_is_not_decompressed():
     bomb = gzip.compress(bytes(50_000_000))
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)

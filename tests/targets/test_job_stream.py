@@ -32,6 +32,7 @@ def run(server, job_input=ASKS, poll="auto"):
     return exchange, evidence.measured, decide(fault=exchange.fault, status=exchange.status, says=evidence.says)
 
 
+@pytest.mark.slow
 def test_chunks_are_read_while_the_job_runs_and_its_times_come_from_status():
     polls = [
         said("IN_QUEUE"),

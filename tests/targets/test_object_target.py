@@ -73,6 +73,7 @@ def send(made, seq=0, values=None, **known):
     return exchange, evidence, decide(fault=exchange.fault, status=exchange.status, says=evidence.says)
 
 
+@pytest.mark.slow
 def test_each_request_has_its_clip_under_a_key_with_the_run_and_its_number(server, front):
     fake, made = target()
     for seq in (0, 1, 2):
@@ -90,6 +91,7 @@ def test_each_request_has_its_clip_under_a_key_with_the_run_and_its_number(serve
     assert server.stored() == []
 
 
+@pytest.mark.slow
 def test_another_try_uploads_nothing_and_has_the_same_key(front):
     fake, made = target()
     exchange, *_ = send(made)
@@ -101,6 +103,7 @@ def test_another_try_uploads_nothing_and_has_the_same_key(front):
     made.close()
 
 
+@pytest.mark.slow
 def test_files_of_a_row_are_uploaded_one_for_each_column(server, front):
     fake, made = target(columns=("garment", "person"))
     row = {
@@ -114,6 +117,7 @@ def test_files_of_a_row_are_uploaded_one_for_each_column(server, front):
     made.close()
 
 
+@pytest.mark.slow
 def test_an_upload_that_fails_is_failed_and_nothing_is_sent(front):
     fake, made = target()
     front.rule = lambda method, _: SLOW_DOWN if method == "PUT" else None
@@ -125,6 +129,7 @@ def test_an_upload_that_fails_is_failed_and_nothing_is_sent(front):
     made.close()
 
 
+@pytest.mark.slow
 def test_an_upload_that_hangs_ends_with_the_time_limit(front):
     _, made = target(limit_s=0.3)
     release = threading.Event()
@@ -135,6 +140,7 @@ def test_an_upload_that_hangs_ends_with_the_time_limit(front):
     made.close()
 
 
+@pytest.mark.slow
 def test_retries_of_boto3_are_events(front):
     _, made = target()
     answers = [SLOW_DOWN]
@@ -144,6 +150,7 @@ def test_retries_of_boto3_are_events(front):
     made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "outcome", "error"),
     [
@@ -168,6 +175,7 @@ def test_what_the_answer_names_is_downloaded(front, name, outcome, error):
     made.close()
 
 
+@pytest.mark.slow
 def test_a_presigned_url_in_the_answer_is_the_object(front):
     _, made = target(lambda values: {"output": {"images": [{"data": values["url"]}, {"data": values["url"]}]}}, "output.images.data")
     exchange, _, outcome = send(made)
@@ -175,6 +183,7 @@ def test_a_presigned_url_in_the_answer_is_the_object(front):
     made.close()
 
 
+@pytest.mark.slow
 def test_an_empty_object_is_wrong(server, front):
     server.client.put_object(Bucket=BUCKET, Key="tests/empty", Body=b"")
     _, made = target(lambda values: {"output": {"keys": ["tests/empty", values["key"]]}}, "output.keys")
@@ -183,6 +192,7 @@ def test_an_empty_object_is_wrong(server, front):
     made.close()
 
 
+@pytest.mark.slow
 def test_objects_stay_where_they_are_to_be_kept(server, front):
     _, made = target(keep=True)
     send(made)
@@ -190,6 +200,7 @@ def test_objects_stay_where_they_are_to_be_kept(server, front):
     assert len(server.stored()) == 1
 
 
+@pytest.mark.slow
 def test_what_was_uploaded_is_removed_even_where_the_store_cannot_list(server, front, caplog):
     _, made = target()
     send(made)
@@ -199,6 +210,7 @@ def test_what_was_uploaded_is_removed_even_where_the_store_cannot_list(server, f
     assert "0 known objects are left" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_cannot_be_removed_is_said_with_the_command_that_does(front, caplog):
     _, made = target()
     send(made)
@@ -275,6 +287,7 @@ def test_a_placeholder_of_an_object_needs_a_store(tmp_path):
         payload(tmp_path, '{"a": "{{url}}"}')
 
 
+@pytest.mark.slow
 def test_a_url_is_refused_where_the_store_has_none(tmp_path, front, monkeypatch):
     monkeypatch.setattr(Store, "presigns", False)
     made = around(lambda *_: Fake(), payload(tmp_path, '{"a": "{{url}}"}', objects=True), OPTIONS)
@@ -298,6 +311,7 @@ def files(rows):
     return RowFiles(rows.data, rows.planned, main_column(rows))
 
 
+@pytest.mark.slow
 def test_a_template_names_the_files_of_a_row(server, front, tmp_path):
     rows = rows_of(tmp_path, '{"person": "a.png", "garment": "b.png", "seed": 3}')
     (tmp_path / "body.json").write_text('{"input": {"p": "{{url:person}}", "g": "{{key:garment}}", "seed": "{{seed}}"}}', encoding="utf-8")
@@ -313,6 +327,7 @@ def test_a_template_names_the_files_of_a_row(server, front, tmp_path):
     made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("template", "line", "says"),
     [

@@ -152,6 +152,7 @@ def test_a_line_in_the_users_file_is_named_also_below_other_code():
     assert measured["error"].startswith(f"JSONDecodeError (test_own_request.py, line {request.__code__.co_firstlineno + 2}): ")
 
 
+@pytest.mark.slow
 def test_the_deadline_counts_from_the_first_call():
     def request(job):
         job.http.get("/200")

@@ -115,6 +115,7 @@ def test_a_missing_template_and_nothing_to_send_are_told(tmp_path):
         job_bodies(load_payload(None), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bytes_", "fits"), [(14_800_000, True), (15_200_000, False)])
 def test_what_is_larger_than_runsync_takes_is_refused(bytes_, fits):  # base64 makes 4 bytes of 3
     payload = load_payload(None, lambda: [Clip("long.wav", 9.0, "", bytes(bytes_))])

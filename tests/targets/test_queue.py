@@ -179,6 +179,7 @@ def test_a_wrong_key_is_told_and_blotted_out_of_what_the_service_repeats(jobs_of
     assert (measured["error"], measured["worker_id"]) == ("Bearer [key]", "[key]")
 
 
+@pytest.mark.slow
 def test_runsync_can_bring_the_end_with_its_answer(jobs_of):
     with platform(submit={**DONE, "delayTime": 1, "executionTime": 1}) as server:
         outcome, measured, exchange = ask(jobs_of(server, LARGE))
@@ -187,6 +188,7 @@ def test_runsync_can_bring_the_end_with_its_answer(jobs_of):
     assert (server.asked[0].path, server.asked[0].query) == ("/v2/ep/runsync", {"wait": "1000"})  # before the deadline of 5 s
 
 
+@pytest.mark.slow
 def test_runsync_without_the_end_is_followed_up(jobs_of):
     with platform(RUNNING, DONE, submit=QUEUED) as server:
         outcome, measured, exchange = ask(jobs_of(server, LARGE, limits=Timeouts(5, 1, 100)))

@@ -102,6 +102,7 @@ def test_a_proxys_pages_are_no_end_of_a_job(jobs_of, monkeypatch):
     assert (found, measured["polls"]) == ("ok", 10)
 
 
+@pytest.mark.slow
 def test_a_job_that_is_gone_ended_when_that_was_first_said(jobs_of, monkeypatch):
     monkeypatch.setattr("coldburst.targets.queue.GONE_S", 0.5)
     with platform(RUNNING, 404) as server:
@@ -110,6 +111,7 @@ def test_a_job_that_is_gone_ended_when_that_was_first_said(jobs_of, monkeypatch)
     assert time.perf_counter() - exchange.seen >= 0.5  # and not when it was believed
 
 
+@pytest.mark.slow
 def test_a_job_that_is_missing_at_the_deadline_says_so(jobs_of):
     with platform(QUEUED, 404) as server:
         found, measured, _ = ask(jobs_of(server, limits=Timeouts(5, 5, 0.3)))

@@ -52,6 +52,7 @@ def offered(per_s, until_s, *, clients=1, spread=False, slowest_s=0.3, seed=1):
     return sent, refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [False, True])
 @pytest.mark.parametrize("clients", [1, 3])
 @pytest.mark.parametrize("seed", range(5))
@@ -67,6 +68,7 @@ def test_a_load_below_the_limit_is_not_held():
     assert (sent, refused) == ([n / 1.5 for n in range(150)], 0)
 
 
+@pytest.mark.slow
 def test_what_is_left_is_spread_over_the_window_or_used_at_once():
     gaps = {}
     for spread in (False, True):

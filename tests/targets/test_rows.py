@@ -158,6 +158,7 @@ def test_data_goes_before_the_columns_of_a_trace(file):
     assert {json.loads(body)["messages"][0]["content"] for body in bodies} == {"mine"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "template", "words"),
     [

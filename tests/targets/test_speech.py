@@ -105,6 +105,7 @@ def test_the_first_byte_counts_and_not_the_headers():
     assert exchange.first < exchange.sent + evidence.measured["ttft_s"]
 
 
+@pytest.mark.slow
 def test_our_own_deadline_in_the_middle_of_the_audio_is_named():
     def answer(sock, _request):
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: 900\r\n\r\n" + bytes(100))

@@ -12,6 +12,7 @@ NONE_LEFT = {"ratelimit": '"window";r=0;t=60'}
 SOME_LEFT = {"ratelimit": '"window";r=9;t=60'}
 
 
+@pytest.mark.slow
 def test_submissions_wait_while_none_is_left_and_go_on_in_order_when_an_answer_allows_more():
     limit, went = SubmissionLimit(), []
     first = Exchange()

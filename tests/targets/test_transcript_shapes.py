@@ -90,6 +90,7 @@ def test_an_answer_gets_its_outcome(of, shape, data, outcome, error):
         assert ("ttft_s" in known, "itl_p95_s" in known) == (b"event-stream" in data, b"event-stream" in data)
 
 
+@pytest.mark.slow
 def test_our_own_service_answers_each_shape():
     (clip,) = load_clips(SAMPLES / "01-harbour.wav")
     with transcriber("--engine", "fixed", "--service-time", "0") as service:

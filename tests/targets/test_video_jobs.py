@@ -23,6 +23,7 @@ def sent(target, exchange=None):
     return exchange, evidence, decide(fault=exchange.fault, status=exchange.status, says=evidence.says)
 
 
+@pytest.mark.slow
 def test_a_job_is_submitted_polled_and_its_video_fetched():
     with video_service(*FIXED) as (url, _):
         target = VideoTarget(f"{url}/v1/videos", NOTHING, POLLED, LIMITS)
@@ -37,6 +38,7 @@ def test_a_job_is_submitted_polled_and_its_video_fetched():
         assert measured["queue_s"] + measured["execution_s"] <= exchange.done - exchange.sent <= exchange.seen - exchange.sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cancel", [True, False])
 def test_a_job_that_is_given_up_is_cancelled_unless_it_is_to_go_on(cancel, caplog):
     with video_service("--engine", "fixed", "--tts", "0", "--video", "600") as (url, _):
@@ -50,6 +52,7 @@ def test_a_job_that_is_given_up_is_cancelled_unless_it_is_to_go_on(cancel, caplo
         assert ("1 videos may still be made" in caplog.text) is not cancel
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_cancels_its_jobs():
     with video_service("--engine", "fixed", "--tts", "0", "--video", "600") as (url, _):
         target = VideoTarget(f"{url}/v1/videos", NOTHING, POLLED, LIMITS)

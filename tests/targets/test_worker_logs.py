@@ -69,6 +69,7 @@ def told(platform, *explained):
     return [(one["cause"], one["worker_id"], one["detail"]) for one in found]
 
 
+@pytest.mark.slow
 def test_a_failed_request_gets_the_last_lines_of_its_worker_once():
     with Platform(
         {"w1": [("system", "pulled"), *(("container", f"line {k}") for k in range(8))], "w2": [("container", "other")]}
@@ -78,6 +79,7 @@ def test_a_failed_request_gets_the_last_lines_of_its_worker_once():
         assert platform.asked == ["/v2/serverless/ep/workers/w1/logs"]
 
 
+@pytest.mark.slow
 def test_without_a_worker_those_that_failed_are_looked_at_first():
     workers = [{"id": "a", "status": "RUNNING"}, {"id": "b", "status": "UNHEALTHY"}, {"id": "c", "status": "INITIALIZING"}, 7]
     with Platform({"c": [("system", "cannot pull the image")], "a": [("container", "fine")]}, workers) as platform:
@@ -85,12 +87,14 @@ def test_without_a_worker_those_that_failed_are_looked_at_first():
         assert [path.split("/")[-2] for path in platform.asked[1:]] == ["b", "c"]
 
 
+@pytest.mark.slow
 def test_errors_of_the_sdk_are_read_and_equal_lines_quoted_once():
     with Platform({"w": [("container", SDK_LINE), ("container", "x"), ("container", SDK_LINE)]}) as platform:
         lines = [line for *_, line in told(platform, ("service_error", "w"))]
         assert lines == ["x", 'File "h.py", line 4 · raise FileNotFoundError("/m") · FileNotFoundError: /m']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

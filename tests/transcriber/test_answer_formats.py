@@ -26,6 +26,7 @@ def test_a_stream_has_a_delta_for_each_segment_and_the_whole_text():
     ]
 
 
+@pytest.mark.slow
 def test_the_openai_client_reads_every_shape():
     import openai
 

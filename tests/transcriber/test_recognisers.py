@@ -99,6 +99,7 @@ def test_a_missing_package_and_a_missing_model_are_said(monkeypatch, tmp_path):
     check("whisper", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_the_recogniser_says_nothing_of_nothing_and_forgets_whom_it_heard_before():
     recogniser = recognisers.PocketSphinx()
     order = recognisers.RecognitionRequest(b"")

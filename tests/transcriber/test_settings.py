@@ -7,6 +7,7 @@ import pytest
 from tests.support.transcribers import run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -26,6 +27,7 @@ def test_a_bad_option_is_one_sentence(words, named):
     assert named in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_port_in_use_and_a_missing_model_are_one_sentence(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = run("--engine", "fixed", "--port", str(other.getsockname()[1]))

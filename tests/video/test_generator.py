@@ -176,6 +176,7 @@ def test_ten_thousand_requests_are_refused_each_in_a_sentence_and_take_no_memory
     assert scenario(act) == ({"20 jobs wait already, and the queue has no more places. Please retry later."}, 9979)
 
 
+@pytest.mark.slow
 def test_results_are_kept_for_a_while_and_not_without_end():
     async def act(generator, workers):
         first = generator.submit(VideoRequest("done 1"))
@@ -202,6 +203,7 @@ MOVES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(moves=MOVES, workers=st.integers(1, 3), queue=st.integers(0, 4), rerun=st.booleans())
 def test_whatever_happens_each_job_ends_once_and_every_worker_comes_back(moves, workers, queue, rerun):
     """Moves: a script, its priority, its limit on waiting, the pause before the next, and when it is cancelled."""

@@ -36,6 +36,7 @@ def test_without_a_driver_or_with_a_lost_card_the_rest_is_measured(fake, state, 
     assert meter.measure().keys() == {"cpu", "rss_bytes"}
 
 
+@pytest.mark.slow
 def test_the_service_shows_the_card_instead_of_the_modelled_memory():
     with video_service(*FIXED, PYTHONPATH=FAKE) as (url, _):
         health, metrics = ask(url, "/health").json(), ask(url, "/metrics").body.decode()

@@ -32,6 +32,7 @@ def picture(path):
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True])
 def test_a_script_becomes_a_video_with_its_sound(engine, tmp_path, own):
     order = Order("a", "Hello, this is a talking portrait.", picture(tmp_path / "p.png") if own else "", str(tmp_path / "v"), 96, 10)

@@ -20,6 +20,7 @@ def generator(folder, **options):
     return VideoGenerator(GeneratorOptions(**(quick | options)), folder)
 
 
+@pytest.mark.slow
 def test_twenty_first_requests_at_once_load_each_model_once(tmp_path):
     async def run():
         async with generator(tmp_path, workers=2, lazy=True, model_load_s=0.3) as made:

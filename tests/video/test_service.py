@@ -51,6 +51,7 @@ def until_ended(url, job_id):
     return until(lambda: (found := ask(url, f"{ROUTE}/{job_id}").json())["status"] not in ("queued", "running") and found, "end of the job")
 
 
+@pytest.mark.slow
 def test_a_video_is_asked_for_followed_and_fetched(service):
     url, _ = service
     created = create(url)
@@ -145,6 +146,7 @@ def test_an_id_that_is_not_a_jobs_is_not_found(service, job_id):
         assert ask(service[0], path).status == 404
 
 
+@pytest.mark.slow
 def test_a_full_queue_refuses_with_the_time_to_wait(service):
     url, _ = service
     answers = [create(url) for _ in range(30)]
