@@ -35,7 +35,8 @@ def processes(tasks: int, count: int | None = None) -> Iterator[Callable[[Callab
         return
     executor = ProcessPoolExecutor(most, initializer=_begin)
     try:
-        yield lambda run, todo: list(executor.map(run, todo, chunksize=max(len(todo) // (PARTS * most), 1)))
+        _start(executor)
+        yield lambda run, todo: _map(executor, run, todo, max(len(todo) // (PARTS * most), 1))
     except BaseException:
         # Also Ctrl-C, which the children leave to this process.
         for child in multiprocessing.active_children():
@@ -43,6 +44,31 @@ def processes(tasks: int, count: int | None = None) -> Iterator[Callable[[Callab
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _start(executor: ProcessPoolExecutor) -> None:
+    """Starts the processes. Python's own hooks around a fork would swallow a Ctrl-C that comes there."""
+    interrupts: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        executor.submit(os.getpid)
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        executor.submit(os.getpid)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
+
+
+def _map(executor: ProcessPoolExecutor, run: Callable[[Any], Any], todo: list[Any], size: int) -> list[Any]:
+    # Not executor.map, which cancels its futures when it is interrupted: the executor then fails to tell them that its processes ended.
+    parts = [executor.submit(_part, run, todo[begin : begin + size]) for begin in range(0, len(todo), size)]
+    return [answer for part in parts for answer in part.result()]
+
+
+def _part(run: Callable[[Any], Any], tasks: list[Any]) -> list[Any]:
+    return [run(task) for task in tasks]
 
 
 def _begin() -> None:
