@@ -55,7 +55,7 @@ def judge(run: Run, tables: Tables) -> Verdict:
         return Verdict("degraded", ("The input has only totals, without a row per request.",), (*TOTALS, *run.notes))
     invalid, degraded = list(_invalid(tables)), list(_degraded(tables))
     state = "invalid" if invalid else "degraded" if degraded else "valid"
-    return Verdict(state, (*_nothing_ok(tables), *invalid, *degraded), (*_notes(tables), *run.notes))
+    return Verdict(state, (*invalid, *degraded), (*_notes(tables), *run.notes))
 
 
 def lateness_limit_s(tables: Tables) -> float:
@@ -87,12 +87,6 @@ def beyond_run_time(tables: Tables) -> pd.Series:
     return stayed & (~rows["stage"].isin(rated) | (rows["scheduled_s"] >= limit_s - GRACE_S))
 
 
-def _nothing_ok(tables: Tables) -> Iterator[str]:
-    sent = int(tables.attempts["sent_s"].notna().sum())
-    if sent and not tables.ledger.counts.get("ok") and not _nothing_measured(tables):
-        yield f"No answer was ok ({plural(sent, 'attempt')} sent): check the outcomes and their errors below before any time."
-
-
 def _invalid(tables: Tables) -> Iterator[str]:
     about, book = tables.run.about, tables.ledger
     if not tables.attempts["sent_s"].notna().any():
@@ -117,7 +111,7 @@ def _unsent(attempts: pd.DataFrame) -> str:
 
 
 def _nothing_measured(tables: Tables) -> str:
-    """Why the requests that were sent measure nothing: none was answered, or the key was refused each time; "" otherwise."""
+    """Why the requests that were sent measure nothing: none was answered, or each was refused; "" otherwise."""
     sent = tables.attempts.loc[tables.attempts["sent_s"].notna(), ["outcome", "status", "error"]]
     # A job that was given up had been accepted, which was an answer.
     silent = ("unreachable",) if tables.run.kind == "queue" else ("unreachable", "abandoned")
@@ -127,9 +121,11 @@ def _nothing_measured(tables: Tables) -> str:
         return (
             f"No request was answered ({plural(len(sent), 'attempt')} sent), so nothing was measured: {first}. Check --host, and run again."
         )
-    if answered["status"].isin(KEY_REFUSED).all():
+    if (answered["outcome"] == "refused").all():
         first = one_line(str(answered["error"].dropna().mode().get(0, "no error recorded")))
-        return f"Every answer refused the key, so nothing was measured: {first}."
+        if answered["status"].isin(KEY_REFUSED).all():
+            return f"Every answer refused the key, so nothing was measured: {first}."
+        return f"Every request was refused, so nothing was measured: {first}. Check --host, --path and what is sent, and run again."
     return ""
 
 
@@ -158,6 +154,9 @@ def _too_busy(generator: pd.DataFrame) -> Iterator[str]:
 
 def _degraded(tables: Tables) -> Iterator[str]:
     about, counts = tables.run.about, tables.ledger.counts
+    sent = int(tables.attempts["sent_s"].notna().sum())
+    if sent and not counts.get("ok") and not _nothing_measured(tables):
+        yield f"No answer was ok ({plural(sent, 'attempt')} sent), so there is no response time: find the cause in the outcomes and errors."
     if about.get("state") != "ended":
         yield "The run has no recorded end: it was killed or is still running; requests in flight then are missing."
     elif about.get("ended_by") not in ("schedule", RUN_TIME):

@@ -142,10 +142,13 @@ def test_nothing_sent_is_invalid(burst):
     assert found.reasons[0].startswith("No request was sent")
 
 
-def test_no_answer_ok_is_a_valid_measurement_that_says_so_first(burst):
-    found = verdict(burst, outcome="failed", status=500)
-    assert found.state == "valid"
-    assert found.reasons[0].startswith("No answer was ok (30 attempts sent)")
+@pytest.mark.parametrize(("outcome", "status"), [("failed", 500), ("queue_timeout", 400), ("wrong", 200)])
+def test_no_answer_ok_is_degraded_and_says_so_first(burst, outcome, status):
+    found = verdict(burst, outcome=outcome, status=status)
+    assert found.state == "degraded"
+    assert found.reasons == (
+        "No answer was ok (30 attempts sent), so there is no response time: find the cause in the outcomes and errors.",
+    )
 
 
 UNREACHED = {"outcome": "unreachable", "status": float("nan"), "error": "[Errno 111] Connection refused"}
@@ -157,6 +160,10 @@ REFUSED = {"outcome": "refused", "status": 401, "error": "401: no key"}
     [
         (UNREACHED, "No request was answered (30 attempts sent), so nothing was measured: [Errno 111] Connection refused"),
         (REFUSED, "Every answer refused the key, so nothing was measured: 401: no key"),
+        (
+            REFUSED | {"status": 404, "error": "404: no such route"},
+            "Every request was refused, so nothing was measured: 404: no such route. ",
+        ),
     ],
 )
 def test_a_run_that_measured_nothing_is_invalid(burst, columns, reason):
@@ -166,13 +173,14 @@ def test_a_run_that_measured_nothing_is_invalid(burst, columns, reason):
 
 
 def test_one_answer_is_a_measurement(burst):
-    assert verdict(burst, **UNREACHED | {"status": [500.0] + [float("nan")] * 29}).state == "valid"
-    assert verdict(burst, **REFUSED | {"status": [404] + [401] * 29}).state == "valid"
+    assert verdict(burst, **UNREACHED | {"status": [500.0] + [float("nan")] * 29}).state == "degraded"
+    assert verdict(burst, **REFUSED | {"outcome": ["failed"] + ["refused"] * 29}).state == "degraded"
+    assert verdict(burst, **REFUSED | {"outcome": ["ok"] + ["refused"] * 29}).state == "valid"
 
 
 def test_an_accepted_job_is_an_answer(burst):
     given_up = UNREACHED | {"outcome": "abandoned"}
-    assert verdict(burst, {"target": {"kind": "queue"}}, **given_up).state == "valid"
+    assert verdict(burst, {"target": {"kind": "queue"}}, **given_up).state == "degraded"
     assert verdict(burst, {"target": {"kind": "transcription"}}, **given_up).state == "invalid"
 
 
