@@ -95,7 +95,7 @@ def compare_plan(plan: Run, run: Run, *, anyway: bool) -> PlanComparison:
     measured = {
         "p50_s": times.at(50).value,
         "p95_s": times.at(95).value,
-        "worker_s": worker_seconds(tables) or None,
+        "worker_s": worker_seconds(tables),
         "not_ok": float(planned - ok),
         "cold_share": float(tables.requests["cold"].fillna(False).astype(bool).sum()) / planned,
     }

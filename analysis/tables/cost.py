@@ -40,12 +40,14 @@ def cost(of: Tables) -> Cost:
 
 
 def worker_seconds(of: Tables) -> float | None:
-    """Seconds for which endpoint workers are billed; None without a worker list.
+    """Seconds for which endpoint workers are billed; None without a worker list, or if no worker was listed although requests were ok."""
+    found = billed_time(of.run.about, of.attempts)
+    total_s = _listed_s(of) if found is None else found.total_s
+    return total_s or (None if of.ledger.counts.get("ok") else total_s)
 
-    Without the containers' starts, each answer of the list counts until the next one, and the first one from second 0.
-    """
-    if (found := billed_time(of.run.about, of.attempts)) is not None:
-        return found.total_s
+
+def _listed_s(of: Tables) -> float | None:
+    """The same without the containers' starts: each answer of the list counts until the next one, and the first one from second 0."""
     rows = of.run.endpoint
     good = None if rows is None else rows[(rows["view"] == "workers") & (rows["error"] == "")].sort_values("at_s")
     if good is None or good.empty:

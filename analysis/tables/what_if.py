@@ -78,7 +78,7 @@ def _measured(of: Tables, found: WhatIf, due_s: Floats, usd_per_s: float) -> Mea
     rows = rows if whole else rows[floats(rows["scheduled_s"]) <= due_s[found.load.requests - 1]]
     ok = rows["outcome"] == "ok"
     times = ascending(floats(rows.loc[ok, "response_s"]))
-    worker_s = (worker_seconds(of) or None) if whole else None
+    worker_s = worker_seconds(of) if whole else None
     lasted_s = wall_s(rows)
     return Measured(
         percentile(times, 50).value,

@@ -8,6 +8,7 @@ import pytest
 from analysis.report.cost_sheet import cost_sheets
 from analysis.runs.load import load
 from analysis.tables.billing import billed_time
+from analysis.tables.cost import worker_seconds
 from analysis.tables.platform_bill import platform_bill
 from analysis.tables.price import worker_price
 from analysis.tables.run_tables import Tables
@@ -99,6 +100,16 @@ def test_a_price_by_hand_then_the_catalogues_then_the_tables(given, live, gpus, 
 
 def test_nothing_tells_the_price():
     assert worker_price({"options": {"price": ""}}) is None
+
+
+@pytest.mark.parametrize("platform", [{"settings": QUEUE, "workers": []}, None])
+@pytest.mark.parametrize(("outcome", "seconds"), [("ok", None), ("queue_timeout", 0.0)])
+def test_a_worker_list_without_a_worker_is_unknown_if_something_answered(platform, outcome, seconds):
+    """An endpoint that gives no worker costs nothing; one that answers had a worker which the list did not show."""
+    run = load(ROOT / "tests" / "runs" / "queue")
+    polled = pd.DataFrame({"at_s": [0.0, 5.0], "view": "workers", "error": "", "initializing": 0, "idle": 0, "running": 0})
+    run = replace(run, about=run.about | {"platform": platform}, endpoint=polled, attempts=run.attempts.assign(outcome=outcome))
+    assert worker_seconds(Tables(run)) == seconds
 
 
 # 2026-11-30 13:00 UTC.
