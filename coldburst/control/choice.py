@@ -57,7 +57,7 @@ class NoControl(Control):
         return "--control none: endpoint settings are not changed or checked."
 
     def observe(self, wanted: DesiredState) -> ObservedState:
-        return ObservedState(None, True, "nothing is changed or checked")
+        return ObservedState(None, True, "")
 
     def restore(self, before: Mapping[str, Any]) -> str:
         return "nothing was changed"

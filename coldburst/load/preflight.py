@@ -41,16 +41,14 @@ def check(address: EndpointAddress, credentials: Credentials, route: str = "") -
         if not (exchange := _ask("GET", address.api, "/health", replace(credentials, auth="bearer"))):
             return
         if exchange.status == 404:
-            raise OptionError(
-                f"no endpoint '{address.endpoint_id}' at {address.api} (404): check the id in --host; {ADVICE}: {_text(exchange)}"
-            )
+            raise OptionError(f"no endpoint '{address.endpoint_id}' at {address.api} ({_text(exchange)}): check the id in --host; {ADVICE}")
         if exchange.status == 400:
-            raise OptionError(f"{address.api} rejected /health (400): {_text(exchange)}; is it the right type of endpoint? {ADVICE}")
+            raise OptionError(f"{address.api} rejected /health ({_text(exchange)}); is it the right type of endpoint? {ADVICE}")
     elif address.kind in ("transcription", "chat", "speech", "video"):
         base = without_overlap(address.url, route)
         exchange = _ask("POST", base, route, credentials)
         if exchange and exchange.status == 404:
-            raise OptionError(f"no route {route} at {base} (404): check --host, or name the route with --path; {ADVICE}: {_text(exchange)}")
+            raise OptionError(f"no route {route} at {base} ({_text(exchange)}): check --host, or name the route with --path; {ADVICE}")
     else:
         _connect(address.url)
 
@@ -87,4 +85,4 @@ def _unreachable(url: str, error: str) -> str:
 
 
 def _text(exchange: Exchange) -> str:
-    return answer.reason(exchange, answer.parse_json(exchange.body))
+    return f"{exchange.status}: {answer.reason(exchange, answer.parse_json(exchange.body))}"

@@ -39,7 +39,7 @@ SERVICES = [command for command in COMMANDS if command[:4] == ["python", "-m", "
 EMULATORS = [command for command in COMMANDS if command[:4] == ["python", "-m", "coldburst", "emulator"] and command not in HELP]
 REPLICAS = [command for command in HEADLESS if "transcription" in command and "--host" not in command]
 OWN = "http://127.0.0.1:8083"
-EMULATED = {"http://127.0.0.1:8090/v2/demo": ("/v2/demo", "queue"), "http://127.0.0.1:8090/lb/balanced": ("/lb/balanced", "balancer")}
+EMULATED = {"http://127.0.0.1:8090/v2/demo": ("/v2/demo", "queue"), "http://127.0.0.1:8091/lb/balanced": ("/lb/balanced", "balancer")}
 
 
 def name(command):
@@ -94,6 +94,24 @@ def test_the_tables_are_the_programs_own():
 def test_every_locustfile_is_there():
     files = {f"`locustfiles/{path.name}`" for path in (ROOT / "locustfiles").glob("*.py")}
     assert {row[0] for row in rows("| locustfile | question |\n")} == files
+
+
+def test_every_address_is_one_that_a_command_serves():
+    served = {f"http://127.0.0.1:{port_of(command)}{below_of(command)}" for command in (*EMULATORS, *SERVICES)}
+    hosts = {command[command.index("--host") + 1] for command in HEADLESS if "--host" in command}
+    assert hosts == {OWN, *EMULATED} and hosts <= served
+
+
+def port_of(command):
+    return command[command.index("--port") + 1]
+
+
+def below_of(command):
+    """Where a service of the README has its endpoint."""
+    if command[3] != "emulator":
+        return ""
+    name = command[command.index("--endpoint") + 1] if "--endpoint" in command else "demo"
+    return f"/lb/{name}" if "balancer" in command else f"/v2/{name}"
 
 
 def test_every_link_leads_somewhere():
@@ -223,7 +241,7 @@ def test_emulators(command):
     words = list(command[4:])
     words[words.index("--port") + 1] = "0"
     with emulator(*words) as platform:
-        assert platform.ask("/v2/demo/health").json()["jobs"]["inQueue"] == 0
+        assert platform.ask(f"/v2/{below_of(command).rpartition('/')[2]}/health").json()["jobs"]["inQueue"] == 0
 
 
 def test_the_parameters_are_the_programs_own():

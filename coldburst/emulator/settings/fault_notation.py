@@ -24,7 +24,7 @@ faults, as JSON for --fault or POST /emulator/NAME/fault (with the token):
   {"status": 500, "times": 3}      an error for the next three requests
   {"reset": true, "share": 0.1}    reset the connection instead of answering
   {"stall_s": [2, 14], "share": 0.15, "operation": "lb"}
-                                   hold a request back before it is served, as balancers did in 10 to 19 % of all (CR, docs/post-a2.md);
+                                   hold a request back before it is served, as balancers did in 10 to 19 % of all in paid runs;
                                    with "status": 502, answer so after that time and without a worker's id, as they did after 0.1 to 14 s
   {"health": {"idle": 1, "throttled": 1}, "share": 0.3}
                                    what /health says of workers in a share of its answers; a share of 1 lies, a lower one flickers
