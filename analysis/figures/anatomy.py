@@ -136,7 +136,7 @@ def _draw_waterfall(figure: Figure, data: pd.DataFrame) -> None:
         _bars(axes, rows)
     longest = float(data["response_s"].max())
     panels[-1].set_xlim(0, longest * (1.22 if layout.narrow(figure) else 1.09) or 1.0)
-    layout.time_axis(panels[-1], "{unit} since due", longest)
+    layout.time_axis(panels[-1], "time since due ({unit})", longest)
     for name in visible_phases(data):
         panels[0].barh([0], [0], color=PHASES[name][1], label=PHASES[name][0])
     layout.figure_legend(panels[0])
@@ -213,7 +213,7 @@ def _draw_burst(figure: Figure, data: pd.DataFrame) -> None:
     axes.set_yticks([0, len(data) - 1], [f"{data['seq'].iloc[0] + 1}", f"{data['seq'].iloc[-1] + 1}"])
     axes.set_ylabel("request")
     axes.grid(visible=False, axis="y")
-    layout.time_axis(axes, "{unit} since due" if bool(data["since_due"].iloc[0]) else "time ({unit})", end, start)
+    layout.time_axis(axes, "time since due ({unit})" if bool(data["since_due"].iloc[0]) else "time ({unit})", end, start)
     layout.figure_legend(axes)
 
 

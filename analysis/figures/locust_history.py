@@ -59,7 +59,7 @@ def _draw(figure: Figure, data: pd.DataFrame) -> None:
     below.set_ylim(bottom=0)
     below.set_ylabel("users")
     layout.whole_numbers(below)
-    layout.time_axis(below, "{unit} from the first row", float(data["at_s"].max()))
+    layout.time_axis(below, "time since the first row ({unit})", float(data["at_s"].max()))
 
 
 def _draw_times(figure: Figure, data: pd.DataFrame) -> None:
@@ -68,5 +68,5 @@ def _draw_times(figure: Figure, data: pd.DataFrame) -> None:
         axes.step(data["at_s"], data[column], where="post", color=colour, label=label)
     axes.set_ylim(0, float(data["p95_s"].max()) * 1.1 or 0.001)
     axes.set_ylabel("response time (s)")
-    layout.time_axis(axes, "{unit} from the first row", float(data["at_s"].max()))
+    layout.time_axis(axes, "time since the first row ({unit})", float(data["at_s"].max()))
     layout.legend(axes)

@@ -52,6 +52,12 @@ def test_an_axis_of_time_counts_in_a_unit_that_fits(span, unit):
 
 
 @pytest.mark.slow
+def test_an_axis_from_when_a_request_was_due_says_so_with_its_unit(made, tmp_path):
+    svg = plot_files.write_plot(anatomy.waterfall(made["burst"]), tmp_path)
+    assert ">time since due (s)<" in svg
+
+
+@pytest.mark.slow
 def test_a_stage_called_like_a_formula_is_drawn_and_escaped(made, tmp_path):
     hostile = made["burst"].run.attempts.assign(stage="$x_{<script>")
     plot = anatomy.waterfall(changed(made["burst"], hostile))
