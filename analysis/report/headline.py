@@ -13,7 +13,7 @@ from ..tables.burst import BURST, prediction
 from ..tables.cold_runs import ColdRun, cold_run
 from ..tables.cold_starts import cold_starts
 from ..tables.run_tables import Tables
-from ..text.number_format import plural, seconds
+from ..text.number_format import plural, seconds, seconds_range
 
 # Outcomes reported with the time until they came.
 WAITED = ("queue_timeout", "timed_out", "abandoned")
@@ -89,7 +89,7 @@ def _speed(tables: Tables) -> str:
         return "the rows have no times" if ok else "no response time, because no request was answered ok"
     tail, ahead = times.at(95), prediction(tables)
     if ahead:
-        range_s = " to ".join(dict.fromkeys(map(seconds, ahead.ranges[95])))
+        range_s = seconds_range(*ahead.ranges[95])
         which = "such burst" if ahead.unit == BURST else "run"
         return f"half answered within {seconds(times.at(50).value)}, 95 % within {seconds(tail.value)} (the next {which}: {range_s})"
     if tail.maximum:

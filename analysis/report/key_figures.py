@@ -12,7 +12,7 @@ from ..tables.burst import prediction
 from ..tables.cold_runs import cold_run
 from ..tables.cost import cost
 from ..tables.run_tables import Tables
-from ..text.number_format import number, percent, seconds
+from ..text.number_format import number, percent, seconds, seconds_range
 from ..text.sheet import Sheet
 from .unit_sheet import unit_sheets
 from .workload_sheets import workload_sheets
@@ -60,7 +60,7 @@ def _times(of: Tables) -> Iterator[Row]:
     yield ("mean", seconds(times.mean), "", "")
     for p in SHOWN:
         of_p = times.at(p)
-        interval = _range(ahead.ranges[p]) if ahead and p in ahead.ranges else _interval(of_p)
+        interval = seconds_range(*ahead.ranges[p]) if ahead and p in ahead.ranges else _interval(of_p)
         yield (f"P{p}", seconds(of_p.value), interval, f"n = {of_p.n:,}: this is the maximum" if of_p.maximum else "")
     yield ("max", seconds(times.maximum), "", "")
     ended = of.response["ended"]
@@ -69,11 +69,7 @@ def _times(of: Tables) -> Iterator[Row]:
 
 
 def _interval(of: Percentile) -> str:
-    return "" if of.lower is None or of.upper is None else _range((of.lower, of.upper))
-
-
-def _range(ends: tuple[float, float]) -> str:
-    return " to ".join(dict.fromkeys(map(seconds, ends)))
+    return "" if of.lower is None or of.upper is None else seconds_range(of.lower, of.upper)
 
 
 def _workload(of: Tables) -> Iterator[Row]:

@@ -227,7 +227,8 @@ def _cheapest(of: SweepResult, able: list[SettingResult]) -> Choice:
         _untried(of, least, "may be cheaper"),
     )
     which = _which(found) if len(found.cells) > 1 else ""
-    return Choice(policy, rule, cell, why, picked, found.cells[1:], change, which, found.equal, repeats=found.repeats)
+    unsure = any(_doubts(cell, limits))
+    return Choice(policy, rule, cell, why, picked, found.cells[1:], change, which, found.equal, unsure, found.repeats)
 
 
 def _texts(limits: Sequence[SweepObjective]) -> str:

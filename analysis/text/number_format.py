@@ -18,6 +18,11 @@ def seconds(value: float | None) -> str:
     return f"{_digits(value)} s"
 
 
+def seconds_range(low: float, high: float) -> str:
+    """``14.3 s to 59.8 s``, or one time if both are shown alike."""
+    return " to ".join(dict.fromkeys(map(seconds, (low, high))))
+
+
 def number(value: float | None, unit: str = "") -> str:
     """A number with three digits and its unit."""
     if value is None or not math.isfinite(value):
@@ -66,6 +71,6 @@ def percentile_text(value: float | None, n: int, percent: int) -> str:
 def interval_text(of: Percentile) -> str:
     """The interval of a percentile in seconds, or its one-sided bounds; NONE without both."""
     if of.lower is not None and of.upper is not None:
-        return f"{seconds(of.lower)} to {seconds(of.upper)}"
+        return seconds_range(of.lower, of.upper)
     bounds = (("at least", of.at_least), ("at most", of.at_most))
     return ", ".join(f"{word} {seconds(end)}" for word, end in bounds if end is not None) or NONE

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..statistics.percentiles import TimeSummary, smallest_sample
 from ..sweep.decision import Decision, setting_names
 from ..sweep.sweep_result import SweepResult
 from ..tables.burst import Prediction, comparable, draws, is_burst, prediction
+from ..tables.cold_runs import cold_run
 from ..tables.run_tables import Tables
-from ..text.number_format import plural, seconds
-from .remedy import Remedy, further_runs, repeats
+from ..text.number_format import plural, seconds_range
+from .remedy import Remedy, cold_starts, further_runs, repeats
 from .verdict import Verdict
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
@@ -42,9 +44,11 @@ class Confidence:
 
 
 def confidence(of: Tables, verdict: Verdict) -> Confidence:
-    """The confidence in the P95 response time of a run that is not a sweep."""
+    """The confidence in the P95 response time of a run that is not a sweep, or in the cold time of a cold-start test."""
     if verdict.state == "invalid" or of.run.totals is not None:
         return Confidence(LOW, verdict.reasons[0].rstrip(".") if verdict.reasons else "the run is invalid")
+    if (cold := cold_run(of)) is not None and cold.cold.n:
+        return _of_cold(of, verdict, cold.cold)
     tail, ahead = of.response["ok"].at(95), prediction(of)
     if tail.value is None:
         return Confidence(LOW, "no request was answered ok")
@@ -53,14 +57,32 @@ def confidence(of: Tables, verdict: Verdict) -> Confidence:
     remedy = _remedy(of)
     if ends is None:
         return Confidence(LOW, f"{plural(tail.n, 'ok answer')} of one run give no interval for its P95", remedy)
-    ratio = ends[1] / ends[0] if ends[0] > 0 else math.inf
-    interval = f"the interval of the P95 is {seconds(ends[0])} to {seconds(ends[1])}"
+    ratio = _ratio(*ends)
+    interval = f"the interval of the P95 is {seconds_range(*ends)}"
     measured = _measured(of, ahead)
     if ahead and ahead.draws >= DRAWS and ratio <= NARROW and verdict.state == "valid":
         return Confidence(HIGH, f"{measured}, and {interval}")
     level = MEDIUM if ratio <= WIDE and verdict.state == "valid" else LOW
     why = verdict.reasons[0].rstrip(".") if verdict.state != "valid" else f"{measured}, and {interval}"
     return Confidence(level, why, remedy)
+
+
+def _of_cold(of: Tables, verdict: Verdict, cold: TimeSummary) -> Confidence:
+    """The median of the cold starts, which are draws of their own."""
+    middle, once_s = cold.at(50), _once_s(of)
+    more = max(smallest_sample(50), 2 * cold.n)
+    remedy = cold_starts(of.run, more, None if once_s is None else once_s / cold.n * more)
+    if verdict.state != "valid":
+        return Confidence(LOW, verdict.reasons[0].rstrip("."), remedy)
+    if middle.lower is None or middle.upper is None:
+        return Confidence(LOW, f"the median of {plural(cold.n, 'cold start')} has no interval", remedy)
+    ratio = _ratio(middle.lower, middle.upper)
+    reason = f"the interval of the median of {plural(cold.n, 'cold start')} is {seconds_range(middle.lower, middle.upper)}"
+    return Confidence(HIGH, reason) if ratio <= NARROW else Confidence(MEDIUM if ratio <= WIDE else LOW, reason, remedy)
+
+
+def _ratio(low: float, high: float) -> float:
+    return high / low if low > 0 else math.inf
 
 
 def _measured(of: Tables, ahead: Prediction | None) -> str:
@@ -102,7 +124,9 @@ def sweep_confidence(of: Tables, verdict: Verdict, found: SweepResult, decision:
     if decision.reservation:
         return Confidence(LOW, decision.reservation, remedy)
     if main.unsure:
-        return Confidence(LOW, f"{main.cell.name} may miss {main.policy}", remedy if main.repeats else None)
+        ruled = main.policy.endswith("rule")
+        missed = main.policy if ruled else "the objective"
+        return Confidence(LOW, f"{main.cell.name} may miss {missed}", remedy if main.repeats or not ruled else None)
     if main.rivals and not main.equal:
         names = setting_names(main.rivals)
         alike = f"{names} may meet {main.policy} too" if main.policy.endswith("rule") else f"{main.cell.name} cannot be told from {names}"

@@ -35,10 +35,19 @@ class Remedy:
 
 def repeats(run: Run, number: int, duration_s: float | None) -> Remedy:
     """The same run with ``--repeats number``."""
+    return _with(run, "--repeats", number, f"with {number} repeats", duration_s)
+
+
+def cold_starts(run: Run, number: int, duration_s: float | None) -> Remedy:
+    """The same cold-start test with ``--times number``."""
+    return _with(run, "--times", number, f"with {number} cold starts", duration_s)
+
+
+def _with(run: Run, option: str, number: int, what: str, duration_s: float | None) -> Remedy:
     words = _command(run)
     if words is None:
-        return Remedy(f"run the same command with {number} repeats", f"--repeats {number}", duration_s)
-    return Remedy(f"run it with {number} repeats", shlex.join([*_without(words, "--repeats"), "--repeats", str(number)]), duration_s)
+        return Remedy(f"run the same command {what}", f"{option} {number}", duration_s)
+    return Remedy(f"run it {what}", shlex.join([*_without(words, option), option, str(number)]), duration_s)
 
 
 def further_runs(run: Run, number: int, duration_s: float | None) -> Remedy:
