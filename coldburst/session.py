@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from locust import log
 
+from coldburst.consent import Consent
 from coldburst.control.desired_state import ControlError
 from coldburst.embedded import DEMOS, EmbeddedEndpoint, StartError
 from coldburst.installation import analysis_module, analysis_program, missing
@@ -30,7 +31,7 @@ from coldburst.record.run_directory import Recorder
 from coldburst.redact import redact
 from coldburst.report_process import ReportProcess, room_beside_the_load
 from coldburst.schedule.stages import planned, text
-from coldburst.spending import SpendGuard, estimated
+from coldburst.spending import SpendGuard
 from coldburst.targets.address import infer
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ class Session:
     """Starts, ends and reports the runs of one Locust process.
 
     Attributes:
-        checker: checks the options.
+        checker, consent: check the options, and ask where a run costs money.
         unreported: ids of the runs whose report is not finished yet.
     """
 
     def __init__(self, environment: Any, checker: OptionChecker) -> None:
-        self._environment, self.checker = environment, checker
+        self._environment, self.checker, self.consent = environment, checker, Consent()
         self._embedded: dict[str, EmbeddedEndpoint] = {}
         self._reporter: gevent.Greenlet | None = None
         self._giving_up: gevent.Greenlet | None = None
@@ -286,7 +287,7 @@ class Session:
         # In the web UI the form decides, not the command line.
         words = provenance.command() if self.headless else None
         command = {"command": words and [redact(word) for word in words]}
-        about = {**_about(checked, host), **command, "estimate": estimated(checked), **(hooks.about() if hooks else {})}
+        about = {**_about(checked, host), **command, "estimate": self.consent.estimated(checked), **(hooks.about() if hooks else {})}
         if self.master:
             from coldburst.distributed.master import DistributedRun  # noqa: PLC0415
 

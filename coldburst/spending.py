@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import gevent
 
 from coldburst.control.rest import RestControl
 from coldburst.control.shutdown import Shutdown, ShutdownSequence
-from coldburst.load.checked_run import CheckedRun
 from coldburst.load.spend_limit import OPTION, SpendLimit
 from coldburst.record.exit_codes import SPENT
-from coldburst.record.prices import HOUR_S, PriceError
+from coldburst.record.prices import HOUR_S
 from coldburst.targets.address import EndpointAddress
 from coldburst.targets.spend_meter import SpendMeter
 
@@ -29,27 +26,6 @@ LOOK_S = 0.5
 # A worker list that could not be read for this long ends the run: what cannot be counted cannot be limited.
 BLIND_S = 60.0
 UNCOUNTED = f"{SPENT}: the worker list could not be read for {BLIND_S:g} s"
-
-
-def estimated(checked: CheckedRun) -> dict[str, Any] | None:
-    """The entry ``estimate`` of run.json, which is also logged: what the run would take and cost. None without a price of a worker."""
-    plan, found = checked.plan, checked.found
-    try:
-        price = found.price(str(plan.options["price"]), date.today()) if found else None
-    except PriceError:
-        price = None
-    if found is None or price is None:
-        return None
-    # Imported here because other runs do not need it.
-    from coldburst.planner.estimate import estimate, known_from  # noqa: PLC0415
-    from coldburst.planner.model.scenario import Client  # noqa: PLC0415
-
-    # The planner's deadline counts from the schedule, a run's from the sending: only without a wait at the cap they are the same.
-    deadline_s = plan.limits.total_s if (plan.planned or math.inf) <= plan.max_in_flight else None
-    client = Client(plan.max_in_flight, deadline_s, plan.retries)
-    ahead = estimate(plan.schedule, found.settings, price.usd_per_s, client=client, known=known_from(plan.runs, plan.host), seed=plan.seed)
-    logger.info("Estimate: %s", ahead.text)
-    return ahead.plain()
 
 
 class SpendGuard:

@@ -118,7 +118,7 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
     if web_ui is None:
         _handle_signals(interrupt)
         _quieten(environment.parsed_options)
-        _refusing(checker.check)
+        _refusing(lambda: session.consent.confirm(checker.check()))
     else:
         parsed = environment.parsed_options
         _refusing(lambda: locust_options.check_port(parsed.web_host or "", parsed.web_port, "--web-port"))
@@ -128,6 +128,8 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         picks = web_ui.userclass_picker_is_active and not environment.parsed_options.autostart
         if not picks:
             _refusing(checker.only)
+        if parsed.autostart:
+            _refusing(lambda: session.consent.confirm(checker.check()))
         _serve(session, environment, web_ui)
 
 
@@ -188,6 +190,9 @@ def _refusing(check: Callable[[], object]) -> None:
         check()
     except ValueError as error:
         _refuse(str(error))
+    except KeyboardInterrupt:
+        # At a question in the terminal: the signal's handler has said what it means.
+        sys.exit(NOTHING_SENT)
 
 
 def _refuse(sentence: str) -> NoReturn:
@@ -232,7 +237,7 @@ def _check_form(session: Session, environment: Any, web_ui: Any) -> None:
             _await_last_shape(environment.runner)
             if picked == []:
                 picked = list(environment.available_user_classes)
-            session.checker.check(request.form.to_dict(), picked)
+            session.consent.confirm_form(session.checker.check(request.form.to_dict(), picked))
         except ValueError as error:
             logger.error("The form was refused: %s", one_line(str(error)))
             return jsonify({"success": False, "message": str(error), "host": session.checker.host})

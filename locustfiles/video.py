@@ -1,7 +1,7 @@
 """What do 20 simultaneous requests do to a video service, and what do 2 or 3 workers on one GPU really gain?
 
     locust -f locustfiles/video.py --headless Video                                       # the embedded service
-    locust -f locustfiles/video.py --headless Video --host http://127.0.0.1:8085 --price 0.0003861
+    locust -f locustfiles/video.py --headless Video --host http://127.0.0.1:8085 --price 0.0003861 --yes
     locust -f locustfiles/video.py --headless VideoScaling --replica-args "--engine fixed --contention 0.15"
 
 The report splits the time into queue, speech and pictures, each with its real-time factor, and names the cause of each failure:

@@ -56,8 +56,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return NOTHING_SENT
     ahead = _estimate(of, load)
     print("\n".join(_before(of, load, ahead)), flush=True)
-    if of.paid and not asked.yes:
-        print("Nothing was sent, as it costs money: add --yes to send it, and --max-spend 2.00 to limit it", flush=True)
+    if of.paid and not (asked.yes or asked.max_spend):
+        print("Nothing was sent, as it costs money: add --yes to send it, or --max-spend 2.00, which limits the cost", flush=True)
         return NOTHING_SENT
     try:
         await_no_worker(of, load)
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=program(PROGRAM),
         description=(
             "Sends about ten requests, from which coldburst plan predicts (--from RUN): a cold one, some alone, some together. "
-            "The schedule follows the endpoint's settings, which are not changed. On an endpoint that costs money it needs --yes."
+            "The schedule follows the endpoint's settings, which are not changed. On an endpoint that costs money it needs --yes or --max-spend."
         ),
         allow_abbrev=False,
     )
@@ -141,7 +141,7 @@ def _up(found: Survey) -> int:
 def _command(asked: argparse.Namespace, load: Calibration) -> list[str]:
     """Transcripts are not judged: what takes how long does not depend on their words."""
     words = [sys.executable, "-m", "locust", "-f", str(beside("locustfiles") / FILE), "--headless", "--host", asked.host]
-    words += ["--schedule", text(load.stages), "--max-wer", "off", "--figures", "no", "--runs", asked.runs]
+    words += ["--schedule", text(load.stages), "--max-wer", "off", "--figures", "no", "--runs", asked.runs, "--yes"]
     for name in (*PASSED_ON, "deadline", "max_spend"):
         if (value := getattr(asked, name)) is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]

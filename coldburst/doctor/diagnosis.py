@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from coldburst.load import preflight, run_options
 from coldburst.load.run_options import RunPlan
+from coldburst.load.spend_limit import paid
 from coldburst.option import OptionError, attribute
 from coldburst.record.prices import HOUR_S, Price
 from coldburst.targets import factory
@@ -51,8 +52,8 @@ class Diagnosis:
 
     @property
     def paid(self) -> bool:
-        """Whether a request costs money, as far as is known: RunPod's own endpoint, or one with a price that was given."""
-        return costs_money(self.address) or bool(self.plan.options["price"])
+        """Whether a request costs money, as far as is known."""
+        return paid(self.plan)
 
     @property
     def kind(self) -> str:

@@ -83,8 +83,8 @@ class OptionChecker:
         example = f"locust -f {parsed.locustfile} --headless {next(iter(self._specs))}"
         return f"one test runs at a time, and there are {tests}{besides}: name one, as in '{example}', or {pick}"
 
-    def check(self, form: Mapping[str, str] | None = None, picked: Sequence[str] | None = None) -> None:
-        """Checks the present options, or the values of a form.
+    def check(self, form: Mapping[str, str] | None = None, picked: Sequence[str] | None = None) -> CheckedRun:
+        """The run of the present options, or of the values of a form.
 
         Args:
             picked: the classes picked in the form; None if it offers none.
@@ -99,6 +99,7 @@ class OptionChecker:
         self._checked = found = self._check(spec, self._values(spec, form or {}))
         if form is not None and spec.kind.consent:
             spec.kind.consent({**found.plan.options, "host": found.plan.host})
+        return found
 
     def take(self) -> CheckedRun:
         """The options of the run that starts now, from an earlier check if none has changed. Raises ValueError if one is wrong."""

@@ -169,6 +169,7 @@ RUNPOD = (
         "GPU|USD",
         "Cost of an endpoint worker: a GPU, such as 4090 (RunPod's flex price), or USD per second, such as 0.00031",
     ),
+    Option("--yes", "no", "", "Agree to what a run costs, and to a sweep's changes of an endpoint, without being asked", FLAG),
 )
 RESULTS = (
     Option("--runs", DEFAULT_RUNS, "DIR", "Directory for results; it must exist, unless it is the default"),

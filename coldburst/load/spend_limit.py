@@ -13,7 +13,7 @@ from coldburst.record import prices
 from coldburst.record.prices import HOUR_S, Price
 from coldburst.targets.address import infer
 from coldburst.targets.spend_meter import SpendMeter
-from coldburst.targets.survey import Survey, survey
+from coldburst.targets.survey import Survey, costs_money, survey
 
 OPTION = "--max-spend"
 # Kinds whose embedded endpoint is the emulator's.
@@ -51,6 +51,11 @@ class SpendLimit:
         """The price of a worker with so many GPUs of that type."""
         usd_per_h = self.catalogue.get(gpu)
         return self.price.usd_per_s if usd_per_h is None else gpus * usd_per_h / HOUR_S
+
+
+def paid(plan: RunPlan) -> bool:
+    """Whether the run costs money, as far as is known: RunPod's own endpoint, or one with a price that was given."""
+    return bool(plan.host) and (costs_money(infer(plan.host, plan.kind)) or bool(plan.options["price"]))
 
 
 def look(plan: RunPlan, key: str) -> Survey | None:

@@ -6,7 +6,7 @@ More requests than MOST_SIMULATED are computed from the work and the places for 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,18 +90,26 @@ class Estimate:
         """The cost in words; "" without a price."""
         return f"{self._span('usd')} at {self.usd_per_s * HOUR_S:.3g} USD/h a worker" if self.usd_per_s else ""
 
+    @property
+    def brief(self) -> str:
+        """Duration and cost alone; without a price the seconds of workers, which are billed."""
+        return f"{self._span('duration_s')}, {self._span('usd' if self.usd_per_s else 'worker_s')}"
+
     def plain(self) -> dict[str, Any]:
         """For run.json."""
         amounts = {name: getattr(self, name) for name in ("low", "likely", "high")}
-        return {
-            name: {"duration_s": round(one.duration_s, 1), "worker_s": round(one.worker_s, 1), "usd": round(one.usd, 6)}
-            for name, one in amounts.items()
-        } | {"basis": self.basis, "usd_per_s": self.usd_per_s}
+        return {name: self._plain(one) for name, one in amounts.items()} | {"basis": self.basis, "usd_per_s": self.usd_per_s or None}
+
+    def _plain(self, one: Amount) -> dict[str, float | None]:
+        usd = round(one.usd, 6) if self.usd_per_s else None
+        return {"duration_s": round(one.duration_s, 1), "worker_s": round(one.worker_s, 1), "usd": usd}
 
     def _span(self, name: str) -> str:
-        write, unit = (_time, "") if name == "duration_s" else (_money, " USD")
-        low, likely, high = (write(getattr(one, name)) for one in (self.low, self.likely, self.high))
-        return f"{low} to {high}{unit} (likely {likely}{unit})" if low != high else f"about {likely}{unit}"
+        low, likely, high = (WRITERS[name](getattr(one, name)) for one in (self.low, self.likely, self.high))
+        if low == high:
+            return f"about {' '.join(likely)}"
+        unit = "" if low[1] == high[1] else f" {low[1]}"
+        return f"{low[0]}{unit} to {' '.join(high)} (likely {' '.join(likely)})"
 
 
 def estimate(
@@ -216,9 +224,19 @@ def _lanes(stage: Stage, slots: int) -> int:
     return min(stage.concurrency or slots, slots)
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 2 * HOUR_S else f"{seconds / HOUR_S:.1f} h"
+def _time(seconds: float) -> tuple[str, str]:
+    if seconds < 120:
+        return f"{seconds:.0f}", "s"
+    return (f"{seconds / 60:.0f}", "min") if seconds < 2 * HOUR_S else (f"{seconds / HOUR_S:.1f}", "h")
 
 
-def _money(usd: float) -> str:
-    return f"{usd:.2f}" if usd >= 0.1 else f"{usd:.2g}"
+def _money(usd: float) -> tuple[str, str]:
+    return (f"{usd:.2f}" if usd >= 0.1 else f"{usd:.2g}"), "USD"
+
+
+# How each amount is written: a number and its unit.
+WRITERS: Mapping[str, Callable[[float], tuple[str, str]]] = {
+    "duration_s": _time,
+    "worker_s": lambda seconds: (f"{seconds:,.0f}", "worker-seconds"),
+    "usd": _money,
+}

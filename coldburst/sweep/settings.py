@@ -45,7 +45,6 @@ COMMON = (
         "--memory", "", "GB,GB,GB", "For the memory plan: GPU memory, memory shared by all workers, memory per worker, such as 24,3.4,3.3"
     ),
     Option("--headroom", 1.0, "SHARE", "Share of the GPU memory that may be used, such as 0.9"),
-    Option("--yes", "no", "", "Agree to change an endpoint that is not on this machine, and may cost money", ("no", "yes")),
 )
 CONCURRENCY = (
     Option("--levels", "1,2,4,8,16,32,64", "N,N", "Requests at a time, level after level"),

@@ -16,7 +16,7 @@ GUIDE = (ROOT / "docs" / "guides" / "video.md").read_text(encoding="utf-8")
 TENTH = ("--tts", "0.02", "--video", "0.135")
 COMMANDS = [line for block in re.findall(r"^```sh\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
 SERVICES = [shlex.split(line) for line in COMMANDS if line.startswith("python -m coldburst video")]
-BURST = "locust -f locustfiles/video.py --headless Video --host http://127.0.0.1:8085/v1/videos --price 0.0003861"
+BURST = "locust -f locustfiles/video.py --headless Video --host http://127.0.0.1:8085/v1/videos --price 0.0003861 --yes"
 FIRST = ("--schedule", "burst 1")
 SCALING = next(line for line in COMMANDS if " VideoScaling " in line)
 
@@ -33,7 +33,7 @@ def service(*words):
 def burst(url, *more, **env):
     """The guide's burst against ``url``, when it has ended."""
     assert shlex.join([*shlex.split(BURST), *more]).replace("'", '"') in COMMANDS
-    with locust("Video", "--host", f"{url}/v1/videos", "--price", "0.0003861", *more, file="locustfiles/video.py", **env) as run:
+    with locust("Video", "--host", f"{url}/v1/videos", "--price", "0.0003861", "--yes", *more, file="locustfiles/video.py", **env) as run:
         run.wait()
         yield run
 

@@ -22,9 +22,7 @@ class Arrivals(User):
 
 
 class Workers(User):
-    kind = RunKind(
-        (Option("--workers", "1,2", "N,N", "Numbers"), Option("--yes", "no", "", "Agree", ("no", "yes"))), 64, stages=lambda _: ()
-    )
+    kind = RunKind((Option("--workers", "1,2", "N,N", "Numbers"),), 64, stages=lambda _: ())
 
 
 class Times(User):
