@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.socket import wait_read
 
-from coldburst.load.checked_run import CheckedRun
+from coldburst.load.checked_run import CheckedRun, command
 from coldburst.load.spend_limit import paid
-from coldburst.option import OptionError
-from coldburst.record import provenance
 from coldburst.record.prices import PriceError
-from coldburst.redact import redact
 
 if TYPE_CHECKING:
     from coldburst.planner.estimate import Estimate
@@ -38,37 +35,30 @@ class Consent:
         ahead = self._estimate(checked)
         return ahead.plain() if ahead else None
 
-    def confirm(self, checked: CheckedRun) -> None:
-        """Asks in a terminal whether a run that costs money may start; without one, --yes or --max-spend must say so.
-
-        Raises:
-            OptionError: it may not.
-        """
+    def confirm(self, checked: CheckedRun) -> str:
+        """Why a run may not start, "" if it may: a terminal is asked, and without one --yes or --max-spend must agree to the cost."""
         if _agreed(checked):
-            return
+            return ""
         ahead = self._estimate(checked)
         if _changes_unasked(checked):
             # A sweep lists its changes and is refused before anything is sent: --yes agrees to both.
-            return
+            return ""
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise OptionError(
+            return (
                 f"this run costs money, and there is no terminal to ask: {_cost(ahead)}. Nothing was sent; "
                 f"agree with --yes, or limit the cost with --max-spend USD, as in '{_again()}'"
             )
         if not _asked(f"This run costs money: {_cost(ahead)}. Start it? [y/N] "):
-            raise OptionError("nothing was sent: you did not agree to the cost; --yes agrees without a question")
+            return "nothing was sent: you did not agree to the cost; --yes agrees without a question"
+        return ""
 
-    def confirm_form(self, checked: CheckedRun) -> None:
-        """Shows the cost to whoever presses Start in a form; the same form sent again agrees.
-
-        Raises:
-            OptionError: the cost was not shown yet; the sentence shows it.
-        """
+    def confirm_form(self, checked: CheckedRun) -> str:
+        """As ``confirm`` where Start was pressed in a form: the cost is shown once, and the same form sent again agrees."""
         shown, self._shown = self._shown, None
         if _agreed(checked) or shown == (checked.spec, checked.values):
-            return
+            return ""
         self._shown = (checked.spec, checked.values)
-        raise OptionError(f"this run costs money: {_cost(_estimate(checked))}; press Start again to send it")
+        return f"this run costs money: {_cost(_estimate(checked))}; press Start again to send it"
 
     def _estimate(self, checked: CheckedRun) -> Estimate | None:
         if self._checked is not checked:
@@ -88,7 +78,7 @@ def _changes_unasked(checked: CheckedRun) -> bool:
     try:
         if checked.spec.kind.consent:
             checked.spec.kind.consent({**checked.plan.options, "host": checked.plan.host})
-    except OptionError:
+    except ValueError:
         return True
     return False
 
@@ -121,8 +111,7 @@ def _cost(ahead: Estimate | None) -> str:
 
 def _again() -> str:
     """The command that was given, with --yes."""
-    words = provenance.command() or ["locust"]
-    return shlex.join([*(redact(word) for word in words), "--yes"])
+    return shlex.join([*(command() or ["locust"]), "--yes"])
 
 
 def _asked(question: str) -> bool:

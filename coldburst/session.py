@@ -17,7 +17,7 @@ from coldburst.control.desired_state import ControlError
 from coldburst.embedded import DEMOS, EmbeddedEndpoint, StartError
 from coldburst.installation import analysis_module, analysis_program, missing
 from coldburst.live.terminal import ProgressReporter
-from coldburst.load.checked_run import CheckedRun, OptionChecker
+from coldburst.load.checked_run import CheckedRun, OptionChecker, command
 from coldburst.load.objective_watch import ObjectiveWatch
 from coldburst.load.run import LoadRun
 from coldburst.load.run_options import RunPlan
@@ -28,7 +28,6 @@ from coldburst.record.attempt import Attempt
 from coldburst.record.ledger import Ledger
 from coldburst.record.objectives import MISSED, Objective
 from coldburst.record.run_directory import Recorder
-from coldburst.redact import redact
 from coldburst.report_process import ReportProcess, room_beside_the_load
 from coldburst.schedule.stages import planned, text
 from coldburst.spending import SpendGuard
@@ -285,9 +284,8 @@ class Session:
         plan, key, name = checked.plan, checked.key, checked.spec.name
         where = infer(host, plan.kind)
         # In the web UI the form decides, not the command line.
-        words = provenance.command() if self.headless else None
-        command = {"command": words and [redact(word) for word in words]}
-        about = {**_about(checked, host), **command, "estimate": self.consent.estimated(checked), **(hooks.about() if hooks else {})}
+        words = {"command": command() if self.headless else None}
+        about = {**_about(checked, host), **words, "estimate": self.consent.estimated(checked), **(hooks.about() if hooks else {})}
         if self.master:
             from coldburst.distributed.master import DistributedRun  # noqa: PLC0415
 

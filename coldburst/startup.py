@@ -118,7 +118,7 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
     if web_ui is None:
         _handle_signals(interrupt)
         _quieten(environment.parsed_options)
-        _refusing(lambda: session.consent.confirm(checker.check()))
+        _refusing(lambda: _agreeing(session.consent.confirm(checker.check())))
     else:
         parsed = environment.parsed_options
         _refusing(lambda: locust_options.check_port(parsed.web_host or "", parsed.web_port, "--web-port"))
@@ -129,7 +129,7 @@ def _start(environment: Any, runner: Any, web_ui: Any, **_: Any) -> None:
         if not picks:
             _refusing(checker.only)
         if parsed.autostart:
-            _refusing(lambda: session.consent.confirm(checker.check()))
+            _refusing(lambda: _agreeing(session.consent.confirm(checker.check())))
         _serve(session, environment, web_ui)
 
 
@@ -195,6 +195,11 @@ def _refusing(check: Callable[[], object]) -> None:
         sys.exit(NOTHING_SENT)
 
 
+def _agreeing(sentence: str) -> None:
+    if sentence:
+        raise OptionError(sentence)
+
+
 def _refuse(sentence: str) -> NoReturn:
     logger.error(sentence)
     sys.exit(NOTHING_SENT)
@@ -237,7 +242,7 @@ def _check_form(session: Session, environment: Any, web_ui: Any) -> None:
             _await_last_shape(environment.runner)
             if picked == []:
                 picked = list(environment.available_user_classes)
-            session.consent.confirm_form(session.checker.check(request.form.to_dict(), picked))
+            _agreeing(session.consent.confirm_form(session.checker.check(request.form.to_dict(), picked)))
         except ValueError as error:
             logger.error("The form was refused: %s", one_line(str(error)))
             return jsonify({"success": False, "message": str(error), "host": session.checker.host})

@@ -73,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         prog=program(PROGRAM),
         description=(
             "Sends about ten requests, from which coldburst plan predicts (--from RUN): a cold one, some alone, some together. "
-            "The schedule follows the endpoint's settings, which are not changed. On an endpoint that costs money it needs --yes or --max-spend."
+            "The schedule follows the endpoint's settings, which are not changed. "
+            "On an endpoint that costs money it needs --yes or --max-spend."
         ),
         allow_abbrev=False,
     )

@@ -14,8 +14,9 @@ from coldburst.load.run_options import RunPlan
 from coldburst.load.run_spec import RunSpec, unused
 from coldburst.load.spend_limit import SpendLimit
 from coldburst.option import Option, OptionError, attribute
-from coldburst.record import objectives
+from coldburst.record import objectives, provenance
 from coldburst.record.objectives import ObjectiveError, Objectives
+from coldburst.redact import redact
 from coldburst.targets import factory
 from coldburst.targets.address import infer
 from coldburst.targets.survey import Survey
@@ -160,6 +161,12 @@ class OptionChecker:
         if address.api or not self._environment.parsed_options.master:
             credentials = preflight.Credentials(key, run_options.key_variable(plan), plan.options["auth"])
             preflight.check(address, credentials, factory.route(address, plan.options["path"]))
+
+
+def command() -> list[str] | None:
+    """The words that started this Locust, without secrets; None in another program."""
+    words = provenance.command()
+    return words and [redact(word) for word in words]
 
 
 def _objectives(spec: RunSpec, plan: RunPlan) -> Objectives:
