@@ -47,6 +47,16 @@ def test_a_curve_comes_from_requests_that_shared_a_worker(tmp_path):
     assert median(found.service.numbers) == pytest.approx(2.0, rel=0.02)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_jobs_that_are_taken_together_do_not_bend_a_flat_curve(tmp_path, seed):
+    """Times vary by themselves and not with the jobs beside: the shortest of a batch is not the one that began first."""
+    one = scenario("lognormal:2:0.3", concurrency=4, workers_min=2, workers_max=2)
+    text = stages.parse(", ".join(f"b{number} 8, rest{number} 15s 0/s" for number in range(12)))
+    found = fit.fit(written(tmp_path, one, text, seed))
+    assert found.concurrency == 4
+    assert found.curve.factor(4) == pytest.approx(1.0, abs=0.1)
+
+
 @pytest.mark.slow
 def test_a_run_that_never_left_a_job_alone_bounds_how_long_that_takes(tmp_path):
     """A job alone takes 2 s, and 4 s as one of 4: the run shows the 4 s only, so alone is between 1 s and 4 s."""

@@ -67,6 +67,8 @@ class _Served:
     worker_id: str
     from_s: float
     to_s: float
+    order: tuple[float, int]
+    """Ascending as the requests were sent: the platform hands them over first in, first out."""
 
     @property
     def took_s(self) -> float:
@@ -134,7 +136,7 @@ def _told(rows: Sequence[Attempt]) -> Iterable[_Served]:
         if row.done_s is not None and row.execution_s is not None:
             # executionTime counts from the hand-over; the SDK looks for taken jobs every 0.1 s.
             looked_s = min(PICK_UP_S, row.execution_s / 2) if row.job_id else 0.0
-            yield _Served(row.worker_id, row.done_s - row.execution_s + looked_s, row.done_s)
+            yield _Served(row.worker_id, row.done_s - row.execution_s + looked_s, row.done_s, (row.sent_s or 0.0, row.seq))
 
 
 def _inferred(rows: Sequence[Attempt], per_worker: int, slot_s: float) -> Iterable[_Served]:
@@ -144,28 +146,29 @@ def _inferred(rows: Sequence[Attempt], per_worker: int, slot_s: float) -> Iterab
     it arrives, or when the place of the worker's (j - places)-th answer is free again, whichever is later. The first ones, which may have
     waited for the worker's start, tell nothing.
     """
-    by_worker: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    by_worker: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
     for row in rows:
         if row.done_s is not None and row.sent_s is not None:
-            by_worker[row.worker_id].append((row.sent_s, row.done_s))
+            by_worker[row.worker_id].append((row.sent_s, row.done_s, row.seq))
     for worker_id, times in by_worker.items():
-        left_s = sorted(done_s for _, done_s in times)
+        left_s = sorted(done_s for _, done_s, _ in times)
         # Requests sent together may arrive in another order: their answers' order then stands for it.
-        for number, (sent_s, done_s) in enumerate(sorted(times, key=lambda one: (round(one[0], 1), one[1]))):
+        for number, (sent_s, done_s, seq) in enumerate(sorted(times, key=lambda one: (round(one[0], 1), one[1]))):
             if number < per_worker and sent_s <= left_s[0]:
                 continue
             free_s = left_s[number - per_worker] + slot_s if number >= per_worker else sent_s
             if done_s > (from_s := max(sent_s, free_s)):
-                yield _Served(worker_id, from_s, done_s)
+                yield _Served(worker_id, from_s, done_s, (sent_s, seq))
 
 
 def _beside(served: Sequence[_Served]) -> list[tuple[_Served, int]]:
     """Each answer with the jobs on its worker at its start, itself included.
 
-    Of jobs that begin within 10 ms, the one that ends first is taken for the first: its place in the order is not known.
+    Jobs that a worker takes together begin within 10 ms, in the order in which they were sent. Their ends do not tell it: taking the first
+    to end for the first to begin would find that jobs beside others take longer wherever times vary by themselves.
     """
     by_worker: dict[str, list[_Served]] = defaultdict(list)
-    for one in sorted(served, key=lambda one: (round(one.from_s, 2), one.to_s)):
+    for one in sorted(served, key=lambda one: (round(one.from_s, 2), one.order)):
         by_worker[one.worker_id].append(one)
     found: list[tuple[_Served, int]] = []
     for begun in by_worker.values():
