@@ -116,7 +116,7 @@ def _remark(of: WhatIf) -> str:
     loop = " A closed loop sends more where answers come sooner: compare P95 and ok per second." if load.closed else ""
     left = " ".join(_left_out(one) for one in of.alternatives if one.prediction is None)
     return (
-        f"{ranges_text(runs)} The platform's model with this run's times.{part} {apart}.{loop}{_bounded(of)} "
+        f"{ranges_text(runs)} The platform's model with this run's times.{part} {apart}.{loop}{_bounded(of)}{_started(of)} "
         f"USD are for this load alone, USD a day for {again(load)} with what the minimum of workers costs in between. {left}"
     ).rstrip()
 
@@ -124,6 +124,18 @@ def _remark(of: WhatIf) -> str:
 def again(load: RecordedLoad) -> str:
     """How often a day has the load."""
     return "this load once an hour" if load.every_s else "this load again and again"
+
+
+def _started(of: WhatIf) -> str:
+    began = f" It began with {of.warm} more workers up than the minimum; predictions begin with the minimum." if of.warm else ""
+    if of.starts.source:
+        return f" No worker started in this run: starts are those of {of.starts.source}.{began}"
+    if not of.starts.assumed:
+        return ""
+    return (
+        f" No worker started in this run: each simulated run assumes one start time from {of.starts.time} s for all its workers, so ranges "
+        f"are wide where workers start; locustfiles/coldstart.py measures it.{began}"
+    )
 
 
 def _bounded(of: WhatIf) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from coldburst.planner.measured_run import KINDS, MOST_WORKERS, parameters_of, settings_of
 from coldburst.planner.model import distributions, fit
 from coldburst.planner.model.distributions import ALONE, Distribution, parse
+from coldburst.planner.model.earlier_runs import starts
 from coldburst.planner.model.scenario import SPREAD, Client, Scenario
 from coldburst.record import prices, run_json
 from coldburst.schedule import replay, stages
@@ -150,7 +151,6 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
         concurrency_seen=seen,
         workers_seen=found.workers if found and seen else 0,
         with_report=found is not None and asked.service_time is None and asked.service_curve is None,
-        cold_seen=not found or found.start is not None or asked.start is not None or asked.load is not None,
     )
     sources = (
         ("service", source),
@@ -233,8 +233,9 @@ def _start(asked: argparse.Namespace, found: fit.Fit | None) -> tuple[Distributi
     if asked.start or asked.load:
         start, load = asked.start or usual, asked.load or nothing
         return start, load, f"{start} s and load {load} s, as given"
-    if found and found.start:
-        return found.start, nothing, str(found.start)
+    if found:
+        begun = starts(asked.run, found)
+        return begun.time, nothing, f"{begun.time}{' s' if begun.assumed else ''}{', ' if begun.why else ''}{begun.why}"
     load = parse(f"{Platform().load_s}")
     return usual, load, f"{usual} s and load {load} s, assumed: give --start and --load"
 
@@ -287,7 +288,7 @@ def _curve(text: str) -> tuple[Distribution, ServiceCurve]:
 
 
 def _times() -> str:
-    return "5, exp:5 (mean), uniform:4:6, lognormal:5:0.3 (median, spread)"
+    return "5, exp:5 (mean), uniform:4:6, lognormal:5:0.3 (median, spread), range:4:60 (not known where between)"
 
 
 def _counts(text: str) -> Sequence[int]:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from coldburst.planner.model.distributions import Distribution
-from coldburst.planner.model.fit import fit
+from coldburst.planner.model.earlier_runs import LEAST_START_S, MOST_START_S, fits
 from coldburst.planner.model.scenario import Client, Scenario
 from coldburst.planner.model.simulate import simulate
-from coldburst.record import run_json
 from coldburst.schedule.stages import Stage
 from coldburst.serverless.errors import PolicyError
 from coldburst.serverless.platform_parameters import Platform
@@ -24,8 +23,6 @@ from coldburst.serverless.policy import Policy
 MOST_SIMULATED = 500
 NOTHING = Distribution("fixed", (0.0,))
 HOUR_S = 3600
-# Of earlier runs: how many are looked at, and the longest rows that are read.
-RUNS, MOST_BYTES = 20, 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +47,8 @@ class Known:
     source: str = "one request"
 
 
-# Where nothing is known of the endpoint: a request of 1 to 30 s, a start of 10 s to 2 min (RunPod's documents call 10 to 60 s typical).
-UNKNOWN = (Assumed(1.0, 10.0), Assumed(5.0, 40.0), Assumed(30.0, 120.0))
+# Where nothing is known of the endpoint: a request of 1 to 30 s, a start of 10 s to 2 min.
+UNKNOWN = (Assumed(1.0, LEAST_START_S), Assumed(5.0, 40.0), Assumed(30.0, MOST_START_S))
 # What one measured time leaves open.
 AROUND = (0.5, 1.0, 2.0)
 
@@ -129,7 +126,7 @@ def estimate(
     """
     policy = _policy(settings)
     assumed = _around(known) if known else UNKNOWN
-    found = sorted((_amount(stages, policy, one, client, usd_per_s, seed) for one in assumed), key=lambda one: one.usd)
+    found = sorted((_amount(stages, policy, one, client, usd_per_s, seed) for one in assumed), key=lambda one: one.worker_s)
     durations = sorted(one.duration_s for one in found)
     amounts = [replace(one, duration_s=duration_s) for one, duration_s in zip(found, durations, strict=True)]
     low, likely, high = amounts
@@ -138,15 +135,8 @@ def estimate(
 
 def known_from(runs: Path, host: str) -> Known | None:
     """The times in the newest run of that endpoint in the directory ``runs``; None if none of the last runs has them."""
-    for folder in sorted((path for path in runs.iterdir() if path.is_dir()), reverse=True)[:RUNS]:
-        try:
-            if (run_json.read(folder).get("target") or {}).get("host") != host or (folder / "attempts.csv").stat().st_size > MOST_BYTES:
-                continue
-            found = fit(folder)
-        except (ValueError, OSError, LookupError, TypeError, AttributeError):
-            # Not a run, a damaged one, or one with too few answers.
-            continue
-        return Known(found.service.mean_s, found.start.mean_s if found.start else None, folder.name)
+    for name, found in fits(runs, host):
+        return Known(found.service.mean_s, found.start.mean_s if found.start else None, name)
     return None
 
 

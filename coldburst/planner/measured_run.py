@@ -10,6 +10,7 @@ from typing import Any
 
 from coldburst.planner.model import fit
 from coldburst.planner.model.distributions import Distribution
+from coldburst.planner.model.earlier_runs import Starts, starts
 from coldburst.planner.model.scenario import Client, Scenario
 from coldburst.record import run_json
 from coldburst.schedule.retries import Retries
@@ -34,6 +35,7 @@ class MeasuredRun:
 
     scenario: Scenario
     fit: fit.Fit
+    starts: Starts
 
 
 def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = None) -> MeasuredRun:
@@ -51,11 +53,12 @@ def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = N
     about = run_json.read(folder)
     policy = policy_of(about)
     found = fit.fit(folder, int(policy.scaler_value) if policy.kind == "LOAD_BALANCER" else 1, most_rows)
+    start = starts(folder, found)
     scenario = Scenario(
         policy,
         Platform(**parameters_of(about)),
         found.service,
-        found.start or NOTHING,
+        start.time,
         NOTHING,
         found.curve,
         concurrency=int(policy.scaler_value) if policy.kind == "LOAD_BALANCER" else found.concurrency,
@@ -65,10 +68,9 @@ def measured_run(folder: Path, usd_per_s: float = 0.0, most_rows: int | None = N
         usd_per_s=usd_per_s,
         concurrency_seen=found.concurrency,
         workers_seen=found.workers,
-        cold_seen=found.start is not None,
         with_report=True,
     )
-    return MeasuredRun(scenario, found)
+    return MeasuredRun(scenario, found, start)
 
 
 def policy_of(about: Mapping[str, Any]) -> Policy:

@@ -142,11 +142,6 @@ def check(scenario: Scenario) -> None:
             f"the service curve {scenario.curve} ends at {stated[-1]:g} at a time on a worker, so {scenario.concurrency} at a time cannot "
             "be predicted from it: give --service-curve a point for that"
         )
-    if not scenario.cold_seen and scenario.policy.workers_max > scenario.policy.workers_min:
-        raise PredictionError(
-            "the run has no cold start, so workers that start cannot be predicted from it: measure a burst from zero workers, "
-            "or give their times as --start 4 --load 35"
-        )
 
 
 def _one(stages: Sequence[Stage], task: Task) -> Result:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coldburst.planner.measured_run import UnknownSettingsError, measured_run
+from coldburst.planner.model.earlier_runs import Starts
 from coldburst.planner.model.fit import FitError
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.predict import Prediction, PredictionError, a_day, predict_all
@@ -55,6 +56,8 @@ class WhatIf:
         load: what was simulated.
         spread: how much workers are taken to differ, and whether that was measured.
         concurrency_seen: most jobs at a time on a worker in the run.
+        starts: how long workers take to start, and where that comes from.
+        warm: workers that were up already when the run began, beyond the minimum; 0 where one started.
         points: a grid of settings around the present one; empty if it would take too long.
     """
 
@@ -63,6 +66,8 @@ class WhatIf:
     spread: float
     spread_measured: bool
     concurrency_seen: int
+    starts: Starts
+    warm: int = 0
     points: tuple[SettingPoint, ...] = ()
 
     @property
@@ -91,18 +96,19 @@ def what_if(folder: Path, due_s: Sequence[float], sent: Mapping[str, int], usd_p
         found = measured_run(folder, usd_per_s, MOST_ROWS)
         if max(found.fit.service.numbers) > LONGEST_S:
             raise NothingToSayError("a job took longer than a day")
-        alternatives = _predicted(found.scenario, load)
+        warm = 0 if found.fit.start else max(found.fit.workers - found.scenario.policy.workers_min, 0)
+        alternatives = _predicted(found.scenario, load, warm)
         points = points_around(alternatives[0].prediction, [one.prediction for one in alternatives if not one.bound], load)
     except (FitError, PredictionError, PolicyError, RunJsonError, UnknownSettingsError) as error:
         raise NothingToSayError(str(error)) from error
     fit = found.fit
-    return WhatIf(alternatives, load, fit.spread, fit.spread_measured, fit.concurrency, points)
+    return WhatIf(alternatives, load, fit.spread, fit.spread_measured, fit.concurrency, found.starts, warm, points)
 
 
-def _predicted(present: Scenario, load: RecordedLoad) -> tuple[Alternative, ...]:
+def _predicted(present: Scenario, load: RecordedLoad, warm: int) -> tuple[Alternative, ...]:
     # The present setting is what the run had, also if it never filled its workers.
     now = replace(present, concurrency_seen=max(present.concurrency_seen, present.concurrency))
-    asked = [(NOW, now, "", ""), *_next_to(now, present.concurrency_seen)]
+    asked = [(NOW, now, "", ""), *_next_to(now, present.concurrency_seen, warm)]
     scenarios = [scenario for _, scenario, _, _ in asked if scenario is not None]
     seeds = min(max(REQUESTS // load.requests, LEAST_SEEDS), SEEDS)
     predictions = iter(predict_all(scenarios, load.stages, seeds=seeds))
@@ -112,12 +118,13 @@ def _predicted(present: Scenario, load: RecordedLoad) -> tuple[Alternative, ...]
 Asked = tuple[str, Scenario | None, str, str]
 
 
-def _next_to(now: Scenario, seen: int) -> Iterator[Asked]:
+def _next_to(now: Scenario, seen: int, warm: int) -> Iterator[Asked]:
     """Name, scenario, why there is none, and which bound it is."""
     policy, twice = now.policy, 2 * now.concurrency
     least = policy.workers_min + 1
-    settings = {"workers_min": least, "workers_max": max(policy.workers_max, least)}
-    yield f"one more min worker ({least})", now.with_settings(**settings), "", ""
+    yield f"one more min worker ({least})", _kept(now, least), "", ""
+    if warm > 1:
+        yield f"as many min workers as were up ({policy.workers_min + warm})", _kept(now, policy.workers_min + warm), "", ""
     wider = now.with_settings(**{"scaler_value" if policy.kind == "LOAD_BALANCER" else "concurrency": twice})
     name = f"twice the concurrency ({twice})"
     if twice <= seen:
@@ -125,6 +132,10 @@ def _next_to(now: Scenario, seen: int) -> Iterator[Asked]:
     else:
         yield from ((f"{name}, {bound}", scenario, "", bound) for bound, scenario in bounds(wider, seen))
     yield _longer_idle(now)
+
+
+def _kept(now: Scenario, least: int) -> Scenario:
+    return now.with_settings(workers_min=least, workers_max=max(now.policy.workers_max, least))
 
 
 def bounds(of: Scenario, seen: int) -> tuple[tuple[str, Scenario], tuple[str, Scenario]]:
@@ -157,6 +168,7 @@ def as_data(of: WhatIf) -> dict[str, Any]:
         "planned": load.planned,
         "closed": load.closed,
         "every_s": load.every_s,
+        "starts": {"assumed": of.starts.assumed, "source": of.starts.source},
         "settings": [_alternative(one, load.every_s) for one in of.alternatives],
     }
 

@@ -6,7 +6,7 @@ import pytest
 
 from coldburst import cli
 from coldburst.planner.command import main
-from tests.planner.test_what_if import burst
+from tests.planner.test_what_if import burst, warm
 from tests.support.locusts import ROOT
 
 BURST = str(ROOT / "tests/runs/queue")
@@ -245,3 +245,12 @@ def test_a_closed_loop_can_be_planned_and_multiplied(capsys):
     code, out, _ = answer(capsys, "predict", *KNOWN, *fixed, "--schedule", "level 12s 1 at a time", "--times", "2")
     assert code == 0
     assert "P95 5 s, P50 5 s; 6 of 6 requests ok" in out
+
+
+def test_a_run_without_a_start_says_what_starts_are_assumed(capsys, tmp_path):
+    folder = str(warm(tmp_path))
+    code, out, _ = answer(capsys, "predict", "--from", folder, "--seeds", "3")
+    assert code == 0
+    assert "start of a worker: 10 to 120 s, assumed, as none started in the run: coldburst run coldstart measures it" in out
+    code, out, _ = answer(capsys, "predict", "--from", folder, "--start", "range:20:60", "--seeds", "3")
+    assert "start of a worker: 20 to 60 s and load 0 s, as given" in out

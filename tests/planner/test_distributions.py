@@ -31,6 +31,16 @@ def test_measured_values_are_drawn_and_resampled_from_themselves():
     assert parse("5").resampled(rng) == parse("5")
 
 
+def test_of_a_range_each_run_takes_one_value():
+    one, rng = parse("range:10:120"), random.Random(1)
+    taken = [one.resampled(rng) for _ in range(400)]
+    assert {each.form for each in taken} == {"fixed"}
+    assert 10 <= min(each.mean_s for each in taken) < 11 and 110 < max(each.mean_s for each in taken) <= 120
+    # Each order of magnitude is as likely: half of them are below the geometric mean.
+    assert fmean(each.mean_s < 1200**0.5 for each in taken) == pytest.approx(0.5, abs=0.1)
+    assert str(one) == "10 to 120"
+
+
 def test_enough_values_are_resampled_from_themselves():
     values = [float(number) for number in range(1, ENOUGH + 1)]
     again = measured(values).resampled(random.Random(1))
@@ -47,7 +57,8 @@ def test_the_mean_of_a_few_values_is_as_uncertain_as_they_vary():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "five", "5:6", "exp", "exp:0", "exp:1:2", "uniform:6:4", "lognormal:5", "-1", "nan", "inf", "gauss:1:2"]
+    "text",
+    ["", "five", "5:6", "exp", "exp:0", "exp:1:2", "uniform:6:4", "range:0:5", "range:6:4", "lognormal:5", "-1", "nan", "inf", "gauss:1:2"],
 )
 def test_anything_else_is_refused_with_right_ones(text):
     with pytest.raises(DistributionError, match=r"write '5' \(always\), 'exp:5'"):

@@ -109,11 +109,8 @@ def test_what_was_not_measured_is_not_predicted():
     measured = replace(scenario("5", concurrency=2), concurrency_seen=1)
     with pytest.raises(PredictionError, match="at most 1 at a time on a worker, so 2 at a time cannot be predicted"):
         check(measured)
-    with pytest.raises(PredictionError, match="the run has no cold start"):
-        check(replace(scenario("5"), cold_seen=False))
     curved = replace(scenario("5", concurrency=8, curve=ServiceCurve((1, 4), (1.0, 2.5))), concurrency_seen=4)
     with pytest.raises(PredictionError, match="at most 4 at a time on a worker, so 8 at a time cannot be predicted"):
         check(curved)
     with pytest.raises(PredictionError, match=r"the service curve 1:1,4:2\.5 ends at 4 at a time on a worker, so 8 at a time cannot"):
         check(replace(curved, concurrency_seen=0))
-    check(replace(scenario("5", workers_min=3, workers_max=3), cold_seen=False))

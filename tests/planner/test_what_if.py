@@ -210,10 +210,35 @@ def test_settings_that_are_missing_or_odd_are_refused(tmp_path, settings, said):
         what_if(folder, [0.0] * 10, {}, 0.0)
 
 
-def test_a_run_without_cold_starts_is_refused(tmp_path):
+def warm(tmp_path, **about):
+    """A run on two workers that were up already, of an endpoint whose minimum is 0."""
     folder = run_directory.write(tmp_path, scenario("1", workers_min=2, workers_max=2), stages.parse("steady 30s 1/s"), 1)
-    with pytest.raises(NothingToSayError, match="the run has no cold start"):
-        what_if(real(folder), [float(at) for at in range(30)], {}, 0.0)
+    return real(folder, target={"kind": "queue", "host": "http://127.0.0.1:9/v2/demo"}, **about)
+
+
+def test_without_a_start_what_needs_none_is_predicted_and_the_rest_by_a_range(tmp_path):
+    found = what_if(warm(tmp_path), [float(at) for at in range(30)], {}, 0.0)
+    assert (found.starts.assumed, found.warm) == (True, 2)
+    named = dict(found.predictions)
+    as_before, from_rest = named["as many min workers as were up (2)"], named["as it is"]
+    # The first request waits for a worker: 10 to 120 s, and then it is served.
+    assert from_rest["cold"].low >= 1
+    assert 10 < from_rest["p95_s"].low < 20 and 60 < from_rest["p95_s"].high < 125
+    assert as_before["cold"].high == 0
+    assert as_before["p95_s"].high < 3
+
+
+def test_without_a_start_that_of_an_earlier_run_is_taken(tmp_path):
+    target = {"kind": "queue", "host": "http://127.0.0.1:9/v2/demo"}
+    earlier = burst(tmp_path)
+    real(earlier, target=target)
+    other = real(
+        run_directory.write(tmp_path, scenario("9"), stages.parse("burst 9"), 1), target=target | {"host": "http://127.0.0.1:9/v2/b"}
+    )
+    found = what_if(warm(tmp_path), [float(at) for at in range(30)], {}, 0.0)
+    assert found.starts.source == earlier.name != other.name
+    (wait_s,) = found.starts.time.numbers
+    assert wait_s == pytest.approx(8.0, abs=0.2)
 
 
 def test_a_balancers_places_must_be_known():

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from coldburst.serverless.simulation.service_curve import ServiceCurve, parse_curve
 
-EXAMPLES = "'5' (always), 'exp:5' (mean), 'uniform:4:6' (lowest, highest), 'lognormal:5:0.3' (median, spread)"
-_FORMS = {"exp": 1, "uniform": 2, "lognormal": 2}
+EXAMPLES = (
+    "'5' (always), 'exp:5' (mean), 'uniform:4:6' (lowest, highest), 'lognormal:5:0.3' (median, spread), "
+    "'range:4:60' (one of these, not known which)"
+)
+_FORMS = {"exp": 1, "uniform": 2, "lognormal": 2, "range": 2}
 
 
 # Fewer measured values than this show neither their mean nor their spread well; how much they vary at least, as a share.
@@ -29,7 +32,7 @@ class Distribution:
     """Times in seconds: a named form with its numbers, or the measured values themselves.
 
     Attributes:
-        form: fixed, exp, uniform, lognormal or measured.
+        form: fixed, exp, uniform, lognormal, measured, or range for a fixed one of which only bounds are known.
         numbers: of the form (median and sigma of the logarithm for lognormal); for measured the values, ascending.
     """
 
@@ -47,6 +50,8 @@ class Distribution:
             return rng.expovariate(1 / numbers[0])
         if self.form == "uniform":
             return rng.uniform(*numbers)
+        if self.form == "range":
+            return _between(numbers, rng)
         return numbers[0] * math.exp(numbers[1] * rng.gauss(0, 1))
 
     def draws(self, rng: random.Random) -> Iterator[float]:
@@ -68,7 +73,7 @@ class Distribution:
     def mean_s(self) -> float:
         """The mean."""
         numbers = self.numbers
-        if self.form in ("measured", "uniform"):
+        if self.form in ("measured", "uniform", "range"):
             return sum(numbers) / len(numbers)
         return numbers[0] * math.exp(numbers[1] ** 2 / 2) if self.form == "lognormal" else numbers[0]
 
@@ -78,17 +83,19 @@ class Distribution:
         numbers, mean_s = self.numbers, self.mean_s
         if self.form == "measured":
             return sum((value - mean_s) ** 2 for value in numbers) / len(numbers)
-        if self.form == "uniform":
+        if self.form in ("uniform", "range"):
             return (numbers[1] - numbers[0]) ** 2 / 12
         if self.form == "lognormal":
             return mean_s**2 * (math.exp(numbers[1] ** 2) - 1)
         return mean_s**2 if self.form == "exp" else 0.0
 
     def resampled(self, rng: random.Random) -> Distribution:
-        """What another run of the same length might have measured: the bootstrap; a named form stays as it is.
+        """What another run of the same length might have measured: the bootstrap; of a range one value; a named form stays as it is.
 
         The bootstrap of a few values hardly varies, and that of one not at all. So fewer than ENOUGH vary by FEW_VARY at least.
         """
+        if self.form == "range":
+            return Distribution("fixed", (_between(self.numbers, rng),))
         if self.form != "measured":
             return self
         numbers = rng.choices(self.numbers, k=len(self.numbers))
@@ -106,8 +113,15 @@ class Distribution:
         if self.form == "measured":
             low, high = self.numbers[0], self.numbers[-1]
             return f"{len(self.numbers)} measured values, {low:.3g} to {high:.3g} s, mean {self.mean_s:.3g} s"
+        if self.form == "range":
+            return f"{self.numbers[0]:g} to {self.numbers[1]:g}"
         numbers = ":".join(f"{number:g}" for number in self.numbers)
         return numbers if self.form == "fixed" else f"{self.form}:{numbers}"
+
+
+def _between(ends: Sequence[float], rng: random.Random) -> float:
+    """A value between two, each order of magnitude as likely as the next."""
+    return math.exp(rng.uniform(*map(math.log, ends)))
 
 
 def measured(values: Sequence[float]) -> Distribution:
@@ -125,7 +139,7 @@ def parse(text: str) -> Distribution:
     fits = len(numbers) == _FORMS.get(form, 1 if form == "fixed" else -1)
     if not fits or not all(0 <= number < math.inf for number in numbers):
         raise DistributionError(f"'{text}' cannot be read as a time: write {EXAMPLES}, in seconds")
-    if (form == "uniform" and numbers[0] > numbers[1]) or (form == "exp" and not numbers[0]):
+    if (form in ("uniform", "range") and numbers[0] > numbers[1]) or (form in ("exp", "range") and not numbers[0]):
         raise DistributionError(f"'{text}' has no values: write {EXAMPLES}, in seconds")
     return Distribution(form, numbers)
 
