@@ -27,7 +27,8 @@ class Scaler:
     def __init__(self, pool: WorkerPool, line: Line, origin_s: float) -> None:
         self._pool, self._line = pool, line
         self._origin_s = origin_s
-        self._checked = -1
+        # Numbers of the last check, and of the one that is due.
+        self._checked = self._due = -1
         self._added_s = -math.inf
 
     def scale_from_zero(self, now: float) -> None:
@@ -46,10 +47,14 @@ class Scaler:
         if not self._pool.idles or self._pool.count["THROTTLED"]:
             since_s = min(since_s, self._surplus_since())
         if since_s == math.inf:
+            self._due = self._checked
             return since_s
-        check_s = self._pool.platform.check_s
-        number = max(self._checked, math.floor((max(since_s, now) - self._origin_s) / check_s)) + 1
-        return self._origin_s + number * check_s
+        check_s, was_due = self._pool.platform.check_s, self._due
+        self._due = max(self._checked, math.floor((max(since_s, now) - self._origin_s) / check_s)) + 1
+        # What happens at the very instant of a check that is due does not put it off.
+        if self._checked < was_due < self._due and now <= (due_s := self._origin_s + was_due * check_s) and since_s < due_s:
+            self._due = was_due
+        return self._origin_s + self._due * check_s
 
     def check(self, now: float) -> None:
         """Run one check."""

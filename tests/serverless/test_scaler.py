@@ -53,6 +53,15 @@ def test_without_first_at_once_it_waits_for_the_next_check():
     assert (wanted(core, 0.999), wanted(core, 1.0)) == (0, 1)
 
 
+def test_a_start_that_ends_as_a_check_is_due_does_not_put_the_check_off():
+    """Containers start within a second, which is the period of the checks: each check still adds a worker."""
+    core = endpoint(platform={"start_s": 1.0, "load_s": 3.0}, kind="LOAD_BALANCER", workers_max=4, scaler="REQUEST_COUNT", scaler_value=1)
+    for number in range(30):
+        core.arrive(f"request-{number}", 0.4)
+    jump(simulation(core), until_s=3.5)
+    assert started(core) == [pytest.approx(at_s) for at_s in (0.4, 1.0, 2.0, 3.0)]
+
+
 def test_request_count_adds_a_step_at_each_check():
     core = endpoint(platform={**PROMPT, "step": 2, "check_s": 3.0}, workers_max=10, scaler="REQUEST_COUNT", scaler_value=2)
     for _ in range(15):
