@@ -8,6 +8,7 @@ import pytest
 from coldburst.planner import run_directory
 from coldburst.planner.model import fit
 from coldburst.planner.predict import PredictionError, check, predict
+from coldburst.record import run_json
 from coldburst.schedule import stages
 from coldburst.serverless.simulation.service_curve import ServiceCurve
 from tests.planner.test_simulate import BALANCER, scenario
@@ -98,6 +99,18 @@ def test_the_start_is_the_wait_of_the_first_cold_answer(tmp_path):
     found = fit.fit(written(tmp_path, scenario("5", workers_max=2), stages.parse("burst 10")))
     assert found.start is not None
     assert found.start.mean_s == pytest.approx(8.0, abs=0.1)
+
+
+def test_starts_come_from_the_worker_list_to_the_millisecond(tmp_path):
+    """Workers are ready at 8 s, when the first ones take jobs; the list showed them a second later. One was there before the run."""
+    folder = written(tmp_path, scenario("5", workers_max=1), stages.parse("burst 10"))
+    worker_id = next(iter(fit.read_attempts(folder / "attempts.csv"))).worker_id
+    spans = [(worker_id, 0.312, 9.0), ("without work", 2.5, 9.0), ("before", -30.0, 0.01), ("never ready", 3.0, None)]
+    workers = [dict(zip(("worker_id", "start_s", "ready_s"), span, strict=True)) for span in spans]
+    run_json.write(folder, run_json.read(folder) | {"platform": {"workers": workers}})
+    start = fit.fit(folder).start
+    assert start is not None
+    assert start.numbers == (pytest.approx(6.5), pytest.approx(8.0 - 0.312, abs=0.01))
 
 
 def test_a_run_with_too_few_answers_is_refused(tmp_path):

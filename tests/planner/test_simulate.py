@@ -33,7 +33,7 @@ def scenario(service="5", *, platform=None, client=None, concurrency=1, curve=No
 
 
 def run(one, text, seed=1):
-    return simulate(one, stages.parse(text), seed)
+    return simulate(one, stages.parse(text), seed, phase_s=0.0)
 
 
 def fixed(count, service, **policy):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from coldburst.planner.model.distributions import ALONE, Distribution, measured
 from coldburst.planner.model.scenario import SPREAD
@@ -20,10 +21,9 @@ from coldburst.serverless.simulation.service_curve import ServiceCurve
 
 # Fewer values than this describe no distribution; fewer on a worker, or beside as many others, no worker and no point of the curve.
 LEAST, LEAST_EACH = 8, 5
-READY = "worker_ready"
 # Mean time from the hand-over of a job to its start, measured with the SDK 1.12.0: see modelled_worker.py.
 PICK_UP_S = 0.05
-# Seconds between two looks at the worker list.
+# Seconds between two polls of the worker list.
 LOOK_S = 2.1
 
 
@@ -107,7 +107,7 @@ def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
         service=service,
         curve=curve,
         concurrency=max(count for _, count in beside),
-        start=_starts(folder / "events.csv", rows, served),
+        start=_starts((about.get("platform") or {}).get("workers") or (), rows, served),
         spread=spread,
         spread_measured=differ is not None,
         overhead_s=max(median(overheads), 0.0) if overheads else 0.0,
@@ -227,11 +227,10 @@ def _spread(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) ->
     return round(max(apart - by_chance, 0.0), 3), round(by_chance, 3)
 
 
-def _starts(events: Path, rows: Sequence[Attempt], served: Sequence[_Served]) -> Distribution | None:
-    """From each start that the worker list told to the worker's first work; else the wait of the run's first cold answer.
+def _starts(spans: Sequence[Mapping[str, Any]], rows: Sequence[Attempt], served: Sequence[_Served]) -> Distribution | None:
+    """From each start in the worker list, see ``WorkerSpan``, to the worker's first work; else the wait of the run's first cold answer.
 
-    The list is asked every two seconds only, but a worker that found work waiting was ready when it took it. It tells ages in whole
-    seconds, half a second too little on average.
+    The list is polled every two seconds only, but a worker that found work waiting was ready when it took it.
     """
     service_s = median([one.took_s for one in served])
     first_s: dict[str, float] = {}
@@ -239,16 +238,14 @@ def _starts(events: Path, rows: Sequence[Attempt], served: Sequence[_Served]) ->
         if row.done_s is not None:
             from_s = row.done_s - (service_s if row.execution_s is None else row.execution_s)
             first_s[row.worker_id] = min(first_s.get(row.worker_id, from_s), from_s)
-    if events.exists():
-        with events.open(encoding="utf-8", newline="") as file:
-            seen = [
-                (row["worker_id"], float(row["at_s"]), float(row["seconds"]))
-                for row in csv.DictReader(file)
-                if row["kind"] == READY and row["seconds"]
-            ]
-        started = [(at_s - took_s, min(at_s, max(first_s.get(worker_id, at_s), at_s - LOOK_S))) for worker_id, at_s, took_s in seen]
-        if seconds := [ready_s - start_s + 0.5 for start_s, ready_s in started if ready_s > start_s]:
-            return measured(seconds)
+    # What was ready at the first poll may have been so for long.
+    seconds = [
+        min(seen_s, max(first_s.get(span["worker_id"], seen_s), seen_s - LOOK_S)) - span["start_s"]
+        for span in spans
+        if (seen_s := span["ready_s"]) is not None and span["start_s"] >= 0
+    ]
+    if seconds := [took_s for took_s in seconds if took_s > 0]:
+        return measured(seconds)
     cold = [row for row in rows if row.cold and row.done_s is not None and row.sent_s is not None]
     if not cold:
         return None

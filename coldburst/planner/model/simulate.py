@@ -117,13 +117,21 @@ class _Request:
     deadline: Timer | None = None
 
 
-def simulate(scenario: Scenario, stages: Sequence[Stage], seed: int, *, keep_rows: bool = True) -> SimulatedRun:
-    """Runs the schedule against the endpoint. The same seed gives the same run; each kind of time has its own random stream."""
+def simulate(
+    scenario: Scenario, stages: Sequence[Stage], seed: int, *, keep_rows: bool = True, phase_s: float | None = None
+) -> SimulatedRun:
+    """Runs the schedule against the endpoint. The same seed gives the same run; each kind of time has its own random stream.
+
+    Args:
+        phase_s: from the scaler's last check to second 0; None = drawn, since no client knows it.
+    """
+    if phase_s is None:
+        phase_s = stream(seed, "phase").uniform(0.0, scenario.platform.check_s)
     # Nothing of a run is garbage until it has ended: looking for some took a tenth of the time.
     collects = gc.isenabled()
     gc.disable()
     try:
-        return _Simulated(scenario, seed, keep_rows).run(stages)
+        return _Simulated(scenario, seed, keep_rows, phase_s).run(stages)
     finally:
         if collects:
             gc.enable()
@@ -148,13 +156,18 @@ def _reports(report_s: float | Quantiles, seed: int) -> Iterator[float]:
 
 
 class _Simulated:
-    def __init__(self, scenario: Scenario, seed: int, keep_rows: bool) -> None:
+    def __init__(self, scenario: Scenario, seed: int, keep_rows: bool, phase_s: float) -> None:
         self._scenario, self._client, self._seed, self._keep_rows = scenario, scenario.client, seed, keep_rows
         numbers = itertools.count(1)
         # Start and load are drawn together below, as the time from the launch to the first poll.
         platform = replace(scenario.platform, start_s=0.0, lease_s=LEASE_S)
         self._endpoint = Endpoint(
-            scenario.policy, platform, now=-LEAD_S, seed=seed, new_id=lambda _: f"job-{next(numbers)}", price_per_s=scenario.usd_per_s
+            scenario.policy,
+            platform,
+            now=-LEAD_S - phase_s,
+            seed=seed,
+            new_id=lambda _: f"job-{next(numbers)}",
+            price_per_s=scenario.usd_per_s,
         )
         listeners: Listeners = {
             Ended: self._ended,
