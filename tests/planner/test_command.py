@@ -123,7 +123,7 @@ def test_workers_begins_at_littles_law(capsys):
 
 @pytest.mark.slow
 def test_idle_weighs_cold_starts_against_idle_time(capsys):
-    code, out, _ = answer(capsys, "idle", *KNOWN, "--rate", "0.02", "--minutes", "60", "--price", "0.001")
+    code, out, _ = answer(capsys, "idle", *KNOWN, "--rate", "0.02", "--minutes", "60", "--price", "0.001", "--workers-max", "1")
     assert code == 0
     assert "USD a day" in out
     rows = [line.split() for line in out.splitlines() if line.strip()[:1] in ("0", "1")]

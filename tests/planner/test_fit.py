@@ -1,5 +1,6 @@
 """What a run shows of its endpoint: rows that the planner wrote itself give back what they were made of."""
 
+import itertools
 from dataclasses import replace
 from statistics import median
 
@@ -7,8 +8,10 @@ import pytest
 
 from coldburst.planner import run_directory
 from coldburst.planner.model import fit
+from coldburst.planner.model.distributions import measured
 from coldburst.planner.predict import PredictionError, check, predict
 from coldburst.record import run_json
+from coldburst.record.attempt import HEADER, row_line
 from coldburst.schedule import stages
 from coldburst.serverless.simulation.service_curve import ServiceCurve
 from tests.planner.test_simulate import BALANCER, scenario
@@ -101,8 +104,29 @@ def test_the_start_is_the_wait_of_the_first_cold_answer(tmp_path):
     assert found.start.mean_s == pytest.approx(8.0, abs=0.1)
 
 
+def delayed(folder, *by_s):
+    """The run as a client sees it whose submissions took so long, in turn."""
+    rows = list(fit.read_attempts(folder / "attempts.csv"))
+    for row, late_s in zip(rows, itertools.cycle(by_s)):
+        row.done_s += late_s
+    (folder / "attempts.csv").write_text(HEADER + "".join(map(row_line, rows)), encoding="utf-8")
+    return folder
+
+
+def test_submissions_that_hold_each_other_up_put_no_two_jobs_on_a_worker(tmp_path):
+    """Each of 30 submissions takes between 0.2 and 2.6 s, so jobs of 2 s seem to overlap."""
+    found = fit.fit(delayed(written(tmp_path, scenario("2", workers_max=4), stages.parse("burst 30")), 2.6, 0.2, 1.1))
+    assert found.concurrency == 1
+    assert found.overhead_s == pytest.approx(0.2, abs=0.001)
+
+
+def test_the_overhead_is_that_of_requests_sent_apart(tmp_path):
+    found = fit.fit(delayed(written(tmp_path, scenario("2", workers_min=1), stages.parse("steady 300s 0.1/s")), 0.2, 0.3, 0.3))
+    assert found.overhead_s == pytest.approx(0.3, abs=0.001)
+
+
 def test_starts_come_from_the_worker_list_to_the_millisecond(tmp_path):
-    """Workers are ready at 8 s, when the first ones take jobs; the list showed them a second later. One was there before the run."""
+    """A worker is ready at 8 s, when it takes a job; the list shows it a second later. Others had no work or were there before."""
     folder = written(tmp_path, scenario("5", workers_max=1), stages.parse("burst 10"))
     worker_id = next(iter(fit.read_attempts(folder / "attempts.csv"))).worker_id
     spans = [(worker_id, 0.312, 9.0), ("without work", 2.5, 9.0), ("before", -30.0, 0.01), ("never ready", 3.0, None)]
@@ -110,7 +134,10 @@ def test_starts_come_from_the_worker_list_to_the_millisecond(tmp_path):
     run_json.write(folder, run_json.read(folder) | {"platform": {"workers": workers}})
     start = fit.fit(folder).start
     assert start is not None
-    assert start.numbers == (pytest.approx(6.5), pytest.approx(8.0 - 0.312, abs=0.01))
+    assert start.numbers == (pytest.approx(8.0 - 0.312, abs=0.01),)
+    workers[0]["worker_id"] = "without work either"
+    run_json.write(folder, run_json.read(folder) | {"platform": {"workers": workers}})
+    assert fit.fit(folder).start == measured([9.0 - 1.05 - 2.5, 9.0 - 1.05 - 0.312])
 
 
 def test_a_run_with_too_few_answers_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ LEAST, LEAST_EACH = 8, 5
 PICK_UP_S = 0.05
 # Seconds between two polls of the worker list.
 LOOK_S = 2.1
+# A free worker takes a job within this time: one that waited longer waited for its worker.
+WAITED_S = 0.25
 
 
 class FitError(ValueError):
@@ -44,7 +47,7 @@ class Fit:
         spread_measured: whether it was.
         spread_error: by how much it may be off, since times differ by chance too.
         workers: how many workers answered.
-        overhead_s: median time of a request outside queue and worker.
+        overhead_s: time of a request outside queue and worker.
         kind: QUEUE or LOAD_BALANCER.
     """
 
@@ -62,13 +65,14 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """One answered request at its worker."""
+    """One answered request at its worker; ``late_s``: by how much its instants may be too late."""
 
     worker_id: str
     from_s: float
     to_s: float
     order: tuple[float, int]
     """Ascending as the requests were sent: the platform hands them over first in, first out."""
+    late_s: float = 0.0
 
     @property
     def took_s(self) -> float:
@@ -102,7 +106,6 @@ def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
     service, curve = _by_concurrency(served, beside)
     differ = _spread(served, beside)
     spread, spread_error = differ or (SPREAD, 0.0)
-    overheads = [overhead_s for row in rows if (overhead_s := _overhead_s(row)) is not None]
     return Fit(
         service=service,
         curve=curve,
@@ -110,7 +113,7 @@ def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
         start=_starts((about.get("platform") or {}).get("workers") or (), rows, served),
         spread=spread,
         spread_measured=differ is not None,
-        overhead_s=max(median(overheads), 0.0) if overheads else 0.0,
+        overhead_s=_overhead_of(rows),
         kind=kind,
         workers=len({one.worker_id for one in served}),
         spread_error=spread_error,
@@ -124,6 +127,19 @@ def read_attempts(path: Path) -> Iterable[Attempt]:
             yield Attempt(**{column.name: value(column, cells[column.name]) for column in COLUMNS if column.name in cells})
 
 
+def _overhead_of(rows: Sequence[Attempt]) -> float:
+    """The median of requests that were sent apart from others. Those sent together hold each other up: then the shortest one."""
+    times_s = sorted((row.sent_s, overhead_s) for row in rows if row.sent_s is not None and (overhead_s := _overhead_s(row)) is not None)
+    if not times_s:
+        return 0.0
+    apart = [
+        overhead_s
+        for before, (sent_s, overhead_s), after in zip([(-math.inf, 0.0), *times_s], times_s, [*times_s[1:], (math.inf, 0.0)], strict=False)
+        if sum(before) <= sent_s and sent_s + overhead_s <= after[0]
+    ]
+    return max(median(apart) if len(apart) >= LEAST_EACH else min(overhead_s for _, overhead_s in times_s), 0.0)
+
+
 def _overhead_s(row: Attempt) -> float | None:
     if row.done_s is None or row.sent_s is None or row.queue_s is None or row.execution_s is None:
         return None
@@ -131,12 +147,19 @@ def _overhead_s(row: Attempt) -> float | None:
 
 
 def _told(rows: Sequence[Attempt]) -> Iterable[_Served]:
-    """Times on the worker where the endpoint reports them."""
+    """Times on the worker where the endpoint reports them.
+
+    A job was submitted within the time that its request and the answer to that took, which may be long in a burst.
+    """
+    overheads = [overhead_s for row in rows if (overhead_s := _overhead_s(row)) is not None]
+    least_s = min(overheads, default=0.0)
     for row in rows:
         if row.done_s is not None and row.execution_s is not None:
             # executionTime counts from the hand-over; the SDK looks for taken jobs every 0.1 s.
             looked_s = min(PICK_UP_S, row.execution_s / 2) if row.job_id else 0.0
-            yield _Served(row.worker_id, row.done_s - row.execution_s + looked_s, row.done_s, (row.sent_s or 0.0, row.seq))
+            late_s = (_overhead_s(row) or 0.0) - least_s if row.job_id else 0.0
+            order = (row.sent_s or 0.0, row.seq)
+            yield _Served(row.worker_id, row.done_s - row.execution_s + looked_s, row.done_s, order, max(late_s, 0.0))
 
 
 def _inferred(rows: Sequence[Attempt], per_worker: int, slot_s: float) -> Iterable[_Served]:
@@ -173,7 +196,7 @@ def _beside(served: Sequence[_Served]) -> list[tuple[_Served, int]]:
     found: list[tuple[_Served, int]] = []
     for begun in by_worker.values():
         # Times are whole milliseconds, and some from the answers' arrival: a job that ends as another begins is not beside it.
-        ended = sorted(max(one.to_s - max(0.002, 0.02 * one.took_s), one.from_s) for one in begun)
+        ended = sorted(max(one.to_s - max(0.002, 0.02 * one.took_s, one.late_s), one.from_s) for one in begun)
         found += [(one, max(number - bisect_right(ended, one.from_s), 1)) for number, one in enumerate(begun, 1)]
     return found
 
@@ -230,21 +253,28 @@ def _spread(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) ->
 def _starts(spans: Sequence[Mapping[str, Any]], rows: Sequence[Attempt], served: Sequence[_Served]) -> Distribution | None:
     """From each start in the worker list, see ``WorkerSpan``, to the worker's first work; else the wait of the run's first cold answer.
 
-    The list is polled every two seconds only, but a worker that found work waiting was ready when it took it.
+    The list is polled every two seconds only, but a worker that found work waiting was ready when it took it. The others count only if
+    there is no such worker, as ready between two polls.
     """
     service_s = median([one.took_s for one in served])
-    first_s: dict[str, float] = {}
+    # Of each worker: when its first work began, and how long that had waited.
+    began: dict[str, tuple[float, float]] = {}
     for row in rows:
-        if row.done_s is not None:
+        if row.done_s is not None and row.sent_s is not None:
             from_s = row.done_s - (service_s if row.execution_s is None else row.execution_s)
-            first_s[row.worker_id] = min(first_s.get(row.worker_id, from_s), from_s)
-    # What was ready at the first poll may have been so for long.
-    seconds = [
-        min(seen_s, max(first_s.get(span["worker_id"], seen_s), seen_s - LOOK_S)) - span["start_s"]
-        for span in spans
-        if (seen_s := span["ready_s"]) is not None and span["start_s"] >= 0
-    ]
-    if seconds := [took_s for took_s in seconds if took_s > 0]:
+            waited_s = from_s - row.sent_s if row.queue_s is None else row.queue_s
+            began[row.worker_id] = min(began.get(row.worker_id, (math.inf, 0.0)), (from_s, waited_s))
+    exact, about = [], []
+    for span in spans:
+        # What was ready at the first poll may have been so for long.
+        if (seen_s := span["ready_s"]) is None or span["start_s"] < 0:
+            continue
+        from_s, waited_s = began.get(span["worker_id"], (seen_s, 0.0))
+        if waited_s > WAITED_S and from_s - waited_s < seen_s:
+            exact.append(min(max(from_s, seen_s - LOOK_S), seen_s) - span["start_s"])
+        else:
+            about.append(min(from_s, seen_s - LOOK_S / 2) - span["start_s"])
+    if seconds := [took_s for took_s in exact or about if took_s > 0]:
         return measured(seconds)
     cold = [row for row in rows if row.cold and row.done_s is not None and row.sent_s is not None]
     if not cold:
