@@ -125,6 +125,21 @@ def test_the_overhead_is_that_of_requests_sent_apart(tmp_path):
     assert found.overhead_s == pytest.approx(0.3, abs=0.001)
 
 
+def test_at_a_balancer_an_end_at_the_instant_of_a_start_is_chance(tmp_path):
+    """Places become free 0.16 s after an answer, and four requests that began together end 0.16 s apart: beside three or four others?"""
+    curve = ServiceCurve((1, 2, 4), (1.0, 1.2, 1.75))
+    one = scenario("0.8", curve=curve, concurrency=4, workers_max=1, scaler_value=4, **BALANCER)
+    folder = written(tmp_path, one, stages.parse("level 40 1 at a time, more 80 4 at a time"))
+    rows = [replace(row, queue_s=None, execution_s=None) for row in fit.read_attempts(folder / "attempts.csv")]
+    (folder / "attempts.csv").write_text(HEADER + "".join(map(row_line, rows)), encoding="utf-8")
+    found = fit.fit(folder, 4)
+    assert found.curve.factor(4) == pytest.approx(1.75, rel=0.01)
+    assert found.curve.factor(2) == pytest.approx(1.25, rel=0.01)  # not seen: on the line from 1 to 4
+    assert found.service.mean_s == pytest.approx(0.8, rel=0.01)
+    assert found.start is not None
+    assert found.start.mean_s == pytest.approx(8.0, abs=0.1)
+
+
 def test_starts_come_from_the_worker_list_to_the_millisecond(tmp_path):
     """A worker is ready at 8 s, when it takes a job; the list shows it a second later. Others had no work or were there before."""
     folder = written(tmp_path, scenario("5", workers_max=1), stages.parse("burst 10"))

@@ -65,14 +65,20 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """One answered request at its worker; ``late_s``: by how much its instants may be too late."""
+    """One answered request at its worker.
+
+    Attributes:
+        order: ascending as the requests were sent: the platform hands them over first in, first out.
+        late_s: by how much its instants may be too late.
+        held: whether it began as a place became free.
+    """
 
     worker_id: str
     from_s: float
     to_s: float
     order: tuple[float, int]
-    """Ascending as the requests were sent: the platform hands them over first in, first out."""
     late_s: float = 0.0
+    held: bool = False
 
     @property
     def took_s(self) -> float:
@@ -103,6 +109,10 @@ def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
             "use a run with more requests, or state the time with --service-time"
         )
     beside = _beside(served)
+    if slot_s:
+        # Here the next request comes when a place is free, later than the answer before it: an end at the instant of a start is chance.
+        clear = [(one, jobs) for (one, jobs), (_, most) in zip(beside, _beside(served, -1.0), strict=True) if jobs == most or not one.held]
+        beside = clear if 2 * len(clear) > len(beside) else beside
     service, curve = _by_concurrency(served, beside)
     differ = _spread(served, beside)
     spread, spread_error = differ or (SPREAD, 0.0)
@@ -110,7 +120,7 @@ def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
         service=service,
         curve=curve,
         concurrency=max(count for _, count in beside),
-        start=_starts((about.get("platform") or {}).get("workers") or (), rows, served),
+        start=_starts((about.get("platform") or {}).get("workers") or (), rows, median(service.numbers)),
         spread=spread,
         spread_measured=differ is not None,
         overhead_s=_overhead_of(rows),
@@ -181,14 +191,17 @@ def _inferred(rows: Sequence[Attempt], per_worker: int, slot_s: float) -> Iterab
                 continue
             free_s = left_s[number - per_worker] + slot_s if number >= per_worker else sent_s
             if done_s > (from_s := max(sent_s, free_s)):
-                yield _Served(worker_id, from_s, done_s, (sent_s, seq))
+                yield _Served(worker_id, from_s, done_s, (sent_s, seq), held=from_s > sent_s)
 
 
-def _beside(served: Sequence[_Served]) -> list[tuple[_Served, int]]:
+def _beside(served: Sequence[_Served], earlier: float = 1.0) -> list[tuple[_Served, int]]:
     """Each answer with the jobs on its worker at its start, itself included.
 
     Jobs that a worker takes together begin within 10 ms, in the order in which they were sent. Their ends do not tell it: taking the first
     to end for the first to begin would find that jobs beside others take longer wherever times vary by themselves.
+
+    Args:
+        earlier: 1 = jobs that end at that instant have ended, -1 = they have not.
     """
     by_worker: dict[str, list[_Served]] = defaultdict(list)
     for one in sorted(served, key=lambda one: (round(one.from_s, 2), one.order)):
@@ -196,7 +209,7 @@ def _beside(served: Sequence[_Served]) -> list[tuple[_Served, int]]:
     found: list[tuple[_Served, int]] = []
     for begun in by_worker.values():
         # Times are whole milliseconds, and some from the answers' arrival: a job that ends as another begins is not beside it.
-        ended = sorted(max(one.to_s - max(0.002, 0.02 * one.took_s, one.late_s), one.from_s) for one in begun)
+        ended = sorted(max(one.to_s - earlier * max(0.002, 0.02 * one.took_s, one.late_s), one.from_s) for one in begun)
         found += [(one, max(number - bisect_right(ended, one.from_s), 1)) for number, one in enumerate(begun, 1)]
     return found
 
@@ -250,13 +263,12 @@ def _spread(served: Sequence[_Served], beside: Sequence[tuple[_Served, int]]) ->
     return round(max(apart - by_chance, 0.0), 3), round(by_chance, 3)
 
 
-def _starts(spans: Sequence[Mapping[str, Any]], rows: Sequence[Attempt], served: Sequence[_Served]) -> Distribution | None:
+def _starts(spans: Sequence[Mapping[str, Any]], rows: Sequence[Attempt], service_s: float) -> Distribution | None:
     """From each start in the worker list, see ``WorkerSpan``, to the worker's first work; else the wait of the run's first cold answer.
 
     The list is polled every two seconds only, but a worker that found work waiting was ready when it took it. The others count only if
-    there is no such worker, as ready between two polls.
+    there is no such worker, as ready between two polls. ``service_s``: of a job alone, where the answers do not tell it.
     """
-    service_s = median([one.took_s for one in served])
     # Of each worker: when its first work began, and how long that had waited.
     began: dict[str, tuple[float, float]] = {}
     for row in rows:
