@@ -18,13 +18,10 @@ from dataclasses import replace
 import gevent
 from gevent.event import Event
 
+from coldburst.load.alarm import Alarm
 from coldburst.load.stage_hooks import StageGate
 from coldburst.schedule.stages import Arrival, Stage, arrivals
 
-# libev rounds timers up to whole milliseconds (epoll's unit), so the last step is waited in turns of the event loop,
-TIMER_STEP_S = 0.0012
-# but only before arrivals at least this far off: at higher rates the turns cost too much CPU.
-SPIN_FROM_S = 0.010
 # How often a pause of a closed loop checks whether its stage has ended early.
 PAUSE_TURN_S = 0.25
 # Rows of requests that are not sent, written per turn of the event loop.
@@ -61,6 +58,7 @@ class Dispatcher:
         self._zero = time.perf_counter()
         self._waiting: deque[tuple[Arrival, float]] = deque()
         self._sending: set[gevent.Greenlet] = set()
+        self._alarm = Alarm()
         self._stopping, self._idle = Event(), Event()
         self._idle.set()
         self._refused = 0
@@ -115,6 +113,7 @@ class Dispatcher:
         try:
             self._run()
         finally:
+            self._alarm.close()
             self.last_sent.set()
             self.finished.set()
 
@@ -159,6 +158,7 @@ class Dispatcher:
         """Refuses every arrival that is not sent yet; requests in flight continue."""
         self._stop_s = min(self._stop_s, self.now())
         self._stopping.set()
+        self._alarm.ring()
         while self._waiting:
             self._refuse(self._waiting.popleft()[0])
 
@@ -197,15 +197,10 @@ class Dispatcher:
     def _wait_until(self, due_s: float) -> None:
         if self.stopping:
             return
-        wait_s = due_s - self.now()
-        if wait_s <= 0:
-            gevent.sleep(0)  # already late: handle responses before the next send
-        elif wait_s < SPIN_FROM_S:
-            self._stopping.wait(wait_s)
+        if due_s > self.now():
+            self._alarm.wait(self._zero + due_s)
         else:
-            self._stopping.wait(wait_s - TIMER_STEP_S)
-            while self.now() < due_s and not self.stopping:
-                gevent.sleep(0)
+            gevent.sleep(0)  # already late: handle responses before the next send
 
     def _launch(self, arrival: Arrival, held_s: float) -> None:
         self._idle.clear()
