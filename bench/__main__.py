@@ -37,7 +37,7 @@ class Part(NamedTuple):
 
 PARTS = {
     "small_request": Part("CPU of a small request", 2, 0.5),
-    "generator": Part("CPU of other requests, and how exactly requests are sent", 6, 2),
+    "generator": Part("CPU of other requests, and how exactly requests are sent", 8, 2),
     "truth": Part("What is reported, beside services that know the truth", 2, 1),
     "memory": Part("Memory of a waiting request", 0.5, 0.5),
     "start_and_end": Part("From launch to the first request, and from the last answer to the exit", 3, 1),

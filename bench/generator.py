@@ -1,6 +1,6 @@
 """What the load generator costs and how exactly it sends, beside plain Locust and other clients, in one run.
 
-    python -m bench.generator            # about six minutes; needs nginx, wrk and hey (apt-get install nginx-light wrk hey)
+    python -m bench.generator            # about eight minutes; needs nginx, wrk and hey (apt-get install nginx-light wrk hey)
     python -m bench.generator --quick    # two minutes, fewer and shorter rounds
 
 The target is nginx answering at once, on the last core; the contenders take turns on the first, round by round, so that a busy machine
@@ -9,7 +9,10 @@ hits them alike. CPU is the process's own: of Locust's between start and stop, o
 - CPU a request as a ratio to bare FastHttpUser in the same round (LIMITS);
 - how late requests arrive by the log of a server (bench/arrival_log.py), whose clock has no second 0: the earliest arrival counts as
   on time. Its P95 is compared with that of attempts.csv, of which it may be twice and HIDDEN_MS, since the server waits for its own turns
-  too. This is judged on four cores or more: on fewer, the server and the generator wait for other processes.
+  too;
+- whether a run of VALID_RATE is valid: all requests answered, and P99 of the send delay in attempts.csv at most VALID_MS.
+
+A limit on time is missed only where a bare process that sleeps is woken in time, by the median between the rounds (bench/wakes.py).
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from typing import NamedTuple
 
 from bench import other_clients
 from bench.rows import Row, main
+from bench.wakes import judged, wakes_ms
 from tests.support.attempt_rows import read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +58,7 @@ LIMITS = {
 HIDDEN_MS = 1.0
 # Requests per second, with the limits of P95 and P99 of the schedule error by the server's log, in ms.
 RATES = {50: (0.7, 2.0), 200: (1.0, 3.0), 500: (1.0, 3.0), 1000: (1.0, 3.0)}
-CORES = 4
+VALID_RATE, VALID_MS = 2000, 10.0
 NGINX = """
 daemon off; pid {place}/nginx.pid; error_log {place}/error.log; worker_processes 1;
 events {{ worker_connections 4096; }}
@@ -160,10 +164,17 @@ def turns(host: str, place: Path, name: str, rounds: int, seconds: int, requests
         yield Row(f"{name}: {contender}", ratios, "× FastHttpUser", limit, not_judged=missing)
 
 
-def errors(place: Path, clips: Path, rate: int, seconds: int) -> tuple[list[float], list[float]]:
-    """Schedule errors in ms, ascending: sent − scheduled by attempts.csv, and arrived − scheduled by the server's log."""
-    runs, log = place / f"at-{rate}", place / f"arrivals-{rate}.csv"
-    runs.mkdir()
+class Sent(NamedTuple):
+    """A run's send delays by attempts.csv and schedule errors by the server's log, in ms and ascending, and the share answered with ok."""
+
+    own: list[float]
+    by_server: list[float]
+    ok: float
+
+
+def sent(place: Path, clips: Path, rate: int, seconds: int) -> Sent:
+    """A run of an open loop."""
+    runs, log = Path(tempfile.mkdtemp(dir=place)), place / "arrivals.csv"
     command = ["taskset", "-c", last_core(), sys.executable, "-m", "bench.arrival_log", str(log)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -176,19 +187,31 @@ def errors(place: Path, clips: Path, rate: int, seconds: int) -> tuple[list[floa
         sys.exit(f"{rate}/s: {rate * seconds} requests planned, {len(rows)} recorded, {len(arrived)} arrived")
     own = sorted(1000 * ((row.sent_s or 0.0) - row.scheduled_s) for row in rows.values())
     late = sorted(1000 * (at_s - rows[seq].scheduled_s) for seq, at_s in arrived.items())
-    return own, [one - late[0] for one in late]
+    return Sent(own, [one - late[0] for one in late], sum(row.outcome == "ok" for row in rows.values()) / len(rows))
 
 
-def schedule(place: Path, clips: Path, seconds: int) -> Iterator[Row]:
-    """How exactly each of RATES is sent."""
-    few = "" if (os.cpu_count() or 1) >= CORES else f"it needs {CORES} cores"
-    for rate, limits in RATES.items():
-        own, by_server = errors(place, clips, rate, seconds)
-        for share, limit in zip((0.95, 0.99), limits, strict=True):
-            late = percentile(by_server, share)
-            yield Row(f"{rate}/s: schedule error by the server's log, P{100 * share:.0f}", (late,), "ms", limit, not_judged=few)
-        hidden = percentile(by_server, 0.95) / (2 * percentile(own, 0.95) + HIDDEN_MS)
-        yield Row(f"{rate}/s: P95 by the server's log", (hidden,), "of 2 × attempts.csv + 1 ms", 1.0, not_judged=few)
+def schedule(place: Path, clips: Path, rounds: int, seconds: int) -> Iterator[Row]:
+    """How exactly each of RATES is sent, and whether VALID_RATE is valid."""
+    for rate in (*RATES, VALID_RATE):
+        wakes, found = [wakes_ms()], []
+        for _ in range(rounds):
+            found.append(sent(place, clips, rate, seconds))
+            wakes.append(wakes_ms())
+        yield from (judged(row, wakes) for row in of_rate(rate, found))
+    # On a busy machine too.
+    yield Row(f"{VALID_RATE}/s: answered with ok", tuple(one.ok for one in found), "of the requests due", 1.0, at_least=True)
+
+
+def of_rate(rate: int, found: list[Sent]) -> Iterator[Row]:
+    """What depends on the time at that rate."""
+    for share, limit in zip((0.95, 0.99), RATES.get(rate, (None, None)), strict=True):
+        late = tuple(percentile(one.by_server, share) for one in found)
+        yield Row(f"{rate}/s: schedule error by the server's log, P{100 * share:.0f}", late, "ms", limit)
+    if rate == VALID_RATE:
+        yield Row(f"{rate}/s: send delay, P99", tuple(percentile(one.own, 0.99) for one in found), "ms", VALID_MS)
+    else:
+        hidden = tuple(percentile(one.by_server, 0.95) / (2 * percentile(one.own, 0.95) + HIDDEN_MS) for one in found)
+        yield Row(f"{rate}/s: P95 by the server's log", hidden, "of 2 × attempts.csv + 1 ms", 1.0)
 
 
 def percentile(ordered: list[float], share: float) -> float:
@@ -205,7 +228,7 @@ def rows(quick: bool) -> Iterator[Row]:
         with nginx(place) as host:
             for size in [name for name in LIMITS if name != SMALL]:
                 yield from turns(host, place, size, rounds, seconds)
-            yield from schedule(place, clips_of(place, Size(0.05, "", 1.0)), 3 * seconds)
+            yield from schedule(place, clips_of(place, Size(0.05, "", 1.0)), 1 if quick else 3, 2 * seconds)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from bench import __main__ as command
-from bench import page
+from bench import generator, page
 from bench.rows import Row
+from bench.wakes import judged
 from tests.support.locusts import ROOT
 
 
@@ -87,3 +88,25 @@ def test_a_part_that_does_not_exist_is_named():
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "unknown part 'speed'; parts: small_request," in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "wakes", "says"),
+    [
+        (0.4, [0.1, 0.2, 0.1], "ok"),
+        (0.4, [9.0, 9.0, 0.1], "ok"),
+        (1.2, [0.1, 0.2, 9.0], "MISSED"),
+        (1.2, [0.1, 1.23, 9.0], "not judged here: the machine is busy: a bare process that sleeps wakes 1.2 ms late (P99)"),
+    ],
+)
+def test_a_busy_machine_may_miss_limits_on_time_and_a_quiet_one_may_not(monkeypatch, value, wakes, says):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert judged(Row("a", (value,), "ms", 1.0), wakes).cells[-1] == says
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert judged(Row("a", (1.2,), "ms", 1.0), wakes).cells[-1] == "not judged here: it needs 2 cores"
+
+
+def test_a_rate_is_judged_by_the_log_of_the_server():
+    late = generator.Sent(own=[0.1] * 100, by_server=[0.2] * 94 + [1.1] * 4 + [3.1] * 2, ok=0.99)
+    verdicts = {rate: [row.cells[-1] for row in generator.of_rate(rate, [late] * 3)] for rate in (50, 1000, generator.VALID_RATE)}
+    assert verdicts == {50: ["MISSED", "MISSED", "ok"], 1000: ["MISSED", "MISSED", "ok"], 2000: ["", "", "ok"]}
