@@ -1,4 +1,4 @@
-"""Earlier runs of the same endpoint: what they measured stands in for what a run does not show."""
+"""Earlier runs of the same endpoint: what they measured fills in what a run does not show."""
 
 from __future__ import annotations
 
