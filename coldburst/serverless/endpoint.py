@@ -57,14 +57,14 @@ class Endpoint:
     ) -> None:
         self.platform, self.name, self.price_per_s = platform, name, price_per_s
         self._now = now
-        # When something is due next, and what: the scaler, the idle time-out, or a timer (None).
+        # When something is due next, and what: the scaler, the idle time-out, or another (None).
         self._due_s = TO_BE_FOUND
         self._scale: Callable[[float], object] | None = None
         self._queues = policy.kind == "QUEUE"
         self._actions: list[Action] = []
         self._polls: OrderedDict[str, Worker] = OrderedDict()
-        # Until then jobs that have come to waiting workers are not handed over.
-        self._hand_over_s = -math.inf
+        # When jobs that have come to waiting workers are handed over; infinity: there are none.
+        self._hand_over_s = math.inf
         self._timers, emit = Timers(), self._actions.append
         self._job_ids = stream(seed, "job ids")
         self._pool = WorkerPool(policy, platform, self._timers, emit, self._worker_changed, random_for=partial(stream, seed))
@@ -124,14 +124,19 @@ class Endpoint:
     def _queued(self, job: Job, now: float) -> None:
         if not (job.low_priority or self._pool.wanted):
             self._scaler.scale_from_zero(now)
-        if self._polls and self.platform.hand_over_s and now >= self._hand_over_s:
-            # Jobs that come meanwhile are handed over with this one.
-            self._hand_over_s = now + self.platform.hand_over_s
-            self._timers.at(self._hand_over_s, lambda _, now: None, None)
-        if self._polls:
-            self._dispatch(now)
-        if job.state == "IN_QUEUE":
+        if self._polls and self._hand_over_s == math.inf:
+            if collect_s := self.platform.hand_over_s:
+                self._hand_over_s = now + collect_s
+            else:
+                self._dispatch(now)
+        # Once it is handed over, another deadline holds.
+        if job.state == "IN_QUEUE" and job.submitted_s + job.ttl_s <= self._hand_over_s:
             self._queue.watch(job)
+
+    def _hand_over(self, now: float) -> None:
+        self._hand_over_s = math.inf
+        self._dispatch(now)
+        self._queue.watch_waiting()
 
     def poll(self, worker_id: str, want: int, now: float) -> None:
         """A worker waits for up to ``want`` jobs; Deliver answers it, unless the worker is unknown or ending."""
@@ -234,13 +239,9 @@ class Endpoint:
             self._polls[worker.id] = worker
 
     def arrive(self, request_id: str, now: float, *, affinity: str = "") -> None:
-        """A request to the load balancer, answered by Forward or GiveUp.
+        """A request to the load balancer, answered by Forward or GiveUp; ``affinity``: the header X-Runpod-Worker-Id.
 
-        Args:
-            affinity: the header X-Runpod-Worker-Id.
-
-        Raises:
-            RequestRefusedError: the id is in use, or this is a queue endpoint.
+        RequestRefusedError: the id is in use, or this is a queue endpoint.
         """
         now = self._advance(now)
         if self._queues:
@@ -309,7 +310,9 @@ class Endpoint:
             now = self._now
         while self._due_s <= now and (self._due_s != TO_BE_FOUND or self._find_next() <= now):
             self._now, self._due_s = max(self._now, self._due_s), TO_BE_FOUND
-            if self._scale is None:
+            if self._now == self._hand_over_s:
+                self._hand_over(self._now)
+            elif self._scale is None:
                 self._timers.fire()
             else:
                 self._scale(self._now)
@@ -318,11 +321,12 @@ class Endpoint:
         return now
 
     def _find_next(self) -> float:
-        """When something is due next: at one instant a timer goes first, then the scaler's check, then an idle time-out."""
-        due_s, self._scale, pool = self._timers.next_s, None, self._pool
+        """When something is due next: at one instant a hand-over goes first, then a timer, the scaler's check, an idle time-out."""
+        due_s, self._scale, pool = min(self._hand_over_s, self._timers.next_s), None, self._pool
         if pool.scaled and (check_s := self._scaler.due_s(self._now)) < due_s:
             due_s, self._scale = check_s, self._scaler.check
-        if not pool.fixed and (idle_s := pool.idle_due_s()) < due_s:
+        # No worker ends for lack of work while jobs are collected.
+        if not pool.fixed and self._hand_over_s == math.inf and (idle_s := pool.idle_due_s()) < due_s:
             due_s, self._scale = idle_s, pool.stop_idle
         self._due_s = due_s
         return due_s
@@ -336,9 +340,9 @@ class Endpoint:
         if not self._queues:
             self._balancer.fill(now)
             return
-        queue = self._queue
-        if now < self._hand_over_s:
+        if self._hand_over_s != math.inf:
             return
+        queue = self._queue
         while self._polls and (queue.waiting or queue.waiting_low):
             worker = self._polls.popitem(last=False)[1]
             jobs = queue.take(worker, self._pool.policy.execution_timeout_s, now)

@@ -242,6 +242,12 @@ class JobQueue:
             self._timers.cancel(job.timer)
         job.timer = self._timers.at(due_s, self._expire, job)
 
+    def watch_waiting(self) -> None:
+        """Watch the queued jobs that are not watched yet."""
+        for job in (*self.waiting.values(), *self.waiting_low.values()):
+            if job.timer is None:
+                self.watch(job)
+
     def _expire(self, job: Job, now: float) -> None:
         if job.submitted_s + job.ttl_s <= now:
             self._ttl_expired(job, now)

@@ -14,7 +14,7 @@ from coldburst.control.choice import ControlError, DesiredState, wait_shown
 from coldburst.control.restore import SavedSettings, restore_settings, save
 from tests.support.emulators import MODELLED, emulator
 from tests.support.scripted import replies, reply, scripted
-from tests.support.transcribers import ROOT
+from tests.support.transcribers import ROOT, until
 
 SECRET = "hf_sesame_7c1f0e"
 ENDPOINT = {"workers": {"min": 0, "max": 3}, "scaling": {"type": "REQUEST_COUNT", "requestCount": 4}, "env": {}}
@@ -97,7 +97,7 @@ def test_a_worker_of_the_older_release_is_waited_for(there, rest_of):
     set_to(control, workers=1)
     (old,) = workers(there)
     job = there.submit("demo", sleep_s=60)
-    assert there.ask("/v2/demo/health").json()["jobs"]["inProgress"] == 1
+    until(lambda: there.ask("/v2/demo/health").json()["jobs"]["inProgress"] == 1, "a job at the worker")
     control.change(DesiredState(workers=1, concurrency=2))
     assert not control.observe(DesiredState(workers=1, concurrency=2)).ready
     assert "1 of an older release" in control.observe(DesiredState(workers=1, concurrency=2)).text

@@ -23,7 +23,8 @@ class ManualClock(WallClock):
 
 
 def hosted_endpoint(*words):
-    options, (spec,) = parse(["--worker", "modelled", "--start", "0", "--load", "0", "--platform", "report_s=0", *words])
+    prompt = ("--platform", "report_s=0", "--platform", "hand_over_s=0")
+    options, (spec,) = parse(["--worker", "modelled", "--start", "0", "--load", "0", *prompt, *words])
     made = HostedEndpoint(spec, options, ManualClock(), TruthLog(None, 0.0), Webhooks((), 1.0))
     made.backend = ModelledBackend(made)
     made.pump()

@@ -9,7 +9,7 @@ from tests.support.virtual import BODY, endpoint, low, serving, state_of
 
 def warm(want=1, platform=None, **policy):
     """An endpoint with one worker that polls, at second 0."""
-    core = endpoint(platform={"start_s": 0.0, **(platform or {})}, **{"workers_min": 1, "workers_max": 1, **policy})
+    core = endpoint(platform={"start_s": 0.0, "hand_over_s": 0.0, **(platform or {})}, **{"workers_min": 1, "workers_max": 1, **policy})
     (worker_id,) = serving(core, 0.0, want)
     core.actions(0.0)
     return core, worker_id
@@ -152,7 +152,7 @@ def test_a_poll_is_answered_at_once_with_what_there_is():
 
 
 def test_the_poll_that_stands_longest_is_answered_first():
-    core = endpoint(platform={"start_s": 0.0}, workers_min=3, workers_max=3)
+    core = endpoint(platform={"start_s": 0.0, "hand_over_s": 0.0}, workers_min=3, workers_max=3)
     first, second, third = serving(core, 0.0)
     core.poll(first, 1, 1.0)  # a new poll of a worker replaces its old one
     core.unpoll(second)

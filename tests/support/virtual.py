@@ -14,7 +14,7 @@ from coldburst.serverless.simulation.modelled_worker import Finished, ModelledWo
 
 BODY = {"input": {"n": 1}}
 # Without the platform's own pauses, for tests about something else.
-PROMPT = {"rise_s": 0.0, "rise_cached_s": 0.0, "surplus_s": 0.0, "slot_s": 0.0}
+PROMPT = {"rise_s": 0.0, "rise_cached_s": 0.0, "surplus_s": 0.0, "slot_s": 0.0, "hand_over_s": 0.0}
 AT_ONCE = {"start_s": 0.0, "starting_at_once": 0, "step": 0, **PROMPT}
 
 

@@ -27,7 +27,7 @@ from coldburst.serverless.simulation.token_generation import TokenRate
 from coldburst.transcriber import recognisers
 
 EMULATOR_PARAMETERS = (
-    ("--poll-hold", "20", "s", "unverified", "how long a worker's poll for jobs is held", "not published; below the SDK's own 90"),
+    ("--poll-hold", "20", "s", "unverified", "how long a worker's poll for jobs is held", "GP18: seconds; the SDK waits for 90"),
     ("--webhook-waits", "5,15", "s", "measured", "pauses before the 2nd and 3rd try of a webhook", "live; the documents say 10"),
     ("--health-every", "1", "s", "unverified", "time between two health checks of a ready balancer worker", "not published"),
     ("--health-failures", "3", "", "unverified", "consecutive failed checks that take it out of service", "not published"),

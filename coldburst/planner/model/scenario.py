@@ -24,7 +24,7 @@ class Client:
     Attributes:
         max_in_flight: further arrivals wait; None = no cap.
         deadline_s: a request that has not ended this long after it was due is given up; None = never.
-        overhead_s: time of a request outside the platform: network, and the platform's own hand-over.
+        overhead_s: time of a request outside the platform.
     """
 
     max_in_flight: int | None = None
