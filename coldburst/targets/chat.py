@@ -14,9 +14,12 @@ from coldburst.targets.checks import ANY, Checks
 from coldburst.targets.http import Exchange, HttpClient, Timeouts
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import Payload, json_bodies
+from coldburst.targets.rate_limiter import RequestLimit
 from coldburst.targets.streamed_answer import StreamedAnswer
 from coldburst.targets.transcription_answer import timing
 
+JOBS_ROUTE = "/openai/v1/"
+"""Below /v2/ID, where RunPod makes jobs of requests."""
 PROMPT = "Explain in three sentences what a cold start of a serverless GPU worker is."
 DEFAULT_BODY: Mapping[str, Any] = {
     "messages": [{"role": "user", "content": PROMPT}],
@@ -61,13 +64,18 @@ class ChatTarget:
         host = without_overlap(host, options.path)
         self.client = HttpClient(host, limits, headers | answer.credentials(key))
         self.url = host + options.path
+        # RunPod limits the jobs behind this route, as it does others. Elsewhere such headers may be of one of many workers.
+        self._limit = RequestLimit() if JOBS_ROUTE in self.url else None
 
     def send(self, seq: int, name: str, exchange: Exchange, values: Mapping[str, Any] = NO_VALUES) -> Evidence:
         """Sends the request ``seq``, called ``name`` on the wire, fills ``exchange`` in and returns what came back."""
         body, known = self._templates[seq % len(self._templates)].body(seq, name, values), exchange.known
         known["bytes_out"] = len(body)
         stream = _Listener(exchange)
+        turn = self._limit.enter(exchange) if self._limit else 0
         self.client.send(exchange, "POST", self._options.path, body, {"X-Request-ID": name}, on_body=stream.receive)
+        if self._limit:
+            self._limit.hear(turn, exchange.headers)
         if exchange.first is None:
             return Evidence(measured=known | {"error": exchange.error})
         known |= {"bytes_in": exchange.received} | timing(exchange.headers)
@@ -88,7 +96,9 @@ class ChatTarget:
         return Evidence(found.says, {**known, **found.measured})
 
     def share(self, generators: int) -> None:
-        """See Target: no rate limit is known here."""
+        """See factory.Target."""
+        if self._limit:
+            self._limit.share(generators)
 
     def close(self) -> None:
         """Closes the idle connections."""

@@ -30,7 +30,7 @@ from coldburst.targets.job_stream import JobStream, asks_for_tokens
 from coldburst.targets.outcome import Evidence
 from coldburst.targets.payload import RUN_BYTES, Payload, job_bodies
 from coldburst.targets.queue_options import MILLISECONDS, QueueOptions
-from coldburst.targets.rate_limiter import RateLimit, RateLimiter, SubmissionLimit
+from coldburst.targets.rate_limiter import RateLimit, RateLimiter, RequestLimit
 from coldburst.targets.row_clip import row_clip
 from coldburst.targets.word_error_rate import judge_output, warm_up
 
@@ -115,7 +115,7 @@ class QueueTarget:
         self.url = f"{host.rstrip('/')}/run"
         self._share = options.share
         self.limiter = RateLimiter(RateLimit(*POLLS, share=self._share))
-        self._submissions = SubmissionLimit()
+        self._submissions = RequestLimit()
         self._holding = 0
         self._holds = options.poll not in ("status", "stream")
         self._completions, asks = asks_for_tokens(payload.tree)

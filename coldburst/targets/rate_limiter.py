@@ -1,6 +1,6 @@
-"""Limits how often a process makes calls of one kind: polls within RunPod's documented limits, submissions within the endpoint's own.
+"""Limits how often a process makes calls of one kind: polls within RunPod's documented limits, requests within the endpoint's own.
 
-The documented numbers are not applied to submissions: what they do to a load is a result, and a service whose answers tell no limit
+The documented numbers are not applied to requests: what they do to a load is a result, and a service whose answers tell no limit
 gets every request when it is due.
 """
 
@@ -213,8 +213,8 @@ class RateLimiter:
         self._serve()
 
 
-class SubmissionLimit:
-    """Holds submissions back, in order, where the service's own answers say that no further one is allowed (see targets.quota)."""
+class RequestLimit:
+    """Holds requests back, in order, where the service's own answers say that no further one is allowed (see targets.quota)."""
 
     def __init__(self) -> None:
         self._quota = Quota()
@@ -223,7 +223,7 @@ class SubmissionLimit:
         self._warned = False
 
     def share(self, generators: int) -> None:
-        """From now on so many load generators submit."""
+        """From now on so many load generators send."""
         self._quota.share = 1 / generators
 
     def enter(self, exchange: Exchange) -> int:
@@ -246,7 +246,7 @@ class SubmissionLimit:
                 while (wait_s := self._quota.wait_s(time.perf_counter())) > 0:
                     if not self._warned:
                         self._warned = True
-                        logger.warning("The endpoint's answers allow no further job for %.1f s (RateLimit): requests are held", wait_s)
+                        logger.warning("The endpoint's answers allow no further request for %.1f s (RateLimit): requests are held", wait_s)
                     # An answer may allow more, or less, meanwhile.
                     gevent.sleep(min(wait_s, 1.0))
         finally:

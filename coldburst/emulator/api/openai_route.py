@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from coldburst.emulator.api.queue import edge_timeout, json_body, too_many
+from coldburst.emulator.api.queue import edge_timeout, json_body, quota_headers, too_many
 from coldburst.emulator.api.responses import HttpError, answer, require_settled
 from coldburst.emulator.hosted_endpoint import HostedEndpoint
 from coldburst.serverless.errors import JobNotFoundError, RequestRefusedError
@@ -49,14 +49,16 @@ async def _answer(endpoint: HostedEndpoint, request: web.BaseRequest, route: str
     body = await json_body(endpoint, request, endpoint.platform.sync_bytes) if request.method == "POST" else {}
     job = endpoint.core.submit({"input": {"openai_route": route, "openai_input": body}}, endpoint.now(), sync=True)
     endpoint.pump()
-    edge_s = endpoint.platform.edge_s or None
+    edge_s, told = endpoint.platform.edge_s or None, quota_headers(endpoint, OPERATION)
     try:
         if body.get("stream") is True:
-            return await _stream(endpoint.chunks(job, edge_s), request, job)
+            return await _stream(endpoint.chunks(job, edge_s), request, job, told)
         async with asyncio.timeout(edge_s):
-            return await _whole_answer(endpoint.chunks(job), job)
+            response = await _whole_answer(endpoint.chunks(job), job)
     except TimeoutError:
         raise edge_timeout(endpoint.platform.edge_s) from None
+    response.headers.update(told)
+    return response
 
 
 async def _whole_answer(yielded: AsyncIterator[Any], job: Job) -> web.StreamResponse:
@@ -66,14 +68,14 @@ async def _whole_answer(yielded: AsyncIterator[Any], job: Job) -> web.StreamResp
     return _whole(chunks or job.output)
 
 
-async def _stream(chunks: AsyncIterator[Any], request: web.BaseRequest, job: Job) -> web.StreamResponse:
+async def _stream(chunks: AsyncIterator[Any], request: web.BaseRequest, job: Job, told: dict[str, str]) -> web.StreamResponse:
     response: web.StreamResponse | None = None
     async for chunk in chunks:
         if response is None:
             # An error: the object is the whole answer.
             if isinstance(chunk, dict) and "choices" not in chunk:
                 return answer(chunk)
-            response = web.StreamResponse(headers=EVENTS)
+            response = web.StreamResponse(headers=EVENTS | told)
             await response.prepare(request)
         await response.write(_events(chunk))
     if response is None:

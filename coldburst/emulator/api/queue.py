@@ -198,11 +198,11 @@ async def serve(endpoint: HostedEndpoint, request: web.BaseRequest, name: str, j
         raise HttpError(error.status, str(error)) from None
     finally:
         endpoint.core.release(name)
-    response.headers.update(_quota(endpoint, name))
+    response.headers.update(quota_headers(endpoint, name))
     return response
 
 
-def _quota(endpoint: HostedEndpoint, name: str) -> dict[str, str]:
+def quota_headers(endpoint: HostedEndpoint, name: str) -> dict[str, str]:
     """The headers that tell the operation's rate limit; none as RunPod is documented."""
     quota = endpoint.core.quota(name, endpoint.now())
     return {} if quota is None else rate_limit("window", *quota)
@@ -214,5 +214,5 @@ def _form(name: str) -> str:
 
 def too_many(endpoint: HostedEndpoint, name: str, again_s: float) -> HttpError:
     """The error for a request beyond the rate limit of an operation."""
-    headers = (retry_after(again_s) if endpoint.platform.retry_after else {}) | _quota(endpoint, name)
+    headers = (retry_after(again_s) if endpoint.platform.retry_after else {}) | quota_headers(endpoint, name)
     return HttpError(429, f"too many requests to /{name}: try again in {again_s:.1f} s", headers)
