@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent
 IMPORT_ROOT = PACKAGE.parent
 # Extra of pyproject.toml -> its modules.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-    "report": ("numpy", "pandas", "scipy", "matplotlib", "jinja2"),
+    "report": ("numpy", "pandas", "scipy", "matplotlib", "jinja2", "duckdb"),
     "parquet": ("duckdb",),
     "objects": ("boto3",),
     "emulator": ("runpod", "aiohttp", "fastapi", "uvicorn", "uvloop", "python_multipart", "pocketsphinx", "trustme"),

@@ -13,12 +13,11 @@ from ..gate.objective_metrics import MeasuredRun
 from ..runs import locust_csv
 from ..statistics.percentiles import Percentile, TimeSummary
 from ..sweep_report.sweep_answer import SweepAnswer
-from ..tables.attempt_tables import dispatched_again, events, failure_causes, polling, retry_summary
+from ..tables.attempt_tables import dispatched_again, events, failure_causes, retry_summary, run_polling
 from ..tables.burst import BURST, Prediction, prediction
 from ..tables.cold_starts import cold_starts
 from ..tables.run_tables import Tables
 from ..tables.scale_up import scale_up
-from ..tables.throughput import by_stage
 from ..tables.units import units
 from ..tables.videos import fleets, price_per_s, run_videos
 from ..tables.what_if import run_what_if
@@ -72,13 +71,13 @@ def _measured(of: Tables, *, swept: bool) -> dict[str, Any]:
         "cold": _cold(of),
         "tries": _tries(of),
         "why": failure_causes(of).to_dict("records"),
-        "stages": by_stage(of.run, of.requests).to_dict("records"),
+        "stages": of.stages.to_dict("records"),
         "events": events(of.run).set_index("kind").to_dict("index"),
     }
 
 
 def _endpoint(of: Tables) -> dict[str, Any]:
-    seen = polling(of.attempts)
+    seen = run_polling(of)
     return {
         **{f"{name.replace(' ', '_')}_s": _sample(times) for name, times in of.queue_and_execution.items()},
         "dispatched_again": dispatched_again(of.requests),

@@ -27,7 +27,6 @@ from ..tables.attempt_tables import (
 )
 from ..tables.burst import Draw, Prediction, draws, is_burst, prediction
 from ..tables.run_tables import ENDLESS, POLICIES, Tables
-from ..tables.throughput import by_stage
 from ..tables.units import asked_unit, units
 from ..text.method_remark import method_remark
 from ..text.number_format import NONE, interval_text, number, percent, percentile_text, plural, seconds
@@ -182,7 +181,7 @@ def _counts(pairs: list[tuple[Any, int]]) -> str:
 
 
 def _stages(of: Tables) -> Sheet:
-    rows = tuple(map(_stage, by_stage(of.run, of.requests).to_dict("records")))
+    rows = tuple(map(_stage, of.stages.to_dict("records")))
     head = ("Stage", "Planned", "Requests", "ok", "P50", "P95", "Throughput")
     return Sheet("By stage", head, rows, "Response times of requests answered ok; throughput over the wall time of the stage.")
 
@@ -288,7 +287,7 @@ def queue_sheets(of: Tables) -> Iterator[Sheet]:
 
 
 def _polled(of: Tables) -> Iterator[str]:
-    seen = attempt_tables.polling(of.attempts)
+    seen = attempt_tables.run_polling(of)
     if seen is not None:
         half, tail = (percentile_text(seen.late.at(p).value, seen.late.n, p) for p in (50, 95))
         yield (

@@ -1,4 +1,4 @@
-"""Reads the complete lines of a run's CSV file by columns with given types, some thousand rows at a time."""
+"""Reads the complete lines of a run's CSV file by columns with given types."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from coldburst.lines import one_line
 
-from .disk_columns import GrowingColumn, column_on_disk, is_large, masked, on_disk, release
+from . import parquet_copy
+from .disk_columns import column_on_disk, is_large, release
+from .parquet_copy import TEXTS, CsvFile, categorical
 
 BLOCK = 1 << 24
-# Rows parsed at a time: text and intermediate values of more are not in memory.
-ROWS = 100_000
-# The dtypes of texts.
-TEXTS = ("str", "category")
 # The spellings that pandas reads as booleans.
 TRUE, FALSE = ["True", "TRUE", "true", "1", "1.0"], ["False", "FALSE", "false", "0", "0.0"]
 
@@ -78,22 +76,35 @@ def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, A
     """Reads the columns of ``dtypes``, all of which must exist, from the first ``end`` bytes into pandas or NumPy arrays.
 
     A dtype is Int64, Int32, float64, boolean, str or category (sorted). An empty cell is missing, or "" for texts. Bytes that are
-    not UTF-8 become U+FFFD, and texts are cut to one line of ERROR_LENGTH characters, as the recorder writes them.
+    not UTF-8 become U+FFFD, and texts are cut to one line of ERROR_LENGTH characters, as the recorder writes them. Of a large file
+    the Parquet copy is read.
 
     Raises:
         ValueError, TypeError, ArithmeticError: a cell or a line cannot be read.
         OSError: the file cannot be read.
     """
+    if end >= parquet_copy.LARGE:
+        names = column_names(path, end)
+        return parquet_copy.read_copy(CsvFile(path, names, dtypes, end, lambda: _blocks(path, end, dtypes, parquet_copy.ROWS)))
+    (rows,) = _blocks(path, end, dtypes, None)
+    return {name: _array(rows[name].array, dtype) for name, dtype in dtypes.items()}
+
+
+def _blocks(path: Path, end: int, dtypes: Mapping[str, str], rows: int | None) -> Iterator[pd.DataFrame]:
+    """All rows at once, or ``rows`` at a time."""
     plain = {name: "category" if dtype == "str" else dtype for name, dtype in dtypes.items()}
     empty = {name: [""] for name, dtype in dtypes.items() if dtype not in TEXTS}
     with path.open("rb") as file, np.errstate(invalid="raise", over="raise"):  # 1e20 for a whole number
-        lines = io.TextIOWrapper(io.BufferedReader(_Start(file, end)), "utf-8-sig", "replace", "")
-        blocks = pd.read_csv(lines, dtype=plain, usecols=list(plain), keep_default_na=False, na_values=empty, chunksize=ROWS)
-        columns = {name: _growing(dtype) for name, dtype in dtypes.items()}
-        for block in blocks:
-            for name, column in columns.items():
-                column.append(block[name].array)
-    return {name: columns.pop(name).whole() for name in dtypes}
+        lines = first_bytes(file, end, "replace")
+        read = pd.read_csv(lines, dtype=plain, usecols=list(plain), keep_default_na=False, na_values=empty, chunksize=rows)
+        yield from [read] if isinstance(read, pd.DataFrame) else read
+
+
+def _array(column: Any, dtype: str) -> Any:
+    if dtype not in TEXTS:
+        return column.to_numpy() if dtype == "float64" else column
+    cells = column if (column.codes >= 0).all() else column.add_categories("").fillna("")  # a short row lacks some
+    return categorical(cells.categories, cells.codes, dtype)
 
 
 def reorder(columns: dict[str, Any], order: Any) -> None:
@@ -101,6 +112,11 @@ def reorder(columns: dict[str, Any], order: Any) -> None:
     for name, column in columns.items():
         columns[name] = column_on_disk(column.take(order))
         release()
+
+
+def first_bytes(file: BinaryIO, end: int, errors: str) -> io.TextIOWrapper:
+    """The lines in the first ``end`` bytes of a file."""
+    return io.TextIOWrapper(io.BufferedReader(_Start(file, end)), "utf-8-sig", errors, "")
 
 
 class _Start(io.RawIOBase):
@@ -118,52 +134,6 @@ class _Start(io.RawIOBase):
         self._left -= len(block)
         buffer[: len(block)] = block
         return len(block)
-
-
-class _Numbers:
-    """Numbers and flags; a dtype with a capital letter, and boolean, may miss some."""
-
-    def __init__(self, dtype: str) -> None:
-        self._plain = np.dtype(dtype.lower() if dtype != "boolean" else bool)
-        self._values, self._missing = GrowingColumn(self._plain), None if dtype == "float64" else GrowingColumn(bool)
-
-    def append(self, block: Any) -> None:
-        """Adds a block."""
-        if self._missing is None:
-            self._values.append(block.to_numpy())
-        else:
-            self._values.append(block.to_numpy(self._plain, na_value=self._plain.type(0)))
-            self._missing.append(block.isna())
-
-    def whole(self) -> Any:
-        """All values."""
-        return self._values.whole() if self._missing is None else masked(self._values.whole(), self._missing.whole())
-
-
-class _Texts:
-    """Texts, each on one line, as a categorical with sorted categories; a cell that a short row lacks is ""."""
-
-    def __init__(self, dtype: str) -> None:
-        self._plain, self._places, self._codes = dtype == "str", dict[str, int](), GrowingColumn(np.int32)
-
-    def append(self, block: Any) -> None:
-        """Adds a block."""
-        names = [*map(one_line, block.categories), *([""] if (block.codes < 0).any() else [])]
-        places = [self._places.setdefault(name, len(self._places)) for name in names]
-        self._codes.append(np.array(places, dtype=np.int32)[block.codes])
-
-    def whole(self) -> Any:
-        """All texts."""
-        kept = sorted(self._places)
-        ranks = np.empty(len(kept), dtype=np.min_scalar_type(-len(kept) - 1))
-        ranks[[self._places[name] for name in kept]] = np.arange(len(kept))
-        codes = on_disk(ranks[self._codes.whole()])
-        found = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(pd.Index(kept, dtype="str")), validate=False)
-        return found.astype("str") if self._plain else found
-
-
-def _growing(dtype: str) -> _Numbers | _Texts:
-    return _Texts(dtype) if dtype in TEXTS else _Numbers(dtype)
 
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import IO, Any
 from weakref import WeakSet
 
@@ -24,27 +24,18 @@ _MASKED = {"boolean": bool, "Int32": np.int32, "Int64": np.int64}
 _maps: WeakSet[mmap.mmap] = WeakSet()
 
 
-class GrowingColumn:
-    """A column of plain values that grows by blocks; on disk from ROWS_IN_MEMORY on."""
-
-    def __init__(self, dtype: Any) -> None:
-        self._dtype, self._parts, self._rows = np.dtype(dtype), list[NDArray[Any]](), 0
-        self._file: IO[bytes] | None = None
-
-    def append(self, block: NDArray[Any]) -> None:
-        """Adds a block."""
-        self._parts.append(np.ascontiguousarray(block, self._dtype))
-        self._rows += len(block)
-        if self._rows >= ROWS_IN_MEMORY:
-            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 -- it lives as long as its map
-            _write(self._file, self._parts)
-            self._parts.clear()
-
-    def whole(self) -> NDArray[Any]:
-        """All values."""
-        if self._file is None:
-            return np.concatenate([np.empty(0, self._dtype), *self._parts])
-        return _mapped(self._file, self._dtype)
+def from_blocks(blocks: Iterable[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    """A column from its blocks; on disk from ROWS_IN_MEMORY on."""
+    parts, rows = list[NDArray[Any]](), 0
+    file: IO[bytes] | None = None
+    for block in blocks:
+        parts.append(np.ascontiguousarray(block, dtype))
+        rows += len(block)
+        if rows >= ROWS_IN_MEMORY:
+            file = file or tempfile.TemporaryFile()  # noqa: SIM115 -- it lives as long as its map
+            _write(file, parts)
+            parts.clear()
+    return np.concatenate([np.empty(0, dtype), *parts]) if file is None else _mapped(file, np.dtype(dtype))
 
 
 def _write(file: IO[bytes], blocks: Iterable[NDArray[Any]]) -> None:
@@ -73,15 +64,14 @@ def on_disk(values: NDArray[Any]) -> NDArray[Any]:
     """``values`` on disk if they are many, unless they are there already; otherwise the same array."""
     if not is_large(values) or is_mapped(values) or 0 in values.strides:
         return values
-    file = tempfile.TemporaryFile()  # noqa: SIM115 -- it lives as long as its map
-    _write(file, _blocks(values))
+    found = from_blocks((values[start : start + BLOCK] for start in range(0, len(values), BLOCK)), values.dtype)
     release()
-    return _mapped(file, values.dtype)
+    return found
 
 
-def _blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(values), BLOCK):
-        yield np.ascontiguousarray(values[start : start + BLOCK])
+def unknown(rows: int) -> NDArray[np.float64]:
+    """A column without a value, which takes no room."""
+    return np.broadcast_to(np.nan, rows)
 
 
 def is_mapped(values: Any) -> bool:

@@ -212,8 +212,9 @@ def _why(path: Path, dtypes: Mapping[str, str], error: Exception) -> str:
 
 
 def _bounded(path: Path, name: str, column: Any) -> None:
-    ends = pd.Series(column, copy=False).agg(["min", "max"]).dropna()
-    far = [float(end) for end in ends if not abs(end) <= MOST]
+    values = np.asarray(column) if isinstance(column, np.ndarray) else column.to_numpy(np.int64, na_value=0)
+    ends = [ufunc.reduce(values) for ufunc in (np.fmin, np.fmax) if len(values)]
+    far = [float(end) for end in ends if abs(end) > MOST]
     if any(math.isinf(end) for end in far):
         raise RunError(f"{path} has an infinite {name!r}; values must be finite numbers or empty")
     if far:

@@ -207,6 +207,12 @@ def polling(attempts: pd.DataFrame) -> PollingSummary | None:
     return PollingSummary(time_summary(late_s, len(attempts)), time_summary(floats(attempts["polls"])[seen], len(attempts)))
 
 
+@cached_table
+def run_polling(of: Tables) -> PollingSummary | None:
+    """See ``polling``."""
+    return polling(of.attempts)
+
+
 def dispatched_again(requests: pd.DataFrame) -> int:
     """How many requests the platform itself retried."""
     return int((requests["platform_retries"].fillna(0) > 0).sum())

@@ -25,7 +25,7 @@ from ..statistics.autocorrelation import lag1_autocorrelation
 from ..statistics.percentiles import TimeSummary, time_summary
 from . import cold_start_rule
 from .object_transfers import ObjectTransfers, object_transfers
-from .throughput import Audio, Throughput, audio, throughput
+from .throughput import Audio, Throughput, audio, by_stage, throughput
 from .tokens import Tokens, tokens
 from .worker_list import worker_list
 from .worker_starts import worker_starts
@@ -127,6 +127,11 @@ class Tables:
     def throughput(self) -> Throughput:
         """See ``throughput``."""
         return throughput(self.run, self.requests)
+
+    @cached_property
+    def stages(self) -> pd.DataFrame:
+        """See ``by_stage``."""
+        return by_stage(self.run, self.requests)
 
     @cached_property
     def audio(self) -> Audio | None:

@@ -3,6 +3,7 @@
 import csv
 import errno
 import math
+import os
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from analysis.report import report
 from analysis.report.metrics_json import metrics
-from analysis.runs import csv_columns, disk_columns
+from analysis.runs import csv_columns, disk_columns, parquet_copy
 from analysis.runs.load import ATTEMPTS, SMALL, UNREAD, RunError, load, sorting_places
 from analysis.tables.run_tables import Tables, attempts_sent, first_attempt_values, last_attempts
 from analysis.verdict.verdict import judge
@@ -179,10 +180,11 @@ LINE = "%d,1,0.5,true,ok,steady\n"
 
 
 def both(path, monkeypatch):
-    """The rows as read seven at a time, and all at once."""
+    """The rows from a Parquet copy, which pandas filled seven rows at a time if DuckDB refuses the file, and all at once."""
     end, _ = csv_columns.whole_lines(path)
     whole = pd.DataFrame(csv_columns.read_columns(path, end, DTYPES))
-    monkeypatch.setattr(csv_columns, "ROWS", 7)
+    monkeypatch.setattr(parquet_copy, "ROWS", 7)
+    monkeypatch.setattr(parquet_copy, "LARGE", 0)
     return pd.DataFrame(csv_columns.read_columns(path, end, DTYPES)), whole
 
 
@@ -197,7 +199,7 @@ def both(path, monkeypatch):
     ],
     ids=["quoted newline", "no UTF-8", "line ends", "quoted and empty", "formula, torn"],
 )
-def test_blocks_of_rows_are_read_as_the_whole_file_is(tmp_path, monkeypatch, odd):
+def test_a_parquet_copy_has_the_cells_of_the_file(tmp_path, monkeypatch, odd):
     path, lines = tmp_path / "attempts.csv", [(LINE % seq).encode() for seq in range(100)]
     path.write_bytes(
         b"seq,attempt,sent_s,cold,outcome,stage\n" + b"".join([*lines[:50], odd, *([] if b"\n1001,1,0." in odd else lines[50:])])
@@ -206,6 +208,7 @@ def test_blocks_of_rows_are_read_as_the_whole_file_is(tmp_path, monkeypatch, odd
     pd.testing.assert_frame_equal(blocks, whole, check_exact=True)
     assert len(blocks) > 50
     assert list(blocks["sent_s"].iloc[:50]) == [0.5] * 50
+    assert path.with_suffix(".parquet").is_file()
 
 
 @pytest.mark.parametrize(
@@ -215,14 +218,18 @@ def test_blocks_of_rows_are_read_as_the_whole_file_is(tmp_path, monkeypatch, odd
         ("+1,1,1.5,true,ok,x", 1.5),
         ("1,1,2.5,true,ok,x,more,cells", 2.5),
         ("1,1,nan,,ok,x", "cannot"),
+        ("1.5,1,,,ok,x", "cannot"),
+        ("99999999999999999999,1,,,ok,x", "invalid|large|integer|cannot"),
         ('1,1,,,ok,"x', "EOF"),
     ],
 )
-def test_odd_rows_are_read_or_refused(tmp_path, odd, known):
+@pytest.mark.parametrize("large", [0, 10**9])
+def test_odd_rows_are_read_or_refused(tmp_path, monkeypatch, odd, known, large):
+    monkeypatch.setattr(parquet_copy, "LARGE", large)
     path = tmp_path / "attempts.csv"
     path.write_text(f"seq,attempt,sent_s,cold,outcome,stage\n0,1,0.0,,ok,\n{odd}\n", encoding="utf-8")
     if isinstance(known, str):
-        with pytest.raises(ValueError, match=known):
+        with pytest.raises((ValueError, TypeError, ArithmeticError), match=known):
             csv_columns.read_columns(path, path.stat().st_size, DTYPES)
     else:
         rows = pd.DataFrame(csv_columns.read_columns(path, path.stat().st_size, DTYPES))
@@ -260,17 +267,64 @@ def test_a_million_rows_take_no_more_than_their_memory(tmp_path):
 
 
 @pytest.mark.slow
-def test_columns_on_disk_give_the_same_report(tmp_path, monkeypatch):
-    """Every file of the report is the same, with each column in a file, and a read of one drops the pages of the others."""
+def test_a_large_run_gives_the_same_report(tmp_path, monkeypatch):
+    """Every file of the report is the same: as pandas reads the rows, from DuckDB, and from the copy, with each column in a file."""
     write(tmp_path / "run", 6_000)
-    said = {}
-    for rows in (10**9, 500):
+    said = []
+    for large, rows in ((10**9, 10**9), (0, 500), (0, 500)):
+        monkeypatch.setattr(parquet_copy, "LARGE", large)
         monkeypatch.setattr(disk_columns, "ROWS_IN_MEMORY", rows)
-        folder = tmp_path / f"report-{rows}"
+        folder = tmp_path / f"report-{len(said)}"
         report.write(report.report(load(tmp_path / "run")), folder, figures=False)
-        said[rows] = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    assert set(said[500]) >= {"metrics.json", "index.html", "report.md", "cold.csv"}
-    assert said[500] == said[10**9]
+        said.append({path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
+    assert set(said[0]) >= {"metrics.json", "index.html", "report.md", "cold.csv"}
+    assert said[1] == said[0]
+    assert said[2] == said[0]
+
+
+def copied(path, monkeypatch, **changes):
+    for name, value in changes.items():
+        monkeypatch.setattr(parquet_copy, name, value)
+    csv_columns.read_columns(path, csv_columns.whole_lines(path)[0], DTYPES)
+    return path.with_suffix(".parquet")
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    """A file of three rows, and its copy."""
+    path = tmp_path / "attempts.csv"
+    path.write_text("seq,attempt,sent_s,cold,outcome,stage\n" + "".join(LINE % seq for seq in range(3)), encoding="utf-8")
+    return path, copied(path, monkeypatch, LARGE=0)
+
+
+def test_a_copy_is_read_in_place_of_its_file(few, monkeypatch):
+    path, copy = few
+    before = copy.stat()
+    monkeypatch.setattr(parquet_copy, "_make", None)
+    assert copied(path, monkeypatch).stat() == before
+
+
+@pytest.mark.parametrize("change", ["rows", "time", "copy"])
+def test_a_copy_of_another_state_is_replaced(few, monkeypatch, change):
+    path, copy = few
+    if change == "rows":
+        path.write_text(path.read_text(encoding="utf-8") + LINE % 3, encoding="utf-8")
+    elif change == "time":
+        os.utime(path, ns=(1, 1))
+    else:
+        copy.write_bytes(copy.read_bytes()[:99])
+    columns = csv_columns.read_columns(path, path.stat().st_size, DTYPES)
+    assert columns["seq"].tolist() == list(range(4 if change == "rows" else 3))
+    monkeypatch.setattr(parquet_copy, "_make", None)
+    assert csv_columns.read_columns(path, path.stat().st_size, DTYPES)["seq"].tolist() == columns["seq"].tolist()
+
+
+def test_a_directory_that_cannot_be_written_gets_no_copy(few, monkeypatch):
+    path, copy = few
+    copy.unlink()
+    monkeypatch.setattr(parquet_copy.os, "access", lambda *_: False)
+    assert not copied(path, monkeypatch).exists()
+    assert [one.name for one in path.parent.iterdir()] == ["attempts.csv"]
 
 
 @pytest.mark.slow
