@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -78,32 +79,44 @@ class TimeSummary:
 
 def time_summary(values: Any, total: int) -> TimeSummary:
     """Percentiles, maximum and mean of ``values`` in order of time, without NaN, out of ``total`` requests."""
-    sample = ascending(values)
-    n = len(sample)
-    found = percentiles(values, ordered=sample)
-    return TimeSummary(n, total - n, found, float(sample[-1]) if n else None, float(sample.mean()) if n else None)
+    known = _known(values)
+    n = len(known)
+    return TimeSummary(n, total - n, percentiles(known), float(known.max()) if n else None, float(known.mean()) if n else None)
 
 
 def ascending(values: Any) -> Floats:
     """``values`` as sorted floats, without NaN."""
-    plain = np.asarray(values, dtype=np.float64)
-    known: Floats = plain[~np.isnan(plain)]
-    known.sort()
-    return known
+    return np.sort(_known(values))
 
 
-def percentiles(values: Any, ordered: Floats | None = None) -> tuple[Percentile, ...]:
-    """PERCENTS of ``values``, which are in order of time; NaN is left out. ``ordered``: the result of ``ascending``, if known.
+def _known(values: Any) -> Floats:
+    plain: Floats = np.asarray(values, dtype=np.float64)
+    empty = np.isnan(plain)
+    return plain[~empty] if empty.any() else plain
+
+
+def percentiles(values: Any) -> tuple[Percentile, ...]:
+    """PERCENTS of ``values``, which are in order of time; NaN is left out.
 
     Intervals assume independent values, or use BLOCKS blocks of time if consecutive values are correlated and the run is long enough.
     """
-    plain = np.asarray(values, dtype=np.float64)
-    empty = np.isnan(plain)
-    plain = plain[~empty] if empty.any() else plain
-    whole = np.sort(plain) if ordered is None else ordered
+    plain = _known(values)
+    whole = _at_their_ranks(plain)
     found = tuple(percentile(whole, percent) for percent in PERCENTS)
+    del whole  # a column of millions of rows
     worth = effective_sample_size([plain])
     return found if worth is None else tuple(_by_blocks(plain, of, worth) for of in found)
+
+
+def _at_their_ranks(values: Floats) -> Floats:
+    """``values`` sorted as far as ``percentile`` reads them for PERCENTS: of many values, in a quarter of the time."""
+    n = len(values)
+    ends = [order_statistic_ranks(n, percent) for percent in PERCENTS] if n else [None]
+    if None in ends:
+        return np.sort(values)
+    read = {nearest_rank(n, percent) for percent in PERCENTS}
+    read |= {int(end) + more for pair in ends if pair for end in pair for more in (0, 1)}
+    return np.partition(values, [rank - 1 for rank in sorted(read) if rank <= n])
 
 
 def percentiles_over_repeats(runs: Sequence[Floats]) -> tuple[Percentile, ...]:
@@ -167,6 +180,7 @@ def smallest_sample(percent: int) -> int:
     return math.ceil(math.log((1 - LEVEL) / 2) / math.log(percent / 100))
 
 
+@lru_cache(maxsize=1024)
 def order_statistic_ranks(n: int, percent: int) -> tuple[float, float] | None:
     """Ranks (from 1, with a fraction) of the two values that enclose the true percentile with LEVEL, if values are independent.
 
