@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # The largest magnitude of a time, count or size; whole numbers up to it are exact as floats.
 MOST = 1e15
@@ -12,10 +11,10 @@ MOST = 1e15
 WIDEST = 1 << 28
 
 
-def csv_cells(text: str, separator: str = ",") -> Iterator[list[str]]:
-    """The rows of a CSV text, with cells of any length; raises csv.Error if it is not CSV."""
+def csv_cells(lines: Iterable[str], separator: str = ",") -> Iterator[list[str]]:
+    """The rows of lines of CSV, with cells of any length; raises csv.Error if they are not CSV."""
     before = csv.field_size_limit(WIDEST)
     try:
-        yield from csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        yield from csv.reader(lines, delimiter=separator)
     finally:
         csv.field_size_limit(before)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import math
 import re
 from collections.abc import Hashable, Mapping
@@ -110,7 +111,7 @@ def _whole_rows(file: CsvText, names: Mapping[str, str]) -> tuple[pd.DataFrame, 
     """The rows as texts, indexed by their line in the file from 2 on, and what was left out."""
     path = file.path
     try:
-        cells = list(csv_cells(file.text, file.separator))
+        cells = list(csv_cells(io.StringIO(file.text, newline=""), file.separator))
     except csv.Error as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     rows = [(place, row) for place, row in enumerate(cells, start=1) if any(map(str.strip, row))]

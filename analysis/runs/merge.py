@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,28 @@ from .csv_cells import csv_cells
 from .load import Run, RunError, load
 
 TABLES = ("attempts", "events", "generator")
-# The columns that identify a row; in other tables all columns do.
-KEYS = {"attempts": ("generator", "seq", "attempt")}
+# The columns that identify an attempt; in other tables all columns do.
+KEY = ("generator", "seq", "attempt")
 
 
-@dataclass(frozen=True)
-class _Addition:
-    path: Path
-    end: int
-    columns: list[str]
-    fresh: list[dict[str, str]]
+class _Keys:
+    """The keys of rows so far, in little memory: a bit for each seq of attempts, and 16 bytes for each row of other tables."""
+
+    def __init__(self, table: str) -> None:
+        self._attempts, self._seqs, self._rows = table == "attempts", dict[tuple[str, str, int], int](), set[bytes]()
+
+    def add(self, row: dict[str, str]) -> bool:
+        """Whether the row is new."""
+        if not self._attempts:
+            key = blake2b(repr([*row.items()]).encode(), digest_size=16).digest()
+            is_new = key not in self._rows
+            self._rows.add(key)
+            return is_new
+        generator, seq, attempt = (str(row.get(name)) for name in KEY)
+        block, place = divmod(int(float(seq)), 1024)
+        seen = self._seqs.get((generator, attempt, block), 0)
+        self._seqs[generator, attempt, block] = seen | 1 << place
+        return not seen >> place & 1
 
 
 def merge(run: Path, parts: Sequence[Path]) -> str:
@@ -44,9 +55,7 @@ def merge(run: Path, parts: Sequence[Path]) -> str:
         if owner != whole.about["id"]:
             why = f"it belongs to {owner}" if owner else "it is not a generator's directory"
             raise RunError(f"{folder} is not part of {whole.id}: {why}")
-    additions = [_missing(run, folders, table) for table in TABLES]
-    for addition in additions:
-        _append(addition)
+    added = {table: append(run / f"{table}.csv", [folder / f"{table}.csv" for folder in folders]) for table in TABLES}
     book, before = Tables(load(run)).ledger, whole.about.get("merged")
     timed = whole.about.get("planned") is None
     planned = max(book.planned, book.planned - book.missing) if timed else book.planned
@@ -60,7 +69,7 @@ def merge(run: Path, parts: Sequence[Path]) -> str:
         }
         | ({"dispatched": planned} if timed else {}),
     )
-    return f"{len(additions[0].fresh)} attempts added, {missing} of {planned} planned requests are still missing"
+    return f"{added['attempts']} attempts added, {missing} of {planned} planned requests are still missing"
 
 
 def _recorded(folder: Path) -> Run:
@@ -81,8 +90,7 @@ def whole_rows(path: Path) -> Iterator[list[str]]:
     """The complete rows of a CSV file and its first line, or nothing if it is missing. Bytes that are not UTF-8 become lone surrogates."""
     if path.is_file():
         with path.open("rb") as file:
-            text = file.read(csv_columns.whole_lines(path)[0]).decode("utf-8", errors="surrogateescape")
-        yield from csv_cells(text.removeprefix("\ufeff"))
+            yield from csv_cells(csv_columns.first_bytes(file, csv_columns.whole_lines(path)[0], "surrogateescape"))
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
@@ -91,36 +99,22 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     yield from (dict(zip(head, row, strict=False)) for row in found if row)
 
 
-def _key(table: str, row: dict[str, str]) -> tuple[str, ...]:
-    return tuple(str(row.get(name)) for name in KEYS.get(table, tuple(row)))
-
-
-def _missing(run: Path, folders: Sequence[Path], table: str) -> _Addition:
-    path = run / f"{table}.csv"
-    known = {_key(table, row) for row in _rows(path)}
-    fresh: list[dict[str, str]] = []
-    for folder in folders:
-        for row in _rows(folder / f"{table}.csv"):
-            if (key := _key(table, row)) not in known:
-                known.add(key)
-                fresh.append(row)
-    columns = next(whole_rows(path), [])
-    return _Addition(
-        path,
-        csv_columns.whole_lines(path)[0] if columns else 0,
-        columns or list(dict.fromkeys(name for row in fresh for name in row)),
-        fresh,
-    )
-
-
-def _append(of: _Addition) -> None:
-    if not of.fresh:
-        return
-    lines = io.StringIO()
-    writer = csv.DictWriter(lines, of.columns, restval="", extrasaction="ignore", lineterminator="\n")
-    if not of.end:
-        writer.writeheader()
-    writer.writerows(of.fresh)
-    with of.path.open("ab") as file:
-        file.truncate(of.end)  # a torn last line would run into the first new row
-        file.write(lines.getvalue().encode("utf-8", errors="surrogateescape"))
+def append(path: Path, parts: Sequence[Path]) -> int:
+    """Adds the rows of ``parts`` that ``path`` misses, one after the other; returns how many."""
+    keys = _Keys(path.stem)
+    for row in _rows(path):
+        keys.add(row)
+    fresh = (row for part in parts for row in _rows(part) if keys.add(row))
+    first = next(fresh, None)
+    if first is None:
+        return 0
+    own = next(whole_rows(path), [])
+    columns = own or list(dict.fromkeys(name for part in parts for name in next(whole_rows(part), [])))
+    end = csv_columns.whole_lines(path)[0] if own else 0
+    with path.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.truncate(end)  # a torn last line would run into the first new row
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        if not own:
+            writer.writeheader()
+        writer.writerow(first)
+        return 1 + sum(1 for row in fresh if writer.writerow(row))

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.runs.load import load
-from analysis.runs.merge import merge
+from analysis.runs.merge import append, merge
 from analysis.tables.run_tables import Tables
 from analysis.verdict.verdict import judge
 
@@ -63,3 +63,30 @@ def test_what_cannot_be_merged_is_one_sentence_of_its_own(halves, capsys):
     (whole / "run.json.new").rmdir()
     assert main(["merge", str(whole), str(part)]) == 0
     assert "0 attempts added, 0 of 30 planned requests are still missing" in capsys.readouterr().out
+
+
+def test_rows_that_several_generators_kept_are_added_once(tmp_path):
+    """In any order; a torn last line is replaced, bytes that are no text are kept, and other headers are mapped."""
+    run, *parts = (tmp_path / name / "attempts.csv" for name in ("run", "run.g1", "run.g2"))
+    for path, content in zip(
+        (run, *parts),
+        (
+            b"seq,attempt,generator,error\n5,1,g1,a\n1025,1,g1,\n7,1,g",
+            b"seq,attempt,generator,error\n1025,1,g1,\n1,1,g1,\xff\n1,2,g1,\n1025,1,g2,\n",
+            b'generator,attempt,seq,error,more\ng1,1,1,again,x\ng1,1,2049,"b,\nc",x\n',
+        ),
+        strict=True,
+    ):
+        path.parent.mkdir()
+        path.write_bytes(content)
+    assert (append(run, parts), append(run, parts)) == (4, 0)
+    assert run.read_bytes() == (b'seq,attempt,generator,error\n5,1,g1,a\n1025,1,g1,\n1,1,g1,\xff\n1,2,g1,\n1025,1,g2,\n2049,1,g1,"b,\nc"\n')
+
+
+def test_events_of_a_run_without_any_are_added_with_their_header(tmp_path):
+    run, part = tmp_path / "run" / "events.csv", tmp_path / "run.g1" / "events.csv"
+    run.parent.mkdir()
+    part.parent.mkdir()
+    part.write_text("at_s,kind\n1.5,queued\n1.5,queued\n2.0,queued\n", encoding="utf-8")
+    assert (append(run, [part]), append(run, [part])) == (2, 0)
+    assert run.read_text(encoding="utf-8") == "at_s,kind\n1.5,queued\n2.0,queued\n"
