@@ -7,7 +7,7 @@ import shlex
 
 from coldburst.planner.predict import Prediction, Range, a_day, ranges_text
 from coldburst.planner.recorded_load import RecordedLoad
-from coldburst.planner.setting_points import axes_around
+from coldburst.planner.setting_points import FEW_POINTS, axes_around
 from coldburst.planner.what_if import NOW, Alternative, WhatIf, points_data
 
 from ..command_name import PLAN
@@ -57,16 +57,16 @@ def what_if_moves(of: Tables) -> Moves | None:
 
 
 def unmoved(of: Tables) -> tuple[str, str] | tuple[()]:
-    """Where the grid would take too long: a sentence, and the command that makes a page of it; () otherwise."""
+    """For a run that is too large for a whole grid: a sentence, and the command that makes a page of one; () otherwise."""
     made = run_what_if(of)
-    if made is None or made.found is None or made.found.points:
+    if made is None or made.found is None or len(made.found.points) > FEW_POINTS:
         return ()
     present = made.found.predictions[0][1].scenario
     axes = {name: sorted(values[:3]) for name, values in axes_around(present.policy).items()}
     if present.policy.kind == "LOAD_BALANCER":  # whose scaler's value is a concurrency, which a plan refuses beyond the measured one
         axes["scaler_value"] = [value for value in axes["scaler_value"] if value <= present.concurrency_seen]
     words = " ".join(f"{OPTIONS[name]} {','.join(f'{value:g}' for value in values)}" for name, values in axes.items())
-    said = "A page to move the settings takes longer than a report may for so many requests; this command makes it:"
+    said = "For so many requests a report has few settings to move; this command makes a page with more of them:"
     return said, f"{PLAN} sweep --from {shlex.quote(str(of.run.path))} {words} --picture plan.html"
 
 

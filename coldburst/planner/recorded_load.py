@@ -9,7 +9,7 @@ from coldburst.schedule import stages
 from coldburst.schedule.stages import ScheduleError, Stage
 
 # Requests of a run that are simulated, the first ones.
-MOST_REQUESTS = 1000
+MOST_REQUESTS = 10_000
 # A load that is due at once is taken to come again after this long.
 BURST_EVERY_S = 3600.0
 

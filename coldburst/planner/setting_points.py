@@ -18,10 +18,17 @@ from coldburst.serverless.policy import Policy
 IDLE_S = (5.0, 30.0, 120.0, 600.0, 3600.0)
 # Simulated runs of a point.
 SEEDS = 5
-# Of the whole grid: requests, and simulated seconds that cost as much as one.
-MOST_WORK, SECONDS = 20_000, 100.0
+# Work is counted in simulated requests, so that two machines make the same page: this many take a second of CPU on a machine of 2024,
+# and so many simulated seconds cost as much as one request.
+PER_CPU_S, SECONDS = 40_000, 100.0
+# CPU seconds for a grid with many values of each setting, and for the smallest one that a larger run gets.
+MANY_S, FEW_S = 0.5, 2.5
 # With fewer values of a setting there is nothing to move.
 LEAST_VALUES = 2
+# Of the largest of the smallest grids: two values of each of four settings.
+FEW_POINTS = LEAST_VALUES**4
+# The settings that the smallest grid of a large run lacks, first the one that tells least.
+LEFT_OUT = ((), ("scaler_value",), ("scaler_value", "idle_timeout_s"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class SettingPoint:
 
 
 def points_around(now: Prediction | None, known: Sequence[Prediction | None], load: RecordedLoad) -> tuple[SettingPoint, ...]:
-    """Every combination of settings around the present one; none if they would take too long.
+    """Every combination of settings around the present one: fewer values, settings and simulated runs for a large run.
 
     Args:
         now: of the present setting.
@@ -43,14 +50,13 @@ def points_around(now: Prediction | None, known: Sequence[Prediction | None], lo
     if now is None:
         return ()
     present = now.scenario
-    work = (now.planned + now["end_s"].median / SECONDS) * SEEDS
-    axes = fitted(axes_around(present.policy), int(MOST_WORK / work))
-    if not axes:
-        return ()
+    seeds = min(len(now.runs), SEEDS)
+    work = (now.planned + now["end_s"].median / SECONDS) * seeds
+    axes = fitted(axes_around(present.policy), int(MANY_S * PER_CPU_S / work)) or smallest(present.policy, int(FEW_S * PER_CPU_S / work))
     asked = [_asked(present, dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
     there = {one.scenario: one for one in known if one is not None}
     fresh = list(dict.fromkeys(scenario for _, scenario, _ in asked if scenario is not None and scenario not in there))
-    there |= dict(zip(fresh, predict_all(fresh, load.stages, seeds=SEEDS), strict=True))
+    there |= dict(zip(fresh, predict_all(fresh, load.stages, seeds=seeds), strict=True))
     return tuple(SettingPoint(settings, there[scenario] if scenario else None, why) for settings, scenario, why in asked)
 
 
@@ -79,6 +85,15 @@ def axes_around(policy: Policy) -> dict[str, tuple[float, ...]]:
     if policy.idles:
         longer = [seconds for seconds in IDLE_S if seconds > policy.idle_timeout_s]
         axes["idle_timeout_s"] = _different(policy.idle_timeout_s, *longer[:2], *reversed(IDLE_S[: len(IDLE_S) - len(longer)]))[:3]
+    return axes
+
+
+def smallest(policy: Policy, most: int) -> dict[str, tuple[float, ...]]:
+    """Two values of as many settings as ``most`` points allow, of two settings in any case; ascending."""
+    for left_out in LEFT_OUT:
+        axes = {name: tuple(sorted(values[:LEAST_VALUES])) for name, values in axes_around(policy).items() if name not in left_out}
+        if math.prod(map(len, axes.values())) <= most:
+            break
     return axes
 
 

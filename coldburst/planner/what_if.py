@@ -22,8 +22,8 @@ from coldburst.serverless.simulation.service_curve import ServiceCurve
 
 # Rows that the run's times come from.
 MOST_ROWS = 2000
-# Simulated runs of each setting: fewer where the run is long, so that a report takes a second or two more at most.
-SEEDS, LEAST_SEEDS, REQUESTS = 20, 5, 2000
+# Simulated runs of each setting: fewer where the run is long, so that a report takes five seconds more at most (10,000 requests).
+SEEDS, FEW_SEEDS, LEAST_SEEDS, REQUESTS = 20, 5, 3, 2000
 # Longer jobs or loads are not simulated: the model looks at the scaler every second.
 LONGEST_S = 86_400.0
 NOW = "as it is"
@@ -110,7 +110,7 @@ def _predicted(present: Scenario, load: RecordedLoad, warm: int) -> tuple[Altern
     now = replace(present, concurrency_seen=max(present.concurrency_seen, present.concurrency))
     asked = [(NOW, now, "", ""), *_next_to(now, present.concurrency_seen, warm)]
     scenarios = [scenario for _, scenario, _, _ in asked if scenario is not None]
-    seeds = min(max(REQUESTS // load.requests, LEAST_SEEDS), SEEDS)
+    seeds = min(max(REQUESTS // load.requests, FEW_SEEDS), SEEDS) if load.requests <= REQUESTS else LEAST_SEEDS
     predictions = iter(predict_all(scenarios, load.stages, seeds=seeds))
     return tuple(Alternative(name, next(predictions) if scenario else None, why, bound) for name, scenario, why, bound in asked)
 

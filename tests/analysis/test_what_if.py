@@ -71,12 +71,12 @@ def test_a_closed_loop_has_its_rate_in_the_table(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_load_too_large_for_a_grid_names_the_command_for_it(tmp_path):
+def test_a_load_too_large_for_a_whole_grid_names_the_command_for_it(tmp_path):
     folder = real(run_directory.write(tmp_path / "$(x) <b>", scenario("0.2"), stages.parse("steady 60s 6/s"), 1))
     with undrawn():
         text = write(report(load(folder)), tmp_path / "report").read_text(encoding="utf-8")
-    assert "Move the settings" not in text and "<b>" not in text
-    command = html.unescape(text.split("this command makes it: <code>")[1].split("</code>")[0])
+    assert text.count('<tr id="point_') == 16 and "<b>" not in text
+    command = html.unescape(text.split("this command makes a page with more of them: <code>")[1].split("</code>")[0])
     words = shlex.split(command)
     assert words[:6] == ["python", "-m", "coldburst", "plan", "sweep", "--from"] and words[6] == str(folder)
     assert words[7:] == [

@@ -9,7 +9,7 @@ from coldburst.planner import run_directory
 from coldburst.planner.measured_run import UnknownSettingsError, measured_run, policy_of
 from coldburst.planner.model.fit import read_attempts
 from coldburst.planner.recorded_load import MOST_REQUESTS, recorded_load
-from coldburst.planner.setting_points import axes_around, fitted
+from coldburst.planner.setting_points import axes_around, fitted, smallest
 from coldburst.planner.what_if import NothingToSayError, as_data, bounds, points_data, what_if
 from coldburst.schedule import stages
 from coldburst.serverless.errors import PolicyError
@@ -111,11 +111,11 @@ def test_a_closed_loop_sends_more_to_an_endpoint_that_is_quicker(tmp_path):
 
 def test_the_first_requests_of_a_long_closed_loop_are_simulated():
     loop = recorded_load(
-        "warm 10s 1/s, level 100s 4 at a time, level2 100 2 at a time", [0.0] * 4110, {"warm": 10, "level": 4000, "level2": 100}
+        "warm 10s 1/s, level 100s 4 at a time, level2 100 2 at a time", [0.0] * 40110, {"warm": 10, "level": 40000, "level2": 100}
     )
     assert [stage.name for stage in loop.stages] == ["warm", "level"]
-    assert loop.stages[1].duration_s == pytest.approx(100 * 990 / 4000)
-    (counted,) = recorded_load("level 2000 4 at a time", [0.0] * 2000, {"level": 2000}).stages
+    assert loop.stages[1].duration_s == pytest.approx(100 * 9990 / 40000)
+    (counted,) = recorded_load("level 20000 4 at a time", [0.0] * 20000, {"level": 20000}).stages
     assert (counted.count, counted.concurrency) == (MOST_REQUESTS, 4)
 
 
@@ -169,6 +169,21 @@ def test_a_grid_keeps_the_values_that_tell_most():
     assert fitted(axes, 15) == {}
 
 
+@pytest.mark.parametrize(
+    ("most", "moved"),
+    [
+        (16, ["workers_min", "workers_max", "scaler_value", "idle_timeout_s"]),
+        (15, ["workers_min", "workers_max", "idle_timeout_s"]),
+        (7, ["workers_min", "workers_max"]),
+        (0, ["workers_min", "workers_max"]),
+    ],
+)
+def test_the_grid_of_a_large_run_has_two_values_of_those_that_tell_most(most, moved):
+    axes = smallest(Policy(workers_min=0, workers_max=3), most)
+    assert list(axes) == moved
+    assert (axes["workers_min"], axes["workers_max"]) == ((0, 1), (3, 4))
+
+
 @pytest.mark.slow
 def test_a_balancer_takes_twice_the_requests_where_a_worker_had_them(tmp_path):
     wide = scenario("2", concurrency=4, workers_min=1, workers_max=1, scaler_value=4, **BALANCER)
@@ -182,13 +197,15 @@ def test_a_balancer_takes_twice_the_requests_where_a_worker_had_them(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_long_run_is_simulated_in_part_with_fewer_seeds(tmp_path):
+def test_a_long_run_is_simulated_with_fewer_seeds_and_has_a_grid(tmp_path):
     steady = scenario("0.2", workers_min=2, workers_max=2)
-    folder = run_directory.write(tmp_path, steady, stages.parse("steady 100s 12/s"), 1)
+    folder = run_directory.write(tmp_path, steady, stages.parse("steady 100s 22/s"), 1)
     settings = SETTINGS | {"workers_min": 2, "workers_max": 2}
-    found = what_if(real(folder, settings), [at / 12 for at in range(1200)], {}, 0.0)
-    assert (found.load.requests, found.load.planned) == (MOST_REQUESTS, 1200)
-    assert len(found.alternatives[0].prediction.runs) == 5
+    found = what_if(real(folder, settings), [at / 22 for at in range(2200)], {}, 0.0)
+    assert (found.load.requests, found.load.planned) == (2200, 2200)
+    assert len(found.alternatives[0].prediction.runs) == 3
+    assert len(found.points) == 8
+    assert {len(point.prediction.runs) for point in found.points if not point.why} == {3}
     assert "usd" not in as_data(found)["settings"][0]["figures"]
 
 
