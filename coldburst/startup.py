@@ -10,6 +10,7 @@ from functools import cache, partial
 from typing import Any, NoReturn, cast
 
 import gevent
+import psutil
 from flask import jsonify, request
 from locust import events, runners
 from locust.argument_parser import ui_extra_args_dict
@@ -192,7 +193,7 @@ def _refusing(check: Callable[[], object]) -> None:
         _refuse(str(error))
     except KeyboardInterrupt:
         # At a question in the terminal: the signal's handler has said what it means.
-        sys.exit(NOTHING_SENT)
+        _end()
 
 
 def _agreeing(sentence: str) -> None:
@@ -202,6 +203,13 @@ def _agreeing(sentence: str) -> None:
 
 def _refuse(sentence: str) -> NoReturn:
     logger.error(sentence)
+    _end()
+
+
+def _end() -> NoReturn:
+    """Ends the process before a run, and generators that it forked (--processes), which would wait for a silent master."""
+    for child in psutil.Process().children():
+        child.kill()
     sys.exit(NOTHING_SENT)
 
 

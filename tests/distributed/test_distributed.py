@@ -91,6 +91,18 @@ def test_processes_on_one_machine_share_the_load_and_the_masters_demo():
         assert run.ledger.balanced
 
 
+@pytest.mark.slow
+def test_processes_of_a_master_that_refuses_its_options_end_with_it():
+    command = [sys.executable, "-m", "locust", "-f", "locustfiles/burst.py", "--headless", "--processes", "2", "--runs", "/nowhere"]
+    with reserved() as port:
+        command += ["--master-bind-port", str(port), "--master-port", str(port)]
+        # It returns when the last process that has its standard error has ended.
+        refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert refused.returncode == 2, refused.stderr
+    assert "--runs '/nowhere' is not a directory" in refused.stderr
+    assert "silent" not in refused.stderr
+
+
 @pytest.mark.nightly
 def test_a_closed_loop_of_fewer_places_than_generators_ends():
     """One place, then three, for two generators: who has none sends nothing, and nobody waits for it."""
