@@ -4,15 +4,15 @@ What an answer or an outcome proves is taken from it. Where a request waited in 
 was seen to have the job), the reason is at the endpoint, and only samples of its status can show it. They are read with the known faults of
 /health in mind: ``running`` counts workers that are wanted before any container exists, ``ready`` counts cached workers whose container has
 ended, and a min worker is never ``ready``. So neither proves that anything works. Work means jobs in progress, or a growing count of
-completed jobs. In this order:
+completed jobs. /health also flickers, so one sample proves nothing: "seen" is two samples, "the end" the last two. In this order:
 
 1. ``no_workers``: no worker in any state, in all samples. /health does not tell whether none is wanted or none is available.
-2. ``crash_loop``: no work, and one of these. Workers failed (``unhealthy``), or jobs were dispatched again. Starts ended, and no worker
-   was ever idle or ready. At the end jobs wait and workers are ``running``, but none is idle, ready or starting: this looks like a lack
-   of capacity, but more workers would crash as well.
-3. ``throttled_hosts``: workers ``throttled`` in at least half of the samples.
-4. ``slow_start``: workers starting in the last sample and in at least half of all: they came too late, or took too long.
-5. ``no_capacity``: work, and no worker starting or idle in the last sample: all workers are busy.
+2. ``crash_loop``: no work, and one of these. Workers failed (``unhealthy``) are seen, or jobs were dispatched again. Fewer workers
+   starting than before are seen, and no worker was ever idle or ready. At the end jobs wait and workers are ``running``, but none is idle,
+   ready or starting: this looks like a lack of capacity, but more workers would crash as well.
+3. ``throttled_hosts``: workers ``throttled`` are seen, in at least half of the samples.
+4. ``slow_start``: workers starting in the last sample are seen, in at least half of all: they came too late, or took too long.
+5. ``no_capacity``: work, no worker starting in the last sample, and none idle at the end: all workers are busy.
 6. Otherwise nothing is proven: ``own_deadline`` for an abandoned attempt, ``unknown`` for the others.
 """
 
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from coldburst.targets.outcome import gave_up_waiting, may_end_a_wait
@@ -60,6 +59,8 @@ CAUSES: Mapping[str, str] = {
     "unreachable": "nothing was reached at the address, or the connection broke: check the address, and whether the service runs",
     "unknown": "nothing proves a cause",
 }
+# Samples that a state must be in to count: one may be a flicker of /health.
+SEEN = 2
 WORKERS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 _MEMORY = re.compile(r"out of memory|\boom\b|memoryerror|cannot allocate memory", re.IGNORECASE)
 _LOST = re.compile(r"job timed out after \d+ retr|\bworker lost\b", re.IGNORECASE)
@@ -124,38 +125,45 @@ def _of_endpoint(samples: Sequence[Sample]) -> str:
     """Why no worker took a request, "" if the samples do not show it."""
     answered = [sample for sample in samples if not sample.get("error")]
     jobs = [sample for sample in answered if sample.get("in_queue") is not None]
-    if not jobs:
+    if len(jobs) < SEEN:
         return ""
     workers = [sample for sample in answered if any(sample.get(name) is not None for name in WORKERS)]
     if not any(_n(sample, name) for sample in workers for name in WORKERS):
-        return "no_workers" if workers else ""
-    last = jobs[-1]
-    if not _works(jobs) and (_failing(workers, jobs) or _in_vain(jobs) or _phantom(last)):
+        return "no_workers" if len(workers) >= SEEN else ""
+    end = jobs[-SEEN:]
+    if not _works(jobs) and (_failing(workers, jobs) or _in_vain(jobs) or all(map(_phantom, end))):
         return "crash_loop"
     if _often(workers, "throttled"):
         return "throttled_hosts"
-    if _n(last, "initializing"):
+    if _n(end[-1], "initializing"):
         return "slow_start" if _often(workers, "initializing") else ""
-    return "no_capacity" if _works(jobs) and not _n(last, "idle") else ""
+    return "no_capacity" if _works(jobs, SEEN) and not any(_n(sample, "idle") for sample in end) else ""
 
 
-def _works(jobs: Sequence[Sample]) -> bool:
-    """Whether anything was worked on to an end, or is being worked on. A job that is dispatched again and again is not."""
+def _works(jobs: Sequence[Sample], least: int = 1) -> bool:
+    """Whether anything was worked on to an end, or was being worked on in ``least`` samples.
+
+    A job that is dispatched again and again is not.
+    """
     if _grew(jobs, "completed"):
         return True
-    return any(_n(sample, "in_progress") for sample in jobs) and not _grew(jobs, "retried")
+    return _seen(jobs, "in_progress", least) and not _grew(jobs, "retried")
 
 
 def _failing(workers: Iterable[Sample], jobs: Sequence[Sample]) -> bool:
-    return any(_n(sample, "unhealthy") for sample in workers) or _grew(jobs, "retried")
+    return _seen(workers, "unhealthy") or _grew(jobs, "retried")
 
 
 def _in_vain(jobs: Sequence[Sample]) -> bool:
     """Whether starts ended, and no worker was ever there."""
     if any(_n(sample, name) for sample in jobs for name in ("idle", "ready", "in_progress", "throttled")):
         return False
-    starting = [_n(sample, "initializing") for sample in jobs]
-    return any(later < before for before, later in pairwise(starting))
+    most = second = fewer = 0
+    for sample in jobs:
+        now = _n(sample, "initializing")
+        fewer += now < second
+        most, second = max(most, now), max(second, min(most, now))
+    return fewer >= SEEN
 
 
 def _phantom(sample: Sample) -> bool:
@@ -165,9 +173,14 @@ def _phantom(sample: Sample) -> bool:
 
 
 def _often(samples: Sequence[Sample], name: str) -> bool:
-    """Whether a count is above 0 in at least half of the samples that have it."""
+    """Whether a count is seen, in at least half of the samples that have it."""
     having = [sample for sample in samples if sample.get(name) is not None]
-    return 2 * sum(_n(sample, name) > 0 for sample in having) >= max(1, len(having))
+    return _seen(having, name) and 2 * sum(_n(sample, name) > 0 for sample in having) >= len(having)
+
+
+def _seen(samples: Iterable[Sample], name: str, least: int = SEEN) -> bool:
+    """Whether a count is above 0 in so many samples."""
+    return sum(_n(sample, name) > 0 for sample in samples) >= least
 
 
 def _grew(samples: Sequence[Sample], name: str) -> bool:

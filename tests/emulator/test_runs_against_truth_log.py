@@ -68,7 +68,8 @@ def cold_stress(seed, template):
     assert {row.outcome for row in rows} == {"ok", "queue_timeout"}, ledger
     late = [row for row in rows if row.outcome == "queue_timeout"]
     assert len(late) == sum(row["status"] == 400 for row in truth)
-    assert set(why) <= {"no_capacity", "slow_start"}  # by what the looks, 2 s apart, happened to see
+    # By what the looks, 2 s apart, happened to see: two prove something, but 3 s may have one.
+    assert set(why) <= {"no_capacity", "slow_start", "unknown"}
     assert len(why) == len(late)
     assert all(-0.1 <= row.done_s - row.sent_s - HOLD_S <= LATE_S for row in late)
     by_name = {row["name"].rsplit("-", 2)[1]: row for row in truth}
