@@ -16,6 +16,7 @@ from .remedy import Remedy, cold_starts, further_runs, repeats
 from .verdict import Verdict
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
+INVALID = "the run is invalid"
 # Draws (runs, or bursts of one run) after which what differs between runs is known.
 DRAWS = 3
 REPEATS = 5
@@ -45,8 +46,10 @@ class Confidence:
 
 def confidence(of: Tables, verdict: Verdict) -> Confidence:
     """The confidence in the P95 response time of a run that is not a sweep, or in the cold time of a cold-start test."""
-    if verdict.state == "invalid" or of.run.totals is not None:
-        return Confidence(LOW, verdict.reasons[0].rstrip(".") if verdict.reasons else "the run is invalid")
+    if verdict.state == "invalid":
+        return Confidence(LOW, INVALID)
+    if of.run.totals is not None:
+        return Confidence(LOW, verdict.reasons[0].rstrip("."))
     if (cold := cold_run(of)) is not None and cold.cold.n:
         return _of_cold(of, verdict, cold.cold)
     tail, ahead = of.response["ok"].at(95), prediction(of)
@@ -113,7 +116,7 @@ def _once_s(of: Tables) -> float | None:
 def sweep_confidence(of: Tables, verdict: Verdict, found: SweepResult, decision: Decision) -> Confidence:
     """The confidence in the setting that a sweep picks."""
     if verdict.state == "invalid":
-        return Confidence(LOW, verdict.reasons[0].rstrip(".") if verdict.reasons else "the run is invalid")
+        return Confidence(LOW, INVALID)
     main, done = decision.main, min((len(cell.each) for cell in found.deciding), default=0)
     if main.cell is None or len(found.deciding) < 2:
         return Confidence(LOW, "no setting was picked" if main.cell is None else "only one setting was measured completely")

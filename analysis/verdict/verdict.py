@@ -90,7 +90,7 @@ def beyond_run_time(tables: Tables) -> pd.Series:
 def _invalid(tables: Tables) -> Iterator[str]:
     about, book = tables.run.about, tables.ledger
     if not tables.attempts["sent_s"].notna().any():
-        yield f"No request was sent, so nothing was measured: {_unsent(tables.attempts)}"
+        yield f"No request was sent, so nothing was measured: {_unsent(tables)}"
     elif why := _nothing_measured(tables):
         yield why
     if about.get("state") == "ended" and not book.balanced and not (book.missing > 0 and lost_names(tables.run)):
@@ -102,12 +102,19 @@ def _invalid(tables: Tables) -> Iterator[str]:
         yield from _too_busy(tables.run.generator)
 
 
-def _unsent(attempts: pd.DataFrame) -> str:
-    errors = attempts["error"].dropna().astype(str)
+def _unsent(tables: Tables) -> str:
+    errors = tables.attempts["error"].dropna().astype(str)
     failed = errors[errors.str.startswith("upload: ")]
+    if failed.empty and _cut(tables.run):
+        return f"the run was ended first ({one_line(str(tables.run.about.get('ended_by')))})."
     if failed.empty:
         return "check the target and the schedule, and run again."
     return f"{plural(len(failed), 'upload')} failed, most often with '{one_line(str(failed.mode().get(0)))}'."
+
+
+def _cut(run: Run) -> bool:
+    """Whether something else than its schedule ended the run."""
+    return run.about.get("state") == "ended" and run.about.get("ended_by") not in ("schedule", RUN_TIME)
 
 
 def _nothing_measured(tables: Tables) -> str:
@@ -116,6 +123,8 @@ def _nothing_measured(tables: Tables) -> str:
     # A job that was given up had been accepted, which was an answer.
     silent = ("unreachable",) if tables.run.kind == "queue" else ("unreachable", "abandoned")
     answered = sent[sent["status"].notna() | ~sent["outcome"].isin((*silent, "unfinished"))]
+    if not len(answered) and (sent["outcome"] == "unfinished").all():
+        return f"The run was cut before the first answer ({plural(len(sent), 'attempt')} sent), so nothing was measured: let it run longer."
     if not len(answered):
         first = one_line(str(sent["error"].dropna().mode().get(0, "no error recorded")))
         return (
@@ -159,7 +168,7 @@ def _degraded(tables: Tables) -> Iterator[str]:
         yield f"No answer was ok ({plural(sent, 'attempt')} sent), so there is no response time: find the cause in the outcomes and errors."
     if about.get("state") != "ended":
         yield "The run has no recorded end: it was killed or is still running; requests in flight then are missing."
-    elif about.get("ended_by") not in ("schedule", RUN_TIME):
+    elif _cut(tables.run):
         yield f"The run was cut short ({one_line(str(about.get('ended_by')))}): the figures cover only the time until then."
     yield from _lost(tables.run, tables.ledger)
     if counts.get("unfinished"):
@@ -174,8 +183,11 @@ def _degraded(tables: Tables) -> Iterator[str]:
         first = tables.requests["error"][unfit].iloc[0]
         yield f"{plural(int(unfit.sum()), 'request')} had an error before anything was sent, such as {first}."
     if never := int(stayed.sum()) - again - int(unfit.sum()):
-        ended = about.get("state") == "ended" and about.get("ended_by") not in ("schedule", RUN_TIME)
-        why = "the run ended before their turn" if ended else "the load was lower than planned; raise the in-flight cap or lower the rate"
+        why = (
+            "the run ended before their turn"
+            if _cut(tables.run)
+            else "the load was lower than planned; raise the in-flight cap or lower the rate"
+        )
         yield f"{plural(never, 'request')} never left: {why}."
     if again:
         yield f"{plural(again, 'request')} waited for another try when the run ended: allow more time to drain, or fewer tries."

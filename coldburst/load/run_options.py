@@ -365,9 +365,10 @@ def _host(host: str) -> str:
             f"--host contains a user name or password: leave it out; the key is read from {RUNPOD_KEY} or {TRANSCRIPTION_KEY}"
         )
     if not usable or url.query or url.fragment or any(map(str.isspace, host)):
-        raise OptionError(
-            f"--host '{host}' is not an address: write scheme, name and port, as in http://127.0.0.1:8083 or https://example.com"
-        )
+        form = "scheme, name and port, as in http://127.0.0.1:8083 or https://example.com"
+        if host.isascii() and host.isalnum() and any(map(str.isdigit, host)):
+            form = f"https://api.runpod.ai/v2/{host}, if it is the id of a RunPod endpoint"
+        raise OptionError(f"--host '{host}' is not an address: write {form}")
     return host.rstrip("/")
 
 

@@ -228,6 +228,8 @@ def _stage(words: list[str]) -> Stage:
     if rest == ["as", "recorded"]:
         raise ScheduleError(f"stage '{whole}' has no times of its recorded arrivals: replay them with locustfiles/replay.py")
     if duration_s is None:
+        if rest and "/" in rest[0]:
+            raise ScheduleError(f"'{extent}' in stage '{whole}' has no unit: write '{' '.join([name, f'{extent}s', *rest])}' for seconds")
         _nothing_left(rest, whole)
         return Stage(name, count=count)
     if not rest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import math
 import os
 import socket
@@ -74,7 +75,8 @@ def open_log(file: str) -> TextIO | None:
 def start_error(program: str, error: OSError, host: str, port: int) -> str:
     """One sentence on a log file that cannot be written, or an address that cannot be used."""
     what = f"write '{error.filename}'" if error.filename else f"listen on {host}:{port}"
-    return f"{program}: cannot {what}: {str(error.strerror).partition(' (')[0]}"
+    remedy = "; stop the program there, or choose another with --port" if error.errno == errno.EADDRINUSE else ""
+    return f"{program}: cannot {what}: {str(error.strerror).partition(' (')[0]}{remedy}"
 
 
 def on_stop(stop: Callable[[], None], *, until_stdin_closes: bool) -> None:

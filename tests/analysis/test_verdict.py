@@ -172,6 +172,22 @@ def test_a_run_that_measured_nothing_is_invalid(burst, columns, reason):
     assert found.reasons[0].startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"outcome": "unfinished", "status": float("nan"), "error": ""}, "The run was cut before the first answer (30 attempts sent), so "),
+        (
+            {"outcome": "not_sent", "sent_s": float("nan"), "error": ""},
+            "No request was sent, so nothing was measured: the run was ended first (Ctrl-C).",
+        ),
+    ],
+)
+def test_a_run_cut_before_it_measured_anything_is_invalid_for_that_reason(burst, columns, reason):
+    found = verdict(burst, {"ended_by": "Ctrl-C"}, **columns)
+    assert found.state == "invalid"
+    assert found.reasons[0].startswith(reason) and "--host" not in found.reasons[0]
+
+
 def test_one_answer_is_a_measurement(burst):
     assert verdict(burst, **UNREACHED | {"status": [500.0] + [float("nan")] * 29}).state == "degraded"
     assert verdict(burst, **REFUSED | {"outcome": ["failed"] + ["refused"] * 29}).state == "degraded"
