@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from coldburst.record import prices
-from coldburst.record.prices import Price
+from coldburst.record.prices import Price, PriceError
 
 # A larger disk is not believed.
 MOST_GB = 1e5
@@ -32,6 +32,20 @@ def worker_price(about: Mapping[str, Any]) -> Price | None:
     disk_gb = float(disk_gb) if isinstance(disk_gb, int | float) and 0 <= disk_gb < MOST_GB else 0.0
     # "2 x 4090" names the number itself.
     return prices.times(given, 1 if re.match(r"\d+ x ", given.name) else gpus_of(about), disk_gb)
+
+
+def other_gpu(about: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The GPU in --price and the workers' own, whose price counts, if they are two; None otherwise."""
+    options, live = about.get("options"), live_price(about)
+    text = options.get("price") if isinstance(options, dict) else None
+    if live is None or not isinstance(text, str) or not text:
+        return None
+    try:
+        given = prices.read(text, started_on(about))
+        own = prices.find(live.name).name
+    except PriceError:
+        return None
+    return None if given.vram_gb is None or own in given.name else (text, live.name)
 
 
 def started_on(about: Mapping[str, Any]) -> date:

@@ -16,6 +16,7 @@ from ..runs.load import Run
 from ..statistics.percentiles import smallest_sample
 from ..statistics.two_groups import two_groups_sentence
 from ..tables.burst import is_burst, prediction
+from ..tables.price import other_gpu
 from ..tables.run_tables import RATE_LIMIT, Tables
 from ..tables.throughput import planned_stages
 from ..text.number_format import percent, plural, seconds
@@ -247,6 +248,9 @@ def _notes(tables: Tables) -> Iterator[str]:
         yield "A closed loop limited by time has no planned number of requests: the ledger uses the number sent."
     if tables.run.generator is None:
         yield "There is no generator.csv, so the CPU use of the load generator is unknown."
+    if gpus := other_gpu(tables.run.about):
+        given, actual = map(one_line, gpus)
+        yield f"Costs are those of the workers' GPU, {actual}, by the catalogue, not of --price {given}; USD per second there would count."
     yield from _clock_notes(tables.run)
     own = (tables.run.about.get("ledger") or {}).get("counts")
     if own is not None and own != dict(tables.ledger.counts):

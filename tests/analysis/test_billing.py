@@ -10,7 +10,7 @@ from analysis.runs.load import load
 from analysis.tables.billing import billed_time
 from analysis.tables.cost import worker_seconds
 from analysis.tables.platform_bill import platform_bill
-from analysis.tables.price import worker_price
+from analysis.tables.price import other_gpu, worker_price
 from analysis.tables.run_tables import Tables
 from tests.support.locusts import ROOT
 
@@ -96,6 +96,22 @@ LIVE = {"name": "4090", "usd_per_s": 0.0004, "source": "RunPod's catalogue, read
 def test_a_price_by_hand_then_the_catalogues_then_the_tables(given, live, gpus, usd_per_s):
     platform = {"settings": QUEUE, "price": live, "workers": [{"worker_id": "w", "start_s": 0, "seen_s": 1, "gpus": gpus}]}
     assert worker_price({"options": {"price": given}, "platform": platform}).usd_per_s == pytest.approx(usd_per_s)
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "found"),
+    [
+        ("4090", "NVIDIA RTX A5000", ("4090", "NVIDIA RTX A5000")),
+        ("4090", "NVIDIA GeForce RTX 4090", None),
+        ("2 x 4090", "NVIDIA GeForce RTX 4090", None),
+        ("A5000", "NVIDIA RTX A5000", None),
+        ("0.00031", "NVIDIA RTX A5000", None),
+        ("", "NVIDIA RTX A5000", None),
+        ("4090", "a GPU of tomorrow", None),
+    ],
+)
+def test_a_price_of_another_gpu_than_the_workers_is_told(given, own, found):
+    assert other_gpu({"options": {"price": given}, "platform": {"price": LIVE | {"name": own}}}) == found
 
 
 def test_nothing_tells_the_price():
