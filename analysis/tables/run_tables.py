@@ -75,7 +75,9 @@ class Tables:
     def _judged(self) -> cold_start_rule.ColdStartJudgement:
         starts = worker_starts(self.run.events, self.run.endpoint)
         listed = worker_list(self.run.about, self.run.endpoint)
-        return cold_start_rule.judge_cold_starts(self.attempts, starts, self.cold_after_s, listed)
+        # Behind a balancer a queue delay is that of the worker's own server: the time for which RunPod held the request is not in it.
+        rows = self.attempts.assign(queue_s=np.nan) if self.run.kind == "balancer" else self.attempts
+        return cold_start_rule.judge_cold_starts(rows, starts, self.cold_after_s, listed)
 
     @property
     def cold_judgement(self) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pytest
 from analysis.report.headline import headline
 from analysis.report.report import equation
 from analysis.runs import locust_csv
-from analysis.runs.load import load
+from analysis.runs.load import EVENTS, load
 from analysis.tables.attempt_tables import by_outcome, events
 from analysis.tables.run_tables import Tables
 from analysis.tables.throughput import by_stage
@@ -30,6 +30,27 @@ def burst():
 @pytest.fixture(scope="module")
 def mixed():
     return Tables(load(RUNS / "mixed"))
+
+
+@pytest.mark.parametrize(("kind", "cold"), [("balancer", 2), ("queue", 0)])
+def test_behind_a_balancer_a_servers_own_queue_is_not_the_wait_for_a_worker(burst, kind, cold):
+    """Two requests held for 6 s until the worker was ready; its server reports 1 ms in its own queue and 0.5 s of execution."""
+    rows = burst.run.attempts.head(4).assign(
+        sent_s=[0.0, 0.1, 7.0, 8.0],
+        scheduled_s=[0.0, 0.1, 7.0, 8.0],
+        done_s=[6.5, 6.6, 7.5, 8.5],
+        worker_id="w",
+        execution_s=0.5,
+        queue_s=0.001,
+        cold=None,
+    )
+    told = pd.DataFrame([{"kind": "worker_ready", "worker_id": "w", "at_s": 6.2, "seconds": 6.0, "generator": "local"}])
+    about = burst.run.about | {"target": {"kind": kind}, "planned": 4}
+    found = Tables(replace(burst.run, attempts=rows, events=told.reindex(columns=EVENTS), about=about))
+    assert int(found.requests["cold"].fillna(False).sum()) == cold
+    if cold:
+        assert found.requests["wait_s"].to_list() == pytest.approx([6.0, 6.0, 0.0, 0.0])
+        assert found.starts["cold_start_s"].to_list() == pytest.approx([5.8], abs=0.3)
 
 
 def scheduled(text):

@@ -51,6 +51,17 @@ def test_a_curve_comes_from_requests_that_shared_a_worker(tmp_path):
     assert median(found.service.numbers) == pytest.approx(2.0, rel=0.02)
 
 
+def test_the_wait_for_a_balancers_worker_is_no_overhead_where_its_server_reports_its_own_queue(tmp_path):
+    """All wait for the start of the only worker; the server's queue is empty, as behind this project's transcriber."""
+    one = scenario("1", workers_min=0, workers_max=1, scaler_value=4, **BALANCER)
+    folder = written(tmp_path, one, stages.parse("burst 20"))
+    about = run_json.read(folder)
+    run_json.write(folder, about | {"target": {"kind": "balancer"}})
+    rows = [replace(row, queue_s=0.001) for row in fit.read_attempts(folder / "attempts.csv")]
+    (folder / "attempts.csv").write_text("".join([HEADER, *map(row_line, rows)]), encoding="utf-8")
+    assert fit.fit(folder, 4).overhead_s == 0.0
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_jobs_that_are_taken_together_do_not_bend_a_flat_curve(tmp_path, seed):
     """Times vary by themselves and not with the jobs beside: the shortest of a batch is not the one that began first."""

@@ -7,7 +7,7 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -100,8 +100,12 @@ def fit(folder: Path, per_worker: int = 1, most_rows: int | None = None) -> Fit:
     kind = "QUEUE" if (about.get("target") or {}).get("kind") == "queue" else "LOAD_BALANCER"
     read = islice(read_attempts(folder / "attempts.csv"), most_rows)
     rows = [row for row in read if row.outcome == "ok" and row.phase != "warm-up"]
+    target = about.get("target") or {}
     # Only RunPod's balancer keeps a place for longer than its request.
-    slot_s = Platform().slot_s if (about.get("target") or {}).get("kind") == "balancer" else 0.0
+    slot_s = Platform().slot_s if target.get("kind") == "balancer" else 0.0
+    if slot_s and not target.get("simulated"):
+        # The queue delay is that of the worker's own server: the time for which RunPod held the request is not in it.
+        rows = [replace(row, queue_s=None) for row in rows]
     served = [*_told(rows), *_inferred([row for row in rows if row.execution_s is None], per_worker, slot_s)]
     if len(served) < LEAST:
         raise FitError(
