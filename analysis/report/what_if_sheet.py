@@ -18,6 +18,8 @@ from ..text.sheet import Sheet
 from .setting_moves import Moves, moves
 
 TITLE = "What if"
+# A smaller difference between workers would be shown as none.
+LEAST_SPREAD = 0.005
 OPTIONS = {
     "workers_min": "--workers-min",
     "workers_max": "--workers-max",
@@ -112,7 +114,8 @@ def _count(of: Range) -> str:
 def _remark(of: WhatIf) -> str:
     runs, load = len(of.predictions[0][1].runs), of.load
     part = "" if load.requests == load.planned else f" Of the first {load.requests:,} of {plural(load.planned, 'request')}."
-    apart = f"Workers differ by ±{percent(of.spread)}, {'as measured' if of.spread_measured else 'assumed'}"
+    differ = f"differ by ±{percent(of.spread)}" if of.spread >= LEAST_SPREAD else "do not differ"
+    apart = f"Workers {differ}, {'as measured' if of.spread_measured else 'assumed'}"
     loop = " A closed loop sends more where answers come sooner: compare P95 and ok per second." if load.closed else ""
     left = " ".join(_left_out(one) for one in of.alternatives if one.prediction is None)
     return (

@@ -111,19 +111,27 @@ def _estimate(of: Diagnosis, load: Calibration) -> Estimate:
 
 
 def _before(of: Diagnosis, load: Calibration, ahead: Estimate) -> Iterator[str]:
-    count = sum(int(stage.expected) for stage in load.stages)
     yield f"Endpoint  {of.address.url}: {of.kind}"
-    yield f"Sends     {count} requests: {text(load.stages)}"
+    yield f"Sends     {_requests(load)}"
     yield f"Estimate  {ahead.text}"
     if of.paid and not of.price:
         yield "Price     unknown: give it with --price, as in --price 4090 or --price 0.00031 (USD per second)"
+
+
+def _requests(load: Calibration) -> str:
+    """How many, and how they are sent."""
+    counts = {stage.name: int(stage.expected) for stage in load.stages}
+    how = {calibration.COLD: "to an endpoint without workers", calibration.ALONE: "one after the other"}
+    together = f"with {load.at_a_time} at a time"
+    return f"{sum(counts.values())} requests: " + ", ".join(f"{count} {how.get(name, together)}" for name, count in counts.items())
 
 
 def await_no_worker(of: Diagnosis, load: Calibration) -> None:
     """Waits for the idle time-out of workers that are up, so that the first request meets a cold start. They are billed either way."""
     found, until_s = of.found, time.monotonic() + STOP_S + float(load.settings.get("idle_timeout_s") or 0.0)
     if load.starts and _up(found):
-        print(f"Waiting until {_up(found)} worker(s) have stopped, for a cold start (Ctrl-C: nothing is sent)", flush=True)
+        up = "the worker that is up has" if _up(found) == 1 else f"the {_up(found)} workers that are up have"
+        print(f"Waiting until {up} stopped, for a cold start (Ctrl-C: nothing is sent)", flush=True)
     while load.starts and _up(found) and time.monotonic() < until_s:
         time.sleep(LOOK_S)
         found = survey(of.address, of.key)

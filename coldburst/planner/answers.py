@@ -33,7 +33,7 @@ def predicted(question: Question, one: Prediction) -> str:
     """The answer of ``predict``."""
     scenario = question.scenario
     head = (
-        f"P95 {_seconds(one['p95_s'])}, P50 {_seconds(one['p50_s'])}; {one['ok'].median:,.0f} of {one.planned:,.0f} requests ok"
+        f"P95 {_seconds(one['p95_s'])}, P50 {_seconds(one['p50_s'])}; {one['ok'].median:,.0f} of {_count(one.planned, 'request')} ok"
         f"{_timeouts(one)}; {_cost(one)}."
     )
     rows = [
@@ -51,25 +51,37 @@ def swept(question: Question, rated: Sequence[Rated], axes: Sequence[str], objec
     ordered = sorted(rated, key=lambda one: (one.cost, one.prediction["p95_s"].median))
     useful = _useful(ordered)
     rows = [_setting_row(one, axes, objectives, "*" if one in useful else "") for one in ordered]
-    head = f"{len(rated)} settings; * marks those that no other one beats in both cost and P95."
+    head = f"{_count(len(rated), 'setting')}; * marks those that no other one beats in both cost and P95."
     if objectives:
         holding = [one for one in ordered if one.holds]
-        cheapest = f"the cheapest of them: {_setting(holding[0].prediction.scenario, axes)}" if holding else "see recommend for what binds"
-        head += f" {len(holding)} meet {_objectives(objectives)} in nine of ten runs; {cheapest}."
-    return "\n".join([head, "", *_table(_header(axes, objectives), rows), "", *_basis(question, len(ordered[0].prediction.runs))])
+        said = f"{_objectives(objectives)} in nine of ten runs"
+        if holding:
+            many = f"{len(holding)} meet" if len(holding) > 1 else "1 meets"
+            head += f" {many} {said}; the cheapest: {_setting(holding[0].prediction.scenario, axes)}."
+        else:
+            head += f" None meets {said}: coldburst plan recommend says which limit binds."
+    return "\n".join(
+        [
+            head,
+            "",
+            *_settings(question, axes, objectives, rows),
+            "",
+            *_basis(question, len(ordered[0].prediction.runs)),
+        ]
+    )
 
 
 def recommended(question: Question, found: Recommendation, objectives: Sequence[Objective]) -> str:
     """The answer of ``recommend``."""
     said = _objectives(objectives)
     if found.best is None:
-        head = f"None of {found.tried} settings meets {said} in nine of ten runs. {found.limit}."
+        head = f"None of {_count(found.tried, 'setting')} meets {said} in nine of ten runs. {found.limit}."
         shown = found.verified or found.closest
     else:
         best = found.best.prediction
         head = (
-            f"{_setting(best.scenario, SETTINGS)}: the cheapest of {found.tried} settings that meets {said}, in "
-            f"{found.best.met:.0%} of {len(best.runs)} simulated runs. P95 {_seconds(best['p95_s'])}; {_cost(best)}."
+            f"{_setting(best.scenario, SETTINGS)}: the cheapest of {_count(found.tried, 'setting')} that meets {said}, in "
+            f"{found.best.met:.0%} of {_count(len(best.runs), 'simulated run')}. P95 {_seconds(best['p95_s'])}; {_cost(best)}."
         )
         shown = (found.best, *found.neighbours)
     axes = [name for name in ("workers_min", "workers_max", "idle_timeout_s", "concurrency", "scaler_value") if _differ(shown, name)]
@@ -77,7 +89,7 @@ def recommended(question: Question, found: Recommendation, objectives: Sequence[
     note = ["", "One step away from it, with the same arrivals:"] if found.best else []
     runs = len(shown[0].prediction.runs) if shown else 0
     standby = _standby(found.best.prediction.scenario) if found.best else []
-    return "\n".join([head, *note, "", *_table(_header(axes, objectives), rows), "", *standby, *_basis(question, runs)])
+    return "\n".join([head, *note, "", *_settings(question, axes, objectives, rows), "", *standby, *_basis(question, runs)])
 
 
 def rates(question: Question, found: Sequence[tuple[float, Prediction]]) -> str:
@@ -115,8 +127,8 @@ def workers(question: Question, rate_per_s: float, found: Sequence[Rated], objec
     scenario = question.scenario
     alone_s = scenario.service.mean_s * scenario.curve.factor(scenario.concurrency) / scenario.concurrency
     head = (
-        f"{count} workers that are always on carry {rate_per_s:g}/s within {_objectives(objectives)} in {best.met:.0%} of "
-        f"{len(best.prediction.runs)} simulated runs: P95 {_seconds(best.prediction['p95_s'])}."
+        f"{_count(count, 'worker')} always on {'carries' if count == 1 else 'carry'} {rate_per_s:g}/s within {_objectives(objectives)} in "
+        f"{best.met:.0%} of {_count(len(best.prediction.runs), 'simulated run')}: P95 {_seconds(best.prediction['p95_s'])}."
     )
     rows = [_setting_row(one, ("workers_max",), objectives, "<" if one is best else "") for one in found]
     wait_s = theory.mgc_wait_s(rate_per_s, alone_s, scenario.service.variance * (alone_s / scenario.service.mean_s) ** 2, count)
@@ -124,10 +136,11 @@ def workers(question: Question, rate_per_s: float, found: Sequence[Rated], objec
     notes = [
         f"Little's law: {rate_per_s:g}/s x {alone_s:.3g} s of a worker = {rate_per_s * alone_s:.3g} workers busy on average, "
         f"{theory.utilisation(rate_per_s, alone_s, count):.0%} of {count}.",
-        f"Erlang C, which knows neither the platform nor how times vary, gives P95 {figure_text(textbook)} s for {count} workers.",
+        "Erlang C, which knows neither the platform nor how times vary, gives "
+        f"P95 {figure_text(textbook)} s for {_count(count, 'worker')}.",
         f"With the variance of these times (M/G/c) the mean wait is {figure_text(wait_s)} s.",
     ]
-    return "\n".join([head, "", *_table(_header(("workers_max",), objectives), rows), "", *notes, *_basis(question, 0)])
+    return "\n".join([head, "", *_settings(question, ("workers_max",), objectives, rows), "", *notes, *_basis(question, 0)])
 
 
 def idle(question: Question, rate_per_s: float, found: Sequence[Prediction]) -> str:
@@ -181,21 +194,22 @@ def _useful(ordered: Sequence[Rated]) -> list[Rated]:
     return found
 
 
-def _header(axes: Sequence[str], objectives: Sequence[Objective]) -> tuple[str, ...]:
-    met = ("met",) if objectives else ()
-    return (*(SHORT[name] for name in axes), "P50", "P95", "not ok", "worker-s", "USD", *met, "")
+def _settings(question: Question, axes: Sequence[str], objectives: Sequence[Objective], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The table of settings, with USD if the price is known."""
+    usd, met = (("USD",) if question.scenario.usd_per_s else ()), (("met",) if objectives else ())
+    return _table((*(SHORT[name] for name in axes), "P50", "P95", "not ok", "worker-seconds", *usd, *met, ""), rows)
 
 
 def _setting_row(one: Rated, axes: Sequence[str], objectives: Sequence[Objective], mark: str) -> tuple[str, ...]:
     figures, settings = one.prediction, one.prediction.scenario.settings
-    usd = figures["usd"].median
+    usd = (figure_text(figures["usd"].median),) if figures.scenario.usd_per_s else ()
     return (
         *(_plain(settings[name]) for name in axes),
         _seconds(figures["p50_s"]),
         _seconds(figures["p95_s"]),
         f"{figures['not_ok'].median:,.0f}",
         f"{figures['worker_s'].median:,.0f}",
-        figure_text(usd) if usd else "-",
+        *usd,
         *((f"{one.met:.0%}",) if objectives else ()),
         mark,
     )
@@ -231,6 +245,10 @@ def _range(found: Range, write: Callable[[float], str] = figure_text) -> str:
         return "none"
     shown = [write(value) for value in (found.median, found.low, found.high)]
     return shown[0] if shown[1] == shown[2] else f"{shown[0]} ({shown[1]} to {shown[2]})"
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:,.0f} {noun}{'' if round(number) == 1 else 's'}"
 
 
 def _whole(value: float) -> str:
@@ -290,9 +308,7 @@ def _sanity(question: Question) -> list[str]:
 
 
 def _basis(question: Question, runs: int) -> list[str]:
-    said = "; ".join(f"{name}: {text}" for name, text in question.sources)
-    counted = f"{ranges_text(runs)} " if runs else ""
-    return [f"{counted}It rests on: {said}."]
+    return [*([ranges_text(runs)] if runs else []), "It rests on:", *_lines(question.sources)]
 
 
 def _lines(rows: Sequence[tuple[str, str]]) -> list[str]:

@@ -155,11 +155,16 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
     sources = (
         ("service", source),
         ("start of a worker", start_source),
-        ("workers differ", f"±{spread:.0%}" + (", measured" if measured_spread else ", assumed" if asked.spread is None else "")),
+        ("workers differ", spread_text(spread) + (", measured" if measured_spread else ", assumed" if asked.spread is None else "")),
         *((("other settings", "those of the run"),) if present else ()),
         ("platform", "its default parameters" + _but(platform)),
     )
     return Question(scenario, traffic(asked, about), sources)
+
+
+def spread_text(spread: float) -> str:
+    """How much workers differ, in words."""
+    return f"by ±{spread:.0%}" if spread >= 0.005 else "by less than 1%"
 
 
 def _platform(settings: Sequence[str], usual: Mapping[str, Any]) -> Platform:

@@ -154,6 +154,8 @@ def _error(measured: Measured, one: Prediction) -> float:
 def _times(of: Any) -> str:
     if of.form != "measured":
         return f"{of} s"
+    if len(of.numbers) == 1:
+        return f"{of.numbers[0]:.3g} s (n = 1)"
     return f"median {median(of.numbers):.3g} s, {of.numbers[0]:.3g} to {of.numbers[-1]:.3g} s (n = {len(of.numbers)})"
 
 

@@ -30,6 +30,8 @@ def figure_text(value: float) -> str:
 
 def ranges_text(runs: int) -> str:
     """What the ranges of so many simulated runs are, as a sentence."""
+    if runs == 1:
+        return "Predicted, by one simulated run, which gives no ranges."
     level = (runs - 1) / (runs + 1)
     if level >= LEVEL:
         return f"Predicted, by {runs:,} simulated runs: 9 of 10 real ones should end in these ranges."

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.predict import Figures, Pool, Prediction, figure_text, predict_all
-from coldburst.record.objectives import Objective, objective
+from coldburst.record.objectives import TIMES, Objective, objective
 from coldburst.schedule.stages import Stage
 from coldburst.serverless.errors import PolicyError
 
@@ -232,5 +232,7 @@ def _limit(looked: Collection[Rated], objectives: Sequence[Objective]) -> tuple[
 
     best = min(looked, key=badness)
     value = reached(best, hardest)
-    found = "no setting answers any request" if math.isnan(value) else f"the best that any setting reaches is {figure_text(value)}"
+    unit = " s" if hardest.metric in TIMES else ""
+    text = f"{value:.3%}" if hardest.share else f"{figure_text(value)}{unit}"
+    found = "no setting answers any request" if math.isnan(value) else f"the best that any setting reaches is {text}"
     return f"What binds is {hardest.text}: {found}", best

@@ -26,7 +26,6 @@ from tests.support.transcribers import transcriber
 
 BODY = ("--input", '{"input": {"seq": "{{seq}}"}}')
 MODELLED = ("--worker", "modelled", "--start", "0.3", "--load", "0.3", "--idle-timeout", "60", "--workers-max", "1")
-FOUR = "cold 1 1 at a time, alone 6 1 at a time, together 8 4 at a time"
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +43,7 @@ def test_before_anything_is_sent_it_says_what_it_would_cost(capsys, tmp_path):
     with api() as server:
         code, out, _ = said(capsys, f"{server.url}/v2/demo", "--price", "4090", "--runs", str(tmp_path))
     assert code == 2
-    assert f"Sends     15 requests: {FOUR}" in out
+    assert "Sends     15 requests: 1 to an endpoint without workers, 6 one after the other, 8 with 4 at a time" in out
     assert " USD (likely " in out and "at 3 USD/h a worker (0 to 3 workers; requests of 1 to 30 s: assumed" in out
     assert "Nothing was sent, as it costs money: add --yes" in out
     assert not any(b"/run" in request for request in server.requests) and not list(tmp_path.iterdir())
@@ -87,7 +86,7 @@ def test_the_workers_that_are_up_are_those_with_a_container(monkeypatch, tmp_pat
     looks = [Survey()]
     monkeypatch.setattr(calibrate, "survey", lambda *_: looks.pop())
     calibrate.await_no_worker(of, calibration(of.found.settings))
-    assert not looks and "Waiting until 1 worker(s) have stopped" in capsys.readouterr().out
+    assert not looks and "Waiting until the worker that is up has stopped" in capsys.readouterr().out
 
 
 def coldburst(*words):
@@ -128,7 +127,7 @@ def test_a_balancer_and_a_service_are_calibrated(tmp_path):
         words = ("--path", "/generate", *BODY, "--runs", str(tmp_path))
         done = coldburst("plan", "calibrate", f"{platform.url}/lb/demo", *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Sends     10 requests: cold 1 1 at a time, alone 9 1 at a time" in done.stdout
+    assert "Sends     10 requests: 1 to an endpoint without workers, 9 one after the other" in done.stdout
     assert "Calibrated by 10 answers" in done.stdout and "start of a worker                not seen" not in done.stdout
     with transcriber("--engine", "fixed", "--service-time", "0.2") as service:
         done = coldburst("plan", "calibrate", service.url, "--runs", str(tmp_path))

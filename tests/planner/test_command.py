@@ -39,7 +39,7 @@ def test_predict_says_the_times_and_what_they_rest_on(capsys, tmp_path):
     assert code == 0
     assert out.splitlines()[0].startswith("P95 25.")  # 8 s of start, then three jobs that the SDK takes 6 s apart
     assert "3 of 3 requests ok" in out
-    assert "service: 5 s, as given" in out
+    assert "service            5 s, as given" in out
     data = json.loads(file.read_text())
     assert data["planned"] == 3
     assert data["figures"]["start_s"]["median"] == 8.0
@@ -68,7 +68,7 @@ def test_the_settings_are_those_of_the_run_unless_given(capsys, tmp_path):
     run = burst(tmp_path, workers_max=2)
     code, out, _ = answer(capsys, "predict", "--from", str(run), "--seeds", "3", "--json", str(tmp_path / "a.json"))
     assert code == 0
-    assert "other settings: those of the run" in out
+    assert "other settings     those of the run" in out
     assert json.loads((tmp_path / "a.json").read_text())["settings"]["workers_max"] == 2
     answer(capsys, "predict", "--from", str(run), "--seeds", "3", "--workers-min", "4", "--json", str(tmp_path / "a.json"))
     settings = json.loads((tmp_path / "a.json").read_text())["settings"]
@@ -221,7 +221,7 @@ def test_parameters_of_the_platform_change_the_answer_and_are_named(capsys, tmp_
     assert code == 0
     # The first is taken after 8 s; its place is free 5 s later, and the others have gone by then.
     assert "1 of 3 requests ok, 2 given up by the platform" in out
-    assert "platform: its default parameters but hold_s=10, slot_s=0" in out
+    assert "platform           its default parameters but hold_s=10, slot_s=0" in out
     (folder,) = tmp_path.iterdir()
     assert json.loads((folder / "run.json").read_text())["plan"]["platform"] == {"hold_s": "10", "slot_s": "0"}
     assert "| `hold_s` | 120 |" in answer(capsys, "predict", "--platform", "help")[1]
@@ -251,6 +251,6 @@ def test_a_run_without_a_start_says_what_starts_are_assumed(capsys, tmp_path):
     folder = str(warm(tmp_path))
     code, out, _ = answer(capsys, "predict", "--from", folder, "--seeds", "3")
     assert code == 0
-    assert "start of a worker: 10 to 120 s, assumed, as none started in the run: coldburst run coldstart measures it" in out
+    assert "start of a worker  10 to 120 s, assumed, as none started in the run: coldburst run coldstart measures it" in out
     code, out, _ = answer(capsys, "predict", "--from", folder, "--start", "range:20:60", "--seeds", "3")
-    assert "start of a worker: 20 to 60 s and load 0 s, as given" in out
+    assert "start of a worker  20 to 60 s and load 0 s, as given" in out

@@ -111,8 +111,10 @@ class Distribution:
 
     def __str__(self) -> str:
         if self.form == "measured":
-            low, high = self.numbers[0], self.numbers[-1]
-            return f"{len(self.numbers)} measured values, {low:.3g} to {high:.3g} s, mean {self.mean_s:.3g} s"
+            low, high, count = f"{self.numbers[0]:.3g}", f"{self.numbers[-1]:.3g}", len(self.numbers)
+            if low == high:
+                return f"{low} s ({count} measured)"
+            return f"{count} measured values, {low} to {high} s, mean {self.mean_s:.3g} s"
         if self.form == "range":
             return f"{self.numbers[0]:g} to {self.numbers[1]:g}"
         numbers = ":".join(f"{number:g}" for number in self.numbers)
