@@ -56,8 +56,8 @@ def swept(question: Question, rated: Sequence[Rated], axes: Sequence[str], objec
         holding = [one for one in ordered if one.holds]
         said = f"{_objectives(objectives)} in nine of ten runs"
         if holding:
-            many = f"{len(holding)} meet" if len(holding) > 1 else "1 meets"
-            head += f" {many} {said}; the cheapest: {_setting(holding[0].prediction.scenario, axes)}."
+            cheapest = _setting(holding[0].prediction.scenario, axes)
+            head += f" 1 meets {said}: {cheapest}." if len(holding) == 1 else f" {len(holding)} meet {said}; the cheapest: {cheapest}."
         else:
             head += f" None meets {said}: coldburst plan recommend says which limit binds."
     return "\n".join(
