@@ -174,7 +174,7 @@ def _price(of: Diagnosis) -> str:
 
 def _request(of: Diagnosis, seen: Anatomy | None) -> str:
     if seen is None:
-        return f"not sent, as it costs money{_first_cost(of)}: add --yes to see where its time goes"
+        return f"not sent, as it costs money{_first_cost(of)}; --yes sends it and shows where its time goes"
     said = f"{seen.text}{f' (worker {seen.worker_id})' if seen.worker_id else ''}"
     if seen.outcome == "ok":
         return said
@@ -183,7 +183,7 @@ def _request(of: Diagnosis, seen: Anatomy | None) -> str:
 
 def _first_cost(of: Diagnosis) -> str:
     one = estimate(parse("burst 1"), of.found.settings, of.price.usd_per_s, client=Client()) if of.price else None
-    return f", {one.money}" if one else ""
+    return f": {one.money}" if one else ""
 
 
 def _ahead(seen: Anatomy | None, ahead: Estimate | None) -> str:

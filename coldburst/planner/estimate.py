@@ -162,10 +162,17 @@ def _policy(settings: Mapping[str, Any]) -> Policy:
 
 
 def _basis(assumed: Sequence[Assumed], policy: Policy, known: Known | None) -> str:
-    measured = f"half to twice what {known.source} took" if known else ""
-    service = f"requests of {assumed[0].service_s:.2g} to {assumed[-1].service_s:.2g} s: {measured if known else 'assumed'}"
-    start = f"starts of {assumed[0].start_s:.3g} to {assumed[-1].start_s:.3g} s: {measured if known and known.start_s else 'assumed'}"
-    return f"{policy.workers_min} to {policy.workers_max} workers; {service}; {start}"
+    requests = f"requests of {_short(assumed[0].service_s)} to {_short(assumed[-1].service_s)} s"
+    starts = f"starts of {_short(assumed[0].start_s)} to {_short(assumed[-1].start_s)} s"
+    count = f"{policy.workers_min} to {policy.workers_max} workers"
+    if known is None:
+        return f"{count}; {requests} and {starts}: assumed"
+    took = f"half to twice what {known.source} took"
+    return f"{count}; {requests} and {starts}: {took}" if known.start_s else f"{count}; {requests}: {took}; {starts}: assumed"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 
 def _amount(stages: Sequence[Stage], policy: Policy, assumed: Assumed, client: Client, usd_per_s: float, seed: int) -> Amount:

@@ -44,7 +44,7 @@ def test_before_anything_is_sent_it_says_what_it_would_cost(capsys, tmp_path):
         code, out, _ = said(capsys, f"{server.url}/v2/demo", "--price", "4090", "--runs", str(tmp_path))
     assert code == 2
     assert "Sends     15 requests: 1 to an endpoint without workers, 6 one after the other, 8 with 4 at a time" in out
-    assert " USD (likely " in out and "at 3 USD/h a worker (0 to 3 workers; requests of 1 to 30 s: assumed" in out
+    assert " USD (likely " in out and "at 3 USD/h a worker (0 to 3 workers; requests of 1 to 30 s and starts of 10 to 120 s: assumed" in out
     assert "Nothing was sent, as it costs money: add --yes" in out
     assert not any(b"/run" in request for request in server.requests) and not list(tmp_path.iterdir())
 
