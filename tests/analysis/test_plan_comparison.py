@@ -50,7 +50,7 @@ def test_text_page_and_data_name_what_is_off(planned, tmp_path, capsys):
     code, out, _ = compare(capsys, plan, run)
     assert code == 0
     assert out.startswith("Not as planned: P95 ")
-    assert "What is off: the start of workers: 8 s planned, median 36 s" in out.splitlines()[0]
+    assert "What is off: the start of workers: 8 s planned, 36 s (n = 1) in the run" in out.splitlines()[0]
     folder = run / f"compare-{plan.name}"
     data = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
     assert (data["plan"], data["run"], data["held"], data["off"][0]) == (plan.name, run.name, False, "start")
