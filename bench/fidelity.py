@@ -324,8 +324,8 @@ NOTES = {
     "CR, cold starts": "By construction: starts are drawn from the trace's percentiles. This tests the draws, and the way from a start\n"
     "to a job's delay.",
     f"GP18, 4 jobs of 5 s at concurrency 4, hand_over_s {HAND_OVER_S:g}": "The trace's worker has SDK 1.7.6, which begins jobs\n"
-    "together only if they come together. That SDK, unmodified, in the emulator: 5.2 s in all, 10 s without `hand_over_s`. In the\n"
-    "trace's first burst, soon after another job, 3 of the 4 began together, and so they do in the emulator (10.2 s).",
+    "together only if they come together. That SDK, unmodified, in the emulator: 5.4 s in all, 10 s without `hand_over_s`. In the\n"
+    "trace's first burst, soon after another job, 3 of the 4 began together, and so they do in the emulator (10.4 s).",
     "GP13, QUEUE_DELAY": "Not fitted. The trace stayed at two workers; the model adds the third.",
 }
 

@@ -19,11 +19,13 @@ from coldburst.emulator.settings.endpoint_specs import EmulatorOptions, Endpoint
 from coldburst.emulator.truth_log import TruthLog, WallClock
 from coldburst.emulator.webhooks import Webhooks
 from coldburst.emulator.workers.backend import WorkerBackend
+from coldburst.randomness import stream
 from coldburst.serverless.actions import Action, Changed, Cut, Ended, Forward, GiveUp, Streamed
 from coldburst.serverless.endpoint import Endpoint
 from coldburst.serverless.errors import RequestRefusedError, short_repr
 from coldburst.serverless.job import TERMINAL_STATES, Job
 from coldburst.serverless.platform_parameters import Platform
+from coldburst.serverless.quantiles import draw
 from coldburst.serverless.simulation.driver import WorkerResult
 
 LONGEST_S = 3600.0
@@ -49,6 +51,7 @@ class HostedEndpoint:
         self.core = Endpoint(spec.policy, spec.platform, now=clock.now(), seed=seed, name=spec.name, price_per_s=spec.price_per_s)
         self.backend: WorkerBackend
         self.faults = FaultInjector(self, seed)
+        self._reports = stream(seed, "report")
         self.version = 1
         self.releases: list[tuple[int, float, list[dict[str, Any]]]] = [(1, clock.now(), [])]
         self.changing_until_s = -math.inf
@@ -68,6 +71,10 @@ class HostedEndpoint:
     def name(self) -> str:
         """The endpoint's id."""
         return self.spec.name
+
+    def report_s(self) -> float:
+        """How long the next result of a worker process is on its way."""
+        return draw(self.platform.report_s, self._reports)
 
     @property
     def is_queue(self) -> bool:

@@ -94,7 +94,7 @@ class Platform:
         "from a job's arrival at a waiting worker to its hand-over, together with jobs that come meanwhile",
     )
     report_s: float | Quantiles = _of(
-        REPORT, "measured", "GP16, GP13, GP18: 0.09, 0.15, 0.22 to 0.32", "s", "from a modelled worker's end of a job to its report"
+        REPORT, "measured", "GP16, GP13, GP18: 0.09, 0.15, 0.22 to 0.32", "s", "from a worker's end of a job to its report"
     )
     keep_s: float = _of(1800.0, "unverified", "not published", "s", "how long FlashBoot caches a worker")
     init_limit_s: float = _of(420.0, "documented", "RUNPOD_INIT_TIMEOUT", "s", "a worker that starts for longer is unhealthy")

@@ -61,6 +61,8 @@ async def _done(endpoint: HostedEndpoint, polls: LongPolls, request: web.BaseReq
         body = content(await body_of(endpoint, request, _max_bytes(endpoint, job_id)), "the result")
     except HttpError as error:
         refused, body = error, {}
+    if body.get("status") != "IN_PROGRESS":
+        await asyncio.sleep(endpoint.report_s())
     known = endpoint.core.done(worker_id, job_id, body, endpoint.now())
     endpoint.pump()
     if refused:
