@@ -108,7 +108,7 @@ def judge_cold_starts(
       took longer than others because a model loads in it
     """
     placed = _placed(attempts)
-    starts = starts if listed is None else _with_unlisted(starts, placed, listed)
+    starts = starts if listed is None else _with_unlisted(_with_ages(starts, listed), placed, listed)
     reported = (attempts["queue_s"].notna() | attempts["execution_s"].notna()).to_numpy()
     found = _hand_overs(placed, starts)
     limits = Limits(cold_after_s, SLACK_S, listed is not None, None if listed is None else listed.per_worker)
@@ -219,6 +219,12 @@ def _wait(attempts: pd.DataFrame, placed: PlacedAttempts, firsts: FirstWaits) ->
     estimate = np.where(attempts["execution_s"].isna().to_numpy()[untold], firsts.wait_s[untold], by_execution)
     wait_s[untold] = np.where(placed.answered[untold], estimate, np.nan)
     return wait_s
+
+
+def _with_ages(starts: pd.DataFrame, listed: WorkerList) -> pd.DataFrame:
+    """``starts`` with their seconds to the millisecond where the list tells the containers' starts."""
+    told = zip(starts["worker_id"], starts["at_s"], starts["seconds"], strict=True)
+    return starts.assign(seconds=pd.Series([listed.age_s(*one) for one in told], starts.index, dtype="float64"))
 
 
 def _with_unlisted(starts: pd.DataFrame, placed: PlacedAttempts, listed: WorkerList) -> pd.DataFrame:

@@ -93,6 +93,11 @@ class WorkerList:
         """For each time the place of the last poll up to it, or -1."""
         return np.searchsorted(self.polls_s, at_s, side="right") - 1
 
+    def age_s(self, worker_id: str, at_s: float, whole_s: float) -> float:
+        """How long the container ran at a poll: by its start, if the age in whole seconds (and a half) agrees, else ``whole_s``."""
+        ages = [at_s - span.start_s for span in self._spans.get(worker_id, ())]
+        return next((age_s for age_s in ages if abs(age_s - whole_s) <= WHOLE_SECONDS_S / 2), whole_s)
+
     def served(self, worker_id: str) -> Flags:
         """For each poll, whether it showed the worker ready in a container."""
         shown = np.zeros(len(self.polls_s), dtype=bool)

@@ -2,7 +2,8 @@
 
 Worker starts are the events ``worker_ready``. The worker list is polled, so an event has the time of the *poll* that first showed the
 worker ready. ``from_s`` is the earliest time at which it can have become ready: the poll before (its row in endpoint.csv), or the
-worker's start if that is later. The list has the uptime in whole seconds, so half a second is added.
+worker's start if that is later. The event has the uptime in whole seconds, so half a second is added; ``cold_start_rule`` takes the
+container's own start where that is known.
 """
 
 from __future__ import annotations

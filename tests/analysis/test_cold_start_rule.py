@@ -11,6 +11,7 @@ from analysis.runs.load import load
 from analysis.tables import cold_starts
 from analysis.tables.cold_start_rule import COLD_AFTER_S, judge_cold_starts
 from analysis.tables.run_tables import Tables
+from analysis.tables.worker_list import worker_list
 from analysis.tables.worker_starts import worker_starts
 from tests.support.listed_runs import attempts, events, polls, ready
 
@@ -208,6 +209,17 @@ def test_the_wait_of_a_cold_request_in_three_parts():
         assert tuple(found.loc[row, ["scaler_s", "cold_start_s", "hand_over_s"]]) == pytest.approx(known)
         assert sum(known) == pytest.approx(found.loc[row, "wait_s"])
     assert found.loc[2, ["scaler_s", "cold_start_s", "hand_over_s"]].isna().all()
+
+
+def test_a_start_is_timed_from_the_containers_own_start():
+    """Container at 4.154, first job at 8.157, seen at 10.094 with an age of 5 whole seconds: a start of 4.003 s, not of 3.563 s."""
+    rows = attempts({"worker_id": "a", "queue_s": 8.157, "execution_s": 1.0, "done_s": 9.157})
+    span = {"worker_id": "a", "start_s": 4.154, "seen_s": 20.0, "ready_s": 10.094}
+    about = {"platform": {"settings": {"scaler": "QUEUE_DELAY"}, "workers": [span]}}
+    for start_s, took_s in ((4.154, 4.003), (3.0, 3.563)):  # the second by a clock that does not agree with the age
+        list_ = worker_list({"platform": about["platform"] | {"workers": [span | {"start_s": start_s}]}}, polls(8, 10.094, 12))
+        found = judge_cold_starts(rows, worker_starts(events([ready("a", 10.094, 5.0)]), polls(8, 10.094, 12)), COLD_AFTER_S, list_)
+        assert found.starts["cold_start_s"].to_list() == pytest.approx([took_s])
 
 
 # A load balancer tells neither queue delay nor execution time: only the worker, and when the answer was there.
