@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,12 +78,22 @@ def _commonest(values: pd.Series[Any]) -> list[tuple[Any, int]]:
     return [(names[place], int(counts[place])) for place in common[:COMMONEST]]
 
 
+# A status at the beginning, or any other number.
+_NUMBERS = re.compile(r"^(\d{3}\b)|\d+")
+
+
 def commonest_errors(attempts: pd.DataFrame) -> list[tuple[str, str, int]]:
-    """Outcome, error and count of the COMMONEST errors of attempts that were not ok, the most frequent first."""
+    """Outcome, error and count of the COMMONEST errors of attempts that were not ok, the most frequent first.
+
+    Errors that differ in numbers alone (a time, an id; not the status) count as one, and the first of them is shown.
+    """
     failed = attempts.loc[(attempts["outcome"] != "ok").to_numpy(), ["outcome", "error"]]
     failed = failed[failed["error"].notna() & (failed["error"] != "")].astype(str)
-    counts = failed.value_counts(sort=True).head(COMMONEST)
-    return [(str(name[0]), str(name[1]), int(count)) for name, count in zip(counts.index.tolist(), counts.tolist(), strict=True)]
+    alike = failed["error"].drop_duplicates()
+    kinds = failed["error"].map(dict(zip(alike, alike.str.replace(_NUMBERS, lambda found: found[1] or "0", regex=True), strict=True)))
+    found = failed.groupby([failed["outcome"], kinds], sort=False)["error"].agg(["first", "size"]).nlargest(COMMONEST, "size")
+    told = zip(found.index, found["first"], found["size"].tolist(), strict=True)
+    return [(str(key[0]), str(first), count) for key, first, count in told]
 
 
 def cause_words(cause: str) -> str:

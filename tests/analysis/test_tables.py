@@ -12,7 +12,7 @@ from analysis.report.headline import headline
 from analysis.report.report import equation
 from analysis.runs import locust_csv
 from analysis.runs.load import EVENTS, load
-from analysis.tables.attempt_tables import by_outcome, events
+from analysis.tables.attempt_tables import by_outcome, commonest_errors, events
 from analysis.tables.run_tables import Tables
 from analysis.tables.throughput import by_stage
 from analysis.text import number_format
@@ -51,6 +51,14 @@ def test_behind_a_balancer_a_servers_own_queue_is_not_the_wait_for_a_worker(burs
     if cold:
         assert found.requests["wait_s"].to_list() == pytest.approx([6.0, 6.0, 0.0, 0.0])
         assert found.starts["cold_start_s"].to_list() == pytest.approx([5.8], abs=0.3)
+
+
+def test_errors_that_differ_in_numbers_alone_are_one_kind():
+    errors = ["200 without a 'text': 3.9 s", "200 without a 'text': 0.58 s", "", "502: job 17", "500: job 3", "502: job 9", "502: job 4"]
+    rows = pd.DataFrame({"outcome": ["wrong"] * 3 + ["failed"] * 4, "error": errors})
+    found = commonest_errors(rows)
+    assert found == [("failed", "502: job 17", 3), ("wrong", "200 without a 'text': 3.9 s", 2), ("failed", "500: job 3", 1)]
+    assert commonest_errors(rows.head(0)) == []
 
 
 def scheduled(text):
