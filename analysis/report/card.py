@@ -61,7 +61,7 @@ class Card:
 def card(answer: str, tables: Tables, verdict: Verdict, sure: Confidence, found: SweepAnswer | None) -> Card:
     """The card of a run."""
     change = found.decision.change if found else ""
-    step, command = _next(tables.run, verdict, sure)
+    step, command = _next(tables, verdict, sure)
     if tables.run.totals is not None:
         return Card(answer, change, tuple(_of_totals(tables.run)), verdict, sure, "", step, command)
     if found is not None:
@@ -71,8 +71,9 @@ def card(answer: str, tables: Tables, verdict: Verdict, sure: Confidence, found:
     return Card(f"{first.removesuffix('.')}.", second, tuple(_of_run(tables)), verdict, sure, _cost_of_run(tables), step, command)
 
 
-def _next(run: Run, verdict: Verdict, sure: Confidence) -> tuple[str, str]:
-    if verdict.state == "invalid":
+def _next(tables: Tables, verdict: Verdict, sure: Confidence) -> tuple[str, str]:
+    run = tables.run
+    if verdict.state == "invalid" or (run.totals is None and not tables.ledger.counts.get("ok")):
         return AGAIN, ""
     if sure.remedy:
         takes = f" (about {seconds(sure.remedy.duration_s)})" if sure.remedy.duration_s else ""

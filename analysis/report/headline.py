@@ -52,7 +52,8 @@ def _because(outcome: str, causes: pd.DataFrame, count: int) -> str:
     if len(known) == 1 and int(known["requests"].iloc[0]) == count:
         median_s = known["median_s"].iloc[0]
         after = f" after {seconds(float(median_s))}" if outcome in WAITED and pd.notna(median_s) else ""
-        return f"{after} ({one_line(cause_words(known['cause'].iloc[0]))})"
+        words = cause_words(known["cause"].iloc[0])
+        return f"{after} ({one_line(words)})" if words != cause_words(outcome) else after
     parts = [f"{n:,} {one_line(cause_words(cause))}" for cause, n in zip(known["cause"], known["requests"], strict=True)]
     return f" ({', '.join(parts)})" if parts else ""
 

@@ -19,13 +19,12 @@ class ColdRun:
     """Response times of requests answered ok.
 
     Attributes:
-        cold: first requests after scale to zero; ``known_warm`` of them were not cold and are not among them.
+        cold: first requests after scale to zero, without those that are known to have been warm.
         warm: requests to the worker that had started.
     """
 
     cold: TimeSummary
     warm: TimeSummary
-    known_warm: int
 
     @property
     def penalty_s(self) -> float | None:
@@ -45,4 +44,4 @@ def cold_run(of: Tables) -> ColdRun | None:
     first, later = rows[stage.str.fullmatch(COLD_STAGE)], rows[stage.str.fullmatch(WARM_STAGE)]
     was_warm = first["cold"].eq(False).fillna(False)
     cold, warm = (floats(part["response_s"]) for part in (first[~was_warm], later))
-    return ColdRun(time_summary(cold, len(cold)), time_summary(warm, len(warm)), int(was_warm.sum()))
+    return ColdRun(time_summary(cold, len(cold)), time_summary(warm, len(warm)))

@@ -13,7 +13,6 @@ from coldburst.data.parquet import ParquetRows
 from coldburst.data.row import DataError, Origin, Row
 from coldburst.data.sources import CSV, JSONL, PARQUET, CsvRows, Folder, JsonLines, Source
 
-ORDERS = ("rows", "shuffle")
 # Rows and bytes of them that are checked before a run: less than a second of CPU. Later rows are checked when they are due.
 CHECKED_ROWS, CHECKED_BYTES = 20_000, 50_000_000
 # Shuffled rows come from everywhere in the file, so that all of it must be in memory.

@@ -53,6 +53,12 @@ def test_behind_a_balancer_a_servers_own_queue_is_not_the_wait_for_a_worker(burs
         assert found.starts["cold_start_s"].to_list() == pytest.approx([5.8], abs=0.3)
 
 
+def test_a_cause_of_the_outcomes_own_name_is_not_repeated(burst):
+    rows = burst.run.attempts.assign(outcome="busy", status=503)
+    causes = pd.DataFrame({"kind": "busy", "seq": rows["seq"], "attempt": 1, "cause": "busy"}).reindex(columns=EVENTS)
+    assert "0 of 30 ok (30 busy);" in headline(Tables(replace(burst.run, attempts=rows, events=causes)))
+
+
 def test_errors_that_differ_in_numbers_alone_are_one_kind():
     errors = ["200 without a 'text': 3.9 s", "200 without a 'text': 0.58 s", "", "502: job 17", "500: job 3", "502: job 9", "502: job 4"]
     rows = pd.DataFrame({"outcome": ["wrong"] * 3 + ["failed"] * 4, "error": errors})

@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.report.card import AGAIN, card
+from analysis.report.report import report
 from analysis.runs.load import load
 from analysis.tables.run_tables import Tables
 from analysis.verdict.verdict import judge, lateness_limit_s
@@ -186,6 +188,12 @@ def test_a_run_cut_before_it_measured_anything_is_invalid_for_that_reason(burst,
     found = verdict(burst, {"ended_by": "Ctrl-C"}, **columns)
     assert found.state == "invalid"
     assert found.reasons[0].startswith(reason) and "--host" not in found.reasons[0]
+
+
+@pytest.mark.parametrize(("outcome", "again"), [("failed", True), ("ok", False)])
+def test_a_run_without_an_ok_answer_is_to_be_mended_and_not_compared(burst, outcome, again):
+    found = report(replace(burst, attempts=burst.attempts.assign(outcome=outcome)))
+    assert (card(found.headline, found.tables, found.verdict, found.confidence, None).step == AGAIN) is again
 
 
 def test_one_answer_is_a_measurement(burst):
