@@ -2,10 +2,12 @@
 
     python -m bench.analysis                     # a report of 0.2, 1 and 10 million rows: about ten minutes, 2.5 GB of disk
     python -m bench.analysis --quick             # 0.2 and 1 million rows, about a minute
+    python -m bench.analysis --rows 100000000    # one report of so many rows: hours, 22 GB of disk and as much again below TMPDIR
 
 Each size is a run directory made here: jobs of a queue endpoint with every column filled, twenty endpoint workers that start
-now and then, four stages, six outcomes, one row in a hundred a try again, in the order of their ends. ``python -m analysis report``
-and the bare scan of all columns take turns, each a process of its own. A report begins with libraries and drawings, which no row costs:
+now and then, four stages, six outcomes, one row in a hundred a try again, in the order of their ends. ``python -m analysis report``,
+which makes the Parquet copy, the same again, which reads it, and the bare scan, the largest value of each column by DuckDB on all cores,
+take turns, each a process of its own. A report begins with libraries and drawings, which no row costs:
 so a further row is compared with a further row of the scan. ``write`` is what the tests make their runs with.
 """
 
@@ -21,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.rows import Row, main
+from bench.rows import Row, main, printed
 from coldburst.record import attempt
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +33,7 @@ CPU_LIMIT, MEMORY_LIMIT = 6.0, 700.0
 RATE_PER_S, WORKERS, GENERATORS = 1000, 20, 4
 STAGES = {"ramp": 0.1, "steady": 0.5, "peak": 0.3, "after": 0.1}
 """Share of the requests in each stage."""
+INSTANTS = ("scheduled_s", "sent_s", "first_s", "done_s", "seen_s")
 NAMES = np.array([f"worker{k:08x}" for k in range(WORKERS)], dtype=object)
 BEGIN_S, AWAY_S = 30.0, 10.0
 ROUND_S = BEGIN_S * WORKERS
@@ -49,6 +52,8 @@ ERRORS = {
 EVENT = 50
 """One answer in so many is an event ``queued`` beside the failures, which all are one."""
 BLOCK = 500_000
+PART = 2_000_000
+"""Rows that are made at a time, so that a run of any size can be made."""
 WHOLE = {column.name for column in (*attempt.COLUMNS, *attempt.EVENTS, *attempt.ENDPOINT) if column.kind is int}
 SCAN = """
 import sys, duckdb
@@ -61,15 +66,38 @@ def write(folder: Path, rows: int) -> None:
     """Makes a run directory of so many rows; the same number gives the same files."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(rows)
-    n = rows - rows // AGAIN
-    columns = _attempts(rng, n, rows // AGAIN)
-    order = np.argsort(np.nan_to_num(columns["done_s"], nan=np.inf), kind="stable")
-    columns = {name: values[order] for name, values in columns.items()}
-    _save(folder / "attempts.csv", attempt.COLUMNS, columns)
-    _save(folder / "events.csv", attempt.EVENTS, _events(rng, columns))
-    _save(folder / "generator.csv", attempt.GENERATOR, _generator(rng, n))
-    _save(folder / "endpoint.csv", attempt.ENDPOINT, _endpoint(rng, n))
+    n, first = sum(_requests(part) for part in _parts(rows)), 0
+    for part in _parts(rows):
+        columns = _attempts(rng, _requests(part), part // AGAIN)
+        columns["stage"] = np.array(list(STAGES), dtype=object)[
+            np.searchsorted(np.cumsum(_counts(n)), columns["seq"] + first, side="right")
+        ]
+        order = np.argsort(np.nan_to_num(columns["done_s"], nan=np.inf), kind="stable")
+        columns = {name: values[order] for name, values in columns.items()}
+        tables = {
+            "attempts": (attempt.COLUMNS, columns),
+            "events": (attempt.EVENTS, _events(rng, columns)),
+            "generator": (attempt.GENERATOR, _generator(rng, _requests(part))),
+            "endpoint": (attempt.ENDPOINT, _endpoint(rng, _requests(part))),
+        }
+        for name, (kept, values) in tables.items():
+            _save(folder / f"{name}.csv", kept, _moved(values, first))
+        first += _requests(part)
     (folder / "run.json").write_text(json.dumps(_about(n), indent=2) + "\n", encoding="utf-8")
+
+
+def _parts(rows: int) -> list[int]:
+    return [min(PART, rows - start) for start in range(0, rows, PART)]
+
+
+def _requests(rows: int) -> int:
+    return rows - rows // AGAIN
+
+
+def _moved(columns: dict[str, np.ndarray], first: int) -> dict[str, np.ndarray]:
+    """The rows as those of a run that has sent ``first`` requests before."""
+    by = {"seq": first, "job_id": first} | dict.fromkeys((*INSTANTS, "at_s"), first / RATE_PER_S)
+    return {name: values + by[name] if name in by else values for name, values in columns.items()}
 
 
 def _attempts(rng: np.random.Generator, n: int, again: int) -> dict[str, np.ndarray]:
@@ -96,7 +124,6 @@ def _attempts(rng: np.random.Generator, n: int, again: int) -> dict[str, np.ndar
     columns = {
         "seq": seq,
         "attempt": np.where(first, 1, 2),
-        "stage": np.repeat(list(STAGES), _counts(n)).astype(object)[seq],
         "scheduled_s": scheduled,
         "outcome": outcome,
         "phase": np.full(len(seq), "", dtype=object),
@@ -222,7 +249,7 @@ def _save(path: Path, columns: tuple[attempt.Column, ...], values: dict[str, np.
     unknown = np.full(len(values[names[0]]), np.nan)
     for start in range(0, max(len(values[names[0]]), 1), BLOCK):
         block = pd.DataFrame({name: _column(name, values.get(name, unknown)[start : start + BLOCK]) for name in names})
-        block.to_csv(path, mode="a" if start else "w", header=not start, index=False, lineterminator="\n")
+        block.to_csv(path, mode="a", header=not path.exists(), index=False, lineterminator="\n")
 
 
 def _column(name: str, values: np.ndarray) -> object:
@@ -264,30 +291,52 @@ def cost(*command: str) -> tuple[float, float, float]:
     return wall_s, cpu_s, memory
 
 
+def rounds(folder: Path, size: int, times: int) -> list[tuple[tuple[float, float, float], ...]]:
+    """What a report, the same again, and the scan cost, in turns."""
+    run = folder / f"rows-{size}"
+    write(run, size)
+    found = []
+    for _ in range(times):
+        for copy in run.glob("*.parquet"):
+            copy.unlink()
+        reports = [cost("-m", "analysis", "report", str(run), "--quiet") for _ in range(2)]
+        found.append((*reports, cost("-c", SCAN, str(run / "attempts.csv"))))
+    return found
+
+
+def of_size(size: int, found: list[tuple[tuple[float, float, float], ...]]) -> Iterator[Row]:
+    """The rows of the page for one size."""
+    for k, name in enumerate(("report", "report again")):
+        yield Row(f"{size:,} rows: {name}", tuple(each[k][0] / each[2][0] for each in found), "× scan")
+        yield Row(f"{size:,} rows: {name}, CPU", tuple(each[k][1] / each[2][1] for each in found), "× scan")
+        yield Row(f"{size:,} rows: {name}, seconds", tuple(each[k][0] for each in found), "s")
+    yield Row(f"{size:,} rows: memory", tuple(max(each[k][2] for k in (0, 1)) / 1e6 for each in found), "MB")
+
+
 def rows(quick: bool) -> Iterator[Row]:
     """Reports of each size in turns with the scan, then what a further row costs."""
-    sizes, rounds = (SIZES[:2], 1) if quick else (SIZES, 3)
-    found: dict[int, list[tuple[tuple[float, ...], tuple[float, ...]]]] = {}
+    sizes, times = (SIZES[:2], 1) if quick else (SIZES, 3)
+    found = {}
     with tempfile.TemporaryDirectory() as name:
         for size in sizes:
-            run = Path(name) / f"rows-{size}"
-            write(run, size)
-            csv = str(run / "attempts.csv")
-            found[size] = [(cost("-m", "analysis", "report", str(run), "--quiet"), cost("-c", SCAN, csv)) for _ in range(rounds)]
-            reports = [report for report, _ in found[size]]
-            yield Row(f"{size:,} rows: report", tuple(report[0] / scan[0] for report, scan in found[size]), "× scan")
-            yield Row(f"{size:,} rows: report, seconds", tuple(report[0] for report in reports), "s")
-            yield Row(f"{size:,} rows: memory", tuple(report[2] / 1e6 for report in reports), "MB")
+            found[size] = rounds(Path(name), size, times)
+            yield from of_size(size, found[size])
     few, many = found[sizes[0]], found[sizes[-1]]
-    further = [
-        tuple((late[k] - early[k]) for late, early in zip(more, less, strict=True))
-        for k in (1, 2)
-        for more, less in zip(many, few, strict=True)
-    ]
-    cpu, memory = further[:rounds], further[rounds:]
-    yield Row("CPU of a further row", tuple(report / scan for report, scan in cpu), "× scan", CPU_LIMIT)
-    yield Row("memory of a further row", tuple(report / (sizes[-1] - sizes[0]) for report, _ in memory), "bytes", MEMORY_LIMIT)
+    for k, name in enumerate(("CPU of a further row", "CPU of a further row, again")):
+        further = tuple((late[k][1] - early[k][1]) / (late[2][1] - early[2][1]) for late, early in zip(many, few, strict=True))
+        yield Row(name, further, "× scan", CPU_LIMIT if k == 0 else None)
+    memory = tuple((late[0][2] - early[0][2]) / (sizes[-1] - sizes[0]) for late, early in zip(many, few, strict=True))
+    yield Row("memory of a further row", memory, "bytes", MEMORY_LIMIT)
+
+
+def once(size: int) -> int:
+    """Prints what one report of so many rows costs."""
+    with tempfile.TemporaryDirectory() as name:
+        list(printed(of_size(size, rounds(Path(name), size, 1))))
+    return 0
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--rows"]:
+        sys.exit(once(int(sys.argv[2])))
     sys.exit(main(rows, __doc__))

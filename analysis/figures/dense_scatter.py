@@ -53,7 +53,7 @@ def scatter_data(of: ScatterPoints, names: list[str], dense: list[str]) -> pd.Da
     kept = [_even(of, np.flatnonzero(of.kind == place), room) for place in rare]
     even = not is_steep(of.y)
     many = ~np.isin(of.kind, rare) & ~np.isnan(of.y)
-    cells = _cells(of.x[many], of.y[many], even=even)
+    cells = _cells(of.x, of.y, even=even) if many.all() else _cells(of.x[many], of.y[many], even=even)
     both = pd.concat([cells, _marks(of, names, sizes, np.concatenate([*kept, []]))], ignore_index=True)
     return both.astype({"seq": "Int64", "of_kind": "Int64", "count": "Int64"})
 
@@ -92,7 +92,7 @@ def _edges(values: Floats, cells: int, *, even: bool) -> Floats:
     low, high = min(float(values.min()), 0.0), float(values.max())
     if even:
         return np.linspace(low, high if high > low else low + 1.0, cells + 1)
-    least = float(values[values > 0].min())
+    least = float(np.min(values, where=values > 0, initial=np.inf))
     return np.concatenate([[low], np.geomspace(max(least, high * 1e-6) * (1 - 1e-9), high, cells)])
 
 

@@ -32,7 +32,8 @@ def lateness(tables: Tables) -> Plot | MissingPlot:
         return MissingPlot(name, title, "no request was sent")
     x, at_once = x_positions(rows)
     limit_s, n = lateness_limit_s(tables), int(sent.sum())
-    sample = ScatterPoints(rows.index.to_numpy()[sent], x[sent], late[sent], np.zeros(n, dtype=np.int8))
+    kept = slice(None) if n == len(late) else sent
+    sample = ScatterPoints(rows.index.to_numpy()[kept], x[kept], late[kept], np.zeros(n, dtype=np.int8))
     data = dense_scatter.scatter_data(sample, ["sent"], ["sent"]).rename(columns={"y": "lateness_s"}).drop(columns=["kind", "of_kind"])
     data = data.assign(limit_s=limit_s, at_once=at_once, end_x=float(x.max()))
     caption = f"n = {n:,} requests sent; sent − scheduled − held by the in-flight cap. "

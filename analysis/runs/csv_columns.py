@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from coldburst.lines import one_line
 
 from . import parquet_copy
-from .disk_columns import column_on_disk, is_large, release
+from .disk_columns import is_large, release
 from .parquet_copy import TEXTS, CsvFile, categorical
 
 BLOCK = 1 << 24
@@ -72,8 +72,8 @@ def column_names(path: Path, end: int) -> list[str]:
     return [] if blank else first.split(",")
 
 
-def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, Any]:
-    """Reads the columns of ``dtypes``, all of which must exist, from the first ``end`` bytes into pandas or NumPy arrays.
+def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """The columns of ``dtypes``, all of which must exist, from the first ``end`` bytes: names and pandas or NumPy arrays, one at a time.
 
     A dtype is Int64, Int32, float64, boolean, str or category (sorted). An empty cell is missing, or "" for texts. Bytes that are
     not UTF-8 become U+FFFD, and texts are cut to one line of ERROR_LENGTH characters, as the recorder writes them. Of a large file
@@ -85,9 +85,10 @@ def read_columns(path: Path, end: int, dtypes: Mapping[str, str]) -> dict[str, A
     """
     if end >= parquet_copy.LARGE:
         names = column_names(path, end)
-        return parquet_copy.read_copy(CsvFile(path, names, dtypes, end, lambda: _blocks(path, end, dtypes, parquet_copy.ROWS)))
+        yield from parquet_copy.read_copy(CsvFile(path, names, dtypes, end, lambda: _blocks(path, end, dtypes, parquet_copy.ROWS)))
+        return
     (rows,) = _blocks(path, end, dtypes, None)
-    return {name: _array(rows[name].array, dtype) for name, dtype in dtypes.items()}
+    yield from ((name, _array(rows[name].array, dtype)) for name, dtype in dtypes.items())
 
 
 def _blocks(path: Path, end: int, dtypes: Mapping[str, str], rows: int | None) -> Iterator[pd.DataFrame]:
@@ -105,13 +106,6 @@ def _array(column: Any, dtype: str) -> Any:
         return column.to_numpy() if dtype == "float64" else column
     cells = column if (column.codes >= 0).all() else column.add_categories("").fillna("")  # a short row lacks some
     return categorical(cells.categories, cells.codes, dtype)
-
-
-def reorder(columns: dict[str, Any], order: Any) -> None:
-    """Reorders the rows of ``columns`` one column at a time, to save memory."""
-    for name, column in columns.items():
-        columns[name] = column_on_disk(column.take(order))
-        release()
 
 
 def first_bytes(file: BinaryIO, end: int, errors: str) -> io.TextIOWrapper:

@@ -24,20 +24,6 @@ _MASKED = {"boolean": bool, "Int32": np.int32, "Int64": np.int64}
 _maps: WeakSet[mmap.mmap] = WeakSet()
 
 
-def from_blocks(blocks: Iterable[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    """A column from its blocks; on disk from ROWS_IN_MEMORY on."""
-    parts, rows = list[NDArray[Any]](), 0
-    file: IO[bytes] | None = None
-    for block in blocks:
-        parts.append(np.ascontiguousarray(block, dtype))
-        rows += len(block)
-        if rows >= ROWS_IN_MEMORY:
-            file = file or tempfile.TemporaryFile()  # noqa: SIM115 -- it lives as long as its map
-            _write(file, parts)
-            parts.clear()
-    return np.concatenate([np.empty(0, dtype), *parts]) if file is None else _mapped(file, np.dtype(dtype))
-
-
 def _write(file: IO[bytes], blocks: Iterable[NDArray[Any]]) -> None:
     try:
         for block in blocks:
@@ -64,9 +50,10 @@ def on_disk(values: NDArray[Any]) -> NDArray[Any]:
     """``values`` on disk if they are many, unless they are there already; otherwise the same array."""
     if not is_large(values) or is_mapped(values) or 0 in values.strides:
         return values
-    found = from_blocks((values[start : start + BLOCK] for start in range(0, len(values), BLOCK)), values.dtype)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 -- it lives as long as its map
+    _write(file, (np.ascontiguousarray(values[start : start + BLOCK]) for start in range(0, len(values), BLOCK)))
     release()
-    return found
+    return _mapped(file, values.dtype)
 
 
 def unknown(rows: int) -> NDArray[np.float64]:
@@ -79,6 +66,12 @@ def is_mapped(values: Any) -> bool:
     while isinstance(values, np.ndarray):
         values = values.base
     return isinstance(values, mmap.mmap) or (isinstance(values, memoryview) and isinstance(values.obj, mmap.mmap))
+
+
+def in_order(column: Any, places: Any) -> Any:
+    """The values of a pandas array at ``places``, on disk if they are many; None: as they are."""
+    is_alike = isinstance(column, np.ndarray) and 0 in column.strides
+    return column_on_disk(column if places is None or is_alike else column.take(places))
 
 
 def column_on_disk(column: Any) -> Any:
@@ -97,14 +90,6 @@ def column_on_disk(column: Any) -> Any:
 def masked(values: NDArray[Any], missing: NDArray[np.bool_]) -> Any:
     """A pandas array of whole numbers or flags, some of which are missing."""
     return (pd.arrays.BooleanArray if values.dtype == bool else pd.arrays.IntegerArray)(values, missing)
-
-
-def frame_on_disk(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` with its columns on disk if they are many."""
-    if not is_large(frame):
-        return frame
-    columns = {name: column_on_disk(frame[name].array) for name in frame}
-    return pd.DataFrame(columns, frame.index, copy=False)
 
 
 def rows_at(frame: pd.DataFrame, places: Any) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from coldburst.record.attempt import COLUMNS, OUTCOMES
 from . import csv_columns, locust_csv
 from .csv_cells import MOST
 from .csv_columns import Numbers, Places, integers
-from .disk_columns import release
+from .disk_columns import in_order
 from .locust_csv import LocustTotals
 
 EXAMPLE = "runs/20261121-091502-burst"
@@ -132,7 +132,7 @@ def _directory(path: Path) -> Run:
 def _attempts(path: Path, notes: list[str]) -> pd.DataFrame:
     kinds = dict.fromkeys(REPEATED, "category") | dict.fromkeys(SMALL, "Int32")
     dtypes = {name: kinds.get(name, dtype) for name, dtype in ATTEMPTS.items() if name not in UNREAD}
-    columns = _columns(path, dtypes, notes, ("seq", "attempt", "scheduled_s", "outcome"))
+    columns = _columns(path, dtypes, notes, ("seq", "attempt", "scheduled_s", "outcome"), sort=True)
     if columns is None:
         what = "is empty" if path.is_file() else "is missing"
         notes.append(f"attempts.csv {what}: the run was killed before its first row.")
@@ -142,9 +142,6 @@ def _attempts(path: Path, notes: list[str]) -> pd.DataFrame:
         name = one_line(strange[0], 80)
         raise RunError(f"attempts.csv has the unknown outcome {name!r}: a newer version may have written it; update coldburst")
     columns["outcome"] = columns["outcome"].set_categories(list(OUTCOMES))
-    order = sorting_places(columns["seq"], columns["attempt"])
-    if order is not None:
-        csv_columns.reorder(columns, order)
     return pd.DataFrame(columns, copy=False)
 
 
@@ -177,7 +174,10 @@ def _rows(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tuple
     return None if columns is None else pd.DataFrame(columns, copy=False)
 
 
-def _columns(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tuple[str, ...]) -> dict[str, Any] | None:
+def _columns(
+    path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tuple[str, ...], *, sort: bool = False
+) -> dict[str, Any] | None:
+    """The columns, those of many rows on disk; with ``sort`` in the order of ``sorting_places``."""
     if not path.is_file():
         return None
     try:
@@ -189,19 +189,27 @@ def _columns(path: Path, dtypes: Mapping[str, str], notes: list[str], needed: tu
         lost = [name for name in needed if name not in there]
         if lost:
             raise RunError(f"{path} has no column {lost[0]!r}: its first line should begin with '{','.join(list(dtypes)[:4])}'")
-        read = csv_columns.read_columns(path, end, {name: dtype for name, dtype in dtypes.items() if name in there})
+        read = _checked(path, end, {name: dtype for name, dtype in dtypes.items() if name in there}, needed, sort=sort)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, ArithmeticError) as error:
         raise RunError(f"{path} cannot be read: {_why(path, dtypes, error)}") from error
-    holes = [name for name in needed if pd.isna(read[name]).any()]
-    if holes:
-        raise RunError(f"{path} has a row without {holes[0]!r}, which every row needs")
-    for name in (name for name in read if dtypes[name] in ("float64", "Int64")):
-        _bounded(path, name, read[name])
-        release()
     n = len(read[needed[0]])
     return {name: read[name] if name in read else _empty_column(n, dtype) for name, dtype in dtypes.items()}
+
+
+def _checked(path: Path, end: int, dtypes: Mapping[str, str], needed: tuple[str, ...], *, sort: bool) -> dict[str, Any]:
+    read, places = dict[str, Any](), None
+    for name, column in csv_columns.read_columns(path, end, dtypes):
+        if name in needed and pd.isna(column).any():
+            raise RunError(f"{path} has a row without {name!r}, which every row needs")
+        if dtypes[name] in ("float64", "Int64"):
+            _bounded(path, name, column)
+        read[name] = in_order(column, places)
+        if sort and name == "attempt":  # which follows seq
+            places = sorting_places(read["seq"], read["attempt"])
+            read = {key: in_order(column, places) for key, column in read.items()}
+    return read
 
 
 def _why(path: Path, dtypes: Mapping[str, str], error: Exception) -> str:
@@ -247,8 +255,11 @@ def sorting_places(seq: Any, number: Any) -> Places | None:
     if _in_order(seqs, numbers):
         return None
     order = np.argsort(seqs, kind="stable")
-    same = np.diff(seqs[order]) == 0
-    if (same & (np.diff(numbers[order]) < 0)).any():
+    ordered = seqs[order]
+    same = ordered[1:] == ordered[:-1]
+    del ordered  # a column of millions of rows
+    again = np.flatnonzero(same)
+    if (numbers[order[again + 1]] < numbers[order[again]]).any():
         order = np.lexsort((numbers, seqs))
     return np.concatenate([order[:-1][same], order[np.append(~same, True)]])
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from coldburst.lines import one_line
 
-from .disk_columns import from_blocks, masked, on_disk, unknown
+from .disk_columns import masked, unknown
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -33,7 +33,7 @@ TYPES: Mapping[str, str] = {"Int64": "BIGINT", "Int32": "INTEGER", "float64": "D
 # Rows that pandas reads at a time.
 ROWS = 100_000
 # Groups of 2,048 values converted at a time.
-VECTORS = 512
+VECTORS = 64
 # Cells that DuckDB would read, and pandas refuses.
 CHECKED = {
     "DOUBLE": "CASE WHEN isnan({0}) THEN error('not a number') ELSE {0} END",
@@ -65,8 +65,8 @@ class CsvFile:
         return f"{found.st_size} {found.st_mtime_ns} {self.end} {dict(self.dtypes)}"
 
 
-def read_copy(of: CsvFile) -> dict[str, Any]:
-    """The columns as ``read_columns`` has them, from the copy, which is made if there is none of the file's present state.
+def read_copy(of: CsvFile) -> Iterator[tuple[str, Any]]:
+    """The columns as ``read_columns`` has them, one at a time, from the copy, which is made if there is none of the file's present state.
 
     It is not kept in a directory that cannot be written.
 
@@ -81,7 +81,7 @@ def read_copy(of: CsvFile) -> dict[str, Any]:
         try:
             if not _is_copy(database, copy, of.state):
                 copy = _make(database, of, copy if os.access(copy.parent, os.W_OK) else Path(scratch, copy.name))
-            return {name: _column(database, copy, name, dtype) for name, dtype in of.dtypes.items()}
+            yield from ((name, _column(database, copy, name, dtype)) for name, dtype in of.dtypes.items())
         except duckdb.OperationalError as error:
             raise OSError(errno.EIO, one_line(str(error))) from error
 
@@ -140,24 +140,33 @@ def _quoted(text: str) -> str:
 
 
 def _column(database: DuckDBPyConnection, copy: Path, name: str, dtype: str) -> Any:
-    """One column as a pandas or NumPy array, on disk if it is long."""
+    """One column as a pandas or NumPy array."""
     cell, rows = f'"{name}"', f"FROM {_quoted(str(copy))}"
-    if dtype in TEXTS:
-        return _texts(database, cell, rows, dtype)
     n, known = database.execute(f"SELECT count(*), count({cell}) {rows}").fetchone() or (0, 0)
+    if dtype in TEXTS:
+        # DuckDB numbers them.
+        database.execute(f"CREATE OR REPLACE TYPE texts AS ENUM (SELECT DISTINCT coalesce({cell}, '') {rows})")
+        found = [text for (text,) in database.execute("SELECT unnest(enum_range(NULL::texts))::VARCHAR").fetchall()]
+        one = len(found) == 1
+        codes = np.zeros(n, dtype=np.int32) if one else _values(database, f"enum_code(coalesce({cell}, '')::texts) {rows}", n, np.int32)
+        return categorical(found, codes, dtype)
     if dtype == "float64":
-        return from_blocks(_blocks(database, f"SELECT {cell} {rows}"), np.float64) if known else unknown(n)
+        return _values(database, f"{cell} {rows}", n, np.float64) if known else unknown(n)
     kind = np.dtype(dtype.lower() if dtype != "boolean" else bool)
-    missing = from_blocks(_blocks(database, f"SELECT {cell} IS NULL {rows}"), bool) if known < n else np.zeros(n, dtype=bool)
-    return masked(from_blocks(_blocks(database, f"SELECT coalesce({cell}, 0::{TYPES[dtype]}) {rows}"), kind), missing)
+    if known == n:
+        return masked(_values(database, f"{cell} {rows}", n, kind), np.zeros(n, dtype=bool))
+    values = _values(database, f"{cell}::DOUBLE {rows}", n, np.float64)
+    missing = np.isnan(values)
+    values[missing] = 0.0
+    return masked(values.astype(kind), missing)
 
 
-def _texts(database: DuckDBPyConnection, cell: str, rows: str, dtype: str) -> Any:
-    """Texts as ``csv_columns`` has them; a table has one code for each."""
-    database.execute(f"CREATE OR REPLACE TYPE texts AS ENUM (SELECT DISTINCT coalesce({cell}, '') {rows})")
-    found = [name for (name,) in database.execute("SELECT unnest(enum_range(NULL::texts))::VARCHAR").fetchall()]
-    codes = from_blocks(_blocks(database, f"SELECT enum_code(coalesce({cell}, '')::texts)::INTEGER {rows}"), np.int32)
-    return categorical(found, codes, dtype)
+def _values(database: DuckDBPyConnection, rows: str, n: int, dtype: Any) -> NDArray[Any]:
+    found, at, rest = np.empty(n, dtype), 0, database.execute(f"SELECT {rows}")
+    while len(block := rest.fetch_df_chunk(VECTORS)):
+        found[at : at + len(block)] = block.iloc[:, 0].to_numpy()
+        at += len(block)
+    return found
 
 
 def categorical(names: Sequence[str], codes: NDArray[Any], dtype: str) -> Any:
@@ -167,11 +176,5 @@ def categorical(names: Sequence[str], codes: NDArray[Any], dtype: str) -> Any:
     places = {line: place for place, line in enumerate(kept)}
     ranks = np.array([places[line] for line in lines], dtype=np.min_scalar_type(-len(kept) - 1))
     plain = pd.CategoricalDtype(pd.Index(kept, dtype="str"))
-    found = pd.Categorical.from_codes(on_disk(ranks[codes]), dtype=plain, validate=False)
+    found = pd.Categorical.from_codes(ranks[codes], dtype=plain, validate=False)
     return found.astype("str") if dtype == "str" else found
-
-
-def _blocks(database: DuckDBPyConnection, query: str) -> Iterator[NDArray[Any]]:
-    rest = database.execute(query)
-    while len(block := rest.fetch_df_chunk(VECTORS)):
-        yield block.iloc[:, 0].to_numpy()

@@ -89,6 +89,16 @@ def ascending(values: Any) -> Floats:
     return np.sort(_known(values))
 
 
+def nearest(values: Any, percents: Sequence[int]) -> tuple[float, ...]:
+    """Nearest-rank percentiles of ``values`` without NaN; empty if there are none."""
+    known = _known(values)
+    if not len(known):
+        return ()
+    places = [nearest_rank(len(known), percent) - 1 for percent in percents]
+    found = np.partition(known, sorted(set(places)))
+    return tuple(float(found[place]) for place in places)
+
+
 def _known(values: Any) -> Floats:
     plain: Floats = np.asarray(values, dtype=np.float64)
     empty = np.isnan(plain)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from coldburst.record.attempt import OUTCOMES
 
-from ..runs.csv_columns import floats, integers
+from ..runs.csv_columns import Flags, floats, integers
 from ..runs.load import Run
 from ..statistics.percentiles import TimeSummary, ascending, percentile, time_summary
 from .run_tables import Tables, cached_table
@@ -61,14 +61,15 @@ def by_outcome(attempts: pd.DataFrame) -> pd.DataFrame:
     Columns: attempts; first_s and last_s (scheduled_s of the first and last one); statuses and errors, each ``[(value, count), …]``,
     the most frequent first, at most COMMONEST.
     """
-    groups = ((name, attempts.loc[(attempts["outcome"] == name).to_numpy(), ["scheduled_s", "status", "error"]]) for name in OUTCOMES)
-    rows = {name: _outcome(found) for name, found in groups if len(found)}
+    groups = ((name, (attempts["outcome"] == name).to_numpy()) for name in OUTCOMES)
+    rows = {name: _outcome(attempts, within) for name, within in groups if within.any()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["attempts", "first_s", "last_s", "statuses", "errors"])
 
 
-def _outcome(rows: pd.DataFrame) -> tuple[Any, ...]:
-    due = rows["scheduled_s"]
-    return len(rows), float(due.min()), float(due.max()), _commonest(rows["status"]), _commonest(rows["error"])
+def _outcome(attempts: pd.DataFrame, within: Flags) -> tuple[Any, ...]:
+    due = floats(attempts["scheduled_s"])
+    ends = (float(end.reduce(due, where=within, initial=start)) for end, start in ((np.minimum, np.inf), (np.maximum, -np.inf)))
+    return int(within.sum()), *ends, *(_commonest(attempts.loc[within, name]) for name in ("status", "error"))
 
 
 def _commonest(values: pd.Series[Any]) -> list[tuple[Any, int]]:

@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..runs.csv_columns import Flags, Floats, floats
-from ..runs.disk_columns import on_disk
-from ..statistics.percentiles import ascending, nearest_rank
+from ..runs.disk_columns import on_disk, release
+from ..statistics.percentiles import nearest
 from . import balanced_waits
 from .balanced_waits import OUTLIER_IQR, OUTLIER_N, OUTLIER_RATIO, FirstWaits, Life, Limits
 from .worker_list import WorkerList
@@ -120,6 +120,7 @@ def judge_cold_starts(
     judged = ~reported & placed.answered & attempts["cold"].isna().to_numpy()
     by[judged] = np.maximum(firsts.cold[judged], 0)
     unknown[judged] = firsts.cold[judged] == balanced_waits.UNCERTAIN
+    release()
     cold = by > 0
     condition = np.select([cold, unknown, ~reported, wait_s >= cold_after_s], [np.int8(code) for code in (1, 0, 4, 2)], np.int8(3))
     columns = {
@@ -133,6 +134,7 @@ def judge_cold_starts(
         "condition": pd.Categorical.from_codes(condition, dtype=CONDITION_TYPE),
         **_parts(placed, found, starts, cold, Waits(reported, wait_s, load_s)),
     }
+    release()
     exact = ~np.isnan(found.job_s if reported[placed.answered].all() else firsts.ready_s)
     return ColdStartJudgement(pd.DataFrame(columns, attempts.index, copy=False), _timed(starts, found.job_s, exact))
 
@@ -305,9 +307,9 @@ def _loads(rows: pd.DataFrame, attempts: pd.DataFrame, placed: PlacedAttempts, f
     rest, ok = _rest(attempts, placed, found), (rows["outcome"] == "ok").to_numpy(dtype=bool)
     (pace, heard), (all_pace, all_heard) = _pace(rows), _pace(attempts)
     for alike, all_alike in ((heard, all_heard), (~heard, ~all_heard)):
-        usual = ascending(all_pace[rest & all_alike])
-        if len(usual) >= OUTLIER_N:
-            low, middle, high = (usual[nearest_rank(len(usual), p) - 1] for p in (25, 50, 75))
+        usual = all_pace[rest & all_alike]
+        if np.count_nonzero(~np.isnan(usual)) >= OUTLIER_N:
+            low, middle, high = nearest(usual, (25, 50, 75))
             outlier = alike & ok & (pace > high + OUTLIER_IQR * (high - low)) & (pace >= OUTLIER_RATIO * middle)
             load_s = np.where(outlier, floats(rows["execution_s"]) * (1 - middle / np.where(outlier, pace, 1.0)), load_s)
     return load_s

@@ -19,7 +19,7 @@ from coldburst.record.attempt import OUTCOMES
 from coldburst.record.ledger import Ledger
 
 from ..runs.csv_columns import Places, floats, integers
-from ..runs.disk_columns import frame_on_disk, on_disk, release
+from ..runs.disk_columns import on_disk, release
 from ..runs.load import Run, begin_of_last, sorting_places
 from ..statistics.autocorrelation import lag1_autocorrelation
 from ..statistics.percentiles import TimeSummary, time_summary
@@ -63,7 +63,7 @@ class Tables:
     def requests(self) -> pd.DataFrame:
         """See ``requests``; ``cold`` and the columns with it come from ``cold_judgement``."""
         judged = {str(name): column for name, column in self.cold_judgement.items()}
-        return frame_on_disk(requests(self.attempts.assign(**judged)))
+        return requests(self.attempts.assign(**judged))
 
     @cached_property
     def cold_after_s(self) -> float:
@@ -194,19 +194,19 @@ def requests(attempts: pd.DataFrame) -> pd.DataFrame:
     unknown = first_attempt_values(rows, tried, "attempt") != 1
     held_s = on_disk(np.where(unknown, np.nan, held_s)) if unknown.any() else held_s
     lateness_s = first_attempt_values(rows, tried, "sent_s") - scheduled_s
-    lateness_s -= np.where(np.isnan(held_s), 0.0, held_s)
-    lateness_s -= np.nan_to_num(first_attempt_values(rows, tried, "upload_s"))
+    for part_s in (held_s, first_attempt_values(rows, tried, "upload_s")):
+        np.subtract(lateness_s, part_s, out=lateness_s, where=~np.isnan(part_s))
     lateness_s[unknown] = np.nan
-    response_s = done_s - scheduled_s - np.nan_to_num(floats(rows["upload_s"]))
+    lateness_s = on_disk(lateness_s)  # each at once, so that the pages of what it was made of are released
+    upload_s, response_s = floats(rows["upload_s"]), done_s - scheduled_s
+    np.subtract(response_s, upload_s, out=response_s, where=~np.isnan(upload_s))
     response_s[np.isnan(floats(rows["sent_s"]))] = np.nan
-    changed = {"scheduled_s": scheduled_s, "done_s": done_s, "held_s": held_s}
-    return rows.set_index("seq").assign(
-        **{name: values for name, values in changed.items() if not np.shares_memory(values, floats(rows[name]))},
-        tries=attempts_sent(rows, tried),
-        response_s=on_disk(response_s),
-        service_s=on_disk(done_s - floats(rows["sent_s"])),
-        lateness_s=on_disk(lateness_s),
-    )
+    response_s = on_disk(response_s)
+    service_s = on_disk(done_s - floats(rows["sent_s"]))
+    columns = {name: rows[name].array for name in rows if name != "seq"}
+    columns |= {"scheduled_s": scheduled_s, "done_s": done_s, "held_s": held_s, "tries": on_disk(attempts_sent(rows, tried))}
+    columns |= {"response_s": response_s, "service_s": service_s, "lateness_s": lateness_s}
+    return pd.DataFrame(columns, pd.Index(rows["seq"], name="seq"), copy=False)  # assign() would copy
 
 
 def request_times(rows: pd.DataFrame, column: str, policy: str = "ended") -> TimeSummary:

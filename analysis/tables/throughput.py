@@ -13,7 +13,7 @@ from coldburst.lines import one_line
 from ..runs.csv_cells import MOST
 from ..runs.csv_columns import Flags, Floats, floats
 from ..runs.load import Run
-from ..statistics.percentiles import ascending, percentile, time_summary
+from ..statistics.percentiles import nearest, time_summary
 
 
 @dataclass(frozen=True)
@@ -135,14 +135,14 @@ def audio(rows: pd.DataFrame) -> Audio | None:
         np.divide(audio_s, factors, out=factors)
     del audio_s  # a column of millions of rows
     factors[~np.isfinite(factors)] = np.nan
-    factors, wer = ascending(factors), floats(rows["wer"])
+    (half, slow), wer = nearest(factors, (50, 5)) or (None, None), floats(rows["wer"])
     wer = wer[heard & ~np.isnan(wer)]
     return Audio(
         n,
         seconds,
         seconds / span if span else None,
-        percentile(factors, 50).value,
-        percentile(factors, 5).value,
+        half,
+        slow,
         len(wer),
         float(wer.mean()) if len(wer) else None,
         float(wer.max()) if len(wer) else None,

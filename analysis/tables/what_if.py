@@ -12,7 +12,7 @@ from coldburst.record.prices import PriceError
 
 from ..runs.csv_columns import Floats, floats
 from ..runs.load import RUNPOD
-from ..statistics.percentiles import ascending, percentile
+from ..statistics.percentiles import nearest
 from .cost import worker_seconds
 from .price import worker_price
 from .run_tables import Tables, cached_table
@@ -78,12 +78,12 @@ def _measured(of: Tables, found: WhatIf, due_s: Floats, usd_per_s: float) -> Mea
     whole = found.load.requests == found.load.planned
     rows = rows if whole else rows[floats(rows["scheduled_s"]) <= due_s[found.load.requests - 1]]
     ok = rows["outcome"] == "ok"
-    times = ascending(floats(rows.loc[ok, "response_s"]))
+    half, most = nearest(floats(rows.loc[ok, "response_s"]), (50, 95)) or (None, None)
     worker_s = worker_seconds(of) if whole else None
     lasted_s = wall_s(rows)
     return Measured(
-        percentile(times, 50).value,
-        percentile(times, 95).value,
+        half,
+        most,
         int(ok.sum()) / lasted_s if lasted_s else None,
         int((~ok).sum()),
         int(rows["cold"].fillna(False).astype(bool).sum()),

@@ -179,13 +179,17 @@ DTYPES = {"seq": "Int64", "attempt": "Int32", "sent_s": "float64", "cold": "bool
 LINE = "%d,1,0.5,true,ok,steady\n"
 
 
+def columns_of(path, end):
+    return dict(csv_columns.read_columns(path, end, DTYPES))
+
+
 def both(path, monkeypatch):
     """The rows from a Parquet copy, which pandas filled seven rows at a time if DuckDB refuses the file, and all at once."""
     end, _ = csv_columns.whole_lines(path)
-    whole = pd.DataFrame(csv_columns.read_columns(path, end, DTYPES))
+    whole = pd.DataFrame(columns_of(path, end))
     monkeypatch.setattr(parquet_copy, "ROWS", 7)
     monkeypatch.setattr(parquet_copy, "LARGE", 0)
-    return pd.DataFrame(csv_columns.read_columns(path, end, DTYPES)), whole
+    return pd.DataFrame(columns_of(path, end)), whole
 
 
 @pytest.mark.parametrize(
@@ -230,9 +234,9 @@ def test_odd_rows_are_read_or_refused(tmp_path, monkeypatch, odd, known, large):
     path.write_text(f"seq,attempt,sent_s,cold,outcome,stage\n0,1,0.0,,ok,\n{odd}\n", encoding="utf-8")
     if isinstance(known, str):
         with pytest.raises((ValueError, TypeError, ArithmeticError), match=known):
-            csv_columns.read_columns(path, path.stat().st_size, DTYPES)
+            columns_of(path, path.stat().st_size)
     else:
-        rows = pd.DataFrame(csv_columns.read_columns(path, path.stat().st_size, DTYPES))
+        rows = pd.DataFrame(columns_of(path, path.stat().st_size))
         assert rows["sent_s"].iloc[1] == pytest.approx(known, nan_ok=True)
         assert not rows[["outcome", "stage"]].isna().any(axis=None)
 
@@ -285,7 +289,7 @@ def test_a_large_run_gives_the_same_report(tmp_path, monkeypatch):
 def copied(path, monkeypatch, **changes):
     for name, value in changes.items():
         monkeypatch.setattr(parquet_copy, name, value)
-    csv_columns.read_columns(path, csv_columns.whole_lines(path)[0], DTYPES)
+    columns_of(path, csv_columns.whole_lines(path)[0])
     return path.with_suffix(".parquet")
 
 
@@ -313,10 +317,10 @@ def test_a_copy_of_another_state_is_replaced(few, monkeypatch, change):
         os.utime(path, ns=(1, 1))
     else:
         copy.write_bytes(copy.read_bytes()[:99])
-    columns = csv_columns.read_columns(path, path.stat().st_size, DTYPES)
+    columns = columns_of(path, path.stat().st_size)
     assert columns["seq"].tolist() == list(range(4 if change == "rows" else 3))
     monkeypatch.setattr(parquet_copy, "_make", None)
-    assert csv_columns.read_columns(path, path.stat().st_size, DTYPES)["seq"].tolist() == columns["seq"].tolist()
+    assert columns_of(path, path.stat().st_size)["seq"].tolist() == columns["seq"].tolist()
 
 
 def test_a_directory_that_cannot_be_written_gets_no_copy(few, monkeypatch):
