@@ -87,6 +87,19 @@ def run(kind: str, worker: Sequence[str], schedule: str, settings: Mapping[str, 
     return Ran(folders[0], found, asked if asked[0].closed else replay.recorded_arrivals(folders[0], 1.0))
 
 
+def calibrate(kind: str, worker: Sequence[str], settings: Mapping[str, Any], seed: int, place: Path) -> Path:
+    """The directory of a run of ``plan calibrate`` against a new emulator."""
+    runs = Path(tempfile.mkdtemp(dir=place))
+    with emulator(kind, worker, settings, seed) as (host, _):
+        command = [sys.executable, "-m", "coldburst", "plan", "calibrate", host, "--yes", "--runs", str(runs)]
+        command += ["--input", json.dumps(INPUT["input"]), *(("--path", "/generate") if kind == "balancer" else ())]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    folders = [path for path in runs.iterdir() if (path / "run.json").is_file()]
+    if not folders:
+        sys.exit(f"no run: {done.stderr[-2000:]}")
+    return folders[0]
+
+
 def _bill(inside: str, least: int) -> dict[str, float]:
     """The emulator's own bill when the workers above the minimum have stopped."""
     while True:

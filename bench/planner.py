@@ -1,13 +1,14 @@
 """How well plans hold: calibrated from one run on the emulator, they predict other loads and settings; and how often ranges cover.
 
-    python -m bench.planner              # about forty minutes
+    python -m bench.planner              # about an hour
     python -m bench.planner queue sdk    # these parts
-    python -m bench.planner coverage     # simulated cases, five minutes
+    python -m bench.planner coverage     # simulated cases, ten minutes
 
-Over real sockets: queue and balancer (modelled workers), sdk (real processes of the runpod SDK), concurrency and balancer-concurrency
-(calibrated at 1 and 4 at a time on a worker; 2 and 4 are predicted), refusals (requests that a balancer gives up). CALIBRATIONS runs of an
-endpoint calibrate, each case is then run ROUNDS times, and each calibration predicts each run for the arrivals that it had. An error is
-that of the mean over them, since one burst of 30 shows the mean service time to 4 % only, and runs differ as well.
+Over real sockets: queue and balancer (modelled workers), ten and balancer-ten (the same, calibrated by ``plan calibrate``), sdk (real
+processes of the runpod SDK), concurrency and balancer-concurrency (calibrated at 1 and 4 at a time on a worker; 2 and 4 are predicted),
+refusals (requests that a balancer gives up). CALIBRATIONS runs of an endpoint calibrate, each case is then run ROUNDS times, and each
+calibration predicts each run for the arrivals that it had. An error is that of the mean over them, since one burst of 30 shows the mean
+service time to 4 % only, and runs differ as well.
 
 Coverage: a simulated run calibrates, and a run with other seeds is predicted, so the platform is the model's and only the calibration is
 uncertain. Each case has seeds of its own: with the same twenty for all, the range of one held in 70 of 100.
@@ -22,35 +23,41 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from bench.planned_runs import MODELLED, SDK, Ran, run
+from bench.planned_runs import MODELLED, SDK, Ran, calibrate, run
 from coldburst.planner import run_directory
 from coldburst.planner.measured_run import measured_run
 from coldburst.planner.model.distributions import parse
+from coldburst.planner.model.fit import read_attempts
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.model.simulate import simulate
 from coldburst.planner.predict import SEEDS, Figures, figures, predict
 from coldburst.planner.processes import processes
 from coldburst.record import run_json
+from coldburst.record.attempt import HEADER, row_line
 from coldburst.schedule import stages
 from coldburst.schedule.stages import Stage
 from coldburst.serverless.platform_parameters import Platform
 from coldburst.serverless.policy import Policy
 
 NAMES = ("p50_s", "p95_s", "worker_s")
-# Of the median over a part's cases, errors as shares; of each case, requests given up; and of each figure, the share of ranges that hold.
+# Errors as shares: of the median over a part's cases, and of the worst one, whose three runs may be 8 % off by chance. Of each case,
+# requests given up; of each figure, the share of ranges that hold.
 LIMITS: Mapping[str, float] = {"p50_s": 0.09, "p95_s": 0.09, "worker_s": 0.03}
+WORST: Mapping[str, float] = {"p50_s": 0.20, "p95_s": 0.20, "worker_s": 0.06}
 MOST_APART, LEAST_COVERED = 2, 0.85
 CALIBRATIONS, ROUNDS, AT_ONCE, CASES = 4, 3, 4, 100
 # A single case may be lower by two standard errors of a share of so many.
 BY_CHANCE = 2 * (LEAST_COVERED * (1 - LEAST_COVERED) / CASES) ** 0.5
 WORKERS = 4
 CALIBRATION = "burst 30"
+# By ``plan calibrate``, not by a run of a schedule.
+TEN = ""
 SWEEP = "level 40 1 at a time, more 80 4 at a time"
 CURVE = ("--worker", "modelled", "--service-curve", "1:0.8,2:0.96,4:1.4", "--start", "1", "--load", "3")
 LONG = ("--worker", "modelled", "--service-time", "uniform:6:10", "--start", "1", "--load", "3")
@@ -94,8 +101,7 @@ class Part:
     Attributes:
         worker: the emulator's options for its workers.
         settings: of the endpoint.
-        calibration: the schedule that calibrates.
-        apart: settings of the endpoint while it is calibrated.
+        calibration: the schedule that calibrates, or TEN.
     """
 
     kind: str
@@ -103,10 +109,15 @@ class Part:
     settings: Settings
     cases: tuple[Case, ...]
     calibration: str = CALIBRATION
-    apart: Settings = field(default_factory=dict)
 
     def of(self, schedule: str, settings: Settings, place: Path, seed: int) -> Ran:
         return run(self.kind, self.worker, schedule, {**self.settings, **settings}, seed, place)
+
+    def calibrated(self, place: Path, seed: int) -> Scenario:
+        """What a run of its endpoint shows."""
+        if self.calibration == TEN:
+            return measured_run(calibrate(self.kind, self.worker, self.settings, seed, place)).scenario
+        return measured_run(self.of(self.calibration, {}, place, seed).folder).scenario
 
 
 QUEUE: Settings = {"workers_max": WORKERS, "workers_min": 0, "idle_timeout_s": 5}
@@ -114,6 +125,8 @@ BALANCER: Settings = {**QUEUE, "scaler_value": 1}
 SOCKETS: Mapping[str, Part] = {
     "queue": Part("queue", MODELLED, QUEUE, LOADS),
     "balancer": Part("balancer", MODELLED, BALANCER, LOADS),
+    "ten": Part("queue", MODELLED, QUEUE, LOADS, TEN),
+    "balancer-ten": Part("balancer", MODELLED, BALANCER, LOADS, TEN),
     "sdk": Part("queue", SDK, QUEUE, SLOWER),
     "concurrency": Part("queue", CURVE, {**QUEUE, "concurrency": 4, "workers_max": 1}, _others("concurrency"), SWEEP),
     "balancer-concurrency": Part("balancer", CURVE, {**BALANCER, "scaler_value": 4, "workers_max": 1}, _others("scaler_value"), SWEEP),
@@ -127,17 +140,17 @@ def sockets(part: Part) -> bool:
     errors: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         place = Path(folder)
-        begun = list(pool.map(partial(part.of, part.calibration, {}, place), range(1, 1 + CALIBRATIONS)))
-        known = [measured_run(one.folder).scenario for one in begun]
+        known = list(pool.map(partial(part.calibrated, place), range(1, 1 + CALIBRATIONS)))
         asked = [(case, pool.submit(part.of, case[1], case[2], place, 10 + seed)) for case in part.cases for seed in range(ROUNDS)]
         held = True
         for at, case in enumerate(part.cases):
             made = [run.result() for _, run in asked[at * ROUNDS : (at + 1) * ROUNDS]]
             held &= _case(case, known, made, errors)
     for name in NAMES:
-        off = median(map(abs, errors[name]))
-        held &= off <= LIMITS[name]
-        print(f"  {name} is off by {off:.1%} in the median of the cases (limit {LIMITS[name]:.0%})", flush=True)
+        off = [abs(error) for error in errors[name]]
+        held &= median(off) <= LIMITS[name] and max(off) <= WORST[name]
+        print(f"  {name} is off by {median(off):.1%} in the median of the cases (limit {LIMITS[name]:.0%}), ", end="")
+        print(f"{max(off):.1%} in the worst ({WORST[name]:.0%})", flush=True)
     return held
 
 
@@ -145,18 +158,18 @@ def _case(case: Case, known: Sequence[Scenario], made: Sequence[Ran], errors: di
     """Prints one case and adds its errors; where a minimum stays, the bill has no end, and worker-seconds are left out."""
     name, _, settings = case
     pairs = [(ran, predict(one.with_settings(**settings), ran.stages)) for one in known for ran in made]
-    cells, held = [], []
+    cells, inside = [], []
     for figure in (*NAMES, "queue_timeouts"):
         if figure == "worker_s" and settings.get("workers_min"):
             cells.append("–")
             continue
-        truth, said = mean(getattr(ran.figures, figure) for ran, _ in pairs), mean(one[figure].median for _, one in pairs)
-        held += [one[figure].low <= getattr(ran.figures, figure) <= one[figure].high for ran, one in pairs]
+        truth, said = mean(getattr(ran.figures, figure) for ran in made), mean(one[figure].median for _, one in pairs)
+        inside += [one[figure].low <= getattr(ran.figures, figure) <= one[figure].high for ran, one in pairs]
         if figure in NAMES:
             errors[figure].append(said / truth - 1)
             cells.append(f"{truth:.2f} → {said:6.2f} {said / truth - 1:+6.1%}")
     cells.append(f"{truth:.1f} → {said:4.1f}")
-    print(f"{name:36}" + "".join(f"{cell:>26}" for cell in cells) + f"   {sum(held)} of {len(held)}", flush=True)
+    print(f"{name:36}" + "".join(f"{cell:>26}" for cell in cells) + f"   {sum(inside)} of {len(inside)}", flush=True)
     return abs(said - truth) <= MOST_APART
 
 
@@ -202,12 +215,15 @@ def endpoint(kind: str, spread: float) -> Scenario:
 
 
 def calibrated(true: Scenario, seed: int) -> Scenario:
-    """What a simulated run of CALIBRATION shows of the endpoint, with its settings as a real run has them."""
+    """What a simulated run of CALIBRATION shows of the endpoint, with settings and times as a real run has them."""
     with tempfile.TemporaryDirectory() as place:
         folder = run_directory.write(Path(place), true, stages.parse(CALIBRATION), 2_000_000 + seed)
         about = run_json.read(folder)
         names = ("workers_min", "workers_max", "idle_timeout_s", "scaler", "scaler_value", "flashboot")
         run_json.write(folder, about | {"platform": {"settings": {name: getattr(true.policy, name) for name in names}}})
+        if true.policy.kind != "QUEUE":  # whose answers tell no times
+            rows = [replace(row, queue_s=None, execution_s=None) for row in read_attempts(folder / "attempts.csv")]
+            (folder / "attempts.csv").write_text(HEADER + "".join(map(row_line, rows)), encoding="utf-8")
         return measured_run(folder, true.usd_per_s).scenario
 
 

@@ -1,13 +1,13 @@
 """Whether recommended settings do what they were recommended for: in simulated cases, and on the real emulator.
 
-    python -m bench.recommend              # both, ten minutes
+    python -m bench.recommend              # both, fifteen minutes
     python -m bench.recommend simulated    # ten calibrations of each case
     python -m bench.recommend sockets      # one calibration of each case by a run on the emulator
 
 A case is an endpoint, a load and an objective. A run of the endpoint calibrates, and the search of ``plan recommend`` names the cheapest
 setting. Simulated: the endpoint itself, whose parameters only this study knows, has every setting TRUTH times; that shows how often the
 recommended setting meets the objective, whether the next cheaper one does, and what the cheapest one costs that does. Sockets: the emulator
-runs the recommended setting, and the same with a worker less. Exits with 1 if a limit is missed.
+runs the recommended setting with ten seeds, and the same with a worker less. Exits with 1 if a limit is missed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any, NamedTuple
 
 from bench.planned_runs import MODELLED, run
-from bench.planner import BALANCER, CALIBRATION, QUEUE, calibrated, endpoint
+from bench.planner import AT_ONCE, BALANCER, CALIBRATION, QUEUE, calibrated, endpoint
 from coldburst.planner.measured_run import measured_run
 from coldburst.planner.model.scenario import Scenario
 from coldburst.planner.predict import SEEDS, Pool, predict_all
@@ -33,9 +33,9 @@ from coldburst.schedule import stages
 
 Settings = Mapping[str, Any]
 CALIBRATIONS, TRUTH = 10, 40
-# Of ten recommended settings: how many meet the objective in one run, and how many next cheaper ones may; and how much dearer than the
-# cheapest they may be, in the median.
-LEAST_MET, MOST_CHEAPER, MOST_DEARER = 9, 1, 0.05
+# Of ten recommended settings: how many meet the objective in one run, how many next cheaper ones may, and how many cost at most MOST_DEARER
+# more than the cheapest that holds. The others have a worker more: a burst of 30 shows the mean service time to 4 % only.
+LEAST_MET, MOST_CHEAPER, LEAST_CLOSE, MOST_DEARER = 9, 1, 8, 0.05
 # A setting counts as cheaper from this share on: the median cost over TRUTH runs is known to about 1 %.
 CHEAPER = 0.02
 AXES: Mapping[str, Sequence[float]] = {"workers_min": (0, 1, 2, 4), "workers_max": range(1, 9), "idle_timeout_s": (5.0, 30.0)}
@@ -70,16 +70,17 @@ def simulated() -> bool:
         with processes(1000) as pool:
             found = _case(endpoint(kind, 0.0), load, objective, pool)
         met, cheaper = sum(one.met for one in found), sum(one.cheaper_holds for one in found)
-        dearer = median(one.cost for one in found) - 1
-        held &= met >= LEAST_MET and cheaper <= MOST_CHEAPER and dearer <= MOST_DEARER
+        costs = [one.cost - 1 for one in found]
+        close = sum(cost <= MOST_DEARER for cost in costs)
+        held &= met >= LEAST_MET and cheaper <= MOST_CHEAPER and close >= LEAST_CLOSE and mean(costs) <= MOST_DEARER
         often = ", ".join(f"{settings} ({count}×)" for settings, count in Counter(one.settings for one in found).most_common())
         print(f"\n{kind}, {load}, {objective}: {often}")
         least = min(one.share for one in found)
         print(f"  met in the next run by {met} of {len(found)} (limit {LEAST_MET}), in {least:.0%} of runs at least")
         print(f"  the next cheaper setting holds in {cheaper} of {len(found)} (limit {MOST_CHEAPER})")
-        worst = max(one.cost for one in found) - 1
         print(
-            f"  cost against the cheapest that holds: {dearer:+.1%}, at most {worst:+.1%} (limit {MOST_DEARER:.0%})",
+            f"  cost against the cheapest that holds: {mean(costs):+.1%} in the mean, at most {max(costs):+.1%}; "
+            f"{close} of {len(found)} within {MOST_DEARER:.0%} (limit {LEAST_CLOSE})",
             flush=True,
         )
     return held
@@ -108,9 +109,9 @@ def _text(settings: Settings) -> str:
 
 
 def sockets() -> bool:
-    """Prints whether recommended settings meet their objectives on the emulator, and whether those with a worker less do."""
+    """Prints how often settings meet their objectives on the emulator: recommended ones, and those with a worker less."""
     held = True
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         for kind, usual, load, objective in SOCKETS:
             objectives, place = read_objectives(objective), Path(folder)
             send = partial(run, kind, MODELLED)
@@ -121,11 +122,13 @@ def sockets() -> bool:
             asked = {name: best.prediction.scenario.settings[name] for name in AXES}
             most = asked["workers_max"] - 1
             less = asked | {"workers_max": most, "workers_min": min(asked["workers_min"], most)}
-            made = list(pool.map(lambda settings: send(load, {**usual, **settings}, 2, place), (asked, less)))  # noqa: B023
-            met = [all(one.met(value_of(ran.figures, one)) for one in objectives) for ran in made]
-            held &= met == [True, False]
-            p95 = [f"P95 {ran.figures.p95_s:.1f} s, {'met' if one else 'missed'}" for ran, one in zip(made, met, strict=True)]
-            print(f"{kind}, {load}, {objective}: {_text(asked)}: {p95[0]}; a worker less: {p95[1]}", flush=True)
+            print(f"{kind}, {load}, {objective}: {_text(asked)}")
+            for settings, says in ((asked, "recommended"), (less, "a worker less")):
+                runs = [pool.submit(send, load, {**usual, **settings}, 2 + seed, place) for seed in range(CALIBRATIONS)]
+                found = [one.result().figures for one in runs]
+                met = sum(all(one.met(value_of(figures, one)) for one in objectives) for figures in found)
+                held &= met >= LEAST_MET if settings is asked else met <= MOST_CHEAPER
+                print(f"  {says}: met in {met} of {len(found)}, P95 {median(one.p95_s for one in found):.1f} s in the median", flush=True)
     return held
 
 
