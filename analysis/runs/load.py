@@ -23,7 +23,7 @@ from .csv_columns import Numbers, Places, integers
 from .disk_columns import in_order
 from .locust_csv import LocustTotals
 
-EXAMPLE = "runs/20261121-091502-burst"
+EXAMPLE = run_json.EXAMPLE
 _DTYPES: Mapping[type, str] = {int: "Int64", float: "float64", bool: "boolean", str: "str"}
 ATTEMPTS, EVENTS, GENERATOR, ENDPOINT, STAGES = (
     {column.name: _DTYPES[column.kind] for column in columns}

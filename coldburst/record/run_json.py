@@ -14,6 +14,7 @@ from coldburst.lines import one_line
 from coldburst.record.attempt import FORMAT
 
 NAME = "run.json"
+EXAMPLE = "runs/20261121-091502-burst"
 # Largest number in it.
 MOST = 10**15
 # Deepest nesting.
@@ -62,6 +63,8 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     try:
         about = cleaned(json.loads(path.read_text(encoding="utf-8-sig")))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RunJsonError(f"{folder} is not a run: it has no {NAME}; name a run directory, such as {EXAMPLE}") from error
     except OSError as error:
         raise RunJsonError(f"{path} could not be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -145,7 +145,7 @@ def test_idle_weighs_cold_starts_against_idle_time(capsys):
             ("workers", "--service-time", "5", "--rate", "0.5", "--objective", "p95<2s", "--minutes", "2", "--seeds", "2"),
             "4 times what the rate needs, do not meet p95 < 2 s: the P95 is 5.",
         ),
-        (("predict", "--from", "nowhere"), "could not be read"),
+        (("predict", "--from", "nowhere"), "nowhere is not a run: it has no run.json; name a run directory"),
         (("recommend", "--service-time", "5", "--schedule", "burst 3", "--objective", "p95"), "is not METRIC OP VALUE"),
         (("predict", "--from", BURST, "--concurrency", "9", "--workers-max", "3"), "at a time cannot be predicted from it"),
     ],

@@ -54,3 +54,11 @@ def test_what_is_not_complete_is_one_sentence(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(RunJsonError, match="is not complete JSON"):
         run_json.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nothing", "empty", "file"])
+def test_what_is_no_run_is_answered_with_a_right_name(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(RunJsonError, match=f"{name} is not a run: it has no run.json; name a run directory, such as runs/2026"):
+        run_json.read(tmp_path / name)
