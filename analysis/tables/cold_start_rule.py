@@ -340,6 +340,7 @@ def _parts(placed: PlacedAttempts, found: HandOvers, starts: pd.DataFrame, cold:
     parts = (scaler, starting, np.where(reported, rest, rest - loads_s), np.where(loads_s > 0, loads_s, np.nan))
     for name, part in zip(PARTS, parts, strict=True):
         columns[name][rows[known]] = part[known]
+        release()
     loads = rows[~known & (waits.load_s[rows] > 0)]
     for name, value in zip(PARTS, (0.0, 0.0, np.where(waits.reported[loads], waits.wait_s[loads], 0.0), waits.load_s[loads]), strict=True):
         columns[name][loads] = value

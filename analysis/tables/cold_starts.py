@@ -59,7 +59,7 @@ class ColdStarts:
 def cold_starts(of: Tables) -> ColdStarts:
     """The ColdStarts of a run."""
     rows, starts = of.requests, of.starts
-    cold = rows.loc[rows["cold"].fillna(False), ["cold_by", "wait_s", "wait_least_s", "wait_most_s", *PARTS]]
+    cold = rows_at(rows[["cold_by", "wait_s", "wait_least_s", "wait_most_s", *PARTS]], np.flatnonzero(rows["cold"].fillna(False)))
     apart = cold[PARTS[0]].notna()
     bounded = cold[cold["wait_s"].isna() & ~apart]
     during = starts[starts["at_s"] >= 0]
