@@ -13,7 +13,8 @@ from ..tables.burst import BURST, prediction
 from ..tables.cold_runs import ColdRun, cold_run
 from ..tables.cold_starts import cold_starts
 from ..tables.run_tables import Tables
-from ..text.number_format import plural, seconds, seconds_range
+from ..tables.throughput import backlog
+from ..text.number_format import brief, plural, seconds, seconds_range
 
 # Outcomes reported with the time until they came.
 WAITED = ("queue_timeout", "timed_out", "abandoned")
@@ -31,7 +32,7 @@ def headline(tables: Tables) -> str:
     if cold is not None and cold.cold.n:
         return f"{_penalty(cold)} {answered}{others}."
     second = _cold_and_warm(tables) if tables.run.kind in RUNPOD else ""
-    return f"{_asked(tables)}: {answered}{others}; {_speed(tables)}.{second}"
+    return f"{_asked(tables)}: {answered}{others}; {_speed(tables)}.{_behind(tables)}{second}"
 
 
 def _penalty(of: ColdRun) -> str:
@@ -56,6 +57,14 @@ def _because(outcome: str, causes: pd.DataFrame, count: int) -> str:
         return f"{after} ({one_line(words)})" if words != cause_words(outcome) else after
     parts = [f"{n:,} {one_line(cause_words(cause))}" for cause, n in zip(known["cause"], known["requests"], strict=True)]
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _behind(tables: Tables) -> str:
+    found = backlog(tables.run, tables.requests)
+    if found is None:
+        return ""
+    rates = f"{brief(found.arrived_per_s)} arrived and {brief(found.ended_per_s)} ended"
+    return f" It did not keep up: {rates} each second, and {found.unfinished:,} were unfinished when arrivals ended."
 
 
 def _cold_and_warm(tables: Tables) -> str:

@@ -65,6 +65,42 @@ def _offered_per_s(run: Run) -> tuple[float | None, str]:
     return (None, "no number was planned") if count is None else (count / duration_s, "")
 
 
+@dataclass(frozen=True)
+class Backlog:
+    """A service that fell behind: what arrived and ended a second from the first end to the last arrival, and what was unfinished."""
+
+    arrived_per_s: float
+    ended_per_s: float
+    unfinished: int
+
+
+def backlog(run: Run, rows: pd.DataFrame) -> Backlog | None:
+    """How the service fell behind arrivals at a rate; None if it kept up, if too few requests tell, and for bursts and closed loops.
+
+    More must have arrived than ended, by more than two standard deviations of the difference of two Poisson counts, and in the second
+    half of that time too: a queue that a cold start left is being worked off by then.
+    """
+    stages = [stage for stage in planned_stages(run) if stage.get("planned") != 0]
+    if not stages or any(stage.get("closed") or not stage.get("duration_s") for stage in stages):
+        return None
+    sent = rows["sent_s"].notna().to_numpy()
+    due_s, done_s = floats(rows["scheduled_s"])[sent], floats(rows["done_s"])[sent]
+    if not len(due_s) or np.isnan(done_s).all():
+        return None
+    begin_s, end_s = float(np.nanmin(done_s)), float(due_s.max())
+    arrived, ended = _between(due_s, begin_s, end_s), _between(done_s, begin_s, end_s)
+    half_s = (begin_s + end_s) / 2
+    grows = _between(due_s, half_s, end_s) > _between(done_s, half_s, end_s)
+    if end_s <= begin_s or not grows or arrived - ended <= 2 * (arrived + ended) ** 0.5:
+        return None
+    unfinished = len(due_s) - int(np.count_nonzero(done_s <= end_s))
+    return Backlog(arrived / (end_s - begin_s), ended / (end_s - begin_s), unfinished)
+
+
+def _between(times_s: Floats, begin_s: float, end_s: float) -> int:
+    return int(np.count_nonzero((times_s > begin_s) & (times_s <= end_s)))
+
+
 def planned_stages(run: Run) -> list[dict[str, Any]]:
     """The valid stages in run.json: name, planned, duration_s, closed."""
     kinds = {"name": str, "planned": int | None, "duration_s": int | float | None, "closed": bool}

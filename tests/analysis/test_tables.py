@@ -53,6 +53,38 @@ def test_behind_a_balancer_a_servers_own_queue_is_not_the_wait_for_a_worker(burs
         assert found.starts["cold_start_s"].to_list() == pytest.approx([5.8], abs=0.3)
 
 
+def arrivals(of, done_s, **stage):
+    """Requests that came a second apart and ended at these times."""
+    n = len(done_s)
+    due_s = [float(k) for k in range(n)]
+    rows = of.run.attempts.head(n).assign(scheduled_s=due_s, sent_s=due_s, done_s=done_s, response_s=1.0, outcome="ok", cold=False)
+    about = of.run.about | {"planned": n, "stages": [{"name": "steady", "planned": n, "duration_s": n, "closed": False} | stage]}
+    return Tables(replace(of.run, attempts=rows, about=about))
+
+
+def test_a_service_that_falls_behind_is_in_the_headline(burst):
+    slow = arrivals(burst, [4.0 * (k + 1) for k in range(30)])  # 1/s arrive, one each 4 s ends
+    # From 4 to 29 s: 25 arrived, 6 ended, the first end apart; 7 of 30 had ended.
+    assert "It did not keep up: 1 arrived and 0.24 ended each second, and 23 were unfinished when arrivals ended." in headline(slow)
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["steady", "long", "after a cold start", "few", "burst", "closed loop"],
+)
+def test_a_service_that_keeps_up_is_not(burst, case):
+    slow = [4.0 * (k + 1) for k in range(30)]
+    tables = {
+        "steady": lambda: arrivals(burst, [k + 0.5 for k in range(30)]),
+        "long": lambda: arrivals(burst, [k + 15.0 for k in range(30)]),
+        "after a cold start": lambda: arrivals(burst, [max(k + 0.5, 12 + 0.3 * k) for k in range(30)]),
+        "few": lambda: arrivals(burst, slow[:8]),
+        "burst": lambda: arrivals(burst, slow, duration_s=0.0),
+        "closed loop": lambda: arrivals(burst, slow, closed=True),
+    }[case]()
+    assert "keep up" not in headline(tables)
+
+
 def test_a_cause_of_the_outcomes_own_name_is_not_repeated(burst):
     rows = burst.run.attempts.assign(outcome="busy", status=503)
     causes = pd.DataFrame({"kind": "busy", "seq": rows["seq"], "attempt": 1, "cause": "busy"}).reindex(columns=EVENTS)

@@ -37,7 +37,7 @@ def per_second(rows: Sequence[Attempt]) -> Counter[int]:
 
 
 def dealt_s(run: Result) -> float:
-    """When shares were last dealt, as events.csv has it; 0 if nobody was there to take one. A busy machine may lose a generator, and deal again."""
+    """When shares were last dealt, as events.csv has it; 0 if nobody was there to take one. A busy machine may deal again."""
     return max((float(event["at_s"]) for event in run.table("events.csv") if event["kind"] == "share_dealt"), default=0.0)
 
 
