@@ -11,6 +11,7 @@ from coldburst.planner.setting_points import FEW_POINTS, axes_around
 from coldburst.planner.what_if import NOW, Alternative, WhatIf, points_data
 
 from ..command_name import PLAN
+from ..tables.burst import prediction
 from ..tables.run_tables import Tables
 from ..tables.what_if import Measured, run_what_if
 from ..text.number_format import NONE, number, percent, plural, seconds
@@ -37,7 +38,12 @@ def what_if_sheet(of: Tables) -> Sheet | None:
     priced, closed = any(one.scenario.usd_per_s for _, one in found.predictions), found.load.closed
     head = ("", "P50", "P95", *(("Ok per s",) if closed else ()), "Not ok", "Cold", "Worker-seconds")
     rows = [_measured(made.measured, priced, closed), *(_row(name, one, priced, found.load) for name, one in found.predictions)]
-    return Sheet(TITLE, (*head, *(("USD", "USD a day") if priced else ())), tuple(rows), _remark(found))
+    other = (
+        " The range of the next burst or run among the key figures comes from response times alone, without this model."
+        if prediction(of)
+        else ""
+    )
+    return Sheet(TITLE, (*head, *(("USD", "USD a day") if priced else ())), tuple(rows), f"{_remark(found)}{other}")
 
 
 def what_if_line(of: Tables) -> str:

@@ -37,7 +37,10 @@ def test_the_table_begins_with_what_was_measured(priced):
     assert float(sheet.rows[2][-1]) > 86.4  # an hourly burst beside the minimum
     assert sheet.remark.startswith("Predicted, by 20 simulated runs: 9 of 10 real ones should end in these ranges. ")
     assert "More than 1 at a time on a worker was not measured: at best a job takes no longer" in sheet.remark
-    assert sheet.remark.endswith("USD a day for this load once an hour with what the minimum of workers costs in between.")
+    assert (
+        "USD a day for this load once an hour with what the minimum of workers costs in between. The range of the next burst"
+        in sheet.remark
+    )
     assert what_if_line(of).startswith("predicted P95 of this load as it is: ")
 
 
