@@ -126,7 +126,7 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
     present = _present(asked, about)
     found = fit.fit(asked.run, _places(asked, present | _given(defaults or {}))) if asked.run else None
     service, curve, seen, source = _service(asked, found)
-    start, load, start_source = _start(asked, found)
+    start, load, start_source, start_known = _start(asked, found)
     settings = {name: getattr(asked, name) for name in ("workers_min", "workers_max", "concurrency", "idle_timeout_s", "scaler_value")}
     settings |= defaults or {}
     kind = KINDS[asked.kind] if asked.kind else found.kind if found else "QUEUE"
@@ -150,6 +150,7 @@ def question(asked: argparse.Namespace, defaults: dict[str, Any] | None = None) 
         every_s=getattr(asked, "every", 0.0),
         concurrency_seen=seen,
         workers_seen=found.workers if found and seen else 0,
+        cold_seen=start_known,
         with_report=found is not None and asked.service_time is None and asked.service_curve is None,
     )
     sources = (
@@ -233,16 +234,16 @@ def _service(asked: argparse.Namespace, found: fit.Fit | None) -> tuple[Distribu
     )
 
 
-def _start(asked: argparse.Namespace, found: fit.Fit | None) -> tuple[Distribution, Distribution, str]:
+def _start(asked: argparse.Namespace, found: fit.Fit | None) -> tuple[Distribution, Distribution, str, bool]:
     nothing, usual = Distribution("fixed", (0.0,)), parse(f"{Platform().start_s}")
     if asked.start or asked.load:
         start, load = asked.start or usual, asked.load or nothing
-        return start, load, f"{start} s and load {load} s, as given"
+        return start, load, f"{start} s and load {load} s, as given", True
     if found:
         begun = starts(asked.run, found)
-        return begun.time, nothing, f"{begun.time}{' s' if begun.assumed else ''}{', ' if begun.why else ''}{begun.why}"
+        return begun.time, nothing, f"{begun.time}{' s' if begun.assumed else ''}{', ' if begun.why else ''}{begun.why}", not begun.assumed
     load = parse(f"{Platform().load_s}")
-    return usual, load, f"{usual} s and load {load} s, assumed: give --start and --load"
+    return usual, load, f"{usual} s and load {load} s, assumed: give --start and --load", True
 
 
 def _present(asked: argparse.Namespace, about: Mapping[str, Any]) -> dict[str, Any]:

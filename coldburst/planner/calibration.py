@@ -122,9 +122,9 @@ def _unseen_starts(of: Calibration, fit: Fit) -> Iterator[str]:
     if fit.start is None and not of.settings:
         yield "starts of workers: this service shows none; plan with as many workers as it has (--workers-min N --workers-max N)"
     elif fit.start is None and least:
-        yield f"a cold start: the endpoint keeps {least:g} ready; plans with more assume starts of 10 to 120 s; give --start and --load"
+        yield f"a cold start: the endpoint keeps {least:g} ready; for plans with more, give --start and --load"
     elif fit.start is None:
-        yield "a cold start: a worker was warm, and plans assume 10 to 120 s; calibrate again when none is up, or give --start, --load"
+        yield "a cold start: a worker was warm; calibrate again when none is up, or give --start and --load"
     elif of.settings.get("flashboot"):
         yield "whether that start was a FlashBoot resume or from nothing: give --start and --load for the other"
     if fit.start and fit.start.form == "measured" and len(fit.start.numbers) < ENOUGH:

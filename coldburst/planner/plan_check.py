@@ -103,7 +103,7 @@ def check(plan: Plan, plan_folder: Path, folder: Path, due_s: Sequence[float], m
     scenarios = [planned, *(replace(planned, **change) for change in changes.values()), together]
     stage = Stage("plan", max(due_s[-1], 1e-3), at=tuple(due_s))
     # What was not measured is refused where a plan is made; here it is compared as it was assumed.
-    known = [replace(one, concurrency_seen=0) for one in scenarios]
+    known = [replace(one, concurrency_seen=0, cold_seen=True) for one in scenarios]
     now, *replaced, whole = predict_all(known, [stage], seeds=SEEDS)
     by_name = dict(zip(changes, replaced, strict=True))
     figures = tuple(Figure(name, _predicted(plan, name), measured.get(name)) for name in (*DECIDING, "not_ok", "cold_share"))

@@ -18,7 +18,7 @@ from coldburst.serverless.simulation.service_curve import parse_curve
 
 FILE, FORMAT = "plan.json", 1
 TIMES = ("service", "start", "load")
-PLAIN = ("concurrency", "spread", "spread_error", "usd_per_s", "every_s", "concurrency_seen", "workers_seen", "with_report")
+PLAIN = ("concurrency", "spread", "spread_error", "usd_per_s", "every_s", "concurrency_seen", "workers_seen", "cold_seen", "with_report")
 
 
 class PlanFileError(ValueError):

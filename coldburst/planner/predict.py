@@ -144,6 +144,11 @@ def check(scenario: Scenario) -> None:
             f"the service curve {scenario.curve} ends at {stated[-1]:g} at a time on a worker, so {scenario.concurrency} at a time cannot "
             "be predicted from it: give --service-curve a point for that"
         )
+    if not scenario.cold_seen and scenario.policy.workers_max > scenario.policy.workers_min:
+        raise PredictionError(
+            "neither this run nor an earlier one of the endpoint beside it has a cold start, so workers that start cannot be predicted: "
+            "measure one with coldburst run coldstart, or state what a start takes, as in --start 40 or --start range:10:120"
+        )
 
 
 def _one(stages: Sequence[Stage], task: Task) -> Result:

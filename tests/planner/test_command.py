@@ -247,10 +247,12 @@ def test_a_closed_loop_can_be_planned_and_multiplied(capsys):
     assert "P95 5 s, P50 5 s; 6 of 6 requests ok" in out
 
 
-def test_a_run_without_a_start_says_what_starts_are_assumed(capsys, tmp_path):
+def test_a_plan_from_a_run_without_a_start_wants_one_measured_or_stated(capsys, tmp_path):
     folder = str(warm(tmp_path))
-    code, out, _ = answer(capsys, "predict", "--from", folder, "--seeds", "3")
-    assert code == 0
-    assert "start of a worker  10 to 120 s, assumed, as none started in the run: coldburst run coldstart measures it" in out
+    code, _, err = answer(capsys, "predict", "--from", folder, "--seeds", "3")
+    assert code == 2
+    assert "measure one with coldburst run coldstart, or state what a start takes, as in --start 40 or --start range:10:120" in err
+    code, out, _ = answer(capsys, "predict", "--from", folder, "--workers-min", "2", "--workers-max", "2", "--seeds", "3")
+    assert code == 0  # no worker starts
     code, out, _ = answer(capsys, "predict", "--from", folder, "--start", "range:20:60", "--seeds", "3")
     assert "start of a worker  20 to 60 s and load 0 s, as given" in out

@@ -48,6 +48,7 @@ class Scenario:
         concurrency_seen: most jobs at a time on a worker that the service time is known for; 0 = stated, not measured.
         usd_per_s: price of a worker-second; 0 = unknown.
         every_s: the traffic comes again after this long, and the minimum of workers is billed until then; 0 = at once.
+        cold_seen: whether the times of starts are known.
         with_report: whether ``service`` includes the worker's report of a job's end, as executionTime does.
     """
 
@@ -65,6 +66,7 @@ class Scenario:
     every_s: float = 0.0
     concurrency_seen: int = 0
     workers_seen: int = 0
+    cold_seen: bool = True
     with_report: bool = False
 
     @property
