@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +73,15 @@ def run(kind: str, worker: Sequence[str], schedule: str, settings: Mapping[str, 
     draw = random.Random(seed)
     rows.write_text("sleep_s\n" + "".join(f"{draw.uniform(*SLEEP_S):.3f}\n" for _ in range(ROWS)), encoding="utf-8")
     with emulator(kind, worker, settings, seed) as (host, inside):
+        # A plan begins at rest: the minimum is up.
+        least = int(settings.get("workers_min", 0))
+        _view(inside, lambda states: states.count("READY") >= least)
         command = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "--host", host, "--schedule", schedule]
         command += ["--seed", str(seed), "--runs", str(runs), "--report", "no", "--max-in-flight", "1000"]
         command += ["--data", str(rows)] if sent is SLEPT else []
         done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
-        bill = _bill(inside, int(settings.get("workers_min", 0)))
+        # The bill is whole when the workers above the minimum have stopped.
+        bill = _view(inside, lambda states: sum(state not in UNBILLED for state in states) <= least)["bill"]
     folders = [path for path in runs.iterdir() if (path / "run.json").is_file()]
     if not folders:
         sys.exit(f"no run: {done.stderr[-2000:]}")
@@ -100,12 +104,11 @@ def calibrate(kind: str, worker: Sequence[str], settings: Mapping[str, Any], see
     return folders[0]
 
 
-def _bill(inside: str, least: int) -> dict[str, float]:
-    """The emulator's own bill when the workers above the minimum have stopped."""
+def _view(inside: str, true: Callable[[list[str]], bool]) -> dict[str, Any]:
+    """The emulator's own view of the endpoint, as soon as the states of its workers are as awaited."""
     while True:
         with urllib.request.urlopen(inside, timeout=10) as answer:
             said: dict[str, Any] = json.load(answer)
-        if sum(worker["state"] not in UNBILLED for worker in said["workers"]) <= least:
-            bill: dict[str, float] = said["bill"]
-            return bill
+        if true([worker["state"] for worker in said["workers"]]):
+            return said
         time.sleep(0.2)
