@@ -137,6 +137,7 @@ def test_tries_of_many_rows(made):
     assert (first["ok"], second["ok"]) == tuple(sum(len(tries) == k for tries in ok(requests)) for k in (1, 2))
 
 
+@pytest.mark.slow
 def test_a_worker_that_came_back_makes_cold_starts(made):
     """One of the twenty becomes ready within these 50 s; the three requests that wait for it are sent four seconds before."""
     found, requests = made
@@ -168,6 +169,7 @@ def test_requests_are_the_last_attempts_in_whatever_order_the_rows_stand(drawn):
     assert places is None or sorting_places(table["seq"].take(places), table["attempt"].take(places)) is None
 
 
+@pytest.mark.slow
 def test_rows_that_stand_in_order_are_not_copied(made):
     attempts = pd.DataFrame({"seq": [3, 1, 2, 3], "attempt": [1, 1, 1, 2], "sent_s": [0.0, 1.0, 2.0, 3.0]})
     last, tried = last_attempts(attempts)
@@ -252,6 +254,7 @@ def test_the_torn_tail_is_found_from_the_end(tmp_path, monkeypatch, content, kno
                     if len(content) > end else "")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_keeps_every_column_that_a_table_uses(made, tmp_path):
     (tmp_path / "run.json").write_text('{"format": 1}', encoding="utf-8")
     (tmp_path / "attempts.csv").write_text(HEADER, encoding="utf-8")

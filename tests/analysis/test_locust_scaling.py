@@ -118,6 +118,7 @@ def test_the_window_is_the_longest_stretch_with_all_users(tmp_path):
     assert (flow.span_s, flow.per_s.value) == (50, 10)
 
 
+@pytest.mark.slow
 def test_throughput_counts_failures_and_goodput_does_not(tmp_path):
     levels = [f"{n}={written(tmp_path / f'p{n}', per_s=10.0 * n, failures=120 * (n - 1))}" for n in (1, 2)]
     good, every = scaling(levels), scaling(levels, "throughput")

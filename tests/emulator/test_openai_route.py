@@ -43,6 +43,7 @@ def test_a_modelled_worker_answers_the_openai_client(modelled):
         assert (text.choices[0].text, text.usage.completion_tokens) == (" A worker", 2)
 
 
+@pytest.mark.slow
 def test_a_modelled_worker_streams_to_the_openai_client(modelled):
     with client(modelled.url) as asked:
         options = {"stream": True, "max_tokens": 5, "model": "m"}

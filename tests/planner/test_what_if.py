@@ -233,6 +233,7 @@ def warm(tmp_path, **about):
     return real(folder, target={"kind": "queue", "host": "http://127.0.0.1:9/v2/demo"}, **about)
 
 
+@pytest.mark.slow
 def test_without_a_start_what_needs_none_is_predicted_and_the_rest_by_a_range(tmp_path):
     found = what_if(warm(tmp_path), [float(at) for at in range(30)], {}, 0.0)
     assert (found.starts.assumed, found.warm) == (True, 2)
@@ -245,6 +246,7 @@ def test_without_a_start_what_needs_none_is_predicted_and_the_rest_by_a_range(tm
     assert as_before["p95_s"].high < 3
 
 
+@pytest.mark.slow
 def test_without_a_start_that_of_an_earlier_run_is_taken(tmp_path):
     target = {"kind": "queue", "host": "http://127.0.0.1:9/v2/demo"}
     earlier = burst(tmp_path)
