@@ -29,7 +29,7 @@ from coldburst.record import attempt
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (200_000, 1_000_000, 10_000_000)
 # Limits: CPU of a further row, beside the scan: of the first report, which also writes the copy, and of the next; its memory in bytes.
-CPU_LIMIT, AGAIN_LIMIT, MEMORY_LIMIT = 8.0, 6.0, 200.0
+CPU_LIMIT, AGAIN_LIMIT, MEMORY_LIMIT = 6.0, 6.0, 200.0
 RATE_PER_S, WORKERS, GENERATORS = 1000, 20, 4
 STAGES = {"ramp": 0.1, "steady": 0.5, "peak": 0.3, "after": 0.1}
 """Share of the requests in each stage."""
