@@ -78,7 +78,7 @@ def backlog(run: Run, rows: pd.DataFrame) -> Backlog | None:
     """How the service fell behind arrivals at a rate; None if it kept up, if too few requests tell, and for bursts and closed loops.
 
     More must have arrived than ended, by more than two standard deviations of the difference of two Poisson counts, and in the second
-    half of that time too: a queue that a cold start left is being worked off by then.
+    half of that time too: a queue that a cold start left no longer grows by then.
     """
     stages = [stage for stage in planned_stages(run) if stage.get("planned") != 0]
     if not stages or any(stage.get("closed") or not stage.get("duration_s") for stage in stages):
@@ -88,11 +88,11 @@ def backlog(run: Run, rows: pd.DataFrame) -> Backlog | None:
     if not len(due_s) or np.isnan(done_s).all():
         return None
     begin_s, end_s = float(np.nanmin(done_s)), float(due_s.max())
-    arrived, ended = _between(due_s, begin_s, end_s), _between(done_s, begin_s, end_s)
-    half_s = (begin_s + end_s) / 2
-    grows = _between(due_s, half_s, end_s) > _between(done_s, half_s, end_s)
-    if end_s <= begin_s or not grows or arrived - ended <= 2 * (arrived + ended) ** 0.5:
+    # The whole time, then its second half.
+    counts = [(_between(due_s, since_s, end_s), _between(done_s, since_s, end_s)) for since_s in (begin_s, (begin_s + end_s) / 2)]
+    if end_s <= begin_s or any(arrived - ended <= 2 * (arrived + ended) ** 0.5 for arrived, ended in counts):
         return None
+    arrived, ended = counts[0]
     unfinished = len(due_s) - int(np.count_nonzero(done_s <= end_s))
     return Backlog(arrived / (end_s - begin_s), ended / (end_s - begin_s), unfinished)
 

@@ -70,7 +70,7 @@ def test_a_service_that_falls_behind_is_in_the_headline(burst):
 
 @pytest.mark.parametrize(
     "case",
-    ["steady", "long", "after a cold start", "few", "burst", "closed loop"],
+    ["steady", "long", "after a cold start", "a backlog that stays", "few", "burst", "closed loop"],
 )
 def test_a_service_that_keeps_up_is_not(burst, case):
     slow = [4.0 * (k + 1) for k in range(30)]
@@ -78,6 +78,7 @@ def test_a_service_that_keeps_up_is_not(burst, case):
         "steady": lambda: arrivals(burst, [k + 0.5 for k in range(30)]),
         "long": lambda: arrivals(burst, [k + 15.0 for k in range(30)]),
         "after a cold start": lambda: arrivals(burst, [max(k + 0.5, 12 + 0.3 * k) for k in range(30)]),
+        "a backlog that stays": lambda: arrivals(burst, [1.0, *(20.0 + k for k in range(29))]),
         "few": lambda: arrivals(burst, slow[:8]),
         "burst": lambda: arrivals(burst, slow, duration_s=0.0),
         "closed loop": lambda: arrivals(burst, slow, closed=True),
